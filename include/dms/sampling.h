@@ -1,0 +1,25 @@
+#pragma once
+// How the next token is chosen.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dms {
+
+/// Applied in this order: penalties, temperature, top-k, top-p, min-p, draw.
+struct SamplingParams {
+  int64_t max_new_tokens = 128;
+  double temperature = 0.0;         // 0: greedy
+  int64_t top_k = 0;                // keep the k most likely; 0: all
+  double top_p = 1.0;               // keep the smallest set with this probability; 1: all
+  double min_p = 0.0;               // keep tokens with p >= min_p * p(best); 0: all
+  double repetition_penalty = 1.0;  // divides positive, multiplies negative logits of seen tokens
+  double presence_penalty = 0.0;    // subtracted once from each generated token's logit
+  double frequency_penalty = 0.0;   // subtracted once per occurrence among generated tokens
+  uint64_t seed = 0;                // same seed, same text
+  std::vector<std::string> stop;    // generation ends before the first of these texts
+  bool ignore_eos = false;          // go on after the model's end-of-sequence tokens
+};
+
+}  // namespace dms

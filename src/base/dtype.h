@@ -1,0 +1,39 @@
+#pragma once
+// Storage types and their conversions. bf16 rounds to nearest even.
+
+#include <bit>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace dms {
+
+enum class DType { f32, bf16, f16 };
+
+/// Bytes of one element.
+int64_t dtype_bytes(DType type);
+std::string_view dtype_name(DType type);
+/// Parses "f32", "bf16", "f16" and torch's and safetensors' spellings ("float32", "BF16", …).
+std::optional<DType> parse_dtype(std::string_view name);
+
+/// A bfloat16 as its 16 bits.
+struct BFloat16 {
+  uint16_t bits = 0;
+};
+
+inline float to_float(BFloat16 value) {
+  return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16);
+}
+
+inline BFloat16 to_bf16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) {  // NaN stays NaN: rounding could carry it to infinity
+    return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
+  }
+  return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+}
+
+/// IEEE half (its 16 bits) to float, exactly.
+float half_to_float(uint16_t bits);
+
+}  // namespace dms

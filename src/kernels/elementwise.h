@@ -1,0 +1,20 @@
+#pragma once
+// Small row operations of the decoder.
+
+#include <span>
+
+namespace dms::kernels {
+
+/// out += x
+void add(std::span<const float> x, std::span<float> out);
+
+enum class UnaryOp { silu, gelu, gelu_tanh, relu };
+
+/// x = op(x)
+void apply(UnaryOp op, std::span<float> x);
+
+/// Sum of products in ascending order of index in eight interleaved float32 chains: the same bits
+/// whatever the ISA, batch or thread (eviction decisions depend on it).
+float dot_fixed_order(std::span<const float> a, std::span<const float> b);
+
+}  // namespace dms::kernels

@@ -1,0 +1,52 @@
+#pragma once
+// Weights in the one layout that both the wide (prefill) and the thin (decode) product stream.
+//
+// A matrix [rows, columns] (rows = outputs, as nn.Linear stores it) is cut into panels of
+// kPanelRows = 32 outputs. Inside a panel, elements go by column group: [columns / p][32][p] with
+// p = 4 / sizeof(element), so that 4 bytes hold one output's p neighbouring columns. Sixteen
+// outputs are one 64-byte vector, to be multiplied by one broadcast 4-byte group of the
+// activations: exactly vdpbf16ps' operands, and one plain FMA for f32. Rows are padded with zeros to
+// whole panels, columns to a multiple of p. Panels follow one another without gaps, so a thin
+// product reads memory once, in order.
+
+#include <cstdint>
+#include <span>
+
+#include "base/aligned_buffer.h"
+#include "base/dtype.h"
+
+namespace dms::kernels {
+
+inline constexpr int64_t kPanelRows = 32;
+
+class PackedMatrix {
+ public:
+  PackedMatrix() = default;
+  /// All zeros. `type` is f32 or bf16.
+  PackedMatrix(DType type, int64_t rows, int64_t columns);
+
+  DType type() const { return type_; }
+  int64_t rows() const { return rows_; }
+  int64_t columns() const { return columns_; }
+  int64_t panels() const { return panels_; }
+  int64_t panel_bytes() const { return panel_bytes_; }
+  int64_t bytes() const { return buffer_.bytes(); }
+
+  std::span<const std::byte> panel(int64_t index) const;
+
+  /// Fills rows [first, first + count) of panel `index` from float32 [count, columns].
+  void set_panel_rows(int64_t index, int64_t first, int64_t count, std::span<const float> rows);
+
+  /// Reads one row back as float32 [columns] (embedding look-up on a tied head).
+  void get_row(int64_t row, std::span<float> out) const;
+
+ private:
+  DType type_ = DType::f32;
+  int64_t rows_ = 0;
+  int64_t columns_ = 0;
+  int64_t panels_ = 0;
+  int64_t panel_bytes_ = 0;
+  AlignedBuffer buffer_;
+};
+
+}  // namespace dms::kernels

@@ -1,0 +1,41 @@
+#pragma once
+// Opening a model folder: config.json and DMS metadata to a ModelSpec, and its weights.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "model/spec/weights.h"
+
+namespace dms {
+
+enum class MetadataScope {
+  local,   // a local command: DMS metadata may lie in the folder's parent (FastDMS' layout)
+  server,  // never looks outside the folder
+};
+
+/// Reads `folder`/config.json, generation_config.json and the DMS metadata (semantics.md section 1).
+/// Throws InputError naming file, field, got and expected.
+ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope);
+
+/// The spec of a config.json alone (for --random-weights).
+ModelSpec load_spec_from_config(const std::filesystem::path& config_file);
+
+/// The folder's safetensors, single or sharded by index. Checks that every weight of `spec` is
+/// there with the right shape before returning. Throws InputError otherwise.
+std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folder,
+                                              const ModelSpec& spec);
+
+/// Random weights of a sensible scale (norms at 1, biases at 0, matrices uniform with standard
+/// deviation 1 / sqrt(columns)), the same for the same seed whatever the order of reading.
+std::unique_ptr<WeightSource> random_weights(const ModelSpec& spec, uint64_t seed);
+
+/// Supported values of config.json's model_type.
+std::span<const std::string_view> supported_model_types();
+
+/// Number of parameters in all weights of `spec` (a tied head counted once).
+int64_t parameter_count(const ModelSpec& spec);
+
+}  // namespace dms

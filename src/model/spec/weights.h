@@ -1,0 +1,53 @@
+#pragma once
+// Which weights a ModelSpec needs, and where their numbers come from.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/spec/model_spec.h"
+
+namespace dms {
+
+enum class WeightRole {
+  embedding, position_embedding,
+  attention_norm, attention_norm_bias,
+  q, k, v, qkv, q_bias, k_bias, v_bias, qkv_bias,
+  q_norm, k_norm,
+  attention_output, attention_output_bias,
+  mlp_norm, mlp_norm_bias,
+  gate, up, down, gate_bias, up_bias, down_bias,
+  final_norm, final_norm_bias,
+  head,
+  dms_alpha_norm, dms_alpha, dms_alpha_bias,
+};
+
+/// One weight: its tensor's name in the checkpoint and the shape it must have.
+struct WeightName {
+  WeightRole role;
+  int64_t layer;               // -1: not in a layer
+  std::string name;
+  std::vector<int64_t> shape;  // [rows, columns] as nn.Linear stores it, or [columns]
+};
+
+/// Every weight `spec` needs, in the order of the forward pass. A tied head is not listed.
+std::vector<WeightName> weight_names(const ModelSpec& spec);
+
+/// Where numbers come from: a checkpoint or a generator. Thread-safe.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+
+  /// Writes rows [first, first + count) as float32 [count, columns]; a 1-D weight is one row.
+  /// Throws InputError naming file and tensor when it is missing or has another shape.
+  virtual void read_rows(const WeightName& weight,
+                         int64_t first,
+                         int64_t count,
+                         std::span<float> out) const = 0;
+
+  /// The caller has read all of `weight` and will not read it again.
+  virtual void release(const WeightName& weight) const = 0;
+};
+
+}  // namespace dms
