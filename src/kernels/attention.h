@@ -1,28 +1,22 @@
 #pragma once
 // Attention of a tile of queries of one KV head's group against a list of its pages, with online
-// softmax: no score matrix beyond one tile's block exists. Exact under semantics.md section 1: what a
-// query sees of a page is a 32-bit word, all ones for survivors behind every window.
+// softmax: no score matrix beyond one tile's block exists. Exact under semantics.md section 1: what
+// a query sees of a page is a 32-bit word, all ones for survivors behind every window.
 
 #include <cstdint>
 #include <span>
 
 #include "kernels/kv_page.h"
+#include "kernels/page_ref.h"
 
 namespace dms::kernels {
 
 inline constexpr int64_t kMaxTilePositions = 32;
 
-/// One page as a tile of queries sees it.
-struct PageRef {
-  const std::byte* data = nullptr;   // a page in the call's KvPageLayout
-  const uint32_t* masks = nullptr;   // [positions] visible tokens, bit j = slot j; null: all 32
-  bool far = false;                  // read with q_far (streaming's position shift)
-};
-
 /// What a tile of queries has gathered so far: merging two of these is split-K.
 struct AttentionPartial {
-  std::span<float> max;     // [positions, group] running maximum of the scaled scores; -inf at first
-  std::span<float> sum;     // [positions, group] sum of exp(score - max)
+  std::span<float> max;  // [positions, group] running maximum of the scaled scores; -inf at first
+  std::span<float> sum;  // [positions, group] sum of exp(score - max)
   std::span<float> output;  // [positions, group, head_dim] sum of exp(score - max) * value
 };
 
@@ -30,11 +24,12 @@ struct AttentionArgs {
   KvPageLayout layout;
   int64_t positions = 1;           // query positions in the tile, 1..kMaxTilePositions
   int64_t group = 1;               // query heads per KV head
-  float scale = 1.0f;              // multiplies q . k
+  float scale = 1.0f;              // multiplies q . k; positive
   std::span<const float> q;        // [positions, group, head_dim], after RoPE
   std::span<const float> q_far{};  // the same, for pages marked far; empty: q
   std::span<const PageRef> pages;
-  int64_t q_position_stride = 0;   // floats from one position's queries to the next in q and q_far
+  // Floats from one position's queries to the next in q and q_far; 0: group * head_dim.
+  int64_t q_position_stride = 0;
 };
 
 /// Overwrites `partial` with the attention over `args.pages`. A query that sees no token gets

@@ -29,13 +29,29 @@ struct KvPageLayout {
   int64_t bytes() const { return 2 * value_offset_bytes(); }
 };
 
-/// Stores `key` and `value` (float32 [head_dim]) as token `slot` of a page. When slot is 0 the whole
-/// page is zeroed first, so that padding channels and unused tokens never hold garbage (0 * NaN).
+/// Stores `key` and `value` (float32 [head_dim]) as token `slot` of a page. When slot is 0 the
+/// whole page is zeroed first, so that padding channels and unused tokens never hold garbage (0 *
+/// NaN).
 void store_token(const KvPageLayout& layout,
                  std::span<std::byte> page,
                  int64_t slot,
                  std::span<const float> key,
                  std::span<const float> value);
+
+/// Tokens on their way into a page: float32 rows of head_dim channels, `token_stride` floats apart.
+struct TokenRows {
+  std::span<const float> keys;    // token i's key begins at i * token_stride
+  std::span<const float> values;  // likewise
+  int64_t token_stride = 0;
+  int64_t count = 0;
+};
+
+/// store_token() for the slots first_slot, first_slot + 1, … in one go, transposed by vectors: the
+/// way to fill pages from a chunk of prefill. Zeroes the page first when first_slot is 0.
+void store_tokens(const KvPageLayout& layout,
+                  std::span<std::byte> page,
+                  int64_t first_slot,
+                  const TokenRows& tokens);
 
 /// Reads token `slot` back as float32 [head_dim].
 void load_token(const KvPageLayout& layout,

@@ -1,0 +1,148 @@
+// Attention and page stores in plain C++: the definition the tuned versions are compared with. One
+// query row at a time, one page at a time, every sum in ascending order.
+
+#include "kernels/attention_table.h"
+
+namespace dms::kernels {
+namespace {
+
+constexpr int64_t kTokens = 32;
+constexpr float kNoScore = -__builtin_huge_valf();
+
+uint16_t bf16_bits(float value) {
+  uint32_t bits = 0;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+float bf16_value(uint16_t stored) {
+  const uint32_t bits = static_cast<uint32_t>(stored) << 16;
+  float value = 0;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/// Pages of float32: one channel and one token a word.
+struct F32 {
+  using Element = float;
+  static constexpr int64_t kPack = 1;
+  static float load(Element stored) { return stored; }
+  static Element round(float value) { return value; }
+};
+
+/// Pages of bf16: neighbouring channels (keys) or tokens (values) share a 32-bit word.
+struct Bf16 {
+  using Element = uint16_t;
+  static constexpr int64_t kPack = 2;
+  static float load(Element stored) { return bf16_value(stored); }
+  static Element round(float value) { return bf16_bits(value); }
+};
+
+template <class Type>
+int64_t key_index(int64_t channel, int64_t slot) {
+  return (channel / Type::kPack * kTokens + slot) * Type::kPack + channel % Type::kPack;
+}
+
+template <class Type>
+int64_t value_index(int64_t channel, int64_t slot, int64_t head_dim_padded) {
+  return (slot / Type::kPack * head_dim_padded + channel) * Type::kPack + slot % Type::kPack;
+}
+
+struct Row {
+  float max = kNoScore;
+  float sum = 0;
+  float* output = nullptr;  // [head_dim]
+};
+
+template <class Type>
+float score(const AttendCall& call,
+            const typename Type::Element* keys,
+            const float* q,
+            int64_t slot) {
+  float dot = 0;
+  for (int64_t c = 0; c < call.head_dim; ++c) {
+    dot += Type::load(Type::round(q[c])) * Type::load(keys[key_index<Type>(c, slot)]);
+  }
+  return dot * call.scale;
+}
+
+/// Brings the row's sums to a new, larger maximum.
+void raise_max(Row& row, float max, int64_t head_dim) {
+  if (max <= row.max) return;
+  const float factor = __builtin_expf(row.max - max);
+  row.sum *= factor;
+  for (int64_t c = 0; c < head_dim; ++c) row.output[c] *= factor;
+  row.max = max;
+}
+
+template <class Type>
+void add_page(
+    const AttendCall& call, const std::byte* page, const float* q, uint32_t mask, Row& row) {
+  const auto* keys = reinterpret_cast<const typename Type::Element*>(page);
+  const auto* values = keys + kTokens * call.head_dim_padded;
+  float scores[kTokens];
+  float max = kNoScore;
+  for (int64_t j = 0; j < kTokens; ++j) {
+    scores[j] = (mask >> j & 1u) != 0 ? score<Type>(call, keys, q, j) : kNoScore;
+    max = scores[j] > max ? scores[j] : max;
+  }
+  raise_max(row, max, call.head_dim);
+  for (int64_t j = 0; j < kTokens; ++j) {
+    if ((mask >> j & 1u) == 0) continue;
+    const float weight = Type::load(Type::round(__builtin_expf(scores[j] - row.max)));
+    row.sum += weight;
+    for (int64_t c = 0; c < call.head_dim; ++c) {
+      row.output[c] += weight * Type::load(values[value_index<Type>(c, j, call.head_dim_padded)]);
+    }
+  }
+}
+
+template <class Type>
+void attend_row(const AttendCall& call, int64_t position, int64_t head) {
+  const int64_t index = position * call.group + head;
+  const int64_t q_offset = position * call.q_position_stride + head * call.head_dim;
+  Row row{.output = call.output + index * call.head_dim};
+  for (int64_t c = 0; c < call.head_dim; ++c) row.output[c] = 0;
+  for (int64_t i = 0; i < call.page_count; ++i) {
+    const PageRef& page = call.pages[i];
+    const uint32_t mask = page.masks == nullptr ? ~uint32_t{0} : page.masks[position];
+    if (mask == 0) continue;
+    add_page<Type>(call, page.data, (page.far ? call.q_far : call.q) + q_offset, mask, row);
+  }
+  call.max[index] = row.max;
+  call.sum[index] = row.sum;
+}
+
+template <class Type>
+void attend(const AttendCall& call) {
+  for (int64_t position = 0; position < call.positions; ++position) {
+    for (int64_t head = 0; head < call.group; ++head) attend_row<Type>(call, position, head);
+  }
+}
+
+template <class Type>
+void store_tokens(const StoreCall& call) {
+  auto* keys = static_cast<typename Type::Element*>(call.page);
+  auto* values = keys + kTokens * call.head_dim_padded;
+  for (int64_t i = 0; i < call.count; ++i) {
+    const int64_t slot = call.first_slot + i;
+    const int64_t token = i * call.token_stride;
+    for (int64_t c = 0; c < call.head_dim; ++c) {
+      keys[key_index<Type>(c, slot)] = Type::round(call.keys[token + c]);
+      values[value_index<Type>(c, slot, call.head_dim_padded)] =
+          Type::round(call.values[token + c]);
+    }
+  }
+}
+
+}  // namespace
+
+const AttentionTable kAttentionGeneric = {
+    attend<F32>,
+    attend<Bf16>,
+    store_tokens<F32>,
+    store_tokens<Bf16>,
+};
+
+}  // namespace dms::kernels
