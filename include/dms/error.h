@@ -12,11 +12,11 @@ namespace dms {
 
 /// What an error message is built from, so that it cannot forget a part. Empty parts are left out.
 struct ErrorParts {
-  std::string where;     // file, option or field
-  std::string what;      // what is wrong with it
-  std::string got;       // the offending value
-  std::string expected;  // what would have been right
-  std::string hint;      // what to do next
+  std::string where = {};     // file, option or field
+  std::string what = {};      // what is wrong with it
+  std::string got = {};       // the offending value
+  std::string expected = {};  // what would have been right
+  std::string hint = {};      // what to do next
 };
 
 class Error : public std::runtime_error {

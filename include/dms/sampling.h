@@ -18,8 +18,8 @@ struct SamplingParams {
   double presence_penalty = 0.0;    // subtracted once from each generated token's logit
   double frequency_penalty = 0.0;   // subtracted once per occurrence among generated tokens
   uint64_t seed = 0;                // same seed, same text
-  std::vector<std::string> stop;    // generation ends before the first of these texts
-  bool ignore_eos = false;          // go on after the model's end-of-sequence tokens
+  std::vector<std::string> stop = {};  // generation ends before the first of these texts
+  bool ignore_eos = false;             // go on after the model's end-of-sequence tokens
 };
 
 }  // namespace dms
