@@ -20,34 +20,34 @@ namespace dms {
 
 /// Number types: "f32" or "bf16".
 struct ModelOptions {
-  std::string dtype = "bf16";    // activations' type in products, and the window's
-  std::string weights = "";      // storage of the weights; empty: dtype
-  int64_t threads = 0;           // 0: all cores this process may use
-  int64_t chunk_tokens = 256;    // prefill is computed in chunks of this many tokens
+  std::string dtype = "bf16";  // activations' type in products, and the window's
+  std::string weights = "";    // storage of the weights; empty: dtype
+  int64_t threads = 0;         // 0: all cores this process may use
+  int64_t chunk_tokens = 256;  // prefill is computed in chunks of this many tokens
 };
 
 /// How one sequence's cache is kept (semantics.md sections 1 and 3).
 struct CacheOptions {
-  std::string policy = "";       // empty: "dms" where the model has trained eviction, else "none"
+  std::string policy = "";  // empty: "dms" where the model has trained eviction, else "none"
   std::map<std::string, std::string> policy_args;
-  std::filesystem::path decisions_file;   // policy "forced": uint8 [layers, kv_heads, tokens] .npy
-  std::optional<int64_t> window_tokens;   // empty: the model's, else 256
-  std::string kv_dtype = "";              // survivors' storage; empty: the model's dtype
-  int64_t memory_limit_bytes = 0;         // of all KV memory of this LLM; 0: none
-  int64_t preallocate_tokens = 0;         // take the pages this many tokens will need at once
+  std::filesystem::path decisions_file;  // policy "forced": uint8 [layers, kv_heads, tokens] .npy
+  std::optional<int64_t> window_tokens;  // empty: the model's, else 256
+  std::string kv_dtype = "";             // survivors' storage; empty: the model's dtype
+  int64_t memory_limit_bytes = 0;        // of all KV memory of this LLM; 0: none
+  int64_t preallocate_tokens = 0;        // take the pages this many tokens will need at once
 };
 
 /// What `dms inspect` prints.
 struct DmsInfo {
-  std::string source;            // "adapter" | "neuron"
+  std::string source;  // "adapter" | "neuron"
   int64_t window = 0;
   int64_t decision_shift = 0;
-  std::string alpha_per;         // "head" | "layer"
+  std::string alpha_per;  // "head" | "layer"
   double alpha_scale = 0;
   double alpha_offset = 0;
-  double target_cr = 0;          // 0: not stated
+  double target_cr = 0;  // 0: not stated
   bool disable_eviction = false;
-  std::string origin;            // the file the settings came from
+  std::string origin;  // the file the settings came from
 };
 
 struct ModelInfo {
@@ -61,7 +61,7 @@ struct ModelInfo {
   int64_t ffn = 0;
   int64_t vocab = 0;
   int64_t context = 0;
-  int64_t kv_bytes_per_token = 0;    // dense, in the cache's dtype
+  int64_t kv_bytes_per_token = 0;  // dense, in the cache's dtype
   bool tied_head = false;
   std::vector<int32_t> eos_ids;
   std::optional<int32_t> bos_id;
@@ -70,30 +70,34 @@ struct ModelInfo {
 
 /// Memory of one or more sequences. Token counts are entries summed over layers and KV heads.
 struct KvStats {
-  int64_t dense_tokens = 0;      // tokens x layers x kv_heads
-  int64_t held_tokens = 0;       // survivors + window (rollback slack not counted)
-  int64_t dense_bytes = 0;       // keys and values of dense_tokens, exact size
-  int64_t allocated_bytes = 0;   // pages, window, slack and every table, as taken from the system
-  int64_t peak_bytes = 0;        // highest allocated_bytes so far
-  double cr = 1.0;               // dense_tokens / held_tokens
-  double cr_bytes = 1.0;         // dense_bytes / allocated_bytes
-  std::vector<std::vector<int64_t>> held_per_head;   // [layers][kv_heads]
+  int64_t dense_tokens = 0;     // tokens x layers x kv_heads
+  int64_t held_tokens = 0;      // survivors + window (rollback slack not counted)
+  int64_t dense_bytes = 0;      // keys and values of dense_tokens, exact size
+  int64_t allocated_bytes = 0;  // pages, window, slack and every table, as taken from the system
+  int64_t peak_bytes = 0;       // highest allocated_bytes so far
+  double cr = 1.0;              // dense_tokens / held_tokens
+  double cr_bytes = 1.0;        // dense_bytes / allocated_bytes
+  std::vector<std::vector<int64_t>> held_per_head;  // [layers][kv_heads]
 };
 
 struct Timings {
   double prefill_s = 0;
   double decode_s = 0;
-  double attention_s = 0;        // part of both spent in attention kernels
+  double attention_s = 0;  // part of both spent in attention kernels
   int64_t prefill_tokens = 0;
   int64_t decode_tokens = 0;
-  double prefill_tok_s() const { return prefill_s > 0 ? static_cast<double>(prefill_tokens) / prefill_s : 0; }
-  double decode_tok_s() const { return decode_s > 0 ? static_cast<double>(decode_tokens) / decode_s : 0; }
+  double prefill_tok_s() const {
+    return prefill_s > 0 ? static_cast<double>(prefill_tokens) / prefill_s : 0;
+  }
+  double decode_tok_s() const {
+    return decode_s > 0 ? static_cast<double>(decode_tokens) / decode_s : 0;
+  }
 };
 
 struct Generation {
   std::string text;
   std::vector<int32_t> ids;
-  std::string finish_reason;     // "stop" | "length"
+  std::string finish_reason;  // "stop" | "length"
   int64_t prompt_tokens = 0;
   Timings timings;
   KvStats kv;
@@ -115,8 +119,8 @@ class Session {
 
   /// Appends tokens (any number: prefill, or one: decode) and returns the logits after the last
   /// one, float32 [vocab], valid until the next call. Throws InputError on an id out of range or
-  /// more tokens than the model's context; RunError at the memory limit (the session keeps its
-  /// state from before the call).
+  /// more tokens than the model's context (nothing is appended); RunError at the memory limit (the
+  /// tokens computed so far stay, tokens() tells how many).
   std::span<const float> append(std::span<const int32_t> ids, const Progress& progress = {});
 
   /// Appends tokens and hands the logits after each to `sink` (row: [vocab]).

@@ -12,11 +12,16 @@ struct Spelling {
 };
 
 constexpr std::array kSpellings{
-    Spelling{"f32", DType::f32},      Spelling{"float32", DType::f32},
-    Spelling{"F32", DType::f32},      Spelling{"bf16", DType::bf16},
-    Spelling{"bfloat16", DType::bf16}, Spelling{"BF16", DType::bf16},
-    Spelling{"f16", DType::f16},      Spelling{"float16", DType::f16},
-    Spelling{"F16", DType::f16},      Spelling{"half", DType::f16},
+    Spelling{"f32", DType::f32},
+    Spelling{"float32", DType::f32},
+    Spelling{"F32", DType::f32},
+    Spelling{"bf16", DType::bf16},
+    Spelling{"bfloat16", DType::bf16},
+    Spelling{"BF16", DType::bf16},
+    Spelling{"f16", DType::f16},
+    Spelling{"float16", DType::f16},
+    Spelling{"F16", DType::f16},
+    Spelling{"half", DType::f16},
 };
 
 }  // namespace

@@ -147,9 +147,13 @@ std::vector<int32_t> integer_array(const Json& value, int64_t max, const std::st
   std::vector<int32_t> numbers;
   numbers.reserve(value.size());
   for (const Json& item : value) {
-    const bool fits = item.is_number_unsigned() && item.get<uint64_t>() <= static_cast<uint64_t>(max);
+    const bool fits =
+        item.is_number_unsigned() && item.get<uint64_t>() <= static_cast<uint64_t>(max);
     if (!fits) {
-      wrong(where, "element " + std::to_string(numbers.size()), item, "an integer, " + range<int64_t>(0, max));
+      wrong(where,
+            "element " + std::to_string(numbers.size()),
+            item,
+            "an integer, " + range<int64_t>(0, max));
     }
     numbers.push_back(static_cast<int32_t>(item.get<uint64_t>()));
   }

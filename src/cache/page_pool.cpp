@@ -1,0 +1,128 @@
+#include "cache/page_pool.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/check.h"
+#include "dms/error.h"
+
+namespace dms::cache {
+namespace {
+
+// A slab is a sixteenth of what is already in use, so that unused pages never cost more than about
+// 6 %, and at most 4 MiB; small sequences start with four pages.
+constexpr int64_t kMinSlabPages = 4;
+constexpr int64_t kMaxSlabBytes = int64_t{4} << 20;
+constexpr int64_t kGrowthDivisor = 16;
+
+}  // namespace
+
+struct Page::Slab {
+  AlignedBuffer memory;
+  std::vector<int32_t> references;    // per page; 0: free
+  std::vector<int32_t> free_indices;  // taken from the back
+  bool is_empty() const { return free_indices.size() == references.size(); }
+};
+
+Page& Page::operator=(Page&& other) noexcept {
+  std::swap(pool_, other.pool_);
+  std::swap(slab_, other.slab_);
+  std::swap(index_, other.index_);
+  return *this;
+}
+
+Page::~Page() {
+  if (pool_ != nullptr) pool_->release(*slab_, index_);
+}
+
+Page Page::share() const {
+  ensure(pool_ != nullptr, "sharing an empty page");
+  ++slab_->references[static_cast<size_t>(index_)];
+  return {pool_, slab_, index_};
+}
+
+bool Page::is_shared() const { return slab_->references[static_cast<size_t>(index_)] > 1; }
+
+std::span<std::byte> Page::bytes() {
+  const int64_t size = pool_->page_bytes();
+  return {slab_->memory.data() + index_ * size, static_cast<size_t>(size)};
+}
+
+std::span<const std::byte> Page::bytes() const {
+  const int64_t size = pool_->page_bytes();
+  return {slab_->memory.data() + index_ * size, static_cast<size_t>(size)};
+}
+
+PagePool::PagePool(int64_t page_bytes, MemoryBudget& budget)
+    : page_bytes_(page_bytes), budget_(budget) {}
+
+PagePool::~PagePool() { budget_.used_bytes -= slab_bytes(); }
+
+Page PagePool::allocate() {
+  if (open_slabs_.empty()) {
+    const int64_t wanted = std::clamp(total_pages_ / kGrowthDivisor,
+                                      kMinSlabPages,
+                                      std::max(kMinSlabPages, kMaxSlabBytes / page_bytes_));
+    add_slab(budget_.fits(wanted * page_bytes_) ? wanted : 1);
+  }
+  Page::Slab& slab = *open_slabs_.back();
+  const int32_t index = slab.free_indices.back();
+  slab.free_indices.pop_back();
+  if (slab.free_indices.empty()) open_slabs_.pop_back();
+  slab.references[static_cast<size_t>(index)] = 1;
+  ++pages_in_use_;
+  return {this, &slab, index};
+}
+
+bool PagePool::can_allocate(int64_t pages) const {
+  return pages <= free_pages() || budget_.fits((pages - free_pages()) * page_bytes_);
+}
+
+void PagePool::reserve(int64_t pages) {
+  reserved_pages_ = std::max(reserved_pages_, pages_in_use_ + pages);
+  if (pages > free_pages()) add_slab(pages - free_pages());
+}
+
+void PagePool::add_slab(int64_t pages) {
+  const int64_t bytes = pages * page_bytes_;
+  if (!budget_.fits(bytes)) {
+    throw RunError({.where = "KV memory",
+                    .what = "limit reached",
+                    .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
+                    .expected = "at most " + std::to_string(budget_.limit_bytes),
+                    .hint = "raise --kv-memory, shorten the input or use a smaller window"});
+  }
+  auto slab = std::make_unique<Page::Slab>();
+  slab->memory = AlignedBuffer(bytes);
+  slab->references.assign(static_cast<size_t>(pages), 0);
+  for (int64_t i = pages; i-- > 0;) slab->free_indices.push_back(static_cast<int32_t>(i));
+  open_slabs_.push_back(slab.get());
+  slabs_.push_back(std::move(slab));
+  total_pages_ += pages;
+  budget_.used_bytes += bytes;
+  budget_.peak_bytes = std::max(budget_.peak_bytes, budget_.used_bytes);
+}
+
+void PagePool::release(Page::Slab& slab, int64_t index) {
+  int32_t& references = slab.references[static_cast<size_t>(index)];
+  ensure(references > 0, "page released twice");
+  if (--references > 0) return;
+  if (slab.free_indices.empty()) open_slabs_.push_back(&slab);
+  slab.free_indices.push_back(static_cast<int32_t>(index));
+  --pages_in_use_;
+  drop_slab_if_spare(slab);
+}
+
+void PagePool::drop_slab_if_spare(Page::Slab& slab) {
+  // One slab's worth of free pages stays as a cushion, so that a sequence whose use swings by a few
+  // pages does not map and unmap memory at every chunk.
+  const auto pages = std::ssize(slab.references);
+  if (!slab.is_empty() || free_pages() < 2 * pages || total_pages_ - pages < reserved_pages_)
+    return;
+  std::erase(open_slabs_, &slab);
+  std::erase_if(slabs_, [&](const auto& owned) { return owned.get() == &slab; });
+  total_pages_ -= pages;
+  budget_.used_bytes -= pages * page_bytes_;
+}
+
+}  // namespace dms::cache

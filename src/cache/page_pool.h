@@ -1,0 +1,87 @@
+#pragma once
+// The one store of KV memory: reference-counted pages of equal size, cut from slabs that are taken
+// from the system on demand and given back when empty. Invariant: pages in use + free pages = pages
+// of all slabs. Engine thread only.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+
+namespace dms::cache {
+
+/// What all pools of one model may take together. Shared by value semantics of a pointer.
+struct MemoryBudget {
+  int64_t limit_bytes = 0;  // 0: none
+  int64_t used_bytes = 0;   // slabs of every pool
+  int64_t peak_bytes = 0;
+
+  bool fits(int64_t bytes) const { return limit_bytes == 0 || used_bytes + bytes <= limit_bytes; }
+};
+
+class PagePool;
+
+/// Move-only handle of one reference to a page; the page is free when the last one goes.
+class Page {
+ public:
+  Page() = default;
+  Page(Page&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), slab_(other.slab_), index_(other.index_) {}
+  Page& operator=(Page&& other) noexcept;
+  ~Page();
+
+  /// Another reference to the same page.
+  Page share() const;
+  bool is_shared() const;
+  std::span<std::byte> bytes();
+  std::span<const std::byte> bytes() const;
+
+ private:
+  friend class PagePool;
+  struct Slab;
+  Page(PagePool* pool, Slab* slab, int64_t index) : pool_(pool), slab_(slab), index_(index) {}
+
+  PagePool* pool_ = nullptr;
+  Slab* slab_ = nullptr;
+  int64_t index_ = 0;
+};
+
+class PagePool {
+ public:
+  /// `budget` outlives the pool.
+  PagePool(int64_t page_bytes, MemoryBudget& budget);
+  ~PagePool();
+  PagePool(const PagePool&) = delete;
+  PagePool& operator=(const PagePool&) = delete;
+
+  /// A page of undefined content. Throws RunError when the budget is used up.
+  Page allocate();
+  /// Whether `pages` more can be had without error.
+  bool can_allocate(int64_t pages) const;
+  /// Takes slabs from the system until `pages` are free, and keeps them. Throws RunError.
+  void reserve(int64_t pages);
+
+  int64_t page_bytes() const { return page_bytes_; }
+  int64_t pages_in_use() const { return pages_in_use_; }
+  int64_t free_pages() const { return total_pages_ - pages_in_use_; }
+  int64_t slab_bytes() const { return total_pages_ * page_bytes_; }
+
+ private:
+  friend class Page;
+  void add_slab(int64_t pages);
+  void release(Page::Slab& slab, int64_t index);
+  void drop_slab_if_spare(Page::Slab& slab);
+
+  int64_t page_bytes_;
+  MemoryBudget& budget_;
+  int64_t reserved_pages_ = 0;  // kept although free
+  int64_t total_pages_ = 0;
+  int64_t pages_in_use_ = 0;
+  std::vector<std::unique_ptr<Page::Slab>> slabs_;
+  std::vector<Page::Slab*> open_slabs_;  // those with a free page
+};
+
+}  // namespace dms::cache

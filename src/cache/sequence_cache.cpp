@@ -1,0 +1,256 @@
+#include "cache/sequence_cache.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "base/check.h"
+#include "dms/error.h"
+
+namespace dms::cache {
+namespace {
+
+using kernels::kPageTokens;
+
+kernels::KvPageLayout layout(const CacheShape& shape, DType type) {
+  return {.type = type, .head_dim = shape.head_dim};
+}
+
+}  // namespace
+
+CachePools::CachePools(const CacheShape& shape, int64_t limit_bytes)
+    : budget_{.limit_bytes = limit_bytes},
+      window_pool_(layout(shape, shape.window_type).bytes(), budget_) {
+  if (shape.survivor_type != shape.window_type) {
+    survivor_pool_ =
+        std::make_unique<PagePool>(layout(shape, shape.survivor_type).bytes(), budget_);
+  }
+}
+
+SequenceCache::SequenceCache(const CacheShape& shape,
+                             std::shared_ptr<CachePools> pools,
+                             std::shared_ptr<const FateSource> source)
+    : shape_(shape),
+      pools_(std::move(pools)),
+      source_(std::move(source)),
+      head_shape_(std::make_unique<HeadShape>(
+          HeadShape{.window_layout = layout(shape, shape.window_type),
+                    .survivor_layout = layout(shape, shape.survivor_type),
+                    .window_pool = &pools_->window_pool(),
+                    .survivor_pool = &pools_->survivor_pool()})) {
+  for (int64_t layer = 0; layer < shape.layers; ++layer) {
+    LayerState& state = layers_.emplace_back();
+    state.visibility = {.window = source_->window(),
+                        .sliding_window = shape.sliding_window.empty()
+                                              ? 0
+                                              : shape.sliding_window[static_cast<size_t>(layer)],
+                        .far_frame = source_->far_position(0).has_value()};
+    for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(*head_shape_);
+  }
+}
+
+void SequenceCache::append(const LayerChunk& chunk) {
+  LayerState& state = layers_[static_cast<size_t>(chunk.layer)];
+  const int64_t head_dim = shape_.head_dim;
+  for (int64_t i = 0; i < chunk.count; ++i) {
+    for (int64_t head = 0; head < shape_.kv_heads; ++head) {
+      const auto at = static_cast<size_t>(i * chunk.token_stride + head * head_dim);
+      const auto count = static_cast<size_t>(head_dim);
+      state.heads[static_cast<size_t>(head)].store(
+          tokens_ + i, chunk.keys.subspan(at, count), chunk.values.subspan(at, count));
+    }
+  }
+  settle_fates(state, chunk);
+  const int64_t sealed =
+      std::max<int64_t>(tokens_ + chunk.count - exact_tokens(state) - kRollbackTokens, 0);
+  for (HeadCache& head : state.heads) head.seal_until(sealed);
+}
+
+int64_t SequenceCache::exact_tokens(const LayerState& state) const {
+  // A token whose fate is still open after a rollback must not have been sealed.
+  return std::max(state.visibility.window, source_->decision_shift());
+}
+
+void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
+  const int64_t shift = source_->decision_shift();
+  const int64_t end = tokens_ + chunk.count - shift;
+  const int64_t begin = std::max(state.decided_end, std::max<int64_t>(tokens_ - shift, 0));
+  if (begin >= end) return;
+  const int64_t count = end - begin;
+  // Logit row j belongs to token tokens_ + j and settles token tokens_ + j - shift.
+  const auto skipped = static_cast<size_t>((begin + shift - tokens_) * shape_.kv_heads);
+  std::vector<uint8_t> evict(static_cast<size_t>(count * shape_.kv_heads), 0);
+  source_->decide(
+      {.layer = chunk.layer,
+       .first = begin,
+       .count = count,
+       .logits = source_->uses_logits() ? chunk.logits.subspan(skipped) : std::span<const float>{}},
+      evict);
+  for (int64_t head = 0; head < shape_.kv_heads; ++head) {
+    for (int64_t i = 0; i < count; ++i) {
+      state.heads[static_cast<size_t>(head)].set_fate(
+          begin + i, evict[static_cast<size_t>(head * count + i)] != 0);
+    }
+  }
+  state.decided_end = end;
+}
+
+void SequenceCache::gather(
+    int64_t layer, int64_t kv_head, int64_t first, int64_t positions, TilePages& out) const {
+  const LayerState& state = layers_[static_cast<size_t>(layer)];
+  state.heads[static_cast<size_t>(kv_head)].gather(first, positions, state.visibility, out);
+}
+
+void SequenceCache::finish_layer(int64_t layer) {
+  for (HeadCache& head : layers_[static_cast<size_t>(layer)].heads) head.drop_sealed();
+}
+
+void SequenceCache::commit(int64_t count) {
+  tokens_ += count;
+  for (LayerState& state : layers_) {
+    if (state.visibility.sliding_window == 0) continue;
+    for (HeadCache& head : state.heads) head.expire(tokens_, state.visibility.sliding_window);
+  }
+}
+
+int64_t SequenceCache::growth_pages(int64_t count) const {
+  // Per head: the chunk's window pages of one layer at a time, and in every layer the survivors
+  // that may stay; partly filled pages may have to be copied when they are shared with a fork.
+  const int64_t chunk_pages = ceil_div(count, kPageTokens) + 2;
+  const int64_t layer_heads = shape_.layers * shape_.kv_heads;
+  return shape_.kv_heads * chunk_pages + layer_heads * (chunk_pages + 1);
+}
+
+bool SequenceCache::can_append(int64_t count) const {
+  PagePool& window = pools_->window_pool();
+  PagePool& survivor = pools_->survivor_pool();
+  const int64_t pages = growth_pages(count);
+  if (&window == &survivor) return window.can_allocate(pages);
+  return pools_->budget().fits(pages * (window.page_bytes() + survivor.page_bytes())) ||
+         (pages <= window.free_pages() && pages <= survivor.free_pages());
+}
+
+void SequenceCache::require(int64_t count) const {
+  if (can_append(count)) return;
+  const int64_t bytes = growth_pages(count) * pools_->window_pool().page_bytes();
+  throw RunError({.where = "KV memory",
+                  .what = "limit reached at " + std::to_string(tokens_) + " tokens",
+                  .got = "up to " + std::to_string(pools_->budget().used_bytes + bytes) +
+                         " bytes for the next token",
+                  .expected = "at most " + std::to_string(pools_->budget().limit_bytes),
+                  .hint = "raise --kv-memory, shorten the input or use a smaller window"});
+}
+
+void SequenceCache::preallocate(int64_t tokens) {
+  const int64_t window = std::min(tokens, source_->window() + kRollbackTokens);
+  const auto survivors = static_cast<int64_t>(
+      std::ceil(static_cast<double>(tokens - window) * source_->expected_keep()));
+  const int64_t heads = shape_.layers * shape_.kv_heads;
+  const int64_t window_pages = heads * (ceil_div(window, kPageTokens) + 1);
+  const int64_t survivor_pages = heads * ceil_div(survivors, kPageTokens);
+  PagePool& window_pool = pools_->window_pool();
+  PagePool& survivor_pool = pools_->survivor_pool();
+  if (&window_pool == &survivor_pool) {
+    window_pool.reserve(window_pages + survivor_pages);
+  } else {
+    window_pool.reserve(window_pages);
+    survivor_pool.reserve(survivor_pages);
+  }
+}
+
+bool SequenceCache::can_truncate(int64_t tokens) const {
+  const int64_t shift = source_->decision_shift();
+  return std::ranges::all_of(layers_, [&](const LayerState& state) {
+    return std::ranges::all_of(state.heads, [&](const HeadCache& head) {
+      const bool fates_stay = shift == 0 || tokens - shift >= head.sealed_end();
+      return fates_stay && head.can_truncate(tokens, exact_tokens(state));
+    });
+  });
+}
+
+void SequenceCache::truncate(int64_t tokens) {
+  ensure(tokens <= tokens_ && can_truncate(tokens), "truncation needs recomputation");
+  for (LayerState& state : layers_) {
+    state.decided_end =
+        std::min(state.decided_end, std::max<int64_t>(tokens - source_->decision_shift(), 0));
+    for (HeadCache& head : state.heads) {
+      head.truncate(tokens);
+      head.clear_fates(state.decided_end);
+    }
+  }
+  tokens_ = tokens;
+}
+
+void SequenceCache::restart(int64_t tokens) {
+  for (LayerState& state : layers_) {
+    state.decided_end =
+        std::min(state.decided_end, std::max<int64_t>(tokens - source_->decision_shift(), 0));
+    for (HeadCache& head : state.heads) {
+      head.clear_entries();
+      head.clear_fates(state.decided_end);
+    }
+  }
+  tokens_ = 0;
+}
+
+std::unique_ptr<SequenceCache> SequenceCache::fork() const {
+  auto copy = std::make_unique<SequenceCache>(shape_, pools_, source_);
+  copy->tokens_ = tokens_;
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    copy->layers_[layer].decided_end = layers_[layer].decided_end;
+    for (size_t head = 0; head < layers_[layer].heads.size(); ++head) {
+      copy->layers_[layer].heads[head] = layers_[layer].heads[head].fork(*copy->head_shape_);
+    }
+  }
+  return copy;
+}
+
+CacheUsage SequenceCache::usage() const {
+  CacheUsage usage;
+  usage.dense_tokens = tokens_ * shape_.layers * shape_.kv_heads;
+  usage.dense_bytes = usage.dense_tokens * 2 * shape_.head_dim * dtype_bytes(shape_.survivor_type);
+  int64_t tables = static_cast<int64_t>(sizeof(*this) + layers_.size() * sizeof(LayerState));
+  int64_t window_pages = 0;
+  int64_t survivor_pages = 0;
+  for (const LayerState& state : layers_) {
+    std::vector<int64_t>& held = usage.held_per_head.emplace_back();
+    for (const HeadCache& head : state.heads) {
+      held.push_back(head.held_tokens(tokens_, state.visibility));
+      usage.held_tokens += held.back();
+      tables += head.table_bytes();
+      window_pages += head.window_pages();
+      survivor_pages += head.survivor_pages();
+    }
+  }
+  // Pages that are free in the pools were taken from the system too: each sequence bears its share.
+  const auto with_share = [](int64_t pages, const PagePool& pool) {
+    const int64_t in_use = std::max<int64_t>(pool.pages_in_use(), 1);
+    return pages * pool.page_bytes() +
+           static_cast<int64_t>(static_cast<double>(pages) / static_cast<double>(in_use) *
+                                static_cast<double>(pool.free_pages() * pool.page_bytes()));
+  };
+  PagePool& window = pools_->window_pool();
+  PagePool& survivor = pools_->survivor_pool();
+  usage.allocated_bytes = tables;
+  usage.allocated_bytes += &window == &survivor ? with_share(window_pages + survivor_pages, window)
+                                                : with_share(window_pages, window) +
+                                                      with_share(survivor_pages, survivor);
+  peak_table_bytes_ = std::max(peak_table_bytes_, tables);
+  usage.peak_bytes = pools_->budget().peak_bytes + peak_table_bytes_;
+  return usage;
+}
+
+std::vector<uint8_t> SequenceCache::decisions() const {
+  std::vector<uint8_t> out;
+  out.reserve(static_cast<size_t>(tokens_ * shape_.layers * shape_.kv_heads));
+  for (const LayerState& state : layers_) {
+    for (const HeadCache& head : state.heads) {
+      for (int64_t i = 0; i < tokens_; ++i) {
+        out.push_back(i < state.decided_end && head.is_evicted(i) ? 1 : 0);
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace dms::cache

@@ -1,0 +1,114 @@
+#pragma once
+// One sequence's KV cache: a HeadCache per (layer, KV head), the fates of all tokens, and what it
+// takes to go on, go back and branch. Exactness: semantics.md section 1. Engine thread only, but
+// for gather().
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cache/head_cache.h"
+#include "cache/page_pool.h"
+#include "cache/view.h"
+
+namespace dms::cache {
+
+/// Tokens beyond the window that stay exact, so that up to this many can be taken back at once.
+inline constexpr int64_t kRollbackTokens = 32;
+
+struct CacheShape {
+  int64_t layers = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  DType window_type = DType::bf16;
+  DType survivor_type = DType::bf16;
+  std::vector<int64_t> sliding_window;  // per layer, 0: none; empty: none anywhere
+};
+
+/// The pools a model's sequences share. Where both parts have one type they share one pool.
+class CachePools {
+ public:
+  CachePools(const CacheShape& shape, int64_t limit_bytes);
+  PagePool& window_pool() { return window_pool_; }
+  PagePool& survivor_pool() { return survivor_pool_ ? *survivor_pool_ : window_pool_; }
+  MemoryBudget& budget() { return budget_; }
+  const MemoryBudget& budget() const { return budget_; }
+
+ private:
+  MemoryBudget budget_;
+  PagePool window_pool_;
+  std::unique_ptr<PagePool> survivor_pool_;
+};
+
+/// Entries and bytes of a sequence; see KvStats in dms/llm.h for the meaning.
+struct CacheUsage {
+  int64_t dense_tokens = 0;
+  int64_t held_tokens = 0;
+  int64_t dense_bytes = 0;
+  int64_t allocated_bytes = 0;
+  int64_t peak_bytes = 0;
+  std::vector<std::vector<int64_t>> held_per_head;  // [layers][kv_heads]
+};
+
+class SequenceCache final : public SequenceView {
+ public:
+  /// `source` decides evictions. Pools are shared with other sequences of the same shape.
+  SequenceCache(const CacheShape& shape,
+                std::shared_ptr<CachePools> pools,
+                std::shared_ptr<const FateSource> source);
+
+  int64_t tokens() const override { return tokens_; }
+  const FateSource& fate_source() const override { return *source_; }
+  kernels::KvPageLayout window_layout() const override { return head_shape_->window_layout; }
+  kernels::KvPageLayout survivor_layout() const override { return head_shape_->survivor_layout; }
+  void append(const LayerChunk& chunk) override;
+  void gather(int64_t layer,
+              int64_t kv_head,
+              int64_t first,
+              int64_t positions,
+              TilePages& out) const override;
+  void finish_layer(int64_t layer) override;
+  void commit(int64_t count) override;
+
+  /// Whether `count` more tokens are sure to find memory, whatever is evicted.
+  bool can_append(int64_t count) const;
+  /// Throws RunError unless can_append(count): checked before a pass, so that none fails half-way.
+  void require(int64_t count) const;
+  /// Takes the pages that `tokens` tokens will need by the source's estimate. Throws RunError.
+  void preallocate(int64_t tokens);
+
+  /// Whether truncate(tokens) is possible without recomputation.
+  bool can_truncate(int64_t tokens) const;
+  /// Forgets all but the first `tokens` tokens; needs can_truncate(tokens).
+  void truncate(int64_t tokens);
+  /// Forgets every entry; the fates of the first `tokens` tokens stay and will be replayed when the
+  /// same tokens are appended again.
+  void restart(int64_t tokens);
+
+  std::unique_ptr<SequenceCache> fork() const;
+
+  CacheUsage usage() const;
+  /// uint8 [layers, kv_heads, tokens]: 1 = the token's own fate is eviction.
+  std::vector<uint8_t> decisions() const;
+
+ private:
+  struct LayerState {
+    std::vector<HeadCache> heads;
+    int64_t decided_end = 0;  // fates of tokens below are settled
+    Visibility visibility;
+  };
+
+  void settle_fates(LayerState& state, const LayerChunk& chunk);
+  int64_t exact_tokens(const LayerState& state) const;
+  int64_t growth_pages(int64_t count) const;
+
+  CacheShape shape_;
+  std::shared_ptr<CachePools> pools_;
+  std::shared_ptr<const FateSource> source_;
+  std::unique_ptr<HeadShape> head_shape_;
+  std::vector<LayerState> layers_;
+  int64_t tokens_ = 0;
+  mutable int64_t peak_table_bytes_ = 0;
+};
+
+}  // namespace dms::cache

@@ -1,0 +1,38 @@
+#include "engine/model_info.h"
+
+#include "model/spec/load.h"
+
+namespace dms::engine {
+
+ModelInfo make_model_info(const ModelSpec& spec) {
+  ModelInfo info{.model_type = spec.model_type,
+                 .parameters = parameter_count(spec),
+                 .layers = spec.layers,
+                 .hidden = spec.hidden,
+                 .q_heads = spec.q_heads,
+                 .kv_heads = spec.kv_heads,
+                 .head_dim = spec.head_dim,
+                 .ffn = spec.ffn,
+                 .vocab = spec.vocab,
+                 .context = spec.context,
+                 .kv_bytes_per_token =
+                     2 * spec.layers * spec.kv_heads * spec.head_dim * dtype_bytes(DType::bf16),
+                 .tied_head = spec.tied_head,
+                 .eos_ids = spec.eos_ids,
+                 .bos_id = spec.bos_id,
+                 .dms = std::nullopt};
+  if (spec.dms) {
+    info.dms = DmsInfo{.source = spec.dms->source == DmsSource::adapter ? "adapter" : "neuron",
+                       .window = spec.dms->window,
+                       .decision_shift = spec.dms->decision_shift,
+                       .alpha_per = spec.dms->per_layer ? "layer" : "head",
+                       .alpha_scale = spec.dms->alpha_scale,
+                       .alpha_offset = spec.dms->alpha_offset,
+                       .target_cr = spec.dms->target_cr,
+                       .disable_eviction = spec.dms->disable_eviction,
+                       .origin = spec.dms->origin};
+  }
+  return info;
+}
+
+}  // namespace dms::engine

@@ -1,0 +1,11 @@
+#pragma once
+// ModelSpec in the words of the public API.
+
+#include "dms/llm.h"
+#include "model/spec/model_spec.h"
+
+namespace dms::engine {
+
+ModelInfo make_model_info(const ModelSpec& spec);
+
+}  // namespace dms::engine

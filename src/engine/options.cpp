@@ -1,0 +1,85 @@
+#include "engine/options.h"
+
+#include <string>
+
+#include "dms/error.h"
+
+namespace dms::engine {
+namespace {
+
+constexpr int64_t kMaxChunk = int64_t{1} << 20;
+constexpr int64_t kMaxThreads = 1024;
+
+DType storage_type(const std::string& option, const std::string& value) {
+  if (value == "f32") return DType::f32;
+  if (value == "bf16") return DType::bf16;
+  throw InputError(
+      {.where = option, .what = "unknown type", .got = value, .expected = "f32 or bf16"});
+}
+
+void check_range(const std::string& option, int64_t value, int64_t min, int64_t max) {
+  if (value >= min && value <= max) return;
+  throw InputError({.where = option,
+                    .what = "out of range",
+                    .got = std::to_string(value),
+                    .expected = std::to_string(min) + " to " + std::to_string(max)});
+}
+
+}  // namespace
+
+ResolvedModelOptions resolve(const ModelOptions& options) {
+  check_range("--threads", options.threads, 0, kMaxThreads);
+  check_range("--chunk", options.chunk_tokens, 1, kMaxChunk);
+  ResolvedModelOptions resolved{.dtype = storage_type("--dtype", options.dtype),
+                                .threads = options.threads,
+                                .chunk_tokens = options.chunk_tokens};
+  resolved.weight_type =
+      options.weights.empty() ? resolved.dtype : storage_type("--weights", options.weights);
+  if (resolved.weight_type == DType::f32 && resolved.dtype == DType::bf16) {
+    throw InputError({.where = "--weights",
+                      .what = "f32 weights need --dtype f32",
+                      .got = "--dtype bf16",
+                      .expected = "--dtype f32"});
+  }
+  resolved.compute = resolved.dtype == DType::bf16 ? kernels::Compute::bf16 : kernels::Compute::f32;
+  return resolved;
+}
+
+cache::CacheShape cache_shape(const ModelSpec& spec,
+                              const ResolvedModelOptions& model,
+                              const CacheOptions& cache) {
+  return {.layers = spec.layers,
+          .kv_heads = spec.kv_heads,
+          .head_dim = spec.head_dim,
+          .window_type = model.dtype,
+          .survivor_type =
+              cache.kv_dtype.empty() ? model.dtype : storage_type("--kv-dtype", cache.kv_dtype),
+          .sliding_window = spec.sliding_window};
+}
+
+policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options) {
+  policy::PolicyRequest request{.layers = spec.layers,
+                                .kv_heads = spec.kv_heads,
+                                .args = options.policy_args,
+                                .window = options.window_tokens,
+                                .decisions_file = options.decisions_file,
+                                .trained = std::nullopt};
+  if (spec.dms) {
+    request.trained = policy::TrainedEviction{.window = spec.dms->window,
+                                              .decision_shift = spec.dms->decision_shift,
+                                              .per_layer = spec.dms->per_layer,
+                                              .disable_eviction = spec.dms->disable_eviction,
+                                              .target_cr = spec.dms->target_cr};
+  }
+  const std::string name = !options.policy.empty() ? options.policy : (spec.dms ? "dms" : "none");
+  policy::PolicyPtr source = policy::make_policy(name, request);
+  if (source->far_position(0) && spec.rope.scaling == RopeScaling::dynamic) {
+    throw InputError({.where = "--policy-args: enable_pos_shift",
+                      .what = "cannot be used with RoPE scaling that depends on the length",
+                      .got = "rope scaling dynamic",
+                      .expected = "enable_pos_shift=false"});
+  }
+  return source;
+}
+
+}  // namespace dms::engine

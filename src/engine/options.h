@@ -1,0 +1,27 @@
+#pragma once
+// From the public options' strings to types, checked once.
+
+#include "cache/sequence_cache.h"
+#include "dms/llm.h"
+#include "kernels/matmul.h"
+#include "model/spec/model_spec.h"
+#include "policy/policy.h"
+
+namespace dms::engine {
+
+struct ResolvedModelOptions {
+  DType dtype = DType::bf16;  // activations in products; the window's type
+  DType weight_type = DType::bf16;
+  kernels::Compute compute = kernels::Compute::bf16;
+  int64_t threads = 0;
+  int64_t chunk_tokens = 256;
+};
+
+/// Throws InputError naming the option.
+ResolvedModelOptions resolve(const ModelOptions& options);
+cache::CacheShape cache_shape(const ModelSpec& spec,
+                              const ResolvedModelOptions& model,
+                              const CacheOptions& cache);
+policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options);
+
+}  // namespace dms::engine

@@ -1,0 +1,226 @@
+#include "model/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/attention.h"
+
+namespace dms::model {
+namespace {
+
+using kernels::AttentionPartial;
+using kernels::kMaxTilePositions;
+
+// A tile with few query rows is bound by reading K/V, and one long head would keep one thread busy
+// alone: its pages are split into pieces of 32 (1024 tokens, 256 KiB at head_dim 64 in bf16), large
+// enough that merging the partial results is noise. Tiles with many rows are plenty as they are.
+constexpr int64_t kThinRows = 16;
+constexpr int64_t kPiecePages = 32;
+
+/// Queries of one KV head at neighbouring positions.
+struct Tile {
+  const BatchSegment* part = nullptr;
+  int64_t kv_head = 0;
+  int64_t first = 0;  // position of the first query
+  int64_t positions = 0;
+  int64_t row() const { return part->first_row + first - part->first_position; }
+};
+
+/// A run of one tile's pages in one layout.
+struct Piece {
+  const Tile* tile = nullptr;
+  const cache::TilePages* pages = nullptr;
+  int64_t begin = 0;
+  int64_t end = 0;
+  bool in_window_layout = true;
+  int64_t slot = 0;  // index of its partial result
+};
+
+/// Storage for partial results, one per piece.
+struct PartialStore {
+  std::vector<float> max;
+  std::vector<float> sum;
+  std::vector<float> output;
+  int64_t rows = 0;  // per partial
+  int64_t head_dim = 0;
+
+  void resize(int64_t slots, int64_t partial_rows, int64_t dim) {
+    rows = partial_rows;
+    head_dim = dim;
+    max.resize(static_cast<size_t>(slots * rows));
+    sum.resize(max.size());
+    output.resize(static_cast<size_t>(slots * rows * dim));
+  }
+  AttentionPartial at(int64_t slot, int64_t used_rows) {
+    const auto from = static_cast<size_t>(slot * rows);
+    const auto count = static_cast<size_t>(used_rows);
+    const auto dim = static_cast<size_t>(head_dim);
+    return {.max = std::span(max).subspan(from, count),
+            .sum = std::span(sum).subspan(from, count),
+            .output = std::span(output).subspan(from * dim, count * dim)};
+  }
+};
+
+class LayerAttention {
+ public:
+  LayerAttention(const ModelSpec& spec, int64_t layer, const Batch& batch, Workspace& work)
+      : spec_(spec),
+        layer_(layer),
+        work_(work),
+        scale_(spec.attention_scale != 0.0 ? static_cast<float>(spec.attention_scale)
+                                           : 1.0f / std::sqrt(static_cast<float>(spec.head_dim))) {
+    for (const BatchSegment& part : batch.segments) add_tiles(part);
+  }
+
+  void run() {
+    const auto thin_begin = std::stable_partition(
+        tiles_.begin(), tiles_.end(), [&](const Tile& tile) { return !is_thin(tile); });
+    run_wide({tiles_.begin(), thin_begin});
+    run_thin({thin_begin, tiles_.end()});
+  }
+
+ private:
+  bool is_thin(const Tile& tile) const { return tile.positions * spec_.group() <= kThinRows; }
+
+  /// Tiles end at multiples of 32 positions, where pages do.
+  void add_tiles(const BatchSegment& part) {
+    const int64_t end = part.first_position + part.rows;
+    for (int64_t first = part.first_position; first < end;) {
+      const int64_t next = std::min((first / kMaxTilePositions + 1) * kMaxTilePositions, end);
+      for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+        tiles_.push_back(
+            {.part = &part, .kv_head = head, .first = first, .positions = next - first});
+      }
+      first = next;
+    }
+  }
+
+  std::vector<Piece> cut(const Tile& tile, const cache::TilePages& pages, int64_t max_pages) const {
+    const cache::SequenceView& view = *tile.part->segment->cache;
+    const bool one_layout = view.window_layout().type == view.survivor_layout().type;
+    const auto end = std::ssize(pages.pages);
+    std::vector<Piece> pieces;
+    const auto cut_run = [&](int64_t begin, int64_t run_end, bool in_window_layout) {
+      for (int64_t at = begin; at < run_end; at += max_pages) {
+        pieces.push_back({.tile = &tile,
+                          .pages = &pages,
+                          .begin = at,
+                          .end = std::min(at + max_pages, run_end),
+                          .in_window_layout = in_window_layout});
+      }
+    };
+    cut_run(0, one_layout ? end : pages.band_begin, one_layout);
+    if (!one_layout) cut_run(pages.band_begin, end, true);
+    return pieces;
+  }
+
+  void attend_piece(const Piece& piece, AttentionPartial partial) const {
+    const Tile& tile = *piece.tile;
+    const cache::SequenceView& view = *tile.part->segment->cache;
+    const int64_t width = qkv_width(spec_);
+    const auto at =
+        static_cast<size_t>(tile.row() * width + tile.kv_head * spec_.group() * spec_.head_dim);
+    const bool shifted = view.fate_source().far_position(0).has_value();
+    kernels::attend(
+        {.layout = piece.in_window_layout ? view.window_layout() : view.survivor_layout(),
+         .positions = tile.positions,
+         .group = spec_.group(),
+         .scale = scale_,
+         .q = std::span(work_.qkv).subspan(at),
+         .q_far =
+             shifted ? std::span<const float>(work_.q_far).subspan(at) : std::span<const float>{},
+         .pages = std::span(piece.pages->pages)
+                      .subspan(static_cast<size_t>(piece.begin),
+                               static_cast<size_t>(piece.end - piece.begin)),
+         .q_position_stride = width},
+        partial);
+  }
+
+  void merge(const Tile& tile, std::span<const AttentionPartial> partials) const {
+    const int64_t width = spec_.q_heads * spec_.head_dim;
+    const auto at =
+        static_cast<size_t>(tile.row() * width + tile.kv_head * spec_.group() * spec_.head_dim);
+    kernels::merge_partials(partials,
+                            tile.positions,
+                            spec_.group(),
+                            spec_.head_dim,
+                            std::span(work_.attended).subspan(at),
+                            width);
+  }
+
+  /// Many query rows: a task is a tile, with everything it needs of its own.
+  void run_wide(std::span<const Tile> tiles) const {
+#pragma omp parallel for schedule(dynamic) if (tiles.size() > 1)
+    for (size_t i = 0; i < tiles.size(); ++i) {
+      thread_local cache::TilePages pages;
+      thread_local PartialStore store;
+      thread_local std::vector<AttentionPartial> partials;
+      const Tile& tile = tiles[i];
+      tile.part->segment->cache->gather(layer_, tile.kv_head, tile.first, tile.positions, pages);
+      const std::vector<Piece> pieces =
+          cut(tile, pages, std::max<int64_t>(std::ssize(pages.pages), 1));
+      const int64_t rows = tile.positions * spec_.group();
+      store.resize(std::ssize(pieces), rows, spec_.head_dim);
+      partials.clear();
+      for (const Piece& piece : pieces) {
+        partials.push_back(store.at(std::ssize(partials), rows));
+        attend_piece(piece, partials.back());
+      }
+      merge(tile, partials);
+    }
+  }
+
+  /// Few query rows: a task is a piece of a tile's pages; partial results are merged after.
+  void run_thin(std::span<const Tile> tiles) const {
+    if (tiles.empty()) return;
+    static thread_local std::vector<cache::TilePages> pages;
+    static thread_local PartialStore store;
+    if (pages.size() < tiles.size()) pages.resize(tiles.size());
+    std::vector<Piece> pieces;
+    std::vector<int64_t> first_piece{0};
+    for (size_t i = 0; i < tiles.size(); ++i) {
+      const Tile& tile = tiles[i];
+      tile.part->segment->cache->gather(layer_, tile.kv_head, tile.first, tile.positions, pages[i]);
+      for (Piece piece : cut(tile, pages[i], kPiecePages)) {
+        piece.slot = std::ssize(pieces);
+        pieces.push_back(piece);
+      }
+      first_piece.push_back(std::ssize(pieces));
+    }
+    store.resize(std::ssize(pieces), kThinRows, spec_.head_dim);
+    PartialStore& shared_store = store;  // thread_local names the caller's copy for every thread
+    std::vector<AttentionPartial> partials;
+    for (const Piece& piece : pieces) {
+      partials.push_back(shared_store.at(piece.slot, piece.tile->positions * spec_.group()));
+    }
+#pragma omp parallel
+    {
+#pragma omp for schedule(dynamic)
+      for (size_t i = 0; i < pieces.size(); ++i) attend_piece(pieces[i], partials[i]);
+#pragma omp for schedule(static)
+      for (size_t i = 0; i < tiles.size(); ++i) {
+        merge(
+            tiles[i],
+            std::span(partials).subspan(static_cast<size_t>(first_piece[i]),
+                                        static_cast<size_t>(first_piece[i + 1] - first_piece[i])));
+      }
+    }
+  }
+
+  const ModelSpec& spec_;
+  int64_t layer_;
+  Workspace& work_;
+  float scale_;
+  std::vector<Tile> tiles_;
+};
+
+}  // namespace
+
+void run_attention(const ModelSpec& spec, int64_t layer, const Batch& batch, Workspace& work) {
+  LayerAttention(spec, layer, batch, work).run();
+}
+
+}  // namespace dms::model

@@ -1,0 +1,295 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/check.h"
+#include "dms/error.h"
+#include "kernels/elementwise.h"
+#include "kernels/norm.h"
+#include "kernels/rope.h"
+#include "model/attention.h"
+#include "model/batch.h"
+
+namespace dms::model {
+namespace {
+
+using kernels::Epilogue;
+
+Epilogue gate_epilogue(Activation activation) {
+  switch (activation) {
+    case Activation::silu:
+      return Epilogue::silu_gate;
+    case Activation::gelu:
+      return Epilogue::gelu_gate;
+    case Activation::gelu_tanh:
+      return Epilogue::gelu_tanh_gate;
+    case Activation::relu:
+      return Epilogue::relu_gate;
+  }
+  return Epilogue::store;
+}
+
+kernels::UnaryOp unary_op(Activation activation) {
+  switch (activation) {
+    case Activation::silu:
+      return kernels::UnaryOp::silu;
+    case Activation::gelu:
+      return kernels::UnaryOp::gelu;
+    case Activation::gelu_tanh:
+      return kernels::UnaryOp::gelu_tanh;
+    case Activation::relu:
+      return kernels::UnaryOp::relu;
+  }
+  return kernels::UnaryOp::relu;
+}
+
+void refuse_unless(bool supported, const ModelSpec& spec, const std::string& feature) {
+  if (supported) return;
+  throw InputError({.where = "config.json: model_type " + spec.model_type,
+                    .what = "the decoder does not compute " + feature + " yet"});
+}
+
+void grow(std::vector<float>& buffer, int64_t count) {
+  if (std::ssize(buffer) < count) buffer.resize(static_cast<size_t>(count));
+}
+
+}  // namespace
+
+Decoder::Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute compute)
+    : spec_(std::move(spec)),
+      weights_(std::move(weights)),
+      compute_(compute),
+      rope_(spec_.rope, spec_.context) {
+  refuse_unless(spec_.position == PositionKind::rope, spec_, "ALiBi or learned positions");
+  refuse_unless(!spec_.parallel_residual, spec_, "parallel residuals");
+  refuse_unless(!spec_.norm_after, spec_, "norms after the sub-layers");
+}
+
+void Decoder::embed(const Batch& batch) {
+  const int64_t hidden = spec_.hidden;
+#pragma omp parallel for schedule(static) if (batch.rows > 8)
+  for (int64_t row = 0; row < batch.rows; ++row) {
+    weights_.get_embedding(
+        batch.row_token[static_cast<size_t>(row)],
+        std::span(work_.residual)
+            .subspan(static_cast<size_t>(row * hidden), static_cast<size_t>(hidden)));
+  }
+}
+
+void Decoder::normalise(const NormWeights& weights,
+                        std::span<const float> x,
+                        std::span<float> out) const {
+  const auto eps = static_cast<float>(spec_.norm_eps);
+  if (spec_.norm == NormKind::rms) {
+    kernels::rms_norm(x, weights.scale, eps, out);
+  } else {
+    kernels::layer_norm(x, weights.scale, weights.bias, eps, out);
+  }
+}
+
+void Decoder::project_qkv(const LayerWeights& weights, const Batch& batch) {
+  const auto values = static_cast<size_t>(batch.rows * spec_.hidden);
+  const std::span<const float> x = std::span(work_.residual).first(values);
+  const std::span<float> normed = std::span(work_.normed).first(values);
+  normalise(weights.attention_norm, x, normed);
+  const int64_t width = qkv_width(spec_);
+  kernels::matmul({.weights = weights.qkv.matrix,
+                   .x = normed,
+                   .out = std::span(work_.qkv).first(static_cast<size_t>(batch.rows * width)),
+                   .bias = weights.qkv.bias,
+                   .rows = batch.rows,
+                   .out_columns = width,
+                   .compute = compute_});
+}
+
+/// Decision logits of the adapter (semantics.md section 1), in float32 with a fixed order of
+/// summation, so that no chunking or batch can flip a decision.
+void Decoder::compute_alpha(const LayerWeights& weights, const Batch& batch) {
+  const auto hidden = static_cast<size_t>(spec_.hidden);
+  const auto scale = static_cast<float>(spec_.dms->alpha_scale);
+  const auto offset = static_cast<float>(spec_.dms->alpha_offset);
+#pragma omp parallel for schedule(static) if (batch.rows > 8)
+  for (int64_t row = 0; row < batch.rows; ++row) {
+    const size_t at = static_cast<size_t>(row) * hidden;
+    const std::span<float> normed = std::span(work_.normed).subspan(at, hidden);
+    kernels::rms_norm(std::span(work_.residual).subspan(at, hidden),
+                      weights.alpha_norm,
+                      static_cast<float>(spec_.norm_eps),
+                      normed);
+    for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+      float raw = kernels::dot_fixed_order(
+          normed, std::span(weights.alpha).subspan(static_cast<size_t>(head) * hidden, hidden));
+      if (!weights.alpha_bias.empty()) raw += weights.alpha_bias[static_cast<size_t>(head)];
+      work_.alpha[static_cast<size_t>(row * spec_.kv_heads + head)] = raw * scale - offset;
+    }
+  }
+}
+
+/// QK norm, the borrowed channel of `neuron` decisions, and RoPE, for one token's heads.
+void Decoder::rotate_row(const Batch& batch, int64_t row) {
+  const int64_t head_dim = spec_.head_dim;
+  const auto q_values = static_cast<size_t>(spec_.q_heads * head_dim);
+  const auto k_values = static_cast<size_t>(spec_.kv_heads * head_dim);
+  const auto at = static_cast<size_t>(row * qkv_width(spec_));
+  const LayerWeights& weights = *batch.layer_weights;
+  const std::span<float> q = std::span(work_.qkv).subspan(at, q_values);
+  const std::span<float> k = std::span(work_.qkv).subspan(at + q_values, k_values);
+  const auto eps = static_cast<float>(spec_.norm_eps);
+  if (spec_.qk_norm) {
+    kernels::rms_norm(q, weights.q_norm, eps, q);
+    kernels::rms_norm(k, weights.k_norm, eps, k);
+  }
+  const bool neuron = spec_.dms && spec_.dms->source == DmsSource::neuron;
+  const auto borrowed = [&](std::span<float> heads, int64_t kv_head) -> float& {
+    return heads[static_cast<size_t>(kv_head * spec_.group() * head_dim + head_dim - 1)];
+  };
+  if (neuron) {
+    for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+      float& channel = borrowed(q, head);
+      work_.alpha[static_cast<size_t>(row * spec_.kv_heads + head)] =
+          channel * static_cast<float>(spec_.dms->alpha_scale) -
+          static_cast<float>(spec_.dms->alpha_offset);
+      channel = 0.0f;
+    }
+  }
+  const Segment& segment = *batch.row_segment[static_cast<size_t>(row)];
+  const int64_t position = batch.row_position[static_cast<size_t>(row)];
+  const auto turn = [&](std::span<float> heads, int64_t at_position) {
+    const RopeTable::Angles angles = rope_.at(segment.prompt_tokens, at_position);
+    kernels::rope(heads, head_dim, angles.cos, angles.sin);
+  };
+  const std::optional<int64_t> far = segment.cache->fate_source().far_position(position);
+  const auto zero_after = [&](std::span<float> heads) {
+    if (!neuron || !spec_.dms->zero_after_rope) return;
+    for (int64_t head = 0; head < spec_.kv_heads; ++head) borrowed(heads, head) = 0.0f;
+  };
+  if (far) {
+    const std::span<float> q_far = std::span(work_.q_far).subspan(at, q_values);
+    std::ranges::copy(q, q_far.begin());
+    turn(q_far, *far);
+    zero_after(q_far);
+  }
+  turn(q, position);
+  turn(k, position);
+  zero_after(q);
+}
+
+void Decoder::append_to_caches(int64_t layer, const Batch& batch) {
+  const int64_t width = qkv_width(spec_);
+  const int64_t q_values = spec_.q_heads * spec_.head_dim;
+  const int64_t kv_values = spec_.kv_heads * spec_.head_dim;
+  for (const BatchSegment& part : batch.segments) {
+    const std::span<const float> qkv = std::span(work_.qkv).subspan(
+        static_cast<size_t>(part.first_row * width), static_cast<size_t>(part.rows * width));
+    const std::span<const float> alpha =
+        std::span(work_.alpha)
+            .subspan(static_cast<size_t>(part.first_row * spec_.kv_heads),
+                     static_cast<size_t>(part.rows * spec_.kv_heads));
+    part.segment->cache->append({.layer = layer,
+                                 .count = part.rows,
+                                 .keys = qkv.subspan(static_cast<size_t>(q_values)),
+                                 .values = qkv.subspan(static_cast<size_t>(q_values + kv_values)),
+                                 .token_stride = width,
+                                 .logits = alpha});
+  }
+}
+
+void Decoder::run_mlp(const LayerWeights& weights, const Batch& batch) {
+  const auto values = static_cast<size_t>(batch.rows * spec_.hidden);
+  const std::span<float> residual = std::span(work_.residual).first(values);
+  const std::span<float> normed = std::span(work_.normed).first(values);
+  const std::span<float> mlp =
+      std::span(work_.mlp).first(static_cast<size_t>(batch.rows * spec_.ffn));
+  normalise(weights.mlp_norm, residual, normed);
+  kernels::matmul(
+      {.weights = weights.mlp_in.matrix,
+       .x = normed,
+       .out = mlp,
+       .bias = weights.mlp_in.bias,
+       .rows = batch.rows,
+       .out_columns = spec_.ffn,
+       .compute = compute_,
+       .epilogue = spec_.gated_mlp ? gate_epilogue(spec_.activation) : Epilogue::store});
+  if (!spec_.gated_mlp) kernels::apply(unary_op(spec_.activation), mlp);
+  kernels::matmul({.weights = weights.mlp_out.matrix,
+                   .x = mlp,
+                   .out = residual,
+                   .bias = weights.mlp_out.bias,
+                   .rows = batch.rows,
+                   .out_columns = spec_.hidden,
+                   .compute = compute_,
+                   .epilogue = Epilogue::accumulate});
+}
+
+void Decoder::run_layer(int64_t layer, const Batch& batch) {
+  const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
+  if (spec_.dms && spec_.dms->source == DmsSource::adapter) compute_alpha(weights, batch);
+  project_qkv(weights, batch);
+#pragma omp parallel for schedule(static) if (batch.rows > 8)
+  for (int64_t row = 0; row < batch.rows; ++row) rotate_row(batch, row);
+  append_to_caches(layer, batch);
+
+  const auto start = std::chrono::steady_clock::now();
+  run_attention(spec_, layer, batch, work_);
+  attention_seconds_ +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (const BatchSegment& part : batch.segments) part.segment->cache->finish_layer(layer);
+
+  const int64_t q_values = spec_.q_heads * spec_.head_dim;
+  kernels::matmul(
+      {.weights = weights.attention_output.matrix,
+       .x = std::span(work_.attended).first(static_cast<size_t>(batch.rows * q_values)),
+       .out = std::span(work_.residual).first(static_cast<size_t>(batch.rows * spec_.hidden)),
+       .bias = weights.attention_output.bias,
+       .rows = batch.rows,
+       .out_columns = spec_.hidden,
+       .compute = compute_,
+       .epilogue = Epilogue::accumulate});
+  run_mlp(weights, batch);
+}
+
+std::span<const float> Decoder::project_head(const Batch& batch) {
+  const auto hidden = static_cast<size_t>(spec_.hidden);
+  const auto rows = std::ssize(batch.logit_rows);
+  if (rows == 0) return {};
+  head_rows_.resize(static_cast<size_t>(rows) * hidden);
+  logits_.resize(static_cast<size_t>(rows * spec_.vocab));
+  for (int64_t i = 0; i < rows; ++i) {
+    const auto from = static_cast<size_t>(batch.logit_rows[static_cast<size_t>(i)]) * hidden;
+    std::ranges::copy(std::span(work_.residual).subspan(from, hidden),
+                      head_rows_.begin() + i * spec_.hidden);
+  }
+  if (spec_.has_final_norm) normalise(weights_.final_norm, head_rows_, head_rows_);
+  kernels::matmul({.weights = weights_.head,
+                   .x = head_rows_,
+                   .out = logits_,
+                   .rows = rows,
+                   .out_columns = spec_.vocab,
+                   .compute = compute_});
+  return logits_;
+}
+
+std::span<const float> Decoder::forward(std::span<const Segment> segments) {
+  Batch batch(segments);
+  grow(work_.residual, batch.rows * spec_.hidden);
+  grow(work_.normed, batch.rows * spec_.hidden);
+  grow(work_.qkv, batch.rows * qkv_width(spec_));
+  grow(work_.attended, batch.rows * spec_.q_heads * spec_.head_dim);
+  grow(work_.mlp, batch.rows * spec_.ffn);
+  grow(work_.alpha, batch.rows * spec_.kv_heads);
+  if (batch.shifts_positions) grow(work_.q_far, batch.rows * qkv_width(spec_));
+  for (const BatchSegment& part : batch.segments) {
+    rope_.prepare(part.segment->prompt_tokens, part.first_position + part.rows);
+  }
+  embed(batch);
+  for (int64_t layer = 0; layer < spec_.layers; ++layer) {
+    batch.layer_weights = &weights_.layers[static_cast<size_t>(layer)];
+    run_layer(layer, batch);
+  }
+  for (const BatchSegment& part : batch.segments) part.segment->cache->commit(part.rows);
+  return project_head(batch);
+}
+
+}  // namespace dms::model

@@ -1,0 +1,77 @@
+#pragma once
+// The one decoder: a ModelSpec and its weights turned into logits, for any mix of prompts and
+// single tokens of several sequences in one pass over the weights. Engine thread only; uses OpenMP.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cache/view.h"
+#include "kernels/matmul.h"
+#include "model/decoder_weights.h"
+#include "model/rope_table.h"
+#include "model/spec/model_spec.h"
+
+namespace dms::model {
+
+enum class LogitRows { none, last, all };
+
+/// One sequence's next tokens.
+struct Segment {
+  cache::SequenceView* cache = nullptr;
+  std::span<const int32_t> ids;
+  LogitRows logits = LogitRows::last;
+  int64_t prompt_tokens = 0;  // length of the sequence's first prompt (dynamic RoPE)
+};
+
+struct Batch;
+
+/// Buffers of a pass, kept from call to call.
+struct Workspace {
+  std::vector<float> residual;  // [rows, hidden]
+  std::vector<float> normed;    // [rows, hidden]
+  std::vector<float> qkv;       // [rows, (q_heads + 2 kv_heads) * head_dim]
+  std::vector<float> q_far;     // the same, only where a policy shifts positions
+  std::vector<float> attended;  // [rows, q_heads * head_dim]
+  std::vector<float> mlp;       // [rows, ffn]
+  std::vector<float> alpha;     // [rows, kv_heads] decision logits
+};
+
+class Decoder {
+ public:
+  /// Throws InputError when the spec asks for something the decoder does not compute.
+  Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute compute);
+
+  const ModelSpec& spec() const { return spec_; }
+  const DecoderWeights& weights() const { return weights_; }
+
+  /// Appends every segment's ids to its cache and returns the requested logits rows, float32
+  /// [rows, vocab] in the order of segments and tokens, valid until the next call.
+  std::span<const float> forward(std::span<const Segment> segments);
+
+  /// Seconds spent in attention since construction.
+  double attention_seconds() const { return attention_seconds_; }
+
+ private:
+  void embed(const Batch& batch);
+  void run_layer(int64_t layer, const Batch& batch);
+  void project_qkv(const LayerWeights& weights, const Batch& batch);
+  void compute_alpha(const LayerWeights& weights, const Batch& batch);
+  void rotate_row(const Batch& batch, int64_t row);
+  void append_to_caches(int64_t layer, const Batch& batch);
+  void run_mlp(const LayerWeights& weights, const Batch& batch);
+  void normalise(const NormWeights& weights, std::span<const float> x, std::span<float> out) const;
+  std::span<const float> project_head(const Batch& batch);
+
+  ModelSpec spec_;
+  DecoderWeights weights_;
+  kernels::Compute compute_;
+  RopeTable rope_;
+  Workspace work_;
+  std::vector<float> head_rows_;  // [logit rows, hidden]
+  std::vector<float> logits_;     // [logit rows, vocab]
+  double attention_seconds_ = 0;
+};
+
+}  // namespace dms::model

@@ -1,0 +1,266 @@
+#include "model/decoder_weights.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+
+namespace dms::model {
+namespace {
+
+using kernels::kPanelRows;
+using kernels::PackedMatrix;
+
+/// Rows [source_first, source_first + count) of `weight` go to rows [target_first, …) of a matrix.
+struct RowRun {
+  const WeightName* weight;
+  int64_t source_first;
+  int64_t target_first;
+  int64_t count;
+};
+
+class Loader {
+ public:
+  Loader(const ModelSpec& spec, const WeightSource& source, DType type)
+      : spec_(spec), source_(source), type_(type), names_(weight_names(spec)) {
+    for (const WeightName& name : names_) by_role_[{name.role, name.layer}] = &name;
+  }
+
+  DecoderWeights load();
+
+ private:
+  const WeightName* find(WeightRole role, int64_t layer = -1) const {
+    const auto it = by_role_.find({role, layer});
+    return it == by_role_.end() ? nullptr : it->second;
+  }
+  const WeightName& get(WeightRole role, int64_t layer = -1) const {
+    const WeightName* name = find(role, layer);
+    ensure(name != nullptr, "spec lists no such weight");
+    return *name;
+  }
+
+  std::vector<float> vector_of(WeightRole role, int64_t layer = -1) const;
+  NormWeights norm(WeightRole scale, WeightRole bias, int64_t layer = -1) const;
+  std::vector<RowRun> qkv_runs(int64_t layer, bool bias) const;
+  std::vector<RowRun> mlp_in_runs(int64_t layer, bool bias) const;
+  PackedMatrix pack(const std::vector<RowRun>& runs, int64_t rows, int64_t columns) const;
+  void pack_panel(const std::vector<RowRun>& runs, int64_t panel, PackedMatrix& matrix) const;
+  std::vector<float> pack_bias(const std::vector<RowRun>& runs, int64_t rows) const;
+  LinearWeights linear(WeightRole weight, WeightRole bias, int64_t layer) const;
+  AlignedBuffer embedding_table() const;
+  LayerWeights layer(int64_t index) const;
+
+  const ModelSpec& spec_;
+  const WeightSource& source_;
+  DType type_;
+  std::vector<WeightName> names_;
+  std::map<std::pair<WeightRole, int64_t>, const WeightName*> by_role_;
+};
+
+int64_t element_count(const WeightName& weight) {
+  int64_t count = 1;
+  for (const int64_t size : weight.shape) count *= size;
+  return count;
+}
+
+std::vector<float> Loader::vector_of(WeightRole role, int64_t layer) const {
+  const WeightName* weight = find(role, layer);
+  if (weight == nullptr) return {};
+  std::vector<float> values(static_cast<size_t>(element_count(*weight)));
+  source_.read_rows(*weight, 0, weight->shape.size() == 1 ? 1 : weight->shape[0], values);
+  source_.release(*weight);
+  return values;
+}
+
+NormWeights Loader::norm(WeightRole scale, WeightRole bias, int64_t layer) const {
+  return {.scale = vector_of(scale, layer), .bias = vector_of(bias, layer)};
+}
+
+/// Cuts a fused tensor's rows into the packed order [q heads | k heads | v heads].
+std::vector<RowRun> Loader::qkv_runs(int64_t layer, bool bias) const {
+  const int64_t head_dim = spec_.head_dim;
+  const int64_t q_rows = spec_.q_heads * head_dim;
+  const int64_t kv_rows = spec_.kv_heads * head_dim;
+  const auto role = [&](WeightRole plain, WeightRole with_bias) {
+    return &get(bias ? with_bias : plain, layer);
+  };
+  if (spec_.qkv_layout == QkvLayout::separate) {
+    return {{role(WeightRole::q, WeightRole::q_bias), 0, 0, q_rows},
+            {role(WeightRole::k, WeightRole::k_bias), 0, q_rows, kv_rows},
+            {role(WeightRole::v, WeightRole::v_bias), 0, q_rows + kv_rows, kv_rows}};
+  }
+  const WeightName* fused = role(WeightRole::qkv, WeightRole::qkv_bias);
+  if (spec_.qkv_layout == QkvLayout::concatenated) return {{fused, 0, 0, q_rows + 2 * kv_rows}};
+  // per_head is per_group with groups of one: [kv_head][q x group, k, v][head_dim].
+  const int64_t group = spec_.group();
+  std::vector<RowRun> runs;
+  for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+    const int64_t from = head * (group + 2) * head_dim;
+    runs.push_back({fused, from, head * group * head_dim, group * head_dim});
+    runs.push_back({fused, from + group * head_dim, q_rows + head * head_dim, head_dim});
+    runs.push_back(
+        {fused, from + (group + 1) * head_dim, q_rows + kv_rows + head * head_dim, head_dim});
+  }
+  return runs;
+}
+
+std::vector<RowRun> Loader::mlp_in_runs(int64_t layer, bool bias) const {
+  const WeightName* up = &get(bias ? WeightRole::up_bias : WeightRole::up, layer);
+  if (!spec_.gated_mlp) return {{up, 0, 0, spec_.ffn}};
+  const WeightName* gate = &get(bias ? WeightRole::gate_bias : WeightRole::gate, layer);
+  constexpr int64_t kHalf = kPanelRows / 2;
+  std::vector<RowRun> runs;
+  for (int64_t first = 0; first < spec_.ffn; first += kHalf) {
+    const int64_t count = std::min(kHalf, spec_.ffn - first);
+    runs.push_back({gate, first, 2 * first, count});
+    runs.push_back({up, first, 2 * first + kHalf, count});
+  }
+  return runs;
+}
+
+void Loader::pack_panel(const std::vector<RowRun>& runs,
+                        int64_t panel,
+                        PackedMatrix& matrix) const {
+  thread_local std::vector<float> rows;
+  const int64_t begin = panel * kPanelRows;
+  const int64_t end = begin + kPanelRows;
+  // Runs are ordered by target: the first that reaches into this panel.
+  auto run = std::ranges::partition_point(
+      runs, [&](const RowRun& r) { return r.target_first + r.count <= begin; });
+  for (; run != runs.end() && run->target_first < end; ++run) {
+    const int64_t first = std::max(begin, run->target_first);
+    const int64_t count = std::min(end, run->target_first + run->count) - first;
+    rows.resize(static_cast<size_t>(count * matrix.columns()));
+    source_.read_rows(*run->weight, run->source_first + first - run->target_first, count, rows);
+    matrix.set_panel_rows(panel, first - begin, count, rows);
+  }
+}
+
+PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
+                          int64_t rows,
+                          int64_t columns) const {
+  std::vector<RowRun> runs = unordered;
+  std::ranges::sort(runs, {}, &RowRun::target_first);
+  PackedMatrix matrix(type_, rows, columns);
+  std::exception_ptr failure;
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t panel = 0; panel < matrix.panels(); ++panel) {
+    try {
+      pack_panel(runs, panel, matrix);
+    } catch (...) {
+#pragma omp critical
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  for (const RowRun& run : runs) source_.release(*run.weight);
+  return matrix;
+}
+
+std::vector<float> Loader::pack_bias(const std::vector<RowRun>& runs, int64_t rows) const {
+  std::vector<float> bias(static_cast<size_t>(round_up(rows, kPanelRows)), 0.0f);
+  std::map<const WeightName*, std::vector<float>> sources;
+  for (const RowRun& run : runs) {
+    std::vector<float>& values = sources[run.weight];
+    if (values.empty()) {
+      values.resize(static_cast<size_t>(element_count(*run.weight)));
+      source_.read_rows(*run.weight, 0, 1, values);
+    }
+    std::copy_n(values.begin() + run.source_first, run.count, bias.begin() + run.target_first);
+  }
+  bias.resize(static_cast<size_t>(rows));
+  return bias;
+}
+
+LinearWeights Loader::linear(WeightRole weight, WeightRole bias, int64_t layer) const {
+  const WeightName& name = get(weight, layer);
+  return {.matrix = pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1]),
+          .bias = vector_of(bias, layer)};
+}
+
+AlignedBuffer Loader::embedding_table() const {
+  const WeightName& name = get(WeightRole::embedding);
+  const int64_t columns = name.shape[1];
+  AlignedBuffer table(name.shape[0] * columns * dtype_bytes(type_));
+  std::vector<float> row(static_cast<size_t>(columns));
+  for (int64_t token = 0; token < name.shape[0]; ++token) {
+    source_.read_rows(name, token, 1, row);
+    if (type_ == DType::f32) {
+      std::ranges::copy(row, table.as<float>().begin() + token * columns);
+    } else {
+      std::ranges::transform(row, table.as<BFloat16>().begin() + token * columns, to_bf16);
+    }
+  }
+  source_.release(name);
+  return table;
+}
+
+LayerWeights Loader::layer(int64_t index) const {
+  const int64_t qkv_rows = (spec_.q_heads + 2 * spec_.kv_heads) * spec_.head_dim;
+  const std::vector<RowRun> mlp_runs = mlp_in_runs(index, false);
+  const int64_t mlp_rows = spec_.gated_mlp ? 2 * round_up(spec_.ffn, kPanelRows / 2) : spec_.ffn;
+  LayerWeights w;
+  w.attention_norm = norm(WeightRole::attention_norm, WeightRole::attention_norm_bias, index);
+  w.qkv.matrix = pack(qkv_runs(index, false), qkv_rows, spec_.hidden);
+  if (spec_.qkv_bias) w.qkv.bias = pack_bias(qkv_runs(index, true), qkv_rows);
+  w.q_norm = vector_of(WeightRole::q_norm, index);
+  w.k_norm = vector_of(WeightRole::k_norm, index);
+  w.attention_output =
+      linear(WeightRole::attention_output, WeightRole::attention_output_bias, index);
+  w.mlp_norm = norm(WeightRole::mlp_norm, WeightRole::mlp_norm_bias, index);
+  w.mlp_in.matrix = pack(mlp_runs, mlp_rows, spec_.hidden);
+  if (spec_.mlp_bias) w.mlp_in.bias = pack_bias(mlp_in_runs(index, true), mlp_rows);
+  w.mlp_out = linear(WeightRole::down, WeightRole::down_bias, index);
+  w.alpha_norm = vector_of(WeightRole::dms_alpha_norm, index);
+  w.alpha = vector_of(WeightRole::dms_alpha, index);
+  w.alpha_bias = vector_of(WeightRole::dms_alpha_bias, index);
+  return w;
+}
+
+DecoderWeights Loader::load() {
+  DecoderWeights weights;
+  weights.type = type_;
+  const WeightName& head = get(spec_.tied_head ? WeightRole::embedding : WeightRole::head);
+  if (!spec_.tied_head) weights.embedding = embedding_table();
+  for (int64_t i = 0; i < spec_.layers; ++i) weights.layers.push_back(layer(i));
+  if (spec_.has_final_norm) {
+    weights.final_norm = norm(WeightRole::final_norm, WeightRole::final_norm_bias);
+  }
+  weights.head = pack({{&head, 0, 0, spec_.vocab}}, spec_.vocab, spec_.hidden);
+  return weights;
+}
+
+}  // namespace
+
+void DecoderWeights::get_embedding(int64_t token, std::span<float> out) const {
+  if (embedding.bytes() == 0) {
+    head.get_row(token, out);
+  } else if (type == DType::f32) {
+    const auto row = embedding.as<float>().subspan(static_cast<size_t>(token) * out.size());
+    std::copy_n(row.begin(), out.size(), out.begin());
+  } else {
+    const auto row = embedding.as<BFloat16>().subspan(static_cast<size_t>(token) * out.size());
+    std::transform(row.begin(), row.begin() + std::ssize(out), out.begin(), [](BFloat16 value) {
+      return to_float(value);
+    });
+  }
+}
+
+int64_t DecoderWeights::matrix_bytes() const {
+  int64_t bytes = head.bytes();
+  for (const LayerWeights& w : layers) {
+    bytes += w.qkv.matrix.bytes() + w.attention_output.matrix.bytes() + w.mlp_in.matrix.bytes() +
+             w.mlp_out.matrix.bytes();
+  }
+  return bytes;
+}
+
+DecoderWeights load_weights(const ModelSpec& spec, const WeightSource& source, DType type) {
+  return Loader(spec, source, type).load();
+}
+
+}  // namespace dms::model

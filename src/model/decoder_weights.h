@@ -1,0 +1,56 @@
+#pragma once
+// A decoder's weights, packed for the kernels. Immutable after loading; thread-safe.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "kernels/packed_matrix.h"
+#include "model/spec/weights.h"
+
+namespace dms::model {
+
+/// A norm's parameters; `bias` is empty for RMSNorm.
+struct NormWeights {
+  std::vector<float> scale;
+  std::vector<float> bias;
+};
+
+/// A packed linear layer; `bias` (in packed row order) may be empty.
+struct LinearWeights {
+  kernels::PackedMatrix matrix;
+  std::vector<float> bias;
+};
+
+struct LayerWeights {
+  NormWeights attention_norm;
+  LinearWeights qkv;          // rows [q heads | k heads | v heads]
+  std::vector<float> q_norm;  // [head_dim], or empty
+  std::vector<float> k_norm;
+  LinearWeights attention_output;
+  NormWeights mlp_norm;
+  LinearWeights mlp_in;  // gated: 16 gate rows, 16 up rows in each panel
+  LinearWeights mlp_out;
+  std::vector<float> alpha_norm;  // DMS adapter, or empty: [hidden]
+  std::vector<float> alpha;       // [kv_heads, hidden]
+  std::vector<float> alpha_bias;  // [kv_heads], or empty
+};
+
+struct DecoderWeights {
+  AlignedBuffer embedding;     // [vocab, hidden] in `type`; empty when the head is tied
+  kernels::PackedMatrix head;  // [vocab, hidden]
+  std::vector<LayerWeights> layers;
+  NormWeights final_norm;
+  DType type = DType::bf16;
+
+  /// One token's embedding as float32 [hidden].
+  void get_embedding(int64_t token, std::span<float> out) const;
+  /// Bytes of all packed matrices (what a decode step streams, embedding table left out).
+  int64_t matrix_bytes() const;
+};
+
+/// Reads and packs everything `spec` needs, one tensor's rows at a time, so that memory never
+/// holds much more than the packed weights. `type`: f32 or bf16. Uses OpenMP threads.
+DecoderWeights load_weights(const ModelSpec& spec, const WeightSource& source, DType type);
+
+}  // namespace dms::model

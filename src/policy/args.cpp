@@ -1,0 +1,81 @@
+#include <charconv>
+
+#include "dms/error.h"
+#include "policy/policy.h"
+
+namespace dms::policy {
+namespace {
+
+template <class T>
+std::optional<T> parse_number(const std::string& text) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || rest != end) return std::nullopt;
+  return value;
+}
+
+template <class T>
+std::string range_text(std::string_view kind, T min, T max) {
+  return std::string(kind) + " from " + std::to_string(min) + " to " + std::to_string(max);
+}
+
+}  // namespace
+
+ArgReader::ArgReader(std::string_view policy, const std::map<std::string, std::string>& args)
+    : policy_(policy), args_(args) {}
+
+const std::string* ArgReader::find(const std::string& key) {
+  known_.insert(key);
+  const auto it = args_.find(key);
+  return it == args_.end() ? nullptr : &it->second;
+}
+
+void ArgReader::wrong(const std::string& key,
+                      const std::string& got,
+                      const std::string& want) const {
+  throw InputError({.where = "--policy-args: " + key,
+                    .what = "bad value for policy " + policy_,
+                    .got = got,
+                    .expected = want});
+}
+
+int64_t ArgReader::integer(const std::string& key, int64_t fallback, int64_t min, int64_t max) {
+  const std::string* text = find(key);
+  if (text == nullptr) return fallback;
+  const std::optional<int64_t> value = parse_number<int64_t>(*text);
+  if (!value || *value < min || *value > max) wrong(key, *text, range_text("an integer", min, max));
+  return *value;
+}
+
+double ArgReader::number(const std::string& key, double fallback, double min, double max) {
+  const std::string* text = find(key);
+  if (text == nullptr) return fallback;
+  const std::optional<double> value = parse_number<double>(*text);
+  if (!value || !(*value >= min && *value <= max)) {
+    wrong(key, *text, range_text("a number", min, max));
+  }
+  return *value;
+}
+
+bool ArgReader::boolean(const std::string& key, bool fallback) {
+  const std::string* text = find(key);
+  if (text == nullptr) return fallback;
+  if (*text == "true" || *text == "1") return true;
+  if (*text == "false" || *text == "0") return false;
+  wrong(key, *text, "true or false");
+}
+
+void ArgReader::finish() const {
+  for (const auto& [key, value] : args_) {
+    if (known_.contains(key)) continue;
+    std::string names;
+    for (const std::string& name : known_) names += (names.empty() ? "" : ", ") + name;
+    throw InputError({.where = "--policy-args",
+                      .what = "policy " + policy_ + " has no such argument",
+                      .got = key,
+                      .expected = names.empty() ? "no arguments" : "one of " + names});
+  }
+}
+
+}  // namespace dms::policy

@@ -1,0 +1,68 @@
+#include <algorithm>
+#include <array>
+
+#include "dms/error.h"
+#include "policy/policy.h"
+
+namespace dms::policy {
+namespace {
+
+struct Entry {
+  std::string_view name;
+  PolicyPtr (*make)(const PolicyRequest&);
+};
+
+constexpr std::array kPolicies{
+    Entry{"none", make_none},
+    Entry{"dms", make_dms},
+    Entry{"streaming", make_streaming},
+    Entry{"forced", make_forced},
+    Entry{"random", make_random},
+};
+
+constexpr auto kNames = [] {
+  std::array<std::string_view, kPolicies.size()> names{};
+  for (size_t i = 0; i < names.size(); ++i) names[i] = kPolicies[i].name;
+  return names;
+}();
+
+std::string joined_names() {
+  std::string text;
+  for (std::string_view name : kNames) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+}  // namespace
+
+std::span<const std::string_view> policy_names() { return kNames; }
+
+PolicyPtr make_policy(std::string_view name, const PolicyRequest& request) {
+  const auto* entry = std::ranges::find(kPolicies, name, &Entry::name);
+  if (entry == kPolicies.end()) {
+    throw InputError({.where = "--policy",
+                      .what = "unknown policy",
+                      .got = std::string(name),
+                      .expected = "one of " + joined_names()});
+  }
+  if (!request.decisions_file.empty() && name != "forced") {
+    throw InputError({.where = "--decisions",
+                      .what = "only the policy forced reads decisions",
+                      .got = "--policy " + std::string(name),
+                      .expected = "--policy forced"});
+  }
+  return entry->make(request);
+}
+
+int64_t resolve_window(const PolicyRequest& request) {
+  const int64_t window =
+      request.window.value_or(request.trained ? request.trained->window : kDefaultWindow);
+  if (window < 0 || window > kMaxWindow) {
+    throw InputError({.where = "--window",
+                      .what = "out of range",
+                      .got = std::to_string(window),
+                      .expected = "0 to " + std::to_string(kMaxWindow)});
+  }
+  return window;
+}
+
+}  // namespace dms::policy

@@ -1,0 +1,79 @@
+#pragma once
+// Eviction policies by name. A policy is one file that implements cache::FateSource and one line in
+// policies.cpp; semantics.md section 3 lists what each keeps.
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "cache/view.h"
+
+namespace dms::policy {
+
+/// The model's trained eviction, as numbers (from ModelSpec::dms).
+struct TrainedEviction {
+  int64_t window = 512;
+  int64_t decision_shift = 1;
+  bool per_layer = false;
+  bool disable_eviction = false;
+  double target_cr = 0.0;  // 0: not stated
+};
+
+/// What a policy is made from.
+struct PolicyRequest {
+  int64_t layers = 0;
+  int64_t kv_heads = 0;
+  std::map<std::string, std::string> args;  // --policy-args
+  std::optional<int64_t> window;            // --window
+  std::filesystem::path decisions_file;     // --decisions
+  std::optional<TrainedEviction> trained;   // empty: the model has none
+};
+
+/// Typed access to a policy's arguments; finish() rejects those nobody asked for.
+class ArgReader {
+ public:
+  ArgReader(std::string_view policy, const std::map<std::string, std::string>& args);
+  bool has(const std::string& key) { return find(key) != nullptr; }
+  /// Each throws InputError naming the argument when its value has another form or range.
+  int64_t integer(const std::string& key, int64_t fallback, int64_t min, int64_t max);
+  double number(const std::string& key, double fallback, double min, double max);
+  bool boolean(const std::string& key, bool fallback);
+  /// Throws InputError on an argument that was never read, suggesting those that exist.
+  void finish() const;
+
+ private:
+  const std::string* find(const std::string& key);
+  [[noreturn]] void wrong(const std::string& key,
+                          const std::string& got,
+                          const std::string& want) const;
+
+  std::string policy_;
+  const std::map<std::string, std::string>& args_;
+  std::set<std::string> known_;
+};
+
+inline constexpr int64_t kDefaultWindow = 256;
+inline constexpr int64_t kMaxWindow = int64_t{1} << 30;
+
+/// --window, else the model's, else kDefaultWindow. Throws InputError on a negative window.
+int64_t resolve_window(const PolicyRequest& request);
+
+using PolicyPtr = std::shared_ptr<const cache::FateSource>;
+
+/// Throws InputError on an unknown name or bad arguments.
+PolicyPtr make_policy(std::string_view name, const PolicyRequest& request);
+std::span<const std::string_view> policy_names();
+
+PolicyPtr make_none(const PolicyRequest& request);
+PolicyPtr make_dms(const PolicyRequest& request);
+PolicyPtr make_streaming(const PolicyRequest& request);
+PolicyPtr make_forced(const PolicyRequest& request);
+PolicyPtr make_random(const PolicyRequest& request);
+
+}  // namespace dms::policy

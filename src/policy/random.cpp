@@ -1,0 +1,59 @@
+// Evicts each token with probability 1 - 1/cr by a seeded hash of (layer, head, position): the cost
+// of a compressed cache where no trained checkpoint exists. For benchmarks of speed.
+
+#include "policy/policy.h"
+
+namespace dms::policy {
+namespace {
+
+/// SplitMix64's finaliser (Steele et al. 2014).
+uint64_t mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+class Random final : public cache::FateSource {
+ public:
+  Random(double cr, int64_t kv_heads, uint64_t seed, int64_t window)
+      : keep_(1.0 / cr), kv_heads_(kv_heads), seed_(seed), window_(window) {}
+
+  int64_t window() const override { return window_; }
+  double expected_keep() const override { return keep_; }
+
+  void decide(const cache::FateRequest& request, std::span<uint8_t> evict) const override {
+    for (int64_t head = 0; head < kv_heads_; ++head) {
+      const uint64_t key =
+          mix(seed_ ^ mix(static_cast<uint64_t>(request.layer * kv_heads_ + head)));
+      for (int64_t i = 0; i < request.count; ++i) {
+        const uint64_t hash = mix(key ^ static_cast<uint64_t>(request.first + i));
+        const double uniform = static_cast<double>(hash >> 11) * 0x1.0p-53;
+        evict[static_cast<size_t>(head * request.count + i)] = uniform >= keep_ ? 1 : 0;
+      }
+    }
+  }
+
+ private:
+  double keep_;
+  int64_t kv_heads_;
+  uint64_t seed_;
+  int64_t window_;
+};
+
+}  // namespace
+
+PolicyPtr make_random(const PolicyRequest& request) {
+  ArgReader args("random", request.args);
+  const double cr = args.number("cr", 8.0, 1.0, 1e6);
+  const int64_t seed = args.integer("seed", 0, 0, INT64_MAX);
+  PolicyRequest with_window = request;
+  if (args.has("window") && !request.window) {
+    with_window.window = args.integer("window", kDefaultWindow, 0, kMaxWindow);
+  }
+  args.finish();
+  return std::make_shared<Random>(
+      cr, request.kv_heads, static_cast<uint64_t>(seed), resolve_window(with_window));
+}
+
+}  // namespace dms::policy
