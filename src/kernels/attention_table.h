@@ -37,23 +37,9 @@ constexpr int64_t attend_workspace_bytes(int64_t rows, int64_t head_dim_padded) 
   return 4 * (query_words + tile_words);
 }
 
-/// Tokens going into a page of 32-bit words: keys [words][32], values [32 / p][head_dim_padded][p].
-struct StoreCall {
-  void* page;
-  int64_t first_slot;
-  int64_t count;
-  int64_t head_dim;
-  int64_t head_dim_padded;
-  const float* keys;
-  const float* values;
-  int64_t token_stride;  // floats from one token to the next in keys and values
-};
-
 struct AttentionTable {
   void (*attend_f32)(const AttendCall&);
   void (*attend_bf16)(const AttendCall&);
-  void (*store_tokens_f32)(const StoreCall&);
-  void (*store_tokens_bf16)(const StoreCall&);
 };
 
 extern const AttentionTable kAttentionGeneric;

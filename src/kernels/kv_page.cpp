@@ -4,31 +4,64 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "kernels/attention_dispatch.h"
 
 namespace dms::kernels {
 namespace {
 
-/// Calls `visit(page_byte, channel, is_value)` for each channel of a token, where page_byte is the
-/// offset of its element.
-template <class Visit>
-void for_each_element(const KvPageLayout& layout, int64_t slot, Visit visit) {
+constexpr int64_t kWordBytes = 4;
+constexpr int64_t kKeyWordStride = kPageTokens * kWordBytes;
+
+/// Byte offset of channel 0 of a token's key; its other words follow kPageTokens words apart.
+int64_t key_offset(int64_t slot) { return slot * kWordBytes; }
+
+/// Byte offset of channel 0 of a token's value; its other elements follow one word apart.
+int64_t value_offset(const KvPageLayout& layout, int64_t slot) {
   const int64_t bytes = dtype_bytes(layout.type);
-  const int64_t pack = 4 / bytes;
-  const int64_t values = layout.value_offset_bytes();
-  const int64_t value_row =
-      values + slot / pack * layout.head_dim_padded() * 4 + slot % pack * bytes;
+  const int64_t pack = kWordBytes / bytes;
+  return layout.value_offset_bytes() + slot / pack * layout.head_dim_padded() * kWordBytes +
+         slot % pack * bytes;
+}
+
+/// Writes one token, converted by `convert` to the page's elements.
+template <class Convert>
+void write_token(const KvPageLayout& layout,
+                 std::span<std::byte> page,
+                 int64_t slot,
+                 const float* key,
+                 const float* value,
+                 Convert convert) {
+  using Element = decltype(convert(0.0f));
+  constexpr int64_t kPack = kWordBytes / static_cast<int64_t>(sizeof(Element));
+  std::byte* keys = page.data() + key_offset(slot);
+  std::byte* values = page.data() + value_offset(layout, slot);
   for (int64_t c = 0; c < layout.head_dim; ++c) {
-    visit((c / pack * kPageTokens + slot) * 4 + c % pack * bytes, c, false);
-    visit(value_row + c * 4, c, true);
+    const Element k = convert(key[c]);
+    const Element v = convert(value[c]);
+    const int64_t part = c % kPack * static_cast<int64_t>(sizeof(Element));
+    std::memcpy(keys + c / kPack * kKeyWordStride + part, &k, sizeof k);
+    std::memcpy(values + c * kWordBytes, &v, sizeof v);
   }
 }
 
-template <class T>
-T read(std::span<const std::byte> page, int64_t offset) {
-  T value;
-  std::memcpy(&value, page.data() + offset, sizeof value);
-  return value;
+template <class Element, class Convert>
+void read_token(const KvPageLayout& layout,
+                std::span<const std::byte> page,
+                int64_t slot,
+                float* key,
+                float* value,
+                Convert convert) {
+  constexpr int64_t kPack = kWordBytes / static_cast<int64_t>(sizeof(Element));
+  const std::byte* keys = page.data() + key_offset(slot);
+  const std::byte* values = page.data() + value_offset(layout, slot);
+  for (int64_t c = 0; c < layout.head_dim; ++c) {
+    Element k;
+    Element v;
+    const int64_t part = c % kPack * static_cast<int64_t>(sizeof(Element));
+    std::memcpy(&k, keys + c / kPack * kKeyWordStride + part, sizeof k);
+    std::memcpy(&v, values + c * kWordBytes, sizeof v);
+    key[c] = convert(k);
+    value[c] = convert(v);
+  }
 }
 
 void check_page(const KvPageLayout& layout, size_t page_bytes, int64_t slot) {
@@ -54,16 +87,17 @@ void store_tokens(const KvPageLayout& layout,
   ensure(std::min(std::ssize(tokens.keys), std::ssize(tokens.values)) >= floats,
          "fewer keys or values than tokens");
   if (first_slot == 0) zero(layout, page);
-  const StoreCall call{.page = page.data(),
-                       .first_slot = first_slot,
-                       .count = tokens.count,
-                       .head_dim = layout.head_dim,
-                       .head_dim_padded = layout.head_dim_padded(),
-                       .keys = tokens.keys.data(),
-                       .values = tokens.values.data(),
-                       .token_stride = tokens.token_stride};
-  const AttentionTable& table = attention_table();
-  (layout.type == DType::f32 ? table.store_tokens_f32 : table.store_tokens_bf16)(call);
+  for (int64_t i = 0; i < tokens.count; ++i) {
+    const auto offset = static_cast<size_t>(i * tokens.token_stride);
+    const float* key = tokens.keys.data() + offset;
+    const float* value = tokens.values.data() + offset;
+    if (layout.type == DType::f32) {
+      write_token(layout, page, first_slot + i, key, value, [](float x) { return x; });
+    } else {
+      write_token(
+          layout, page, first_slot + i, key, value, [](float x) { return to_bf16(x).bits; });
+    }
+  }
 }
 
 void store_token(const KvPageLayout& layout,
@@ -84,11 +118,13 @@ void load_token(const KvPageLayout& layout,
                 std::span<float> value) {
   check_page(layout, page.size(), slot);
   ensure(std::min(std::ssize(key), std::ssize(value)) >= layout.head_dim, "no room for a token");
-  for_each_element(layout, slot, [&](int64_t offset, int64_t channel, bool is_value) {
-    float& out = (is_value ? value : key)[static_cast<size_t>(channel)];
-    out = layout.type == DType::f32 ? read<float>(page, offset)
-                                    : to_float(BFloat16{read<uint16_t>(page, offset)});
-  });
+  if (layout.type == DType::f32) {
+    read_token<float>(layout, page, slot, key.data(), value.data(), [](float x) { return x; });
+  } else {
+    read_token<uint16_t>(layout, page, slot, key.data(), value.data(), [](uint16_t bits) {
+      return to_float(BFloat16{bits});
+    });
+  }
 }
 
 void copy_token(const KvPageLayout& layout,
@@ -100,20 +136,17 @@ void copy_token(const KvPageLayout& layout,
   check_page(layout, to.size(), to_slot);
   if (to_slot == 0) zero(layout, to);
   const int64_t bytes = dtype_bytes(layout.type);
-  const int64_t pack = 4 / bytes;
-  const int64_t words = layout.head_dim_padded() / pack;
-  for (int64_t w = 0; w < words; ++w) {
-    const int64_t row = w * kPageTokens;
-    std::memcpy(to.data() + (row + to_slot) * 4, from.data() + (row + from_slot) * 4, 4);
+  const int64_t key_words = layout.head_dim_padded() * bytes / kWordBytes;
+  const std::byte* source_key = from.data() + key_offset(from_slot);
+  std::byte* target_key = to.data() + key_offset(to_slot);
+  for (int64_t w = 0; w < key_words; ++w) {
+    std::memcpy(target_key + w * kKeyWordStride, source_key + w * kKeyWordStride, kWordBytes);
   }
-  const auto value_row = [&](int64_t slot) {
-    return layout.value_offset_bytes() + slot / pack * layout.head_dim_padded() * 4 +
-           slot % pack * bytes;
-  };
-  const std::byte* source = from.data() + value_row(from_slot);
-  std::byte* target = to.data() + value_row(to_slot);
+  const std::byte* source_value = from.data() + value_offset(layout, from_slot);
+  std::byte* target_value = to.data() + value_offset(layout, to_slot);
   for (int64_t c = 0; c < layout.head_dim; ++c) {
-    std::memcpy(target + c * 4, source + c * 4, static_cast<size_t>(bytes));
+    std::memcpy(
+        target_value + c * kWordBytes, source_value + c * kWordBytes, static_cast<size_t>(bytes));
   }
 }
 

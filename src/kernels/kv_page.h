@@ -46,8 +46,8 @@ struct TokenRows {
   int64_t count = 0;
 };
 
-/// store_token() for the slots first_slot, first_slot + 1, … in one go, transposed by vectors: the
-/// way to fill pages from a chunk of prefill. Zeroes the page first when first_slot is 0.
+/// store_token() for the slots first_slot, first_slot + 1, …: fills a page from a chunk of prefill.
+/// Zeroes the page first when first_slot is 0.
 void store_tokens(const KvPageLayout& layout,
                   std::span<std::byte> page,
                   int64_t first_slot,

@@ -1,4 +1,4 @@
-// Attention and page stores in plain C++: the definition the tuned versions are compared with. One
+// Attention in plain C++: the definition the tuned versions are compared with. One
 // query row at a time, one page at a time, every sum in ascending order.
 
 #include "kernels/attention_table.h"
@@ -121,28 +121,11 @@ void attend(const AttendCall& call) {
   }
 }
 
-template <class Type>
-void store_tokens(const StoreCall& call) {
-  auto* keys = static_cast<typename Type::Element*>(call.page);
-  auto* values = keys + kTokens * call.head_dim_padded;
-  for (int64_t i = 0; i < call.count; ++i) {
-    const int64_t slot = call.first_slot + i;
-    const int64_t token = i * call.token_stride;
-    for (int64_t c = 0; c < call.head_dim; ++c) {
-      keys[key_index<Type>(c, slot)] = Type::round(call.keys[token + c]);
-      values[value_index<Type>(c, slot, call.head_dim_padded)] =
-          Type::round(call.values[token + c]);
-    }
-  }
-}
-
 }  // namespace
 
 const AttentionTable kAttentionGeneric = {
     attend<F32>,
     attend<Bf16>,
-    store_tokens<F32>,
-    store_tokens<Bf16>,
 };
 
 }  // namespace dms::kernels
