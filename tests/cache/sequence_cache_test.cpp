@@ -1,0 +1,161 @@
+#include "cache/sequence_cache.h"
+
+#include <gtest/gtest.h>
+
+#include "cache/cache_model.h"
+#include "dms/error.h"
+#include "support/seed.h"
+
+namespace dms::cache {
+namespace {
+
+using testing_support::seed;
+
+std::vector<CacheCase> cases() {
+  std::vector<CacheCase> all;
+  for (const int64_t window : {0, 1, 8, 31, 32, 33, 64, 100}) {
+    for (const int64_t shift : {0, 1}) {
+      for (const double share : {0.0, 0.5, 0.9, 1.0}) {
+        all.push_back({.window = window, .shift = shift, .evict_share = share});
+      }
+    }
+    all.push_back({.window = window, .sliding_window = 50});
+    all.push_back({.window = window, .shift = 1, .sliding_window = 7});
+    all.push_back({.window = window, .survivor_type = DType::f32});
+  }
+  return all;
+}
+
+std::shared_ptr<CachePools> pools_for(const CacheCase& c, int64_t limit_bytes = 0) {
+  return std::make_shared<CachePools>(c.shape(), limit_bytes);
+}
+
+class EveryCase : public testing::TestWithParam<CacheCase> {};
+
+TEST_P(EveryCase, ShowsEachQueryWhatTheRuleSaysWhateverTheChunking) {
+  const CacheCase c = GetParam();
+  for (const int64_t chunk : {1, 7, 31, 32, 33, 64, 200}) {
+    const auto pools = pools_for(c);
+    CacheModel model(c, pools, seed());
+    while (model.tokens() < 200) {
+      model.append(model.make_tokens(std::min<int64_t>(chunk, 200 - model.tokens())));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(EveryCase, StaysRightOverTurnsRollbacksAndForks) {
+  const CacheCase c = GetParam();
+  const auto pools = pools_for(c);
+  std::mt19937_64 random(seed());
+  std::vector<CacheModel> models;
+  models.emplace_back(c, pools, seed());
+  for (int64_t turn = 0; turn < 40; ++turn) {
+    CacheModel& model = models[random() % models.size()];
+    const uint64_t action = random() % 8;
+    if (action < 5) {
+      model.append(model.make_tokens(static_cast<int64_t>(random() % 40) + 1));
+    } else if (action == 5) {
+      const int64_t back = static_cast<int64_t>(random() % 33);
+      const int64_t to = std::max<int64_t>(model.tokens() - back, 0);
+      if (to >= model.rollback_floor()) {
+        EXPECT_TRUE(model.cache().can_truncate(to))
+            << c.text() << ": rolling back " << back << " of " << model.tokens();
+      }
+      model.truncate(to);
+    } else if (action == 6 && model.tokens() > 0) {
+      model.truncate(static_cast<int64_t>(random()) & 0x7fffffff % model.tokens());
+    } else if (models.size() < 4) {
+      CacheModel copy = model.fork(random());
+      models.push_back(std::move(copy));
+    }
+    if (HasFatalFailure()) return;
+  }
+  models.clear();
+  EXPECT_EQ(pools->window_pool().pages_in_use(), 0);
+  EXPECT_EQ(pools->survivor_pool().pages_in_use(), 0);
+}
+
+std::string case_name(const testing::TestParamInfo<CacheCase>& info) {
+  return "case" + std::to_string(info.index);
+}
+
+INSTANTIATE_TEST_SUITE_P(SequenceCache, EveryCase, testing::ValuesIn(cases()), case_name);
+
+TEST(SequenceCache, GivesTheMemoryOfEvictedTokensBack) {
+  const CacheCase dense{.window = 32, .evict_share = 0.0};
+  const CacheCase sparse{.window = 32, .evict_share = 1.0};
+  int64_t pages[2] = {};
+  for (const bool evicts : {false, true}) {
+    const CacheCase& c = evicts ? sparse : dense;
+    const auto pools = pools_for(c);
+    CacheModel model(c, pools, seed());
+    for (int i = 0; i < 40; ++i) model.append(model.make_tokens(32));
+    pages[evicts ? 1 : 0] = pools->window_pool().pages_in_use();
+  }
+  EXPECT_EQ(pages[0], 4 * 40);  // all tokens of 2 layers x 2 heads
+  EXPECT_LE(pages[1], 4 * 3);   // window + slack
+}
+
+TEST(SequenceCache, RefusesToGrowBeyondTheLimitAndKeepsItsState) {
+  const CacheCase c{.layers = 1, .kv_heads = 1, .window = 32, .evict_share = 0.0};
+  const int64_t page_bytes = kernels::KvPageLayout{.type = DType::bf16, .head_dim = 3}.bytes();
+  const auto pools = pools_for(c, 20 * page_bytes);
+  CacheModel model(c, pools, seed());
+  while (model.cache().can_append(8)) model.append(model.make_tokens(8));
+  EXPECT_GT(model.tokens(), 200);
+  EXPECT_LE(pools->budget().used_bytes, 20 * page_bytes);
+  EXPECT_THROW(model.cache().require(64), RunError);
+  model.truncate(10);
+  model.append(model.make_tokens(8));
+}
+
+TEST(SequenceCache, PreallocatesWhatItWillNeed) {
+  const CacheCase c{.window = 32};
+  const auto pools = pools_for(c);
+  CacheModel model(c, pools, seed());
+  model.cache().preallocate(500);
+  const int64_t slabs = pools->window_pool().slab_bytes();
+  EXPECT_GT(slabs, 0);
+  for (int i = 0; i < 10; ++i) model.append(model.make_tokens(32));
+  EXPECT_EQ(pools->window_pool().slab_bytes(), slabs);
+}
+
+TEST(PagePool, CountsFreeAndUsedPages) {
+  MemoryBudget budget;
+  PagePool pool(4096, budget);
+  std::mt19937_64 random(seed());
+  std::vector<Page> held;
+  for (int i = 0; i < 2000; ++i) {
+    if (random() % 3 != 0 || held.empty()) {
+      held.push_back(pool.allocate());
+    } else {
+      std::swap(held[random() % held.size()], held.back());
+      held.pop_back();
+    }
+    ASSERT_EQ(pool.pages_in_use(), std::ssize(held));
+    ASSERT_EQ(pool.slab_bytes(), (pool.pages_in_use() + pool.free_pages()) * 4096);
+    ASSERT_EQ(budget.used_bytes, pool.slab_bytes());
+  }
+  const int64_t peak = budget.used_bytes;
+  held.clear();
+  EXPECT_LT(budget.used_bytes, peak / 4);
+  EXPECT_GE(budget.peak_bytes, peak);
+}
+
+TEST(PagePool, SharesPagesByCounting) {
+  MemoryBudget budget;
+  PagePool pool(4096, budget);
+  Page page = pool.allocate();
+  {
+    const Page other = page.share();
+    EXPECT_TRUE(page.is_shared());
+    EXPECT_EQ(pool.pages_in_use(), 1);
+  }
+  EXPECT_FALSE(page.is_shared());
+  page = Page();
+  EXPECT_EQ(pool.pages_in_use(), 0);
+}
+
+}  // namespace
+}  // namespace dms::cache

@@ -1,0 +1,131 @@
+#include "policy/policy.h"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "dms/error.h"
+
+namespace dms::policy {
+namespace {
+
+PolicyRequest request(std::map<std::string, std::string> args = {}) {
+  return {.layers = 2,
+          .kv_heads = 3,
+          .args = std::move(args),
+          .window = std::nullopt,
+          .decisions_file = {},
+          .trained = std::nullopt};
+}
+
+std::vector<uint8_t> decide(const cache::FateSource& source,
+                            int64_t layer,
+                            int64_t first,
+                            int64_t count,
+                            std::span<const float> logits = {}) {
+  std::vector<uint8_t> evict(static_cast<size_t>(3 * count), 0);
+  source.decide({.layer = layer, .first = first, .count = count, .logits = logits}, evict);
+  return evict;
+}
+
+TEST(Policies, EveryRegisteredNameRejectsUnknownArguments) {
+  for (const std::string_view name : policy_names()) {
+    PolicyRequest bad = request({{"no_such_argument", "1"}});
+    bad.trained = TrainedEviction{};
+    EXPECT_THROW(make_policy(name, bad), InputError) << name;
+  }
+  EXPECT_THROW(make_policy("nonesuch", request()), InputError);
+}
+
+TEST(Policies, WindowComesFromTheOptionThenTheModelThenTheDefault) {
+  PolicyRequest r = request();
+  EXPECT_EQ(make_policy("random", r)->window(), kDefaultWindow);
+  r.trained = TrainedEviction{.window = 77};
+  EXPECT_EQ(make_policy("random", r)->window(), 77);
+  r.window = 5;
+  EXPECT_EQ(make_policy("random", r)->window(), 5);
+  r.window = -1;
+  EXPECT_THROW(make_policy("random", r), InputError);
+}
+
+TEST(None, KeepsEverything) {
+  const PolicyPtr none = make_policy("none", request());
+  EXPECT_EQ(decide(*none, 0, 0, 4), std::vector<uint8_t>(12, 0));
+  EXPECT_EQ(none->window(), 0);
+}
+
+TEST(Dms, EvictsWhereTheLogitIsPositive) {
+  PolicyRequest r = request();
+  EXPECT_THROW(make_policy("dms", r), InputError);
+  r.trained = TrainedEviction{};
+  const std::vector<float> logits{1, -1, 0, -1, 2, 0.5f};  // [2 tokens, 3 heads]
+  EXPECT_EQ(decide(*make_policy("dms", r), 0, 0, 2, logits),
+            (std::vector<uint8_t>{1, 0, 0, 1, 0, 1}));
+  r.trained->per_layer = true;
+  EXPECT_EQ(decide(*make_policy("dms", r), 0, 0, 2, logits),
+            (std::vector<uint8_t>{1, 0, 1, 0, 1, 0}));
+  r.args = {{"disable_eviction", "true"}};
+  EXPECT_EQ(decide(*make_policy("dms", r), 0, 0, 2, logits), std::vector<uint8_t>(6, 0));
+}
+
+TEST(Streaming, KeepsTheStartAndHasItsOwnWindow) {
+  const PolicyPtr streaming =
+      make_policy("streaming", request({{"start_size", "2"}, {"recent_size", "10"}}));
+  EXPECT_EQ(streaming->window(), 10);
+  EXPECT_EQ(decide(*streaming, 1, 0, 3), (std::vector<uint8_t>{0, 0, 1, 0, 0, 1, 0, 0, 1}));
+  EXPECT_FALSE(streaming->far_position(50).has_value());
+  PolicyRequest with_window = request();
+  with_window.window = 64;
+  EXPECT_THROW(make_policy("streaming", with_window), InputError);
+}
+
+TEST(Streaming, ShiftsTheQueryToItsPlaceInTheCache) {
+  const PolicyPtr shifted = make_policy(
+      "streaming",
+      request({{"start_size", "2"}, {"recent_size", "10"}, {"enable_pos_shift", "true"}}));
+  EXPECT_EQ(shifted->far_position(5), 5);
+  EXPECT_EQ(shifted->far_position(12), 12);
+  EXPECT_EQ(shifted->far_position(500), 12);
+}
+
+TEST(Random, EvictsTheStatedShareAndDependsOnPositionAlone) {
+  const PolicyPtr random = make_policy("random", request({{"cr", "8"}, {"seed", "3"}}));
+  const std::vector<uint8_t> all = decide(*random, 1, 0, 20000);
+  const double kept = 1.0 - static_cast<double>(std::count(all.begin(), all.end(), 1)) / 60000.0;
+  EXPECT_NEAR(kept, 1.0 / 8.0, 0.006);  // four standard deviations
+  const std::vector<uint8_t> part = decide(*random, 1, 137, 50);
+  for (int64_t head = 0; head < 3; ++head) {
+    for (int64_t i = 0; i < 50; ++i) {
+      EXPECT_EQ(part[static_cast<size_t>(head * 50 + i)],
+                all[static_cast<size_t>(head * 20000 + 137 + i)]);
+    }
+  }
+  EXPECT_NE(all, decide(*make_policy("random", request({{"seed", "4"}})), 1, 0, 20000));
+}
+
+std::filesystem::path write_npy(const std::string& shape, const std::vector<uint8_t>& values) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "decisions.npy";
+  std::string header = "{'descr': '|u1', 'fortran_order': False, 'shape': (" + shape + "), }";
+  header.resize(118 - 1, ' ');
+  header += '\n';
+  std::ofstream file(path, std::ios::binary);
+  file << "\x93NUMPY" << '\x01' << '\x00' << static_cast<char>(header.size()) << '\x00' << header;
+  file.write(reinterpret_cast<const char*>(values.data()), std::ssize(values));
+  return path;
+}
+
+TEST(Forced, ReadsDecisionsAndKeepsWhatLiesBeyondThem) {
+  PolicyRequest r = request();
+  EXPECT_THROW(make_policy("forced", r), InputError);
+  r.decisions_file = write_npy("2, 3, 2", {0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 1, 0});
+  const PolicyPtr forced = make_policy("forced", r);
+  EXPECT_EQ(decide(*forced, 1, 1, 3), (std::vector<uint8_t>{1, 0, 0, 0, 0, 0, 0, 0, 0}));
+  EXPECT_THROW(make_policy("none", r), InputError);
+  r.decisions_file = write_npy("2, 3, 2", {0, 1, 1, 0, 0, 0, 2, 1, 0, 0, 1, 0});
+  EXPECT_THROW(make_policy("forced", r), InputError);
+  r.decisions_file = write_npy("3, 2, 2", std::vector<uint8_t>(12, 0));
+  EXPECT_THROW(make_policy("forced", r), InputError);
+}
+
+}  // namespace
+}  // namespace dms::policy
