@@ -88,6 +88,11 @@ int64_t HeadCache::kept_between(int64_t begin, int64_t end) const {
   return kept;
 }
 
+/// Survivors, expired ones included, at positions below `position`.
+int64_t HeadCache::kept_below(int64_t position) const {
+  return survivor_count_ - kept_between(std::min(position, sealed_end_), sealed_end_);
+}
+
 void HeadCache::append_survivor(int64_t position) {
   const int64_t slot = survivor_count_ % kPageTokens;
   if (slot == 0) {
@@ -127,11 +132,10 @@ void HeadCache::drop_sealed() {
 }
 
 void HeadCache::expire(int64_t next_position, int64_t sliding_window) {
-  const int64_t first_visible = std::min(next_position - sliding_window + 1, sealed_end_);
+  const int64_t first_visible = next_position - sliding_window + 1;
   if (first_visible <= 0) return;
-  const int64_t expired = survivor_count_ - kept_between(first_visible, sealed_end_);
-  const int64_t pages =
-      std::clamp<int64_t>(expired / kPageTokens - expired_pages_, 0, std::ssize(survivors_));
+  const int64_t pages = std::clamp<int64_t>(
+      kept_below(first_visible) / kPageTokens - expired_pages_, 0, std::ssize(survivors_));
   survivors_.erase(survivors_.begin(), survivors_.begin() + pages);
   expired_pages_ += pages;
 }
@@ -149,8 +153,7 @@ void HeadCache::gather(int64_t first,
   const int64_t band = std::clamp(std::max<int64_t>(first - visibility.window, 0),
                                   std::min(window_begin_, sealed_end_),
                                   sealed_end_);
-  gather_survivors(
-      survivor_count_ - kept_between(band, sealed_end_), first, positions, visibility, out);
+  gather_survivors(kept_below(band), first, positions, visibility, out);
   out.band_begin = std::ssize(out.pages);
   gather_band(band, first, positions, visibility, out);
 }
@@ -220,10 +223,10 @@ void HeadCache::gather_band(int64_t begin,
   }
 }
 
-bool HeadCache::can_truncate(int64_t tokens, int64_t window) const {
-  const int64_t needed = std::max<int64_t>(tokens - window, 0);
-  // Expired survivors may come into a sliding window's sight again.
-  if (expired_pages_ > 0 && tokens < sealed_end_) return false;
+bool HeadCache::can_truncate(int64_t tokens, int64_t exact_tokens, int64_t sliding_window) const {
+  const int64_t first_visible = std::max<int64_t>(tokens - sliding_window + 1, 0);
+  if (expired_pages_ * kPageTokens > kept_below(first_visible)) return false;
+  const int64_t needed = std::max<int64_t>(tokens - exact_tokens, 0);
   return needed >= sealed_end_ || kept_between(needed, sealed_end_) == sealed_end_ - needed;
 }
 

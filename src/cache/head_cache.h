@@ -59,9 +59,9 @@ class HeadCache {
 
   void gather(int64_t first, int64_t positions, const Visibility& visibility, TilePages& out) const;
 
-  /// Whether the state after `tokens` tokens can be had by forgetting alone: no token within the
-  /// window of the next query is gone.
-  bool can_truncate(int64_t tokens, int64_t window) const;
+  /// Whether the state after `tokens` tokens can be had by forgetting alone: nothing is gone that
+  /// the next query would see among the last `exact_tokens` or through the sliding window.
+  bool can_truncate(int64_t tokens, int64_t exact_tokens, int64_t sliding_window) const;
   void truncate(int64_t tokens);
   /// Forgets all entries but keeps the fates, for recomputation.
   void clear_entries();
@@ -76,6 +76,7 @@ class HeadCache {
   int64_t sealed_end() const { return sealed_end_; }
 
  private:
+  int64_t kept_below(int64_t position) const;
   int64_t kept_between(int64_t begin, int64_t end) const;
   void append_survivor(int64_t position);
   void gather_survivors(int64_t count,

@@ -109,7 +109,9 @@ void SequenceCache::commit(int64_t count) {
   tokens_ += count;
   for (LayerState& state : layers_) {
     if (state.visibility.sliding_window == 0) continue;
-    for (HeadCache& head : state.heads) head.expire(tokens_, state.visibility.sliding_window);
+    for (HeadCache& head : state.heads) {
+      head.expire(tokens_ - kRollbackTokens, state.visibility.sliding_window);
+    }
   }
 }
 
@@ -163,7 +165,8 @@ bool SequenceCache::can_truncate(int64_t tokens) const {
   return std::ranges::all_of(layers_, [&](const LayerState& state) {
     return std::ranges::all_of(state.heads, [&](const HeadCache& head) {
       const bool fates_stay = shift == 0 || tokens - shift >= head.sealed_end();
-      return fates_stay && head.can_truncate(tokens, exact_tokens(state));
+      return fates_stay &&
+             head.can_truncate(tokens, exact_tokens(state), state.visibility.sliding_window);
     });
   });
 }

@@ -1,0 +1,206 @@
+// The invariant of semantics.md section 1: however a sequence is cut into prefill and decode, taken
+// back, forked or recomputed, its decisions and logits are those of one pass over all of it.
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include <gtest/gtest.h>
+
+#include "engine/tiny_model.h"
+#include "support/seed.h"
+
+namespace dms::engine {
+namespace {
+
+using testing_support::seed;
+
+constexpr int64_t kTokens = 150;
+
+struct Case {
+  std::string name;
+  TinyShape shape;
+  CacheOptions cache;
+};
+
+DmsSpec dms_spec(DmsSource source, int64_t shift, int64_t window, bool per_layer = false) {
+  return {.source = source,
+          .decision_shift = shift,
+          .zero_after_rope = shift == 1,
+          .per_layer = per_layer,
+          .window = window};
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const int64_t window : {1, 16, 31, 32, 33, 64}) {
+    const std::string w = "_w" + std::to_string(window);
+    all.push_back({"adapter_shift1" + w, {.dms = dms_spec(DmsSource::adapter, 1, window)}, {}});
+    all.push_back({"neuron_shift0" + w,
+                   {.kv_heads = 3, .group = 1, .dms = dms_spec(DmsSource::neuron, 0, window)},
+                   {}});
+    all.push_back({"random" + w,
+                   {},
+                   {.policy = "random", .policy_args = {{"cr", "3"}}, .window_tokens = window}});
+  }
+  all.push_back({"adapter_layer_qknorm",
+                 {.group = 3,
+                  .head_dim = 24,
+                  .qk_norm = true,
+                  .dms = dms_spec(DmsSource::adapter, 1, 20, true)},
+                 {}});
+  all.push_back({"neuron_shift1_bias",
+                 {.group = 8, .qkv_bias = true, .dms = dms_spec(DmsSource::neuron, 1, 20)},
+                 {}});
+  all.push_back({"none", {.group = 5}, {.policy = "none"}});
+  all.push_back({"none_sliding", {.sliding_window = 40}, {.policy = "none"}});
+  all.push_back(
+      {"random_sliding", {.sliding_window = 50}, {.policy = "random", .window_tokens = 20}});
+  all.push_back({"streaming", {}, {.policy = "streaming", .policy_args = {{"recent_size", "40"}}}});
+  all.push_back({"streaming_shift",
+                 {},
+                 {.policy = "streaming",
+                  .policy_args = {{"recent_size", "40"}, {"enable_pos_shift", "true"}}}});
+  return all;
+}
+
+/// Logits after every token.
+using Rows = std::vector<std::vector<float>>;
+
+LogitSink into(Rows& rows) {
+  return
+      [&rows](int64_t, std::span<const float> row) { rows.emplace_back(row.begin(), row.end()); };
+}
+
+class EveryCase : public testing::TestWithParam<Case> {
+ protected:
+  EveryCase()
+      : tiny_(GetParam().shape, seed()), ids_(random_ids(kTokens, tiny_.spec().vocab, seed())) {}
+
+  std::unique_ptr<Sequence> fresh(int64_t chunk) { return tiny_.sequence(GetParam().cache, chunk); }
+
+  std::span<const int32_t> part(int64_t begin, int64_t end) const {
+    return std::span(ids_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+  }
+
+  Rows one_shot() {
+    Rows rows;
+    reference_ = fresh(kTokens);
+    reference_->append(ids_, into(rows), {});
+    return rows;
+  }
+
+  void expect_same(const Rows& rows, const Rows& expected, int64_t first, const std::string& how) {
+    float scale = 0;
+    for (const auto& row : expected) {
+      for (const float value : row) scale = std::max(scale, std::abs(value));
+    }
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto& want = expected[static_cast<size_t>(first) + i];
+      for (size_t v = 0; v < want.size(); ++v) {
+        ASSERT_NEAR(rows[i][v], want[v], 1e-4f * scale)
+            << how << ": token " << first + static_cast<int64_t>(i) << " logit " << v << " seed "
+            << seed();
+      }
+    }
+  }
+
+  void expect_same_decisions(const Sequence& sequence, const std::string& how) {
+    EXPECT_EQ(sequence.cache().decisions(), reference_->cache().decisions()) << how;
+  }
+
+  TinyModel tiny_;
+  std::vector<int32_t> ids_;
+  std::unique_ptr<Sequence> reference_;
+};
+
+TEST_P(EveryCase, EveryChunkingGivesTheSameLogits) {
+  const Rows expected = one_shot();
+  for (const int64_t chunk : {1, 2, 7, 31, 32, 33, 64, 100}) {
+    Rows rows;
+    const auto sequence = fresh(chunk);
+    sequence->append(ids_, into(rows), {});
+    expect_same_decisions(*sequence, "chunk " + std::to_string(chunk));
+    expect_same(rows, expected, 0, "chunk " + std::to_string(chunk));
+  }
+}
+
+TEST_P(EveryCase, TurnsOfPrefillAndDecodeGiveTheSameLogits) {
+  const Rows expected = one_shot();
+  Rows rows;
+  const auto sequence = fresh(32);
+  int64_t done = 0;
+  for (const int64_t step : {50, 1, 1, 1, 40, 1, 1, 17, 1, 1, 1, 1, 34}) {
+    sequence->append(part(done, done + step), into(rows), {});
+    done += step;
+  }
+  ASSERT_EQ(done, kTokens);
+  expect_same_decisions(*sequence, "turns");
+  expect_same(rows, expected, 0, "turns");
+}
+
+TEST_P(EveryCase, RollbackLeavesNoTrace) {
+  const Rows expected = one_shot();
+  const std::vector<int32_t> wrong = random_ids(90, tiny_.spec().vocab, seed() + 1);
+  for (const int64_t extra : {1, 5, 32, 33, 90}) {
+    const auto sequence = fresh(32);
+    sequence->append(part(0, 100), {}, {});
+    sequence->append(std::span(wrong).first(static_cast<size_t>(extra)), {}, {});
+    sequence->truncate(100);
+    ASSERT_EQ(sequence->tokens(), 100);
+    Rows rows;
+    sequence->append(part(100, kTokens), into(rows), {});
+    expect_same_decisions(*sequence, "rollback of " + std::to_string(extra));
+    expect_same(rows, expected, 100, "rollback of " + std::to_string(extra));
+  }
+}
+
+TEST_P(EveryCase, ForksDoNotDisturbEachOther) {
+  const Rows expected = one_shot();
+  const std::vector<int32_t> other = random_ids(60, tiny_.spec().vocab, seed() + 2);
+  const auto sequence = fresh(32);
+  sequence->append(part(0, 90), {}, {});
+  const auto branch = sequence->fork();
+  branch->append(other, {}, {});
+  Rows rows;
+  sequence->append(part(90, kTokens), into(rows), {});
+  expect_same_decisions(*sequence, "fork");
+  expect_same(rows, expected, 90, "fork's origin");
+  rows.clear();
+  branch->truncate(90);
+  branch->append(part(90, kTokens), into(rows), {});
+  expect_same_decisions(*branch, "branch");
+  expect_same(rows, expected, 90, "branch");
+}
+
+TEST_P(EveryCase, ABatchGivesEachSequenceWhatItGetsAlone) {
+  const Rows expected = one_shot();
+  std::vector<std::unique_ptr<Sequence>> sequences;
+  const std::vector<int64_t> lengths{3, 40, 97, 148};
+  for (const int64_t length : lengths) {
+    sequences.push_back(fresh(64));
+    sequences.back()->append(part(0, length), {}, {});
+  }
+  std::vector<model::Segment> segments;
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    segments.push_back(
+        sequences[i]->segment(part(lengths[i], lengths[i] + 2), model::LogitRows::all));
+  }
+  const std::span<const float> logits = tiny_.model().forward(segments);
+  const auto vocab = static_cast<size_t>(tiny_.spec().vocab);
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    Rows rows;
+    for (size_t r = 2 * i; r < 2 * i + 2; ++r) {
+      const auto row = logits.subspan(r * vocab, vocab);
+      rows.emplace_back(row.begin(), row.end());
+    }
+    expect_same(rows, expected, lengths[i], "batch");
+  }
+}
+
+std::string case_name(const testing::TestParamInfo<Case>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Invariance, EveryCase, testing::ValuesIn(cases()), case_name);
+
+}  // namespace
+}  // namespace dms::engine
