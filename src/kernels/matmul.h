@@ -26,16 +26,16 @@ enum class Epilogue {
   relu_gate,
 };
 
-/// Gated layout: each panel holds 16 gate rows, then the 16 up rows of the same outputs, so that the
-/// product is finished in registers; W has 2 * ffn rows (ffn padded to a multiple of 16), out has ffn
-/// columns.
+/// Gated layout: each panel holds 16 gate rows, then the 16 up rows of the same outputs, so that
+/// the product is finished in registers; W has 2 * ffn rows (ffn padded to a multiple of 16), out
+/// has ffn columns.
 struct MatmulArgs {
-  const PackedMatrix& weights;   // [n, k]
-  std::span<const float> x;      // [rows, k]
-  std::span<float> out;          // [rows, n], or [rows, ffn] for a gated epilogue
-  std::span<const float> bias{}; // [n] in packed row order, or empty; added before the epilogue
+  const PackedMatrix& weights;    // [n, k]
+  std::span<const float> x;       // [rows, k]
+  std::span<float> out;           // [rows, n], or [rows, ffn] for a gated epilogue
+  std::span<const float> bias{};  // [n] in packed row order, or empty; added before the epilogue
   int64_t rows = 1;
-  int64_t out_columns = 0;       // row stride and width of out
+  int64_t out_columns = 0;  // row stride and width of out
   Compute compute = Compute::bf16;
   Epilogue epilogue = Epilogue::store;
 };

@@ -5,8 +5,8 @@
 // kPanelRows = 32 outputs. Inside a panel, elements go by column group: [columns / p][32][p] with
 // p = 4 / sizeof(element), so that 4 bytes hold one output's p neighbouring columns. Sixteen
 // outputs are one 64-byte vector, to be multiplied by one broadcast 4-byte group of the
-// activations: exactly vdpbf16ps' operands, and one plain FMA for f32. Rows are padded with zeros to
-// whole panels, columns to a multiple of p. Panels follow one another without gaps, so a thin
+// activations: exactly vdpbf16ps' operands, and one plain FMA for f32. Rows are padded with zeros
+// to whole panels, columns to a multiple of p. Panels follow one another without gaps, so a thin
 // product reads memory once, in order.
 
 #include <cstdint>

@@ -1,0 +1,23 @@
+// Row operations with vectors of 16 floats.
+
+#include "kernels/kernel_table.h"
+
+namespace dms::kernels {
+namespace {
+
+constexpr int kLanes = 16;
+
+#include "kernels/cpu/rows.inc.h"
+#include "kernels/cpu/vector_math.inc.h"
+
+}  // namespace
+
+extern const RowTable kRowsAvx512{.sum = sum,
+                                  .sum_products = sum_products,
+                                  .sum_squared_deviations = sum_squared_deviations,
+                                  .normalise = normalise,
+                                  .add = add,
+                                  .apply = apply,
+                                  .rotate = rotate};
+
+}  // namespace dms::kernels

@@ -1,0 +1,92 @@
+// Row operations, included after vector_math.inc.h by the AVX2 and AVX-512 files.
+
+constexpr int kSumVectors = static_cast<int>(kSumChains) / kLanes;
+
+inline float add_chains(const Vector (&sums)[kSumVectors]) {
+  alignas(64) float chains[kSumChains];
+  for (int v = 0; v < kSumVectors; ++v) store(chains + v * kLanes, sums[v]);
+  for (int64_t width = kSumChains / 2; width > 0; width /= 2) {
+    for (int64_t chain = 0; chain < width; ++chain) chains[chain] += chains[chain + width];
+  }
+  return chains[0];
+}
+
+/// Sum of term(index, load) by 32 chains; `load` reads a whole vector or the last few lanes.
+template <class Term>
+inline float sum_by_chains(int64_t count, Term term) {
+  Vector sums[kSumVectors] = {};
+  int64_t i = 0;
+  for (; i + kSumChains <= count; i += kSumChains) {
+    for (int v = 0; v < kSumVectors; ++v) sums[v] += term(i + v * kLanes, load);
+  }
+  for (int v = 0; i < count; ++v, i += kLanes) {
+    const int64_t left = count - i < kLanes ? count - i : kLanes;
+    const auto load_left = [left](const float* x) { return load_first(x, left); };
+    const Vector value = term(i, load_left);
+    // Lanes past the end add nothing, not even to a sign: they are left as they are.
+    Bits keep;
+    for (int lane = 0; lane < kLanes; ++lane) keep[lane] = lane < left ? -1 : 0;
+    sums[v] = keep ? sums[v] + value : sums[v];
+  }
+  return add_chains(sums);
+}
+
+float sum(const float* x, int64_t count) {
+  return sum_by_chains(count, [x](int64_t i, auto load_from) { return load_from(x + i); });
+}
+
+float sum_products(const float* a, const float* b, int64_t count) {
+  return sum_by_chains(
+      count, [a, b](int64_t i, auto load_from) { return load_from(a + i) * load_from(b + i); });
+}
+
+float sum_squared_deviations(const float* x, float mean, int64_t count) {
+  return sum_by_chains(count, [x, mean](int64_t i, auto load_from) {
+    const Vector deviation = load_from(x + i) - mean;
+    return deviation * deviation;
+  });
+}
+
+void normalise(const float* x,
+               float mean,
+               float factor,
+               const float* weight,
+               const float* bias,
+               int64_t count,
+               float* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Vector value = (load(x + i) - mean) * factor * load(weight + i);
+    store(out + i, bias == nullptr ? value : value + load(bias + i));
+  }
+  for (; i < count; ++i) {
+    const float value = (x[i] - mean) * factor * weight[i];
+    out[i] = bias == nullptr ? value : value + bias[i];
+  }
+}
+
+void add(const float* x, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] += x[i];
+}
+
+void apply(Activation op, float* x, int64_t count) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(x + i, activate(op, load(x + i)));
+  if (i < count) store_first(x + i, activate(op, load_first(x + i, count - i)), count - i);
+}
+
+void rotate(float* low, float* high, const float* cos, const float* sin, int64_t half) {
+  int64_t i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    const Vector x = load(low + i);
+    const Vector y = load(high + i);
+    store(low + i, x * load(cos + i) - y * load(sin + i));
+    store(high + i, y * load(cos + i) + x * load(sin + i));
+  }
+  for (; i < half; ++i) {
+    const float x = low[i];
+    const float y = high[i];
+    low[i] = x * cos[i] - y * sin[i];
+    high[i] = y * cos[i] + x * sin[i];
+  }
+}

@@ -1,0 +1,29 @@
+#include "kernels/kernel_table.h"
+
+#include "kernels/isa.h"
+
+namespace dms::kernels {
+namespace {
+
+template <class Table>
+const Table& choose(const Table& generic, const Table& avx2, const Table& avx512) {
+  switch (active_isa()) {
+    case Isa::avx512:
+      return avx512;
+    case Isa::avx2:
+      return avx2;
+    case Isa::generic:
+      break;
+  }
+  return generic;
+}
+
+}  // namespace
+
+const MatmulTable& matmul_table() { return choose(kMatmulGeneric, kMatmulAvx2, kMatmulAvx512); }
+
+const RowTable& row_table() { return choose(kRowsGeneric, kRowsAvx2, kRowsAvx512); }
+
+const ProbeTable& probe_table() { return choose(kProbeGeneric, kProbeAvx2, kProbeAvx512); }
+
+}  // namespace dms::kernels
