@@ -9,6 +9,9 @@
 //   pack()              a vector of floats to Words
 //   pack_weights()      two vectors of softmax weights to Words, adding them up as they are rounded
 //   kPack               elements in a page word
+//   kPageScoreVectors   vectors of a page's slots that are scored at a time
+//   score_pages(rows)   pages scored at a time: few rows make few chains of additions to overlap
+//   value_vectors(rows) vectors of channels whose weighted sums are taken at a time
 // besides plain vector arithmetic. Rows never mix: a row's bits do not depend on its tile.
 //
 // The pages are taken in blocks of kBlockPages. For each block, every tile of at most kMaxRows rows
@@ -19,13 +22,18 @@
 constexpr unsigned kPageSlots = 32;
 constexpr int64_t kWordBytes = 4;
 constexpr int64_t kBlockPages = kAttendBlockTokens / kPageSlots;
+constexpr int64_t kLineBytes = 64;
 constexpr float kLog2E = 1.44269504088896341f;
 constexpr float kLn2 = 0.69314718055994531f;
 constexpr float kNoScore = -__builtin_huge_valf();
 constexpr float kSmallestExponent = -200.0f;  // exp2 of it is zero
 
-/// 2^x for x <= 0 up to rounding; exactly 1 at 0. Relative error 2e-7; zero below -150; NaN for
-/// -inf.
+/// Tiles of many rows take so long over a page that the hardware's prefetching suffices.
+template <unsigned R>
+constexpr bool kPrefetches = R <= 8;
+
+/// 2^x for finite x <= 0 (up to rounding); exactly 1 at 0. Relative error 2e-7; zero far below
+/// 2^-126.
 template <class Type>
 inline typename Type::Vector exp2(typename Type::Vector x) {
   const auto whole = Type::round(x);
@@ -49,7 +57,8 @@ struct Tile {
 /// The pages of a block that somebody in the tile sees, in the order of the list.
 struct Block {
   const PageRef* pages[kBlockPages];
-  bool is_masked[kBlockPages];  // some row does not see all of it
+  bool is_masked[kBlockPages];    // some row does not see all of it
+  const char* next[kBlockPages];  // the page to prefetch meanwhile
   int64_t count;
 };
 
@@ -62,14 +71,13 @@ struct TileState {
   float* scores;                     // [kAttendTileRows][kAttendBlockTokens] q . k
   typename Type::Word* weights;      // [kAttendTileRows][kAttendBlockTokens / kPack]
   float log2_scale;                  // scale * log2(e)
-  const char* prefetch;              // a page of the next block, or null
 };
 
 inline uint32_t visible(const PageRef& page, int64_t position) {
   return page.masks == nullptr ? ~uint32_t{0} : page.masks[position];
 }
 
-inline Block visible_pages(const AttendCall& call, int64_t first, const Tile& tile) {
+inline Block visible_pages(const AttendCall& call, int64_t first, const Tile& tile, bool prefetch) {
   const int64_t left = call.page_count - first;
   Block block{};
   const int64_t low = tile.positions[0];
@@ -85,6 +93,9 @@ inline Block visible_pages(const AttendCall& call, int64_t first, const Tile& ti
     if (any == 0) continue;
     block.pages[block.count] = &page;
     block.is_masked[block.count] = all != ~uint32_t{0};
+    const bool has_next = prefetch && i + kBlockPages < left;
+    const PageRef& next = has_next ? call.pages[first + i + kBlockPages] : page;
+    block.next[block.count] = reinterpret_cast<const char*>(next.data);
     ++block.count;
   }
   return block;
@@ -94,8 +105,11 @@ inline Block visible_pages(const AttendCall& call, int64_t first, const Tile& ti
 template <class Type, unsigned R, unsigned V>
 inline void dot_keys(const typename Type::Word* q,
                      const char* const (&keys)[V],
+                     const char* const (&next)[V / Type::kPageScoreVectors],
                      int64_t key_words,
                      float* scores) {
+  constexpr unsigned kPart = Type::kPageScoreVectors;
+  constexpr int64_t kKeyRow = kPageSlots * kWordBytes;
   typename Type::Vector sums[V][R];
 #pragma GCC unroll 16
   for (unsigned v = 0; v < V; ++v) {
@@ -105,8 +119,10 @@ inline void dot_keys(const typename Type::Word* q,
   for (int64_t w = 0; w < key_words; ++w) {
     typename Type::Words words[V];
 #pragma GCC unroll 16
-    for (unsigned v = 0; v < V; ++v)
-      words[v] = Type::load_words(keys[v] + w * kPageSlots * kWordBytes);
+    for (unsigned v = 0; v < V; ++v) {
+      words[v] = Type::load_words(keys[v] + w * kKeyRow);
+      if (kPrefetches<R> && v % kPart == 0) __builtin_prefetch(next[v / kPart] + w * kLineBytes);
+    }
 #pragma GCC unroll 16
     for (unsigned r = 0; r < R; ++r) {
       const typename Type::Factor factor = Type::broadcast(q + w * R + r);
@@ -119,7 +135,8 @@ inline void dot_keys(const typename Type::Word* q,
   for (unsigned r = 0; r < R; ++r) {
 #pragma GCC unroll 16
     for (unsigned v = 0; v < V; ++v) {
-      Type::store(scores + r * kAttendBlockTokens + v * Type::kLanes, sums[v][r]);
+      const int64_t slot = v / kPart * kPageSlots + v % kPart * Type::kLanes;
+      Type::store(scores + r * kAttendBlockTokens + slot, sums[v][r]);
     }
   }
 }
@@ -133,20 +150,36 @@ inline void score_pages(const TileState<Type>& state, const Block& block, int64_
   const int64_t key_words = state.call->head_dim_padded / Type::kPack;
   for (unsigned part = 0; part < kPageVectors; part += kVectors) {
     const char* keys[P * kVectors];
+    const char* next[P];
     for (unsigned p = 0; p < P; ++p) {
       const char* page = reinterpret_cast<const char*>(block.pages[first + p]->data);
       for (unsigned v = 0; v < kVectors; ++v) {
         keys[p * kVectors + v] = page + (part + v) * Type::kLanes * kWordBytes;
       }
+      next[p] = block.next[first + p];
     }
     dot_keys<Type, R, P * kVectors>(
-        q, keys, key_words, state.scores + first * kPageSlots + part * Type::kLanes);
+        q, keys, next, key_words, state.scores + first * kPageSlots + part * Type::kLanes);
   }
+}
+
+inline bool same_queries(const Block& block, int64_t first, int64_t count) {
+  bool same = true;
+  for (int64_t i = 1; i < count; ++i)
+    same &= block.pages[first + i]->far == block.pages[first]->far;
+  return same;
 }
 
 template <class Type, unsigned R>
 inline void score_block(const TileState<Type>& state, const Block& block) {
-  for (int64_t i = 0; i < block.count; ++i) score_pages<Type, R, 1>(state, block, i);
+  constexpr unsigned kPages = Type::score_pages(R);
+  int64_t i = 0;
+  if constexpr (kPages > 1) {
+    for (; i + kPages <= block.count && same_queries(block, i, kPages); i += kPages) {
+      score_pages<Type, R, kPages>(state, block, i);
+    }
+  }
+  for (; i < block.count; ++i) score_pages<Type, R, 1>(state, block, i);
 }
 
 /// The largest q . k that `row` sees in the block, -inf if none.
@@ -168,11 +201,20 @@ inline float row_max(const TileState<Type>& state,
   return Type::reduce_max(max);
 }
 
+/// Row r's part of the lines that the scores' loop has left out.
+inline void prefetch_second_key_half(const char* page, int64_t lines, int64_t r, int64_t rows) {
+  const int64_t end = lines + lines * (r + 1) / rows;
+  for (int64_t line = lines + lines * r / rows; line < end; ++line) {
+    __builtin_prefetch(page + line * kLineBytes);
+  }
+}
+
 /// Writes the row's softmax weights exp2(log2_scale * score - max) and returns their sum.
 template <class Type>
 inline float row_weights(
     const TileState<Type>& state, const Block& block, const Tile& tile, int64_t r, float max) {
   const float* scores = state.scores + r * kAttendBlockTokens;
+  const int64_t key_words = state.call->head_dim_padded / Type::kPack;
   typename Type::Word* weights = state.weights + r * (kAttendBlockTokens / Type::kPack);
   const auto scale = Type::set(state.log2_scale);
   const auto shift = Type::set(-max);
@@ -180,6 +222,7 @@ inline float row_weights(
   for (int64_t i = 0; i < block.count; ++i) {
     const uint32_t mask =
         block.is_masked[i] ? visible(*block.pages[i], tile.positions[r]) : ~uint32_t{0};
+    prefetch_second_key_half(block.next[i], key_words, r, tile.rows);
 #pragma GCC unroll 2
     for (unsigned v = 0; v < kPageSlots / Type::kLanes; v += 2) {
       const int64_t slot = i * kPageSlots + v * Type::kLanes;
@@ -248,12 +291,15 @@ inline void add_values(const TileState<Type>& state,
   }
   for (int64_t i = 0; i < block.count; ++i) {
     const char* values = reinterpret_cast<const char*>(block.pages[i]->data) + value_offset;
+    const char* next = block.next[i] + value_offset;
     const typename Type::Word* weights = state.weights + i * kPageWords;
     for (int64_t w = 0; w < kPageWords; ++w) {
       typename Type::Words words[V];
 #pragma GCC unroll 16
       for (unsigned v = 0; v < V; ++v) {
-        words[v] = Type::load_words(values + w * value_row + v * Type::kLanes * kWordBytes);
+        const int64_t offset = w * value_row + v * Type::kLanes * kWordBytes;
+        words[v] = Type::load_words(values + offset);
+        if (kPrefetches<R>) __builtin_prefetch(next + offset);
       }
 #pragma GCC unroll 16
       for (unsigned r = 0; r < R; ++r) {
@@ -281,7 +327,7 @@ void attend_block(const TileState<Type>& state, const Block& block, const Tile& 
   score_block<Type, R>(state, block);
   float alpha[2 * kAttendTileRows];
   soften_block<Type>(state, block, tile, alpha);
-  constexpr unsigned kVectors = R <= Type::kMaxRows / 2 ? 4 : 2;
+  constexpr unsigned kVectors = Type::value_vectors(R);
   int64_t channel = 0;
   for (; channel + (kVectors - 1) * Type::kLanes < head_dim; channel += kVectors * Type::kLanes) {
     add_values<Type, R, kVectors>(state, block, alpha, channel, head_dim - channel, output);
@@ -362,7 +408,7 @@ void attend(const AttendCall& call) {
   for (int64_t first = 0; first < call.page_count; first += kBlockPages) {
     for (int64_t t = 0; t < tiles; ++t) {
       const Tile tile = make_tile(call, t, tiles);
-      const Block block = visible_pages(call, first, tile);
+      const Block block = visible_pages(call, first, tile, t == 0);
       if (block.count == 0) continue;
       state.q = q + tile.first_row * key_words;
       state.q_far = call.q_far == call.q ? state.q : q_far + tile.first_row * key_words;

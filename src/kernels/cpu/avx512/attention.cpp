@@ -12,6 +12,8 @@ struct Avx512 {
   static constexpr unsigned kMaxRows = 12;
   static constexpr unsigned kPageScoreVectors = 2;
   using Vector = __m512;
+  static constexpr unsigned score_pages(unsigned rows) { return rows <= 3 ? 4 : rows <= 6 ? 2 : 1; }
+  static constexpr unsigned value_vectors(unsigned rows) { return rows <= 6 ? 4 : 2; }
   using Words = __m512i;
   using Factor = __m512i;
 
