@@ -1,0 +1,247 @@
+"""Small random Hugging Face model folders of every family, shape and metadata form."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+CONTEXT = 2048
+
+ROPE_SCALINGS: dict[str, dict] = {
+    "default": {"rope_type": "default"},
+    "linear": {"rope_type": "linear", "factor": 2.5},
+    "dynamic": {"rope_type": "dynamic", "factor": 3.0},
+    "llama3": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
+    "yarn": {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
+    "yarn-tuned": {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 64,
+        "beta_fast": 20.0,
+        "beta_slow": 2.0,
+        "attention_factor": 1.3,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's shape and how its folder is written."""
+
+    family: str = "llama"
+    layers: int = 2
+    q_heads: int = 4
+    kv_heads: int = 2
+    head_dim: int = 16
+    hidden: int = 48
+    ffn: int = 80
+    vocab: int = 131
+    tied: bool = False
+    bias: bool = False  # attention biases where the family has the choice
+    sliding_window: int | None = None
+    rope: str = "default"
+    theta: float = 10000.0
+    context: int = CONTEXT
+    dtype: str = "float32"
+    shard_bytes: int | None = None  # None: one file
+    old_config: bool = False  # config.json in the form of transformers 4
+    extra: dict = field(default_factory=dict, hash=False)  # more config keys
+
+
+def random_shape(rng: random.Random, **fixed) -> Shape:
+    """Any family, awkward head sizes, groups of 1 to 8, 1 to 4 layers."""
+    kv_heads = rng.choice([1, 1, 2, 3])
+    family = fixed.get("family") or rng.choice(FAMILIES)
+    values = {
+        "family": family,
+        "layers": rng.randint(1, 4),
+        "kv_heads": kv_heads,
+        "q_heads": kv_heads * rng.randint(1, 8 if kv_heads == 1 else 4),
+        "head_dim": rng.choice([16, 24, 40, 64, 80, 96, 128]),
+        "hidden": rng.choice([32, 48, 56, 96]),
+        "ffn": rng.choice([40, 64, 100]),
+        "vocab": rng.randint(70, 300),
+        "tied": rng.random() < 0.5,
+        "bias": rng.random() < 0.5,
+        "sliding_window": rng.choice([None, 5, 40]) if family == "mistral" else None,
+        "rope": rng.choice(list(ROPE_SCALINGS)),
+        "theta": rng.choice([500.0, 10000.0, 500000.0]),
+        "dtype": rng.choice(["float32", "float16", "bfloat16"]),
+        "shard_bytes": rng.choice([None, 20_000]),
+        "old_config": rng.random() < 0.5,
+    }
+    values.update(fixed)
+    return Shape(**values)
+
+
+def make_config(shape: Shape):
+    """The transformers configuration of a shape."""
+    rope = {**ROPE_SCALINGS[shape.rope], "rope_theta": shape.theta}
+    fields = {
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.q_heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.ffn,
+        "vocab_size": shape.vocab,
+        "tie_word_embeddings": shape.tied,
+        "max_position_embeddings": shape.context,
+        "rope_parameters": rope,
+        "rms_norm_eps": 1e-5,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": None,
+    }
+    if shape.family in ("llama", "qwen3"):
+        fields["attention_bias"] = shape.bias
+    if shape.family == "mistral":
+        fields["sliding_window"] = shape.sliding_window
+    elif shape.sliding_window is not None:
+        fields.update(use_sliding_window=True, sliding_window=shape.sliding_window)
+        fields["max_window_layers"] = shape.layers // 2
+    return AutoConfig.for_model(shape.family, **fields, **shape.extra)
+
+
+def randomize(model: torch.nn.Module, seed: int) -> None:
+    """Every parameter random: no bias is zero, no norm is one, products keep their scale."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            if name.endswith("norm.weight"):
+                weight.copy_(1.0 + 0.3 * noise)
+            elif name.endswith("bias"):
+                weight.copy_(0.4 * noise)
+            elif "embed_tokens" in name:
+                weight.copy_(0.7 * noise)
+            else:
+                weight.copy_(noise * (1.4 / weight.shape[-1] ** 0.5))
+
+
+def to_old_config(fields: dict) -> dict:
+    """config.json as transformers 4 wrote it."""
+    fields = dict(fields)
+    rope = dict(fields.pop("rope_parameters"))
+    fields["rope_theta"] = rope.pop("rope_theta")
+    fields["rope_scaling"] = None if rope["rope_type"] == "default" else rope
+    fields["torch_dtype"] = fields.pop("dtype", "float32")
+    fields.pop("layer_types", None)
+    fields["transformers_version"] = "4.51.0"
+    return fields
+
+
+def edit_config(folder: Path, change) -> None:
+    """Rewrites config.json by `change(fields) -> fields`."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text())), indent=1))
+
+
+def build(folder: Path, shape: Shape, seed: int = 0) -> Path:
+    """Writes a plain model folder and returns it."""
+    config = make_config(shape)
+    config.dtype = getattr(torch, shape.dtype)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    randomize(model, seed)
+    model = model.to(getattr(torch, shape.dtype))
+    folder.mkdir(parents=True, exist_ok=True)
+    limit = shape.shard_bytes or "5GB"
+    model.save_pretrained(folder, max_shard_size=limit)
+    if shape.old_config:
+        edit_config(folder, to_old_config)
+    return folder
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The form in which a folder states its eviction."""
+
+    form: str  # "adapter" | "neuron" | "dms_metadata" | "training_log"
+    window: int = 16
+    scale: float = 100.0
+    offset: float = 5.0
+    per: str = "head"
+    disabled: bool = False
+    shift: int | None = None  # dms_decision_shift; None: not written
+    nested: bool = False  # FastDMS's keys under "config"
+
+
+METADATA_FORMS = ("adapter", "neuron", "dms_metadata", "training_log")
+
+
+def add_metadata(folder: Path, metadata: Metadata, seed: int = 0) -> Path:
+    """Turns a plain folder into one with trained eviction (random, about half evicted)."""
+    if metadata.form in ("adapter", "neuron"):
+        keys = {
+            "dms_window_size": metadata.window,
+            "dms_alpha_scale": metadata.scale,
+            "dms_initial_alpha_offset": metadata.offset,
+            "dms_alpha_per": metadata.per,
+            "dms_disable_eviction": metadata.disabled,
+            "dms_separate_alpha": metadata.form == "adapter",
+            "dms_cr": 8,
+        }
+        edit_config(folder, lambda fields: {**fields, **keys})
+        if metadata.form == "adapter":
+            add_adapters(folder, seed)
+    else:
+        offset_key = "dms_alpha_offset" if metadata.nested else "alpha_offset"
+        fields = {"window_size": metadata.window, "alpha_scale": metadata.scale, "target_cr": 8}
+        fields[offset_key] = metadata.offset
+        in_folder = metadata.form == "dms_metadata"
+        path = folder / "dms_metadata.json" if in_folder else folder.parent / "training_log.json"
+        path.write_text(json.dumps({"config": fields} if metadata.nested else fields))
+    if metadata.shift is not None:
+        edit_config(folder, lambda fields: {**fields, "dms_decision_shift": metadata.shift})
+    return folder
+
+
+def add_adapters(folder: Path, seed: int) -> None:
+    """Random dms_proj_alpha(_norm) weights, in the folder's only file or in a shard of their own."""
+    fields = json.loads((folder / "config.json").read_text())
+    hidden, kv_heads = fields["hidden_size"], fields["num_key_value_heads"]
+    biased = fields["model_type"] == "qwen2" or fields.get("attention_bias", False)
+    dtype = getattr(torch, fields.get("dtype") or fields["torch_dtype"])
+    generator = torch.Generator().manual_seed(seed + 1)
+    adapters = {}
+    for layer in range(fields["num_hidden_layers"]):
+        prefix = f"model.layers.{layer}.self_attn.dms_proj_alpha"
+        noise = torch.randn(kv_heads, hidden, generator=generator)
+        adapters[prefix + ".weight"] = (noise / hidden**0.5).to(dtype)
+        adapters[prefix + "_norm.weight"] = (
+            1.0 + 0.2 * torch.randn(hidden, generator=generator)
+        ).to(dtype)
+        if biased:
+            adapters[prefix + ".bias"] = (0.2 * torch.randn(kv_heads, generator=generator)).to(dtype)
+    index_path = folder / "model.safetensors.index.json"
+    if not index_path.exists():
+        path = folder / "model.safetensors"
+        save_file({**load_file(path), **adapters}, path, metadata={"format": "pt"})
+        return
+    save_file(adapters, folder / "model-dms.safetensors", metadata={"format": "pt"})
+    index = json.loads(index_path.read_text())
+    index["weight_map"].update(dict.fromkeys(adapters, "model-dms.safetensors"))
+    index_path.write_text(json.dumps(index))
+
+
+def random_ids(shape: Shape, tokens: int, seed: int = 0) -> list[int]:
+    """Ids of the whole vocabulary."""
+    rng = random.Random(seed)
+    return [rng.randrange(shape.vocab) for _ in range(tokens)]

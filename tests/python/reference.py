@@ -1,0 +1,282 @@
+"""An independent decoder in PyTorch, written from the definition of DMS rather than from the engine.
+
+Full attention under an explicit [tokens, tokens] mask, in float64: slow, obvious, and the yardstick
+of every cache layout and chunking. Only weight-free helpers (config parsing, RoPE frequencies) come
+from transformers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from transformers import AutoConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+DTYPE = torch.float64
+
+
+@dataclass(frozen=True)
+class Eviction:
+    """The DMS settings of a model folder."""
+
+    source: str  # "adapter" | "neuron"
+    shift: int
+    window: int
+    scale: float
+    offset: float
+    per: str = "head"  # "head" | "layer"
+    disabled: bool = False
+    zero_after_rope: bool = True
+
+
+def read_eviction(folder: Path) -> Eviction | None:
+    """The settings of `folder`, or None for a plain model; the first form found counts."""
+    config = json.loads((folder / "config.json").read_text())
+    shift = config.get("dms_decision_shift")
+    for path in (folder / "dms_metadata.json", folder.parent / "training_log.json"):
+        if path.exists():
+            fields = json.loads(path.read_text())
+            fields = {**fields, **fields.get("config", {})}
+            return Eviction(
+                source="neuron",
+                shift=0 if shift is None else shift,
+                window=fields.get("window_size", 256),
+                scale=fields.get("alpha_scale", 100.0),
+                offset=fields.get("alpha_offset", fields.get("dms_alpha_offset", 5.0)),
+                zero_after_rope=False,
+            )
+    if not any(key.startswith("dms_") for key in config):
+        return None
+    return Eviction(
+        source="adapter" if config.get("dms_separate_alpha", False) else "neuron",
+        shift=1 if shift is None else shift,
+        window=config.get("dms_window_size", 512),
+        scale=config.get("dms_alpha_scale", 100.0),
+        offset=config.get("dms_initial_alpha_offset", 5.0),
+        per=config.get("dms_alpha_per", "head"),
+        disabled=config.get("dms_disable_eviction", False),
+    )
+
+
+def load_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a folder's safetensors files, as float64."""
+    weights: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        weights.update(load_file(path))
+    return {name: tensor.to(DTYPE) for name, tensor in weights.items()}
+
+
+def rms_norm(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+    """x: [..., n], weight: [n]."""
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """StreamingLLM: the first `start` tokens and the last `recent` before the query."""
+
+    start: int = 4
+    recent: int = 2000
+    pos_shift: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one pass computes: which mask, and whose decisions."""
+
+    window: int | None = None  # None: the model's
+    streaming: Streaming | None = None
+    evicted: np.ndarray | None = None  # [layers, kv_heads, tokens], 1 = gone; None: the model's own
+    plain: bool = False  # nothing is evicted (borrowed channels are still zeroed)
+    first_prompt: int | None = None  # tokens that fix `dynamic` frequencies; None: all
+
+
+@dataclass
+class Result:
+    logits: np.ndarray  # [tokens, vocab]
+    fates: np.ndarray  # uint8 [layers, kv_heads, tokens], a token's own fate as computed here
+    fate_logits: np.ndarray  # float64 [layers, kv_heads, tokens], 0 where undecided
+
+
+def visibility(
+    tokens: int, sliding: int | None, window: int, evicted: torch.Tensor
+) -> torch.Tensor:
+    """The rule in one line. evicted: bool [kv_heads, tokens] -> bool [kv_heads, query, key]."""
+    distance = torch.arange(tokens)[:, None] - torch.arange(tokens)[None, :]
+    causal = distance >= 0
+    if sliding is not None:
+        causal &= distance < sliding
+    return causal & ((distance <= window) | ~evicted[:, None, :])
+
+
+def streaming_visibility(tokens: int, sliding: int | None, rule: Streaming) -> torch.Tensor:
+    """bool [1, query, key]."""
+    distance = torch.arange(tokens)[:, None] - torch.arange(tokens)[None, :]
+    causal = distance >= 0
+    if sliding is not None:
+        causal &= distance < sliding
+    return (causal & ((distance <= rule.recent) | (torch.arange(tokens) < rule.start)[None, :]))[
+        None
+    ]
+
+
+class Reference:
+    """One model folder in float64."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.config = AutoConfig.from_pretrained(self.folder)
+        self.weights = load_weights(self.folder)
+        self.eviction = read_eviction(self.folder)
+        self.q_heads = self.config.num_attention_heads
+        self.kv_heads = self.config.num_key_value_heads
+        self.group = self.q_heads // self.kv_heads
+        self.head_dim = (
+            getattr(self.config, "head_dim", None) or self.config.hidden_size // self.q_heads
+        )
+
+    def run(self, ids: list[int], request: Request | None = None) -> Result:
+        """Logits and fates of `ids`."""
+        request = request or Request()
+        tokens = len(ids)
+        layers = self.config.num_hidden_layers
+        fates = np.zeros((layers, self.kv_heads, tokens), np.uint8)
+        fate_logits = np.zeros((layers, self.kv_heads, tokens))
+        rope = self._rope_frequencies(request.first_prompt or tokens)
+        x = self.weights["model.embed_tokens.weight"][torch.tensor(ids)]
+        for layer in range(layers):
+            q, k, v, decision = self._project(layer, x)
+            own = self._own_fate_logits(decision)
+            fate_logits[layer] = own.numpy()
+            fates[layer] = (own > 0).numpy()
+            evicted = fates[layer] if request.evicted is None else request.evicted[layer]
+            mixed = self._attend(layer, q, k, v, evicted, rope, request)
+            x = x + self._linear(f"model.layers.{layer}.self_attn.o_proj", mixed)
+            x = x + self._mlp(layer, x)
+        x = rms_norm(x, self.weights["model.norm.weight"], self.config.rms_norm_eps)
+        head = self.weights.get("lm_head.weight", self.weights["model.embed_tokens.weight"])
+        return Result((x @ head.T).numpy(), fates, fate_logits)
+
+    def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        y = x @ self.weights[name + ".weight"].T
+        bias = self.weights.get(name + ".bias")
+        return y if bias is None else y + bias
+
+    def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return rms_norm(x, self.weights[name + ".weight"], self.config.rms_norm_eps)
+
+    def _mlp(self, layer: int, x: torch.Tensor) -> torch.Tensor:
+        prefix = f"model.layers.{layer}."
+        h = self._norm(prefix + "post_attention_layernorm", x)
+        gate = torch.nn.functional.silu(self._linear(prefix + "mlp.gate_proj", h))
+        return self._linear(prefix + "mlp.down_proj", gate * self._linear(prefix + "mlp.up_proj", h))
+
+    def _project(self, layer: int, x: torch.Tensor):
+        """q [q_heads, tokens, d], k, v [kv_heads, tokens, d], raw decisions [kv_heads, tokens]."""
+        prefix = f"model.layers.{layer}.self_attn."
+        h = self._norm(f"model.layers.{layer}.input_layernorm", x)
+        heads = (
+            self._linear(prefix + name, h).view(len(x), -1, self.head_dim).transpose(0, 1)
+            for name in ("q_proj", "k_proj", "v_proj")
+        )
+        q, k, v = heads
+        if prefix + "q_norm.weight" in self.weights:
+            q = self._norm(prefix + "q_norm", q)
+            k = self._norm(prefix + "k_norm", k)
+        decision = None
+        if self.eviction and self.eviction.source == "adapter":
+            normed = self._norm(prefix + "dms_proj_alpha_norm", x)
+            decision = self._linear(prefix + "dms_proj_alpha", normed).T
+        elif self.eviction:
+            q = q.clone()
+            decision = q[:: self.group, :, -1].clone()
+            q[:: self.group, :, -1] = 0
+        return q, k, v, decision
+
+    def _own_fate_logits(self, raw: torch.Tensor | None) -> torch.Tensor:
+        """raw: [kv_heads, tokens] as computed *from* each token -> the logit of each token's own
+        fate, -inf-free: 0 (kept) where there is none."""
+        if raw is None or self.eviction.disabled:
+            tokens = 0 if raw is None else raw.shape[1]
+            return torch.zeros(self.kv_heads, tokens or 1, dtype=DTYPE)
+        logit = raw * self.eviction.scale - self.eviction.offset
+        if self.eviction.per == "layer":
+            logit = logit[:1].expand(self.kv_heads, -1)
+        own = torch.zeros_like(logit)
+        own[:, : logit.shape[1] - self.eviction.shift] = logit[:, self.eviction.shift :]
+        return own
+
+    def _rope_frequencies(self, prompt: int) -> tuple[torch.Tensor, float]:
+        """Inverse frequencies [head_dim / 2] and the factor on cos and sin."""
+        parameters = self.config.rope_parameters
+        kind = parameters.get("rope_type", "default")
+        if kind == "default":
+            exponent = torch.arange(0, self.head_dim, 2, dtype=DTYPE) / self.head_dim
+            return parameters["rope_theta"] ** -exponent, 1.0
+        frequencies, factor = ROPE_INIT_FUNCTIONS[kind](self.config, "cpu", seq_len=prompt)
+        return frequencies.to(DTYPE), factor
+
+    def _rotate(self, x: torch.Tensor, positions: torch.Tensor, rope) -> torch.Tensor:
+        """x: [heads, tokens, d] rotated by halves to `positions` [tokens]."""
+        frequencies, factor = rope
+        angles = positions.to(DTYPE)[:, None] * frequencies[None, :]
+        cos, sin = angles.cos() * factor, angles.sin() * factor
+        low, high = x.chunk(2, dim=-1)
+        return torch.cat([low * cos - high * sin, high * cos + low * sin], dim=-1)
+
+    def _rotate_queries(self, q: torch.Tensor, positions: torch.Tensor, rope) -> torch.Tensor:
+        rotated = self._rotate(q, positions, rope)
+        borrowed = self.eviction and self.eviction.source == "neuron"
+        if borrowed and self.eviction.zero_after_rope:
+            rotated[:: self.group, :, -1] = 0
+        return rotated
+
+    def _sliding(self, layer: int) -> int | None:
+        kinds = getattr(self.config, "layer_types", None)
+        if kinds is not None and kinds[layer] != "sliding_attention":
+            return None
+        return getattr(self.config, "sliding_window", None)
+
+    def _attend(self, layer, q, k, v, evicted: np.ndarray, rope, request: Request) -> torch.Tensor:
+        """[tokens, q_heads * head_dim]."""
+        tokens = q.shape[1]
+        positions = torch.arange(tokens)
+        keys = self._rotate(k, positions, rope).repeat_interleave(self.group, dim=0)
+        values = v.repeat_interleave(self.group, dim=0)
+        scores = self._rotate_queries(q, positions, rope) @ keys.transpose(1, 2)
+        if request.streaming and request.streaming.pos_shift:
+            scores = self._shift_sink_scores(scores, q, keys, rope, request.streaming)
+        visible = self._visible(layer, tokens, evicted, request)
+        visible = visible.expand(self.kv_heads, -1, -1).repeat_interleave(self.group, dim=0)
+        scores = (scores / math.sqrt(self.head_dim)).masked_fill(~visible, float("-inf"))
+        mixed = torch.softmax(scores, dim=-1) @ values
+        return mixed.transpose(0, 1).reshape(tokens, -1)
+
+    def _shift_sink_scores(self, scores, q, keys, rope, rule: Streaming) -> torch.Tensor:
+        """Keys beyond the recent window see the query at its place in the cache."""
+        positions = torch.arange(q.shape[1])
+        placed = positions.clamp(max=rule.start + rule.recent)
+        sink_scores = self._rotate_queries(q, placed, rope) @ keys.transpose(1, 2)
+        recent = (positions[:, None] - positions[None, :]) <= rule.recent
+        return torch.where(recent, scores, sink_scores)
+
+    def _visible(self, layer: int, tokens: int, evicted: np.ndarray, request: Request):
+        sliding = self._sliding(layer)
+        if request.streaming:
+            return streaming_visibility(tokens, sliding, request.streaming)
+        none = torch.zeros(self.kv_heads, tokens, dtype=torch.bool)
+        if request.plain or (self.eviction is None and request.evicted is None):
+            return visibility(tokens, sliding, tokens, none)
+        window = request.window
+        if window is None:
+            window = self.eviction.window if self.eviction else 256
+        gone = torch.from_numpy(np.asarray(evicted, dtype=bool))
+        padded = none
+        padded[:, : min(tokens, gone.shape[1])] = gone[:, :tokens]
+        return visibility(tokens, sliding, window, padded)
