@@ -1,4 +1,7 @@
-// From a tile's sums to output, included after vector_math.inc.h by the AVX2 and AVX-512 files.
+// From a tile's sums to output, included by the AVX2 and AVX-512 files into their anonymous
+// namespaces after kLanes.
+
+#include "kernels/cpu/vector_math.inc.h"
 
 inline Vector finished(const FinishTileCall& call, int64_t row, int64_t output) {
   const Vector sum = load(call.sums + row * kPanelOutputs + output);

@@ -1,4 +1,7 @@
-// Row operations, included after vector_math.inc.h by the AVX2 and AVX-512 files.
+// Row operations, included by the AVX2 and AVX-512 files into their anonymous namespaces after
+// kLanes.
+
+#include "kernels/cpu/vector_math.inc.h"
 
 constexpr int kSumVectors = static_cast<int>(kSumChains) / kLanes;
 

@@ -8,7 +8,6 @@ namespace {
 constexpr int kLanes = 8;
 
 #include "kernels/cpu/rows.inc.h"
-#include "kernels/cpu/vector_math.inc.h"
 
 }  // namespace
 

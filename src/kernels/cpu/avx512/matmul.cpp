@@ -13,7 +13,6 @@ constexpr int kTileRows = 12;  // 24 sums, 2 vectors of weights and a few factor
 #include "kernels/cpu/finish.inc.h"
 #include "kernels/cpu/matmul_tile.inc.h"
 #include "kernels/cpu/round_bf16.inc.h"
-#include "kernels/cpu/vector_math.inc.h"
 
 struct Fused {
   using Sum = __m512;
