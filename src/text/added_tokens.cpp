@@ -1,0 +1,131 @@
+#include "text/added_tokens.h"
+
+#include <algorithm>
+
+#include "dms/error.h"
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+namespace dms::text {
+namespace {
+
+bool is_word(uint32_t code_point) { return (code_point_bits()[code_point] & kAddedWord) != 0; }
+
+bool stands_alone(std::string_view text, size_t start, size_t end) {
+  if (start > 0 && is_word(code_point_before(text, start).value)) return false;
+  return end == text.size() || !is_word(code_point_at(text, end).value);
+}
+
+[[noreturn]] void reject(const std::string& where, const AddedToken& token, std::string what) {
+  throw InputError(
+      {.where = where,
+       .what = std::move(what),
+       .got = "'" + token.content.substr(0, 60) + "' with id " + std::to_string(token.id)});
+}
+
+void check_id(const AddedToken& token, const Vocabulary& vocabulary, const std::string& where) {
+  if (token.id < 0 || token.id > Vocabulary::kMaxId) {
+    reject(where, token, "added token's id is out of range");
+  }
+  const auto known = vocabulary.find(token.content);
+  const std::string* holder = vocabulary.text(token.id);
+  if ((known && *known != token.id) || (holder != nullptr && *holder != token.content)) {
+    reject(where, token, "added token disagrees with the vocabulary");
+  }
+}
+
+}  // namespace
+
+void TokenFinder::add(std::string_view spelling, const AddedToken& token) {
+  if (spelling.empty()) return;
+  const AddedToken* kept = &tokens_.emplace_back(token);
+  starts_[static_cast<uint8_t>(spelling.front())] = true;
+  uint32_t node = 0;
+  for (const char c : spelling) {
+    const uint64_t edge = uint64_t{node} << 8 | static_cast<uint8_t>(c);
+    const auto [it, is_new] = edges_.emplace(edge, static_cast<uint32_t>(ends_.size()));
+    if (is_new) ends_.push_back(nullptr);
+    node = it->second;
+  }
+  if (ends_[node] == nullptr) ends_[node] = kept;
+}
+
+std::optional<TokenFinder::Found> TokenFinder::longest_at(std::string_view text,
+                                                          size_t offset) const {
+  std::optional<Found> found;
+  uint32_t node = 0;
+  for (size_t at = offset; at < text.size(); ++at) {
+    const auto it = edges_.find(uint64_t{node} << 8 | static_cast<uint8_t>(text[at]));
+    if (it == edges_.end()) break;
+    node = it->second;
+    if (ends_[node] != nullptr) found = {ends_[node], at + 1};
+  }
+  return found;
+}
+
+void TokenFinder::find(std::string_view text, std::vector<Section>& sections) const {
+  size_t written = 0;
+  const auto write_text = [&](size_t end) {
+    if (end > written) sections.push_back({text.substr(written, end - written), std::nullopt});
+  };
+  for (size_t at = 0; at < text.size() && !empty();) {
+    const auto found =
+        starts_[static_cast<uint8_t>(text[at])] ? longest_at(text, at) : std::nullopt;
+    if (!found) {
+      ++at;
+      continue;
+    }
+    const AddedToken& token = *found->token;
+    size_t start = at;
+    size_t end = found->end;
+    at = end;
+    if (token.single_word && !stands_alone(text, start, end)) continue;
+    if (token.lstrip) start = bytes_before_trailing_space(text.substr(0, start));
+    if (token.rstrip) end += leading_space_bytes(text.substr(end));
+    write_text(start);
+    sections.push_back({{}, token.id});
+    written = end;
+  }
+  write_text(text.size());
+}
+
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens,
+                         const Vocabulary& vocabulary,
+                         const Normalizer& normalizer,
+                         const std::string& where) {
+  // Where two are spelled the same after normalization, special ones come first.
+  std::stable_partition(tokens.begin(), tokens.end(), [](const auto& t) { return t.special; });
+  for (AddedToken& added : tokens) {
+    if (added.content.empty()) reject(where, added, "added token without content");
+    check_id(added, vocabulary, where);
+    const AddedToken& token = tokens_.emplace_back(std::move(added));
+    if (!by_content_.emplace(token.content, &token).second ||
+        !by_id_.emplace(token.id, &token).second) {
+      reject(where, token, "added token given twice");
+    }
+    largest_id_ = std::max(largest_id_, token.id);
+    if (!vocabulary.find(token.content)) ++beyond_vocabulary_;
+    if (token.normalized) {
+      normalized_.add(normalizer.apply(token.content), token);
+    } else {
+      plain_.add(token.content, token);
+    }
+  }
+}
+
+const AddedToken* AddedTokens::find(int32_t id) const {
+  const auto it = by_id_.find(id);
+  return it == by_id_.end() ? nullptr : it->second;
+}
+
+const AddedToken* AddedTokens::find(std::string_view content) const {
+  const auto it = by_content_.find(content);
+  return it == by_content_.end() ? nullptr : it->second;
+}
+
+bool AddedTokens::is_special(std::string_view content) const {
+  const AddedToken* token = find(content);
+  return token != nullptr && token->special;
+}
+
+}  // namespace dms::text

@@ -1,0 +1,57 @@
+#pragma once
+// The decoder of tokenizer.json: from token strings back to text. ByteLevel, ByteFallback, Fuse,
+// Strip, Replace, Metaspace and sequences of them.
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/json.h"
+#include "text/splitter.h"
+
+namespace dms::text {
+
+/// Thread-safe, movable.
+class Decoder {
+ public:
+  /// No decoder: tokens are joined by spaces.
+  Decoder() = default;
+  /// Throws InputError naming a kind it does not know.
+  Decoder(const Json& json, const std::string& where);
+
+  /// Well-formed UTF-8 for any tokens.
+  std::string apply(std::vector<std::string> tokens) const;
+
+ private:
+  struct ByteLevel {};
+  struct ByteFallback {};
+  struct Fuse {};
+  struct Strip {
+    std::string content;  // one character
+    int64_t start;        // at most so many from the start of each token
+    int64_t stop;         // and from its end
+  };
+  struct Replace {
+    Pattern pattern;
+    std::string content;
+  };
+  struct Metaspace {
+    std::string replacement;
+    bool drop_in_first;
+  };
+  using Step = std::variant<ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace>;
+
+  void read(const Json& json, const std::string& where);
+  static void run(const ByteLevel&, std::vector<std::string>& tokens);
+  static void run(const ByteFallback&, std::vector<std::string>& tokens);
+  static void run(const Fuse&, std::vector<std::string>& tokens);
+  static void run(const Strip& step, std::vector<std::string>& tokens);
+  static void run(const Replace& step, std::vector<std::string>& tokens);
+  static void run(const Metaspace& step, std::vector<std::string>& tokens);
+
+  bool present_ = false;
+  std::vector<Step> steps_;
+};
+
+}  // namespace dms::text

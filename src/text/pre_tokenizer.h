@@ -1,0 +1,70 @@
+#pragma once
+// The pre-tokenizer of tokenizer.json: cuts text into the pieces that byte-pair encoding sees.
+// Split, ByteLevel, Digits, Punctuation, WhitespaceSplit, Metaspace and sequences of them.
+
+#include <deque>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/json.h"
+#include "text/bpe.h"
+#include "text/splitter.h"
+
+namespace dms::text {
+
+/// Pieces of one text: views into the text itself or into `made`.
+struct Pieces {
+  std::vector<std::string_view> pieces;
+  std::deque<std::string> made;
+};
+
+/// Thread-safe, movable.
+class PreTokenizer {
+ public:
+  /// No pre-tokenizer: text is one piece.
+  PreTokenizer() = default;
+
+  /// Throws InputError naming a kind it does not know.
+  PreTokenizer(const Json& json, const std::string& where);
+
+  /// Cuts `text` (well-formed UTF-8, alive as long as the result is used). `at_start`: nothing of
+  /// the whole input comes before it.
+  void apply(std::string_view text, bool at_start, Pieces& out) const;
+
+  /// How the pieces are to be encoded. A ByteLevel at the end leaves them as raw bytes instead of
+  /// spelling every byte out.
+  Bpe::Alphabet alphabet() const { return alphabet_; }
+
+ private:
+  struct Split {
+    Pattern pattern;
+    SplitBehavior behavior;
+    bool invert;
+  };
+  struct ByteLevel {
+    bool add_prefix_space;
+    bool use_regex;
+    bool spell_bytes;
+  };
+  struct Metaspace {
+    enum class Prepend { always, first, never };
+    std::string replacement;
+    Prepend prepend;
+    bool split;
+  };
+  using Step = std::variant<Split, ByteLevel, Metaspace>;
+
+  void read(const Json& json, const std::string& where);
+  void read_split(const JsonFields& fields, const std::string& where);
+  void read_metaspace(const JsonFields& fields, const std::string& where);
+  static void run(const Split& step, std::string_view text, bool at_start, Pieces& out);
+  static void run(const ByteLevel& step, std::string_view text, bool at_start, Pieces& out);
+  static void run(const Metaspace& step, std::string_view text, bool at_start, Pieces& out);
+
+  std::vector<Step> steps_;
+  Bpe::Alphabet alphabet_ = Bpe::Alphabet::characters;
+};
+
+}  // namespace dms::text

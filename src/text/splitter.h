@@ -1,0 +1,48 @@
+#pragma once
+// A pattern and what to do with the text it matches: the common part of Split, Digits, Punctuation,
+// Metaspace and Replace.
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "text/known_patterns.h"
+#include "text/regex.h"
+
+namespace dms::text {
+
+enum class SplitBehavior {
+  removed,
+  isolated,
+  merged_with_previous,
+  merged_with_next,
+  contiguous,
+};
+
+/// What a splitter looks for.
+struct LiteralPattern {
+  std::string text;  // not empty
+};
+struct FlagPattern {
+  uint16_t flag;  // single characters with this bit of unicode_tables.h
+};
+using Pattern = std::variant<LiteralPattern, FlagPattern, KnownPattern, Regex>;
+
+/// Matches in `text`, left to right.
+std::vector<Match> find_matches(const Pattern& pattern, std::string_view text);
+
+/// `text` with every match replaced by `content`.
+std::string replace_matches(const Pattern& pattern,
+                            std::string_view text,
+                            std::string_view content);
+
+/// Appends the non-empty pieces of `text`. `invert` swaps matches and gaps.
+void split(const Pattern& pattern,
+           SplitBehavior behavior,
+           bool invert,
+           std::string_view text,
+           std::vector<std::string_view>& pieces);
+
+}  // namespace dms::text

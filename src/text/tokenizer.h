@@ -1,0 +1,80 @@
+#pragma once
+// Hugging Face's tokenizer.json with a BPE model: text to ids and back, the same ids and text as
+// the `tokenizers` library gives. Byte-level and SentencePiece-style vocabularies. What the file
+// asks for and this class does not know is an InputError that names it. "truncation" and "padding"
+// are left aside: they are settings of a call, not of the vocabulary.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dms::text {
+
+/// Movable. Const methods may be called from several threads at once.
+class Tokenizer {
+ public:
+  /// Reads a tokenizer.json. Throws InputError when the file is missing, broken or not supported.
+  static Tokenizer load(const std::filesystem::path& tokenizer_json);
+
+  /// The same from memory; `where` names it in errors.
+  static Tokenizer parse(std::string_view json, const std::string& where);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  /// Ids of `utf8`. Ill-formed UTF-8 is read as Python's errors="replace" reads it: U+FFFD.
+  /// Throws InputError when a pattern of the file needs too many steps or text exceeds 2^31 - 1
+  /// bytes at any stage.
+  std::vector<int32_t> encode(std::string_view utf8, bool add_special_tokens) const;
+
+  /// Text of `ids`; ids outside the vocabulary are left out. Always well-formed UTF-8: bytes that
+  /// make no character become U+FFFD.
+  std::string decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
+
+  /// The vocabulary's own spelling of a token (byte-level ones in the byte alphabet), or null.
+  const std::string* token_text(int32_t id) const;
+  /// The id of a token by that spelling.
+  std::optional<int32_t> token_id(std::string_view token) const;
+  bool is_special(int32_t id) const;
+
+  /// Number of tokens, added ones included.
+  int64_t vocab_size() const;
+  /// One more than the largest id: what a model's embedding needs at least.
+  int64_t id_limit() const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Decodes a stream of tokens into pieces of text, never half a character: text is held back while
+/// it ends in U+FFFD, as `tokenizers`' DecodeStream does. One thread at a time.
+class StreamDecoder {
+ public:
+  /// `tokenizer` must outlive this.
+  StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens);
+
+  /// The text that became certain with this token; empty when there is none yet.
+  std::string push(int32_t id);
+
+  /// What was held back (with U+FFFD where a character stayed unfinished). Then starts afresh.
+  std::string finish();
+
+ private:
+  std::string text() const;
+
+  const Tokenizer* tokenizer_;
+  bool skip_special_tokens_;
+  std::vector<int32_t> ids_;  // those whose text is `given_`, then the ones held back
+  size_t given_ids_ = 0;
+  std::string given_;
+};
+
+}  // namespace dms::text

@@ -1,0 +1,121 @@
+#include "text/tokenizer_json.h"
+
+#include "dms/error.h"
+#include "text/pipeline_json.h"
+
+namespace dms::text {
+namespace {
+
+Vocabulary read_vocabulary(const JsonFields& model) {
+  const std::string where = model.where() + ": vocab";
+  const Json* vocab = model.find("vocab");
+  if (vocab == nullptr || !vocab->is_object()) {
+    throw InputError({.where = where, .what = "bad value", .expected = "an object of token: id"});
+  }
+  Vocabulary vocabulary;
+  for (const auto& [text, id] : vocab->items()) {
+    if (!id.is_number_integer()) {
+      throw InputError({.where = where,
+                        .what = "bad id of token '" + text.substr(0, 60) + "'",
+                        .got = id.dump(-1, ' ', true).substr(0, 60),
+                        .expected = "an integer"});
+    }
+    const bool fits = id.is_number_unsigned() && id.get<uint64_t>() <= Vocabulary::kMaxId;
+    vocabulary.add(text, fits ? id.get<int32_t>() : -1, where);
+  }
+  vocabulary.index_bytes();
+  return vocabulary;
+}
+
+// "a b" in older files, ["a", "b"] in newer ones.
+Merge read_merge(const Json& json, const std::string& where) {
+  const bool pair =
+      json.is_array() && json.size() == 2 && json[0].is_string() && json[1].is_string();
+  if (pair) return {json[0].get<std::string>(), json[1].get<std::string>()};
+  if (json.is_string()) {
+    const auto& text = json.get_ref<const std::string&>();
+    const size_t space = text.find(' ');
+    if (space != std::string::npos && text.find(' ', space + 1) == std::string::npos) {
+      return {text.substr(0, space), text.substr(space + 1)};
+    }
+  }
+  throw InputError({.where = where,
+                    .what = "bad merge",
+                    .got = json.dump(-1, ' ', true).substr(0, 60),
+                    .expected = "\"left right\" or [\"left\", \"right\"]"});
+}
+
+std::vector<Merge> read_merges(const JsonFields& model) {
+  const std::string where = model.where() + ": merges";
+  std::vector<Merge> merges;
+  for (const Json& merge : read_steps(model, "merges")) merges.push_back(read_merge(merge, where));
+  return merges;
+}
+
+BpeOptions read_bpe_options(const JsonFields& model, const Vocabulary& vocabulary) {
+  if (model.number_or("dropout", 0, 0, 1) != 0) throw_unknown(model.where(), "dropout");
+  BpeOptions options{.unk_id = std::nullopt,
+                     .continuing_prefix = model.string_or("continuing_subword_prefix", ""),
+                     .end_suffix = model.string_or("end_of_word_suffix", ""),
+                     .fuse_unk = model.boolean_or("fuse_unk", false),
+                     .byte_fallback = model.boolean_or("byte_fallback", false),
+                     .ignore_merges = model.boolean_or("ignore_merges", false)};
+  if (!model.has("unk_token")) return options;
+  const std::string unk = model.string("unk_token");
+  options.unk_id = vocabulary.find(unk);
+  if (!options.unk_id) {
+    throw InputError({.where = model.where() + ": unk_token",
+                      .what = "token is not in the vocabulary",
+                      .got = "'" + unk.substr(0, 60) + "'"});
+  }
+  return options;
+}
+
+std::vector<AddedToken> read_added_tokens(const JsonFields& root) {
+  std::vector<AddedToken> tokens;
+  if (!root.has("added_tokens")) return tokens;
+  for (const Json& json : read_steps(root, "added_tokens")) {
+    const JsonFields token(json, root.where() + ": added_tokens");
+    const bool special = token.boolean_or("special", false);
+    tokens.push_back({.id = static_cast<int32_t>(token.integer("id", 0, Vocabulary::kMaxId)),
+                      .content = token.string("content"),
+                      .single_word = token.boolean_or("single_word", false),
+                      .lstrip = token.boolean_or("lstrip", false),
+                      .rstrip = token.boolean_or("rstrip", false),
+                      .normalized = token.boolean_or("normalized", !special),
+                      .special = special});
+  }
+  return tokens;
+}
+
+// One of the optional stages of the pipeline.
+template <class Stage>
+Stage read_stage(const JsonFields& root, std::string_view key) {
+  const Json* json = root.find(key);
+  if (json == nullptr) return Stage();
+  return Stage(*json, root.where() + ": " + std::string(key));
+}
+
+}  // namespace
+
+TokenizerParts read_tokenizer(const Json& json, const std::string& where) {
+  const JsonFields root(json, where);
+  const Json* model_json = root.find("model");
+  const Json none;
+  const JsonFields model(model_json == nullptr ? none : *model_json, where + ": model");
+  const std::string type = model.string_or("type", "BPE");
+  if (type != "BPE") throw_unknown(where + ": model", type);
+  Vocabulary vocabulary = read_vocabulary(model);
+  BpeOptions options = read_bpe_options(model, vocabulary);
+  return {.where = where,
+          .vocabulary = std::move(vocabulary),
+          .bpe = std::move(options),
+          .merges = read_merges(model),
+          .normalizer = read_stage<Normalizer>(root, "normalizer"),
+          .pre_tokenizer = read_stage<PreTokenizer>(root, "pre_tokenizer"),
+          .post_processor = read_stage<PostProcessor>(root, "post_processor"),
+          .decoder = read_stage<Decoder>(root, "decoder"),
+          .added_tokens = read_added_tokens(root)};
+}
+
+}  // namespace dms::text

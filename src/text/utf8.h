@@ -1,0 +1,33 @@
+#pragma once
+// UTF-8, both ways. Ill-formed input is replaced as Python's errors="replace" and Rust's
+// from_utf8_lossy do: one U+FFFD for each maximal part of a character that could not go on.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dms::text {
+
+constexpr uint32_t kReplacement = 0xFFFD;
+
+struct CodePoint {
+  uint32_t value;
+  int32_t bytes;     // taken from the text; at least 1
+  bool well_formed;  // false: value is U+FFFD
+};
+
+/// The code point at `offset` (< text.size()).
+CodePoint code_point_at(std::string_view text, size_t offset);
+
+/// The code point that ends at `end` (> 0) of well-formed text.
+CodePoint code_point_before(std::string_view text, size_t end);
+
+/// Appends the UTF-8 of a code point.
+void append_utf8(std::string& out, uint32_t code_point);
+
+bool is_well_formed(std::string_view text);
+
+/// `text` with ill-formed parts replaced by U+FFFD.
+std::string to_well_formed(std::string_view text);
+
+}  // namespace dms::text
