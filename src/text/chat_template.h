@@ -1,0 +1,65 @@
+#pragma once
+// Chat templates of Hugging Face folders: messages in, prompt out, the same text as transformers'
+// apply_chat_template. Templates come from strangers: they see only what the request holds, and
+// their work, memory and recursion are limited. Thread-safe after construction.
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+
+namespace dms::text {
+
+/// JSON whose objects keep their order, which templates that print tools depend on. A Json converts
+/// to it; what has been parsed as Json has its keys sorted.
+using ChatJson = nlohmann::ordered_json;
+
+/// Parses JSON with the order of keys. Throws InputError like parse_json.
+ChatJson parse_chat_json(std::string_view text, const std::string& where);
+
+struct ChatRequest {
+  ChatJson messages = ChatJson::array();
+  bool add_generation_prompt = true;
+  ChatJson kwargs = ChatJson::object();                    // tools, documents, enable_thinking, ...
+  std::map<std::string, std::string> special_tokens = {};  // "bos_token" -> "<s>", ...
+};
+
+/// Bounds on one rendering; the defaults are far above what long conversations need.
+struct ChatLimits {
+  int64_t steps = 10'000'000;          // expressions evaluated and elements walked
+  int64_t bytes = int64_t{512} << 20;  // text made on the way, all together
+};
+
+class ChatTemplate {
+ public:
+  /// `where` names the template in errors. Throws InputError on a malformed template and on
+  /// statements outside of the supported subset.
+  explicit ChatTemplate(std::string_view source, std::string where);
+
+  /// Throws InputError when the template refuses the messages (with its own message), uses a
+  /// filter, test or method outside of the supported subset, or exceeds the limits.
+  std::string render(const ChatRequest& request, const ChatLimits& limits = {}) const;
+
+ private:
+  struct Tree;
+  std::string where_;
+  std::shared_ptr<const Tree> tree_;
+};
+
+struct LoadedChatTemplate {
+  ChatTemplate chat_template;
+  std::map<std::string, std::string> special_tokens;  // for ChatRequest
+};
+
+/// The template of a model folder: chat_template.jinja, else the chat_template of
+/// tokenizer_config.json (of several the one named "default", else the first), else
+/// chat_template.json. Nothing when there is none. Throws InputError on malformed files.
+std::optional<LoadedChatTemplate> load_chat_template(const std::filesystem::path& folder);
+
+}  // namespace dms::text

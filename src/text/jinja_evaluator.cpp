@@ -1,0 +1,210 @@
+#include "text/jinja_evaluator.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "text/jinja_filters.h"
+#include "text/jinja_methods.h"
+#include "text/jinja_operators.h"
+
+namespace dms::text::jinja {
+
+Value Evaluator::lookup(const std::string& name) const {
+  for (const Scope* scope = scope_; scope != nullptr; scope = scope->parent) {
+    const auto it = scope->variables.find(name);
+    if (it != scope->variables.end()) return it->second;
+  }
+  const Value* value = context_.find(std::string_view(name));
+  return value != nullptr ? *value : global_function(name);
+}
+
+Value Evaluator::evaluate(const Expr& expr) {
+  const Runtime::Level level(runtime_);
+  runtime_.step();
+  runtime_.line = expr.line;
+  using Kind = Expr::Kind;
+  switch (expr.kind) {
+    case Kind::kConstant:
+      return expr.constant;
+    case Kind::kName:
+      return lookup(expr.name);
+    case Kind::kTuple:
+    case Kind::kList:
+      return evaluate_list(expr);
+    case Kind::kDict:
+      return evaluate_dict(expr);
+    case Kind::kSlice:
+      return evaluate_slice(expr);
+    case Kind::kCall:
+      return call(expr, arguments_of(expr));
+    case Kind::kFilter:
+      return evaluate_filter(expr);
+    case Kind::kCompare:
+      return evaluate_compare(expr);
+    case Kind::kConcat:
+      return evaluate_concat(expr);
+    case Kind::kConditional:
+      return evaluate_conditional(expr);
+    default:
+      return evaluate_operator(expr);
+  }
+}
+
+Value Evaluator::evaluate_operator(const Expr& expr) {
+  using Kind = Expr::Kind;
+  Value first = evaluate(*expr.children.at(0));
+  switch (expr.kind) {
+    case Kind::kAttribute:
+      return attribute(runtime_, first, expr.name);
+    case Kind::kItem:
+      return item(runtime_, first, evaluate(*expr.children[1]));
+    case Kind::kUnary:
+      return unary(runtime_, expr.name, first);
+    case Kind::kBinary:
+      return binary(runtime_, expr.name, first, evaluate(*expr.children[1]));
+    case Kind::kAnd:
+      return truthy(first) ? evaluate(*expr.children[1]) : first;
+    case Kind::kOr:
+      return truthy(first) ? first : evaluate(*expr.children[1]);
+    case Kind::kNot:
+      return !truthy(first);
+    case Kind::kTest:
+      return apply_test(runtime_, expr.name, first, arguments_of(expr));
+    default:
+      ensure(false, "an expression that cannot be evaluated");
+      return {};
+  }
+}
+
+Value Evaluator::evaluate_list(const Expr& expr) {
+  std::vector<Value> items;
+  for (const ExprPtr& child : expr.children) items.push_back(evaluate(*child));
+  runtime_.made(items.size() * sizeof(Value));
+  return expr.kind == Expr::Kind::kList ? make_list(std::move(items))
+                                        : make_tuple(std::move(items));
+}
+
+Value Evaluator::evaluate_dict(const Expr& expr) {
+  Dict dict;
+  for (size_t i = 0; i + 1 < expr.children.size(); i += 2) {
+    const Value key = evaluate(*expr.children[i]);
+    if (!dict.set(key, evaluate(*expr.children[i + 1]))) {
+      runtime_.fail("a " + type_name(key) + " cannot be a key");
+    }
+  }
+  return make_dict(std::move(dict));
+}
+
+Value Evaluator::evaluate_slice(const Expr& expr) {
+  const auto bound = [&](size_t i) {
+    return expr.children[i] ? evaluate(*expr.children[i]) : Value(None{});
+  };
+  const Value object = evaluate(*expr.children[0]);
+  const Value start = bound(1);
+  const Value stop = bound(2);
+  return slice(runtime_, object, start, stop, bound(3));
+}
+
+Value Evaluator::evaluate_filter(const Expr& expr) {
+  const Value input = expr.children.empty() ? block_text_ : evaluate(*expr.children[0]);
+  const Arguments arguments = arguments_of(expr);
+  runtime_.line = expr.line;
+  return apply_filter(runtime_, expr.name, input, arguments);
+}
+
+Value Evaluator::evaluate_compare(const Expr& expr) {
+  Value left = evaluate(*expr.children[0]);
+  for (size_t i = 0; i < expr.names.size(); ++i) {
+    Value right = evaluate(*expr.children[i + 1]);
+    if (!compare_by(runtime_, expr.names[i], left, right)) return false;
+    left = std::move(right);
+  }
+  return true;
+}
+
+Value Evaluator::evaluate_concat(const Expr& expr) {
+  std::string text;
+  for (const ExprPtr& child : expr.children) text += to_text(runtime_, evaluate(*child));
+  return text;
+}
+
+Value Evaluator::evaluate_conditional(const Expr& expr) {
+  if (truthy(evaluate(*expr.children[0]))) return evaluate(*expr.children[1]);
+  if (expr.children[2]) return evaluate(*expr.children[2]);
+  return Value::undefined("the inline if-expression was false and has no else");
+}
+
+Arguments Evaluator::arguments_of(const Expr& expr) {
+  Arguments arguments;
+  for (const Argument& argument : expr.arguments) {
+    const Value value = evaluate(*argument.value);
+    switch (argument.kind) {
+      case Argument::Kind::kPositional:
+        arguments.positional.push_back(value);
+        break;
+      case Argument::Kind::kNamed:
+        arguments.named.emplace_back(argument.name, value);
+        break;
+      case Argument::Kind::kUnpackList:
+        runtime_.require_defined(value);
+        for (Value& item : elements(runtime_, value)) arguments.positional.push_back(item);
+        break;
+      case Argument::Kind::kUnpackDict:
+        if (value.dict() == nullptr) runtime_.fail("'**' needs a mapping");
+        for (const auto& [key, item] : value.dict()->entries) {
+          if (!key.is_string()) runtime_.fail("'**' needs names as keys");
+          arguments.named.emplace_back(key.string(), item);
+        }
+        break;
+    }
+  }
+  for (size_t i = 1; i < arguments.named.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      runtime_.step();
+      if (arguments.named[i].first == arguments.named[j].first) {
+        runtime_.fail("argument '" + arguments.named[i].first + "' is given twice");
+      }
+    }
+  }
+  return arguments;
+}
+
+Value Evaluator::call(const Expr& call, Arguments arguments) {
+  const Value callee = evaluate(*call.children[0]);
+  runtime_.line = call.line;
+  runtime_.require_defined(callee);
+  const Callable* target = callee.callable();
+  if (target == nullptr) runtime_.fail("a " + type_name(callee) + " cannot be called");
+  switch (target->kind) {
+    case Callable::Kind::kMacro:
+      return call_macro(*target, arguments);
+    case Callable::Kind::kMethod:
+      return call_method(runtime_, target->self, target->name, arguments);
+    case Callable::Kind::kFunction:
+      break;
+  }
+  return call_function(runtime_, target->name, arguments);
+}
+
+void Evaluator::assign(const Expr& target, Value value) {
+  if (target.kind == Expr::Kind::kName) {
+    scope_->variables.insert_or_assign(target.name, std::move(value));
+  } else if (target.kind == Expr::Kind::kNamespaceItem) {
+    Namespace* space = lookup(target.name).name_space();
+    if (space == nullptr) runtime_.fail("'" + target.name + "' is not a namespace");
+    const Value& name = target.children[0]->constant;
+    if (name.string().starts_with('_')) {
+      runtime_.fail("a namespace cannot hold '" + name.string() + "'");
+    }
+    space->attributes.set(name, std::move(value));
+  } else {
+    const std::vector<Value> parts = elements(runtime_, value);
+    if (parts.size() != target.children.size()) {
+      runtime_.fail("cannot unpack " + std::to_string(parts.size()) + " values into " +
+                    std::to_string(target.children.size()));
+    }
+    for (size_t i = 0; i < parts.size(); ++i) assign(*target.children[i], parts[i]);
+  }
+}
+
+}  // namespace dms::text::jinja

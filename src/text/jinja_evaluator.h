@@ -1,0 +1,53 @@
+#pragma once
+// The expression half of the renderer. Variables live in nested scopes; calling a macro is left to
+// the statement half (jinja_renderer.cpp), which derives from it.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "text/jinja_ast.h"
+#include "text/jinja_runtime.h"
+
+namespace dms::text::jinja {
+
+struct Scope {
+  Scope* parent = nullptr;
+  std::unordered_map<std::string, Value> variables;
+  bool captured = false;  // a macro was defined in or below it and may outlive its block
+};
+
+class Evaluator {
+ public:
+  Evaluator(Runtime& runtime, const Dict& context) : runtime_(runtime), context_(context) {}
+  virtual ~Evaluator() = default;
+
+ protected:
+  Value evaluate(const Expr& expr);
+  Value call(const Expr& call, Arguments arguments);
+  Arguments arguments_of(const Expr& expr);
+  /// Assigns to a name, a tuple of targets or an attribute of a namespace.
+  void assign(const Expr& target, Value value);
+  virtual Value call_macro(const Callable& macro, const Arguments& arguments) = 0;
+
+  Runtime& runtime_;
+  Scope* scope_ = nullptr;
+  Value block_text_;  // what the filters of a block are applied to
+
+ private:
+  Value lookup(const std::string& name) const;
+  Value evaluate_list(const Expr& expr);
+  Value evaluate_dict(const Expr& expr);
+  Value evaluate_slice(const Expr& expr);
+  Value evaluate_filter(const Expr& expr);
+  Value evaluate_compare(const Expr& expr);
+  Value evaluate_concat(const Expr& expr);
+  Value evaluate_conditional(const Expr& expr);
+  Value evaluate_operator(const Expr& expr);
+
+  const Dict& context_;
+};
+
+}  // namespace dms::text::jinja

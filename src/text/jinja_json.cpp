@@ -1,0 +1,170 @@
+#include "text/jinja_json.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "dms/error.h"
+#include "text/jinja_text.h"
+
+namespace dms::text::jinja {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+class Writer {
+ public:
+  Writer(Runtime& runtime, const JsonStyle& style) : runtime_(runtime), style_(style) {}
+
+  std::string write(const Value& value) {
+    append(value, 1);
+    runtime_.made(out_.size());
+    return std::move(out_);
+  }
+
+ private:
+  void append(const Value& value, int level) {
+    runtime_.step();
+    if (value.is_none()) {
+      out_ += "null";
+    } else if (const bool* flag = value.get<bool>()) {
+      out_ += *flag ? "true" : "false";
+    } else if (value.is_number()) {
+      out_ += number_text(value);
+    } else if (value.is_string()) {
+      append_string(value.string());
+    } else if (const Sequence* list = value.sequence(); list != nullptr && is_json_list(*list)) {
+      append_list(*list, level);
+    } else if (const Dict* dict = value.dict()) {
+      append_dict(*dict, level);
+    } else {
+      runtime_.require_defined(value);
+      runtime_.fail("tojson: a " + type_name(value) + " is not JSON");
+    }
+  }
+
+  static bool is_json_list(const Sequence& sequence) {
+    return sequence.kind == Sequence::Kind::kList || sequence.kind == Sequence::Kind::kTuple;
+  }
+
+  static std::string number_text(const Value& value) {
+    if (value.is_integral()) return std::to_string(value.integer());
+    const double number = value.number();
+    if (std::isnan(number)) return "NaN";
+    if (std::isinf(number)) return number > 0 ? "Infinity" : "-Infinity";
+    return float_text(number);
+  }
+
+  void break_line(int level) {
+    if (!style_.multi_line) return;
+    out_ += '\n';
+    runtime_.made(style_.indent.size() * static_cast<size_t>(level));
+    for (int i = 0; i < level; ++i) out_ += style_.indent;
+  }
+
+  void append_list(const Sequence& list, int level) {
+    out_ += '[';
+    for (size_t i = 0; i < list.items.size(); ++i) {
+      if (i > 0) out_ += style_.item_separator;
+      break_line(level);
+      append(list.items[i], level + 1);
+    }
+    if (!list.items.empty()) break_line(level - 1);
+    out_ += ']';
+  }
+
+  void append_dict(const Dict& dict, int level) {
+    std::vector<const std::pair<Value, Value>*> entries;
+    for (const auto& entry : dict.entries) entries.push_back(&entry);
+    if (style_.sort_keys) {
+      std::ranges::stable_sort(entries, [&](const auto* a, const auto* b) {
+        const std::optional<int> order = compare(a->first, b->first);
+        if (!order) runtime_.fail("tojson: keys of different types cannot be sorted");
+        return *order < 0;
+      });
+    }
+    out_ += '{';
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (i > 0) out_ += style_.item_separator;
+      break_line(level);
+      append_string(key_text(entries[i]->first));
+      out_ += style_.key_separator;
+      append(entries[i]->second, level + 1);
+    }
+    if (!entries.empty()) break_line(level - 1);
+    out_ += '}';
+  }
+
+  std::string key_text(const Value& key) {
+    if (key.is_string()) return key.string();
+    if (key.is_none()) return "null";
+    if (const bool* flag = key.get<bool>()) return *flag ? "true" : "false";
+    if (key.is_number()) return number_text(key);
+    runtime_.fail("tojson: a " + type_name(key) + " cannot be a key");
+  }
+
+  void append_string(std::string_view text) {
+    out_ += '"';
+    for (const std::string_view character : characters(text)) append_character(character);
+    out_ += '"';
+    runtime_.step(static_cast<int64_t>(text.size() / 16));
+  }
+
+  void append_character(std::string_view character) {
+    constexpr std::string_view kShort = "\"\\\n\r\t\b\f";
+    constexpr std::string_view kLetters = "\"\\nrtbf";
+    const char32_t c = decode_character(character);
+    if (const size_t known = kShort.find(character[0]); known != std::string_view::npos) {
+      out_ += '\\';
+      out_ += kLetters[known];
+    } else if (c < 0x20 || (style_.ascii && c > 0x7E && c < 0x10000)) {
+      out_ += fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
+    } else if (style_.ascii && c >= 0x10000) {
+      const uint32_t rest = static_cast<uint32_t>(c) - 0x10000;
+      out_ += fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF));
+    } else {
+      out_ += character;
+    }
+  }
+
+  Runtime& runtime_;
+  const JsonStyle& style_;
+  std::string out_;
+};
+
+Value number_of(const Json& json) {
+  if (json.is_number_float()) return json.get<double>();
+  if (json.is_number_unsigned() && json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
+    return static_cast<double>(json.get<uint64_t>());
+  }
+  return json.get<int64_t>();
+}
+
+}  // namespace
+
+Value from_json(const Json& json, int depth) {
+  if (depth >= kMaxValueDepth) {
+    throw InputError({.where = "chat template",
+                      .what = "messages nested too deeply",
+                      .expected = fmt::format("at most {} levels", kMaxValueDepth)});
+  }
+  if (json.is_null()) return None{};
+  if (json.is_boolean()) return json.get<bool>();
+  if (json.is_number()) return number_of(json);
+  if (json.is_string()) return json.get_ref<const std::string&>();
+  if (json.is_array()) {
+    std::vector<Value> items;
+    for (const Json& item : json) items.push_back(from_json(item, depth + 1));
+    return make_list(std::move(items));
+  }
+  Dict dict;
+  for (const auto& [key, value] : json.items()) dict.set(Value(key), from_json(value, depth + 1));
+  return make_dict(std::move(dict));
+}
+
+std::string to_json(Runtime& runtime, const Value& value, const JsonStyle& style) {
+  return Writer(runtime, style).write(value);
+}
+
+}  // namespace dms::text::jinja
