@@ -1,0 +1,86 @@
+"""Fixtures shared by all Python tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import Scorer, binary, run_dms, run_ok
+
+DEFAULT_SEED = 20240
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--regenerate-goldens", action="store_true", help="rewrite the golden help texts"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def base_seed() -> int:
+    """The seed of this run's random tests."""
+    return int(os.environ.get("DMS_TEST_SEED", DEFAULT_SEED))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = (yield).get_result()
+    if report.failed:
+        report.sections.append(("seed", f"repeat with DMS_TEST_SEED={base_seed()}"))
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """DMS_TEST_SEED, shown when a test fails."""
+    return base_seed()
+
+
+@pytest.fixture
+def rng(seed: int, request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers that depend on the seed and the test's name only."""
+    return random.Random(f"{seed} {request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def dms() -> Callable:
+    """dms(*args, check=True, stdin="") -> the finished process."""
+    assert binary().exists(), f"no program at {binary()}; build it or set DMS_BIN"
+
+    def call(*args: object, check: bool = True, **options):
+        done = run_dms(*args, **options)
+        assert not check or done.returncode == 0, done.stderr.decode()
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def dms_json(dms: Callable) -> Callable:
+    """dms_json(*args) -> the object printed under --json."""
+    return lambda *args, **options: json.loads(run_ok(*args, "--json", **options))
+
+
+@pytest.fixture
+def score(dms: Callable, tmp_path: Path) -> Scorer:
+    """`dms score` with its logits and decisions."""
+    folder = tmp_path / "score"
+    folder.mkdir()
+    return Scorer(folder)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Outside data; tests that need it skip when it is not there."""
+    folder = os.environ.get("DMS_TEST_DATA")
+    if not folder:
+        pytest.skip("DMS_TEST_DATA is not set")
+    assert Path(folder).is_dir(), f"DMS_TEST_DATA={folder} is not a folder"
+    return Path(folder)

@@ -1,0 +1,106 @@
+"""With eviction off, `dms score` equals transformers itself: families, rotary scalings, shapes."""
+
+from __future__ import annotations
+
+import random
+
+import models
+import numpy as np
+import pytest
+import torch
+from harness import DEMO, assert_close, mean_nll
+from transformers import AutoModelForCausalLM
+
+TOKENS = 100
+
+
+def transformers_logits(folder, ids: list[int]) -> np.ndarray:
+    """[tokens, vocab] in float64."""
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float64, attn_implementation="eager"
+    )
+    with torch.no_grad():
+        return model(torch.tensor([ids])).logits[0].numpy()
+
+
+def check(score, folder, ids: list[int], what: str, *options: tuple) -> None:
+    expected = transformers_logits(folder, ids)
+    for args in options or ((),):
+        scored = score(folder, ids, "--policy", "none", *args)
+        assert_close(scored.logits, expected, f"{what} {args}")
+        assert abs(scored.report["nll"] - mean_nll(expected, ids)) < 1e-3
+
+
+@pytest.mark.parametrize("rope", models.ROPE_SCALINGS)
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_family_and_rope(score, rng, tmp_path, family, rope):
+    shape = models.random_shape(rng, family=family, rope=rope)
+    folder = models.build(tmp_path / "m", shape, rng.randrange(1000))
+    ids = models.random_ids(shape, TOKENS, rng.randrange(1000))
+    decode = () if rope == "dynamic" else (("--decode-from", 60),)
+    check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 33), *decode)
+
+
+@pytest.mark.parametrize("case", range(16))
+def test_random_shape(score, seed, tmp_path, case):
+    rng = random.Random(f"{seed} {case}")
+    shape = models.random_shape(rng)
+    folder = models.build(tmp_path / "m", shape, case)
+    ids = models.random_ids(shape, rng.randint(1, 150), case)
+    if len(ids) < 2:
+        ids *= 2
+    check(score, folder, ids, str(shape), ("--chunk", rng.choice([1, 7, 32, 64, 256])))
+
+
+@pytest.mark.parametrize("head_dim", [16, 24, 40, 64, 80, 96, 128])
+@pytest.mark.parametrize("group", [1, 3, 8])
+def test_head_size_and_group(score, tmp_path, head_dim, group):
+    shape = models.Shape("llama", layers=1, kv_heads=2, q_heads=2 * group, head_dim=head_dim)
+    folder = models.build(tmp_path / "m", shape, head_dim)
+    check(score, folder, models.random_ids(shape, 70), str(shape))
+
+
+def test_dynamic_frequencies_beyond_the_trained_length(score, tmp_path):
+    shape = models.Shape("llama", rope="dynamic", context=64)
+    folder = models.build(tmp_path / "m", shape)
+    ids = models.random_ids(shape, TOKENS)
+    check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 7))
+
+
+@pytest.mark.parametrize("old_config", [False, True])
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("window", [1, 5, 32, 40])
+def test_sliding_window(score, tmp_path, family, window, old_config):
+    shape = models.Shape(family, layers=4, sliding_window=window, old_config=old_config)
+    folder = models.build(tmp_path / "m", shape)
+    ids = models.random_ids(shape, TOKENS)
+    check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 31), ("--decode-from", 3))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_weight_types_shards_and_tied_heads(score, tmp_path, tied, dtype):
+    shape = models.Shape("qwen2", tied=tied, dtype=dtype, shard_bytes=15_000, layers=3)
+    folder = models.build(tmp_path / "m", shape)
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    check(score, folder, models.random_ids(shape, TOKENS), str(shape))
+
+
+def test_demo_model(score):
+    rng = random.Random(1)
+    ids = [rng.randrange(8192) for _ in range(600)]
+    check(score, DEMO, ids, "demo", ("--chunk", 256), ("--decode-from", 520))
+
+
+@pytest.mark.parametrize("isa", ["generic", "avx2", "avx512"])
+def test_every_instruction_set(score, tmp_path, isa, monkeypatch, dms):
+    monkeypatch.setenv("DMS_ISA", isa)
+    shape = models.Shape("qwen3", head_dim=80, q_heads=6, tied=True)
+    folder = models.build(tmp_path / "m", shape)
+    ids = models.random_ids(shape, 5)
+    probe = dms("generate", DEMO, "-p", "a", "--max-new-tokens", "1", check=False)
+    if probe.returncode != 0:
+        assert "DMS_ISA" in probe.stderr.decode(), probe.stderr
+        pytest.skip(f"this CPU has no {isa}")
+    check(score, folder, ids, isa)
+    check(score, folder, models.random_ids(shape, TOKENS), isa, ("--decode-from", 50))
