@@ -75,6 +75,11 @@ const Json* JsonFields::find(std::string_view key) const {
   return it == object_->end() || it->is_null() ? nullptr : &*it;
 }
 
+bool JsonFields::is_null(std::string_view key) const {
+  const auto it = object_->find(key);
+  return it != object_->end() && it->is_null();
+}
+
 bool JsonFields::has(std::string_view key) const { return find(key) != nullptr; }
 
 int64_t JsonFields::integer(std::string_view key, int64_t min, int64_t max) const {

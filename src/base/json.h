@@ -28,6 +28,8 @@ class JsonFields {
   JsonFields(const Json& object, std::string where);
 
   bool has(std::string_view key) const;
+  /// The key is there and its value is null.
+  bool is_null(std::string_view key) const;
   int64_t integer(std::string_view key, int64_t min, int64_t max) const;
   int64_t integer_or(std::string_view key, int64_t fallback, int64_t min, int64_t max) const;
   double number(std::string_view key, double min, double max) const;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dms {
@@ -18,6 +19,10 @@ struct NpyBytes {
 /// Reads versions 1.0 to 3.0, dtypes |u1 and |b1, C order. Throws InputError naming file and field
 /// when the file is anything else, truncated, or its header and size disagree.
 NpyBytes read_npy_bytes(const std::filesystem::path& path);
+/// The same from memory; `where` names the source in errors.
+NpyBytes parse_npy_bytes(std::string_view file, const std::string& where);
+/// Throws InputError when the file cannot be created, RunError when the disk is full.
+void write_npy_bytes(const std::filesystem::path& path, const NpyBytes& array);
 
 /// Writes a float32 [rows, columns] array row by row, so that it never needs to be in memory.
 /// Throws InputError when the file cannot be created, RunError when the disk is full.

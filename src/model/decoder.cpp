@@ -61,7 +61,7 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute comput
     : spec_(std::move(spec)),
       weights_(std::move(weights)),
       compute_(compute),
-      rope_(spec_.rope, spec_.context) {
+      rope_(spec_.rope) {
   refuse_unless(spec_.position == PositionKind::rope, spec_, "ALiBi or learned positions");
   refuse_unless(!spec_.parallel_residual, spec_, "parallel residuals");
   refuse_unless(!spec_.norm_after, spec_, "norms after the sub-layers");

@@ -22,8 +22,8 @@ std::vector<double> plain_frequencies(double theta, int64_t rotary_dim) {
 
 /// "NTK-aware" scaling that grows with the prompt: theta is raised so that the longest wave spans
 /// it.
-double dynamic_theta(const RopeSpec& rope, int64_t context, int64_t prompt_tokens) {
-  const auto original = static_cast<double>(context);
+double dynamic_theta(const RopeSpec& rope, int64_t prompt_tokens) {
+  const auto original = static_cast<double>(rope.original_context);
   const double length = std::max(original, static_cast<double>(prompt_tokens));
   const auto dim = static_cast<double>(rope.rotary_dim);
   return rope.theta *
@@ -74,12 +74,9 @@ double yarn_mscale(double factor, double mscale) {
 
 }  // namespace
 
-std::vector<float> inverse_frequencies(const RopeSpec& rope,
-                                       int64_t context,
-                                       int64_t prompt_tokens) {
+std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t prompt_tokens) {
   const double theta = rope.scaling == RopeScaling::dynamic
-                           ? dynamic_theta(rope, context, prompt_tokens)
-                           : rope.theta;
+                           ? dynamic_theta(rope, prompt_tokens) : rope.theta;
   std::vector<double> frequencies = plain_frequencies(theta, rope.rotary_dim);
   if (rope.scaling == RopeScaling::linear) {
     for (double& frequency : frequencies) frequency /= rope.factor;
@@ -102,13 +99,13 @@ float attention_factor(const RopeSpec& rope) {
 }
 
 int64_t RopeTable::key(int64_t prompt_tokens) const {
-  return rope_.scaling == RopeScaling::dynamic ? std::max(context_, prompt_tokens) : 0;
+  return rope_.scaling == RopeScaling::dynamic ? std::max(rope_.original_context, prompt_tokens) : 0;
 }
 
 void RopeTable::prepare(int64_t prompt_tokens, int64_t positions) {
   Table& table = tables_[key(prompt_tokens)];
   if (table.frequencies.empty()) {
-    table.frequencies = inverse_frequencies(rope_, context_, prompt_tokens);
+    table.frequencies = inverse_frequencies(rope_, prompt_tokens);
   }
   const auto half = std::ssize(table.frequencies);
   const float factor = attention_factor(rope_);

@@ -23,7 +23,7 @@ float attention_factor(const RopeSpec& rope);
 
 class RopeTable {
  public:
-  RopeTable(const RopeSpec& rope, int64_t context) : rope_(rope), context_(context) {}
+  explicit RopeTable(const RopeSpec& rope) : rope_(rope) {}
 
   struct Angles {
     std::span<const float> cos;  // [rotary_dim / 2]
@@ -44,7 +44,6 @@ class RopeTable {
   int64_t key(int64_t prompt_tokens) const;
 
   RopeSpec rope_;
-  int64_t context_;
   std::map<int64_t, Table> tables_;  // by what the frequencies depend on
 };
 

@@ -16,8 +16,8 @@ enum class MetadataScope {
   server,  // never looks outside the folder
 };
 
-/// Reads `folder`/config.json, generation_config.json and the DMS metadata (semantics.md section 1).
-/// Throws InputError naming file, field, got and expected.
+/// Reads `folder`/config.json, generation_config.json and the DMS metadata (semantics.md section
+/// 1). Throws InputError naming file, field, got and expected.
 ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope);
 
 /// The spec of a config.json alone (for --random-weights).

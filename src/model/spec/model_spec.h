@@ -5,15 +5,17 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/dtype.h"
 
 namespace dms {
 
-enum class NormKind { rms, layer };                          // RMSNorm | LayerNorm
-enum class Activation { silu, gelu, gelu_tanh, relu };       // gelu = erf form
+enum class NormKind { rms, layer };                     // RMSNorm | LayerNorm
+enum class Activation { silu, gelu, gelu_tanh, relu };  // gelu = erf form
 enum class PositionKind { rope, alibi, learned };
 enum class QkvLayout {
   separate,      // q_proj, k_proj, v_proj
@@ -30,15 +32,54 @@ struct RopeSpec {
   int64_t rotary_dim = 0;  // channels that turn, from the front; even, at most head_dim
   RopeScaling scaling = RopeScaling::none;
   double factor = 1.0;
-  double low_freq_factor = 1.0;           // llama3
-  double high_freq_factor = 4.0;          // llama3
-  int64_t original_context = 0;           // llama3, yarn, dynamic
-  double beta_fast = 32.0;                // yarn
-  double beta_slow = 1.0;                 // yarn
-  bool truncate = true;                   // yarn: correction range rounded to whole channels
-  std::optional<double> attention_factor; // yarn: multiplies cos and sin; derived when absent
-  std::optional<double> mscale;           // yarn
-  std::optional<double> mscale_all_dim;   // yarn
+  double low_freq_factor = 1.0;            // llama3
+  double high_freq_factor = 4.0;           // llama3
+  int64_t original_context = 0;            // llama3, yarn, dynamic
+  double beta_fast = 32.0;                 // yarn
+  double beta_slow = 1.0;                  // yarn
+  bool truncate = true;                    // yarn: correction range rounded to whole channels
+  std::optional<double> attention_factor;  // yarn: multiplies cos and sin; derived when absent
+  std::optional<double> mscale;            // yarn
+  std::optional<double> mscale_all_dim;    // yarn
+};
+
+enum class WeightRole {
+  embedding,
+  position_embedding,
+  attention_norm,
+  attention_norm_bias,
+  q,
+  k,
+  v,
+  qkv,
+  q_bias,
+  k_bias,
+  v_bias,
+  qkv_bias,
+  q_norm,
+  k_norm,
+  attention_output,
+  attention_output_bias,
+  mlp_norm,
+  mlp_norm_bias,
+  gate,
+  up,
+  down,
+  gate_bias,
+  up_bias,
+  down_bias,
+  final_norm,
+  final_norm_bias,
+  head,
+  dms_alpha_norm,
+  dms_alpha,
+  dms_alpha_bias,
+};
+
+/// A weight's name in the checkpoint; "{}" stands for the layer's number.
+struct WeightPattern {
+  WeightRole role;
+  std::string_view name;
 };
 
 enum class DmsSource { adapter, neuron };
@@ -46,16 +87,16 @@ enum class DmsSource { adapter, neuron };
 /// semantics.md section 1: how eviction decisions are made.
 struct DmsSpec {
   DmsSource source = DmsSource::neuron;
-  int64_t decision_shift = 1;  // 1: token i's fate comes from token i + 1; 0: from token i
-  bool zero_after_rope = true; // neuron: the borrowed channel is zeroed before and after RoPE
-                               // (NVIDIA) or before only (FastDMS)
-  bool per_layer = false;      // KV head 0 decides for all KV heads
+  int64_t decision_shift = 1;   // 1: token i's fate comes from token i + 1; 0: from token i
+  bool zero_after_rope = true;  // neuron: the borrowed channel is zeroed before and after RoPE
+                                // (NVIDIA) or before only (FastDMS)
+  bool per_layer = false;       // KV head 0 decides for all KV heads
   bool disable_eviction = false;
   int64_t window = 512;
   double alpha_scale = 100.0;
   double alpha_offset = 5.0;
-  double target_cr = 0.0;      // 0: not stated
-  std::string origin;          // the file the settings came from
+  double target_cr = 0.0;  // 0: not stated
+  std::string origin;      // the file the settings came from
 };
 
 struct ModelSpec {
@@ -67,35 +108,37 @@ struct ModelSpec {
   int64_t head_dim = 0;
   int64_t ffn = 0;
   int64_t vocab = 0;
-  int64_t context = 0;                    // longest sequence the model was made for
-  DType checkpoint_dtype = DType::bf16;   // as the config states it
+  int64_t context = 0;                   // longest sequence the model was made for
+  DType checkpoint_dtype = DType::bf16;  // as the config states it
 
   NormKind norm = NormKind::rms;
   double norm_eps = 1e-5;
   bool norm_has_bias = false;
-  bool qk_norm = false;                   // RMSNorm of each q and k head before RoPE
-  bool norm_after = false;                // norms follow the sub-layers (OPT-350m)
-  bool parallel_residual = false;         // x + attention(norm(x)) + mlp(norm(x))
-  bool shared_norm = false;               // parallel residual with one norm for both branches
+  bool qk_norm = false;            // RMSNorm of each q and k head before RoPE
+  bool norm_after = false;         // norms follow the sub-layers (OPT-350m)
+  bool parallel_residual = false;  // x + attention(norm(x)) + mlp(norm(x))
+  bool shared_norm = false;        // parallel residual with one norm for both branches
 
   PositionKind position = PositionKind::rope;
-  RopeSpec rope;                          // for PositionKind::rope
-  int64_t learned_position_offset = 0;    // row of position 0 in the table (OPT: 2)
-  double alibi_max_bias = 8.0;            // for PositionKind::alibi
-  double attention_scale = 0.0;           // multiplies q . k; 0: 1 / sqrt(head_dim)
-  std::vector<int64_t> sliding_window;    // per layer, keys a query sees; 0: all. Empty: all 0
+  RopeSpec rope;                        // for PositionKind::rope
+  int64_t learned_position_offset = 0;  // row of position 0 in the table (OPT: 2)
+  double alibi_max_bias = 8.0;          // for PositionKind::alibi
+  double attention_scale = 0.0;         // multiplies q . k; 0: 1 / sqrt(head_dim)
+  std::vector<int64_t> sliding_window;  // per layer, keys a query sees; 0: all. Empty: all 0
 
   QkvLayout qkv_layout = QkvLayout::separate;
   bool qkv_bias = false;
-  bool output_bias = false;               // attention's output projection
+  bool output_bias = false;  // attention's output projection
   bool mlp_bias = false;
-  bool gated_mlp = true;                  // down(act(gate(x)) * up(x)), else down(act(up(x)))
+  bool gated_mlp = true;  // down(act(gate(x)) * up(x)), else down(act(up(x)))
   Activation activation = Activation::silu;
   bool tied_head = false;
   bool has_final_norm = true;
 
+  std::span<const WeightPattern> weight_patterns;  // the family's table (static storage)
+
   std::optional<DmsSpec> dms;
-  std::vector<int32_t> eos_ids;           // config.json and generation_config.json together
+  std::vector<int32_t> eos_ids;  // config.json and generation_config.json together
   std::optional<int32_t> bos_id;
 
   int64_t group() const { return q_heads / kv_heads; }

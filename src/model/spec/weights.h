@@ -10,23 +10,10 @@
 
 namespace dms {
 
-enum class WeightRole {
-  embedding, position_embedding,
-  attention_norm, attention_norm_bias,
-  q, k, v, qkv, q_bias, k_bias, v_bias, qkv_bias,
-  q_norm, k_norm,
-  attention_output, attention_output_bias,
-  mlp_norm, mlp_norm_bias,
-  gate, up, down, gate_bias, up_bias, down_bias,
-  final_norm, final_norm_bias,
-  head,
-  dms_alpha_norm, dms_alpha, dms_alpha_bias,
-};
-
 /// One weight: its tensor's name in the checkpoint and the shape it must have.
 struct WeightName {
   WeightRole role;
-  int64_t layer;               // -1: not in a layer
+  int64_t layer;  // -1: not in a layer
   std::string name;
   std::vector<int64_t> shape;  // [rows, columns] as nn.Linear stores it, or [columns]
 };

@@ -1,0 +1,37 @@
+#include <algorithm>
+#include <array>
+
+#include "model/spec/families/family.h"
+#include "model/spec/load.h"
+
+namespace dms {
+namespace families {
+namespace {
+
+constexpr std::array kFamilies{
+    Family{"llama", make_llama},
+    Family{"mistral", make_mistral},
+    Family{"qwen2", make_qwen2},
+    Family{"qwen3", make_qwen3},
+};
+
+constexpr auto kModelTypes = [] {
+  std::array<std::string_view, kFamilies.size()> names{};
+  for (size_t i = 0; i < names.size(); ++i) names[i] = kFamilies[i].model_type;
+  return names;
+}();
+
+}  // namespace
+
+std::span<const Family> all() { return kFamilies; }
+
+const Family* find(std::string_view model_type) {
+  const auto* it = std::ranges::find(kFamilies, model_type, &Family::model_type);
+  return it == kFamilies.end() ? nullptr : it;
+}
+
+}  // namespace families
+
+std::span<const std::string_view> supported_model_types() { return families::kModelTypes; }
+
+}  // namespace dms

@@ -1,0 +1,34 @@
+#pragma once
+// A family: one function from config.json's fields to a ModelSpec, and the names of its weights.
+// The list of all families is in families.cpp.
+
+#include <span>
+#include <string_view>
+
+#include "base/json.h"
+#include "model/spec/model_spec.h"
+
+namespace dms::families {
+
+struct Family {
+  std::string_view model_type;  // config.json's
+  ModelSpec (*make_spec)(const JsonFields& config);
+};
+
+std::span<const Family> all();
+/// The family of a model_type, or null.
+const Family* find(std::string_view model_type);
+
+ModelSpec make_llama(const JsonFields& config);
+ModelSpec make_mistral(const JsonFields& config);
+ModelSpec make_qwen2(const JsonFields& config);
+ModelSpec make_qwen3(const JsonFields& config);
+
+/// What Llama and its descendants have in common: sizes, RMSNorm, RoPE, gated MLP, weight names.
+/// Throws InputError on a missing or absurd field.
+ModelSpec llama_like(const JsonFields& config);
+
+/// Per layer, from use_sliding_window, sliding_window, layer_types and max_window_layers (Qwen).
+std::vector<int64_t> qwen_sliding_windows(const JsonFields& config, int64_t layers);
+
+}  // namespace dms::families

@@ -1,0 +1,133 @@
+// Llama 1, 2 and 3.x, and the common ground of its descendants.
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "base/check.h"
+#include "dms/error.h"
+#include "model/spec/families/family.h"
+#include "model/spec/rope_config.h"
+
+namespace dms::families {
+namespace {
+
+using enum WeightRole;
+
+constexpr std::array kNames{
+    WeightPattern{embedding, "model.embed_tokens.weight"},
+    WeightPattern{attention_norm, "model.layers.{}.input_layernorm.weight"},
+    WeightPattern{q, "model.layers.{}.self_attn.q_proj.weight"},
+    WeightPattern{q_bias, "model.layers.{}.self_attn.q_proj.bias"},
+    WeightPattern{k, "model.layers.{}.self_attn.k_proj.weight"},
+    WeightPattern{k_bias, "model.layers.{}.self_attn.k_proj.bias"},
+    WeightPattern{v, "model.layers.{}.self_attn.v_proj.weight"},
+    WeightPattern{v_bias, "model.layers.{}.self_attn.v_proj.bias"},
+    WeightPattern{q_norm, "model.layers.{}.self_attn.q_norm.weight"},
+    WeightPattern{k_norm, "model.layers.{}.self_attn.k_norm.weight"},
+    WeightPattern{attention_output, "model.layers.{}.self_attn.o_proj.weight"},
+    WeightPattern{attention_output_bias, "model.layers.{}.self_attn.o_proj.bias"},
+    WeightPattern{dms_alpha_norm, "model.layers.{}.self_attn.dms_proj_alpha_norm.weight"},
+    WeightPattern{dms_alpha, "model.layers.{}.self_attn.dms_proj_alpha.weight"},
+    WeightPattern{dms_alpha_bias, "model.layers.{}.self_attn.dms_proj_alpha.bias"},
+    WeightPattern{mlp_norm, "model.layers.{}.post_attention_layernorm.weight"},
+    WeightPattern{gate, "model.layers.{}.mlp.gate_proj.weight"},
+    WeightPattern{gate_bias, "model.layers.{}.mlp.gate_proj.bias"},
+    WeightPattern{up, "model.layers.{}.mlp.up_proj.weight"},
+    WeightPattern{up_bias, "model.layers.{}.mlp.up_proj.bias"},
+    WeightPattern{down, "model.layers.{}.mlp.down_proj.weight"},
+    WeightPattern{down_bias, "model.layers.{}.mlp.down_proj.bias"},
+    WeightPattern{final_norm, "model.norm.weight"},
+    WeightPattern{head, "lm_head.weight"},
+};
+
+// Above every published model, and small enough that no product of them overflows.
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxHeads = 4096;
+constexpr int64_t kMaxHeadDim = 1024;
+constexpr int64_t kMaxWidth = int64_t{1} << 20;
+constexpr int64_t kMaxVocab = int64_t{1} << 24;
+constexpr int64_t kMaxContext = int64_t{1} << 30;
+
+struct ActivationName {
+  std::string_view name;
+  Activation activation;
+};
+
+constexpr std::array kActivations{
+    ActivationName{"silu", Activation::silu},
+    ActivationName{"swish", Activation::silu},
+    ActivationName{"gelu", Activation::gelu},
+    ActivationName{"gelu_new", Activation::gelu_tanh},
+    ActivationName{"gelu_pytorch_tanh", Activation::gelu_tanh},
+    ActivationName{"relu", Activation::relu},
+};
+
+Activation activation_of(const JsonFields& config) {
+  const std::string name = config.string_or("hidden_act", "silu");
+  const auto* it = std::ranges::find(kActivations, name, &ActivationName::name);
+  if (it != kActivations.end()) return it->activation;
+  throw InputError({.where = config.where() + ": hidden_act",
+                    .what = "unknown activation",
+                    .got = name,
+                    .expected = "silu, gelu, gelu_new, gelu_pytorch_tanh or relu"});
+}
+
+void check_heads(const ModelSpec& spec, const JsonFields& config) {
+  if (spec.q_heads % spec.kv_heads != 0) {
+    throw InputError({.where = config.where() + ": num_key_value_heads",
+                      .what = "does not divide num_attention_heads",
+                      .got = std::to_string(spec.kv_heads),
+                      .expected = "a divisor of " + std::to_string(spec.q_heads)});
+  }
+  if (spec.head_dim % 2 != 0) {
+    throw InputError({.where = config.where() + ": head_dim",
+                      .what = "must be even for rotary positions",
+                      .got = std::to_string(spec.head_dim),
+                      .expected = "an even number"});
+  }
+}
+
+int64_t head_dim_of(const JsonFields& config, const ModelSpec& spec) {
+  if (config.has("head_dim")) return config.integer("head_dim", 1, kMaxHeadDim);
+  const int64_t head_dim = spec.hidden / spec.q_heads;
+  if (head_dim * spec.q_heads != spec.hidden || head_dim > kMaxHeadDim) {
+    throw InputError({.where = config.where() + ": num_attention_heads",
+                      .what = "does not divide hidden_size, and there is no head_dim",
+                      .got = std::to_string(spec.q_heads),
+                      .expected = "a divisor of " + std::to_string(spec.hidden)});
+  }
+  return head_dim;
+}
+
+}  // namespace
+
+ModelSpec llama_like(const JsonFields& config) {
+  ModelSpec spec;
+  spec.model_type = config.string("model_type");
+  spec.layers = config.integer("num_hidden_layers", 1, kMaxLayers);
+  spec.hidden = config.integer("hidden_size", 1, kMaxWidth);
+  spec.q_heads = config.integer("num_attention_heads", 1, kMaxHeads);
+  spec.kv_heads = config.integer_or("num_key_value_heads", spec.q_heads, 1, kMaxHeads);
+  spec.head_dim = head_dim_of(config, spec);
+  spec.ffn = config.integer("intermediate_size", 1, kMaxWidth);
+  spec.vocab = config.integer("vocab_size", 1, kMaxVocab);
+  spec.context = config.integer("max_position_embeddings", 1, kMaxContext);
+  spec.norm_eps = config.number_or("rms_norm_eps", 1e-6, 0.0, 1.0);
+  spec.activation = activation_of(config);
+  spec.tied_head = config.boolean_or("tie_word_embeddings", false);
+  spec.weight_patterns = kNames;
+  check_heads(spec, config);
+  read_rope(config, spec);
+  return spec;
+}
+
+ModelSpec make_llama(const JsonFields& config) {
+  ModelSpec spec = llama_like(config);
+  spec.qkv_bias = config.boolean_or("attention_bias", false);
+  spec.output_bias = spec.qkv_bias;
+  spec.mlp_bias = config.boolean_or("mlp_bias", false);
+  return spec;
+}
+
+}  // namespace dms::families

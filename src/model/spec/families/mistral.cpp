@@ -1,0 +1,23 @@
+// Mistral: Llama with a sliding window on every layer.
+
+#include "model/spec/families/family.h"
+
+namespace dms::families {
+namespace {
+
+// What transformers assumes where the key is absent; an explicit null means no window.
+constexpr int64_t kDefaultWindow = 4096;
+constexpr int64_t kMaxWindow = int64_t{1} << 30;
+
+}  // namespace
+
+ModelSpec make_mistral(const JsonFields& config) {
+  ModelSpec spec = llama_like(config);
+  if (!config.is_null("sliding_window")) {
+    const int64_t window = config.integer_or("sliding_window", kDefaultWindow, 1, kMaxWindow);
+    spec.sliding_window.assign(static_cast<size_t>(spec.layers), window);
+  }
+  return spec;
+}
+
+}  // namespace dms::families

@@ -1,0 +1,178 @@
+#include "model/spec/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "dms/error.h"
+
+namespace dms {
+namespace {
+
+constexpr int64_t kLengthBytes = 8;
+constexpr int64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr size_t kMaxDimensions = 8;
+
+struct TypeBits {
+  std::string_view name;
+  int64_t bits;
+};
+
+// All types the format knows: those we cannot read are an error only when they are needed.
+constexpr std::array kTypes{
+    TypeBits{"F64", 64}, TypeBits{"F32", 32},    TypeBits{"F16", 16},    TypeBits{"BF16", 16},
+    TypeBits{"I64", 64}, TypeBits{"I32", 32},    TypeBits{"I16", 16},    TypeBits{"I8", 8},
+    TypeBits{"U64", 64}, TypeBits{"U32", 32},    TypeBits{"U16", 16},    TypeBits{"U8", 8},
+    TypeBits{"BOOL", 8}, TypeBits{"F8_E4M3", 8}, TypeBits{"F8_E5M2", 8}, TypeBits{"F8_E8M0", 8},
+    TypeBits{"C64", 64}, TypeBits{"F4", 4},      TypeBits{"F6_E2M3", 6}, TypeBits{"F6_E3M2", 6},
+};
+
+int64_t header_length(std::span<const std::byte> file, const std::string& where) {
+  if (std::ssize(file) < kLengthBytes) {
+    throw InputError({.where = where,
+                      .what = "too short for a safetensors file",
+                      .got = std::to_string(file.size()) + " bytes",
+                      .expected = "at least 8"});
+  }
+  uint64_t length = 0;
+  std::memcpy(&length, file.data(), sizeof(length));
+  const auto rest = static_cast<uint64_t>(file.size()) - static_cast<uint64_t>(kLengthBytes);
+  const uint64_t limit = std::min(rest, static_cast<uint64_t>(kMaxHeaderBytes));
+  if (length > limit) {
+    throw InputError({.where = where,
+                      .what = "header length exceeds the file (truncated or no safetensors file)",
+                      .got = std::to_string(length),
+                      .expected = "at most " + std::to_string(limit)});
+  }
+  return static_cast<int64_t>(length);
+}
+
+/// Bytes of a tensor of this shape and type; nothing where they overflow or end inside a byte.
+std::optional<int64_t> byte_count(const TensorEntry& entry) {
+  const auto* type = std::ranges::find(kTypes, entry.dtype, &TypeBits::name);
+  if (type == kTypes.end()) return std::nullopt;
+  std::optional<int64_t> bits = type->bits;
+  for (const int64_t size : entry.shape) {
+    if (bits) bits = checked_mul(*bits, size);
+  }
+  if (!bits || *bits % 8 != 0) return std::nullopt;
+  return *bits / 8;
+}
+
+std::vector<int64_t> integers(const JsonFields& fields, const char* key, size_t max_count) {
+  const Json* value = fields.find(key);
+  const std::string where = fields.where() + ": " + key;
+  if (value == nullptr || !value->is_array() || value->size() > max_count) {
+    throw InputError(
+        {.where = where,
+         .what = "bad value",
+         .expected = "an array of at most " + std::to_string(max_count) + " integers"});
+  }
+  std::vector<int64_t> numbers;
+  for (const Json& item : *value) {
+    if (!item.is_number_unsigned() || item.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
+      throw InputError({.where = where,
+                        .what = "bad value",
+                        .got = item.dump(-1, ' ', true, Json::error_handler_t::replace),
+                        .expected = "a non-negative integer"});
+    }
+    numbers.push_back(item.get<int64_t>());
+  }
+  return numbers;
+}
+
+TensorEntry parse_entry(const Json& value,
+                        int64_t data_begin,
+                        int64_t data_bytes,
+                        const std::string& where) {
+  const JsonFields fields(value, where);
+  TensorEntry entry{.dtype = fields.string("dtype"),
+                    .shape = integers(fields, "shape", kMaxDimensions)};
+  const std::vector<int64_t> offsets = integers(fields, "data_offsets", 2);
+  if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes) {
+    throw InputError({.where = where + ": data_offsets",
+                      .what = "lies outside the file (truncated or damaged)",
+                      .got = Json(offsets).dump(),
+                      .expected = "ascending, at most " + std::to_string(data_bytes)});
+  }
+  entry.begin = data_begin + offsets[0];
+  entry.bytes = offsets[1] - offsets[0];
+  const std::optional<int64_t> expected = byte_count(entry);
+  if (!expected) {
+    throw InputError({.where = where,
+                      .what = "unknown dtype or impossible shape",
+                      .got = entry.dtype + " " + Json(entry.shape).dump(),
+                      .expected = "a safetensors dtype and a shape of whole bytes"});
+  }
+  if (*expected != entry.bytes) {
+    throw InputError({.where = where + ": data_offsets",
+                      .what = "byte range does not match dtype and shape",
+                      .got = std::to_string(entry.bytes) + " bytes",
+                      .expected = std::to_string(*expected)});
+  }
+  return entry;
+}
+
+/// Tensors must tile the data area: no overlap, no hole, no rest.
+void check_tiling(const std::map<std::string, TensorEntry, std::less<>>& tensors,
+                  int64_t data_begin,
+                  int64_t file_bytes,
+                  const std::string& where) {
+  std::vector<std::pair<const TensorEntry*, const std::string*>> by_offset;
+  for (const auto& [name, entry] : tensors) by_offset.emplace_back(&entry, &name);
+  std::ranges::sort(by_offset, {}, [](const auto& item) {
+    return std::pair(item.first->begin, item.first->bytes);
+  });
+  int64_t next = data_begin;
+  for (const auto& [entry, name] : by_offset) {
+    if (entry->begin != next) {
+      throw InputError({.where = where + ": tensor " + *name,
+                        .what = entry->begin < next ? "overlaps another tensor" : "follows a hole",
+                        .got = "byte " + std::to_string(entry->begin),
+                        .expected = std::to_string(next)});
+    }
+    next = entry->begin + entry->bytes;
+  }
+  if (next != file_bytes) {
+    throw InputError({.where = where,
+                      .what = "bytes behind the last tensor",
+                      .got = std::to_string(file_bytes) + " bytes",
+                      .expected = std::to_string(next)});
+  }
+}
+
+}  // namespace
+
+std::map<std::string, TensorEntry, std::less<>> parse_safetensors(std::span<const std::byte> file,
+                                                                  const std::string& where) {
+  static_assert(std::endian::native == std::endian::little);
+  const int64_t length = header_length(file, where);
+  const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes,
+                              static_cast<size_t>(length));
+  const Json header = parse_json(text, where + ": header");
+  const int64_t data_begin = kLengthBytes + length;
+  const int64_t data_bytes = std::ssize(file) - data_begin;
+  if (!header.is_object()) {
+    throw InputError({.where = where + ": header", .what = "is not a JSON object"});
+  }
+  std::map<std::string, TensorEntry, std::less<>> tensors;
+  for (const auto& [name, value] : header.items()) {
+    if (name == "__metadata__") continue;
+    tensors.emplace(name, parse_entry(value, data_begin, data_bytes, where + ": tensor " + name));
+  }
+  check_tiling(tensors, data_begin, std::ssize(file), where);
+  return tensors;
+}
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
+    : file_(path), tensors_(parse_safetensors(file_.bytes(), path.string())) {}
+
+std::span<const std::byte> SafetensorsFile::bytes(const TensorEntry& entry) const {
+  return file_.bytes().subspan(static_cast<size_t>(entry.begin), static_cast<size_t>(entry.bytes));
+}
+
+}  // namespace dms

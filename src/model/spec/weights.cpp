@@ -1,0 +1,135 @@
+#include "model/spec/weights.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/check.h"
+#include "dms/error.h"
+#include "model/spec/load.h"
+
+namespace dms {
+namespace {
+
+/// The shape a weight of this role must have, or nothing where the spec has no such weight.
+std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s) {
+  using Shape = std::vector<int64_t>;
+  const int64_t q = s.q_heads * s.head_dim;
+  const int64_t kv = s.kv_heads * s.head_dim;
+  const bool fused = s.qkv_layout != QkvLayout::separate;
+  const bool adapter = s.dms && s.dms->source == DmsSource::adapter;
+  const auto when = [](bool present, Shape shape) {
+    return present ? std::optional(std::move(shape)) : std::nullopt;
+  };
+  switch (role) {
+    case WeightRole::embedding:
+      return Shape{s.vocab, s.hidden};
+    case WeightRole::position_embedding:
+      return when(s.position == PositionKind::learned,
+                  {s.context + s.learned_position_offset, s.hidden});
+    case WeightRole::attention_norm:
+      return Shape{s.hidden};
+    case WeightRole::attention_norm_bias:
+      return when(s.norm_has_bias, {s.hidden});
+    case WeightRole::mlp_norm:
+      return when(!s.shared_norm, {s.hidden});
+    case WeightRole::mlp_norm_bias:
+      return when(!s.shared_norm && s.norm_has_bias, {s.hidden});
+    case WeightRole::q:
+      return when(!fused, {q, s.hidden});
+    case WeightRole::k:
+    case WeightRole::v:
+      return when(!fused, {kv, s.hidden});
+    case WeightRole::qkv:
+      return when(fused, {q + 2 * kv, s.hidden});
+    case WeightRole::q_bias:
+      return when(!fused && s.qkv_bias, {q});
+    case WeightRole::k_bias:
+    case WeightRole::v_bias:
+      return when(!fused && s.qkv_bias, {kv});
+    case WeightRole::qkv_bias:
+      return when(fused && s.qkv_bias, {q + 2 * kv});
+    case WeightRole::q_norm:
+    case WeightRole::k_norm:
+      return when(s.qk_norm, {s.head_dim});
+    case WeightRole::attention_output:
+      return Shape{s.hidden, q};
+    case WeightRole::attention_output_bias:
+      return when(s.output_bias, {s.hidden});
+    case WeightRole::gate:
+      return when(s.gated_mlp, {s.ffn, s.hidden});
+    case WeightRole::gate_bias:
+      return when(s.gated_mlp && s.mlp_bias, {s.ffn});
+    case WeightRole::up:
+      return Shape{s.ffn, s.hidden};
+    case WeightRole::up_bias:
+      return when(s.mlp_bias, {s.ffn});
+    case WeightRole::down:
+      return Shape{s.hidden, s.ffn};
+    case WeightRole::down_bias:
+      return when(s.mlp_bias, {s.hidden});
+    case WeightRole::final_norm:
+      return when(s.has_final_norm, {s.hidden});
+    case WeightRole::final_norm_bias:
+      return when(s.has_final_norm && s.norm_has_bias, {s.hidden});
+    case WeightRole::head:
+      return when(!s.tied_head, {s.vocab, s.hidden});
+    case WeightRole::dms_alpha_norm:
+      return when(adapter, {s.hidden});
+    case WeightRole::dms_alpha:
+      return when(adapter, {s.kv_heads, s.hidden});
+    case WeightRole::dms_alpha_bias:
+      return when(adapter && s.qkv_bias, {s.kv_heads});
+  }
+  return std::nullopt;
+}
+
+std::string with_layer(std::string_view pattern, int64_t layer) {
+  std::string name(pattern);
+  const size_t at = name.find("{}");
+  return at == std::string::npos ? name : name.replace(at, 2, std::to_string(layer));
+}
+
+bool is_per_layer(const WeightPattern& pattern) {
+  return pattern.name.find("{}") != std::string_view::npos;
+}
+
+}  // namespace
+
+std::vector<WeightName> weight_names(const ModelSpec& spec) {
+  std::vector<WeightName> names;
+  const auto add = [&](const WeightPattern& pattern, int64_t layer) {
+    if (auto shape = shape_of(pattern.role, spec)) {
+      names.push_back({.role = pattern.role,
+                       .layer = layer,
+                       .name = with_layer(pattern.name, layer),
+                       .shape = std::move(*shape)});
+    }
+  };
+  const auto is_first = [](const WeightPattern& pattern) {
+    return pattern.role == WeightRole::embedding || pattern.role == WeightRole::position_embedding;
+  };
+  for (const WeightPattern& pattern : spec.weight_patterns) {
+    if (is_first(pattern)) add(pattern, -1);
+  }
+  for (int64_t layer = 0; layer < spec.layers; ++layer) {
+    for (const WeightPattern& pattern : spec.weight_patterns) {
+      if (is_per_layer(pattern)) add(pattern, layer);
+    }
+  }
+  for (const WeightPattern& pattern : spec.weight_patterns) {
+    if (!is_per_layer(pattern) && !is_first(pattern)) add(pattern, -1);
+  }
+  return names;
+}
+
+int64_t parameter_count(const ModelSpec& spec) {
+  int64_t total = 0;
+  for (const WeightName& weight : weight_names(spec)) {
+    int64_t count = 1;
+    for (const int64_t size : weight.shape) count *= size;  // bounded by the config's checks
+    total += count;
+  }
+  return total;
+}
+
+}  // namespace dms
