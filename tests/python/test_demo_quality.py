@@ -1,0 +1,86 @@
+"""bf16 on the demo model against transformers in float32, on real text."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from harness import DEMO
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM
+
+TOKENS = 4000
+MAX_KLD_NATS = 1e-3
+BF16_ROUNDING = 2.0**-8
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    return AutoModelForCausalLM.from_pretrained(DEMO, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def book_ids(test_data) -> list[int]:
+    """The first 4,000 tokens of a book that the demo model was not trained on."""
+    with tarfile.open(test_data / "books" / "valid.tar.xz") as archive:
+        name = sorted(entry.name for entry in archive if entry.isfile())[0]
+        text = archive.extractfile(name).read().decode()
+    return Tokenizer.from_file(str(DEMO / "tokenizer.json")).encode(text[:40_000]).ids[:TOKENS]
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return torch.log_softmax(torch.from_numpy(logits).double(), dim=-1).numpy()
+
+
+def mean_kld(oracle_logits: np.ndarray, ours: np.ndarray) -> float:
+    """KL(oracle || ours) in nats per token; both [tokens, vocab]."""
+    p, q = log_softmax(oracle_logits), log_softmax(ours)
+    return float((np.exp(p) * (p - q)).sum(axis=1).mean())
+
+
+def test_kld_over_a_book(score, oracle, book_ids):
+    assert len(book_ids) == TOKENS
+    with torch.no_grad():
+        expected = oracle(torch.tensor([book_ids])).logits[0].numpy()
+    scored = score(DEMO, book_ids, "--policy", "none", dtype="bf16")
+    assert mean_kld(expected, scored.logits) < MAX_KLD_NATS
+
+
+def greedy(model, prompt: list[int], count: int) -> tuple[list[int], list[np.ndarray]]:
+    """`count` greedy tokens and the logits each was chosen from."""
+    ids, rows, past = list(prompt), [], None
+    for _ in range(count):
+        with torch.no_grad():
+            fed = ids if past is None else ids[-1:]
+            out = model(torch.tensor([fed]), past_key_values=past, use_cache=True)
+        past = out.past_key_values
+        rows.append(out.logits[0, -1].numpy())
+        ids.append(int(rows[-1].argmax()))
+    return ids[len(prompt) :], rows
+
+
+def assert_same_greedy_text(ours: list[int], expected: list[int], rows: list[np.ndarray]) -> None:
+    """The first difference, if any, is between two logits that bf16 cannot tell apart."""
+    for position, (mine, theirs) in enumerate(zip(ours, expected, strict=True)):
+        if mine == theirs:
+            continue
+        gap = rows[position][theirs] - rows[position][mine]
+        limit = 2 * BF16_ROUNDING * np.abs(rows[position]).max()
+        assert gap <= limit, f"token {position}: {mine} for {theirs}, logits {gap:.4f} apart"
+        return
+
+
+@pytest.mark.parametrize("start", [0, 500, 1000, 1500, 2000])
+def test_greedy_text(dms_json, oracle, book_ids, tmp_path, start):
+    prompt = book_ids[start : start + 200]
+    expected, rows = greedy(oracle, prompt, 64)
+    ids_file = tmp_path / "ids.json"
+    ids_file.write_text(json.dumps(prompt))
+    report = dms_json(
+        "generate", DEMO, "--ids", ids_file, "--max-new-tokens", 64, "--ignore-eos"
+    )
+    assert len(report["ids"]) == 64
+    assert_same_greedy_text(report["ids"], expected, rows)
