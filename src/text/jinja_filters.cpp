@@ -51,7 +51,8 @@ Value trim_filter(const FilterCall& call) {
 
 Value string_filter(const FilterCall& call) {
   call.expect({});
-  return input_text(call);
+  if (call.name == "safe") return Value::markup(input_text(call));
+  return call.value.is_markup() ? call.value : Value(input_text(call));
 }
 
 Value replace_filter(const FilterCall& call) {

@@ -115,7 +115,11 @@ Value repeat(Runtime& runtime, const Value& value, int64_t count) {
 Value add(Runtime& runtime, const Value& a, const Value& b) {
   if (a.is_string() && b.is_string()) {
     runtime.made(a.string().size() + b.string().size());
-    return a.string() + b.string();
+    if (!a.is_markup() && !b.is_markup()) return a.string() + b.string();
+    const auto escaped = [](const Value& value) {
+      return value.is_markup() ? value.string() : escape_html(value.string());
+    };
+    return Value::markup(escaped(a) + escaped(b));
   }
   const bool joinable =
       is_plain_sequence(a) && is_plain_sequence(b) && a.sequence()->kind == b.sequence()->kind;

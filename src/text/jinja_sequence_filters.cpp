@@ -16,6 +16,11 @@ std::vector<Value> input_elements(const FilterCall& call) {
   return elements(call.runtime, call.value);
 }
 
+/// map and select take anything false, None above all, for empty.
+std::vector<Value> elements_if_true(const FilterCall& call) {
+  return truthy(call.value) ? input_elements(call) : std::vector<Value>{};
+}
+
 /// value.a.b or value[0] for the path "a.b" or 0; as items first, then attributes.
 Value attribute_at(Runtime& runtime, const Value& value, const Value& path) {
   if (path.is_integral()) return item(runtime, value, path);
@@ -253,7 +258,7 @@ Value map_filter(const FilterCall& call) {
   const bool by_attribute = call.arguments.positional.empty() && path != nullptr;
   if (by_attribute && !path->is_string() && !path->is_integral()) call.fail("bad attribute");
   const Value* fallback = call.arguments.find("default");
-  const std::vector<Value> items = input_elements(call);
+  const std::vector<Value> items = elements_if_true(call);
   for (const Value& element : items) {
     if (!by_attribute) {
       const std::string& filter = name_argument(call, 0);
@@ -273,7 +278,7 @@ Value select_filter(const FilterCall& call) {
   const size_t test_at = by_attribute ? 1 : 0;
   if (by_attribute && call.arguments.positional.empty()) call.fail("an attribute is needed");
   std::vector<Value> values;
-  for (const Value& element : input_elements(call)) {
+  for (const Value& element : elements_if_true(call)) {
     const Value tested =
         by_attribute ? attribute_at(call.runtime, element, Value(name_argument(call, 0))) : element;
     const bool holds = call.arguments.positional.size() > test_at

@@ -35,6 +35,9 @@ bool is_lower(std::string_view character);
 /// Lines as str.splitlines() cuts them, without their ends unless `keep_ends`.
 std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends = false);
 
+/// With & < > " ' written as HTML entities, as markupsafe does it.
+std::string escape_html(std::string_view text);
+
 /// Python's repr() of a string and of a float.
 std::string quote(std::string_view text);
 std::string float_text(double value);

@@ -58,6 +58,14 @@ class Value {
   template <class T>
   Value(std::shared_ptr<T> object) : data_(std::move(object)) {}
 
+  /// A text marked by the filter "safe": "+" with other text escapes that for HTML, which some real
+  /// templates run into.
+  static Value markup(std::string text) {
+    Value value(std::move(text));
+    value.markup_ = true;
+    return value;
+  }
+
   static Value undefined(std::string what) {
     Value value;
     value.data_ = Undefined{std::make_shared<const std::string>(std::move(what))};
@@ -67,6 +75,7 @@ class Value {
   bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
   bool is_none() const { return std::holds_alternative<None>(data_); }
   bool is_string() const { return std::holds_alternative<String>(data_); }
+  bool is_markup() const { return markup_; }
   /// True for bool too: Python's True is an integer.
   bool is_integral() const { return get<bool>() != nullptr || get<int64_t>() != nullptr; }
   bool is_number() const { return is_integral() || get<double>() != nullptr; }
@@ -98,6 +107,7 @@ class Value {
   }
 
   Variant data_;
+  bool markup_ = false;
 };
 
 /// Lists and what behaves like them. A range is kept as its elements.
