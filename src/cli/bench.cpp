@@ -1,0 +1,367 @@
+// dms bench: speed and memory of whole models, as shares of what the machine can do.
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <random>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include "cli/bench_policy.h"
+#include "cli/bench_report.h"
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/parse.h"
+#include "cli/progress.h"
+#include "cli/roofline.h"
+#include "dms/error.h"
+
+namespace dms::cli {
+namespace {
+
+constexpr int64_t kMaxTokens = int64_t{1} << 31;
+constexpr int64_t kMaxConcurrency = 4096;
+constexpr int64_t kMaxRepeats = 1000;
+constexpr int64_t kWarmUpTokens = 32;
+
+struct Options {
+  std::string model;
+  std::string config;
+  bool random_weights = false;
+  ModelOptions model_options;
+  CacheOptions cache;
+  std::string policies;
+  std::vector<int64_t> prompt_lens{512};
+  std::vector<int64_t> concurrencies{1};
+  int64_t gen_tokens = 32;
+  int64_t context_tokens = 0;
+  int64_t repeats = 3;
+  int64_t seed = 0;
+  bool json = false;
+};
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Random prompts, the same for the same seed.
+class Prompts {
+ public:
+  Prompts(uint64_t seed, int64_t vocab) : random_(seed), vocab_(static_cast<uint64_t>(vocab)) {}
+
+  std::vector<int32_t> next(int64_t tokens) {
+    std::vector<int32_t> ids(static_cast<size_t>(tokens));
+    for (int32_t& id : ids) id = static_cast<int32_t>(random_() % vocab_);
+    return ids;
+  }
+
+ private:
+  std::mt19937_64 random_;
+  uint64_t vocab_;
+};
+
+/// One setting and what the measurements of it need.
+struct Case {
+  int64_t prompt_tokens;
+  int64_t concurrency;
+  const BenchPolicy* policy;
+};
+
+class Bench {
+ public:
+  Bench(LLM& llm, const Options& options, const MachineProbe& machine)
+      : llm_(llm),
+        options_(options),
+        machine_(machine),
+        prompts_(static_cast<uint64_t>(options.seed), llm.info().vocab) {}
+
+  void warm_up();
+  BenchRun measure(const Case& c);
+
+ private:
+  std::vector<Session> open_sessions(const Case& c, const std::optional<Session>& filled);
+  void measure_prefill(const Case& c, std::vector<Session>& sessions, BenchRun& run);
+  void measure_decode(const Case& c, std::vector<Session>& sessions, BenchRun& run);
+  double peak_flops() const;
+
+  LLM& llm_;
+  const Options& options_;
+  const MachineProbe& machine_;
+  Prompts prompts_;
+};
+
+KvStats sum_kv(const std::vector<Session>& sessions) {
+  KvStats sum;
+  for (const Session& session : sessions) {
+    const KvStats kv = session.kv();
+    sum.dense_tokens += kv.dense_tokens;
+    sum.held_tokens += kv.held_tokens;
+    sum.dense_bytes += kv.dense_bytes;
+    sum.allocated_bytes += kv.allocated_bytes;
+    sum.peak_bytes += kv.peak_bytes;
+  }
+  const auto ratio = [](int64_t dense, int64_t held) {
+    return dense > 0 && held > 0 ? static_cast<double>(dense) / static_cast<double>(held) : 1.0;
+  };
+  sum.cr = ratio(sum.dense_tokens, sum.held_tokens);
+  sum.cr_bytes = ratio(sum.dense_bytes, sum.allocated_bytes);
+  return sum;
+}
+
+double Bench::peak_flops() const {
+  const bool uses_bf16 = options_.model_options.dtype == "bf16" && machine_.bf16_gflops > 0;
+  return 1e9 * (uses_bf16 ? machine_.bf16_gflops : machine_.f32_gflops);
+}
+
+double weight_bytes_each(const ModelOptions& options) {
+  return (options.weights.empty() ? options.dtype : options.weights) == "f32" ? 4.0 : 2.0;
+}
+
+void Bench::warm_up() {
+  const int64_t tokens = std::min(kWarmUpTokens, llm_.info().context - 2);
+  if (tokens < 1) return;
+  Session session = llm_.new_session();
+  SamplingParams params{.max_new_tokens = 2, .ignore_eos = true};
+  session.generate(prompts_.next(tokens), params);
+}
+
+std::vector<Session> Bench::open_sessions(const Case& c, const std::optional<Session>& filled) {
+  std::vector<Session> sessions;
+  for (int64_t i = 0; i < c.concurrency; ++i) {
+    sessions.push_back(filled ? filled->fork() : llm_.new_session(c.policy->cache));
+  }
+  return sessions;
+}
+
+void Bench::measure_prefill(const Case& c, std::vector<Session>& sessions, BenchRun& run) {
+  ProgressLine progress(fmt::format("prefill {} x {}", c.concurrency, c.prompt_tokens));
+  double seconds = 0;
+  double attention_s = 0;
+  for (Session& session : sessions) {
+    const std::vector<int32_t> ids = prompts_.next(c.prompt_tokens);
+    const double attention_before = session.timings().attention_s;
+    const double start = now_s();
+    session.append(ids, progress.callback());
+    seconds += now_s() - start;
+    attention_s += session.timings().attention_s - attention_before;
+  }
+  const ModelInfo& info = llm_.info();
+  const int64_t window = exact_tokens(c.policy->cache, info);
+  const int64_t tokens = options_.context_tokens + c.prompt_tokens;
+  const Visibility visibility{
+      .window_tokens = window,
+      .keep = kept_share(info, tokens, sessions.front().kv().held_tokens, window)};
+  const auto count = static_cast<double>(c.concurrency);
+  const double flops =
+      count * prefill_flops(info, options_.context_tokens, c.prompt_tokens, visibility);
+  run.prefill_tok_s.values.push_back(count * static_cast<double>(c.prompt_tokens) / seconds);
+  run.attention_s.values.push_back(attention_s);
+  run.prefill_flops_share.values.push_back(flops / seconds / peak_flops());
+}
+
+void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchRun& run) {
+  ProgressLine progress(fmt::format("decode {} x {}", c.concurrency, options_.gen_tokens));
+  progress.show("");
+  std::vector<std::vector<int32_t>> starts;
+  for (int64_t i = 0; i < c.concurrency; ++i) starts.push_back(prompts_.next(1));
+  const KvStats before = sum_kv(sessions);
+  // The token that follows the start is not counted as decoded: its pass is a prompt's.
+  const SamplingParams params{.max_new_tokens = options_.gen_tokens + 1, .ignore_eos = true};
+  const std::vector<Generation> results = llm_.generate(sessions, starts, params);
+  double seconds = 0;
+  double attention_s = 0;
+  int64_t tokens = 0;
+  for (const Generation& result : results) {
+    seconds = std::max(seconds, result.timings.decode_s);  // the sequences run side by side
+    attention_s = std::max(attention_s, result.timings.attention_s);
+    tokens += result.timings.decode_tokens;
+  }
+  if (tokens == 0) return;
+  const KvStats after = sum_kv(sessions);
+  const double entry_bytes =
+      static_cast<double>(after.dense_bytes) / static_cast<double>(after.dense_tokens);
+  const double kv_bytes =
+      entry_bytes * static_cast<double>(before.held_tokens + after.held_tokens) / 2;
+  const double weight_bytes = static_cast<double>(decode_parameters(llm_.info())) *
+                              weight_bytes_each(options_.model_options);
+  const double steps = static_cast<double>(tokens) / static_cast<double>(c.concurrency);
+  run.decode_tok_s.values.push_back(static_cast<double>(tokens) / seconds);
+  run.decode_attention_s.values.push_back(attention_s);
+  run.decode_bandwidth_share.values.push_back((weight_bytes + kv_bytes) * steps / seconds /
+                                              (1e9 * machine_.bandwidth_gb_s));
+}
+
+BenchRun Bench::measure(const Case& c) {
+  BenchRun run{.prompt_tokens = c.prompt_tokens,
+               .context_tokens = options_.context_tokens,
+               .concurrency = c.concurrency,
+               .gen_tokens = options_.gen_tokens,
+               .policy = c.policy->label};
+  std::optional<Session> filled;
+  if (options_.context_tokens > 0) {
+    ProgressLine progress("fill the context");
+    filled.emplace(llm_.new_session(c.policy->cache));
+    filled->append(prompts_.next(options_.context_tokens), progress.callback());
+  }
+  for (int64_t i = 0; i < options_.repeats; ++i) {
+    std::vector<Session> sessions = open_sessions(c, filled);
+    if (c.prompt_tokens > 0) measure_prefill(c, sessions, run);
+    if (options_.gen_tokens > 0) measure_decode(c, sessions, run);
+    run.kv = sum_kv(sessions);
+  }
+  return run;
+}
+
+LLM open_bench_model(const Options& options) {
+  if (options.config.empty() && !options.random_weights) {
+    return open_model(options.model, options.model_options);
+  }
+  ProgressLine progress("making random weights for");
+  progress.show(options.config);
+  return LLM::with_random_weights(
+      options.config, static_cast<uint64_t>(options.seed), options.model_options);
+}
+
+void check(const Options& options) {
+  const bool has_config = !options.config.empty();
+  if (has_config != options.random_weights) {
+    throw InputError({.where = has_config ? "--config" : "--random-weights",
+                      .what = "goes with " + std::string(has_config ? "--random-weights"
+                                                                    : "--config config.json")});
+  }
+  if (has_config == !options.model.empty()) {
+    throw InputError({.where = "MODEL",
+                      .what = has_config ? "given beside --config" : "missing",
+                      .expected = "a Hugging Face folder, or --config F --random-weights"});
+  }
+}
+
+int64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{1024} * usage.ru_maxrss;
+}
+
+void check_lengths(const Options& options, const ModelInfo& info) {
+  const int64_t longest = options.context_tokens + *std::ranges::max_element(options.prompt_lens) +
+                          options.gen_tokens + 2;
+  if (longest <= info.context) return;
+  throw InputError({.where = "--prompt-lens",
+                    .what = "context, prompt and generated tokens exceed the model's context",
+                    .got = fmt::format("{}", longest),
+                    .expected = fmt::format("at most {}", info.context)});
+}
+
+std::vector<BenchPolicy> bench_policies(const Options& options, const ModelInfo& info) {
+  std::vector<BenchPolicy> policies = parse_bench_policies(options.policies, options.cache);
+  for (BenchPolicy& policy : policies) {
+    if (policy.label.empty()) policy.label = info.dms ? "dms" : "none";
+    exact_tokens(policy.cache, info);
+  }
+  return policies;
+}
+
+BenchReport open_report(const Options& options, const MachineProbe& machine, const LLM& llm) {
+  BenchReport report{.machine = machine,
+                     .model = options.model.empty() ? options.config : options.model,
+                     .info = llm.info(),
+                     .dtype = options.model_options.dtype};
+  report.weight_bytes = static_cast<int64_t>(static_cast<double>(llm.info().parameters) *
+                                             weight_bytes_each(options.model_options));
+  return report;
+}
+
+MachineProbe probe(const Options& options) {
+  ProgressLine progress("probing");
+  progress.show("bandwidth and arithmetic");
+  return probe_machine(options.model_options.threads);
+}
+
+void bench(const Options& options) {
+  check(options);
+  const MachineProbe machine = probe(options);
+  const double start = now_s();
+  LLM llm = open_bench_model(options);
+  BenchReport report = open_report(options, machine, llm);
+  report.load_s = now_s() - start;
+  check_lengths(options, llm.info());
+  const std::vector<BenchPolicy> policies = bench_policies(options, llm.info());
+  if (!options.json) print_now(report_head(report));
+  Bench runner(llm, options, machine);
+  runner.warm_up();
+  for (const BenchPolicy& policy : policies) {
+    for (const int64_t concurrency : options.concurrencies) {
+      for (const int64_t prompt : options.prompt_lens) {
+        report.runs.push_back(runner.measure(
+            {.prompt_tokens = prompt, .concurrency = concurrency, .policy = &policy}));
+      }
+    }
+  }
+  report.peak_rss_bytes = peak_rss_bytes();
+  if (options.json) {
+    print_json(report_json(report));
+  } else {
+    print(runs_table(report.runs));
+  }
+}
+
+void add_list(CLI::App& app,
+              const std::string& name,
+              std::vector<int64_t>& target,
+              int64_t min,
+              int64_t max,
+              const std::string& help) {
+  add_value(app, name, "N,...", help, [=, &target](const std::string& text) {
+    target = parse_integer_list(name, text, min, max);
+  });
+}
+
+CommandBody define(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_model_folder(app, options->model);
+  add_text(app, "--config", options->config, "F", "A config.json instead of MODEL");
+  add_flag(app, "--random-weights", options->random_weights, "Random weights for --config");
+  add_list(app, "--prompt-lens", options->prompt_lens, 0, kMaxTokens, "Prompts (default 512)");
+  add_integer(
+      app, "--gen", options->gen_tokens, 0, kMaxTokens, "Tokens to decode (default 32; 0: none)");
+  add_list(
+      app, "--concurrency", options->concurrencies, 1, kMaxConcurrency, "Sequences (default 1)");
+  add_integer(app,
+              "--context",
+              options->context_tokens,
+              0,
+              kMaxTokens,
+              "Fill the cache with N tokens first, uncounted");
+  add_integer(app, "--repeat", options->repeats, 1, kMaxRepeats, "Measurements each (default 3)");
+  add_integer(app, "--seed", options->seed, 0, INT64_MAX, "Of random weights and prompts");
+  add_text(app,
+           "--policy",
+           options->policies,
+           "NAME,...",
+           "Policies to compare, with settings as random:cr=8");
+  add_flag(app, "--json", options->json, "Print one JSON object");
+  add_cache_options_but_policy(app, options->cache);
+  add_model_options(app, options->model_options);
+  return [options] { bench(*options); };
+}
+
+}  // namespace
+
+Command bench_command() {
+  return {.name = "bench",
+          .summary = "Measure prefill, decode and memory against the machine's best",
+          .examples =
+              "  dms bench models/demo --prompt-lens 512,2048 --gen 32 --repeat 3\n"
+              "  dms bench --config configs/shapes/llama-3.2-1b.json --random-weights "
+              "--policy none,random:cr=8\n"
+              "  dms bench models/demo --context 3000 --prompt-lens 1 --concurrency 1,8 "
+              "--json\n",
+          .define = define};
+}
+
+}  // namespace dms::cli

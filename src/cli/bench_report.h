@@ -1,0 +1,58 @@
+#pragma once
+// What `dms bench` measured, as JSON and as a table.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/output.h"
+#include "dms/llm.h"
+#include "dms/machine.h"
+
+namespace dms::cli {
+
+/// Repeated measurements of one quantity.
+struct Samples {
+  std::vector<double> values;
+
+  double median() const;
+  double min() const;
+  double max() const;
+  /// {"median", "min", "max", "n"}; the first three are null where nothing was measured.
+  OutputJson json() const;
+};
+
+/// One row: `repeat` measurements of one setting.
+struct BenchRun {
+  int64_t prompt_tokens = 0;
+  int64_t context_tokens = 0;  // in the cache before the prompt
+  int64_t concurrency = 0;
+  int64_t gen_tokens = 0;
+  std::string policy;
+  Samples prefill_tok_s{};       // of all sequences together
+  Samples decode_tok_s{};        // of all sequences together
+  Samples attention_s{};         // in attention kernels, of the prefill
+  Samples decode_attention_s{};  // the same of the decode
+  Samples prefill_flops_share{};
+  Samples decode_bandwidth_share{};
+  KvStats kv{};  // after the last token, summed over sequences
+};
+
+struct BenchReport {
+  MachineProbe machine{};
+  std::string model;
+  ModelInfo info{};
+  std::string dtype;
+  int64_t weight_bytes = 0;
+  double load_s = 0;
+  int64_t peak_rss_bytes = 0;
+  std::vector<BenchRun> runs{};
+};
+
+OutputJson report_json(const BenchReport& report);
+/// Lines about machine and model; the runs are a table of their own.
+std::string report_head(const BenchReport& report);
+std::string runs_table(const std::vector<BenchRun>& runs);
+
+}  // namespace dms::cli

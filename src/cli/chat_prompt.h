@@ -1,0 +1,42 @@
+#pragma once
+// A conversation as the text a model continues: by the model's own template, a given one, or the
+// plain form "User: …\nAssistant: …".
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dms/llm.h"
+#include "text/chat_template.h"
+
+namespace dms::cli {
+
+struct Message {
+  std::string role;  // system | user | assistant
+  std::string content;
+};
+
+class ChatPrompt {
+ public:
+  /// `choice`: empty (the folder's template), "plain", or a template file. Throws InputError when
+  /// there is no template or it is malformed.
+  static ChatPrompt make(const std::filesystem::path& folder, const std::string& choice);
+
+  /// The conversation up to where the assistant speaks next. Throws InputError when the template
+  /// refuses it.
+  std::string render(const std::vector<Message>& messages) const;
+  /// Special tokens are in a template's text already; the plain form leaves them to the tokenizer.
+  bool adds_special_tokens() const { return !template_.has_value(); }
+  /// Texts that end an answer although the model has not said so.
+  std::vector<std::string> stops() const;
+
+ private:
+  std::optional<text::LoadedChatTemplate> template_;  // absent: plain
+};
+
+/// Length of the common beginning of two token sequences.
+int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b);
+
+}  // namespace dms::cli

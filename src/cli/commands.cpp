@@ -1,0 +1,17 @@
+#include <array>
+
+#include "cli/command.h"
+
+namespace dms::cli {
+
+std::span<const Command> commands() {
+  static const std::array list{inspect_command(),
+                               tokenize_command(),
+                               generate_command(),
+                               chat_command(),
+                               score_command(),
+                               bench_command()};
+  return list;
+}
+
+}  // namespace dms::cli

@@ -1,0 +1,62 @@
+#include "cli/conversation.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace dms::cli {
+
+Conversation::Conversation(LLM& llm,
+                           const ChatPrompt& prompt,
+                           const CacheOptions& cache,
+                           std::string system)
+    : llm_(llm), prompt_(prompt), cache_(cache), session_(llm.new_session(cache)) {
+  if (!system.empty()) messages_.push_back({.role = "system", .content = std::move(system)});
+}
+
+void Conversation::keep_common_with(std::span<const int32_t> ids) {
+  const int64_t common = std::min(common_prefix(cached_ids_, ids), std::ssize(ids) - 1);
+  if (common < session_.tokens()) session_.truncate(common);
+  cached_ids_.resize(static_cast<size_t>(common));
+}
+
+Generation Conversation::say(const std::string& text,
+                             const SamplingParams& sampling,
+                             const TextSink& on_text,
+                             const Progress& progress) {
+  std::vector<Message> messages = messages_;
+  messages.push_back({.role = "user", .content = text});
+  const std::vector<int32_t> ids =
+      llm_.encode(prompt_.render(messages), prompt_.adds_special_tokens());
+  ensure(!ids.empty(), "a rendered conversation has tokens");
+  keep_common_with(ids);
+  const auto fresh = std::span(ids).subspan(cached_ids_.size());
+  try {
+    Generation answer = session_.generate(fresh, sampling, on_text, progress);
+    cached_ids_ = ids;
+    cached_ids_.insert(cached_ids_.end(), answer.ids.begin(), answer.ids.end());
+    cached_ids_.resize(static_cast<size_t>(session_.tokens()));
+    const size_t begin = std::min(answer.text.find_first_not_of(" \n"), answer.text.size());
+    messages.push_back({.role = "assistant", .content = answer.text.substr(begin)});
+    messages_ = std::move(messages);
+    return answer;
+  } catch (...) {
+    if (session_.tokens() > std::ssize(cached_ids_)) session_.truncate(std::ssize(cached_ids_));
+    throw;
+  }
+}
+
+void Conversation::reset() {
+  const bool has_system = !messages_.empty() && messages_.front().role == "system";
+  messages_.resize(has_system ? 1 : 0);
+  session_ = llm_.new_session(cache_);
+  cached_ids_.clear();
+}
+
+bool Conversation::undo() {
+  if (messages_.empty() || messages_.back().role != "assistant") return false;
+  messages_.resize(messages_.size() - 2);
+  return true;
+}
+
+}  // namespace dms::cli

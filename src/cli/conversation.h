@@ -1,0 +1,45 @@
+#pragma once
+// A conversation of several turns over one session. Only what is new in the rendered conversation
+// is appended to the cache; where a template rewrites what was said, the cache is rolled back to
+// what both have in common.
+
+#include <string>
+#include <vector>
+
+#include "cli/chat_prompt.h"
+#include "dms/llm.h"
+
+namespace dms::cli {
+
+class Conversation {
+ public:
+  /// `llm` and `prompt` must outlive this. `system` may be empty.
+  Conversation(LLM& llm, const ChatPrompt& prompt, const CacheOptions& cache, std::string system);
+
+  /// Says `text` and returns the answer, handing it to `on_text` piece by piece. When it throws,
+  /// the conversation is as it was before.
+  Generation say(const std::string& text,
+                 const SamplingParams& sampling,
+                 const TextSink& on_text,
+                 const Progress& progress);
+  /// Forgets everything but the system message.
+  void reset();
+  /// Forgets the last question and its answer; false when there is none.
+  bool undo();
+
+  const std::vector<Message>& messages() const { return messages_; }
+  const Session& session() const { return session_; }
+
+ private:
+  /// Rolls the cache back to what it shares with `ids`, less at least one token to compute.
+  void keep_common_with(std::span<const int32_t> ids);
+
+  LLM& llm_;
+  const ChatPrompt& prompt_;
+  CacheOptions cache_;
+  Session session_;
+  std::vector<Message> messages_;
+  std::vector<int32_t> cached_ids_;  // the tokens in the session's cache
+};
+
+}  // namespace dms::cli

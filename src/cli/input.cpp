@@ -1,0 +1,59 @@
+#include "cli/input.h"
+
+#include <cstdio>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "base/json.h"
+#include "base/mapped_file.h"
+#include "dms/error.h"
+
+namespace dms::cli {
+namespace {
+
+constexpr int64_t kMaxBytes = int64_t{1} << 30;
+
+std::string read_standard_input() {
+  std::string text;
+  char buffer[1 << 16];
+  for (size_t count = 0; (count = std::fread(buffer, 1, sizeof buffer, stdin)) > 0;) {
+    text.append(buffer, count);
+    if (static_cast<int64_t>(text.size()) > kMaxBytes) {
+      throw InputError({.where = "standard input",
+                        .what = "too large",
+                        .expected = fmt::format("at most {} bytes", kMaxBytes)});
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string read_text(const std::string& path) {
+  return path == "-" ? read_standard_input() : read_text_file(path, kMaxBytes);
+}
+
+std::vector<int32_t> read_ids(const std::string& path) {
+  const std::string where = path == "-" ? "standard input" : path;
+  return integer_array(
+      parse_json(read_text(path), where), std::numeric_limits<int32_t>::max(), where);
+}
+
+Prompt read_prompt(const PromptSource& source, const std::string& options) {
+  const int given = (source.text ? 1 : 0) + (source.text_file.empty() ? 0 : 1) +
+                    (source.ids_file.empty() ? 0 : 1);
+  if (given != 1) {
+    throw InputError({.where = "prompt",
+                      .what = given == 0 ? "missing" : "given more than once",
+                      .expected = "one of " + options});
+  }
+  if (!source.ids_file.empty()) return {.text = std::nullopt, .ids = read_ids(source.ids_file)};
+  return {.text = source.text ? *source.text : read_text(source.text_file), .ids = {}};
+}
+
+std::vector<int32_t> prompt_ids(const LLM& llm, const Prompt& prompt, bool no_special) {
+  return prompt.text ? llm.encode(*prompt.text, !no_special) : prompt.ids;
+}
+
+}  // namespace dms::cli

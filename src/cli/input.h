@@ -1,0 +1,41 @@
+#pragma once
+// Prompts from the command line, files and standard input.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dms/llm.h"
+
+namespace CLI {
+class App;
+}
+
+namespace dms::cli {
+
+/// A whole text file, or standard input for "-". Throws InputError naming the file.
+std::string read_text(const std::string& path);
+/// A JSON array of token ids, from a file or "-".
+std::vector<int32_t> read_ids(const std::string& path);
+
+/// Where a prompt comes from. At most one of the three is given.
+struct PromptSource {
+  std::optional<std::string> text;
+  std::string text_file;
+  std::string ids_file;
+  bool no_special = false;
+};
+
+struct Prompt {
+  std::optional<std::string> text;
+  std::vector<int32_t> ids;  // where text is absent
+};
+
+/// Reads the prompt. `options` names the alternatives in the error when there is none or several.
+Prompt read_prompt(const PromptSource& source, const std::string& options);
+
+/// The prompt's tokens. Throws InputError for a text when the model has no tokenizer.
+std::vector<int32_t> prompt_ids(const LLM& llm, const Prompt& prompt, bool no_special);
+
+}  // namespace dms::cli

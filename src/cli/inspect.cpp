@@ -1,0 +1,141 @@
+// dms inspect: what a model is and what its cache costs, without loading a weight.
+
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/text_table.h"
+#include "dms/error.h"
+
+namespace dms::cli {
+namespace {
+
+struct Options {
+  std::string model;
+  std::string config;
+  bool json = false;
+};
+
+/// Bytes per token once the window is full of older tokens' survivors; 0: not known.
+double compact_bytes_per_token(const ModelInfo& info) {
+  const bool is_known = info.dms && info.dms->target_cr > 0 && !info.dms->disable_eviction;
+  return is_known ? static_cast<double>(info.kv_bytes_per_token) / info.dms->target_cr : 0;
+}
+
+OutputJson dms_json(const DmsInfo& dms) {
+  return {{"source", dms.source},
+          {"window", dms.window},
+          {"decision_shift", dms.decision_shift},
+          {"alpha_per", dms.alpha_per},
+          {"alpha_scale", dms.alpha_scale},
+          {"alpha_offset", dms.alpha_offset},
+          {"target_cr", dms.target_cr > 0 ? OutputJson(dms.target_cr) : OutputJson()},
+          {"disable_eviction", dms.disable_eviction},
+          {"origin", dms.origin}};
+}
+
+OutputJson info_json(const ModelInfo& info) {
+  const double compact = compact_bytes_per_token(info);
+  return {{"model_type", info.model_type},
+          {"parameters", info.parameters},
+          {"layers", info.layers},
+          {"hidden", info.hidden},
+          {"q_heads", info.q_heads},
+          {"kv_heads", info.kv_heads},
+          {"head_dim", info.head_dim},
+          {"ffn", info.ffn},
+          {"vocab", info.vocab},
+          {"context", info.context},
+          {"tied_head", info.tied_head},
+          {"bos_id", info.bos_id ? OutputJson(*info.bos_id) : OutputJson()},
+          {"eos_ids", info.eos_ids},
+          {"kv_bytes_per_token", info.kv_bytes_per_token},
+          {"kv_bytes_per_token_compact", compact > 0 ? OutputJson(compact) : OutputJson()},
+          {"dms", info.dms ? dms_json(*info.dms) : OutputJson()}};
+}
+
+std::string dms_line(const DmsInfo& dms) {
+  std::string text =
+      fmt::format("{} decisions per {}, window {}, shift {}, scale {}, offset {}, target CR {}",
+                  dms.source,
+                  dms.alpha_per,
+                  dms.window,
+                  dms.decision_shift,
+                  dms.alpha_scale,
+                  dms.alpha_offset,
+                  dms.target_cr > 0 ? fmt::format("{}", dms.target_cr) : "not stated");
+  return dms.disable_eviction ? text + ", eviction disabled" : text;
+}
+
+std::string memory_line(int64_t bytes_per_token, int64_t context) {
+  return fmt::format("{} per token, {} at {} tokens",
+                     format_bytes(bytes_per_token),
+                     format_bytes(bytes_per_token * context),
+                     context);
+}
+
+void print_info(const ModelInfo& info) {
+  const auto line = [](std::string_view label, const std::string& value) {
+    print(fmt::format("{:<13}{}\n", label, value));
+  };
+  line("model", info.model_type);
+  line("parameters", fmt::format("{} ({})", format_count(info.parameters), info.parameters));
+  line("shape",
+       fmt::format("{} layers, hidden {}, ffn {}, {} query and {} KV heads of {}",
+                   info.layers,
+                   info.hidden,
+                   info.ffn,
+                   info.q_heads,
+                   info.kv_heads,
+                   info.head_dim));
+  line("vocabulary", fmt::format("{}{}", info.vocab, info.tied_head ? ", tied head" : ""));
+  line("context", fmt::format("{} tokens", info.context));
+  line("end tokens", fmt::format("{}", fmt::join(info.eos_ids, ", ")));
+  line("KV dense", memory_line(info.kv_bytes_per_token, info.context) + ", bf16");
+  if (const double compact = compact_bytes_per_token(info); compact > 0) {
+    line("KV compact",
+         memory_line(static_cast<int64_t>(compact), info.context) + ", survivors at target CR");
+  }
+  line("DMS", info.dms ? dms_line(*info.dms) : "none: a plain model (use --policy to evict)");
+  if (info.dms) line("DMS from", info.dms->origin);
+}
+
+void inspect(const Options& options) {
+  if (options.model.empty() == options.config.empty()) {
+    throw InputError({.where = "MODEL",
+                      .what = options.model.empty() ? "missing" : "given beside --config",
+                      .expected = "a Hugging Face folder, or --config config.json"});
+  }
+  const ModelInfo info = inspect_model(options.model.empty() ? options.config : options.model);
+  if (options.json) {
+    print_json(info_json(info));
+  } else {
+    print_info(info);
+  }
+}
+
+CommandBody define(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_model_folder(app, options->model);
+  add_text(app, "--config", options->config, "F", "A config.json instead of MODEL");
+  add_flag(app, "--json", options->json, "Print one JSON object");
+  return [options] { inspect(*options); };
+}
+
+}  // namespace
+
+Command inspect_command() {
+  return {.name = "inspect",
+          .summary = "Show a model's shape, memory per token and DMS settings",
+          .examples =
+              "  dms inspect models/demo\n"
+              "  dms inspect models/demo --json\n"
+              "  dms inspect --config configs/shapes/llama-3.2-1b.json\n",
+          .define = define};
+}
+
+}  // namespace dms::cli

@@ -1,0 +1,60 @@
+#pragma once
+// Options that several commands share, declared once. All check their values while they are read.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dms/llm.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace dms::cli {
+
+/// Declares an option with one value; `read` turns its text into the setting, or throws InputError.
+/// Given twice, the last one counts.
+CLI::Option* add_value(CLI::App& app,
+                       const std::string& names,
+                       const std::string& value_name,
+                       const std::string& help,
+                       std::function<void(const std::string& text)> read);
+/// The same for whole numbers in [min, max].
+CLI::Option* add_integer(CLI::App& app,
+                         const std::string& names,
+                         int64_t& target,
+                         int64_t min,
+                         int64_t max,
+                         const std::string& help);
+CLI::Option* add_number(CLI::App& app,
+                        const std::string& names,
+                        double& target,
+                        double min,
+                        double max,
+                        const std::string& help);
+CLI::Option* add_text(CLI::App& app,
+                      const std::string& names,
+                      std::string& target,
+                      const std::string& value_name,
+                      const std::string& help);
+void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help);
+/// The positional MODEL. `require_model` says that it was given.
+void add_model_folder(CLI::App& app, std::string& folder);
+void require_model(const std::string& folder);
+
+/// --dtype --weights --threads --chunk --device
+void add_model_options(CLI::App& app, ModelOptions& options);
+/// --policy --policy-args --decisions --window --kv-dtype --kv-memory --preallocate
+void add_cache_options(CLI::App& app, CacheOptions& options);
+/// The same without --policy.
+void add_cache_options_but_policy(CLI::App& app, CacheOptions& options);
+/// --max-new-tokens and how tokens are chosen
+void add_sampling_options(CLI::App& app, SamplingParams& params);
+
+/// Opens the model; says so on a terminal.
+LLM open_model(const std::string& folder, const ModelOptions& options);
+
+}  // namespace dms::cli

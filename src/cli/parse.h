@@ -1,0 +1,29 @@
+#pragma once
+// The text of an option to its value. Every function throws InputError with `option` as the place.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dms::cli {
+
+int64_t parse_integer(const std::string& option, std::string_view text, int64_t min, int64_t max);
+/// A finite number in [min, max].
+double parse_number(const std::string& option, std::string_view text, double min, double max);
+
+/// "512MiB", "2GB", "1.5g", "1048576": KB, MB, … are powers of 1000; K, KiB, … of 1024. Any case.
+int64_t parse_bytes(const std::string& option, std::string_view text);
+
+/// "a,b,c" to its parts, none of them empty.
+std::vector<std::string> parse_list(const std::string& option, std::string_view text);
+std::vector<int64_t> parse_integer_list(const std::string& option,
+                                        std::string_view text,
+                                        int64_t min,
+                                        int64_t max);
+/// "k=v,k2=v2"; a key may stand there once only.
+std::map<std::string, std::string> parse_key_values(const std::string& option,
+                                                    std::string_view text);
+
+}  // namespace dms::cli

@@ -1,0 +1,48 @@
+#include "cli/roofline.h"
+
+#include <algorithm>
+
+namespace dms::cli {
+
+double visible_keys(int64_t context, int64_t tokens, const Visibility& visibility) {
+  double sum = 0;
+  for (int64_t t = context; t < context + tokens; ++t) {
+    const int64_t near = std::min(t, visibility.window_tokens) + 1;
+    sum += static_cast<double>(near) + visibility.keep * static_cast<double>(t + 1 - near);
+  }
+  return sum;
+}
+
+int64_t body_parameters(const ModelInfo& info) {
+  const int64_t table = info.vocab * info.hidden;
+  return info.parameters - (info.tied_head ? table : 2 * table);
+}
+
+int64_t decode_parameters(const ModelInfo& info) {
+  return body_parameters(info) + info.vocab * info.hidden;
+}
+
+double prefill_flops(const ModelInfo& info,
+                     int64_t context,
+                     int64_t tokens,
+                     const Visibility& visibility) {
+  const double body =
+      2.0 * static_cast<double>(body_parameters(info)) * static_cast<double>(tokens);
+  const double head = 2.0 * static_cast<double>(info.vocab * info.hidden);
+  const double per_key = 4.0 * static_cast<double>(info.layers * info.q_heads * info.head_dim);
+  return body + head + per_key * visible_keys(context, tokens, visibility);
+}
+
+double kept_share(const ModelInfo& info,
+                  int64_t tokens,
+                  int64_t held_tokens,
+                  int64_t window_tokens) {
+  const int64_t older = tokens - std::min(tokens, window_tokens + 1);
+  if (older == 0) return 1.0;
+  const double held_per_head =
+      static_cast<double>(held_tokens) / static_cast<double>(info.layers * info.kv_heads);
+  const double held_older = held_per_head - static_cast<double>(window_tokens + 1);
+  return std::clamp(held_older / static_cast<double>(older), 0.0, 1.0);
+}
+
+}  // namespace dms::cli

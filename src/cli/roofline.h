@@ -1,0 +1,39 @@
+#pragma once
+// How much work a prompt or a token is, so that a measured speed can be stated as a share of what
+// the machine can do at best. Sliding-window layers are counted as full ones.
+
+#include <cstdint>
+
+#include "dms/llm.h"
+
+namespace dms::cli {
+
+/// What one query sees: the `window_tokens` before it, and of older tokens the share `keep`.
+struct Visibility {
+  int64_t window_tokens = 0;
+  double keep = 1.0;  // 1: dense
+};
+
+/// Keys seen, summed over the queries at positions [context, context + tokens).
+double visible_keys(int64_t context, int64_t tokens, const Visibility& visibility);
+
+/// Weights multiplied for every token: all but the embedding and the head.
+int64_t body_parameters(const ModelInfo& info);
+/// Weights read to decode one token: the body's and the head's.
+int64_t decode_parameters(const ModelInfo& info);
+
+/// 2 x the weights of the products computed (the head for the last token only), plus attention's
+/// two products.
+double prefill_flops(const ModelInfo& info,
+                     int64_t context,
+                     int64_t tokens,
+                     const Visibility& visibility);
+
+/// The share of older tokens kept that explains `held_tokens` entries after `tokens` tokens; 1
+/// where all lie in the window.
+double kept_share(const ModelInfo& info,
+                  int64_t tokens,
+                  int64_t held_tokens,
+                  int64_t window_tokens);
+
+}  // namespace dms::cli

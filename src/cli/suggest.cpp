@@ -1,0 +1,39 @@
+#include "cli/suggest.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace dms::cli {
+
+int64_t edit_distance(std::string_view a, std::string_view b) {
+  const size_t columns = b.size() + 1;
+  std::vector<int64_t> table((a.size() + 1) * columns);
+  const auto at = [&](size_t i, size_t j) -> int64_t& { return table[i * columns + j]; };
+  for (size_t i = 0; i <= a.size(); ++i) at(i, 0) = static_cast<int64_t>(i);
+  for (size_t j = 0; j <= b.size(); ++j) at(0, j) = static_cast<int64_t>(j);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const int64_t replace = at(i - 1, j - 1) + (a[i - 1] == b[j - 1] ? 0 : 1);
+      at(i, j) = std::min({at(i - 1, j) + 1, at(i, j - 1) + 1, replace});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) at(i, j) = std::min(at(i, j), at(i - 2, j - 2) + 1);
+    }
+  }
+  return at(a.size(), b.size());
+}
+
+std::string nearest_name(std::string_view name, std::span<const std::string> candidates) {
+  int64_t best = std::max<int64_t>(2, static_cast<int64_t>(name.size()) / 3) + 1;
+  std::string nearest;
+  for (const std::string& candidate : candidates) {
+    const bool is_longer_form = name.size() >= 4 && candidate.starts_with(name);
+    const int64_t distance = is_longer_form ? 1 : edit_distance(name, candidate);
+    if (distance >= best) continue;
+    best = distance;
+    nearest = candidate;
+  }
+  return nearest;
+}
+
+}  // namespace dms::cli

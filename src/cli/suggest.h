@@ -1,0 +1,16 @@
+#pragma once
+// What somebody who misspelt a name may have meant.
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace dms::cli {
+
+/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+int64_t edit_distance(std::string_view a, std::string_view b);
+
+/// The candidate nearest to `name`; empty when none is near (a third of its length, at least 2).
+std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
+
+}  // namespace dms::cli
