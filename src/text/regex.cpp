@@ -17,7 +17,7 @@ constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr uint32_t kDepthLimit = 1'000'000;
 constexpr uint32_t kHeapLimitKib = 256 * 1024;
 constexpr size_t kJitStackStart = 32 * 1024;
-constexpr size_t kJitStackMost = 8 * 1024 * 1024;
+constexpr size_t kJitStackMost = 64 * 1024 * 1024;  // reserved, used only as far as needed
 
 struct Free {
   void operator()(pcre2_compile_context* p) const { pcre2_compile_context_free(p); }

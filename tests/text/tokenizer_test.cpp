@@ -1,0 +1,154 @@
+// What goldens of published vocabularies do not show: flags of added tokens, unknown characters,
+// prefixes, streams, threads.
+
+#include "text/tokenizer.h"
+
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "text/tokenizer_fixture.h"
+
+namespace dms::text {
+namespace {
+
+using testing::ElementsAre;
+using testing_support::parsed;
+using testing_support::tokenizer_json;
+
+Json added(const std::string& content, int32_t id, const Json& flags = Json::object()) {
+  Json token = {{"id", id},
+                {"content", content},
+                {"single_word", false},
+                {"lstrip", false},
+                {"rstrip", false},
+                {"normalized", false},
+                {"special", false}};
+  token.update(flags);
+  return token;
+}
+
+TEST(Tokenizer, TakesWhiteSpaceAroundStrippingTokens) {
+  Json json = tokenizer_json({"a", " "});
+  json["added_tokens"] = {added("<l>", 2, {{"lstrip", true}}), added("<r>", 3, {{"rstrip", true}})};
+  const Tokenizer tokenizer = parsed(json);
+  EXPECT_THAT(tokenizer.encode("a  <l> a", false), ElementsAre(0, 2, 1, 0));
+  EXPECT_THAT(tokenizer.encode("a <r>  a", false), ElementsAre(0, 1, 3, 0));
+  EXPECT_THAT(tokenizer.encode(" <r> <l> ", false), ElementsAre(1, 3, 2, 1));
+}
+
+TEST(Tokenizer, FindsSingleWordTokensOnlyAlone) {
+  Json json = tokenizer_json({"a", "X", "Y", "-"});
+  json["added_tokens"] = {added("XY", 4, {{"single_word", true}})};
+  const Tokenizer tokenizer = parsed(json);
+  EXPECT_THAT(tokenizer.encode("XY-XY", false), ElementsAre(4, 3, 4));
+  EXPECT_THAT(tokenizer.encode("XYa", false), ElementsAre(1, 2, 0));
+}
+
+TEST(Tokenizer, PrefersTheLongestAddedToken) {
+  Json json = tokenizer_json({"a", "b", "c"});
+  json["added_tokens"] = {added("ab", 3), added("abc", 4), added("bc", 5)};
+  EXPECT_THAT(parsed(json).encode("ababcbc", false), ElementsAre(3, 4, 5));
+}
+
+TEST(Tokenizer, SeeksNormalizedTokensInNormalizedText) {
+  Json json = tokenizer_json({"x"});
+  json["normalizer"] = {{"type", "NFC"}};
+  json["added_tokens"] = {added("e\u0301", 1, {{"normalized", true}})};
+  const Tokenizer tokenizer = parsed(json);
+  EXPECT_THAT(tokenizer.encode("x\u00e9e\u0301", false), ElementsAre(0, 1, 1));
+}
+
+TEST(Tokenizer, FallsBackToBytesOrUnk) {
+  Json json = tokenizer_json({"<unk>", "a", "<0xC3>", "<0xA9>"});
+  json["model"]["unk_token"] = "<unk>";
+  json["model"]["byte_fallback"] = true;
+  json["model"]["fuse_unk"] = true;
+  EXPECT_THAT(parsed(json).encode("a\u00e9\u4e2d\u4e2da", false), ElementsAre(1, 2, 3, 0, 1));
+  json["model"]["fuse_unk"] = false;
+  EXPECT_THAT(parsed(json).encode("\u4e2d\u4e2d", false), ElementsAre(0, 0));
+}
+
+TEST(Tokenizer, AddsPrefixAndSuffixOfSubwords) {
+  Json json = tokenizer_json({"a", "##b", "##b</w>", "ab"}, {{"a", "##b"}});
+  json["model"]["continuing_subword_prefix"] = "##";
+  EXPECT_THAT(parsed(json).encode("ab", false), ElementsAre(3));
+  json["model"]["end_of_word_suffix"] = "</w>";
+  EXPECT_THAT(parsed(json).encode("abb", false), ElementsAre(3, 2));
+}
+
+TEST(Tokenizer, ReadsIllFormedUtf8AsReplacementCharacters) {
+  const Tokenizer tokenizer = parsed(tokenizer_json({"a", "\ufffd"}));
+  EXPECT_EQ(tokenizer.encode("a\xC3", false), tokenizer.encode("a\ufffd", false));
+}
+
+TEST(Tokenizer, PutsTheTemplateAroundText) {
+  Json json = tokenizer_json({"a"});
+  json["added_tokens"] = {added("<s>", 1, {{"special", true}})};
+  const Json special = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
+  json["post_processor"] = {{"type", "TemplateProcessing"},
+                            {"single", {special, {{"Sequence", {{"id", "A"}}}}, special}},
+                            {"special_tokens", {{"<s>", {{"ids", {1}}}}}}};
+  const Tokenizer tokenizer = parsed(json);
+  EXPECT_THAT(tokenizer.encode("a", true), ElementsAre(1, 0, 1));
+  EXPECT_THAT(tokenizer.encode("a", false), ElementsAre(0));
+  EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{1, 0, 1}, true), "a");
+  EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{1, 0, 7, -1}, false), "<s> a");
+  EXPECT_TRUE(tokenizer.is_special(1));
+  EXPECT_EQ(tokenizer.vocab_size(), 2);
+  EXPECT_EQ(tokenizer.token_id("<s>"), 1);
+  EXPECT_EQ(*tokenizer.token_text(0), "a");
+  EXPECT_EQ(tokenizer.token_text(9), nullptr);
+}
+
+// A Metaspace vocabulary cuts at U+2581 only where no merge crosses it.
+TEST(Tokenizer, DoesNotCutWhereAMergeCrossesAWordBoundary) {
+  const std::string meta = "\u2581";
+  std::vector<std::string> tokens = {meta, "a", "b", "a" + meta};
+  for (int byte = 0; byte < 256; ++byte) {
+    constexpr char kDigits[] = "0123456789ABCDEF";
+    tokens.push_back(std::string("<0x") + kDigits[byte / 16] + kDigits[byte % 16] + ">");
+  }
+  Json json = tokenizer_json(tokens, {{"a", meta}});
+  json["model"]["byte_fallback"] = true;
+  EXPECT_THAT(parsed(json).encode("a" + meta + "b", false), ElementsAre(3, 2));
+}
+
+TEST(Tokenizer, EncodesWordsOfAnyLength) {
+  const Tokenizer tokenizer =
+      parsed(tokenizer_json({"a", "aa", "aaaa"}, {{"a", "a"}, {"aa", "aa"}}));
+  const std::vector<int32_t> ids = tokenizer.encode(std::string(1'000'001, 'a'), false);
+  EXPECT_EQ(ids.size(), 250'001u);
+  EXPECT_EQ(ids.front(), 2);
+  EXPECT_EQ(ids.back(), 0);
+}
+
+TEST(Tokenizer, ServesSeveralThreads) {
+  const Tokenizer tokenizer = parsed(tokenizer_json({"a", "b", "ab"}, {{"a", "b"}}));
+  const auto work = [&] {
+    for (int i = 0; i < 500; ++i) {
+      const std::string text(static_cast<size_t>(i % 30), 'a');
+      EXPECT_EQ(tokenizer.encode(text + "b", false).back(), i % 30 == 0 ? 1 : 2);
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(work);
+}
+
+TEST(StreamDecoder, NeverEmitsHalfACharacter) {
+  Json json = tokenizer_json({"\u00f0\u0141", "\u013a\u0122", "a", "\u0120"});  // F0 9F | 98 80
+  json["decoder"] = {{"type", "ByteLevel"}};
+  const Tokenizer tokenizer = parsed(json);
+  StreamDecoder decoder(tokenizer, false);
+  EXPECT_EQ(decoder.push(0), "");
+  EXPECT_EQ(decoder.push(1), "\U0001F600");
+  EXPECT_EQ(decoder.push(3), " ");
+  EXPECT_EQ(decoder.push(0), "");
+  EXPECT_EQ(decoder.finish(), "\ufffd");
+  EXPECT_EQ(decoder.push(2), "a");
+  EXPECT_EQ(decoder.finish(), "");
+}
+
+}  // namespace
+}  // namespace dms::text
