@@ -29,6 +29,7 @@ struct MultiplyTileCall {
   int64_t column_groups;
   int64_t rows;  // 1..tile_rows
   float* sums;   // [rows, 32]
+  bool resume;   // start from sums instead of zero: the next block of columns
 };
 
 /// How activations are packed and multiplied for one type of weights and of arithmetic.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <omp.h>
+
 #include "base/check.h"
 #include "kernels/kernel_table.h"
 
@@ -13,12 +15,16 @@ static_assert(kPanelRows == kPanelOutputs);
 
 /// Rows multiplied per pass over the weights: their packed activations stay in the outer caches.
 constexpr int64_t kBlockRows = 512;
-/// Weights whose product with every tile of rows is done before the next: half a second-level
-/// cache.
-constexpr int64_t kGroupBytes = 512 << 10;
+/// Column groups per pass over the tiles: long enough to make light of reloading sums.
+constexpr int64_t kBlockGroups = 1024;
+/// Weights that meet every tile of rows before the next ones do: half a second-level cache.
+constexpr int64_t kUnitBytes = 512 << 10;
+constexpr int64_t kColumnGroupBytes = kPanelRows * 4;
 /// Bytes of weights below which a second thread costs more than it brings.
 constexpr int64_t kSerialBytes = 64 << 10;
 constexpr int64_t kMaxTileRows = 16;
+
+using TileSums = std::array<float, kMaxTileRows * kPanelRows>;
 
 bool is_gated(Epilogue epilogue) {
   return epilogue != Epilogue::store && epilogue != Epilogue::accumulate;
@@ -66,31 +72,85 @@ class RowBlock {
         first_row_(first_row),
         rows_(rows),
         tiles_(ceil_div(rows, kernel_.tile_rows)),
-        groups_(args.weights.panel_bytes() / (kPanelRows * 4)),
-        group_panels_(std::max<int64_t>(1, kGroupBytes / args.weights.panel_bytes())),
+        groups_(args.weights.panel_bytes() / kColumnGroupBytes),
         packed_(scratch(rows * groups_ * kernel_.group_bytes)) {
-    if (tiles_ == 1) group_panels_ = 1;
+    if (tiles_ == 1) return;
+    const int64_t blocks = ceil_div(groups_, kBlockGroups);
+    block_groups_ = ceil_div(groups_, blocks);
+    const int64_t block_bytes = block_groups_ * kColumnGroupBytes;
+    const int64_t panels = args.weights.panels();
+    const int64_t units = ceil_div(panels, std::max<int64_t>(1, kUnitBytes / block_bytes));
+    unit_panels_ = ceil_div(panels, round_up(units, omp_get_max_threads()));
   }
 
   void multiply() const {
-    const PackedMatrix& weights = args_.weights;
-    const int64_t units = ceil_div(weights.panels(), group_panels_);
-    if (tiles_ == 1) pack(0);
-#pragma omp parallel if (weights.bytes() > kSerialBytes)
-    {
-      if (tiles_ > 1) {
-#pragma omp for schedule(static)
-        for (int64_t tile = 0; tile < tiles_; ++tile) pack(tile);
-      }
-#pragma omp for schedule(static) nowait
-      for (int64_t unit = 0; unit < units; ++unit) multiply_group(unit * group_panels_);
+    if (tiles_ == 1) {
+      multiply_one_tile();
+    } else {
+      multiply_tiles();
     }
   }
 
  private:
-  /// Kept by each calling thread, so that only the first calls allocate.
+  /// A thin product: memory is read once, in order, by each thread.
+  void multiply_one_tile() const {
+    const PackedMatrix& weights = args_.weights;
+    pack(0);
+#pragma omp parallel for schedule(static) if (weights.bytes() > kSerialBytes)
+    for (int64_t panel = 0; panel < weights.panels(); ++panel) {
+      alignas(64) TileSums sums;
+      multiply_block(0, panel, {0, groups_}, sums.data());
+      finish(0, panel, sums.data());
+    }
+  }
+
+  void multiply_tiles() const {
+    const int64_t units = ceil_div(args_.weights.panels(), unit_panels_);
+#pragma omp parallel if (args_.weights.bytes() * tiles_ > kSerialBytes)
+    {
+#pragma omp for schedule(static)
+      for (int64_t tile = 0; tile < tiles_; ++tile) pack(tile);
+      auto* sums = reinterpret_cast<float*>(scratch_sums(rows_ * unit_panels_ * kPanelRows * 4));
+#pragma omp for schedule(dynamic) nowait
+      for (int64_t unit = 0; unit < units; ++unit) multiply_unit(unit * unit_panels_, sums);
+    }
+  }
+
+  /// A few panels times all tiles, by blocks of columns whose weights stay in the second-level
+  /// cache; sums wait in `sums` between blocks.
+  void multiply_unit(int64_t first_panel, float* sums) const {
+    const int64_t end_panel = std::min(first_panel + unit_panels_, args_.weights.panels());
+    alignas(64) TileSums whole;
+    for (int64_t group = 0; group < groups_; group += block_groups_) {
+      const ColumnBlock block{group, std::min(block_groups_, groups_ - group)};
+      for (int64_t tile = 0; tile < tiles_; ++tile) {
+        for (int64_t panel = first_panel; panel < end_panel; ++panel) {
+          float* at = sums + ((panel - first_panel) * rows_ + tile_begin(tile)) * kPanelRows;
+          if (block.groups == groups_) at = whole.data();
+          const bool is_last = group + block.groups == groups_;
+          if (is_last) prefetch_output(tile, panel);
+          multiply_block(tile, panel, block, at);
+          if (is_last) finish(tile, panel, at);
+        }
+      }
+    }
+  }
+
+  struct ColumnBlock {
+    int64_t first;
+    int64_t groups;
+  };
+
+  /// Each kind of scratch is kept by its thread, so that only the first calls allocate.
   static std::byte* scratch(int64_t bytes) {
     thread_local AlignedBuffer buffer;
+    return grown(buffer, bytes);
+  }
+  static std::byte* scratch_sums(int64_t bytes) {
+    thread_local AlignedBuffer buffer;
+    return grown(buffer, bytes);
+  }
+  static std::byte* grown(AlignedBuffer& buffer, int64_t bytes) {
     if (buffer.bytes() < bytes) buffer = AlignedBuffer(bytes);
     return buffer.data();
   }
@@ -109,37 +169,45 @@ class RowBlock {
                        .tile = packed_tile(tile)});
   }
 
-  void multiply_group(int64_t first_panel) const {
-    const int64_t end = std::min(first_panel + group_panels_, args_.weights.panels());
-    for (int64_t tile = 0; tile < tiles_; ++tile) {
-      for (int64_t panel = first_panel; panel < end; ++panel) multiply_tile(tile, panel);
+  void multiply_block(int64_t tile, int64_t panel, ColumnBlock block, float* sums) const {
+    const int64_t rows = tile_rows(tile);
+    kernel_.multiply_tile(
+        {.panel = args_.weights.panel(panel).data() + block.first * kColumnGroupBytes,
+         .tile = packed_tile(tile) + block.first * rows * kernel_.group_bytes,
+         .column_groups = block.groups,
+         .rows = rows,
+         .sums = sums,
+         .resume = block.first > 0});
+  }
+
+  int64_t panel_outputs() const { return is_gated(args_.epilogue) ? kGateOutputs : kPanelRows; }
+
+  float* output(int64_t tile, int64_t panel) const {
+    const int64_t row = first_row_ + tile_begin(tile);
+    return args_.out.data() + row * args_.out_columns + panel * panel_outputs();
+  }
+
+  /// The rows of an output tile lie far apart: without this, each waits for memory in turn.
+  void prefetch_output(int64_t tile, int64_t panel) const {
+    constexpr int64_t kLineFloats = 16;
+    for (int64_t row = 0; row < tile_rows(tile); ++row) {
+      const float* line = output(tile, panel) + row * args_.out_columns;
+      __builtin_prefetch(line, 1);
+      if (panel_outputs() > kLineFloats) __builtin_prefetch(line + kLineFloats, 1);
     }
   }
 
-  void multiply_tile(int64_t tile, int64_t panel) const {
-    alignas(64) std::array<float, kMaxTileRows * kPanelRows> sums;
-    kernel_.multiply_tile({.panel = args_.weights.panel(panel).data(),
-                           .tile = packed_tile(tile),
-                           .column_groups = groups_,
-                           .rows = tile_rows(tile),
-                           .sums = sums.data()});
-    finish(tile, panel, sums.data());
-  }
-
   void finish(int64_t tile, int64_t panel, const float* sums) const {
-    const bool gated = is_gated(args_.epilogue);
-    const int64_t panel_outputs = gated ? kGateOutputs : kPanelRows;
-    const int64_t first = panel * panel_outputs;
     std::array<float, kPanelRows> bias;
     if (!args_.bias.empty()) copy_bias(panel, bias);
-    const FinishTileCall call{
-        .sums = sums,
-        .bias = args_.bias.empty() ? nullptr : bias.data(),
-        .rows = tile_rows(tile),
-        .out = args_.out.data() + (first_row_ + tile_begin(tile)) * args_.out_columns + first,
-        .out_stride = args_.out_columns,
-        .outputs = std::min(panel_outputs, args_.out_columns - first)};
-    if (gated) {
+    const int64_t left = args_.out_columns - panel * panel_outputs();
+    const FinishTileCall call{.sums = sums,
+                              .bias = args_.bias.empty() ? nullptr : bias.data(),
+                              .rows = tile_rows(tile),
+                              .out = output(tile, panel),
+                              .out_stride = args_.out_columns,
+                              .outputs = std::min(panel_outputs(), left)};
+    if (is_gated(args_.epilogue)) {
       table_.finish_gated(call, activation_of(args_.epilogue));
     } else if (args_.epilogue == Epilogue::accumulate) {
       table_.finish_accumulate(call);
@@ -162,8 +230,9 @@ class RowBlock {
   int64_t rows_;
   int64_t tiles_;
   int64_t groups_;  // column groups
-  int64_t group_panels_;
   std::byte* packed_;
+  int64_t block_groups_ = 0;
+  int64_t unit_panels_ = 0;
 };
 
 }  // namespace

@@ -8,13 +8,26 @@
 /// Bytes of weights asked for ahead of their use: memory's latency times a core's bandwidth.
 constexpr int64_t kPrefetchBytes = 4096;
 
+template <int kRows, int kVectors, class Visit>
+inline void for_each_sum(Visit visit) {
+#pragma GCC unroll 12
+  for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) visit(row, v);
+  }
+}
+
 template <class Math, int kRows, int kVectors>
 inline void multiply_columns(const MultiplyTileCall& call, int64_t first_output) {
   using Word = typename Math::Word;
   constexpr int64_t kGroupBytes = kPanelOutputs * 4;
   const char* panel = static_cast<const char*>(call.panel) + first_output * 4;
   const auto* tile = static_cast<const Word*>(call.tile);
-  typename Math::Sum sums[size_t{kRows}][size_t{kVectors}] = {};
+  typename Math::Sum sums[size_t{kRows}][size_t{kVectors}];
+  for_each_sum<kRows, kVectors>([&](int row, int v) {
+    const float* from = call.sums + row * kPanelOutputs + first_output + v * kLanes;
+    sums[row][v] = call.resume ? Math::load(from) : typename Math::Sum{};
+  });
   for (int64_t group = 0; group < call.column_groups; ++group) {
     __builtin_prefetch(panel + kPrefetchBytes);
     if constexpr (kVectors * kLanes * 4 > 64) __builtin_prefetch(panel + kPrefetchBytes + 64);
@@ -35,13 +48,9 @@ inline void multiply_columns(const MultiplyTileCall& call, int64_t first_output)
     panel += kGroupBytes;
     tile += kRows * Math::kParts;
   }
-#pragma GCC unroll 12
-  for (int row = 0; row < kRows; ++row) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      Math::store(call.sums + row * kPanelOutputs + first_output + v * kLanes, sums[row][v]);
-    }
-  }
+  for_each_sum<kRows, kVectors>([&](int row, int v) {
+    Math::store(call.sums + row * kPanelOutputs + first_output + v * kLanes, sums[row][v]);
+  });
 }
 
 template <class Math, int kRows>

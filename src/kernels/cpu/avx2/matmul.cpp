@@ -26,6 +26,7 @@ struct Fused {
   static Sum multiply_add(Sum sum, Factor factor, Part part) {
     return _mm256_fmadd_ps(factor, part, sum);
   }
+  static Sum load(const float* from) { return _mm256_loadu_ps(from); }
   static void store(float* target, Sum sum) { _mm256_storeu_ps(target, sum); }
 };
 

@@ -43,7 +43,7 @@ void multiply_tile(const MultiplyTileCall& call) {
   const auto* tile = static_cast<const float*>(call.tile);
   for (int64_t row = 0; row < call.rows; ++row) {
     for (int64_t output = 0; output < kPanelOutputs; ++output) {
-      float sum = 0.0f;
+      float sum = call.resume ? call.sums[row * kPanelOutputs + output] : 0.0f;
       for (int64_t column = 0; column < call.column_groups * kColumnsPerGroup; ++column) {
         sum += tile[column * call.rows + row] * kWeight(call.panel, column, output);
       }
