@@ -22,7 +22,7 @@ struct CacheShape {
   int64_t head_dim = 0;
   DType window_type = DType::bf16;
   DType survivor_type = DType::bf16;
-  std::vector<int64_t> sliding_window;  // per layer, 0: none; empty: none anywhere
+  std::vector<int64_t> sliding_window{};  // per layer, 0: none; empty: none anywhere
 };
 
 /// The pools a model's sequences share. Where both parts have one type they share one pool.

@@ -45,6 +45,8 @@ struct Engine::Pass {
 Engine::Engine(Model& model, const text::Tokenizer* tokenizer, std::vector<int32_t> eos_ids)
     : model_(model), tokenizer_(tokenizer), eos_ids_(std::move(eos_ids)) {}
 
+Engine::~Engine() = default;
+
 void Engine::add(Request request) {
   if (request.prompt.empty()) {
     throw InputError(

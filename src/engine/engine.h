@@ -20,16 +20,18 @@ namespace dms::engine {
 /// One prompt to continue.
 struct Request {
   Sequence* sequence = nullptr;
-  std::vector<int32_t> prompt;
-  SamplingParams params;
-  TextSink on_text;    // may be empty
-  Progress on_prompt;  // may be empty
+  std::vector<int32_t> prompt{};
+  SamplingParams params{};
+  TextSink on_text{};    // may be empty
+  Progress on_prompt{};  // may be empty
 };
 
 class Engine {
  public:
   /// `tokenizer` may be null: then results carry ids and no text.
   Engine(Model& model, const text::Tokenizer* tokenizer, std::vector<int32_t> eos_ids);
+
+  ~Engine();
 
   /// Throws InputError on an empty or bad prompt or bad sampling parameters.
   void add(Request request);

@@ -202,8 +202,10 @@ std::vector<Generation> LLM::generate(std::span<Session> sessions,
   return engine.take_results();
 }
 
-ModelInfo inspect_model(const std::filesystem::path& folder) {
-  return engine::make_model_info(load_spec(folder, MetadataScope::local));
+ModelInfo inspect_model(const std::filesystem::path& path) {
+  return engine::make_model_info(std::filesystem::is_regular_file(path)
+                                     ? load_spec_from_config(path)
+                                     : load_spec(path, MetadataScope::local));
 }
 
 }  // namespace dms

@@ -38,11 +38,14 @@ void check(const NpyBytes& decisions, const PolicyRequest& request) {
   const bool fits = decisions.shape.size() == 3 && decisions.shape[0] == request.layers &&
                     decisions.shape[1] == request.kv_heads;
   if (!fits) {
-    std::string got;
-    for (int64_t size : decisions.shape) got += (got.empty() ? "" : ", ") + std::to_string(size);
+    std::string got = "[";
+    for (const int64_t size : decisions.shape) {
+      got.append(got.size() > 1 ? ", " : "").append(std::to_string(size));
+    }
+    got.append("]");
     throw InputError({.where = where,
                       .what = "wrong shape",
-                      .got = "[" + got + "]",
+                      .got = got,
                       .expected = "[" + std::to_string(request.layers) + ", " +
                                   std::to_string(request.kv_heads) + ", tokens]"});
   }
