@@ -2,7 +2,6 @@
 // Random attention problems, with their answer in float64 by two plain passes over all tokens.
 
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <random>
 #include <string>
@@ -11,13 +10,9 @@
 #include "base/aligned_buffer.h"
 #include "kernels/attention.h"
 #include "kernels/isa.h"
+#include "support/seed.h"
 
 namespace dms::kernels {
-
-inline uint64_t test_seed() {
-  const char* text = std::getenv("DMS_TEST_SEED");
-  return text == nullptr ? 20261121 : std::strtoull(text, nullptr, 10);
-}
 
 inline std::vector<Isa> supported_isas() {
   std::vector<Isa> isas;

@@ -72,7 +72,7 @@ INSTANTIATE_TEST_SUITE_P(Types,
                          [](const auto& type) { return std::string(dtype_name(type.param)); });
 
 TEST_P(Attention, EqualsFloat64OnUsualShapes) {
-  uint64_t seed = test_seed();
+  uint64_t seed = testing_support::seed();
   for (const int64_t head_dim : {64, 80, 96, 128}) {
     for (const int64_t group : {1, 4, 8}) {
       for (const int64_t positions : {1, 32}) {
@@ -89,7 +89,7 @@ TEST_P(Attention, EqualsFloat64OnUsualShapes) {
 }
 
 TEST_P(Attention, EqualsFloat64OnRandomShapes) {
-  uint64_t seed = test_seed();
+  uint64_t seed = testing_support::seed();
   std::mt19937_64 random(seed);
   const auto between = [&](int64_t low, int64_t high) {
     return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
@@ -110,9 +110,9 @@ TEST_P(Attention, EqualsFloat64OnRandomShapes) {
 
 TEST_P(Attention, TakesLargeHeadsAndGroups) {
   expect_answer({.type = GetParam(), .head_dim = 256, .group = 1, .positions = 3, .pages = 5},
-                test_seed());
+                testing_support::seed());
   expect_answer({.type = GetParam(), .head_dim = 64, .group = 71, .positions = 4, .pages = 3},
-                test_seed());
+                testing_support::seed());
 }
 
 TEST_P(Attention, SurvivesExtremeScores) {
@@ -124,7 +124,7 @@ TEST_P(Attention, SurvivesExtremeScores) {
                    .pages = 6,
                    .masks = masks,
                    .score_size = 1e4f},
-                  test_seed());
+                  testing_support::seed());
   }
 }
 
@@ -136,12 +136,12 @@ TEST_P(Attention, GivesZerosToAQueryThatSeesNothing) {
                    .positions = 5,
                    .pages = pages,
                    .masks = Masks::all_empty},
-                  test_seed());
+                  testing_support::seed());
   }
 }
 
 TEST_P(Attention, GivesARowTheSameBitsAloneAndInATile) {
-  uint64_t seed = test_seed();
+  uint64_t seed = testing_support::seed();
   for (const Masks masks :
        {Masks::none, Masks::random, Masks::sparse, Masks::some_rows_empty, Masks::edges}) {
     for (const int64_t head_dim : {64, 128, 37}) {
@@ -195,7 +195,7 @@ std::vector<float> run_split(const AttentionProblem& problem, const std::vector<
 }
 
 TEST_P(Attention, MergesPartsIntoTheWhole) {
-  uint64_t seed = test_seed();
+  uint64_t seed = testing_support::seed();
   for (const Masks masks : {Masks::random, Masks::some_pages_empty, Masks::all_empty}) {
     const AttentionShape shape{.type = GetParam(),
                                .head_dim = 40,
@@ -237,7 +237,7 @@ TEST(MergePartials, GivesZerosForNoPartsAtAll) {
 }
 
 TEST(AttendChecks, RefusesWrongShapes) {
-  const AttentionProblem problem({.head_dim = 8, .positions = 2}, test_seed());
+  const AttentionProblem problem({.head_dim = 8, .positions = 2}, testing_support::seed());
   PartialBuffer partial(2, 8);
   AttentionArgs args = problem.args();
   args.positions = kMaxTilePositions + 1;

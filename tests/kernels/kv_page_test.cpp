@@ -69,7 +69,7 @@ TEST_P(KvPage, LaysTokensOutAsTheHeaderSays) {
   for (const int64_t head_dim : {1, 15, 16, 33, 64}) {
     const KvPageLayout layout = this->layout(head_dim);
     const int64_t padded = layout.head_dim_padded();
-    const Tokens tokens(2, head_dim, head_dim, test_seed());
+    const Tokens tokens(2, head_dim, head_dim, testing_support::seed());
     Page page = garbage(layout);
     store_token(layout, page, 0, tokens.key(0), tokens.value(0));
     store_token(layout, page, 19, tokens.key(1), tokens.value(1));
@@ -93,7 +93,7 @@ TEST_P(KvPage, LaysTokensOutAsTheHeaderSays) {
 TEST_P(KvPage, ReadsBackWhatWasStored) {
   for (const int64_t head_dim : {1, 2, 17, 80, 128}) {
     const KvPageLayout layout = this->layout(head_dim);
-    const Tokens tokens(kPageTokens, head_dim, head_dim, test_seed());
+    const Tokens tokens(kPageTokens, head_dim, head_dim, testing_support::seed());
     Page page = garbage(layout);
     for (int64_t slot = 0; slot < kPageTokens; ++slot) {
       store_token(layout, page, slot, tokens.key(slot), tokens.value(slot));
@@ -111,7 +111,7 @@ TEST_P(KvPage, ReadsBackWhatWasStored) {
 }
 
 TEST_P(KvPage, StoresManyTokensAsOneByOneOnEveryIsa) {
-  const uint64_t seed = test_seed();
+  const uint64_t seed = testing_support::seed();
   std::mt19937_64 random(seed);
   for (int trial = 0; trial < 200; ++trial) {
     const auto head_dim = static_cast<int64_t>(1 + random() % 130);
@@ -143,7 +143,7 @@ TEST_P(KvPage, StoresManyTokensAsOneByOneOnEveryIsa) {
 
 TEST_P(KvPage, CopiesATokenAndNothingElse) {
   const KvPageLayout layout = this->layout(37);
-  const Tokens tokens(kPageTokens, 37, 37, test_seed());
+  const Tokens tokens(kPageTokens, 37, 37, testing_support::seed());
   Page from = garbage(layout);
   Page to = garbage(layout);
   Page expected = garbage(layout);
@@ -160,7 +160,7 @@ TEST_P(KvPage, CopiesATokenAndNothingElse) {
 
 TEST_P(KvPage, RefusesWhatDoesNotFit) {
   const KvPageLayout layout = this->layout(16);
-  const Tokens tokens(2, 16, 16, test_seed());
+  const Tokens tokens(2, 16, 16, testing_support::seed());
   Page page = garbage(layout);
   EXPECT_THROW(store_token(layout, page, 32, tokens.key(0), tokens.value(0)), std::logic_error);
   EXPECT_THROW(store_token(layout, page, 0, tokens.key(0).first(15), tokens.value(0)),

@@ -28,7 +28,9 @@ constexpr float kLn2 = 0.69314718055994531f;
 constexpr float kNoScore = -__builtin_huge_valf();
 constexpr float kSmallestExponent = -200.0f;  // exp2 of it is zero
 
-/// Tiles of many rows take so long over a page that the hardware's prefetching suffices.
+// Decode, a lone tile of few rows, reads each page once, from scattered places, and is bound by
+// memory: each phase of a block fetches its part of the next block, so that none leaves the memory
+// idle. Tiles of many rows compute for so long that the hardware's prefetching suffices.
 template <unsigned R>
 constexpr bool kPrefetches = R <= 8;
 
@@ -58,7 +60,7 @@ struct Tile {
 struct Block {
   const PageRef* pages[kBlockPages];
   bool is_masked[kBlockPages];    // some row does not see all of it
-  const char* next[kBlockPages];  // the page to prefetch meanwhile
+  const char* next[kBlockPages];  // the page to fetch meanwhile; the page itself if none
   int64_t count;
 };
 
@@ -408,7 +410,7 @@ void attend(const AttendCall& call) {
   for (int64_t first = 0; first < call.page_count; first += kBlockPages) {
     for (int64_t t = 0; t < tiles; ++t) {
       const Tile tile = make_tile(call, t, tiles);
-      const Block block = visible_pages(call, first, tile, t == 0);
+      const Block block = visible_pages(call, first, tile, tiles == 1);
       if (block.count == 0) continue;
       state.q = q + tile.first_row * key_words;
       state.q_far = call.q_far == call.q ? state.q : q_far + tile.first_row * key_words;
