@@ -177,7 +177,7 @@ Value slice(Runtime& runtime,
   }
   const Sequence* sequence = object.sequence();
   if (sequence == nullptr || sequence->kind > Sequence::Kind::kRange) {
-    return missing(object, "slice");
+    runtime.fail("a " + type_name(object) + " cannot be sliced");
   }
   std::vector<Value> out;
   for_each_in(

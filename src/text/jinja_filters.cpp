@@ -75,6 +75,8 @@ Value indent_filter(const FilterCall& call) {
   const std::string indent =
       by_text ? width->string()
               : std::string(static_cast<size_t>(std::max<int64_t>(0, spaces)), ' ');
+  call.runtime.require_defined(call.value);
+  if (!call.value.is_string()) call.fail("a str is needed, not " + type_name(call.value));
   const bool blank = call.arguments.flag_or(2, "blank", false);
   const std::string text = input_text(call) + "\n";
   std::string out = call.arguments.flag_or(1, "first", false) ? indent : "";

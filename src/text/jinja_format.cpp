@@ -36,7 +36,12 @@ class Formatter {
         out += padded_value();
       }
     }
-    if (!values_.dict() && used_ < available()) runtime_.fail("'%': not all values were used");
+    // Python lets anything that could be a mapping go unused.
+    const bool could_be_mapping = values_.is_undefined() || values_.dict() != nullptr ||
+                                  (values_.sequence() != nullptr && tuple() == nullptr);
+    if (!could_be_mapping && used_ < available()) {
+      runtime_.fail("'%': not all values were used");
+    }
     return out;
   }
 

@@ -69,16 +69,13 @@ class Renderer : Evaluator {
         assign(*stmt.target, evaluate(*stmt.value));
         break;
       case Stmt::Kind::kSetBlock:
-        run_set_block(stmt);
-        break;
+      case Stmt::Kind::kFilterBlock:
+        return run_captured(stmt);
       case Stmt::Kind::kMacro:
         scope_->variables.insert_or_assign(stmt.macro->name, make_macro(*stmt.macro));
         break;
       case Stmt::Kind::kCallBlock:
         run_call_block(stmt);
-        break;
-      case Stmt::Kind::kFilterBlock:
-        write(to_text(runtime_, filtered(stmt)));
         break;
       case Stmt::Kind::kWith:
         return run_with(stmt);
@@ -106,26 +103,33 @@ class Renderer : Evaluator {
     return Flow::kOn;
   }
 
-  /// What `write` produces while `body` runs in a scope of its own.
-  std::string capture(const Body& body, Scope* parent) {
+  /// Runs `body` in a scope of its own and gives `text` what it writes.
+  Flow capture(const Body& body, Scope* parent, std::string& text) {
     std::string outside = std::exchange(out_, {});
-    {
-      const Block block(*this, parent);
-      run(body);
+    const Block block(*this, parent);
+    const Flow flow = run(body);
+    text = std::exchange(out_, std::move(outside));
+    return flow;
+  }
+
+  /// A block whose text goes through filters and into a variable or the output; leaving the loop
+  /// around it leaves the text behind.
+  Flow run_captured(const Stmt& stmt) {
+    std::string text;
+    if (const Flow flow = capture(stmt.body, scope_, text); flow != Flow::kOn) return flow;
+    Value value(std::move(text));
+    if (stmt.value) {
+      const Value outside = std::exchange(block_text_, value);
+      value = evaluate(*stmt.value);
+      block_text_ = outside;
     }
-    return std::exchange(out_, std::move(outside));
+    if (stmt.kind == Stmt::Kind::kSetBlock) {
+      assign(*stmt.target, std::move(value));
+    } else {
+      write(to_text(runtime_, value));
+    }
+    return Flow::kOn;
   }
-
-  Value filtered(const Stmt& stmt) {
-    Value text = capture(stmt.body, scope_);
-    if (!stmt.value) return text;
-    const Value outside = std::exchange(block_text_, std::move(text));
-    Value result = evaluate(*stmt.value);
-    block_text_ = outside;
-    return result;
-  }
-
-  void run_set_block(const Stmt& stmt) { assign(*stmt.target, filtered(stmt)); }
 
   Flow run_with(const Stmt& stmt) {
     std::vector<Value> values;
@@ -209,7 +213,9 @@ class Renderer : Evaluator {
     const Runtime::Level level(runtime_);
     const Block block(*this, callable.scope);
     bind(macro, arguments);
-    return capture(*macro.body, scope_);
+    std::string text;
+    capture(*macro.body, scope_, text);
+    return text;
   }
 
   void bind(const MacroNode& macro, const Arguments& arguments) {

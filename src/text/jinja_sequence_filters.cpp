@@ -107,7 +107,6 @@ void require_reversible(const FilterCall& call) {
 Value last_filter(const FilterCall& call) {
   call.expect({});
   require_reversible(call);
-  call.runtime.require_defined(call.value);
   const std::vector<Value> items = input_elements(call);
   return items.empty() ? Value::undefined("no last item, the sequence was empty") : items.back();
 }
@@ -173,7 +172,10 @@ Value sort_filter(const FilterCall& call) {
   call.expect({"reverse", "case_sensitive", "attribute"});
   const Key key(call, 2, 1);
   std::vector<std::pair<Value, Value>> pairs;
-  for (const Value& element : input_elements(call)) pairs.emplace_back(key(element), element);
+  // Keys are compared as lists of one, as in jinja2: equal ones need no order.
+  for (const Value& element : input_elements(call)) {
+    pairs.emplace_back(make_list({key(element)}), element);
+  }
   return make_list(sorted(call, std::move(pairs), call.arguments.flag_or(0, "reverse", false)));
 }
 
