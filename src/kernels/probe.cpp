@@ -12,8 +12,8 @@ namespace dms::kernels {
 namespace {
 
 constexpr int64_t kReadBytes = int64_t{1} << 30;
-constexpr int kRepeats = 7;
-constexpr int64_t kRounds = int64_t{1} << 22;
+constexpr int kRepeats = 9;
+constexpr int64_t kRounds = int64_t{1} << 20;
 
 /// Seconds of the fastest of several runs of work(thread) on all threads.
 template <class Work>

@@ -73,7 +73,7 @@ inline Vector complementary_error(Vector z) {
 inline Vector gelu(Vector x) {
   constexpr float kRootHalf = 0.707106781f;
   const Vector tail = 0.5f * complementary_error(absolute(x) * kRootHalf);
-  return x > 0.0f ? x - x * tail : x * tail;
+  return x * (x > 0.0f ? 1.0f - tail : tail);
 }
 
 inline Vector silu(Vector x) { return x / (1.0f + exponential(-x)); }

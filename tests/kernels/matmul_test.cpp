@@ -1,0 +1,341 @@
+#include "kernels/matmul.h"
+
+#include <cmath>
+#include <cstring>
+#include <numbers>
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include "kernels/isas.h"
+#include "support/seed.h"
+#include "support/shapes.h"
+
+namespace dms::kernels {
+namespace {
+
+using testing_support::normal_values;
+using testing_support::seed;
+using testing_support::trials;
+
+struct Kind {
+  DType weights;
+  Compute compute;
+};
+
+constexpr Kind kKinds[] = {
+    {DType::f32, Compute::f32}, {DType::bf16, Compute::f32}, {DType::bf16, Compute::bf16}};
+
+struct Shape {
+  int64_t rows;
+  int64_t outputs;
+  int64_t columns;
+};
+
+std::string describe(const Kind& kind, const Shape& shape) {
+  return std::string(dtype_name(kind.weights)) + " weights, " +
+         (kind.compute == Compute::f32 ? "f32" : "bf16") + " product, rows " +
+         std::to_string(shape.rows) + " outputs " + std::to_string(shape.outputs) + " columns " +
+         std::to_string(shape.columns);
+}
+
+PackedMatrix packed(DType type, int64_t outputs, int64_t columns, std::mt19937_64& random) {
+  PackedMatrix matrix(type, outputs, columns);
+  for (int64_t panel = 0; panel < matrix.panels(); ++panel) {
+    const int64_t count = std::min(kPanelRows, outputs - panel * kPanelRows);
+    matrix.set_panel_rows(panel, 0, count, normal_values(count * columns, random));
+  }
+  return matrix;
+}
+
+/// A sum in float64 and what float32 may make of it: every addition and every product rounds to
+/// 2^-24 of at most the sum of magnitudes; vdpbf16ps takes products below 2^-126 for zero.
+struct Sum {
+  double value = 0;
+  double magnitude = 0;
+  int64_t terms = 0;
+
+  void add(double term) {
+    value += term;
+    magnitude += std::abs(term);
+    ++terms;
+  }
+  double error() const {
+    const auto n = static_cast<double>(terms);
+    return (2 * n + 2) * 0x1p-24 * magnitude + n * 0x1p-126;
+  }
+};
+
+/// A random product, its inputs and each element in float64.
+struct Problem {
+  Problem(const Kind& k, const Shape& s, uint64_t seed_of_values)
+      : kind(k),
+        shape(s),
+        random(seed_of_values),
+        weights(packed(k.weights, s.outputs, s.columns, random)),
+        x(normal_values(s.rows * s.columns, random)),
+        bias(normal_values(s.outputs, random)) {}
+
+  Sum element(int64_t row, int64_t output) const {
+    Sum sum;
+    std::vector<float> w(static_cast<size_t>(shape.columns));
+    weights.get_row(output, w);
+    for (int64_t column = 0; column < shape.columns; ++column) {
+      float value = x[static_cast<size_t>(row * shape.columns + column)];
+      if (kind.compute == Compute::bf16) value = to_float(to_bf16(value));
+      sum.add(static_cast<double>(value) * static_cast<double>(w[static_cast<size_t>(column)]));
+    }
+    return sum;
+  }
+
+  MatmulArgs args(std::span<float> out, int64_t out_columns, Epilogue epilogue) const {
+    return {.weights = weights,
+            .x = x,
+            .out = out,
+            .rows = shape.rows,
+            .out_columns = out_columns,
+            .compute = kind.compute,
+            .epilogue = epilogue};
+  }
+
+  std::vector<float> product() const {
+    std::vector<float> out(static_cast<size_t>(shape.rows * shape.outputs), NAN);
+    matmul(args(out, shape.outputs, Epilogue::store));
+    return out;
+  }
+
+  Kind kind;
+  Shape shape;
+  std::mt19937_64 random;
+  PackedMatrix weights;
+  std::vector<float> x;
+  std::vector<float> bias;
+};
+
+/// check(row, output) for every element where few, for random ones where many.
+template <class Check>
+void for_elements(const Problem& problem, int64_t outputs, Check check) {
+  const int64_t count = problem.shape.rows * outputs;
+  std::mt19937_64 random(seed());
+  const bool all = count <= 1000;
+  for (int64_t i = 0; i < std::min<int64_t>(count, 1000); ++i) {
+    const int64_t index = all ? i : static_cast<int64_t>(random() % static_cast<uint64_t>(count));
+    check(index / outputs, index % outputs);
+    if (testing::Test::HasFatalFailure()) return;
+  }
+}
+
+/// run(problem) on each ISA, for each kind of product and shape.
+template <class Run>
+void for_problems(const std::vector<Shape>& shapes, Run run) {
+  for (const Kind& kind : kKinds) {
+    for (const Shape& shape : shapes) {
+      const Problem problem(kind, shape, seed());
+      for (const Isa isa : isas_of_this_cpu()) {
+        SCOPED_TRACE(trace_of(isa, seed()) + ": " + describe(kind, shape));
+        const ScopedIsa forced(isa);
+        run(problem);
+        if (testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+std::vector<Shape> edge_shapes() {
+  std::vector<Shape> shapes;
+  for (int64_t rows = 1; rows <= 14; ++rows) shapes.push_back({rows, 40, 50});
+  for (const int64_t outputs : {1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 130}) {
+    shapes.push_back({2, outputs, 24});
+    shapes.push_back({15, outputs, 9});
+  }
+  for (int64_t columns = 1; columns <= 36; ++columns) shapes.push_back({3, 34, columns});
+  for (const int64_t columns : {63, 64, 65, 127, 129, 2047, 2048, 2049, 2051, 4097}) {
+    shapes.push_back({1, 33, columns});
+    shapes.push_back({13, 33, columns});
+  }
+  return shapes;
+}
+
+void expect_products(const Problem& problem) {
+  const std::vector<float> out = problem.product();
+  for_elements(problem, problem.shape.outputs, [&](int64_t row, int64_t output) {
+    const Sum sum = problem.element(row, output);
+    ASSERT_NEAR(
+        out[static_cast<size_t>(row * problem.shape.outputs + output)], sum.value, sum.error())
+        << "row " << row << " output " << output;
+  });
+}
+
+TEST(Matmul, EqualsFloat64WithinRoundingAtEveryEdge) {
+  for_problems(edge_shapes(), expect_products);
+}
+
+TEST(Matmul, EqualsFloat64WithinRoundingOnRandomShapes) {
+  std::mt19937_64 random(seed());
+  const auto up_to = [&](uint64_t n) { return 1 + static_cast<int64_t>(random() % n); };
+  std::vector<Shape> shapes;
+  for (int64_t i = 0; i < trials(40); ++i) {
+    shapes.push_back({up_to(60), up_to(200), up_to(300)});
+  }
+  for_problems(shapes, expect_products);
+}
+
+TEST(Matmul, AddsBiasAndResidual) {
+  for_problems({{1, 33, 20}, {5, 64, 33}, {30, 47, 12}}, [](const Problem& problem) {
+    const int64_t outputs = problem.shape.outputs;
+    const std::vector<float> residual = [&] {
+      std::mt19937_64 random(seed() + 1);
+      return normal_values(problem.shape.rows * outputs, random);
+    }();
+    std::vector<float> out = residual;
+    MatmulArgs args = problem.args(out, outputs, Epilogue::accumulate);
+    args.bias = problem.bias;
+    matmul(args);
+    for_elements(problem, outputs, [&](int64_t row, int64_t output) {
+      Sum sum = problem.element(row, output);
+      const auto at = static_cast<size_t>(row * outputs + output);
+      sum.add(static_cast<double>(problem.bias[static_cast<size_t>(output)]));
+      sum.add(static_cast<double>(residual[at]));
+      ASSERT_NEAR(out[at], sum.value, sum.error()) << "row " << row << " output " << output;
+    });
+  });
+}
+
+double activation(Epilogue epilogue, double x) {
+  switch (epilogue) {
+    case Epilogue::silu_gate:
+      return x / (1 + std::exp(-x));
+    case Epilogue::gelu_gate:
+      return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+    case Epilogue::gelu_tanh_gate:
+      return 0.5 * x *
+             (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    default:
+      return std::max(x, 0.0);
+  }
+}
+
+/// Both factors carry the error of their sums (an activation's slope is at most 1.13) and the
+/// activation its own of a few units in the last place of x.
+double gated_error(const Sum& gate, double activated, const Sum& up) {
+  const double gate_error = 1.13 * gate.error() + std::abs(gate.value) * 0x1p-20;
+  return gate_error * (std::abs(up.value) + up.error()) + std::abs(activated) * up.error() +
+         std::abs(activated * up.value) * 0x1p-23;
+}
+
+void expect_gated(const Problem& problem, int64_t ffn, Epilogue epilogue) {
+  std::vector<float> out(static_cast<size_t>(problem.shape.rows * ffn), NAN);
+  MatmulArgs args = problem.args(out, ffn, epilogue);
+  args.bias = problem.bias;
+  matmul(args);
+  for_elements(problem, ffn, [&](int64_t row, int64_t output) {
+    const int64_t gate_row = output / 16 * 32 + output % 16;
+    Sum gate = problem.element(row, gate_row);
+    Sum up = problem.element(row, gate_row + 16);
+    gate.add(static_cast<double>(problem.bias[static_cast<size_t>(gate_row)]));
+    up.add(static_cast<double>(problem.bias[static_cast<size_t>(gate_row + 16)]));
+    const double activated = activation(epilogue, gate.value);
+    ASSERT_NEAR(out[static_cast<size_t>(row * ffn + output)],
+                activated * up.value,
+                gated_error(gate, activated, up))
+        << "row " << row << " output " << output;
+  });
+}
+
+TEST(Matmul, FinishesGatedOutputs) {
+  for (const int64_t ffn : {1, 15, 16, 17, 40, 64}) {
+    const int64_t outputs = 2 * ((ffn + 15) / 16 * 16);
+    for_problems({{1, outputs, 18}, {14, outputs, 33}}, [&](const Problem& problem) {
+      for (const Epilogue epilogue : {Epilogue::silu_gate,
+                                      Epilogue::gelu_gate,
+                                      Epilogue::gelu_tanh_gate,
+                                      Epilogue::relu_gate}) {
+        SCOPED_TRACE("epilogue " + std::to_string(static_cast<int>(epilogue)));
+        expect_gated(problem, ffn, epilogue);
+      }
+    });
+  }
+}
+
+/// The rows from `first` on, by a product of their own.
+std::vector<float> rows_alone(const Problem& problem, int64_t first, int64_t count) {
+  const Shape& shape = problem.shape;
+  std::vector<float> out(static_cast<size_t>(count * shape.outputs));
+  MatmulArgs args = problem.args(out, shape.outputs, Epilogue::store);
+  args.rows = count;
+  args.x = args.x.subspan(static_cast<size_t>(first * shape.columns),
+                          static_cast<size_t>(count * shape.columns));
+  matmul(args);
+  return out;
+}
+
+void expect_same_bits(const Problem& problem, int64_t batch, const std::vector<float>& whole) {
+  const Shape& shape = problem.shape;
+  for (int64_t first = 0; first < shape.rows; first += batch) {
+    const int64_t count = std::min(batch, shape.rows - first);
+    const std::vector<float> alone = rows_alone(problem, first, count);
+    const size_t bytes = alone.size() * sizeof(float);
+    ASSERT_EQ(std::memcmp(alone.data(), whole.data() + first * shape.outputs, bytes), 0)
+        << "rows from " << first << ", " << count << " at a time";
+  }
+}
+
+TEST(Matmul, GivesARowTheSameBitsInEveryBatchAndOnAnyThreads) {
+  // More rows than a block of rows, more columns than a block of columns.
+  const std::vector<Shape> shapes{{27, 100, 70}, {40, 64, 5003}, {530, 40, 30}};
+  for_problems(shapes, [](const Problem& problem) {
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    const std::vector<float> whole = problem.product();
+    for (const int64_t batch : {1, 2, 3, 5, 12, 13, 25}) expect_same_bits(problem, batch, whole);
+    for (const int other : {2, 3}) {
+      omp_set_num_threads(other);
+      const std::vector<float> again = problem.product();
+      EXPECT_EQ(std::memcmp(again.data(), whole.data(), whole.size() * sizeof(float)), 0);
+    }
+    omp_set_num_threads(threads);
+  });
+}
+
+TEST(Matmul, CarriesInfinitiesAndNansOfARowOnlyIntoThatRow) {
+  for_problems({{14, 33, 40}}, [](const Problem& original) {
+    Problem problem(original.kind, original.shape, seed());
+    problem.x[3 * 40 + 7] = INFINITY;
+    problem.x[9 * 40 + 39] = NAN;
+    const std::vector<float> out = problem.product();
+    for (int64_t i = 0; i < std::ssize(out); ++i) {
+      const bool is_poisoned = i / 33 == 3 || i / 33 == 9;
+      ASSERT_EQ(std::isfinite(out[static_cast<size_t>(i)]), !is_poisoned) << "element " << i;
+    }
+  });
+}
+
+TEST(Matmul, RefusesShapesThatDoNotFit) {
+  const Problem problem({DType::bf16, Compute::bf16}, {2, 64, 8}, seed());
+  std::vector<float> out(2 * 64);
+  const MatmulArgs good = problem.args(out, 64, Epilogue::store);
+  const auto expect_refused = [&](auto change) {
+    MatmulArgs bad = good;
+    change(bad);
+    EXPECT_THROW(matmul(bad), std::logic_error);
+  };
+  EXPECT_NO_THROW(matmul(good));
+  expect_refused([](MatmulArgs& args) { args.rows = 0; });
+  expect_refused([](MatmulArgs& args) { args.rows = 3; });
+  expect_refused([](MatmulArgs& args) { args.out_columns = 63; });
+  expect_refused([](MatmulArgs& args) { args.x = args.x.first(15); });
+  expect_refused([](MatmulArgs& args) { args.out = args.out.first(127); });
+  expect_refused([&](MatmulArgs& args) { args.bias = std::span(problem.bias).first(32); });
+  expect_refused([](MatmulArgs& args) { args.epilogue = Epilogue::silu_gate; });
+}
+
+TEST(Matmul, RefusesABf16ProductOfF32Weights) {
+  const Problem problem({DType::f32, Compute::f32}, {1, 32, 8}, seed());
+  std::vector<float> out(32);
+  MatmulArgs args = problem.args(out, 32, Epilogue::store);
+  args.compute = Compute::bf16;
+  EXPECT_THROW(matmul(args), std::logic_error);
+}
+
+}  // namespace
+}  // namespace dms::kernels
