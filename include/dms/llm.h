@@ -29,12 +29,12 @@ struct ModelOptions {
 /// How one sequence's cache is kept (semantics.md sections 1 and 3).
 struct CacheOptions {
   std::string policy = "";  // empty: "dms" where the model has trained eviction, else "none"
-  std::map<std::string, std::string> policy_args;
-  std::filesystem::path decisions_file;  // policy "forced": uint8 [layers, kv_heads, tokens] .npy
-  std::optional<int64_t> window_tokens;  // empty: the model's, else 256
-  std::string kv_dtype = "";             // survivors' storage; empty: the model's dtype
-  int64_t memory_limit_bytes = 0;        // of all KV memory of this LLM; 0: none
-  int64_t preallocate_tokens = 0;        // take the pages this many tokens will need at once
+  std::map<std::string, std::string> policy_args{};
+  std::filesystem::path decisions_file{};  // policy "forced": uint8 [layers, kv_heads, tokens] .npy
+  std::optional<int64_t> window_tokens{};  // empty: the model's, else 256
+  std::string kv_dtype = "";               // survivors' storage; empty: the model's dtype
+  int64_t memory_limit_bytes = 0;          // of all KV memory of this LLM; 0: none
+  int64_t preallocate_tokens = 0;          // take the pages this many tokens will need at once
 };
 
 /// What `dms inspect` prints.
@@ -189,7 +189,7 @@ class LLM {
   std::unique_ptr<State> state_;
 };
 
-/// Reads a folder's config.json and DMS metadata only. Loads no weights.
-ModelInfo inspect_model(const std::filesystem::path& folder);
+/// Reads a folder's config.json and DMS metadata only, or a config.json alone. Loads no weights.
+ModelInfo inspect_model(const std::filesystem::path& path);
 
 }  // namespace dms

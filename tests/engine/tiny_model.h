@@ -19,7 +19,7 @@ struct TinyShape {
   int64_t sliding_window = 0;
   bool qk_norm = false;
   bool qkv_bias = false;
-  std::optional<DmsSpec> dms;
+  std::optional<DmsSpec> dms{};
 };
 
 inline ModelSpec tiny_spec(const TinyShape& shape) {
