@@ -9,18 +9,10 @@
 
 #include "base/aligned_buffer.h"
 #include "kernels/attention.h"
-#include "kernels/isa.h"
+#include "kernels/isas.h"
 #include "support/seed.h"
 
 namespace dms::kernels {
-
-inline std::vector<Isa> supported_isas() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::generic, Isa::avx2, Isa::avx512}) {
-    if (isa_supported(isa)) isas.push_back(isa);
-  }
-  return isas;
-}
 
 enum class Masks { none, random, sparse, edges, some_rows_empty, some_pages_empty, all_empty };
 

@@ -51,7 +51,7 @@ void expect_row(const AttentionProblem& problem, int64_t row, const Result& resu
 
 void expect_answer(const AttentionShape& shape, uint64_t seed) {
   const AttentionProblem problem(shape, seed);
-  for (const Isa isa : supported_isas()) {
+  for (const Isa isa : isas_of_this_cpu()) {
     SCOPED_TRACE(std::string(isa_name(isa)) + ": " + describe(shape) + " seed " +
                  std::to_string(seed));
     const ScopedIsa forced(isa);
@@ -153,7 +153,7 @@ TEST_P(Attention, GivesARowTheSameBitsAloneAndInATile) {
                                  .masks = masks,
                                  .far = true};
       const AttentionProblem problem(shape, ++seed);
-      for (const Isa isa : supported_isas()) {
+      for (const Isa isa : isas_of_this_cpu()) {
         SCOPED_TRACE(std::string(isa_name(isa)) + ": " + describe(shape));
         const ScopedIsa forced(isa);
         const Result whole = run(problem);

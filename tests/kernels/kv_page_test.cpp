@@ -127,7 +127,7 @@ TEST_P(KvPage, StoresManyTokensAsOneByOneOnEveryIsa) {
         store_token(layout, expected, first + i, tokens.key(i), tokens.value(i));
       }
     }
-    for (const Isa isa : supported_isas()) {
+    for (const Isa isa : isas_of_this_cpu()) {
       const ScopedIsa forced(isa);
       Page page = garbage(layout);
       store_tokens(

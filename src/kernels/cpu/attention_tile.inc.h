@@ -358,13 +358,25 @@ void pack_tile(const AttendCall& call,
   }
 }
 
-/// Tile `index` of `count`: the rows are spread evenly.
-inline Tile make_tile(const AttendCall& call, int64_t index, int64_t count) {
-  const int64_t rows = call.positions * call.group;
+// Tiles have 1 to 8 rows, so that any usual group is one tile in decode, or kMaxRows.
+constexpr unsigned kMaxUnevenRows = 8;
+
+/// The tile that begins with `first_row`.
+template <class Type>
+inline Tile make_tile(const AttendCall& call, int64_t first_row) {
+  const int64_t left = call.positions * call.group - first_row;
   Tile tile{};
-  tile.first_row = rows * index / count;
-  tile.rows = rows * (index + 1) / count - tile.first_row;
-  for (int64_t r = 0; r < tile.rows; ++r) tile.positions[r] = (tile.first_row + r) / call.group;
+  tile.first_row = first_row;
+  tile.rows = left >= Type::kMaxRows ? Type::kMaxRows : left;
+  if (tile.rows > kMaxUnevenRows && tile.rows < Type::kMaxRows) tile.rows = (left + 1) / 2;
+  int64_t position = first_row / call.group;
+  int64_t head = first_row % call.group;
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    tile.positions[r] = position;
+    if (++head < call.group) continue;
+    head = 0;
+    ++position;
+  }
   return tile;
 }
 
@@ -374,7 +386,8 @@ inline void attend_block_of_any_rows(const TileState<Type>& state,
                                      const Tile& tile) {
   if constexpr (R > 0) {
     if (tile.rows == R) return attend_block<Type, R>(state, block, tile);
-    attend_block_of_any_rows<Type, R - 1>(state, block, tile);
+    constexpr unsigned kNext = R > kMaxUnevenRows ? kMaxUnevenRows : R - 1;
+    attend_block_of_any_rows<Type, kNext>(state, block, tile);
   }
 }
 
@@ -390,7 +403,7 @@ void attend(const AttendCall& call) {
   using Word = typename Type::Word;
   const int64_t rows = call.positions * call.group;
   const int64_t key_words = call.head_dim_padded / Type::kPack;
-  const int64_t tiles = (rows + Type::kMaxRows - 1) / Type::kMaxRows;
+  const bool is_lone_tile = make_tile<Type>(call, 0).rows == rows;
   auto* q = static_cast<Word*>(call.workspace);
   Word* q_far = q + rows * key_words;
   TileState<Type> state{};
@@ -400,17 +413,19 @@ void attend(const AttendCall& call) {
       reinterpret_cast<float*>(state.weights + kAttendTileRows * kAttendBlockTokens / Type::kPack);
   state.log2_scale = call.scale * kLog2E;
   clear(call);
-  for (int64_t t = 0; t < tiles; ++t) {
-    const Tile tile = make_tile(call, t, tiles);
+  for (int64_t row = 0; row < rows;) {
+    const Tile tile = make_tile<Type>(call, row);
+    row += tile.rows;
     pack_tile<Type>(call, call.q, tile, q + tile.first_row * key_words);
     if (call.q_far != call.q) {
       pack_tile<Type>(call, call.q_far, tile, q_far + tile.first_row * key_words);
     }
   }
   for (int64_t first = 0; first < call.page_count; first += kBlockPages) {
-    for (int64_t t = 0; t < tiles; ++t) {
-      const Tile tile = make_tile(call, t, tiles);
-      const Block block = visible_pages(call, first, tile, tiles == 1);
+    for (int64_t row = 0; row < rows;) {
+      const Tile tile = make_tile<Type>(call, row);
+      row += tile.rows;
+      const Block block = visible_pages(call, first, tile, is_lone_tile);
       if (block.count == 0) continue;
       state.q = q + tile.first_row * key_words;
       state.q_far = call.q_far == call.q ? state.q : q_far + tile.first_row * key_words;
