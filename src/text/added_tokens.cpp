@@ -36,7 +36,8 @@ void check_id(const AddedToken& token, const Vocabulary& vocabulary, const std::
 
 }  // namespace
 
-void TokenFinder::add(std::string_view spelling, const AddedToken& token) {
+void TokenFinder::add(const AddedToken& token) {
+  const std::string& spelling = token.spelling;
   if (spelling.empty()) return;
   const AddedToken* kept = &tokens_.emplace_back(token);
   starts_[static_cast<uint8_t>(spelling.front())] = true;
@@ -94,23 +95,28 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens,
                          const Normalizer& normalizer,
                          const std::string& where) {
   // Where two are spelled the same after normalization, special ones come first.
-  std::stable_partition(tokens.begin(), tokens.end(), [](const auto& t) { return t.special; });
-  for (AddedToken& added : tokens) {
-    if (added.content.empty()) reject(where, added, "added token without content");
-    check_id(added, vocabulary, where);
-    const AddedToken& token = tokens_.emplace_back(std::move(added));
-    if (!by_content_.emplace(token.content, &token).second ||
-        !by_id_.emplace(token.id, &token).second) {
-      reject(where, token, "added token given twice");
-    }
-    largest_id_ = std::max(largest_id_, token.id);
-    if (!vocabulary.find(token.content)) ++beyond_vocabulary_;
-    if (token.normalized) {
-      normalized_.add(normalizer.apply(token.content), token);
-    } else {
-      plain_.add(token.content, token);
+  for (const bool special : {true, false}) {
+    for (AddedToken& token : tokens) {
+      if (token.special == special) add(std::move(token), vocabulary, normalizer, where);
     }
   }
+}
+
+void AddedTokens::add(AddedToken added,
+                      const Vocabulary& vocabulary,
+                      const Normalizer& normalizer,
+                      const std::string& where) {
+  if (added.content.empty()) reject(where, added, "added token without content");
+  check_id(added, vocabulary, where);
+  added.spelling = added.normalized ? normalizer.apply(added.content) : added.content;
+  const AddedToken& token = tokens_.emplace_back(std::move(added));
+  if (!by_content_.emplace(token.content, &token).second ||
+      !by_id_.emplace(token.id, &token).second) {
+    reject(where, token, "added token given twice");
+  }
+  largest_id_ = std::max(largest_id_, token.id);
+  if (!vocabulary.find(token.content)) ++beyond_vocabulary_;
+  (token.normalized ? normalized_ : plain_).add(token);
 }
 
 const AddedToken* AddedTokens::find(int32_t id) const {

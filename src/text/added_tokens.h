@@ -24,6 +24,7 @@ struct AddedToken {
   bool rstrip = false;       // takes the white space after it
   bool normalized = false;   // sought in normalized text, itself normalized
   bool special = false;      // left out of decoded text on request
+  std::string spelling;      // what is sought and what it decodes to; set by AddedTokens
 };
 
 /// A piece of text, or an added token that was found there.
@@ -35,8 +36,7 @@ struct Section {
 /// Finds the tokens of one set, leftmost and then longest. Thread-safe.
 class TokenFinder {
  public:
-  /// `spelling` is what to look for: the content or its normalized form.
-  void add(std::string_view spelling, const AddedToken& token);
+  void add(const AddedToken& token);
   bool empty() const { return tokens_.empty(); }
 
   /// Appends the sections of `text`, without empty ones.
@@ -75,6 +75,11 @@ class AddedTokens {
   int64_t beyond_vocabulary() const { return beyond_vocabulary_; }
 
  private:
+  void add(AddedToken added,
+           const Vocabulary& vocabulary,
+           const Normalizer& normalizer,
+           const std::string& where);
+
   std::deque<AddedToken> tokens_;
   std::unordered_map<int32_t, const AddedToken*> by_id_;
   std::unordered_map<std::string_view, const AddedToken*> by_content_;

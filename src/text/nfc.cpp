@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -77,10 +78,13 @@ const Tables& tables() {
 struct Mark {
   uint32_t code_point;
   uint8_t combining_class;
+  uint32_t position;  // keeps marks of one class in order
 };
 
 void append_decomposed(std::vector<Mark>& out, uint32_t c) {
-  const auto put = [&](uint32_t part) { out.push_back({part, tables().combining_class(part)}); };
+  const auto put = [&](uint32_t part) {
+    out.push_back({part, tables().combining_class(part), static_cast<uint32_t>(out.size())});
+  };
   if (c - kSyllable < kSyllables) {
     const uint32_t index = c - kSyllable;
     put(kLead + index / (kVowels * kTails));
@@ -107,8 +111,8 @@ void reorder(std::vector<Mark>& marks) {
     }
     const auto end =
         std::find_if(it, marks.end(), [](const Mark& m) { return m.combining_class == 0; });
-    std::stable_sort(it, end, [](const Mark& a, const Mark& b) {
-      return a.combining_class < b.combining_class;
+    std::sort(it, end, [](const Mark& a, const Mark& b) {
+      return std::tie(a.combining_class, a.position) < std::tie(b.combining_class, b.position);
     });
     it = end;
   }

@@ -1,5 +1,7 @@
 #include "text/normalizer.h"
 
+#include <algorithm>
+
 #include "text/nfc.h"
 #include "text/pipeline_json.h"
 #include "text/unicode.h"
@@ -37,6 +39,14 @@ std::string Normalizer::apply(std::string_view text) const {
     current = std::visit([&](const auto& kind) { return run(kind, current); }, step);
   }
   return current;
+}
+
+bool Normalizer::keeps_start(std::string_view text) const {
+  const bool strips = std::any_of(steps_.begin(), steps_.end(), [](const Step& step) {
+    const auto* strip = std::get_if<Strip>(&step);
+    return strip != nullptr && strip->left;
+  });
+  return !strips || leading_space_bytes(text) == 0;
 }
 
 std::string Normalizer::run(const Nfc&, std::string_view text) { return to_nfc(text); }

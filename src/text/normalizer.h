@@ -25,6 +25,9 @@ class Normalizer {
   /// `text` (well-formed UTF-8), normalized.
   std::string apply(std::string_view text) const;
 
+  /// False where `text` loses its first character to a Strip.
+  bool keeps_start(std::string_view text) const;
+
  private:
   struct Nfc {};
   struct Prepend {

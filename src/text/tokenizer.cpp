@@ -76,7 +76,7 @@ struct Tokenizer::Impl {
 
   const std::string* token_text(int32_t id) const {
     const AddedToken* token = added.find(id);
-    return token != nullptr ? &token->content : vocabulary.text(id);
+    return token != nullptr ? &token->spelling : vocabulary.text(id);
   }
 
   void encode_section(std::string_view text,
@@ -117,6 +117,7 @@ struct Tokenizer::Impl {
                    std::vector<int32_t>& ids) const {
     std::string changed;
     if (!normalizer.is_identity()) {
+      at_start = at_start && normalizer.keeps_start(text);
       changed = normalizer.apply(text);
       check_length(changed);
       text = changed;

@@ -37,9 +37,10 @@ class Tokenizer {
   /// make no character become U+FFFD.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
 
-  /// The vocabulary's own spelling of a token (byte-level ones in the byte alphabet), or null.
+  /// The vocabulary's own spelling of a token (byte-level ones in the byte alphabet; added tokens
+  /// that are sought in normalized text in their normalized form), or null.
   const std::string* token_text(int32_t id) const;
-  /// The id of a token by that spelling.
+  /// The id of a token as the file writes it.
   std::optional<int32_t> token_id(std::string_view token) const;
   bool is_special(int32_t id) const;
 

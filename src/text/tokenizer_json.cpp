@@ -83,7 +83,8 @@ std::vector<AddedToken> read_added_tokens(const JsonFields& root) {
                       .lstrip = token.boolean_or("lstrip", false),
                       .rstrip = token.boolean_or("rstrip", false),
                       .normalized = token.boolean_or("normalized", !special),
-                      .special = special});
+                      .special = special,
+                      .spelling = {}});
   }
   return tokens;
 }

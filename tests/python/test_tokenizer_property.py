@@ -1,0 +1,210 @@
+"""Tokenizers trained on the spot by Hugging Face's library against `dms tokenize`.
+
+Each kind of pipeline is trained small, then random Unicode text with added tokens goes through both
+programs: ids, token strings and decoded text must be equal. DMS_TEST_SEED sets the seed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+tokenizers = pytest.importorskip("tokenizers")
+from tokenizers import (  # noqa: E402
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+TEXTS_PER_KIND = 24
+CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+LLAMA3 = (
+    CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN2 = LLAMA3.replace("{1,3}", "")
+OTHER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{M}]*[\p{Ll}\p{M}]+|\p{Nd}{1,2}|[\p{P}\p{S}]+|\s+|."
+WORDS = "the quick brown foxes don't jump over 12345 lazy dogs; Größe, naïve café".split()
+SPECIAL = ["<s>", "</s>", "<|end|>"]
+SCRIPTS = [
+    (0x20, 0x7E),
+    (0xA0, 0x24F),
+    (0x300, 0x36F),
+    (0x370, 0x52F),
+    (0x590, 0x6FF),
+    (0x900, 0x97F),
+    (0x1100, 0x11FF),
+    (0x1E00, 0x1FFF),
+    (0x2000, 0x206F),
+    (0x2150, 0x218F),
+    (0x3000, 0x30FF),
+    (0x4E00, 0x4FFF),
+    (0xAC00, 0xACFF),
+    (0xF900, 0xFAFF),
+    (0x10D40, 0x10D8F),
+    (0x1D100, 0x1D1FF),
+    (0x1F300, 0x1F6FF),
+]
+
+
+def random_text(rng: random.Random) -> str:
+    """Words, white space, added tokens and characters of many scripts, in any order."""
+    parts = []
+    for _ in range(rng.randrange(60)):
+        kind = rng.randrange(8)
+        if kind < 3:
+            parts.append(rng.choice(WORDS) + rng.choice([" ", "", "'s", "'LL"]))
+        elif kind == 3:
+            parts.append(rng.choice([" ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u3000", " \n "]))
+        elif kind == 4:
+            parts.append(rng.choice([*SPECIAL, "XY", " XY ", "lr", "no  rm", "cafe\u0301"]))
+        elif kind == 5:
+            parts.append(str(rng.randrange(10 ** rng.randrange(1, 9))))
+        else:
+            first, last = rng.choice(SCRIPTS)
+            parts.extend(chr(rng.randint(first, last)) for _ in range(rng.randrange(1, 6)))
+    return "".join(parts)
+
+
+def byte_level(pattern: str | None, normalizer=None, prefix: bool = False) -> Tokenizer:
+    """Byte-level BPE; without a pattern, ByteLevel's own."""
+    tokenizer = Tokenizer(models.BPE())
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    if pattern is None:
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(pattern), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=prefix, use_regex=False),
+            ]
+        )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def steps_then_bytes(*steps) -> Tokenizer:
+    """A sequence of pre-tokenizers, byte level among them."""
+    tokenizer = byte_level(None)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(list(steps))
+    return tokenizer
+
+
+def sentencepiece_like(fuse: bool = True, fallback: bool = True) -> Tokenizer:
+    """Llama-2's pipeline."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=fuse, byte_fallback=fallback))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return tokenizer
+
+
+def metaspace(scheme: str) -> Tokenizer:
+    """Metaspace with byte fallback, as newer SentencePiece conversions have it."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Strip()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
+    return tokenizer
+
+
+DIGITS = pre_tokenizers.Digits(individual_digits=False)
+BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
+KINDS: dict[str, Callable[[], Tokenizer]] = {
+    "gpt2": lambda: byte_level(None),
+    "gpt2-prefix-nfc": lambda: byte_level(None, normalizers.NFC(), True),
+    "llama3": lambda: byte_level(LLAMA3),
+    "qwen2-nfc": lambda: byte_level(QWEN2, normalizers.NFC()),
+    "other-pattern": lambda: byte_level(OTHER),
+    "falcon": lambda: steps_then_bytes(
+        pre_tokenizers.Punctuation("contiguous"),
+        BYTES,
+        DIGITS,
+        pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated"),
+    ),
+    "starcoder": lambda: steps_then_bytes(pre_tokenizers.Digits(individual_digits=True), BYTES),
+    "merged-with-next": lambda: steps_then_bytes(
+        pre_tokenizers.Split(Regex(r"[\s_]+"), "merged_with_next", invert=True), BYTES
+    ),
+    "sentencepiece": sentencepiece_like,
+    "sentencepiece-unfused": lambda: sentencepiece_like(False, False),
+    "metaspace-first": lambda: metaspace("first"),
+    "metaspace-never": lambda: metaspace("never"),
+}
+
+
+def train(name: str, rng: random.Random) -> Tokenizer:
+    """A small tokenizer of a kind, with added tokens of every flag."""
+    tokenizer = KINDS[name]()
+    sentencepiece = name.startswith(("sentencepiece", "metaspace"))
+    bytes_tokens = [f"<0x{b:02X}>" for b in range(256)] if sentencepiece else []
+    trainer = trainers.BpeTrainer(
+        vocab_size=900,
+        special_tokens=["<unk>", *SPECIAL, *bytes_tokens],
+        initial_alphabet=[] if sentencepiece else pre_tokenizers.ByteLevel.alphabet(),
+        limit_alphabet=300,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([random_text(rng) for _ in range(400)], trainer)
+    if bytes_tokens:  # the trainer marks them special; published files do not
+        state = json.loads(tokenizer.to_str())
+        state["added_tokens"] = [
+            t for t in state["added_tokens"] if not t["content"].startswith("<0x")
+        ]
+        tokenizer = Tokenizer.from_str(json.dumps(state))
+    tokenizer.add_tokens(
+        [
+            AddedToken("XY", single_word=True, normalized=False),
+            AddedToken("lr", lstrip=True, rstrip=True, normalized=False),
+            AddedToken("no  rm", normalized=True),
+            AddedToken("cafe\u0301", normalized=True),
+        ]
+    )
+    start = tokenizer.token_to_id("<s>")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", start)]
+    )
+    return tokenizer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_tokenizers(
+    kind: str, rng: random.Random, tmp_path: Path, dms_json: Callable[..., dict]
+) -> None:
+    """Ids, token strings and decoded text of random texts and of random ids."""
+    tokenizer = train(kind, rng)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    text_file, ids_file = tmp_path / "text.txt", tmp_path / "ids.json"
+    for trial in range(TEXTS_PER_KIND):
+        text = random_text(rng)
+        text_file.write_bytes(text.encode())
+        ours = dms_json("tokenize", str(tmp_path), "--text-file", str(text_file), "--json")
+        expected = tokenizer.encode(text)
+        context = f"trial={trial} text={text!r}"
+        assert ours["ids"] == expected.ids, context
+        assert ours["tokens"] == [tokenizer.id_to_token(i) for i in expected.ids], context
+        if trial % 4 != 0:
+            continue
+        ids = expected.ids + [rng.randrange(tokenizer.get_vocab_size()) for _ in range(30)]
+        ids_file.write_text(json.dumps(ids))
+        ours = dms_json("tokenize", str(tmp_path), "--decode", "--ids", str(ids_file), "--json")
+        assert ours["text"] == tokenizer.decode(ids, skip_special_tokens=False), f"{context} {ids}"
