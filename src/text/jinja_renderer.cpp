@@ -182,6 +182,7 @@ class Renderer : Evaluator {
     const LoopEnd end{*loop};
     loop->pull = puller(stmt, elements(runtime_, evaluate(*stmt.value)));
     loop->depth = 1;
+    bool completed = false;  // some pass reached its end: what jinja2's else asks for
     while (std::optional<Value> item = advance(*loop)) {
       runtime_.step();
       loop->previous = std::exchange(loop->current, *item);
@@ -189,9 +190,11 @@ class Renderer : Evaluator {
       const Block block(*this, scope_);
       scope_->variables.insert_or_assign("loop", Value(loop));
       assign(*stmt.target, *item);
-      if (run(stmt.body) == Flow::kBreak) break;
+      const Flow flow = run(stmt.body);
+      completed |= flow == Flow::kOn;
+      if (flow == Flow::kBreak) break;
     }
-    if (loop->index >= 0) return;
+    if (completed) return;
     const Block block(*this, scope_);
     run(stmt.else_body);
   }

@@ -75,10 +75,9 @@ bool same(const Value& a, const Value& b) {
   return equal(a, b);
 }
 
-int64_t remainder_by(Runtime& runtime, std::string_view name, const Value& value, int64_t by) {
-  runtime.require_defined(value);
-  if (!value.is_integral()) runtime.fail("test '" + std::string(name) + "' needs an integer");
-  return binary(runtime, "%", value, by).integer();
+bool remainder_is(Runtime& runtime, const Value& value, const Value& by, int64_t expected) {
+  if (value.is_string()) runtime.fail("a remainder needs a number");
+  return equal(binary(runtime, "%", value, by), expected);
 }
 
 }  // namespace
@@ -93,13 +92,13 @@ bool apply_test(Runtime& runtime,
                           name == "lower" || name == "upper";
   if (unary_test) arguments.expect(runtime, name, {});
   if (plain != kPlain.end()) return plain->second(value);
-  if (name == "odd") return remainder_by(runtime, name, value, 2) == 1;
-  if (name == "even") return remainder_by(runtime, name, value, 2) == 0;
+  if (name == "odd") return remainder_is(runtime, value, int64_t{2}, 1);
+  if (name == "even") return remainder_is(runtime, value, int64_t{2}, 0);
   if (name == "lower") return all_lower(to_text(runtime, value));
   if (name == "upper") return all_upper(to_text(runtime, value));
   if (name == "divisibleby") {
     arguments.expect(runtime, name, {"num"}, 1);
-    return remainder_by(runtime, name, value, arguments.integer_or(runtime, 0, "num", 0)) == 0;
+    return remainder_is(runtime, value, *arguments.get(0, "num"), 0);
   }
   const auto it = std::ranges::find(kComparisons, name, [](const auto& t) { return t.first; });
   if (it == kComparisons.end()) runtime.fail("unsupported test '" + std::string(name) + "'");
