@@ -7,7 +7,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/check.h"
-#include "kernels/attention_dispatch.h"
+#include "kernels/attention_table.h"
 #include "kernels/isa.h"
 
 namespace dms::kernels {
@@ -15,8 +15,7 @@ namespace {
 
 constexpr float kNoScore = -std::numeric_limits<float>::infinity();
 
-/// What the ISA files need: the queries packed twice (near and far) as float32, and one tile's
-/// scores and weights. Kept by each thread, so that only the first calls allocate.
+/// At least attend_workspace_bytes(), kept by each thread, so that only the first calls allocate.
 std::byte* workspace(int64_t rows, int64_t head_dim_padded) {
   thread_local AlignedBuffer buffer;
   const int64_t bytes = attend_workspace_bytes(rows, head_dim_padded);
@@ -64,8 +63,6 @@ void add_weighted(std::span<const float> in, float weight, bool is_first, std::s
   }
 }
 
-}  // namespace
-
 const AttentionTable& attention_table() {
   switch (active_isa()) {
     case Isa::avx512:
@@ -77,6 +74,8 @@ const AttentionTable& attention_table() {
   }
   return kAttentionGeneric;
 }
+
+}  // namespace
 
 void attend(const AttentionArgs& args, AttentionPartial partial) {
   const KvPageLayout& layout = args.layout;

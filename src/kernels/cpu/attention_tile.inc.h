@@ -1,107 +1,24 @@
+#pragma once
 // Attention in registers, for every instruction set with fused multiply-adds. Included inside an
-// anonymous namespace by a file that defines the page types; a page type `Type` provides
-//   kLanes              floats in a vector
-//   kMaxRows            rows whose sums fit in registers beside two vectors of the page
-//   Vector              kLanes floats
-//   Word                what the chain multiplies: a query's or a weight's part of a 32-bit page
-//   word Factor, broadcast() a Word in all lanes Words, load_words() kLanes words of a page
-//   multiply_add()      sum + the products of a Factor and Words
-//   pack()              a vector of floats to Words
-//   pack_weights()      two vectors of softmax weights to Words, adding them up as they are rounded
-//   kPack               elements in a page word
-//   kPageScoreVectors   vectors of a page's slots that are scored at a time
-//   score_pages(rows)   pages scored at a time: few rows make few chains of additions to overlap
-//   value_vectors(rows) vectors of channels whose weighted sums are taken at a time
-// besides plain vector arithmetic. Rows never mix: a row's bits do not depend on its tile.
+// anonymous namespace by a file that defines the page types. A page type has, besides plain vector
+// arithmetic on its `Vector` of kLanes floats:
+// - Words: kLanes 32-bit words of a page, by load_words(); kPack: elements in such a word.
+// - Word: a query's or weight's counterpart of one page word; Factor: the same in all lanes, by
+//   broadcast(); multiply_add() adds the products of a Factor and Words to sums.
+// - pack() turns floats into Word; pack_weights() does so for two vectors of softmax weights and
+//   adds them up as they were rounded.
+// - kMaxRows: rows whose sums fit in registers beside two vectors of a page; kPageScoreVectors:
+//   vectors of a page's slots that are scored at a time.
+// - score_pages(rows), value_vectors(rows): pages scored, and vectors of channels summed, at a
+// time;
+//   few rows make few chains of additions to overlap.
 //
 // The pages are taken in blocks of kBlockPages. For each block, every tile of at most kMaxRows rows
 // computes its scores (chains over channels), the block's softmax relative to the row's running
 // maximum, and adds the weighted values (chains over tokens) to the output. Maxima are kept as
-// score * log2(e) until the end.
+// score * log2(e) until the end. Rows never mix: a row's bits do not depend on its tile.
 
-constexpr unsigned kPageSlots = 32;
-constexpr int64_t kWordBytes = 4;
-constexpr int64_t kBlockPages = kAttendBlockTokens / kPageSlots;
-constexpr int64_t kLineBytes = 64;
-constexpr float kLog2E = 1.44269504088896341f;
-constexpr float kLn2 = 0.69314718055994531f;
-constexpr float kNoScore = -__builtin_huge_valf();
-constexpr float kSmallestExponent = -200.0f;  // exp2 of it is zero
-
-// Decode, a lone tile of few rows, reads each page once, from scattered places, and is bound by
-// memory: each phase of a block fetches its part of the next block, so that none leaves the memory
-// idle. Tiles of many rows compute for so long that the hardware's prefetching suffices.
-template <unsigned R>
-constexpr bool kPrefetches = R <= 8;
-
-/// 2^x for finite x <= 0 (up to rounding); exactly 1 at 0. Relative error 2e-7; zero far below
-/// 2^-126.
-template <class Type>
-inline typename Type::Vector exp2(typename Type::Vector x) {
-  const auto whole = Type::round(x);
-  const auto f = Type::subtract(x, whole);
-  auto p = Type::set(0x1.5bba14p-10f);
-  p = Type::fma(p, f, Type::set(0x1.3cea88p-7f));
-  p = Type::fma(p, f, Type::set(0x1.c6b752p-5f));
-  p = Type::fma(p, f, Type::set(0x1.ebf9bcp-3f));
-  p = Type::fma(p, f, Type::set(0x1.62e42ap-1f));
-  p = Type::fma(p, f, Type::set(1.0f));
-  return Type::scale_by_power(p, whole);
-}
-
-/// Up to kMaxRows neighbouring rows.
-struct Tile {
-  int64_t first_row;
-  int64_t rows;
-  int64_t positions[kAttendTileRows];
-};
-
-/// The pages of a block that somebody in the tile sees, in the order of the list.
-struct Block {
-  const PageRef* pages[kBlockPages];
-  bool is_masked[kBlockPages];    // some row does not see all of it
-  const char* next[kBlockPages];  // the page to fetch meanwhile; the page itself if none
-  int64_t count;
-};
-
-/// Everything one tile works on.
-template <class Type>
-struct TileState {
-  const AttendCall* call;
-  const typename Type::Word* q;      // [words of a key][rows of the tile]
-  const typename Type::Word* q_far;  // the same
-  float* scores;                     // [kAttendTileRows][kAttendBlockTokens] q . k
-  typename Type::Word* weights;      // [kAttendTileRows][kAttendBlockTokens / kPack]
-  float log2_scale;                  // scale * log2(e)
-};
-
-inline uint32_t visible(const PageRef& page, int64_t position) {
-  return page.masks == nullptr ? ~uint32_t{0} : page.masks[position];
-}
-
-inline Block visible_pages(const AttendCall& call, int64_t first, const Tile& tile, bool prefetch) {
-  const int64_t left = call.page_count - first;
-  Block block{};
-  const int64_t low = tile.positions[0];
-  const int64_t high = tile.positions[tile.rows - 1];
-  for (int64_t i = 0; i < (left < kBlockPages ? left : kBlockPages); ++i) {
-    const PageRef& page = call.pages[first + i];
-    uint32_t any = 0;
-    uint32_t all = ~uint32_t{0};
-    for (int64_t p = low; p <= high; ++p) {
-      any |= visible(page, p);
-      all &= visible(page, p);
-    }
-    if (any == 0) continue;
-    block.pages[block.count] = &page;
-    block.is_masked[block.count] = all != ~uint32_t{0};
-    const bool has_next = prefetch && i + kBlockPages < left;
-    const PageRef& next = has_next ? call.pages[first + i + kBlockPages] : page;
-    block.next[block.count] = reinterpret_cast<const char*>(next.data);
-    ++block.count;
-  }
-  return block;
-}
+#include "kernels/cpu/attention_block.inc.h"
 
 /// scores[r][n * kLanes ...] = q[r] . k for V vectors of slots; keys[n] is the vector's first word.
 template <class Type, unsigned R, unsigned V>
@@ -182,90 +99,6 @@ inline void score_block(const TileState<Type>& state, const Block& block) {
     }
   }
   for (; i < block.count; ++i) score_pages<Type, R, 1>(state, block, i);
-}
-
-/// The largest q . k that `row` sees in the block, -inf if none.
-template <class Type>
-inline float row_max(const TileState<Type>& state,
-                     const Block& block,
-                     const Tile& tile,
-                     int64_t r) {
-  const float* scores = state.scores + r * kAttendBlockTokens;
-  auto max = Type::set(kNoScore);
-  for (int64_t i = 0; i < block.count; ++i) {
-    const uint32_t mask =
-        block.is_masked[i] ? visible(*block.pages[i], tile.positions[r]) : ~uint32_t{0};
-    for (unsigned v = 0; v < kPageSlots / Type::kLanes; ++v) {
-      const auto score = Type::load(scores + i * kPageSlots + v * Type::kLanes);
-      max = Type::max_where(max, Type::mask(mask, v), score);
-    }
-  }
-  return Type::reduce_max(max);
-}
-
-/// Row r's part of the lines that the scores' loop has left out.
-inline void prefetch_second_key_half(const char* page, int64_t lines, int64_t r, int64_t rows) {
-  const int64_t end = lines + lines * (r + 1) / rows;
-  for (int64_t line = lines + lines * r / rows; line < end; ++line) {
-    __builtin_prefetch(page + line * kLineBytes);
-  }
-}
-
-/// Writes the row's softmax weights exp2(log2_scale * score - max) and returns their sum.
-template <class Type>
-inline float row_weights(
-    const TileState<Type>& state, const Block& block, const Tile& tile, int64_t r, float max) {
-  const float* scores = state.scores + r * kAttendBlockTokens;
-  const int64_t key_words = state.call->head_dim_padded / Type::kPack;
-  typename Type::Word* weights = state.weights + r * (kAttendBlockTokens / Type::kPack);
-  const auto scale = Type::set(state.log2_scale);
-  const auto shift = Type::set(-max);
-  auto sum = Type::set(0.0f);
-  for (int64_t i = 0; i < block.count; ++i) {
-    const uint32_t mask =
-        block.is_masked[i] ? visible(*block.pages[i], tile.positions[r]) : ~uint32_t{0};
-    prefetch_second_key_half(block.next[i], key_words, r, tile.rows);
-#pragma GCC unroll 2
-    for (unsigned v = 0; v < kPageSlots / Type::kLanes; v += 2) {
-      const int64_t slot = i * kPageSlots + v * Type::kLanes;
-      const auto low = exp2<Type>(Type::fma(Type::load(scores + slot), scale, shift));
-      const auto high =
-          exp2<Type>(Type::fma(Type::load(scores + slot + Type::kLanes), scale, shift));
-      sum = Type::pack_weights(Type::keep_where(Type::mask(mask, v), low),
-                               Type::keep_where(Type::mask(mask, v + 1), high),
-                               weights + slot / Type::kPack,
-                               sum);
-    }
-  }
-  return Type::reduce_add(sum);
-}
-
-/// The block's softmax for all rows of the tile; alpha[r] is what the row's earlier sums count for.
-template <class Type>
-inline void soften_block(const TileState<Type>& state,
-                         const Block& block,
-                         const Tile& tile,
-                         float* alpha) {
-  float* running_max = state.call->max + tile.first_row;
-  float* running_sum = state.call->sum + tile.first_row;
-  float shifts[kAttendTileRows];
-  float drops[2 * kAttendTileRows] = {};
-  for (int64_t r = 0; r < tile.rows; ++r) {
-    const float old_max = running_max[r];
-    const float block_max = row_max<Type>(state, block, tile, r) * state.log2_scale;
-    const float max = block_max > old_max ? block_max : old_max;
-    running_max[r] = max;
-    shifts[r] = max == kNoScore ? 0.0f : max;
-    drops[r] = old_max == max ? 0.0f : old_max - max;
-    drops[r] = drops[r] > kSmallestExponent ? drops[r] : kSmallestExponent;
-  }
-  for (int64_t r = 0; r < tile.rows; r += Type::kLanes) {
-    Type::store(alpha + r, exp2<Type>(Type::load(drops + r)));
-  }
-  for (int64_t r = 0; r < tile.rows; ++r) {
-    running_sum[r] =
-        running_sum[r] * alpha[r] + row_weights<Type>(state, block, tile, r, shifts[r]);
-  }
 }
 
 /// output[r][channel ...] = output * alpha[r] + weights[r] . values for V vectors of channels.
