@@ -9,8 +9,7 @@
 //   adds them up as they were rounded.
 // - kMaxRows: rows whose sums fit in registers beside two vectors of a page; kPageScoreVectors:
 //   vectors of a page's slots that are scored at a time.
-// - score_pages(rows), value_vectors(rows): pages scored, and vectors of channels summed, at a
-// time;
+// - score_pages(rows), value_vectors(rows): pages scored and vectors of channels summed together:
 //   few rows make few chains of additions to overlap.
 //
 // The pages are taken in blocks of kBlockPages. For each block, every tile of at most kMaxRows rows
