@@ -235,6 +235,8 @@ def test_random_templates_equal_jinja2(seed: int) -> None:
         expected = render_with_jinja2(job)
         if expected is not None and addresses(expected):
             continue
+        if "as text" in answer.get("error", ""):  # an address we refuse to print, perhaps unseen
+            continue
         rendered += expected is not None
         assert answer.get("text") == expected, f"seed {seed}, case {number}: {answer}\n{job}"
     assert rendered > CASES // 10, f"only {rendered} templates rendered: the test tests little"

@@ -179,15 +179,17 @@ TEST(JinjaErrors, NameLineAndConstruct) {
 }
 
 TEST(JinjaLimits, HostileTemplatesEndInAnError) {
+  const ChatLimits small{.steps = 100000, .bytes = 1 << 24};
   EXPECT_THAT(error("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"), HasSubstr("too deep"));
   const std::string loops =
       "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}"
       "{% endfor %}{% endfor %}{% endfor %}";
-  EXPECT_THAT(error(loops), HasSubstr("too many steps"));
+  EXPECT_THAT(error(loops, small), HasSubstr("too many steps"));
   EXPECT_THAT(error("{{ range(100000000) }}"), HasSubstr("range() too large"));
-  EXPECT_THAT(error("{{ 'aaaaaaaaaa' * 1000000000 }}"), HasSubstr("too much text"));
+  EXPECT_THAT(error("{{ 'aaaaaaaaaa' * 1000000000 }}", small), HasSubstr("too much text"));
   EXPECT_THAT(error("{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(99) %}"
-                    "{% set ns.x = ns.x ~ ns.x %}{% endfor %}"),
+                    "{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+                    small),
               HasSubstr("too much text"));
   EXPECT_THAT(error("{% set ns = namespace(x=1) %}{% for i in range(9999) %}"
                     "{% set ns.x = [ns.x] %}{% endfor %}"),
