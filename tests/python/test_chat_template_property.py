@@ -16,7 +16,7 @@ CASES = 3000
 WORDS = ["a", "user", "bot", " x ", "Hé", "ö\n", "", "it's", '"q"', "12", "-1.5", "ß日", "a,b", "\t"]
 NAMES = ["x", "y", "z", "s", "n", "l", "d", "m", "messages", "missing"]
 # Not among the variables the messages come with: jinja2 decides before rendering which blocks see
-# a variable of the context that is assigned further down, and only real templates' use is promised.
+# a variable of the context that is assigned further down; templates that play on it are left out.
 TARGETS = ["x", "y", "v", "w"]
 KEYS = ["role", "content", "k", "items", "n"]
 
@@ -117,7 +117,8 @@ class Generator:
         return f"({first}) if ({second})"
 
     def tag(self, inside: str) -> str:
-        return "{%" + self.pick("", "", "-", "+") + f" {inside} " + self.pick("", "", "-", "+") + "%}"
+        start, end = (self.pick("", "", "-", "+") for _ in range(2))
+        return "{%" + f"{start} {inside} {end}" + "%}"
 
     def text(self) -> str:
         return self.pick("", "a", "\n", "  ", " b\n", "\n  ", "c \n\n", "{# note #}", "{#- n -#}\n")
