@@ -52,7 +52,8 @@ class Generator:
         argument = self.literal()
         return self.rng.choice(
             ["upper", "lower", "trim", "title", "capitalize", "length", "string", "list", "first"]
-            + ["last", "reverse | list", "sort", "unique | list", "join", f"join({argument})", "int"]
+            + ["last", "reverse | list", "sort", "unique | list", "join", f"join({argument})"]
+            + ["int"]
             + ["float", "abs", "round", "round(1)", "tojson", "tojson(indent=2)", "items | list"]
             + [f"default({argument})", f"default({argument}, true)", "replace('a', 'b')", "min"]
             + ["max", "sum", "indent", "indent(2, true)", "select | list", "reject('none') | list"]
@@ -68,7 +69,8 @@ class Generator:
             + ["upper()", "title()", "capitalize()", "startswith('a')", "endswith(('x', ' '))"]
             + ["replace('a', 'bb')", "replace('', '-')", "find('x')", "count('a')", "keys() | list"]
             + ["items() | list", "values() | list", "get('role')", "get('q', 'd')", "index('a')"]
-            + ["splitlines()", "isdigit()", "zfill(4)", "center(7)", "join(['a', 'b'])", "append(1)"]
+            + ["splitlines()", "isdigit()", "zfill(4)", "center(7)", "join(['a', 'b'])"]
+            + ["append(1)"]
             + ["rsplit(',', 1)", "partition(',')", "isupper()", "islower()", "lower()", "copy()"]
         )
 
@@ -157,7 +159,8 @@ class Generator:
         return tag(f"filter {name}") + self.body(depth - 1, in_loop) + tag("endfilter")
 
     def loop(self, depth: int, value: str) -> str:
-        source = self.pick("messages", "l", "d.items()", "d", "m", "range(3)", f"({value})", "'abc'")
+        pairs, whole = "d.items()", f"({value})"
+        source = self.pick("messages", "l", pairs, "d", "m", "range(3)", whole, "'abc'")
         target = "k, v" if source == "d.items()" else self.pick("x", "message", "y")
         condition = self.pick("", "", f" if {self.expression(1)}")
         shown = self.pick("", "{{ loop.index }}", "{{ loop.first }}{{ loop.last }}")
