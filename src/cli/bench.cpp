@@ -210,7 +210,7 @@ BenchRun Bench::measure(const Case& c) {
   }
   for (int64_t i = 0; i < options_.repeats; ++i) {
     std::vector<Session> sessions = open_sessions(c, filled);
-    if (c.prompt_tokens > 0) measure_prefill(c, sessions, run);
+    measure_prefill(c, sessions, run);
     if (options_.gen_tokens > 0) measure_decode(c, sessions, run);
     run.kv = sum_kv(sessions);
   }
@@ -326,7 +326,7 @@ CommandBody define(CLI::App& app) {
   add_model_folder(app, options->model);
   add_text(app, "--config", options->config, "F", "A config.json instead of MODEL");
   add_flag(app, "--random-weights", options->random_weights, "Random weights for --config");
-  add_list(app, "--prompt-lens", options->prompt_lens, 0, kMaxTokens, "Prompts (default 512)");
+  add_list(app, "--prompt-lens", options->prompt_lens, 1, kMaxTokens, "Prompts (default 512)");
   add_integer(
       app, "--gen", options->gen_tokens, 0, kMaxTokens, "Tokens to decode (default 32; 0: none)");
   add_list(

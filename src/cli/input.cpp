@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "dms/error.h"
+#include "text/utf8.h"
 
 namespace dms::cli {
 namespace {
@@ -28,10 +29,17 @@ std::string read_standard_input() {
   return text;
 }
 
+void require_utf8(const std::string& text, const std::string& where) {
+  if (text::is_well_formed(text)) return;
+  throw InputError({.where = where, .what = "is not text", .expected = "UTF-8"});
+}
+
 }  // namespace
 
 std::string read_text(const std::string& path) {
-  return path == "-" ? read_standard_input() : read_text_file(path, kMaxBytes);
+  std::string text = path == "-" ? read_standard_input() : read_text_file(path, kMaxBytes);
+  require_utf8(text, path == "-" ? "standard input" : path);
+  return text;
 }
 
 std::vector<int32_t> read_ids(const std::string& path) {
@@ -49,7 +57,9 @@ Prompt read_prompt(const PromptSource& source, const std::string& options) {
                       .expected = "one of " + options});
   }
   if (!source.ids_file.empty()) return {.text = std::nullopt, .ids = read_ids(source.ids_file)};
-  return {.text = source.text ? *source.text : read_text(source.text_file), .ids = {}};
+  if (!source.text) return {.text = read_text(source.text_file), .ids = {}};
+  require_utf8(*source.text, "-p");
+  return {.text = source.text, .ids = {}};
 }
 
 std::vector<int32_t> prompt_ids(const LLM& llm, const Prompt& prompt, bool no_special) {

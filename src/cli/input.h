@@ -14,7 +14,7 @@ class App;
 
 namespace dms::cli {
 
-/// A whole text file, or standard input for "-". Throws InputError naming the file.
+/// A whole UTF-8 text file, or standard input for "-". Throws InputError naming the file.
 std::string read_text(const std::string& path);
 /// A JSON array of token ids, from a file or "-".
 std::vector<int32_t> read_ids(const std::string& path);

@@ -1,5 +1,6 @@
 // dms tokenize: text to ids and back, by the tokenizer alone.
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -54,8 +55,19 @@ void encode(const text::Tokenizer& tokenizer, const Options& options) {
   }
 }
 
+void check_ids(const std::vector<int32_t>& ids, int64_t limit, const std::string& where) {
+  const auto bad = std::ranges::find_if(ids, [limit](int32_t id) { return id >= limit; });
+  if (bad == ids.end()) return;
+  throw InputError({.where = fmt::format("{}: element {}", where, bad - ids.begin()),
+                    .what = "token id out of range",
+                    .got = fmt::format("{}", *bad),
+                    .expected = fmt::format("0 to {}", limit - 1)});
+}
+
 void decode(const text::Tokenizer& tokenizer, const Options& options) {
-  const std::string text = tokenizer.decode(read_ids(options.ids_file), options.no_special);
+  const std::vector<int32_t> ids = read_ids(options.ids_file);
+  check_ids(ids, tokenizer.id_limit(), options.ids_file);
+  const std::string text = tokenizer.decode(ids, options.no_special);
   if (options.json) {
     print_json({{"text", text}});
   } else {
