@@ -61,6 +61,8 @@ struct CacheCase {
   }
 };
 
+inline void PrintTo(const CacheCase& c, std::ostream* os) { *os << c.text(); }
+
 /// A token's content: the key it has (exact in bf16) and the logits it produces.
 struct TestToken {
   float tag = 0;              // 0..255

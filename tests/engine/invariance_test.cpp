@@ -23,6 +23,8 @@ struct Case {
   CacheOptions cache;
 };
 
+void PrintTo(const Case& c, std::ostream* os) { *os << c.name; }
+
 DmsSpec dms_spec(DmsSource source, int64_t shift, int64_t window, bool per_layer = false) {
   return {.source = source,
           .decision_shift = shift,

@@ -7,6 +7,7 @@
 
 #include "engine/options.h"
 #include "engine/sequence.h"
+#include "model/spec/families/family.h"
 #include "model/spec/load.h"
 
 namespace dms::engine {
@@ -37,6 +38,7 @@ inline ModelSpec tiny_spec(const TinyShape& shape) {
   spec.qk_norm = shape.qk_norm;
   spec.qkv_bias = shape.qkv_bias;
   spec.tied_head = true;
+  spec.weight_patterns = families::llama_weight_patterns();
   spec.sliding_window.assign(static_cast<size_t>(shape.layers), shape.sliding_window);
   spec.dms = shape.dms;
   return spec;

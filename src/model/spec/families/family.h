@@ -27,6 +27,7 @@ ModelSpec make_qwen3(const JsonFields& config);
 /// What Llama and its descendants have in common: sizes, RMSNorm, RoPE, gated MLP, weight names.
 /// Throws InputError on a missing or absurd field.
 ModelSpec llama_like(const JsonFields& config);
+std::span<const WeightPattern> llama_weight_patterns();
 
 /// Per layer, from use_sliding_window, sliding_window, layer_types and max_window_layers (Qwen).
 std::vector<int64_t> qwen_sliding_windows(const JsonFields& config, int64_t layers);

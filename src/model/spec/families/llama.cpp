@@ -102,6 +102,8 @@ int64_t head_dim_of(const JsonFields& config, const ModelSpec& spec) {
 
 }  // namespace
 
+std::span<const WeightPattern> llama_weight_patterns() { return kNames; }
+
 ModelSpec llama_like(const JsonFields& config) {
   ModelSpec spec;
   spec.model_type = config.string("model_type");
@@ -116,7 +118,7 @@ ModelSpec llama_like(const JsonFields& config) {
   spec.norm_eps = config.number_or("rms_norm_eps", 1e-6, 0.0, 1.0);
   spec.activation = activation_of(config);
   spec.tied_head = config.boolean_or("tie_word_embeddings", false);
-  spec.weight_patterns = kNames;
+  spec.weight_patterns = llama_weight_patterns();
   check_heads(spec, config);
   read_rope(config, spec);
   return spec;
