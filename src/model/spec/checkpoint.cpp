@@ -86,14 +86,13 @@ class Checkpoint final : public WeightSource {
     const Json root = read_json_file(index_path, kMaxIndexBytes);
     const JsonFields index(root, index_path.string());
     const Json* map = index.find("weight_map");
-    const JsonFields fields(map == nullptr ? Json::object() : *map,
-                            index_path.string() + ": weight_map");
     std::set<std::string> names;
     if (map == nullptr) {
       throw InputError({.where = index_path.string() + ": weight_map",
                         .what = "missing",
                         .expected = "an object of tensor and file names"});
     }
+    const JsonFields fields(*map, index_path.string() + ": weight_map");
     for (const auto& [tensor, file] : map->items()) names.insert(fields.string(tensor));
     for (const std::string& name : names) check_plain(name, index_path);
     return names;
