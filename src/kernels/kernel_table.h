@@ -27,9 +27,10 @@ struct MultiplyTileCall {
   const void* panel;  // [column groups][32][p]
   const void* tile;   // as packed
   int64_t column_groups;
-  int64_t rows;  // 1..tile_rows
-  float* sums;   // [rows, 32]
-  bool resume;   // start from sums instead of zero: the next block of columns
+  int64_t rows;           // 1..tile_rows
+  float* sums;            // [rows, 32]
+  bool resume;            // start from sums instead of zero: the next block of columns
+  const void* next_tile;  // what a later call reads: fetched meanwhile
 };
 
 /// How activations are packed and multiplied for one type of weights and of arithmetic.

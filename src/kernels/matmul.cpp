@@ -177,7 +177,8 @@ class RowBlock {
          .column_groups = block.groups,
          .rows = rows,
          .sums = sums,
-         .resume = block.first > 0});
+         .resume = block.first > 0,
+         .next_tile = packed_tile((tile + 1) % tiles_) + block.first * rows * kernel_.group_bytes});
   }
 
   int64_t panel_outputs() const { return is_gated(args_.epilogue) ? kGateOutputs : kPanelRows; }

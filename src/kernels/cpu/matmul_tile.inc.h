@@ -2,11 +2,12 @@
 // anonymous namespaces. A Math gives the vectors and the arithmetic of one type of weights:
 //   kParts            words of activations per column group: one, or the two columns of a bf16 pair
 //   Word              a word of activations
-//   part<p>(words)    the p-th columns of a vector of weight words
+//   part(words, p)    the p-th columns of a vector of weight words
 //   multiply_add(sum, factor, part)
 
-/// Bytes of weights asked for ahead of their use: memory's latency times a core's bandwidth.
-constexpr int64_t kPrefetchBytes = 4096;
+/// Bytes of weights asked for ahead of their use: more than memory's latency times a core's
+/// bandwidth (5 KiB), since the tallest tiles look least far ahead by themselves.
+constexpr int64_t kPrefetchBytes = 8192;
 
 template <int kRows, int kVectors, class Visit>
 inline void for_each_sum(Visit visit) {
@@ -23,6 +24,7 @@ inline void multiply_columns(const MultiplyTileCall& call, int64_t first_output)
   constexpr int64_t kGroupBytes = kPanelOutputs * 4;
   const char* panel = static_cast<const char*>(call.panel) + first_output * 4;
   const auto* tile = static_cast<const Word*>(call.tile);
+  const auto* next_tile = static_cast<const Word*>(call.next_tile);
   typename Math::Sum sums[size_t{kRows}][size_t{kVectors}];
   for_each_sum<kRows, kVectors>([&](int row, int v) {
     const float* from = call.sums + row * kPanelOutputs + first_output + v * kLanes;
@@ -31,6 +33,7 @@ inline void multiply_columns(const MultiplyTileCall& call, int64_t first_output)
   for (int64_t group = 0; group < call.column_groups; ++group) {
     __builtin_prefetch(panel + kPrefetchBytes);
     if constexpr (kVectors * kLanes * 4 > 64) __builtin_prefetch(panel + kPrefetchBytes + 64);
+    __builtin_prefetch(next_tile, 0, 2);
 #pragma GCC unroll 2
     for (int p = 0; p < Math::kParts; ++p) {
       typename Math::Part parts[size_t{kVectors}];
@@ -47,6 +50,7 @@ inline void multiply_columns(const MultiplyTileCall& call, int64_t first_output)
     }
     panel += kGroupBytes;
     tile += kRows * Math::kParts;
+    next_tile += kRows * Math::kParts;
   }
   for_each_sum<kRows, kVectors>([&](int row, int v) {
     Math::store(call.sums + row * kPanelOutputs + first_output + v * kLanes, sums[row][v]);
