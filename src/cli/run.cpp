@@ -13,6 +13,7 @@
 #include "cli/output.h"
 #include "cli/suggest.h"
 #include "dms/error.h"
+#include "text/utf8.h"
 
 namespace dms::cli {
 namespace {
@@ -116,7 +117,9 @@ void dispatch(std::span<const std::string> arguments) {
   }
 }
 
-int report(std::string message, int status) {
+/// What a hostile file put into a message stays one line of valid text.
+int report(std::string_view what, int status) {
+  std::string message = text::to_well_formed(what);
   std::ranges::replace_if(
       message, [](char c) { return c == '\n' || c == '\r'; }, ' ');
   std::fputs(fmt::format("dms: error: {}\n", message).c_str(), stderr);

@@ -42,6 +42,7 @@ void expect_refused(const std::vector<std::string>& arguments, const std::string
 TEST(Run, ExplainsWrongUsageInOneLine) {
   expect_refused({}, "command: missing");
   expect_refused({"genrate"}, "did you mean generate?");
+  expect_refused({"gen\xff\nx"}, "gen\xEF\xBF\xBD x");
   expect_refused({"frobnicate"}, "'frobnicate'");
   expect_refused({"generate"}, "MODEL: missing");
   expect_refused({"generate", kDemo}, "prompt: missing");
