@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "text/utf8.h"
+
 namespace dms::cli {
 namespace {
 
@@ -37,12 +39,13 @@ void expect_refused(const std::vector<std::string>& arguments, const std::string
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.error, AllOf(StartsWith("dms: error: "), HasSubstr(message)));
   EXPECT_EQ(outcome.error.find('\n'), outcome.error.size() - 1) << outcome.error;
+  EXPECT_TRUE(text::is_well_formed(outcome.error)) << outcome.error;
 }
 
 TEST(Run, ExplainsWrongUsageInOneLine) {
   expect_refused({}, "command: missing");
   expect_refused({"genrate"}, "did you mean generate?");
-  expect_refused({"gen\xff\nx"}, "gen\xEF\xBF\xBD x");
+  expect_refused({"gen\xff\nx"}, "'gen");
   expect_refused({"frobnicate"}, "'frobnicate'");
   expect_refused({"generate"}, "MODEL: missing");
   expect_refused({"generate", kDemo}, "prompt: missing");
