@@ -68,14 +68,16 @@ class Shape:
 def random_shape(rng: random.Random, **fixed) -> Shape:
     """Any family, awkward head sizes, groups of 1 to 8, 1 to 4 layers."""
     kv_heads = rng.choice([1, 1, 2, 3])
+    q_heads = kv_heads * rng.randint(1, 8 if kv_heads == 1 else 4)
     family = fixed.get("family") or rng.choice(FAMILIES)
     values = {
         "family": family,
         "layers": rng.randint(1, 4),
         "kv_heads": kv_heads,
-        "q_heads": kv_heads * rng.randint(1, 8 if kv_heads == 1 else 4),
+        "q_heads": q_heads,
         "head_dim": rng.choice([16, 24, 40, 64, 80, 96, 128]),
-        "hidden": rng.choice([32, 48, 56, 96]),
+        "hidden": q_heads
+        * rng.randint(-(-24 // q_heads), 100 // q_heads),  # a multiple: Llama's rule
         "ffn": rng.choice([40, 64, 100]),
         "vocab": rng.randint(70, 300),
         "tied": rng.random() < 0.5,
@@ -214,7 +216,7 @@ def add_metadata(folder: Path, metadata: Metadata, seed: int = 0) -> Path:
 
 
 def add_adapters(folder: Path, seed: int) -> None:
-    """Random dms_proj_alpha(_norm) weights, in the folder's only file or in a shard of their own."""
+    """Random dms_proj_alpha(_norm) weights, in the only file or in a shard of their own."""
     fields = json.loads((folder / "config.json").read_text())
     hidden, kv_heads = fields["hidden_size"], fields["num_key_value_heads"]
     biased = fields["model_type"] == "qwen2" or fields.get("attention_bias", False)
@@ -229,7 +231,9 @@ def add_adapters(folder: Path, seed: int) -> None:
             1.0 + 0.2 * torch.randn(hidden, generator=generator)
         ).to(dtype)
         if biased:
-            adapters[prefix + ".bias"] = (0.2 * torch.randn(kv_heads, generator=generator)).to(dtype)
+            adapters[prefix + ".bias"] = (0.2 * torch.randn(kv_heads, generator=generator)).to(
+                dtype
+            )
     index_path = folder / "model.safetensors.index.json"
     if not index_path.exists():
         path = folder / "model.safetensors"

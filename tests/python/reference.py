@@ -1,4 +1,4 @@
-"""An independent decoder in PyTorch, written from the definition of DMS rather than from the engine.
+"""An independent decoder in PyTorch, written from the definition of DMS, not from the engine.
 
 Full attention under an explicit [tokens, tokens] mask, in float64: slow, obvious, and the yardstick
 of every cache layout and chunking. Only weight-free helpers (config parsing, RoPE frequencies) come
@@ -175,7 +175,9 @@ class Reference:
         prefix = f"model.layers.{layer}."
         h = self._norm(prefix + "post_attention_layernorm", x)
         gate = torch.nn.functional.silu(self._linear(prefix + "mlp.gate_proj", h))
-        return self._linear(prefix + "mlp.down_proj", gate * self._linear(prefix + "mlp.up_proj", h))
+        return self._linear(
+            prefix + "mlp.down_proj", gate * self._linear(prefix + "mlp.up_proj", h)
+        )
 
     def _project(self, layer: int, x: torch.Tensor):
         """q [q_heads, tokens, d], k, v [kv_heads, tokens, d], raw decisions [kv_heads, tokens]."""

@@ -79,8 +79,6 @@ def test_greedy_text(dms_json, oracle, book_ids, tmp_path, start):
     expected, rows = greedy(oracle, prompt, 64)
     ids_file = tmp_path / "ids.json"
     ids_file.write_text(json.dumps(prompt))
-    report = dms_json(
-        "generate", DEMO, "--ids", ids_file, "--max-new-tokens", 64, "--ignore-eos"
-    )
+    report = dms_json("generate", DEMO, "--ids", ids_file, "--max-new-tokens", 64, "--ignore-eos")
     assert len(report["ids"]) == 64
     assert_same_greedy_text(report["ids"], expected, rows)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
-import models
 import numpy as np
 import pytest
 import torch
 from harness import DEMO, assert_close, mean_nll
 from transformers import AutoModelForCausalLM
+
+import models
 
 TOKENS = 100
 

@@ -1,4 +1,4 @@
-"""With eviction on, every chunking, window and metadata form equals full attention under the mask."""
+"""With eviction on, every chunking, window and metadata form equals attention under the mask."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import shutil
 from dataclasses import dataclass
 from functools import cache
 
-import models
 import numpy as np
 import pytest
 from harness import Scored, assert_close
-from models import Metadata
 from reference import Reference, Request
+
+import models
+from models import Metadata
 
 TOKENS = 150
 CHUNKS = (1, 7, 31, 32, 33, 64, 256)
@@ -117,8 +118,10 @@ def test_windows(score, make_model, family, window):
         Metadata("adapter", scale=30.0, offset=-7.0),
         Metadata("dms_metadata", scale=30.0, offset=-7.0),
     ],
-    ids=lambda metadata: f"{metadata.form}-{metadata.per}-{metadata.shift}-{metadata.offset:g}"
-    f"{'-disabled' * metadata.disabled}{'-nested' * metadata.nested}",
+    ids=lambda metadata: (
+        f"{metadata.form}-{metadata.per}-{metadata.shift}-{metadata.offset:g}"
+        f"{'-disabled' * metadata.disabled}{'-nested' * metadata.nested}"
+    ),
 )
 @pytest.mark.parametrize("family", SHAPES)
 def test_metadata(score, make_model, family, metadata):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import models
 import numpy as np
 import pytest
 from harness import assert_close
 from reference import Reference, Request, Streaming
+
+import models
 
 TOKENS = 150
 WAYS = [("--chunk", 256), ("--chunk", 1), ("--chunk", 33), ("--chunk", 64), ("--decode-from", 45)]
@@ -118,4 +119,6 @@ def test_none_ignores_the_window(score, model):
     expected = reference.run(ids).logits
     scored = score(folder, ids, "--policy", "none", "--window", 16)
     assert_close(scored.logits, expected, "none")
-    assert scored.report["kv"]["cr"] == pytest.approx(1.0) or reference.config.model_type == "mistral"
+    assert (
+        scored.report["kv"]["cr"] == pytest.approx(1.0) or reference.config.model_type == "mistral"
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 
-import models
 import numpy as np
 import pytest
 import torch
 from harness import assert_close
 from reference import Reference, Request, Streaming, streaming_visibility, visibility
 from transformers import AutoModelForCausalLM
+
+import models
 
 
 @pytest.mark.parametrize("case", range(6))
