@@ -107,6 +107,7 @@ struct Bf16PairWords {
 template <class Words>
 void pack_words(const PackTileCall& call) {
   auto* tile = static_cast<uint32_t*>(call.tile);
+  constexpr int64_t kPrefetchFloats = 256;  // hardware does not follow a dozen rows at once
   const __mmask16 rows = first_lanes(call.rows);
   constexpr int64_t kPack = Words::kColumns / kLanes;
   const int64_t groups = (call.columns + kPack - 1) / kPack;
@@ -114,7 +115,10 @@ void pack_words(const PackTileCall& call) {
     __m512i words[kLanes] = {};
     for (int64_t row = 0; row < call.rows; ++row) {
       const int64_t column = group * kPack;
-      words[row] = Words::load(call.x + row * call.columns + column, call.columns - column);
+      const float* x = call.x + row * call.columns + column;
+      __builtin_prefetch(x + kPrefetchFloats, 0, 2);
+      if constexpr (kPack > 1) __builtin_prefetch(x + kPrefetchFloats + kLanes, 0, 2);
+      words[row] = Words::load(x, call.columns - column);
     }
     transpose(words);
     for (int64_t i = 0; i < kLanes && group + i < groups; ++i) {
