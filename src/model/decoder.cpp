@@ -58,10 +58,7 @@ void grow(std::vector<float>& buffer, int64_t count) {
 }  // namespace
 
 Decoder::Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute compute)
-    : spec_(std::move(spec)),
-      weights_(std::move(weights)),
-      compute_(compute),
-      rope_(spec_.rope) {
+    : spec_(std::move(spec)), weights_(std::move(weights)), compute_(compute), rope_(spec_.rope) {
   refuse_unless(spec_.position == PositionKind::rope, spec_, "ALiBi or learned positions");
   refuse_unless(!spec_.parallel_residual, spec_, "parallel residuals");
   refuse_unless(!spec_.norm_after, spec_, "norms after the sub-layers");
@@ -127,53 +124,57 @@ void Decoder::compute_alpha(const LayerWeights& weights, const Batch& batch) {
   }
 }
 
-/// QK norm, the borrowed channel of `neuron` decisions, and RoPE, for one token's heads.
+/// Last channel of the first query head of a group: where `neuron` decisions come from.
+float& Decoder::borrowed_channel(std::span<float> q, int64_t kv_head) const {
+  return q[static_cast<size_t>(kv_head * spec_.group() * spec_.head_dim + spec_.head_dim - 1)];
+}
+
+void Decoder::zero_borrowed_channels(std::span<float> q) const {
+  for (int64_t head = 0; head < spec_.kv_heads; ++head) borrowed_channel(q, head) = 0.0f;
+}
+
+/// Decision logits of `neuron` (semantics.md section 1): after QK norm, before RoPE.
+void Decoder::take_borrowed_channels(std::span<float> q, int64_t row) {
+  for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+    work_.alpha[static_cast<size_t>(row * spec_.kv_heads + head)] =
+        borrowed_channel(q, head) * static_cast<float>(spec_.dms->alpha_scale) -
+        static_cast<float>(spec_.dms->alpha_offset);
+  }
+  zero_borrowed_channels(q);
+}
+
+/// QK norm, the borrowed channels and RoPE, for one token's heads.
 void Decoder::rotate_row(const Batch& batch, int64_t row) {
-  const int64_t head_dim = spec_.head_dim;
-  const auto q_values = static_cast<size_t>(spec_.q_heads * head_dim);
-  const auto k_values = static_cast<size_t>(spec_.kv_heads * head_dim);
+  const auto q_values = static_cast<size_t>(spec_.q_heads * spec_.head_dim);
+  const auto k_values = static_cast<size_t>(spec_.kv_heads * spec_.head_dim);
   const auto at = static_cast<size_t>(row * qkv_width(spec_));
-  const LayerWeights& weights = *batch.layer_weights;
   const std::span<float> q = std::span(work_.qkv).subspan(at, q_values);
   const std::span<float> k = std::span(work_.qkv).subspan(at + q_values, k_values);
-  const auto eps = static_cast<float>(spec_.norm_eps);
   if (spec_.qk_norm) {
-    kernels::rms_norm(q, weights.q_norm, eps, q);
-    kernels::rms_norm(k, weights.k_norm, eps, k);
+    const auto eps = static_cast<float>(spec_.norm_eps);
+    kernels::rms_norm(q, batch.layer_weights->q_norm, eps, q);
+    kernels::rms_norm(k, batch.layer_weights->k_norm, eps, k);
   }
-  const bool neuron = spec_.dms && spec_.dms->source == DmsSource::neuron;
-  const auto borrowed = [&](std::span<float> heads, int64_t kv_head) -> float& {
-    return heads[static_cast<size_t>(kv_head * spec_.group() * head_dim + head_dim - 1)];
-  };
-  if (neuron) {
-    for (int64_t head = 0; head < spec_.kv_heads; ++head) {
-      float& channel = borrowed(q, head);
-      work_.alpha[static_cast<size_t>(row * spec_.kv_heads + head)] =
-          channel * static_cast<float>(spec_.dms->alpha_scale) -
-          static_cast<float>(spec_.dms->alpha_offset);
-      channel = 0.0f;
-    }
-  }
+  const bool is_neuron = spec_.dms && spec_.dms->source == DmsSource::neuron;
+  if (is_neuron) take_borrowed_channels(q, row);
+
   const Segment& segment = *batch.row_segment[static_cast<size_t>(row)];
+  const auto turn = [&](std::span<float> heads, int64_t position) {
+    const RopeTable::Angles angles = rope_.at(segment.prompt_tokens, position);
+    kernels::rope(heads, spec_.head_dim, angles.cos, angles.sin);
+  };
+  const auto turn_queries = [&](std::span<float> queries, int64_t position) {
+    turn(queries, position);
+    if (is_neuron && spec_.dms->zero_after_rope) zero_borrowed_channels(queries);
+  };
   const int64_t position = batch.row_position[static_cast<size_t>(row)];
-  const auto turn = [&](std::span<float> heads, int64_t at_position) {
-    const RopeTable::Angles angles = rope_.at(segment.prompt_tokens, at_position);
-    kernels::rope(heads, head_dim, angles.cos, angles.sin);
-  };
-  const std::optional<int64_t> far = segment.cache->fate_source().far_position(position);
-  const auto zero_after = [&](std::span<float> heads) {
-    if (!neuron || !spec_.dms->zero_after_rope) return;
-    for (int64_t head = 0; head < spec_.kv_heads; ++head) borrowed(heads, head) = 0.0f;
-  };
-  if (far) {
+  if (const std::optional<int64_t> far = segment.cache->fate_source().far_position(position)) {
     const std::span<float> q_far = std::span(work_.q_far).subspan(at, q_values);
     std::ranges::copy(q, q_far.begin());
-    turn(q_far, *far);
-    zero_after(q_far);
+    turn_queries(q_far, *far);
   }
-  turn(q, position);
+  turn_queries(q, position);
   turn(k, position);
-  zero_after(q);
 }
 
 void Decoder::append_to_caches(int64_t layer, const Batch& batch) {

@@ -58,6 +58,9 @@ class Decoder {
   void run_layer(int64_t layer, const Batch& batch);
   void project_qkv(const LayerWeights& weights, const Batch& batch);
   void compute_alpha(const LayerWeights& weights, const Batch& batch);
+  float& borrowed_channel(std::span<float> q, int64_t kv_head) const;
+  void zero_borrowed_channels(std::span<float> q) const;
+  void take_borrowed_channels(std::span<float> q, int64_t row);
   void rotate_row(const Batch& batch, int64_t row);
   void append_to_caches(int64_t layer, const Batch& batch);
   void run_mlp(const LayerWeights& weights, const Batch& batch);

@@ -26,6 +26,16 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "[" + text + "]";
 }
 
+/// Two bytes each, at any alignment.
+template <class ToFloat>
+void convert(const std::byte* source, std::span<float> out, ToFloat to_float_value) {
+  for (size_t i = 0; i < out.size(); ++i) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, source + i * sizeof(bits), sizeof(bits));
+    out[i] = to_float_value(bits);
+  }
+}
+
 class Checkpoint final : public WeightSource {
  public:
   Checkpoint(const std::filesystem::path& folder, const ModelSpec& spec) : folder_(folder) {
@@ -57,10 +67,10 @@ class Checkpoint final : public WeightSource {
       return;
     }
     const std::byte* source = bytes + begin * sizeof(uint16_t);
-    for (size_t i = 0; i < values; ++i) {
-      uint16_t bits = 0;
-      std::memcpy(&bits, source + i * sizeof(bits), sizeof(bits));
-      out[i] = type == DType::bf16 ? to_float(BFloat16{bits}) : half_to_float(bits);
+    if (type == DType::bf16) {
+      convert(source, out, [](uint16_t bits) { return to_float(BFloat16{bits}); });
+    } else {
+      convert(source, out, half_to_float);
     }
   }
 

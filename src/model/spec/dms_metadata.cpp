@@ -1,6 +1,8 @@
 #include "model/spec/dms_metadata.h"
 
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <string>
 
 #include "dms/error.h"
@@ -28,23 +30,42 @@ void apply_shift_override(const JsonFields& config, DmsSpec& spec) {
   spec.decision_shift = config.integer_or("dms_decision_shift", spec.decision_shift, 0, 1);
 }
 
-/// FastDMS's keys lie flat or under `config`.
+/// The first of `keys` that is there; the last one where none is.
+const char* first_of(const JsonFields& fields, std::initializer_list<const char*> keys) {
+  const auto* it = std::ranges::find_if(keys, [&](const char* key) { return fields.has(key); });
+  return it == keys.end() ? *(keys.end() - 1) : *it;
+}
+
+/// FastDMS's keys lie flat or under `config`; its training logs also have NVIDIA's names.
 std::optional<DmsSpec> from_fastdms(const std::filesystem::path& file, const JsonFields& config) {
   const Json root = read_json_file(file, kMaxMetadataBytes);
   const JsonFields outer(root, file.string());
   const Json* nested = outer.find("config");
-  const JsonFields fields(nested != nullptr && nested->is_object() ? *nested : root, file.string());
+  const JsonFields fields = nested != nullptr && nested->is_object()
+                                ? JsonFields(*nested, file.string() + ": config")
+                                : outer;
+  const char* window = first_of(fields, {"window_size", "dms_window_size"});
+  const char* scale = first_of(fields, {"alpha_scale", "dms_alpha_scale"});
+  const char* offset =
+      first_of(fields, {"alpha_offset", "dms_alpha_offset", "dms_initial_alpha_offset"});
+  const char* ratio = first_of(fields, {"target_cr", "dms_cr"});
   DmsSpec spec{.source = DmsSource::neuron,
                .decision_shift = 0,
                .zero_after_rope = false,
                .origin = file.string()};
-  spec.window = fields.integer_or("window_size", kFastDmsWindow, 1, kMaxWindow);
-  spec.alpha_scale = fields.number_or("alpha_scale", spec.alpha_scale, -kMaxNumber, kMaxNumber);
-  const char* offset = fields.has("alpha_offset") ? "alpha_offset" : "dms_alpha_offset";
+  spec.window = fields.integer_or(window, kFastDmsWindow, 0, kMaxWindow);
+  spec.alpha_scale = fields.number_or(scale, spec.alpha_scale, -kMaxNumber, kMaxNumber);
   spec.alpha_offset = fields.number_or(offset, spec.alpha_offset, -kMaxNumber, kMaxNumber);
-  spec.target_cr = fields.number_or("target_cr", 0.0, 0.0, kMaxNumber);
+  spec.target_cr = fields.number_or(ratio, 0.0, 0.0, kMaxNumber);
   apply_shift_override(config, spec);
   return spec;
+}
+
+/// The parent of the path as the user wrote it, not of a link's target, which may lie in a store
+/// that many models share.
+std::filesystem::path parent_as_given(const std::filesystem::path& absolute) {
+  const std::filesystem::path path = absolute.lexically_normal();
+  return path.has_filename() ? path.parent_path() : path.parent_path().parent_path();
 }
 
 }  // namespace
@@ -56,7 +77,7 @@ std::optional<DmsSpec> dms_from_config(const JsonFields& config) {
   DmsSpec spec{.origin = config.where()};
   spec.source =
       config.boolean_or("dms_separate_alpha", false) ? DmsSource::adapter : DmsSource::neuron;
-  spec.window = config.integer_or("dms_window_size", spec.window, 1, kMaxWindow);
+  spec.window = config.integer_or("dms_window_size", spec.window, 0, kMaxWindow);
   spec.alpha_scale = config.number_or("dms_alpha_scale", spec.alpha_scale, -kMaxNumber, kMaxNumber);
   spec.alpha_offset =
       config.number_or("dms_initial_alpha_offset", spec.alpha_offset, -kMaxNumber, kMaxNumber);
@@ -81,8 +102,8 @@ std::optional<DmsSpec> find_dms_metadata(const std::filesystem::path& folder,
   if (std::filesystem::exists(own)) return from_fastdms(own, config);
   if (scope == MetadataScope::local) {
     std::error_code error;
-    const std::filesystem::path absolute = std::filesystem::canonical(folder, error);
-    const std::filesystem::path log = absolute.parent_path() / "training_log.json";
+    const std::filesystem::path log =
+        parent_as_given(std::filesystem::absolute(folder, error)) / "training_log.json";
     if (!error && std::filesystem::exists(log)) return from_fastdms(log, config);
   }
   return dms_from_config(config);
