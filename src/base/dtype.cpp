@@ -1,7 +1,6 @@
 #include "base/dtype.h"
 
 #include <array>
-#include <cmath>
 
 namespace dms {
 namespace {
@@ -36,22 +35,12 @@ std::string_view dtype_name(DType type) {
 }
 
 std::optional<DType> parse_dtype(std::string_view name) {
+  constexpr std::string_view torch = "torch.";
+  if (name.starts_with(torch)) name.remove_prefix(torch.size());
   for (const Spelling& s : kSpellings) {
     if (s.text == name) return s.type;
   }
   return std::nullopt;
-}
-
-float half_to_float(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
-  const uint32_t exponent = (bits >> 10) & 0x1fu;
-  const uint32_t mantissa = bits & 0x3ffu;
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  if (exponent == 0) {
-    const float magnitude = std::ldexp(static_cast<float>(mantissa), -24);
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
 }
 
 }  // namespace dms

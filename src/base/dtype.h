@@ -13,7 +13,8 @@ enum class DType { f32, bf16, f16 };
 /// Bytes of one element.
 int64_t dtype_bytes(DType type);
 std::string_view dtype_name(DType type);
-/// Parses "f32", "bf16", "f16" and torch's and safetensors' spellings ("float32", "BF16", …).
+/// Parses "f32", "bf16", "f16" and torch's and safetensors' spellings ("float32",
+/// "torch.float32", "F32", …).
 std::optional<DType> parse_dtype(std::string_view name);
 
 /// A bfloat16 as its 16 bits.
@@ -33,7 +34,15 @@ inline BFloat16 to_bf16(float value) {
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-/// IEEE half (its 16 bits) to float, exactly.
-float half_to_float(uint16_t bits);
+/// IEEE half (its 16 bits) to float, exactly. No branches, so that loops over it become vector
+/// code: a half's magnitude read as a float is 2^112 too small, also when it is subnormal, and
+/// infinities and NaNs begin at `special`.
+inline float half_to_float(uint16_t bits) {
+  constexpr uint32_t special = 0x7c00u << 13;
+  const uint32_t shifted = (bits & 0x7fffu) << 13;
+  const uint32_t finite = std::bit_cast<uint32_t>(std::bit_cast<float>(shifted) * 0x1p112f);
+  const uint32_t magnitude = shifted >= special ? shifted | 0x7f800000u : finite;
+  return std::bit_cast<float>(magnitude | static_cast<uint32_t>(bits & 0x8000u) << 16);
+}
 
 }  // namespace dms
