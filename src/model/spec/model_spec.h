@@ -96,7 +96,7 @@ struct DmsSpec {
   double alpha_scale = 100.0;
   double alpha_offset = 5.0;
   double target_cr = 0.0;  // 0: not stated
-  std::string origin{};      // the file the settings came from
+  std::string origin{};    // the file the settings came from
 };
 
 struct ModelSpec {

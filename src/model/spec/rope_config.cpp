@@ -70,18 +70,43 @@ void read_scaling(const JsonFields& fields, const ModelSpec& spec, RopeSpec& rop
   rope.mscale_all_dim = optional_number(fields, "mscale_all_dim");
 }
 
+/// Kinds of layers that turn differently have one object each in transformers 5.
+void refuse_nested(const JsonFields& fields, const Json& object) {
+  for (const auto& [name, value] : object.items()) {
+    if (!value.is_object()) continue;
+    throw InputError({.where = fields.where() + ": " + name,
+                      .what = "RoPE that differs between kinds of layers is not supported",
+                      .got = "an object",
+                      .expected = "one set of parameters for all layers"});
+  }
+}
+
+int64_t rotary_channels(const JsonFields& fields, double factor, int64_t head_dim) {
+  const auto channels = static_cast<int64_t>(static_cast<double>(head_dim) * factor);
+  if (channels < 2 || channels % 2 != 0) {
+    throw InputError({.where = fields.where() + ": partial_rotary_factor",
+                      .what = "rotary positions need pairs of channels",
+                      .got = std::to_string(channels) + " channels of " + std::to_string(head_dim),
+                      .expected = "an even number, at least 2"});
+  }
+  return channels;
+}
+
 }  // namespace
 
 void read_rope(const JsonFields& config, ModelSpec& spec) {
   RopeSpec& rope = spec.rope;
-  rope.rotary_dim = spec.head_dim;
   rope.theta = config.number_or("rope_theta", rope.theta, 1.0, kMaxTheta);
+  double factor = config.number_or("partial_rotary_factor", 1.0, 0.0, 1.0);
   const char* key = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   if (const Json* object = config.find(key)) {
     const JsonFields fields(*object, config.where() + ": " + key);
+    refuse_nested(fields, *object);
     rope.theta = fields.number_or("rope_theta", rope.theta, 1.0, kMaxTheta);
+    factor = fields.number_or("partial_rotary_factor", factor, 0.0, 1.0);
     read_scaling(fields, spec, rope);
   }
+  rope.rotary_dim = rotary_channels(config, factor, spec.head_dim);
   if (rope.scaling == RopeScaling::dynamic) {
     const double context =
         std::min(static_cast<double>(spec.context) * rope.factor, static_cast<double>(kMaxContext));

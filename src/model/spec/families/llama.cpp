@@ -88,8 +88,16 @@ void check_heads(const ModelSpec& spec, const JsonFields& config) {
   }
 }
 
-int64_t head_dim_of(const JsonFields& config, const ModelSpec& spec) {
+int64_t kv_heads_of(const JsonFields& config, int64_t q_heads, int64_t family_default) {
+  const bool use_default =
+      !config.is_null("num_key_value_heads") && family_default > 0 && q_heads % family_default == 0;
+  return config.integer_or(
+      "num_key_value_heads", use_default ? family_default : q_heads, 1, kMaxHeads);
+}
+
+int64_t head_dim_of(const JsonFields& config, const ModelSpec& spec, int64_t family_default) {
   if (config.has("head_dim")) return config.integer("head_dim", 1, kMaxHeadDim);
+  if (family_default > 0) return family_default;
   const int64_t head_dim = spec.hidden / spec.q_heads;
   if (head_dim * spec.q_heads != spec.hidden || head_dim > kMaxHeadDim) {
     throw InputError({.where = config.where() + ": num_attention_heads",
@@ -104,14 +112,14 @@ int64_t head_dim_of(const JsonFields& config, const ModelSpec& spec) {
 
 std::span<const WeightPattern> llama_weight_patterns() { return kNames; }
 
-ModelSpec llama_like(const JsonFields& config) {
+ModelSpec llama_like(const JsonFields& config, const FamilyDefaults& defaults) {
   ModelSpec spec;
   spec.model_type = config.string("model_type");
   spec.layers = config.integer("num_hidden_layers", 1, kMaxLayers);
   spec.hidden = config.integer("hidden_size", 1, kMaxWidth);
   spec.q_heads = config.integer("num_attention_heads", 1, kMaxHeads);
-  spec.kv_heads = config.integer_or("num_key_value_heads", spec.q_heads, 1, kMaxHeads);
-  spec.head_dim = head_dim_of(config, spec);
+  spec.kv_heads = kv_heads_of(config, spec.q_heads, defaults.kv_heads);
+  spec.head_dim = head_dim_of(config, spec, defaults.head_dim);
   spec.ffn = config.integer("intermediate_size", 1, kMaxWidth);
   spec.vocab = config.integer("vocab_size", 1, kMaxVocab);
   spec.context = config.integer("max_position_embeddings", 1, kMaxContext);

@@ -48,7 +48,7 @@ std::vector<int64_t> qwen_sliding_windows(const JsonFields& config, int64_t laye
 }
 
 ModelSpec make_qwen2(const JsonFields& config) {
-  ModelSpec spec = llama_like(config);
+  ModelSpec spec = llama_like(config, {.kv_heads = 32});
   spec.qkv_bias = true;
   spec.sliding_window = qwen_sliding_windows(config, spec.layers);
   return spec;
