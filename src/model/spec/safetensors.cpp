@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <optional>
+#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr int64_t kLengthBytes = 8;
 constexpr int64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr size_t kMaxDimensions = 8;
+constexpr int kMaxHeaderDepth = 4;  // file, tensor, shape: 3 and its numbers
 
 struct TypeBits {
   std::string_view name;
@@ -49,6 +51,33 @@ int64_t header_length(std::span<const std::byte> file, const std::string& where)
                       .expected = "at most " + std::to_string(limit)});
   }
   return static_cast<int64_t>(length);
+}
+
+/// Parses the header. A name that occurs twice is refused: two readers of such a file could see
+/// different weights.
+Json parse_header(std::string_view text, const std::string& where) {
+  std::unordered_set<std::string> names;
+  const auto refuse_twins = [&](int depth, Json::parse_event_t event, const Json& value) {
+    if (depth > kMaxHeaderDepth) {
+      throw InputError({.where = where,
+                        .what = "JSON nested too deeply",
+                        .got = "more",
+                        .expected = "at most " + std::to_string(kMaxHeaderDepth) + " levels"});
+    }
+    const bool is_name = depth == 1 && event == Json::parse_event_t::key;
+    if (is_name && !names.insert(value.get<std::string>()).second) {
+      throw InputError({.where = where + ": tensor " + value.get<std::string>(),
+                        .what = "occurs twice",
+                        .got = "2 entries",
+                        .expected = "one"});
+    }
+    return true;
+  };
+  try {
+    return Json::parse(text, refuse_twins);
+  } catch (const Json::exception& error) {
+    throw InputError({.where = where, .what = std::string("malformed JSON: ") + error.what()});
+  }
 }
 
 /// Bytes of a tensor of this shape and type; nothing where they overflow or end inside a byte.
@@ -153,7 +182,7 @@ std::map<std::string, TensorEntry, std::less<>> parse_safetensors(std::span<cons
   const int64_t length = header_length(file, where);
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes,
                               static_cast<size_t>(length));
-  const Json header = parse_json(text, where + ": header");
+  const Json header = parse_header(text, where + ": header");
   const int64_t data_begin = kLengthBytes + length;
   const int64_t data_bytes = std::ssize(file) - data_begin;
   if (!header.is_object()) {
