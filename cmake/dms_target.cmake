@@ -7,8 +7,9 @@ function(dms_target name)
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
     $<$<BOOL:${DMS_WERROR}>:-Werror>)
   if(DMS_SANITIZE)
+    # GCC's maybe-uninitialized is known to be wrong about instrumented std::optional.
     target_compile_options(${name} PUBLIC -fsanitize=${DMS_SANITIZE} -fno-omit-frame-pointer
-      -fno-sanitize-recover=all)
+      -fno-sanitize-recover=all $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
     target_link_options(${name} PUBLIC -fsanitize=${DMS_SANITIZE})
   endif()
 endfunction()

@@ -75,8 +75,8 @@ double yarn_mscale(double factor, double mscale) {
 }  // namespace
 
 std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t prompt_tokens) {
-  const double theta = rope.scaling == RopeScaling::dynamic
-                           ? dynamic_theta(rope, prompt_tokens) : rope.theta;
+  const double theta =
+      rope.scaling == RopeScaling::dynamic ? dynamic_theta(rope, prompt_tokens) : rope.theta;
   std::vector<double> frequencies = plain_frequencies(theta, rope.rotary_dim);
   if (rope.scaling == RopeScaling::linear) {
     for (double& frequency : frequencies) frequency /= rope.factor;
@@ -99,7 +99,8 @@ float attention_factor(const RopeSpec& rope) {
 }
 
 int64_t RopeTable::key(int64_t prompt_tokens) const {
-  return rope_.scaling == RopeScaling::dynamic ? std::max(rope_.original_context, prompt_tokens) : 0;
+  return rope_.scaling == RopeScaling::dynamic ? std::max(rope_.original_context, prompt_tokens)
+                                               : 0;
 }
 
 void RopeTable::prepare(int64_t prompt_tokens, int64_t positions) {

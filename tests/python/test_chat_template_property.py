@@ -13,7 +13,22 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CASES = 3000
-WORDS = ["a", "user", "bot", " x ", "Hé", "ö\n", "", "it's", '"q"', "12", "-1.5", "ß日", "a,b", "\t"]
+WORDS = [
+    "a",
+    "user",
+    "bot",
+    " x ",
+    "Hé",
+    "ö\n",
+    "",
+    "it's",
+    '"q"',
+    "12",
+    "-1.5",
+    "ß日",
+    "a,b",
+    "\t",
+]
 NAMES = ["x", "y", "z", "s", "n", "l", "d", "m", "messages", "missing"]
 # Not among the variables the messages come with: jinja2 decides before rendering which blocks see
 # a variable of the context that is assigned further down; templates that play on it are left out.

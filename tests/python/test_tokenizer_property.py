@@ -34,7 +34,21 @@ LLAMA3 = (
 )
 QWEN2 = LLAMA3.replace("{1,3}", "")
 OTHER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{M}]*[\p{Ll}\p{M}]+|\p{Nd}{1,2}|[\p{P}\p{S}]+|\s+|."
-WORDS = "the quick brown foxes don't jump over 12345 lazy dogs; Größe, naïve café".split()
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "foxes",
+    "don't",
+    "jump",
+    "over",
+    "12345",
+    "lazy",
+    "dogs;",
+    "Größe,",
+    "naïve",
+    "café",
+]
 SPECIAL = ["<s>", "</s>", "<|end|>"]
 SCRIPTS = [
     (0x20, 0x7E),
