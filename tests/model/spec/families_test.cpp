@@ -1,0 +1,177 @@
+// Every registered family, and what each makes of config.json's fields.
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "model/spec/families/family.h"
+#include "model/spec/load.h"
+#include "model/spec/tiny_config.h"
+#include "model/spec/weights.h"
+#include "support/errors.h"
+#include "support/temp_folder.h"
+
+namespace dms {
+namespace {
+
+using testing_support::expect_parts;
+using testing_support::input_error;
+using testing_support::spec_of;
+using testing_support::TempFolder;
+using testing_support::tiny_config;
+
+class EveryFamily : public ::testing::TestWithParam<std::string_view> {};
+
+TEST_P(EveryFamily, ReadsSizesAndNamesEachWeightOnce) {
+  const ModelSpec spec = spec_of(tiny_config(GetParam()));
+  EXPECT_EQ(spec.model_type, GetParam());
+  EXPECT_EQ(spec.layers, 2);
+  EXPECT_EQ(spec.hidden, 16);
+  EXPECT_EQ(spec.q_heads, 4);
+  EXPECT_EQ(spec.kv_heads, 2);
+  EXPECT_EQ(spec.group(), 2);
+  EXPECT_EQ(spec.head_dim, 4);
+  EXPECT_EQ(spec.ffn, 24);
+  EXPECT_EQ(spec.vocab, 32);
+  EXPECT_EQ(spec.context, 128);
+  EXPECT_EQ(spec.checkpoint_dtype, DType::f32);
+  EXPECT_FALSE(spec.dms);
+  std::set<std::string> names;
+  int64_t parameters = 0;
+  for (const WeightName& weight : weight_names(spec)) {
+    EXPECT_TRUE(names.insert(weight.name).second) << weight.name;
+    EXPECT_EQ(weight.name.find('{'), std::string::npos) << weight.name;
+    int64_t count = 1;
+    for (const int64_t size : weight.shape) count *= size;
+    EXPECT_GT(count, 0) << weight.name;
+    parameters += count;
+  }
+  EXPECT_EQ(parameters, parameter_count(spec));
+}
+
+TEST_P(EveryFamily, ATiedHeadIsNotAWeight) {
+  Json config = tiny_config(GetParam());
+  const int64_t untied = parameter_count(spec_of(config));
+  config["tie_word_embeddings"] = true;
+  const ModelSpec spec = spec_of(config);
+  EXPECT_TRUE(spec.tied_head);
+  EXPECT_EQ(parameter_count(spec), untied - 32 * 16);
+}
+
+TEST_P(EveryFamily, ATrainedAdapterAddsItsWeights) {
+  Json config = tiny_config(GetParam());
+  config["dms_separate_alpha"] = true;
+  const ModelSpec spec = spec_of(config);
+  const auto names = weight_names(spec);
+  const auto has = [&](const std::string& name) {
+    return std::ranges::find(names, name, &WeightName::name) != names.end();
+  };
+  EXPECT_TRUE(has("model.layers.1.self_attn.dms_proj_alpha.weight"));
+  EXPECT_TRUE(has("model.layers.1.self_attn.dms_proj_alpha_norm.weight"));
+  EXPECT_EQ(has("model.layers.1.self_attn.dms_proj_alpha.bias"), spec.qkv_bias);
+}
+
+INSTANTIATE_TEST_SUITE_P(Registered,
+                         EveryFamily,
+                         ::testing::ValuesIn(supported_model_types().begin(),
+                                             supported_model_types().end()),
+                         [](const auto& item) { return std::string(item.param); });
+
+TEST(Families, BiasesAndNormsAreTheFamilys) {
+  EXPECT_FALSE(spec_of(tiny_config("llama")).qkv_bias);
+  EXPECT_TRUE(spec_of(tiny_config("qwen2")).qkv_bias);
+  EXPECT_FALSE(spec_of(tiny_config("qwen2")).output_bias);
+  EXPECT_TRUE(spec_of(tiny_config("qwen3")).qk_norm);
+  EXPECT_FALSE(spec_of(tiny_config("qwen2")).qk_norm);
+  Json biased = tiny_config("llama");
+  biased["attention_bias"] = true;
+  biased["mlp_bias"] = true;
+  EXPECT_TRUE(spec_of(biased).qkv_bias);
+  EXPECT_TRUE(spec_of(biased).output_bias);
+  EXPECT_TRUE(spec_of(biased).mlp_bias);
+}
+
+TEST(Families, AbsentHeadSizesAreThoseOfTransformers) {
+  const auto heads = [](const char* model_type, bool explicit_null) {
+    Json config = tiny_config(model_type);
+    config["hidden_size"] = 128;
+    config["num_attention_heads"] = 64;
+    config.erase("num_key_value_heads");
+    if (explicit_null) config["num_key_value_heads"] = nullptr;
+    return spec_of(config).kv_heads;
+  };
+  EXPECT_EQ(heads("llama", false), 64);
+  EXPECT_EQ(heads("mistral", false), 8);
+  EXPECT_EQ(heads("qwen2", false), 32);
+  EXPECT_EQ(heads("qwen3", false), 32);
+  for (const char* model_type : {"llama", "mistral", "qwen2", "qwen3"}) {
+    EXPECT_EQ(heads(model_type, true), 64) << model_type;
+    Json config = tiny_config(model_type);
+    config.erase("head_dim");
+    config["hidden_size"] = 48;
+    EXPECT_EQ(spec_of(config).head_dim, std::string(model_type) == "qwen3" ? 128 : 12);
+  }
+}
+
+TEST(Families, ADefaultThatDoesNotDivideTheHeadsIsNotTaken) {
+  Json config = tiny_config("mistral");
+  config.erase("num_key_value_heads");
+  EXPECT_EQ(spec_of(config).kv_heads, 4);
+}
+
+TEST(SlidingWindow, MistralHasItEverywhereUnlessNull) {
+  Json config = tiny_config("mistral");
+  EXPECT_EQ(spec_of(config).sliding_window, (std::vector<int64_t>{4096, 4096}));
+  config["sliding_window"] = 7;
+  EXPECT_EQ(spec_of(config).sliding_window_at(1), 7);
+  config["sliding_window"] = nullptr;
+  EXPECT_TRUE(spec_of(config).sliding_window.empty());
+  EXPECT_EQ(spec_of(config).sliding_window_at(1), 0);
+}
+
+TEST(SlidingWindow, QwenHasItOnTheLayersThatAskForIt) {
+  for (const char* model_type : {"qwen2", "qwen3"}) {
+    Json config = tiny_config(model_type);
+    config["sliding_window"] = 9;
+    EXPECT_TRUE(spec_of(config).sliding_window.empty()) << "not asked for";
+    config["use_sliding_window"] = true;
+    config["max_window_layers"] = 1;
+    EXPECT_EQ(spec_of(config).sliding_window, (std::vector<int64_t>{0, 9}));
+    config["layer_types"] = {"sliding_attention", "full_attention"};
+    EXPECT_EQ(spec_of(config).sliding_window, (std::vector<int64_t>{9, 0}));
+    config["layer_types"] = {"sliding_attention"};
+    expect_parts(input_error([&] { spec_of(config); }), {"layer_types", "got 1", "expected 2"});
+    config["layer_types"] = {"sliding_attention", "linear_attention"};
+    expect_parts(input_error([&] { spec_of(config); }),
+                 {"layer_types", "linear_attention", "expected full_attention"});
+  }
+}
+
+TEST(TokenIds, BothFilesTogetherWithoutRepeats) {
+  const TempFolder folder;
+  Json config = tiny_config();
+  config["eos_token_id"] = 3;
+  config["bos_token_id"] = 1;
+  folder.write("config.json", config.dump());
+  EXPECT_EQ(load_spec(folder.path(), MetadataScope::local).eos_ids, (std::vector<int32_t>{3}));
+  folder.write("generation_config.json", R"({"eos_token_id": [7, 3, 5]})");
+  const ModelSpec spec = load_spec(folder.path(), MetadataScope::local);
+  EXPECT_EQ(spec.eos_ids, (std::vector<int32_t>{3, 7, 5}));
+  EXPECT_EQ(spec.bos_id, 1);
+  folder.write("generation_config.json", R"({"eos_token_id": 32})");
+  expect_parts(input_error([&] { load_spec(folder.path(), MetadataScope::local); }),
+               {"generation_config.json: eos_token_id", "got 32", "0 to 31"});
+}
+
+TEST(Dtype, IsReadUnderBothNamesAndSpellings) {
+  Json config = tiny_config();
+  config["torch_dtype"] = "torch.bfloat16";
+  EXPECT_EQ(spec_of(config).checkpoint_dtype, DType::bf16);
+  config["dtype"] = "float16";
+  EXPECT_EQ(spec_of(config).checkpoint_dtype, DType::f16);
+}
+
+}  // namespace
+}  // namespace dms
