@@ -1,0 +1,101 @@
+// RoPE in the forms of transformers 4 and 5.
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "model/spec/tiny_config.h"
+#include "support/errors.h"
+
+namespace dms {
+namespace {
+
+using testing_support::expect_parts;
+using testing_support::input_error;
+using testing_support::spec_of;
+using testing_support::tiny_config;
+
+Json with_rope(const char* key, const Json& value) {
+  Json config = tiny_config();
+  config[key] = value;
+  return config;
+}
+
+Json llama3() {
+  return {{"factor", 8.0},
+          {"low_freq_factor", 1.0},
+          {"high_freq_factor", 4.0},
+          {"original_max_position_embeddings", 64}};
+}
+
+TEST(RopeConfig, BothFormsSayTheSame) {
+  Json old_form = llama3();
+  old_form["type"] = "llama3";
+  Json first = with_rope("rope_scaling", old_form);
+  first["rope_theta"] = 5e5;
+  Json new_form = llama3();
+  new_form["rope_type"] = "llama3";
+  new_form["rope_theta"] = 5e5;
+  for (const Json& config : {first, with_rope("rope_parameters", new_form)}) {
+    const RopeSpec rope = spec_of(config).rope;
+    EXPECT_EQ(rope.scaling, RopeScaling::llama3);
+    EXPECT_EQ(rope.theta, 5e5);
+    EXPECT_EQ(rope.factor, 8.0);
+    EXPECT_EQ(rope.high_freq_factor, 4.0);
+    EXPECT_EQ(rope.original_context, 64);
+    EXPECT_EQ(rope.rotary_dim, 4);
+  }
+}
+
+TEST(RopeConfig, DefaultsAreThoseOfTransformers) {
+  const RopeSpec rope = spec_of(tiny_config()).rope;
+  EXPECT_EQ(rope.theta, 10000.0);
+  EXPECT_EQ(rope.scaling, RopeScaling::none);
+  const ModelSpec dynamic =
+      spec_of(with_rope("rope_scaling", {{"type", "dynamic"}, {"factor", 2}}));
+  EXPECT_EQ(dynamic.context, 256);
+  EXPECT_EQ(dynamic.rope.original_context, 128);
+}
+
+TEST(RopeConfig, YarnDerivesItsFactor) {
+  Json yarn = {{"rope_type", "yarn"}, {"original_max_position_embeddings", 32}};
+  EXPECT_EQ(spec_of(with_rope("rope_scaling", yarn)).rope.factor, 4.0);
+  yarn["factor"] = 3.0;
+  yarn["beta_fast"] = 16.0;
+  yarn["attention_factor"] = 1.5;
+  const RopeSpec rope = spec_of(with_rope("rope_scaling", yarn)).rope;
+  EXPECT_EQ(rope.factor, 3.0);
+  EXPECT_EQ(rope.beta_fast, 16.0);
+  EXPECT_EQ(rope.attention_factor, 1.5);
+}
+
+TEST(RopeConfig, PartOfTheChannelsMayTurn) {
+  Json config = tiny_config();
+  config["head_dim"] = 16;
+  config["partial_rotary_factor"] = 0.5;
+  EXPECT_EQ(spec_of(config).rope.rotary_dim, 8);
+  config["rope_parameters"] = {{"partial_rotary_factor", 0.25}};
+  EXPECT_EQ(spec_of(config).rope.rotary_dim, 4);
+  config["rope_parameters"] = {{"partial_rotary_factor", 0.2}};
+  expect_parts(input_error([&] { spec_of(config); }),
+               {"partial_rotary_factor", "got 3 channels of 16", "an even number"});
+}
+
+TEST(RopeConfig, WhatIsUnknownOrAbsurdIsRefused) {
+  const auto error = [](const Json& rope) {
+    return input_error([&] { spec_of(with_rope("rope_parameters", rope)); });
+  };
+  expect_parts(error({{"rope_type", "longrope"}}), {"rope_parameters", "got longrope", "yarn"});
+  expect_parts(error({{"rope_type", "linear"}}), {"rope_parameters: factor", "missing"});
+  expect_parts(error({{"rope_type", "linear"}, {"factor", 0.5}}), {"factor", "got 0.5"});
+  expect_parts(error({{"full_attention", {{"rope_type", "default"}}}}),
+               {"rope_parameters: full_attention", "not supported", "got ", "expected "});
+  Json crossed = llama3();
+  crossed["rope_type"] = "llama3";
+  crossed["high_freq_factor"] = 0.5;
+  expect_parts(error(crossed), {"high_freq_factor", "got 0.5", "more than 1.0"});
+  expect_parts(error("yarn"), {"rope_parameters", "got \"yarn\"", "a JSON object"});
+}
+
+}  // namespace
+}  // namespace dms
