@@ -1,0 +1,53 @@
+#pragma once
+// Safetensors files put together by hand, so that a test can bend any part of one.
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "model/spec/load.h"
+
+namespace dms::testing_support {
+
+/// Header length, header, data.
+inline std::string raw_file(const std::string& header, const std::string& data) {
+  const uint64_t length = header.size();
+  std::string file(sizeof(length), '\0');
+  std::memcpy(file.data(), &length, sizeof(length));
+  return file + header + data;
+}
+
+inline Json entry(const std::string& dtype,
+                  const std::vector<int64_t>& shape,
+                  int64_t begin,
+                  int64_t end) {
+  return {{"dtype", dtype}, {"shape", shape}, {"data_offsets", {begin, end}}};
+}
+
+inline std::span<const std::byte> as_bytes(const std::string& file) {
+  return std::as_bytes(std::span(file.data(), file.size()));
+}
+
+/// float32 tensors one after the other; the value at place i of a tensor is i.
+inline std::string counting_file(const std::vector<WeightName>& weights) {
+  Json header = Json::object();
+  std::string data;
+  for (const WeightName& weight : weights) {
+    const int64_t begin = std::ssize(data);
+    int64_t count = 1;
+    for (const int64_t size : weight.shape) count *= size;
+    for (int64_t i = 0; i < count; ++i) {
+      const auto value = static_cast<float>(i);
+      data.append(reinterpret_cast<const char*>(&value), sizeof(value));
+    }
+    header[weight.name] = entry("F32", weight.shape, begin, std::ssize(data));
+  }
+  return raw_file(header.dump(), data);
+}
+
+}  // namespace dms::testing_support
