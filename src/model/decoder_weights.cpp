@@ -15,6 +15,10 @@ namespace {
 using kernels::kPanelRows;
 using kernels::PackedMatrix;
 
+// The source's pages are given back after this much was packed: memory never holds a large tensor
+// twice (a 1B model's embedding alone is a fifth of its weights).
+constexpr int64_t kBlockBytes = int64_t{32} << 20;
+
 /// Rows [source_first, source_first + count) of `weight` go to rows [target_first, …) of a matrix.
 struct RowRun {
   const WeightName* weight;
@@ -49,6 +53,10 @@ class Loader {
   std::vector<RowRun> mlp_in_runs(int64_t layer, bool bias) const;
   PackedMatrix pack(const std::vector<RowRun>& runs, int64_t rows, int64_t columns) const;
   void pack_panel(const std::vector<RowRun>& runs, int64_t panel, PackedMatrix& matrix) const;
+  void pack_panels(const std::vector<RowRun>& runs,
+                   int64_t begin,
+                   int64_t end,
+                   PackedMatrix& matrix) const;
   std::vector<float> pack_bias(const std::vector<RowRun>& runs, int64_t rows) const;
   LinearWeights linear(WeightRole weight, WeightRole bias, int64_t layer) const;
   AlignedBuffer embedding_table() const;
@@ -140,15 +148,13 @@ void Loader::pack_panel(const std::vector<RowRun>& runs,
   }
 }
 
-PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
-                          int64_t rows,
-                          int64_t columns) const {
-  std::vector<RowRun> runs = unordered;
-  std::ranges::sort(runs, {}, &RowRun::target_first);
-  PackedMatrix matrix(type_, rows, columns);
+void Loader::pack_panels(const std::vector<RowRun>& runs,
+                         int64_t begin,
+                         int64_t end,
+                         PackedMatrix& matrix) const {
   std::exception_ptr failure;
 #pragma omp parallel for schedule(dynamic)
-  for (int64_t panel = 0; panel < matrix.panels(); ++panel) {
+  for (int64_t panel = begin; panel < end; ++panel) {
     try {
       pack_panel(runs, panel, matrix);
     } catch (...) {
@@ -157,7 +163,19 @@ PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
     }
   }
   if (failure) std::rethrow_exception(failure);
-  for (const RowRun& run : runs) source_.release(*run.weight);
+}
+
+PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
+                          int64_t rows,
+                          int64_t columns) const {
+  std::vector<RowRun> runs = unordered;
+  std::ranges::sort(runs, {}, &RowRun::target_first);
+  PackedMatrix matrix(type_, rows, columns);
+  const int64_t block = std::max<int64_t>(kBlockBytes / matrix.panel_bytes(), 1);
+  for (int64_t begin = 0; begin < matrix.panels(); begin += block) {
+    pack_panels(runs, begin, std::min(begin + block, matrix.panels()), matrix);
+    for (const RowRun& run : runs) source_.release(*run.weight);
+  }
   return matrix;
 }
 
@@ -187,6 +205,7 @@ AlignedBuffer Loader::embedding_table() const {
   const int64_t columns = name.shape[1];
   AlignedBuffer table(name.shape[0] * columns * dtype_bytes(type_));
   std::vector<float> row(static_cast<size_t>(columns));
+  const int64_t block = std::max<int64_t>(kBlockBytes / (columns * dtype_bytes(type_)), 1);
   for (int64_t token = 0; token < name.shape[0]; ++token) {
     source_.read_rows(name, token, 1, row);
     if (type_ == DType::f32) {
@@ -194,6 +213,7 @@ AlignedBuffer Loader::embedding_table() const {
     } else {
       std::ranges::transform(row, table.as<BFloat16>().begin() + token * columns, to_bf16);
     }
+    if (token % block == block - 1) source_.release(name);
   }
   source_.release(name);
   return table;
