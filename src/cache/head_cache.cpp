@@ -202,22 +202,21 @@ void HeadCache::gather_band(int64_t begin,
     const int64_t base = page * kPageTokens;
     const uint32_t kept = ~evict_word(page);
     const std::byte* data = window_[static_cast<size_t>(page - window_first_page_)].bytes().data();
+    const auto seen = [&](int64_t t) {
+      return low_bits(t + 1 - base) & bits_from(begin - base) & bits_from(t - sliding + 1 - base);
+    };
+    const auto recent = [&](int64_t t) { return bits_from(t - visibility.window - base); };
     kernels::PageRef near{.data = data, .masks = out.masks.data() + out.masks.size()};
     uint32_t any_far = 0;
     for (int64_t t = first; t < first + positions; ++t) {
-      const uint32_t seen =
-          low_bits(t + 1 - base) & bits_from(begin - base) & bits_from(t - sliding + 1 - base);
-      const uint32_t recent = bits_from(t - visibility.window - base);
-      out.masks.push_back(visibility.far_frame ? seen & recent : seen & (recent | kept));
-      any_far |= seen & kept & ~recent;
+      out.masks.push_back(seen(t) & (visibility.far_frame ? recent(t) : recent(t) | kept));
+      any_far |= seen(t) & kept & ~recent(t);
     }
     out.pages.push_back(near);
     if (!visibility.far_frame || any_far == 0) continue;
     kernels::PageRef far{.data = data, .masks = out.masks.data() + out.masks.size(), .far = true};
     for (int64_t t = first; t < first + positions; ++t) {
-      out.masks.push_back(low_bits(t + 1 - base) & bits_from(begin - base) &
-                          bits_from(t - sliding + 1 - base) & kept &
-                          low_bits(t - visibility.window - base));
+      out.masks.push_back(seen(t) & kept & ~recent(t));
     }
     out.pages.push_back(far);
   }

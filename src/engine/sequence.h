@@ -46,8 +46,6 @@ class Sequence {
   void truncate(int64_t tokens);
   std::unique_ptr<Sequence> fork() const;
 
-  Timings& mutable_timings() { return timings_; }
-
  private:
   std::span<const float> append_chunk(std::span<const int32_t> ids, bool all_logits);
 

@@ -225,7 +225,7 @@ void Decoder::run_mlp(const LayerWeights& weights, const Batch& batch) {
 }
 
 void Decoder::run_layer(int64_t layer, const Batch& batch) {
-  const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
+  const LayerWeights& weights = *batch.layer_weights;
   if (spec_.dms && spec_.dms->source == DmsSource::adapter) compute_alpha(weights, batch);
   project_qkv(weights, batch);
 #pragma omp parallel for schedule(static) if (batch.rows > 8)

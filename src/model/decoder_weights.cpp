@@ -69,12 +69,6 @@ class Loader {
   std::map<std::pair<WeightRole, int64_t>, const WeightName*> by_role_;
 };
 
-int64_t element_count(const WeightName& weight) {
-  int64_t count = 1;
-  for (const int64_t size : weight.shape) count *= size;
-  return count;
-}
-
 std::vector<float> Loader::vector_of(WeightRole role, int64_t layer) const {
   const WeightName* weight = find(role, layer);
   if (weight == nullptr) return {};

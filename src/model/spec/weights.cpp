@@ -122,13 +122,15 @@ std::vector<WeightName> weight_names(const ModelSpec& spec) {
   return names;
 }
 
+int64_t element_count(const WeightName& weight) {
+  int64_t count = 1;
+  for (const int64_t size : weight.shape) count *= size;  // bounded by the config's checks
+  return count;
+}
+
 int64_t parameter_count(const ModelSpec& spec) {
   int64_t total = 0;
-  for (const WeightName& weight : weight_names(spec)) {
-    int64_t count = 1;
-    for (const int64_t size : weight.shape) count *= size;  // bounded by the config's checks
-    total += count;
-  }
+  for (const WeightName& weight : weight_names(spec)) total += element_count(weight);
   return total;
 }
 

@@ -18,6 +18,9 @@ struct WeightName {
   std::vector<int64_t> shape;  // [rows, columns] as nn.Linear stores it, or [columns]
 };
 
+/// Numbers in a weight: the product of its shape.
+int64_t element_count(const WeightName& weight);
+
 /// Every weight `spec` needs, in the order of the forward pass. A tied head is not listed.
 std::vector<WeightName> weight_names(const ModelSpec& spec);
 
