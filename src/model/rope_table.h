@@ -12,15 +12,6 @@
 
 namespace dms::model {
 
-/// Inverse frequencies, float32 [rotary_dim / 2]. `prompt_tokens`: length of the sequence's first
-/// prompt, which `dynamic` scaling depends on.
-std::vector<float> inverse_frequencies(const RopeSpec& rope,
-                                       int64_t context,
-                                       int64_t prompt_tokens);
-
-/// What cos and sin are multiplied by (yarn; 1 otherwise).
-float attention_factor(const RopeSpec& rope);
-
 class RopeTable {
  public:
   explicit RopeTable(const RopeSpec& rope) : rope_(rope) {}

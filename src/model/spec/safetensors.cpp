@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <optional>
 #include <unordered_set>
 #include <utility>
 
@@ -80,18 +79,6 @@ Json parse_header(std::string_view text, const std::string& where) {
   }
 }
 
-/// Bytes of a tensor of this shape and type; nothing where they overflow or end inside a byte.
-std::optional<int64_t> byte_count(const TensorEntry& entry) {
-  const auto* type = std::ranges::find(kTypes, entry.dtype, &TypeBits::name);
-  if (type == kTypes.end()) return std::nullopt;
-  std::optional<int64_t> bits = type->bits;
-  for (const int64_t size : entry.shape) {
-    if (bits) bits = checked_mul(*bits, size);
-  }
-  if (!bits || *bits % 8 != 0) return std::nullopt;
-  return *bits / 8;
-}
-
 std::vector<int64_t> integers(const JsonFields& fields, const char* key, size_t max_count) {
   const Json* value = fields.find(key);
   const std::string where = fields.where() + ": " + key;
@@ -130,7 +117,7 @@ TensorEntry parse_entry(const Json& value,
   }
   entry.begin = data_begin + offsets[0];
   entry.bytes = offsets[1] - offsets[0];
-  const std::optional<int64_t> expected = byte_count(entry);
+  const std::optional<int64_t> expected = tensor_bytes(entry.dtype, entry.shape);
   if (!expected) {
     throw InputError({.where = where,
                       .what = "unknown dtype or impossible shape",
@@ -175,6 +162,17 @@ void check_tiling(const std::map<std::string, TensorEntry, std::less<>>& tensors
 }
 
 }  // namespace
+
+std::optional<int64_t> tensor_bytes(std::string_view dtype, std::span<const int64_t> shape) {
+  const auto* type = std::ranges::find(kTypes, dtype, &TypeBits::name);
+  if (type == kTypes.end()) return std::nullopt;
+  std::optional<int64_t> bits = type->bits;
+  for (const int64_t size : shape) {
+    if (bits) bits = checked_mul(*bits, size);
+  }
+  if (!bits || *bits % 8 != 0) return std::nullopt;
+  return *bits / 8;
+}
 
 std::map<std::string, TensorEntry, std::less<>> parse_safetensors(std::span<const std::byte> file,
                                                                   const std::string& where) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,10 @@ struct TensorEntry {
   int64_t begin = 0;  // byte offset in the file
   int64_t bytes = 0;
 };
+
+/// Bytes of a tensor of this type (the format's spelling) and shape; nothing where the type is
+/// unknown or they overflow or end inside a byte.
+std::optional<int64_t> tensor_bytes(std::string_view dtype, std::span<const int64_t> shape);
 
 class SafetensorsFile {
  public:
