@@ -1,0 +1,46 @@
+#pragma once
+// What a model folder says about text: tokenizer, chat template, end token, vocabulary.
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+#include "train/data/token_store.h"
+
+namespace dms::train::data {
+
+/// Const use is thread-safe.
+struct ModelText {
+  text::Tokenizer tokenizer;
+  std::optional<text::LoadedChatTemplate> chat;
+  std::optional<int32_t> eos;  // the first end token of config.json, then generation_config.json
+  int64_t vocab = 0;
+  std::string tokenizer_hash;  // of tokenizer.json
+  std::string chat_hash;       // of the files a chat template may come from
+};
+
+/// Throws InputError when a file is missing or broken.
+ModelText load_model_text(const std::filesystem::path& folder);
+
+/// A part of a text, in bytes.
+struct ByteSpan {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
+/// The tokens of `text` as Hugging Face's tokenizer.encode gives them, special tokens around them
+/// included; where the text itself begins with the start token, the second one is dropped.
+Document encode_text(const text::Tokenizer& tokenizer, std::string_view text);
+
+/// The same tokens, of which only those count as targets that lie in `spans` (rising, disjoint). A
+/// token that straddles a span's edge belongs to what follows the edge.
+Document encode_text(const text::Tokenizer& tokenizer,
+                     std::string_view text,
+                     std::span<const ByteSpan> spans);
+
+}  // namespace dms::train::data

@@ -1,0 +1,150 @@
+#include "train/data/sources.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <string_view>
+
+#include <glob.h>
+
+#include "dms/error.h"
+
+namespace dms::train::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+bool is_known(const fs::path& path) {
+  return path.extension() == ".jsonl" || path.extension() == ".txt";
+}
+
+std::string setting_of(const DatasetSection& dataset) {
+  return "data.datasets." + dataset.name + ".path";
+}
+
+void add_folder(const fs::path& folder, std::vector<fs::path>& found) {
+  for (auto it = fs::recursive_directory_iterator(folder); it != fs::end(it); ++it) {
+    const bool is_hidden = it->path().filename().string().starts_with('.');
+    if (is_hidden && it->is_directory()) it.disable_recursion_pending();
+    if (!is_hidden && it->is_regular_file() && is_known(it->path())) found.push_back(it->path());
+  }
+}
+
+void add_existing(const fs::path& path, const std::string& setting, std::vector<fs::path>& found) {
+  if (fs::is_directory(path)) {
+    add_folder(path, found);
+  } else if (is_known(path)) {
+    found.push_back(path);
+  } else {
+    throw InputError(
+        {.where = setting + ": " + path.string(),
+         .what = "unknown kind of file",
+         .expected = ".jsonl (a record a line), .txt or a folder",
+         .hint = path.extension() == ".parquet" ? "convert it with scripts/parquet_to_jsonl" : ""});
+  }
+}
+
+std::vector<fs::path> expand(const fs::path& path, const std::string& setting) {
+  std::vector<fs::path> found;
+  if (fs::exists(path)) {
+    add_existing(path, setting, found);
+  } else {
+    glob_t matches{};
+    const int status = ::glob(path.c_str(), GLOB_NOSORT, nullptr, &matches);
+    std::vector<fs::path> paths(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
+    ::globfree(&matches);
+    if (status != 0 || paths.empty()) {
+      throw InputError({.where = setting, .what = "no such file or folder", .got = path.string()});
+    }
+    for (const fs::path& match : paths) add_existing(match, setting, found);
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+SourceFile describe(const fs::path& path) {
+  return {.path = fs::canonical(path),
+          .bytes = static_cast<int64_t>(fs::file_size(path)),
+          .modified_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                             fs::last_write_time(path).time_since_epoch())
+                             .count()};
+}
+
+[[noreturn]] void throw_too_long(const std::string& where) {
+  throw InputError(
+      {.where = where,
+       .what = "record is too long",
+       .expected = std::to_string(RecordReader::kMaxRecordBytes >> 20) + " MiB at most"});
+}
+
+}  // namespace
+
+std::vector<SourceFile> find_sources(const DatasetSection& dataset) {
+  const std::string setting = setting_of(dataset);
+  std::vector<SourceFile> files;
+  std::set<fs::path> seen;
+  try {
+    for (const fs::path& path : dataset.paths) {
+      for (const fs::path& file : expand(path, setting)) {
+        SourceFile source = describe(file);
+        if (seen.insert(source.path).second) files.push_back(std::move(source));
+      }
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw InputError(
+        {.where = error.path1().string(), .what = "cannot be read: " + error.code().message()});
+  }
+  if (files.empty()) {
+    throw InputError({.where = setting, .what = "no .jsonl or .txt files found"});
+  }
+  return files;
+}
+
+bool RecordReader::open_next() {
+  if (next_file_ == files_.size()) return false;
+  const SourceFile& source = files_[next_file_++];
+  file_ = std::make_unique<MappedFile>(source.path);
+  is_text_ = source.is_text();
+  const std::span<const std::byte> bytes = file_->bytes();
+  const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  offset_ = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  line_ = 0;
+  return true;
+}
+
+Record RecordReader::next_record() {
+  const std::span<const std::byte> bytes = file_->bytes();
+  const std::string_view rest{reinterpret_cast<const char*>(bytes.data()) + offset_,
+                              bytes.size() - offset_};
+  const std::string_view text = is_text_ ? rest : rest.substr(0, rest.find('\n'));
+  Record record{.text = {}, .is_json = !is_text_, .where = file_->path().string()};
+  if (!is_text_) record.where.append(":").append(std::to_string(++line_));
+  if (std::ssize(text) > RecordReader::kMaxRecordBytes) throw_too_long(record.where);
+  record.text = text;
+  offset_ += std::min(rest.size(), text.size() + 1);
+  return record;
+}
+
+std::vector<Record> RecordReader::next_batch(int64_t bytes) {
+  constexpr size_t kMaxRecords = 8192;
+  std::vector<Record> batch;
+  int64_t held = 0;
+  while (batch.size() < kMaxRecords) {
+    if (!file_ || offset_ >= file_->bytes().size()) {
+      if (!open_next()) break;
+      continue;
+    }
+    Record record = next_record();
+    const bool is_blank = record.text.find_first_not_of(" \t\r") == std::string::npos;
+    if (record.is_json && is_blank) continue;
+    held += std::ssize(record.text);
+    batch.push_back(std::move(record));
+    if (held >= bytes) break;
+  }
+  if (file_) file_->release(0, static_cast<int64_t>(offset_));
+  return batch;
+}
+
+}  // namespace dms::train::data

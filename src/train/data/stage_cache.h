@@ -1,0 +1,67 @@
+#pragma once
+// Stages of the preparation as folders under one root, each named by the hash of everything it
+// depends on. A stage is built in a folder of another name and moved into place at its end, so that
+// a killed process leaves nothing that looks complete; files a crash of the machine cut short are
+// found by their sizes. One process at a time prepares under a root, others wait for it.
+// One thread at a time.
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "dms/error.h"
+#include "train/data/batches.h"
+
+namespace dms::train::data {
+
+struct Stage {
+  std::filesystem::path folder;
+  std::string key;   // SHA-256 of the settings
+  Json description;  // what its builder returned
+};
+
+class StageCache {
+ public:
+  /// Writes the stage's files into `folder` and returns what describes them.
+  using Build = std::function<Json(const std::filesystem::path& folder)>;
+
+  /// Creates the root and waits until no other process prepares there. Throws RunError when the
+  /// root cannot be written.
+  StageCache(std::filesystem::path root, const DataProgress& progress);
+  ~StageCache();
+  StageCache(const StageCache&) = delete;
+  StageCache& operator=(const StageCache&) = delete;
+
+  /// open(stage) of the stage `name` with these settings, which is built first where it is not
+  /// there; built again, with a note, where it or open() throws InputError because of damage.
+  template <class Open>
+  auto get(const std::string& name, const Json& settings, const Build& build, const Open& open) {
+    Stage stage = locate(name, settings);
+    if (std::filesystem::exists(stage.folder)) {
+      try {
+        read_description(stage);
+        return open(stage);
+      } catch (const InputError& error) {
+        discard(stage, error.what());
+      }
+    }
+    make(stage, settings, build);
+    return open(stage);
+  }
+
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  Stage locate(const std::string& name, const Json& settings) const;
+  static void read_description(Stage& stage);
+  void discard(const Stage& stage, const std::string& why);
+  void make(Stage& stage, const Json& settings, const Build& build) const;
+
+  std::filesystem::path root_;
+  std::vector<std::string> notes_;
+  int lock_ = -1;
+};
+
+}  // namespace dms::train::data

@@ -1,0 +1,120 @@
+#include "train/data/token_store.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/check.h"
+#include "dms/error.h"
+
+namespace dms::train::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTokens = "tokens.bin";
+constexpr const char* kOffsets = "offsets.bin";
+constexpr const char* kLoss = "loss.bin";
+constexpr int64_t kShortVocab = 65536;  // ids below it take two bytes
+constexpr int64_t kMaxVocab = int64_t{1} << 31;
+constexpr int64_t kMaxCount = int64_t{1} << 48;
+
+int64_t described(const Json& description, const fs::path& folder, const char* key, int64_t max) {
+  return JsonFields(description, (folder / "stage.json").string()).integer(key, 0, max);
+}
+
+}  // namespace
+
+TokenWriter::TokenWriter(const fs::path& folder, int64_t vocab)
+    : vocab_(vocab),
+      tokens_file_(folder / kTokens),
+      offsets_file_(folder / kOffsets),
+      loss_file_(folder / kLoss) {
+  offsets_file_.write<int64_t>(std::span(&tokens_, 1));
+}
+
+void TokenWriter::append(const Document& document) {
+  ensure(!document.ids.empty(), "documents have tokens");
+  const auto [least, most] = std::ranges::minmax(document.ids);
+  if (least < 0 || most >= vocab_) {
+    throw InputError({.where = "tokenizer.json",
+                      .what = "gives ids that the model does not have",
+                      .got = std::to_string(most),
+                      .expected = "less than vocab_size, " + std::to_string(vocab_)});
+  }
+  if (vocab_ <= kShortVocab) {
+    const std::vector<uint16_t> narrow(document.ids.begin(), document.ids.end());
+    tokens_file_.write<uint16_t>(narrow);
+  } else {
+    tokens_file_.write<int32_t>(document.ids);
+  }
+  append_loss(document);
+  tokens_ += std::ssize(document.ids);
+  ++documents_;
+  offsets_file_.write<int64_t>(std::span(&tokens_, 1));
+}
+
+void TokenWriter::append_loss(const Document& document) {
+  ensure(document.loss.empty() || document.loss.size() == document.ids.size(),
+         "one loss flag a token");
+  std::vector<uint8_t> bytes;
+  for (size_t i = 0; i < document.ids.size(); ++i) {
+    const bool counts = document.loss.empty() || document.loss[i] != 0;
+    const int64_t bit = (tokens_ + static_cast<int64_t>(i)) % 8;
+    if (counts) loss_byte_ = static_cast<uint8_t>(loss_byte_ | 1u << bit);
+    loss_tokens_ += counts ? 1 : 0;
+    if (bit == 7) {
+      bytes.push_back(loss_byte_);
+      loss_byte_ = 0;
+    }
+  }
+  loss_file_.write<uint8_t>(bytes);
+}
+
+Json TokenWriter::finish() {
+  if (tokens_ % 8 != 0) loss_file_.write<uint8_t>(std::span(&loss_byte_, 1));
+  tokens_file_.close();
+  offsets_file_.close();
+  loss_file_.close();
+  return {{"vocab", vocab_},
+          {"documents", documents_},
+          {"tokens", tokens_},
+          {"loss_tokens", loss_tokens_}};
+}
+
+TokenStore::Tokens TokenStore::map_tokens(const fs::path& folder, int64_t vocab, int64_t tokens) {
+  if (vocab <= kShortVocab) return MappedArray<uint16_t>(folder / kTokens, tokens);
+  return MappedArray<int32_t>(folder / kTokens, tokens);
+}
+
+TokenStore::TokenStore(const fs::path& folder, const Json& description)
+    : vocab_(described(description, folder, "vocab", kMaxVocab)),
+      offsets_(folder / kOffsets, described(description, folder, "documents", kMaxCount) + 1),
+      tokens_(map_tokens(folder, vocab_, described(description, folder, "tokens", kMaxCount))),
+      loss_(folder / kLoss, ceil_div(described(description, folder, "tokens", kMaxCount), 8)) {
+  const std::span<const int64_t> all = offsets();
+  const bool is_rising = std::ranges::adjacent_find(all, std::greater_equal<>()) == all.end();
+  if (all.front() != 0 || !is_rising ||
+      all.back() != described(description, folder, "tokens", kMaxCount)) {
+    throw_damaged(offsets_.path(), "offsets do not rise from 0 to the number of tokens");
+  }
+}
+
+void TokenStore::read(int64_t first, int64_t count, Sample& out) const {
+  ensure(first >= 0 && count >= 0 && first + count <= tokens(), "tokens of the store");
+  std::visit(
+      [&](const auto& array) {
+        for (const auto token :
+             array.values().subspan(static_cast<size_t>(first), static_cast<size_t>(count))) {
+          const auto id = static_cast<int32_t>(token);
+          if (id < 0 || id >= vocab_) throw_damaged(array.path(), "an id beyond the vocabulary");
+          out.ids.push_back(id);
+        }
+      },
+      tokens_);
+  const std::span<const uint8_t> bits = loss_.values();
+  for (int64_t i = first; i < first + count; ++i) {
+    out.loss.push_back(static_cast<uint8_t>(bits[static_cast<size_t>(i / 8)] >> (i % 8) & 1u));
+  }
+}
+
+}  // namespace dms::train::data
