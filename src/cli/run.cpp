@@ -9,9 +9,9 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "base/suggest.h"
 #include "cli/command.h"
 #include "cli/output.h"
-#include "cli/suggest.h"
 #include "dms/error.h"
 #include "text/utf8.h"
 

@@ -1,10 +1,10 @@
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
-namespace dms::cli {
+namespace dms {
 
 int64_t edit_distance(std::string_view a, std::string_view b) {
   const size_t columns = b.size() + 1;
@@ -36,4 +36,4 @@ std::string nearest_name(std::string_view name, std::span<const std::string> can
   return nearest;
 }
 
-}  // namespace dms::cli
+}  // namespace dms

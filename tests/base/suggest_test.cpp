@@ -1,10 +1,10 @@
-#include "cli/suggest.h"
+#include "base/suggest.h"
 
 #include <vector>
 
 #include <gtest/gtest.h>
 
-namespace dms::cli {
+namespace dms {
 namespace {
 
 const std::vector<std::string> kOptions{
@@ -30,4 +30,4 @@ TEST(NearestName, StaysSilentWhenNothingIsNear) {
 }
 
 }  // namespace
-}  // namespace dms::cli
+}  // namespace dms

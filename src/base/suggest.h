@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace dms::cli {
+namespace dms {
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
 int64_t edit_distance(std::string_view a, std::string_view b);
@@ -13,4 +13,4 @@ int64_t edit_distance(std::string_view a, std::string_view b);
 /// The candidate nearest to `name`; empty when none is near (a third of its length, at least 2).
 std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
 
-}  // namespace dms::cli
+}  // namespace dms
