@@ -65,12 +65,13 @@ struct DatasetSection {
   std::string name;
   DatasetKind kind = DatasetKind::text;
   std::vector<std::filesystem::path> paths;  // as written: files, folders or globs
-  std::string field;  // text: JSONL field of the text ("text"); conversation: of the list of
-                      // messages, empty where prompt_field and response_field are given
-  std::string prompt_field;
-  std::string response_field;
-  std::string filter;  // expression over a record's fields; empty: all
-  std::string split;   // "train" | "valid", with valid_fraction; empty: all
+  // Fields are paths into a record (train/data/fields.h): text, meta.title, generations[correct].
+  std::string field;           // text: of the text ("text"); conversation: of the list of messages
+                               // ("conversation"), empty where the two below are given
+  std::string prompt_field;    // conversation: of the user's message
+  std::string response_field;  // … and of the assistant's
+  std::string filter;          // which records are kept (train/data/filter.h); empty: all
+  std::string split;           // "train" | "valid", with valid_fraction; empty: all
   double valid_fraction = 0.0;
   std::optional<Json> generator;  // settings of a generated dataset (recall, copy); then no paths
 };

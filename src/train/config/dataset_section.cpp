@@ -1,0 +1,90 @@
+#include "train/config/sections.h"
+
+namespace dms::train::config {
+namespace {
+
+/// The kind follows from the fields that are named; `type` may say it too.
+DatasetKind read_kind(Fields& fields) {
+  const bool has_text = fields.has("text");
+  const bool has_messages =
+      fields.has("conversation") || fields.has("prompt") || fields.has("response");
+  if (has_text && has_messages) {
+    fields.refuse("text", "beside conversation, prompt or response", "the fields of one kind");
+  }
+  DatasetKind kind = has_messages ? DatasetKind::conversation : DatasetKind::text;
+  const DatasetKind inferred = kind;
+  fields.choice(
+      "type", kind, {{"text", DatasetKind::text}, {"conversation", DatasetKind::conversation}});
+  if (kind != inferred && (has_text || has_messages)) {
+    fields.refuse("type", "contradicts the fields given", has_text ? "text" : "conversation");
+  }
+  return kind;
+}
+
+void read_field_names(Fields& fields, DatasetSection& dataset) {
+  if (dataset.kind == DatasetKind::text) {
+    dataset.field = "text";
+    fields.text("text", dataset.field);
+    return;
+  }
+  fields.text("conversation", dataset.field);
+  fields.text("prompt", dataset.prompt_field);
+  fields.text("response", dataset.response_field);
+  const bool has_pair = !dataset.prompt_field.empty() || !dataset.response_field.empty();
+  if (!has_pair && dataset.field.empty()) dataset.field = "conversation";
+}
+
+void read_source(Fields& fields, DatasetSection& dataset) {
+  std::vector<std::string> paths;
+  fields.texts("path", paths);
+  dataset.paths.assign(paths.begin(), paths.end());
+  if (fields.has("generator")) fields.object("generator", dataset.generator.emplace());
+  fields.text("filter", dataset.filter);
+}
+
+void check_field_names(const Fields& fields, const DatasetSection& dataset) {
+  if (dataset.prompt_field.empty() != dataset.response_field.empty()) {
+    const char* const given = dataset.prompt_field.empty() ? "response" : "prompt";
+    fields.refuse(given, "only one of prompt and response", "both");
+  }
+  if (!dataset.prompt_field.empty() && !dataset.field.empty()) {
+    fields.refuse("conversation", "beside prompt and response", "one of the two forms");
+  }
+}
+
+void check_source(const Fields& fields, const DatasetSection& dataset) {
+  if (dataset.generator && !dataset.paths.empty()) {
+    fields.refuse("path", "beside a generator", "one of the two");
+  }
+  if (!dataset.generator && dataset.paths.empty()) {
+    fields.refuse("path", "missing", "a file, a folder, or a list of them");
+  }
+}
+
+void check_split(const Fields& fields, const DatasetSection& dataset) {
+  if (!dataset.split.empty() && dataset.valid_fraction <= 0) {
+    fields.refuse("split", "valid_fraction is missing", "", "valid_fraction: 0.01 keeps 1 % apart");
+  }
+  if (dataset.split.empty() && dataset.valid_fraction > 0) {
+    fields.refuse("valid_fraction", "split is missing", "split: train or split: valid beside it");
+  }
+}
+
+}  // namespace
+
+DatasetSection read_dataset(Fields fields, const std::string& name) {
+  DatasetSection dataset;
+  dataset.name = name;
+  dataset.kind = read_kind(fields);
+  read_field_names(fields, dataset);
+  read_source(fields, dataset);
+  fields.choice<std::string>("split", dataset.split, {{"train", "train"}, {"valid", "valid"}});
+  fields.number("valid_fraction", dataset.valid_fraction, {0.0, 0.99});
+  fields.finish();
+  check_field_names(fields, dataset);
+  check_source(fields, dataset);
+  check_split(fields, dataset);
+  return dataset;
+}
+
+}  // namespace dms::train::config

@@ -1,0 +1,64 @@
+#include "train/config/overrides.h"
+
+#include <algorithm>
+
+#include "dms/error.h"
+
+namespace dms::train::config {
+namespace {
+
+constexpr int kMaxKeys = 8;  // in a path; data.datasets.NAME.generator.key has five
+
+void set_where(YamlNode& node, const std::string& where) {
+  node.where = where;
+  for (YamlNode& child : node.children) set_where(child, where);
+}
+
+[[noreturn]] void refuse(const std::string& override_text, const std::string& what) {
+  throw InputError({.where = "--set",
+                    .what = what,
+                    .got = "'" + override_text + "'",
+                    .expected = "SECTION.KEY=VALUE, as in data.max_length=512"});
+}
+
+/// The value of `key` in `parent`, which becomes a mapping where it was empty.
+YamlNode& step_into(YamlNode& parent, const std::string& key, const std::string& where) {
+  if (parent.is_null()) parent.kind = YamlNode::Kind::map;
+  if (!parent.is_map()) {
+    throw InputError({.where = where,
+                      .what = "the path leads through a value",
+                      .got = describe(parent),
+                      .expected = "a mapping"});
+  }
+  if (YamlNode* const found = parent.find(key)) return *found;
+  parent.children.push_back({.key = key, .where = where});
+  return parent.children.back();
+}
+
+void apply(const std::string& text, YamlNode& root) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos) refuse(text, "no '='");
+  const std::string path = text.substr(0, equals);
+  const std::string where = "--set " + path;
+  YamlNode* target = &root;
+  int keys = 0;
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('.', begin), path.size());
+    if (end == begin) refuse(text, "an empty key");
+    if (++keys > kMaxKeys) refuse(text, "too many keys");
+    target = &step_into(*target, path.substr(begin, end - begin), where);
+    begin = end + 1;
+  }
+  YamlNode value = parse_yaml(text.substr(equals + 1), where);
+  value.key = target->key;
+  set_where(value, where);
+  *target = std::move(value);
+}
+
+}  // namespace
+
+void apply_overrides(const std::vector<std::string>& overrides, YamlNode& root) {
+  for (const std::string& text : overrides) apply(text, root);
+}
+
+}  // namespace dms::train::config
