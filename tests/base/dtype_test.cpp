@@ -95,6 +95,26 @@ TEST(DType, RandomFloatsRoundToTheNearerNeighbour) {
   }
 }
 
+TEST(DType, RoundingToHalfTakesTheNearestAndTiesToEven) {
+  for (uint32_t bits = 0; bits < 0x7c00; ++bits) {  // each finite value and the next larger one
+    const float low = half_to_float(static_cast<uint16_t>(bits));
+    const double next = bits + 1 == 0x7c00 ? 65536.0 : defined_value(bits + 1, 5, 10);
+    const auto middle = static_cast<float>((static_cast<double>(low) + next) / 2.0);
+    const uint32_t even = bits % 2 == 0 ? bits : bits + 1;
+    ASSERT_EQ(to_half(low), bits);
+    ASSERT_EQ(to_half(middle), even) << bits;
+    ASSERT_EQ(to_half(std::nextafter(middle, 0.0f)), bits);
+    ASSERT_EQ(to_half(std::nextafter(middle, INFINITY)), bits + 1);
+    ASSERT_EQ(to_half(-middle), even | 0x8000u);
+  }
+  EXPECT_EQ(to_half(std::numeric_limits<float>::max()), 0x7c00);
+  EXPECT_EQ(to_half(-INFINITY), 0xfc00);
+  EXPECT_EQ(to_half(std::numeric_limits<float>::denorm_min()), 0);
+  for (const uint32_t bits : {0x7f800001u, 0x7fffffffu, 0xff800001u, 0xffffffffu}) {
+    EXPECT_TRUE(std::isnan(half_to_float(to_half(std::bit_cast<float>(bits))))) << bits;
+  }
+}
+
 TEST(DType, NamesAreReadInEverySpelling) {
   for (const char* name : {"bf16", "bfloat16", "BF16", "torch.bfloat16"}) {
     EXPECT_EQ(parse_dtype(name), DType::bf16) << name;

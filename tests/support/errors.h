@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -10,19 +11,29 @@
 
 namespace dms::testing_support {
 
-/// Runs `action`, which must throw an InputError, and returns its text.
-template <class Action>
-std::string input_error(Action&& action) {
+/// Runs `action`, which must throw an error of this kind, and returns its text.
+template <class Kind, class Action>
+std::string error_of(Action&& action) {
   try {
     action();
-  } catch (const InputError& error) {
+  } catch (const Kind& error) {
     return error.what();
   } catch (const std::exception& error) {
-    ADD_FAILURE() << "expected an InputError, got " << error.what();
+    ADD_FAILURE() << "expected another error, got " << error.what();
     return {};
   }
-  ADD_FAILURE() << "expected an InputError, got nothing";
+  ADD_FAILURE() << "expected an error, got nothing";
   return {};
+}
+
+template <class Action>
+std::string input_error(Action&& action) {
+  return error_of<InputError>(std::forward<Action>(action));
+}
+
+template <class Action>
+std::string run_error(Action&& action) {
+  return error_of<RunError>(std::forward<Action>(action));
 }
 
 /// `text` must hold every one of `parts`.

@@ -1,0 +1,105 @@
+#include "base/output_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "dms/error.h"
+
+namespace dms {
+namespace {
+
+// Large enough that a row at a time costs no system call a row.
+constexpr size_t kBufferBytes = size_t{1} << 20;
+
+constexpr std::array kPathErrors{
+    ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, EROFS, ENAMETOOLONG, ELOOP, EEXIST, ENOTEMPTY};
+
+/// Some file systems cannot sync some kinds of file; that is no failure of ours.
+bool sync_failed(int fd) { return ::fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP; }
+
+}  // namespace
+
+void throw_write_error(const std::filesystem::path& path, int error_number) {
+  const ErrorParts parts{.where = path.string(),
+                         .what = std::string("cannot be written: ") + std::strerror(error_number)};
+  if (std::ranges::find(kPathErrors, error_number) != kPathErrors.end()) throw InputError(parts);
+  throw RunError(parts);
+}
+
+void sync_to_disk(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw_write_error(path, errno);
+  const bool failed = sync_failed(fd);
+  const int reason = errno;
+  ::close(fd);
+  if (failed) throw_write_error(path, reason);
+}
+
+OutputFile::OutputFile(const std::filesystem::path& target)
+    : target_(target), temporary_(target.string() + ".tmp-" + std::to_string(::getpid())) {
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd_ < 0) throw_write_error(target_, errno);
+  buffer_.reserve(kBufferBytes);
+}
+
+OutputFile::~OutputFile() { discard(); }
+
+void OutputFile::discard() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+  fd_ = -1;
+}
+
+void OutputFile::fail(int error_number) {
+  discard();
+  throw RunError({.where = target_.string(),
+                  .what = std::string("cannot be written: ") + std::strerror(error_number)});
+}
+
+void OutputFile::flush() {
+  std::span<const std::byte> rest = buffer_;
+  while (!rest.empty()) {
+    const ssize_t written = ::write(fd_, rest.data(), rest.size());
+    if (written < 0 && errno != EINTR) fail(errno);
+    if (written > 0) rest = rest.subspan(static_cast<size_t>(written));
+  }
+  buffer_.clear();
+}
+
+void OutputFile::write(std::span<const std::byte> bytes) {
+  ensure(fd_ >= 0, "write to a file that is closed or has failed");
+  while (!bytes.empty()) {
+    const size_t count = std::min(bytes.size(), kBufferBytes - buffer_.size());
+    buffer_.insert(
+        buffer_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
+    bytes = bytes.subspan(count);
+    if (buffer_.size() == kBufferBytes) flush();
+  }
+}
+
+void OutputFile::close() {
+  ensure(fd_ >= 0, "a file is closed once");
+  flush();
+  if (sync_failed(fd_)) fail(errno);
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
+  ::close(fd_);
+  fd_ = -1;
+  const std::filesystem::path folder = target_.parent_path();
+  sync_to_disk(folder.empty() ? "." : folder);
+}
+
+void write_text_file(const std::filesystem::path& path, std::string_view text) {
+  OutputFile file(path);
+  file.write(std::as_bytes(std::span(text)));
+  file.close();
+}
+
+}  // namespace dms

@@ -1,0 +1,51 @@
+#pragma once
+// A file that appears whole or not at all: written under a temporary name beside its target, synced
+// to the disk, then renamed.
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace dms {
+
+/// Used by one thread at a time. Destroyed before close(), it leaves nothing behind.
+class OutputFile {
+ public:
+  /// Throws InputError when the target's folder is missing or not writable, RunError when the
+  /// system has no room.
+  explicit OutputFile(const std::filesystem::path& target);
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  ~OutputFile();
+
+  const std::filesystem::path& target() const { return target_; }
+  /// Appends. Throws RunError naming the target and the reason (a full disk); the temporary is gone
+  /// by then.
+  void write(std::span<const std::byte> bytes);
+  /// Syncs and renames. Throws RunError as write().
+  void close();
+
+ private:
+  void flush();
+  [[noreturn]] void fail(int error_number);
+  void discard();
+
+  std::filesystem::path target_;
+  std::filesystem::path temporary_;
+  int fd_ = -1;
+  std::vector<std::byte> buffer_;
+};
+
+/// Writes a whole small file through an OutputFile.
+void write_text_file(const std::filesystem::path& path, std::string_view text);
+
+/// Waits until a file's bytes, or a folder's list of names, are on the disk. Throws RunError.
+void sync_to_disk(const std::filesystem::path& path);
+
+/// Throws for a system call that failed while `path` was written: InputError where the path itself
+/// is at fault (missing folder, no permission), RunError otherwise.
+[[noreturn]] void throw_write_error(const std::filesystem::path& path, int error_number);
+
+}  // namespace dms
