@@ -152,8 +152,10 @@ std::vector<int32_t> integer_array(const Json& value, int64_t max, const std::st
   std::vector<int32_t> numbers;
   numbers.reserve(value.size());
   for (const Json& item : value) {
-    const bool fits =
-        item.is_number_unsigned() && item.get<uint64_t>() <= static_cast<uint64_t>(max);
+    // Numbers that did not come from JSON text (YAML) may be signed though not negative.
+    const bool is_natural =
+        item.is_number_unsigned() || (item.is_number_integer() && item.get<int64_t>() >= 0);
+    const bool fits = is_natural && item.get<uint64_t>() <= static_cast<uint64_t>(max);
     if (!fits) {
       wrong(where,
             "element " + std::to_string(numbers.size()),
