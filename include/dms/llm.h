@@ -24,6 +24,8 @@ struct ModelOptions {
   std::string weights = "";    // storage of the weights; empty: dtype
   int64_t threads = 0;         // 0: all cores this process may use
   int64_t chunk_tokens = 256;  // prefill is computed in chunks of this many tokens
+  std::filesystem::path
+      adapter{};  // folder of a trained eviction adapter, applied to a plain model
 };
 
 /// How one sequence's cache is kept (semantics.md sections 1 and 3).
@@ -189,7 +191,9 @@ class LLM {
   std::unique_ptr<State> state_;
 };
 
-/// Reads a folder's config.json and DMS metadata only, or a config.json alone. Loads no weights.
-ModelInfo inspect_model(const std::filesystem::path& path);
+/// Reads a folder's config.json and DMS metadata only, or a config.json alone; and the settings of
+/// an adapter where one is named. Loads no weights.
+ModelInfo inspect_model(const std::filesystem::path& path,
+                        const std::filesystem::path& adapter = {});
 
 }  // namespace dms

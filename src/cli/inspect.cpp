@@ -1,5 +1,6 @@
 // dms inspect: what a model is and what its cache costs, without loading a weight.
 
+#include <filesystem>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +18,7 @@ namespace {
 struct Options {
   std::string model;
   std::string config;
+  std::filesystem::path adapter;
   bool json = false;
 };
 
@@ -110,7 +112,8 @@ void inspect(const Options& options) {
                       .what = options.model.empty() ? "missing" : "given beside --config",
                       .expected = "a Hugging Face folder, or --config config.json"});
   }
-  const ModelInfo info = inspect_model(options.model.empty() ? options.config : options.model);
+  const ModelInfo info =
+      inspect_model(options.model.empty() ? options.config : options.model, options.adapter);
   if (options.json) {
     print_json(info_json(info));
   } else {
@@ -122,6 +125,7 @@ CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_model_folder(app, options->model);
   add_text(app, "--config", options->config, "F", "A config.json instead of MODEL");
+  add_adapter(app, options->adapter);
   add_flag(app, "--json", options->json, "Print one JSON object");
   return [options] { inspect(*options); };
 }

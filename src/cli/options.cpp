@@ -122,6 +122,19 @@ void require_model(const std::string& folder) {
   throw InputError({.where = "MODEL", .what = "missing", .expected = "a Hugging Face folder"});
 }
 
+void add_adapter(CLI::App& app, std::filesystem::path& adapter) {
+  add_value(app,
+            "--adapter",
+            "DIR",
+            "A trained eviction adapter, applied to a plain model",
+            [&adapter](const std::string& text) {
+              if (text.empty()) {
+                throw InputError({.where = "--adapter", .what = "needs a folder"});
+              }
+              adapter = text;
+            });
+}
+
 void add_model_options(CLI::App& app, ModelOptions& options) {
   app.option_defaults()->group("Model");
   add_text(app, "--dtype", options.dtype, "TYPE", "f32 or bf16 (default)");
@@ -130,6 +143,7 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_integer(
       app, "--chunk", options.chunk_tokens, 1, kMaxChunk, "Tokens a prefill step (default 256)");
   add_value(app, "--device", "NAME", "cpu (default)", read_device);
+  add_adapter(app, options.adapter);
   app.option_defaults()->group("Options");
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Options that several commands share, declared once. All check their values while they are read.
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -45,7 +46,10 @@ void add_flag(CLI::App& app, const std::string& names, bool& target, const std::
 void add_model_folder(CLI::App& app, std::string& folder);
 void require_model(const std::string& folder);
 
-/// --dtype --weights --threads --chunk --device
+/// --adapter
+void add_adapter(CLI::App& app, std::filesystem::path& adapter);
+
+/// --dtype --weights --threads --chunk --device --adapter
 void add_model_options(CLI::App& app, ModelOptions& options);
 /// --policy --policy-args --decisions --window --kv-dtype --kv-memory --preallocate
 void add_cache_options(CLI::App& app, CacheOptions& options);

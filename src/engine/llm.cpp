@@ -14,6 +14,7 @@
 #include "engine/model_info.h"
 #include "engine/options.h"
 #include "engine/sequence.h"
+#include "model/spec/adapter.h"
 #include "model/spec/load.h"
 #include "policy/policy.h"
 #include "text/tokenizer.h"
@@ -33,13 +34,18 @@ struct Core {
   const text::Tokenizer* tokenizer_or_null() const { return tokenizer ? &*tokenizer : nullptr; }
 };
 
+/// Packs the weights of `spec`, and of the adapter that the options name, which `spec` then has.
 std::shared_ptr<Core> make_core(ModelSpec spec,
-                                const WeightSource& source,
+                                std::unique_ptr<WeightSource> source,
                                 const ModelOptions& options) {
   auto core = std::make_shared<Core>();
   core->options = engine::resolve(options);
   use_threads(core->options.threads);
-  model::DecoderWeights weights = model::load_weights(spec, source, core->options.weight_type);
+  if (!options.adapter.empty()) {
+    apply_adapter(options.adapter, spec);
+    source = layer_weights(std::move(source), open_adapter(options.adapter, spec));
+  }
+  model::DecoderWeights weights = model::load_weights(spec, *source, core->options.weight_type);
   core->spec = spec;
   core->model = std::make_unique<engine::DecoderModel>(
       model::Decoder(std::move(spec), std::move(weights), core->options.compute));
@@ -121,15 +127,15 @@ LLM::~LLM() = default;
 LLM::LLM(const std::filesystem::path& folder, const ModelOptions& options)
     : state_(std::make_unique<State>()) {
   ModelSpec spec = load_spec(folder, MetadataScope::local);
-  state_->info = engine::make_model_info(spec);
   state_->folder = folder;
   std::optional<text::Tokenizer> tokenizer;
   if (std::filesystem::exists(folder / kTokenizerFile)) {
     tokenizer.emplace(text::Tokenizer::load(folder / kTokenizerFile));
   }
-  const std::unique_ptr<WeightSource> source = open_checkpoint(folder, spec);
-  state_->core = make_core(std::move(spec), *source, options);
+  std::unique_ptr<WeightSource> source = open_checkpoint(folder, spec);
+  state_->core = make_core(std::move(spec), std::move(source), options);
   state_->core->tokenizer = std::move(tokenizer);
+  state_->info = engine::make_model_info(state_->core->spec);
 }
 
 LLM LLM::with_random_weights(const std::filesystem::path& config_file,
@@ -137,9 +143,9 @@ LLM LLM::with_random_weights(const std::filesystem::path& config_file,
                              const ModelOptions& options) {
   auto state = std::make_unique<State>();
   ModelSpec spec = load_spec_from_config(config_file);
-  state->info = engine::make_model_info(spec);
-  const std::unique_ptr<WeightSource> source = random_weights(spec, seed);
-  state->core = make_core(std::move(spec), *source, options);
+  std::unique_ptr<WeightSource> source = random_weights(spec, seed);
+  state->core = make_core(std::move(spec), std::move(source), options);
+  state->info = engine::make_model_info(state->core->spec);
   return LLM(std::move(state));
 }
 
@@ -202,10 +208,11 @@ std::vector<Generation> LLM::generate(std::span<Session> sessions,
   return engine.take_results();
 }
 
-ModelInfo inspect_model(const std::filesystem::path& path) {
-  return engine::make_model_info(std::filesystem::is_regular_file(path)
-                                     ? load_spec_from_config(path)
-                                     : load_spec(path, MetadataScope::local));
+ModelInfo inspect_model(const std::filesystem::path& path, const std::filesystem::path& adapter) {
+  ModelSpec spec = std::filesystem::is_regular_file(path) ? load_spec_from_config(path)
+                                                          : load_spec(path, MetadataScope::local);
+  if (!adapter.empty()) apply_adapter(adapter, spec);
+  return engine::make_model_info(spec);
 }
 
 }  // namespace dms

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/check.h"
 #include "base/dtype.h"
@@ -36,10 +37,48 @@ void convert(const std::byte* source, std::span<float> out, ToFloat to_float_val
   }
 }
 
+/// A shard is a file of this folder: no way out of it.
+void check_plain(const std::string& name, const std::filesystem::path& index_path) {
+  const bool is_plain = !name.empty() && name != "." && name != ".." &&
+                        name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
+  if (is_plain) return;
+  throw InputError({.where = index_path.string() + ": weight_map",
+                    .what = "shard is not a plain file name",
+                    .got = name,
+                    .expected = "a file in the model folder"});
+}
+
+std::set<std::string> file_names(const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / kSingleFile)) return {std::string(kSingleFile)};
+  const std::filesystem::path index_path = folder / kIndexFile;
+  if (!std::filesystem::exists(index_path)) {
+    throw InputError({.where = folder.string(),
+                      .what = "has no weights",
+                      .expected = std::string(kSingleFile) + " or " + std::string(kIndexFile)});
+  }
+  const Json root = read_json_file(index_path, kMaxIndexBytes);
+  const JsonFields index(root, index_path.string());
+  const Json* map = index.find("weight_map");
+  std::set<std::string> names;
+  if (map == nullptr) {
+    throw InputError({.where = index_path.string() + ": weight_map",
+                      .what = "missing",
+                      .expected = "an object of tensor and file names"});
+  }
+  const JsonFields fields(*map, index_path.string() + ": weight_map");
+  for (const auto& [tensor, file] : map->items()) names.insert(fields.string(tensor));
+  for (const std::string& name : names) check_plain(name, index_path);
+  return names;
+}
+
 class Checkpoint final : public WeightSource {
  public:
-  Checkpoint(const std::filesystem::path& folder, const ModelSpec& spec) : folder_(folder) {
-    for (const std::string& name : file_names()) files_.emplace_back(folder / name);
+  /// `where`: the folder or file that a missing tensor is missing from.
+  Checkpoint(const std::filesystem::path& where,
+             const std::vector<std::filesystem::path>& paths,
+             std::span<const WeightName> weights)
+      : where_(where) {
+    for (const std::filesystem::path& path : paths) files_.emplace_back(path);
     for (const SafetensorsFile& file : files_) {
       for (const auto& [name, entry] : file.tensors()) {
         if (!tensors_.emplace(name, Located{&file, &entry}).second) {
@@ -48,7 +87,7 @@ class Checkpoint final : public WeightSource {
         }
       }
     }
-    for (const WeightName& weight : weight_names(spec)) check(weight);
+    for (const WeightName& weight : weights) check(weight);
   }
 
   void read_rows(const WeightName& weight,
@@ -85,45 +124,10 @@ class Checkpoint final : public WeightSource {
     const TensorEntry* entry;
   };
 
-  std::set<std::string> file_names() const {
-    if (std::filesystem::exists(folder_ / kSingleFile)) return {std::string(kSingleFile)};
-    const std::filesystem::path index_path = folder_ / kIndexFile;
-    if (!std::filesystem::exists(index_path)) {
-      throw InputError({.where = folder_.string(),
-                        .what = "has no weights",
-                        .expected = std::string(kSingleFile) + " or " + std::string(kIndexFile)});
-    }
-    const Json root = read_json_file(index_path, kMaxIndexBytes);
-    const JsonFields index(root, index_path.string());
-    const Json* map = index.find("weight_map");
-    std::set<std::string> names;
-    if (map == nullptr) {
-      throw InputError({.where = index_path.string() + ": weight_map",
-                        .what = "missing",
-                        .expected = "an object of tensor and file names"});
-    }
-    const JsonFields fields(*map, index_path.string() + ": weight_map");
-    for (const auto& [tensor, file] : map->items()) names.insert(fields.string(tensor));
-    for (const std::string& name : names) check_plain(name, index_path);
-    return names;
-  }
-
-  /// A shard is a file of this folder: no way out of it.
-  static void check_plain(const std::string& name, const std::filesystem::path& index_path) {
-    const bool is_plain = !name.empty() && name != "." && name != ".." &&
-                          name.find('/') == std::string::npos &&
-                          name.find('\0') == std::string::npos;
-    if (is_plain) return;
-    throw InputError({.where = index_path.string() + ": weight_map",
-                      .what = "shard is not a plain file name",
-                      .got = name,
-                      .expected = "a file in the model folder"});
-  }
-
   const Located& find(const WeightName& weight) const {
     const auto it = tensors_.find(weight.name);
     if (it == tensors_.end()) {
-      throw InputError({.where = folder_.string() + ": tensor " + weight.name,
+      throw InputError({.where = where_.string() + ": tensor " + weight.name,
                         .what = "missing",
                         .expected = "shape " + shape_text(weight.shape)});
     }
@@ -147,7 +151,7 @@ class Checkpoint final : public WeightSource {
     }
   }
 
-  std::filesystem::path folder_;
+  std::filesystem::path where_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, Located, std::less<>> tensors_;
 };
@@ -156,7 +160,14 @@ class Checkpoint final : public WeightSource {
 
 std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folder,
                                               const ModelSpec& spec) {
-  return std::make_unique<Checkpoint>(folder, spec);
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& name : file_names(folder)) paths.push_back(folder / name);
+  return std::make_unique<Checkpoint>(folder, paths, weight_names(spec));
+}
+
+std::unique_ptr<WeightSource> open_weight_file(const std::filesystem::path& file,
+                                               std::span<const WeightName> weights) {
+  return std::make_unique<Checkpoint>(file, std::vector{file}, weights);
 }
 
 }  // namespace dms

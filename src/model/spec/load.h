@@ -28,6 +28,11 @@ ModelSpec load_spec_from_config(const std::filesystem::path& config_file);
 std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folder,
                                               const ModelSpec& spec);
 
+/// One safetensors file. Checks that each of `weights` is there with the right shape. Throws
+/// InputError otherwise.
+std::unique_ptr<WeightSource> open_weight_file(const std::filesystem::path& file,
+                                               std::span<const WeightName> weights);
+
 /// Random weights of a sensible scale (norms at 1, biases at 0, matrices uniform with standard
 /// deviation 1 / sqrt(columns)), the same for the same seed whatever the order of reading.
 std::unique_ptr<WeightSource> random_weights(const ModelSpec& spec, uint64_t seed);
