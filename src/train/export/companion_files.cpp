@@ -1,0 +1,55 @@
+#include "train/export/companion_files.h"
+
+#include <algorithm>
+#include <array>
+#include <system_error>
+
+#include "base/mapped_file.h"
+#include "base/output_file.h"
+
+namespace dms::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 6> kNames{"generation_config.json",
+                                                 "special_tokens_map.json",
+                                                 "added_tokens.json",
+                                                 "vocab.json",
+                                                 "vocab.txt",
+                                                 "merges.txt"};
+constexpr std::array<std::string_view, 6> kPrefixes{
+    "tokenizer", "chat_template", "additional_chat_templates", "LICENSE", "LICENCE", "NOTICE"};
+constexpr std::array<std::string_view, 2> kSuffixes{".tiktoken", ".py"};
+
+void copy_durably(const fs::path& from, const fs::path& to) {
+  const MappedFile source(from);
+  OutputFile target(to);
+  target.write(source.bytes());
+  target.close();
+}
+
+}  // namespace
+
+bool is_companion(std::string_view name) {
+  const auto begins = [name](std::string_view prefix) { return name.starts_with(prefix); };
+  const auto ends = [name](std::string_view suffix) { return name.ends_with(suffix); };
+  return std::ranges::find(kNames, name) != kNames.end() ||
+         std::ranges::any_of(kPrefixes, begins) || std::ranges::any_of(kSuffixes, ends);
+}
+
+void copy_companions(const fs::path& from, const fs::path& to) {
+  for (const auto& item : fs::directory_iterator(from)) {
+    const fs::path name = item.path().filename();
+    if (!is_companion(name.string())) continue;
+    if (item.is_regular_file()) {
+      copy_durably(item.path(), to / name);
+    } else if (item.is_directory()) {
+      std::error_code error;
+      fs::copy(item.path(), to / name, fs::copy_options::recursive, error);
+      if (error) throw_write_error(to / name, error.value());
+    }
+  }
+}
+
+}  // namespace dms::train
