@@ -28,11 +28,6 @@ at::Tensor read(const WeightSource& source, const WeightName& weight, at::Scalar
 
 }  // namespace
 
-bool is_adapter(WeightRole role) {
-  return role == WeightRole::dms_alpha_norm || role == WeightRole::dms_alpha ||
-         role == WeightRole::dms_alpha_bias;
-}
-
 bool matches(std::string_view pattern, std::string_view name) {
   const size_t star = pattern.find('*');
   if (star == std::string_view::npos) return pattern == name;

@@ -47,6 +47,4 @@ class Parameters {
 /// Does `name` match `pattern`, in which * stands for any run of characters?
 bool matches(std::string_view pattern, std::string_view name);
 
-bool is_adapter(WeightRole role);
-
 }  // namespace dms::train

@@ -122,6 +122,11 @@ std::vector<WeightName> weight_names(const ModelSpec& spec) {
   return names;
 }
 
+bool is_adapter(WeightRole role) {
+  return role == WeightRole::dms_alpha_norm || role == WeightRole::dms_alpha ||
+         role == WeightRole::dms_alpha_bias;
+}
+
 int64_t element_count(const WeightName& weight) {
   int64_t count = 1;
   for (const int64_t size : weight.shape) count *= size;  // bounded by the config's checks

@@ -21,6 +21,9 @@ struct WeightName {
 /// Numbers in a weight: the product of its shape.
 int64_t element_count(const WeightName& weight);
 
+/// Does the weight belong to the eviction adapter?
+bool is_adapter(WeightRole role);
+
 /// Every weight `spec` needs, in the order of the forward pass. A tied head is not listed.
 std::vector<WeightName> weight_names(const ModelSpec& spec);
 

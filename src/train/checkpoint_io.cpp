@@ -1,0 +1,116 @@
+#include "train/checkpoint_io.h"
+
+#include <optional>
+#include <vector>
+
+#include <unistd.h>
+
+#include "dms/error.h"
+#include "model/spec/safetensors.h"
+#include "model/spec/safetensors_writer.h"
+#include "train/checkpoint/checkpoint_save.h"
+
+namespace dms::train {
+namespace {
+
+std::string rank_file(const char* kind, int64_t rank) {
+  return std::string(kind) + "-" + std::to_string(rank) + ".safetensors";
+}
+
+void write_tensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors) {
+  std::vector<TensorDeclaration> declarations;
+  for (const NamedTensor& tensor : tensors) {
+    declarations.push_back(
+        {.name = tensor.name, .dtype = "F32", .shape = tensor.value.sizes().vec()});
+  }
+  SafetensorsWriter writer(path, declarations);
+  for (const NamedTensor& tensor : tensors) {
+    const at::Tensor values = tensor.value.to(at::kFloat).contiguous();
+    writer.write_floats({values.const_data_ptr<float>(), static_cast<size_t>(values.numel())});
+  }
+  writer.close();
+}
+
+/// All ranks learn whether one failed, so that none waits for it.
+void agree(Communicator& ranks, const std::optional<RunError>& failure) {
+  at::Tensor failed = at::full({1}, failure ? 1 : 0, at::kLong);
+  ranks.all_reduce_sum(failed);
+  if (failure) throw *failure;
+  if (failed.item<int64_t>() > 0) {
+    throw RunError({.where = "checkpoint", .what = "another rank could not write its part"});
+  }
+}
+
+/// The tensors of every rank's files of one kind.
+class SavedTensors {
+ public:
+  explicit SavedTensors(const CheckpointFolder& folder) {
+    for (int64_t rank = 0; rank < folder.manifest.world_size; ++rank) {
+      files_.emplace_back(folder.file(rank_file("weights", rank)));
+      files_.emplace_back(folder.file(rank_file("moments", rank)));
+    }
+  }
+
+  at::Tensor find(const std::string& name) const {
+    for (const SafetensorsFile& file : files_) {
+      const auto it = file.tensors().find(name);
+      if (it == file.tensors().end()) continue;
+      if (it->second.dtype != "F32") {
+        throw InputError({.where = file.path().string() + ": tensor " + name,
+                          .what = "wrong dtype",
+                          .got = it->second.dtype,
+                          .expected = "F32"});
+      }
+      at::Tensor value = at::empty(it->second.shape, at::kFloat);
+      const auto bytes = file.bytes(it->second);
+      std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(value.mutable_data_ptr()));
+      return value;
+    }
+    return {};
+  }
+
+ private:
+  std::vector<SafetensorsFile> files_;
+};
+
+}  // namespace
+
+std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir,
+                                      const TrainState& state,
+                                      const Optimizer& optimizer,
+                                      Communicator& ranks) {
+  at::Tensor run = at::full({1}, static_cast<int64_t>(getpid()), at::kLong);
+  ranks.broadcast(run, 0);
+  CheckpointSave save(output_dir,
+                      {.step = state.step,
+                       .rank = ranks.rank(),
+                       .world_size = ranks.size(),
+                       .run_id = std::to_string(run.item<int64_t>())});
+  const auto attempt = [&](auto&& work) {
+    std::optional<RunError> failure;
+    try {
+      work();
+    } catch (const RunError& error) {
+      failure = error;
+    }
+    agree(ranks, failure);
+  };
+  attempt([&] { save.begin(); });
+  attempt([&] {
+    write_tensors(save.path_for(rank_file("weights", ranks.rank())), optimizer.masters());
+    write_tensors(save.path_for(rank_file("moments", ranks.rank())), optimizer.moments());
+    if (ranks.rank() == 0) write_train_state(save.path_for(kTrainStateFile), state);
+  });
+  std::filesystem::path path;
+  attempt([&] { path = save.finish(); });
+  return path;
+}
+
+TrainState load_checkpoint(const CheckpointFolder& folder, Optimizer& optimizer) {
+  const TrainState state = read_train_state(folder.file(kTrainStateFile));
+  const SavedTensors saved(folder);
+  optimizer.load([&](const std::string& name) { return saved.find(name); }, state.step);
+  return state;
+}
+
+}  // namespace dms::train

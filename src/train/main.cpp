@@ -1,0 +1,115 @@
+// The trainer's program. `dms train`, `dms data` and `dms extract` start it with the same
+// arguments; run by itself it takes them too.
+
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "dms/error.h"
+#include "train/checkpoint/checkpoints.h"
+#include "train/config/train_config.h"
+#include "train/data/command.h"
+#include "train/extract.h"
+#include "train/run.h"
+
+namespace dms::train {
+namespace {
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  std::string resume;
+  std::string checkpoint;
+  std::string out;
+  bool json = false;
+  bool estimate = false;
+  bool adapter_only = false;
+  int64_t samples = 3;
+};
+
+void add_config(CLI::App& app, Arguments& arguments) {
+  app.add_option("config", arguments.config, "YAML file")->required();
+  app.add_option("--set", arguments.overrides, "section.key=value")->take_all();
+}
+
+void extract_command(const Arguments& arguments) {
+  const TrainConfig config = load_train_config(arguments.config, arguments.overrides);
+  const CheckpointFolder checkpoint = open_checkpoint_folder(arguments.checkpoint);
+  const ExtractWhat what = arguments.adapter_only ? ExtractWhat::adapter : ExtractWhat::student;
+  for (const std::string& note : extract(config, checkpoint, arguments.out, what)) {
+    std::cerr << "note: " << note << "\n";
+  }
+  std::cout << "Wrote " << arguments.out << "\n";
+}
+
+int train_command(const Arguments& arguments) {
+  TrainConfig config = load_train_config(arguments.config, arguments.overrides);
+  if (!arguments.resume.empty()) config.trainer.resume = arguments.resume;
+  return run_training(config);
+}
+
+int dispatch(int argc, char** argv) {
+  CLI::App app("Trains eviction and makes students; see `dms train --help`", "dms-train");
+  app.require_subcommand(1);
+  Arguments arguments;
+  CLI::App* train = app.add_subcommand("train", "Train from a YAML configuration");
+  add_config(*train, arguments);
+  train->add_option("--resume", arguments.resume, "auto, or a checkpoint folder");
+  train->add_flag("--estimate", arguments.estimate, "Print what the run will need, and stop");
+  CLI::App* data = app.add_subcommand("data", "Prepare or inspect training data");
+  data->require_subcommand(1);
+  CLI::App* prepare = data->add_subcommand("prepare", "Prepare the data and report on it");
+  CLI::App* inspect = data->add_subcommand("inspect", "Show the report and some samples");
+  for (CLI::App* command : {prepare, inspect}) {
+    add_config(*command, arguments);
+    command->add_flag("--json", arguments.json, "One JSON object on stdout");
+  }
+  inspect->add_option("--samples", arguments.samples, "Samples to show");
+  CLI::App* extraction = app.add_subcommand("extract", "Make a model folder from a checkpoint");
+  extraction->add_option("--config", arguments.config, "YAML file")->required();
+  extraction->add_option("--set", arguments.overrides, "section.key=value")->take_all();
+  extraction->add_option("--checkpoint", arguments.checkpoint, "Folder")->required();
+  extraction->add_option("--out", arguments.out, "Folder to write")->required();
+  extraction->add_flag("--adapter-only", arguments.adapter_only, "Only the eviction adapter");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    throw InputError({.where = "dms-train", .what = error.what()});
+  }
+  if (*train) return train_command(arguments);
+  if (*extraction) {
+    extract_command(arguments);
+    return 0;
+  }
+  const TrainConfig config = load_train_config(arguments.config, arguments.overrides);
+  std::cout << (*prepare ? run_prepare(config, arguments.json, {})
+                         : run_inspect(config, arguments.samples, arguments.json, {}));
+  return 0;
+}
+
+int report(const std::string& what, int status) {
+  std::fprintf(stderr, "dms: error: %s\n", what.c_str());
+  return status;
+}
+
+}  // namespace
+}  // namespace dms::train
+
+int main(int argc, char** argv) {
+  using namespace dms;
+  try {
+    return train::dispatch(argc, argv);
+  } catch (const InputError& error) {
+    return train::report(error.what(), 2);
+  } catch (const Error& error) {
+    return train::report(error.what(), 1);
+  } catch (const std::exception& error) {
+    return train::report(std::string("internal error: ") + error.what(), 1);
+  }
+}

@@ -1,0 +1,50 @@
+#include "train/models.h"
+
+#include <algorithm>
+
+#include "dms/error.h"
+#include "model/spec/load.h"
+#include "train/student_source.h"
+
+namespace dms::train {
+namespace {
+
+bool trains_base_weights(const Student& student) {
+  return std::ranges::any_of(student.parameters().all(), [](const Parameter& parameter) {
+    return parameter.trained && !is_adapter(parameter.name.role);
+  });
+}
+
+}  // namespace
+
+at::ScalarType compute_type(const TrainConfig& config) {
+  return config.trainer.bf16 || config.model.dtype == DType::bf16 ? at::kBFloat16 : at::kFloat;
+}
+
+Student load_student(const TrainConfig& config) {
+  const ModelSpec spec = student_spec(config);
+  Parameters parameters(spec, *open_base(config, spec), compute_type(config));
+  parameters.train(config.objective == Objective::lm ? std::vector<std::string>{"all"}
+                                                     : config.dms.train);
+  return Student(spec, std::move(parameters));
+}
+
+std::unique_ptr<Student> load_teacher(const TrainConfig& config, const Student& student) {
+  if (config.objective == Objective::lm) return nullptr;
+  const bool has_other_folder =
+      !config.model.teacher.empty() && config.model.teacher != config.model.name;
+  if (!has_other_folder && !trains_base_weights(student)) return nullptr;
+  const auto& folder = has_other_folder ? config.model.teacher : config.model.name;
+  ModelSpec spec = load_spec(folder, MetadataScope::local);
+  spec.dms.reset();
+  if (spec.vocab != student.spec().vocab) {
+    throw InputError({.where = folder.string(),
+                      .what = "the teacher's vocabulary differs from the student's",
+                      .got = std::to_string(spec.vocab),
+                      .expected = std::to_string(student.spec().vocab)});
+  }
+  Parameters parameters(spec, *open_checkpoint(folder, spec), compute_type(config));
+  return std::make_unique<Student>(spec, std::move(parameters));
+}
+
+}  // namespace dms::train

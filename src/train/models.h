@@ -1,0 +1,22 @@
+#pragma once
+// From a configuration to the models of a run.
+
+#include <memory>
+
+#include "model/spec/model_spec.h"
+#include "train/config/train_config.h"
+#include "train/student.h"
+
+namespace dms::train {
+
+/// Student with its trained weights marked. Throws InputError naming what does not fit.
+Student load_student(const TrainConfig& config);
+
+/// A frozen teacher of its own, where the student's weights cannot serve: other weights than the
+/// adapter's are trained, or the config names another folder. Null otherwise.
+std::unique_ptr<Student> load_teacher(const TrainConfig& config, const Student& student);
+
+/// What weights are computed in.
+at::ScalarType compute_type(const TrainConfig& config);
+
+}  // namespace dms::train

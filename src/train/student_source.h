@@ -1,0 +1,26 @@
+#pragma once
+// Where a student's weights come from: the base folder, with an adapter that starts fresh where the
+// base has none, and over both what a checkpoint has trained.
+
+#include <memory>
+
+#include "model/spec/model_spec.h"
+#include "model/spec/weights.h"
+#include "train/checkpoint/checkpoints.h"
+#include "train/config/train_config.h"
+
+namespace dms::train {
+
+/// The base folder's spec with the run's eviction settings (objective dms), or without any.
+ModelSpec student_spec(const TrainConfig& config);
+
+/// What training starts from. An adapter that the base lacks has its norm at one, projection and
+/// bias at zero. Throws InputError naming what is missing or has another shape.
+std::unique_ptr<WeightSource> open_base(const TrainConfig& config, const ModelSpec& spec);
+
+/// What a checkpoint reached: its weights over the base's.
+std::unique_ptr<WeightSource> open_trained(const TrainConfig& config,
+                                           const ModelSpec& spec,
+                                           const CheckpointFolder& checkpoint);
+
+}  // namespace dms::train

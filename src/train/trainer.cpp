@@ -1,0 +1,157 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "dms/error.h"
+#include "train/checkpoint_io.h"
+#include "train/interrupt.h"
+#include "train/schedule.h"
+
+namespace dms::train {
+
+/// Sums over micro-batches, in one array so that ranks add them up in one call.
+struct Trainer::Totals {
+  enum Field { loss, kl, lm_loss, fraction, tokens, interrupted, fields };
+  at::Tensor values;  // float64 [fields + layers x kv_heads], the latter: shares evicted
+
+  explicit Totals(int64_t heads) : values(at::zeros({fields + heads}, at::kDouble)) {}
+  double operator[](Field field) const { return values[field].item<double>(); }
+  void add(Field field, double value) { values[field] += value; }
+};
+
+Trainer::Trainer(const TrainConfig& config, const PreparedData& data, Communicator& ranks)
+    : config_(config),
+      data_(data),
+      ranks_(ranks),
+      student_(load_student(config)),
+      teacher_(load_teacher(config, student_)),
+      objective_(make_objective(config_, student_, teacher_.get())),
+      optimizer_(student_.parameters(), config_.trainer, ranks_) {}
+
+void Trainer::resume(const CheckpointFolder& folder) {
+  const TrainState state = load_checkpoint(folder, optimizer_);
+  if (state.seed != config_.trainer.seed) {
+    throw InputError({.where = folder.path.string(),
+                      .what = "was made with another hf_trainer.seed",
+                      .got = std::to_string(state.seed),
+                      .expected = std::to_string(config_.trainer.seed)});
+  }
+  step_ = state.step;
+  saved_step_ = state.step;
+}
+
+Trainer::Totals Trainer::accumulate() {
+  const ModelSpec& spec = student_.spec();
+  const TrainerSection& trainer = config_.trainer;
+  Totals totals(spec.layers * spec.kv_heads);
+  for (int64_t i = 0; i < trainer.accumulation_steps; ++i) {
+    const int64_t micro = i * ranks_.size() + ranks_.rank();
+    const int64_t index = step_ * trainer.accumulation_steps * ranks_.size() + micro;
+    const Batch batch =
+        make_batch(data_, index * trainer.batch_size, trainer.batch_size, spec.eos_ids);
+    const MicroResult result = (*objective_)(batch, step_, micro);
+    result.loss.backward();
+    optimizer_.accumulate();
+    totals.add(Totals::loss, result.loss.item<double>());
+    totals.add(Totals::kl, result.kl);
+    totals.add(Totals::lm_loss, result.lm_loss);
+    totals.add(Totals::fraction, result.fraction_closed);
+    totals.add(Totals::tokens, static_cast<double>(batch.tokens));
+    if (result.layer_fraction.defined()) {
+      totals.values.slice(0, Totals::fields).add_(result.layer_fraction.flatten());
+    }
+  }
+  totals.add(Totals::interrupted, InterruptGuard::signal() != 0 ? 1.0 : 0.0);
+  return totals;
+}
+
+/// Means over micro-batches and ranks; tokens and interruptions stay sums.
+Trainer::Totals Trainer::reduce(const Totals& own) const {
+  Totals all = own;
+  ranks_.all_reduce_sum(all.values);
+  const double tokens = all[Totals::tokens];
+  const double interrupted = all[Totals::interrupted];
+  all.values.div_(static_cast<double>(config_.trainer.accumulation_steps * ranks_.size()));
+  all.values[Totals::tokens] = tokens;
+  all.values[Totals::interrupted] = interrupted;
+  return all;
+}
+
+StepMetrics Trainer::metrics_of(const Totals& totals, double gradient_norm, double seconds) const {
+  const double tokens = totals[Totals::tokens];
+  StepMetrics metrics{.step = step_ + 1,
+                      .loss = totals[Totals::loss],
+                      .lm_loss = totals[Totals::lm_loss],
+                      .lr = config_.trainer.learning_rate * lr_factor(config_.trainer, step_),
+                      .grad_norm = gradient_norm,
+                      .tok_s = tokens / seconds,
+                      .tokens = static_cast<int64_t>(tokens)};
+  if (config_.objective == Objective::dms) {
+    const double closed = totals[Totals::fraction];
+    metrics.kl = totals[Totals::kl];
+    metrics.target_fraction = target_fraction(config_, step_);
+    metrics.fraction_closed = closed;
+    metrics.cr = 1.0 / std::max(1.0 - closed, 1e-6);
+    metrics.target_cr = compression_ratio(config_, step_);
+  }
+  return metrics;
+}
+
+void Trainer::save(const TrainerEvents& events) {
+  const TrainerSection& trainer = config_.trainer;
+  const TrainState state{
+      .step = step_,
+      .samples = step_ * trainer.accumulation_steps * ranks_.size() * trainer.batch_size,
+      .seed = trainer.seed,
+      .config = config_.source};
+  const std::filesystem::path path = save_checkpoint(trainer.output_dir, state, optimizer_, ranks_);
+  saved_step_ = step_;
+  if (ranks_.rank() != 0) return;
+  prune_checkpoints(trainer.output_dir, trainer.save_total_limit);
+  if (events.on_save) events.on_save(path);
+}
+
+void Trainer::refuse_nonfinite(double loss, double gradient_norm, const TrainerEvents& events) {
+  if (std::isfinite(loss) && std::isfinite(gradient_norm)) return;
+  if (saved_step_ != step_) save(events);
+  throw RunError(
+      {.where = "step " + std::to_string(step_ + 1),
+       .what = std::isfinite(loss) ? "the gradient is not finite" : "the loss is not finite",
+       .got = std::to_string(std::isfinite(loss) ? gradient_norm : loss),
+       .hint = "the state before this step is saved; resume with a lower learning rate "
+               "or max_grad_norm"});
+}
+
+TrainerEnd Trainer::run(const TrainerEvents& events) {
+  const InterruptGuard guard;
+  const ModelSpec& spec = student_.spec();
+  const TrainerSection& trainer = config_.trainer;
+  while (step_ < trainer.max_steps) {
+    const auto begin = std::chrono::steady_clock::now();
+    const Totals totals = reduce(accumulate());
+    refuse_nonfinite(totals[Totals::loss], 0.0, events);
+    const double norm = optimizer_.step(lr_factor(trainer, step_), trainer.accumulation_steps);
+    refuse_nonfinite(0.0, norm, events);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    const StepMetrics metrics = metrics_of(totals, norm, elapsed.count());
+    ++step_;
+    if (ranks_.rank() == 0 && events.on_step) {
+      Retention kept(static_cast<size_t>(spec.layers));
+      const at::Tensor evicted = totals.values.slice(0, Totals::fields);
+      for (int64_t i = 0; i < evicted.numel(); ++i) {
+        kept[static_cast<size_t>(i / spec.kv_heads)].push_back(1.0 - evicted[i].item<double>());
+      }
+      events.on_step(metrics, kept);
+    }
+    const bool stops = totals[Totals::interrupted] > 0.0;
+    const bool is_due = trainer.save_steps > 0 && step_ % trainer.save_steps == 0;
+    if (is_due || stops || step_ == trainer.max_steps) save(events);
+    if (stops) return TrainerEnd::interrupted;
+  }
+  return TrainerEnd::finished;
+}
+
+}  // namespace dms::train
