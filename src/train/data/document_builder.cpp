@@ -1,11 +1,15 @@
 #include "train/data/document_builder.h"
 
-#include "base/check.h"
+#include <algorithm>
+#include <string_view>
+
 #include "dms/error.h"
 #include "train/data/random.h"
 
 namespace dms::train::data {
 namespace {
+
+constexpr size_t kMaxMessage = 500;
 
 std::string setting_of(const DatasetSection& dataset, const char* setting) {
   return "data.datasets." + dataset.name + "." + setting;
@@ -92,19 +96,33 @@ BuiltDocument DocumentBuilder::build(const Record& record) const {
                       .what = "a text file holds no conversations",
                       .expected = ".jsonl"});
   }
-  Json fields;
-  if (record.is_json) {
-    fields = parse_json(record.text, record.where);
-    JsonFields(fields, record.where);
-  } else if (filter_) {
-    fields = {{"text", record.text}};
-  }
+  const Json fields = fields_of(record);
   if (filter_ && !filter_->keeps(fields, record.where)) {
     return {.document = {}, .dropped = "filter"};
   }
-  Document document = encode(record, fields);
+  Document document;
+  try {
+    document = encode(record, fields);
+  } catch (const InputError& error) {
+    if (std::string_view(error.what()).starts_with(record.where)) throw;
+    throw InputError({.where = record.where, .what = error.what()});
+  }
   if (document.ids.empty()) return {.document = {}, .dropped = "empty"};
+  const bool has_targets = document.loss.empty() || std::ranges::count(document.loss, 1) > 0;
+  if (!has_targets) return {.document = {}, .dropped = "no assistant turn"};
   return {.document = std::move(document), .dropped = {}};
+}
+
+Json DocumentBuilder::fields_of(const Record& record) const {
+  if (!record.is_json) return filter_ ? Json{{"text", record.text}} : Json();
+  try {
+    Json fields = parse_json(record.text, record.where);
+    JsonFields(fields, record.where);
+    return fields;
+  } catch (const InputError& error) {
+    // The parser quotes all it has read of a text that does not end.
+    throw InputError({.where = {}, .what = std::string(error.what()).substr(0, kMaxMessage)});
+  }
 }
 
 Document DocumentBuilder::encode(const Record& record, const Json& fields) const {

@@ -31,6 +31,7 @@ class DocumentBuilder {
 
  private:
   bool is_in_split(const Record& record) const;
+  Json fields_of(const Record& record) const;
   Document encode(const Record& record, const Json& fields) const;  // empty: no text
   Json messages_of(const Json& fields, const std::string& where) const;
   std::optional<FieldPath> field_path(const std::string& name, const char* setting) const;

@@ -19,6 +19,14 @@ bool truthy(const Json& value) {
   return !value.empty();  // null is empty
 }
 
+/// In comparisons Python's True is 1 and its False 0.
+const Json& as_number(const Json& value) {
+  static const Json zero = 0;
+  static const Json one = 1;
+  if (!value.is_boolean()) return value;
+  return value.get<bool>() ? one : zero;
+}
+
 /// One evaluation over one record.
 class Evaluation {
  public:
@@ -135,11 +143,13 @@ class Evaluation {
     return true;
   }
 
-  bool relate(const Json& left, const std::string& symbol, const Json& right) const {
+  bool relate(const Json& first, const std::string& symbol, const Json& second) const {
+    if (symbol == "in") return contains(second, first);
+    if (symbol == "not in") return !contains(second, first);
+    const Json& left = as_number(first);
+    const Json& right = as_number(second);
     if (symbol == "==") return left == right;
     if (symbol == "!=") return left != right;
-    if (symbol == "in") return contains(right, left);
-    if (symbol == "not in") return !contains(right, left);
     const bool is_ordered =
         (left.is_number() && right.is_number()) || (left.is_string() && right.is_string());
     if (!is_ordered) {

@@ -236,6 +236,7 @@ class Parser {
       }
     }
     field->name = text_.substr(begin, at_ - begin);
+    field->name.erase(field->name.find_last_not_of(" \t\r\n\v\f") + 1);
     return field;
   }
 

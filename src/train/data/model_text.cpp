@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/check.h"
 #include "base/mapped_file.h"
 #include "model/spec/load.h"
 #include "train/data/sha256.h"
@@ -31,13 +32,25 @@ bool has_doubled_start(const text::Tokenizer& tokenizer, const std::vector<int32
   return ids.size() >= 2 && ids[0] == ids[1] && tokenizer.is_special(ids[0]);
 }
 
-/// The first token of `ids` that is not wholly before byte `end` of their text.
-size_t token_at(const text::Tokenizer& tokenizer,
-                std::string_view text,
-                size_t end,
-                const std::vector<int32_t>& ids) {
-  const std::vector<int32_t> before = tokenizer.encode(text.substr(0, end), true);
-  return static_cast<size_t>(std::ranges::mismatch(before, ids).in1 - before.begin());
+/// Where byte `at` of a text lies among its tokens `ids`.
+struct Edge {
+  size_t tokens_before = 0;  // wholly
+  bool is_inside = false;    // of the token after these
+};
+
+Edge edge_at(const text::Tokenizer& tokenizer,
+             std::string_view text,
+             size_t at,
+             const std::vector<int32_t>& ids) {
+  const std::vector<int32_t> before = tokenizer.encode(text.substr(0, at), false);
+  const auto same = static_cast<size_t>(std::ranges::mismatch(before, ids).in1 - before.begin());
+  const auto bytes = [&](const std::vector<int32_t>& tokens, size_t end) {
+    return tokenizer.decode(std::span(tokens).subspan(same, end - same), false).size();
+  };
+  const size_t differing = bytes(before, before.size());
+  size_t count = same;
+  while (count < ids.size() && bytes(ids, count + 1) <= differing) ++count;
+  return {.tokens_before = count, .is_inside = bytes(ids, count) < differing};
 }
 
 }  // namespace
@@ -66,19 +79,19 @@ Document encode_text(const text::Tokenizer& tokenizer, std::string_view text) {
 Document encode_text(const text::Tokenizer& tokenizer,
                      std::string_view text,
                      std::span<const ByteSpan> spans) {
-  Document document;
-  document.ids = tokenizer.encode(text, true);
-  document.loss.resize(document.ids.size());
+  const std::vector<int32_t> ids = tokenizer.encode(text, false);
+  std::vector<uint8_t> loss(ids.size());
   for (const ByteSpan& span : spans) {
-    const size_t first = token_at(tokenizer, text, span.begin, document.ids);
-    const size_t last = span.end == text.size() ? document.ids.size()
-                                                : token_at(tokenizer, text, span.end, document.ids);
-    for (size_t i = first; i < last; ++i) document.loss[i] = 1;
+    const Edge begin = edge_at(tokenizer, text, span.begin, ids);
+    const Edge end = edge_at(tokenizer, text, span.end, ids);
+    const size_t last = end.tokens_before + (end.is_inside ? 1 : 0);
+    for (size_t i = begin.tokens_before; i < last; ++i) loss[i] = 1;
   }
-  if (has_doubled_start(tokenizer, document.ids)) {
-    document.ids.erase(document.ids.begin());
-    document.loss.erase(document.loss.begin());
-  }
+  Document document = encode_text(tokenizer, text);
+  document.loss.resize(document.ids.size());
+  const auto place = std::ranges::search(document.ids, ids).begin() - document.ids.begin();
+  ensure(place + std::ssize(ids) <= std::ssize(document.ids), "special tokens go around a text");
+  std::ranges::copy(loss, document.loss.begin() + place);
   return document;
 }
 

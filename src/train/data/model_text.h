@@ -37,8 +37,8 @@ struct ByteSpan {
 /// included; where the text itself begins with the start token, the second one is dropped.
 Document encode_text(const text::Tokenizer& tokenizer, std::string_view text);
 
-/// The same tokens, of which only those count as targets that lie in `spans` (rising, disjoint). A
-/// token that straddles a span's edge belongs to what follows the edge.
+/// The same tokens, of which only those count as targets that lie in one of `spans`, wholly or in
+/// part (a tokenizer may join an answer's full stop with the line end that follows).
 Document encode_text(const text::Tokenizer& tokenizer,
                      std::string_view text,
                      std::span<const ByteSpan> spans);
