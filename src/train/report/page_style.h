@@ -1,0 +1,69 @@
+#pragma once
+// The report page's style sheet. Series colours keep apart for the colour-blind, in both schemes.
+
+namespace dms::train::report {
+
+inline constexpr const char* kPageStyle = R"(
+:root {
+  color-scheme: light dark;
+  --page: #f6f7f9; --card: #ffffff; --edge: #e3e6ea; --text: #1c2127; --faint: #69717c;
+  --grid: #eceef1; --axis: #b9bfc7; --warning: #b3261e;
+  --series-1: #2166c4; --series-2: #d9730d; --series-3: #12805c; --heat: #2166c4; --on-heat: #ffffff;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #14171a; --card: #1c2024; --edge: #2c3238; --text: #e6e9ec; --faint: #98a1ab;
+    --grid: #272c31; --axis: #4a525b; --warning: #ff8a80;
+    --series-1: #6ea8fe; --series-2: #ffab5e; --series-3: #4fd1a1; --heat: #6ea8fe; --on-heat: #10151a;
+  }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--text);
+       font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+main { max-width: 1240px; margin: 0 auto; padding: 28px 20px 48px; }
+h1 { font-size: 22px; font-weight: 650; margin: 0 0 16px; overflow-wrap: anywhere; }
+h2 { font-size: 15px; font-weight: 600; margin: 0; }
+.tiles { display: flex; flex-wrap: wrap; gap: 12px; margin-bottom: 16px; }
+.tile { flex: 1 1 120px; padding: 10px 14px; background: var(--card); border: 1px solid var(--edge);
+        border-radius: 10px; }
+.tile span { display: block; color: var(--faint); font-size: 12px; }
+.tile b { font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr));
+        gap: 16px; }
+.card { margin: 0; padding: 14px 16px; background: var(--card); border: 1px solid var(--edge);
+        border-radius: 10px; min-width: 0; }
+.wide { grid-column: 1 / -1; }
+figcaption { display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baseline; }
+.unit { color: var(--faint); font-size: 12px; }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 18px; align-items: center; margin: 6px 0 8px;
+          color: var(--faint); font-size: 12px; }
+.legend b { color: var(--text); font-weight: 600; font-variant-numeric: tabular-nums; }
+svg { display: block; width: 100%; height: auto; }
+.legend svg { display: inline-block; width: 18px; height: 8px; vertical-align: middle;
+              margin-right: 3px; }
+.rule { stroke: var(--grid); }
+.axis { stroke: var(--axis); }
+.tick { fill: var(--faint); font-size: 11px; font-variant-numeric: tabular-nums; }
+.end { text-anchor: end; }
+.middle { text-anchor: middle; }
+.line { fill: none; stroke-width: 1.6; stroke-linejoin: round; stroke-linecap: round; }
+.dashed { stroke-dasharray: 5 4; }
+.band { opacity: 0.16; }
+.stroke-1 { stroke: var(--series-1); } .fill-1 { fill: var(--series-1); }
+.stroke-2 { stroke: var(--series-2); } .fill-2 { fill: var(--series-2); }
+.stroke-3 { stroke: var(--series-3); } .fill-3 { fill: var(--series-3); }
+.cell { fill: var(--grid); } .unknown { fill: var(--warning); fill-opacity: 0.35; }
+.heat { fill: var(--heat); } .on-heat { fill: var(--on-heat); }
+.ramp { width: 160px; height: 10px; border-radius: 3px;
+        background: linear-gradient(to right, var(--grid), var(--heat)); }
+.warning { color: var(--warning); font-size: 12px; margin: 6px 0 0; }
+.empty { color: var(--faint); text-align: center; padding: 48px 0; margin: 0; }
+table { border-collapse: collapse; width: 100%; margin-top: 8px; }
+th, td { text-align: left; vertical-align: top; padding: 5px 0; border-top: 1px solid var(--edge);
+         font-weight: 400; overflow-wrap: anywhere; }
+tr:first-child > * { border-top: 0; }
+th { color: var(--faint); width: 220px; padding-right: 16px; }
+@media print { .card, .tile { break-inside: avoid; } }
+)";
+
+}  // namespace dms::train::report
