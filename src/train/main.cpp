@@ -13,6 +13,8 @@
 #include "train/checkpoint/checkpoints.h"
 #include "train/config/train_config.h"
 #include "train/data/command.h"
+#include "train/data/progress_line.h"
+#include "train/estimate.h"
 #include "train/extract.h"
 #include "train/run.h"
 
@@ -29,6 +31,7 @@ struct Arguments {
   bool estimate = false;
   bool adapter_only = false;
   int64_t samples = 3;
+  int64_t ranks = 1;
 };
 
 void add_config(CLI::App& app, Arguments& arguments) {
@@ -49,6 +52,10 @@ void extract_command(const Arguments& arguments) {
 int train_command(const Arguments& arguments) {
   TrainConfig config = load_train_config(arguments.config, arguments.overrides);
   if (!arguments.resume.empty()) config.trainer.resume = arguments.resume;
+  if (arguments.estimate) {
+    std::cout << describe(estimate(config, arguments.ranks), config);
+    return 0;
+  }
   return run_training(config);
 }
 
@@ -60,6 +67,8 @@ int dispatch(int argc, char** argv) {
   add_config(*train, arguments);
   train->add_option("--resume", arguments.resume, "auto, or a checkpoint folder");
   train->add_flag("--estimate", arguments.estimate, "Print what the run will need, and stop");
+  train->add_option("--ranks", arguments.ranks, "Processes to estimate for")
+      ->check(CLI::PositiveNumber);
   CLI::App* data = app.add_subcommand("data", "Prepare or inspect training data");
   data->require_subcommand(1);
   CLI::App* prepare = data->add_subcommand("prepare", "Prepare the data and report on it");
@@ -88,8 +97,9 @@ int dispatch(int argc, char** argv) {
     return 0;
   }
   const TrainConfig config = load_train_config(arguments.config, arguments.overrides);
-  std::cout << (*prepare ? run_prepare(config, arguments.json, {})
-                         : run_inspect(config, arguments.samples, arguments.json, {}));
+  std::cout << (*prepare
+                    ? run_prepare(config, arguments.json, terminal_progress())
+                    : run_inspect(config, arguments.samples, arguments.json, terminal_progress()));
   return 0;
 }
 

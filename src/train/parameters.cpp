@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dms/error.h"
+#include "train/patterns.h"
 
 namespace dms::train {
 namespace {
@@ -28,17 +29,6 @@ at::Tensor read(const WeightSource& source, const WeightName& weight, at::Scalar
 
 }  // namespace
 
-bool matches(std::string_view pattern, std::string_view name) {
-  const size_t star = pattern.find('*');
-  if (star == std::string_view::npos) return pattern == name;
-  if (name.substr(0, star) != pattern.substr(0, star)) return false;
-  const std::string_view rest = pattern.substr(star + 1);
-  for (size_t at = star; at <= name.size(); ++at) {
-    if (matches(rest, name.substr(at))) return true;
-  }
-  return false;
-}
-
 Parameters::Parameters(const ModelSpec& spec, const WeightSource& source, at::ScalarType type) {
   const at::ScalarType adapter_type = type == at::kDouble ? at::kDouble : at::kFloat;
   for (const WeightName& weight : weight_names(spec)) {
@@ -52,9 +42,7 @@ void Parameters::train(const std::vector<std::string>& patterns) {
   for (const std::string& pattern : patterns) {
     bool any = false;
     for (Parameter& parameter : parameters_) {
-      const bool chosen = pattern == "all" ||
-                          (pattern == "adapter" && is_adapter(parameter.name.role)) ||
-                          matches(pattern, parameter.name.name);
+      const bool chosen = names_weight(pattern, parameter.name);
       any |= chosen;
       parameter.trained |= chosen;
       parameter.value.set_requires_grad(parameter.trained);

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "model/spec/weights.h"
@@ -43,8 +42,5 @@ class Parameters {
   std::vector<Parameter> parameters_;
   std::map<std::pair<WeightRole, int64_t>, size_t> index_;
 };
-
-/// Does `name` match `pattern`, in which * stands for any run of characters?
-bool matches(std::string_view pattern, std::string_view name);
 
 }  // namespace dms::train
