@@ -30,5 +30,8 @@ Command generate_command();
 Command chat_command();
 Command score_command();
 Command bench_command();
+Command train_command();
+Command data_command();
+Command extract_command();
 
 }  // namespace dms::cli

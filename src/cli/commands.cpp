@@ -10,7 +10,10 @@ std::span<const Command> commands() {
                                generate_command(),
                                chat_command(),
                                score_command(),
-                               bench_command()};
+                               bench_command(),
+                               train_command(),
+                               data_command(),
+                               extract_command()};
   return list;
 }
 

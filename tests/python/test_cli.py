@@ -12,7 +12,17 @@ from tokenizers import Tokenizer
 import models
 
 GOLDENS = ROOT / "tests" / "python" / "goldens" / "help"
-COMMANDS = ("inspect", "tokenize", "generate", "chat", "score", "bench")
+COMMANDS = (
+    "inspect",
+    "tokenize",
+    "generate",
+    "chat",
+    "score",
+    "bench",
+    "train",
+    "data",
+    "extract",
+)
 KV_FIELDS = {
     "dense_tokens",
     "held_tokens",
