@@ -2,12 +2,14 @@
 // arguments; run by itself it takes them too.
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <unistd.h>
 
 #include "dms/error.h"
 #include "train/checkpoint/checkpoints.h"
@@ -103,6 +105,15 @@ int dispatch(int argc, char** argv) {
   return 0;
 }
 
+/// OpenMP's idle threads spin by default and take the cores that others, or LibTorch's own threads,
+/// need: on a busy machine a step then takes twenty times as long. The runtime reads this variable
+/// when it is loaded, so the program starts itself again with it.
+void let_idle_threads_sleep(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  setenv("OMP_WAIT_POLICY", "passive", 0);
+  execv("/proc/self/exe", argv);  // when that fails, training is only slower
+}
+
 int report(const std::string& what, int status) {
   std::fprintf(stderr, "dms: error: %s\n", what.c_str());
   return status;
@@ -113,6 +124,7 @@ int report(const std::string& what, int status) {
 
 int main(int argc, char** argv) {
   using namespace dms;
+  train::let_idle_threads_sleep(argv);
   try {
     return train::dispatch(argc, argv);
   } catch (const InputError& error) {
