@@ -24,7 +24,8 @@ constexpr auto kIgnored =
                                      "fp16_*",
                                      "bf16_full_eval",
                                      "fsdp",
-                                     "fsdp_*",
+                                     "fsdp_min_num_params",
+                                     "fsdp_transformer_layer_cls_to_wrap",
                                      "full_determinism",
                                      "gradient_checkpointing_kwargs",
                                      "greater_is_better",
@@ -194,12 +195,17 @@ bool is_device(const std::string& name) {
                                           [](char c) { return c >= '0' && c <= '9'; });
 }
 
-/// FSDP's own switch for the same thing, which NVIDIA's files set instead of the trainer's.
-void read_checkpointing(Fields& fields, TrainerSection& trainer) {
+/// FSDP has a switch of its own for it, which NVIDIA's files set instead of the trainer's.
+void read_checkpointing(Fields& fields, TrainerSection& trainer, std::vector<std::string>& notes) {
   fields.boolean("gradient_checkpointing", trainer.gradient_checkpointing);
   const YamlNode* const fsdp = fields.find("fsdp_config");
-  const YamlNode* const flag = fsdp == nullptr ? nullptr : fsdp->find("activation_checkpointing");
-  if (flag != nullptr && as_boolean(*flag).value_or(false)) trainer.gradient_checkpointing = true;
+  if (fsdp == nullptr) return;
+  const YamlNode* const flag = fsdp->find("activation_checkpointing");
+  const bool is_on = flag != nullptr && as_boolean(*flag).value_or(false);
+  if (is_on) trainer.gradient_checkpointing = true;
+  notes.push_back(is_on ? "hf_trainer.fsdp_config: activation_checkpointing turns "
+                          "gradient_checkpointing on, the rest is ignored"
+                        : "hf_trainer.fsdp_config has no meaning here and is ignored");
 }
 
 void read_machine(Fields& fields, TrainerSection& trainer) {
@@ -241,7 +247,7 @@ void read_trainer_section(Fields fields, TrainConfig& config) {
   read_schedule_kwargs(fields, trainer);
   read_saving(fields, trainer);
   read_resume(fields, trainer);
-  read_checkpointing(fields, trainer);
+  read_checkpointing(fields, trainer, config.notes);
   read_machine(fields, trainer);
   check_epochs(fields, config.notes);
   fields.ignore(kIgnored, config.notes);

@@ -61,7 +61,7 @@ TEST(TrainConfig, NotesWhatHasNoMeaningHere) {
                           "hf_trainer.tf32",
                           "hf_trainer.save_safetensors",
                           "hf_trainer.fsdp ",
-                          "hf_trainer.fsdp_config"}) {
+                          "hf_trainer.fsdp_config: activation_checkpointing turns"}) {
     EXPECT_THAT(notes, HasSubstr(key));
   }
   for (const char* key : {"save_strategy", "logging_strategy", "resume_from_checkpoint"}) {
