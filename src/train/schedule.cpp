@@ -19,11 +19,12 @@ double progress(const TrainConfig& config, int64_t step) {
   return step <= begin && begin > 0 ? 0.0 : ratio(step - begin, last - begin);
 }
 
-/// Falls from 1 to the least factor as `way` goes from 0 to 1.
+/// Falls from 1 to the least factor as `way` goes from 0 to 1; by a cosine, as transformers'
+/// schedules do where they are not called linear.
 double decay(const TrainerSection& trainer, double way) {
-  const double shape = trainer.schedule == LrSchedule::cosine
-                           ? 0.5 * (1.0 + std::cos(std::numbers::pi * way))
-                           : 1.0 - way;
+  const double shape = trainer.schedule == LrSchedule::linear
+                           ? 1.0 - way
+                           : 0.5 * (1.0 + std::cos(std::numbers::pi * way));
   return trainer.min_lr_ratio + (1.0 - trainer.min_lr_ratio) * shape;
 }
 
