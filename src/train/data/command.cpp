@@ -83,34 +83,40 @@ OutputJson report_json(const DatasetReport& report) {
           {"cache_bytes", report.cache_bytes}};
 }
 
-std::string report_text(const DatasetReport& report) {
+/// Samples that one process takes in the whole run.
+int64_t run_samples(const TrainConfig& config) {
+  const TrainerSection& trainer = config.trainer;
+  return trainer.max_steps * trainer.batch_size * trainer.accumulation_steps;
+}
+
+std::string report_text(const TrainConfig& config, const DatasetReport& report) {
   std::string dropped;
   for (const auto& [reason, count] : report.dropped) {
     dropped += fmt::format("{}{} {}", dropped.empty() ? "" : ", ", reason, count);
   }
   std::string folders;
   for (const auto& folder : report.cache) folders += "\n             " + folder.string();
-  const double passes =
-      static_cast<double>(report.blend_samples) / static_cast<double>(report.samples);
+  const double taken = report.weight * static_cast<double>(run_samples(config));
   return fmt::format(
       "{}\n"
-      "  blend      weight {:.3f}: {} samples a pass, {:.2f} times the dataset\n"
       "  documents  {} of {} records, dropped: {}\n"
       "  tokens     {}, of which {} are targets\n"
-      "  samples    {}; {} tokens cut off at the ends of contexts, {} left over\n"
+      "  samples    {} of {} tokens; {} tokens cut off at the ends of contexts, {} left over\n"
+      "  blend      weight {:.3f}: the run takes about {:.0f} samples, {:.2f} times the dataset\n"
       "  cache      {}{}\n",
       report.name,
-      report.weight,
-      report.blend_samples,
-      passes,
       report.documents,
       report.records,
       dropped.empty() ? "none" : dropped,
       report.tokens,
       report.loss_tokens,
       report.samples,
+      config.data.max_length,
       report.tokens_cut,
       report.tokens_left,
+      report.weight,
+      taken,
+      taken / static_cast<double>(report.samples),
       bytes_text(report.cache_bytes),
       folders);
 }
@@ -118,7 +124,8 @@ std::string report_text(const DatasetReport& report) {
 OutputJson summary_json(const TrainConfig& config, const PreparedData& data) {
   OutputJson datasets = OutputJson::array();
   for (const DatasetReport& report : data.report()) datasets.push_back(report_json(report));
-  return {{"samples", data.size()},
+  return {{"run_samples", run_samples(config)},
+          {"blend_samples", data.size()},
           {"max_length", config.data.max_length},
           {"datasets", datasets},
           {"notes", data.notes()}};
@@ -126,9 +133,11 @@ OutputJson summary_json(const TrainConfig& config, const PreparedData& data) {
 
 std::string summary_text(const TrainConfig& config, const PreparedData& data) {
   std::string text;
-  for (const DatasetReport& report : data.report()) text += report_text(report);
-  text += fmt::format(
-      "one pass over the blend: {} samples of {} tokens\n", data.size(), config.data.max_length);
+  for (const DatasetReport& report : data.report()) text += report_text(config, report);
+  text += fmt::format("the run: {} steps, {} samples a process; the blend repeats after {}\n",
+                      config.trainer.max_steps,
+                      run_samples(config),
+                      data.size());
   for (const std::string& note : data.notes()) text += "note: " + note + "\n";
   return text;
 }

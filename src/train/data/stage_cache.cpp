@@ -4,12 +4,14 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
+#include <string_view>
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/output_file.h"
+#include "base/output_folder.h"
 #include "train/data/sha256.h"
 
 namespace dms::train::data {
@@ -18,7 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kDescription = "stage.json";
-constexpr const char* kUnfinished = "unfinished-";
 constexpr size_t kKeyDigits = 16;  // of the folder's name; the whole key is in its description
 constexpr int64_t kMaxDescription = int64_t{64} << 20;
 
@@ -52,6 +53,14 @@ std::string plain(std::string name) {
   return name.substr(0, 80);
 }
 
+/// Whether `name` ends as a stage's folder does.
+bool names_stage(std::string_view name) {
+  if (name.size() <= kKeyDigits || name[name.size() - kKeyDigits - 1] != '-') return false;
+  return std::ranges::all_of(name.substr(name.size() - kKeyDigits), [](char c) {
+    return std::isxdigit(static_cast<unsigned char>(c)) != 0;
+  });
+}
+
 }  // namespace
 
 StageCache::StageCache(fs::path root, const DataProgress& progress) : root_(std::move(root)) {
@@ -59,10 +68,7 @@ StageCache::StageCache(fs::path root, const DataProgress& progress) : root_(std:
   fs::create_directories(root_, error);
   if (error) throw unwritable(root_, error.message());
   lock_ = lock(root_, progress);
-  for (const auto& entry : fs::directory_iterator(root_)) {
-    if (!entry.path().filename().string().starts_with(kUnfinished)) continue;
-    fs::remove_all(entry.path(), error);  // its process is gone: we hold the lock
-  }
+  remove_leftovers(root_, names_stage);
 }
 
 StageCache::~StageCache() { ::close(lock_); }
@@ -85,32 +91,17 @@ void StageCache::read_description(Stage& stage) {
   stage.description = description == nullptr ? Json::object() : *description;
 }
 
-void StageCache::discard(const Stage& stage, const std::string& why) {
-  notes_.push_back("a damaged cache was made again: " + why);
-  std::error_code error;
-  fs::remove_all(stage.folder, error);
-  if (error) throw unwritable(stage.folder, error.message());
-}
-
 void StageCache::make(Stage& stage, const Json& settings, const Build& build) const {
-  const fs::path workshop = root_ / (kUnfinished + stage.folder.filename().string());
-  std::error_code ignored;
   try {
-    fs::create_directory(workshop);
-    stage.description = build(workshop);
-    std::ofstream file(workshop / kDescription);
+    OutputFolder output(stage.folder);
+    stage.description = build(output.path());
     const Json all = {
         {"key", stage.key}, {"settings", settings}, {"description", stage.description}};
-    file << all.dump(1, ' ', true, Json::error_handler_t::replace) << '\n';
-    file.close();
-    if (!file) throw unwritable(workshop / kDescription, std::strerror(errno));
-    fs::rename(workshop, stage.folder);
+    write_text_file(output.path() / kDescription,
+                    all.dump(1, ' ', true, Json::error_handler_t::replace) + "\n");
+    output.commit();
   } catch (const fs::filesystem_error& error) {
-    fs::remove_all(workshop, ignored);
     throw unwritable(stage.folder, error.code().message());
-  } catch (...) {
-    fs::remove_all(workshop, ignored);
-    throw;
   }
 }
 

@@ -1,9 +1,7 @@
 #pragma once
 // Stages of the preparation as folders under one root, each named by the hash of everything it
-// depends on. A stage is built in a folder of another name and moved into place at its end, so that
-// a killed process leaves nothing that looks complete; files a crash of the machine cut short are
-// found by their sizes. One process at a time prepares under a root, others wait for it.
-// One thread at a time.
+// depends on, and there as a whole or not at all. One process at a time prepares under a root,
+// others wait for it. One thread at a time.
 
 #include <filesystem>
 #include <functional>
@@ -44,7 +42,7 @@ class StageCache {
         read_description(stage);
         return open(stage);
       } catch (const InputError& error) {
-        discard(stage, error.what());
+        notes_.push_back(std::string("a damaged cache was made again: ") + error.what());
       }
     }
     make(stage, settings, build);
@@ -56,7 +54,6 @@ class StageCache {
  private:
   Stage locate(const std::string& name, const Json& settings) const;
   static void read_description(Stage& stage);
-  void discard(const Stage& stage, const std::string& why);
   void make(Stage& stage, const Json& settings, const Build& build) const;
 
   std::filesystem::path root_;

@@ -37,6 +37,9 @@ class Report : public ::testing::Test {
     config_.data.max_length = 30;
     config_.data.concat_always_start_new = false;
     config_.data.train_samples = 10;
+    config_.trainer.max_steps = 3;
+    config_.trainer.batch_size = 2;
+    config_.trainer.accumulation_steps = 2;
     config_.data.loss_on = LossOn::assistant;
   }
 
@@ -48,9 +51,10 @@ TEST_F(Report, TextSaysWhatWasKeptAndDropped) {
   const std::string text = run_prepare(config_, false, {});
   expect_parts(text,
                {"chats\n",
-                "weight 1.000: 10 samples a pass",
+                "weight 1.000: the run takes about 12 samples",
                 "15 of 20 records, dropped: filter 5",
-                "one pass over the blend: 10 samples of 30 tokens",
+                "of 30 tokens; ",
+                "the run: 3 steps, 12 samples a process; the blend repeats after 10",
                 "chats-tokens-",
                 "KiB"});
   EXPECT_TRUE(text.ends_with("\n"));
@@ -62,7 +66,8 @@ TEST_F(Report, JsonIsOneLineWithTheSameNumbers) {
   const Json json = Json::parse(line);
   const auto data = prepare_data(config_, {});
   const DatasetReport& report = data->report()[0];
-  EXPECT_EQ(json["samples"], 10);
+  EXPECT_EQ(json["run_samples"], 12);
+  EXPECT_EQ(json["blend_samples"], 10);
   EXPECT_EQ(json["max_length"], 30);
   const Json& dataset = json["datasets"][0];
   EXPECT_EQ(dataset["name"], "chats");

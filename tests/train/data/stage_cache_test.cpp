@@ -99,9 +99,12 @@ TEST_F(Cached, FailedBuildsLeaveNothing) {
 }
 
 TEST_F(Cached, WhatAKilledProcessLeftIsRemoved) {
-  folder_.write("a/b/unfinished-my_set-0123456789abcdef/file", "half");
+  folder_.write("a/b/my_set-0123456789abcdef.tmp-77/file", "half");
+  const fs::path another = folder_.write("a/b/novel.tmp-2", "of somebody else");
   get({{"a", 1}});
   EXPECT_EQ(builds_, 1);
+  EXPECT_TRUE(fs::exists(another));
+  fs::remove(another);
   EXPECT_TRUE(only_stage().filename().string().starts_with("my_set-"));
 }
 
