@@ -33,7 +33,7 @@ class LayeredWeights final : public WeightSource {
 
  private:
   const WeightSource& source_of(const WeightName& weight) const {
-    return is_adapter_weight(weight.role) ? *adapter_ : *base_;
+    return is_adapter(weight.role) ? *adapter_ : *base_;
   }
 
   std::unique_ptr<WeightSource> base_;
@@ -83,15 +83,10 @@ void check_no_others(const std::filesystem::path& path, const std::vector<Weight
 
 }  // namespace
 
-bool is_adapter_weight(WeightRole role) {
-  return role == WeightRole::dms_alpha_norm || role == WeightRole::dms_alpha ||
-         role == WeightRole::dms_alpha_bias;
-}
-
 std::vector<WeightName> adapter_weight_names(const ModelSpec& spec) {
   std::vector<WeightName> weights;
   std::ranges::copy_if(weight_names(spec), std::back_inserter(weights), [](const WeightName& w) {
-    return is_adapter_weight(w.role);
+    return is_adapter(w.role);
   });
   return weights;
 }

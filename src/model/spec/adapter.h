@@ -17,9 +17,7 @@ inline constexpr std::string_view kAdapterWeightsFile = "adapter.safetensors";
 inline constexpr std::string_view kAdapterFormat = "dms-adapter";
 inline constexpr int64_t kAdapterVersion = 1;
 
-/// One of the weights that training eviction adds to a base.
-bool is_adapter_weight(WeightRole role);
-/// Those of weight_names(spec).
+/// The weights that training eviction adds to a base, of weight_names(spec).
 std::vector<WeightName> adapter_weight_names(const ModelSpec& spec);
 
 /// Gives `spec`, a plain model's, the settings of the adapter in `folder`. Throws InputError naming
