@@ -25,7 +25,7 @@ std::string setting_of(const DatasetSection& dataset) { return "data.datasets." 
 Json describe(const std::vector<SourceFile>& files) {
   Json list = Json::array();
   for (const SourceFile& file : files) {
-    list.push_back({file.path.string(), file.bytes, file.modified_ns});
+    list.push_back({file.canonical.string(), file.bytes, file.modified_ns});
   }
   return list;
 }
@@ -152,6 +152,9 @@ Json DatasetStages::tokenize(const DatasetSection& dataset,
 
 TokenStage DatasetStages::generate_tokens(const DatasetSection& dataset) {
   const std::string where = setting_of(dataset) + ".generator";
+  if (!dataset.filter.empty() || !dataset.split.empty()) {
+    throw InputError({.where = where, .what = "filter and split are for datasets that are read"});
+  }
   const std::string source_name = generator_source(*dataset.generator, where);
   const TokenStage* source = nullptr;
   if (!source_name.empty()) {

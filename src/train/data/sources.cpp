@@ -65,7 +65,8 @@ std::vector<fs::path> expand(const fs::path& path, const std::string& setting) {
 }
 
 SourceFile describe(const fs::path& path) {
-  return {.path = fs::canonical(path),
+  return {.path = path,
+          .canonical = fs::canonical(path),
           .bytes = static_cast<int64_t>(fs::file_size(path)),
           .modified_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
                              fs::last_write_time(path).time_since_epoch())
@@ -89,7 +90,7 @@ std::vector<SourceFile> find_sources(const DatasetSection& dataset) {
     for (const fs::path& path : dataset.paths) {
       for (const fs::path& file : expand(path, setting)) {
         SourceFile source = describe(file);
-        if (seen.insert(source.path).second) files.push_back(std::move(source));
+        if (seen.insert(source.canonical).second) files.push_back(std::move(source));
       }
     }
   } catch (const fs::filesystem_error& error) {

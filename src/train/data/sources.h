@@ -13,7 +13,8 @@
 namespace dms::train::data {
 
 struct SourceFile {
-  std::filesystem::path path;
+  std::filesystem::path path;       // as the settings lead to it
+  std::filesystem::path canonical;  // the same file has the same one
   int64_t bytes = 0;
   int64_t modified_ns = 0;
 

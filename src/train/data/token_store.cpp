@@ -113,7 +113,8 @@ void TokenStore::read(int64_t first, int64_t count, Sample& out) const {
       tokens_);
   const std::span<const uint8_t> bits = loss_.values();
   for (int64_t i = first; i < first + count; ++i) {
-    out.loss.push_back(static_cast<uint8_t>(bits[static_cast<size_t>(i / 8)] >> (i % 8) & 1u));
+    const unsigned byte = bits[static_cast<size_t>(i / 8)];
+    out.loss.push_back(static_cast<uint8_t>(byte >> (i % 8) & 1u));
   }
 }
 

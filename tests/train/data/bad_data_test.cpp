@@ -162,6 +162,17 @@ TEST_F(BadData, SourcesOfGeneratedDatasets) {
   expect_parts(error(R"({"kind": "copy", "documents": 5, "source": 3})"), {"source", "a string"});
 }
 
+TEST_F(BadData, GeneratedDatasetsAreNotFiltered) {
+  expect_parts(error_of(good_,
+                        [](TrainConfig& c, DatasetSection& d) {
+                          c.data.max_length = 200;
+                          d = generated(
+                              "mine", R"({"kind": "copy", "random_tokens": true, "documents": 9})");
+                          d.filter = "n > 3";
+                        }),
+               {"data.datasets.mine.generator", "filter and split"});
+}
+
 TEST_F(BadData, ModelWithoutAnEndToken) {
   const Json config = read_json_file(demo_model() / "config.json");
   const auto without_end = [&](TrainConfig& c, DatasetSection&) {

@@ -24,7 +24,7 @@ std::vector<std::string> names_of(const TempFolder& folder, const std::vector<fs
   for (const fs::path& path : paths) dataset.paths.push_back(folder.path() / path);
   std::vector<std::string> names;
   for (const SourceFile& file : find_sources(dataset)) {
-    names.push_back(fs::relative(file.path, fs::canonical(folder.path())).string());
+    names.push_back(fs::relative(file.canonical, fs::canonical(folder.path())).string());
   }
   return names;
 }
@@ -110,6 +110,13 @@ TEST(RecordReader, LinesAreRecordsAndCountedBlankOnesToo) {
     EXPECT_TRUE(records[2].where.ends_with("a.jsonl:5"));
     EXPECT_TRUE(records[0].is_json);
   }
+}
+
+TEST_F(Sources, AreNamedAsTheSettingsNameThem) {
+  const auto named = folder_.path() / "deep" / ".." / "deep";
+  DatasetSection dataset;
+  dataset.paths = {named};
+  EXPECT_EQ(find_sources(dataset).at(0).path, named / "c.txt");
 }
 
 TEST(RecordReader, TextFilesAreOneRecordEach) {
