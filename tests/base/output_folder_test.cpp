@@ -1,6 +1,8 @@
 #include "base/output_folder.h"
 
 #include <csignal>
+#include <fstream>
+#include <random>
 #include <set>
 #include <string>
 
@@ -11,6 +13,8 @@
 #include "base/mapped_file.h"
 #include "base/output_file.h"
 #include "support/errors.h"
+#include "support/seed.h"
+#include "support/shapes.h"
 #include "support/temp_folder.h"
 
 namespace dms {
@@ -131,6 +135,35 @@ TEST(OutputFolder, RemovingTakesAWholeFolder) {
   parent.write("model/deep/a", "1");
   remove_folder(parent.path() / "model");
   EXPECT_EQ(names_in(parent.path()), std::set<std::string>{});
+}
+
+constexpr int kFiles = 300;
+
+/// Makes a folder of kFiles files and removes it, again and again.
+[[noreturn]] void remove_until_killed(const fs::path& folder) {
+  const fs::path making = folder.parent_path() / "making";
+  for (;;) {
+    fs::create_directory(making);
+    for (int i = 0; i < kFiles; ++i) std::ofstream(making / std::to_string(i)) << i;
+    fs::rename(making, folder);
+    remove_folder(folder);
+  }
+}
+
+TEST(OutputFolder, AKilledRemovalIsNeverSeenHalfDone) {
+  std::mt19937_64 random(testing_support::seed());
+  for (int64_t trial = 0; trial < testing_support::trials(40); ++trial) {
+    const TempFolder parent;
+    const fs::path folder = parent.path() / "model";
+    const pid_t child = ::fork();
+    if (child == 0) remove_until_killed(folder);
+    ::usleep(static_cast<useconds_t>(random() % 40'000));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    if (!fs::exists(folder)) continue;
+    EXPECT_EQ(names_in(folder).size(), static_cast<size_t>(kFiles))
+        << "seed " << testing_support::seed() << ", trial " << trial;
+  }
 }
 
 }  // namespace

@@ -26,6 +26,9 @@ Checkpoints list_checkpoints(const fs::path& output_dir) {
     const auto step = checkpoint_step(item.path().filename().string());
     if (step && item.is_directory()) found.emplace(*step, item.path());
   }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw InputError({.where = output_dir.string(), .what = "cannot be read: " + error.message()});
+  }
   return found;
 }
 

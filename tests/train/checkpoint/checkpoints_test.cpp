@@ -53,6 +53,12 @@ TEST(Checkpoints, TheNewestIsByStepNotByName) {
   EXPECT_TRUE(latest->notes.empty());
 }
 
+TEST(Checkpoints, AnOutputFolderThatIsNoFolderIsNotAFreshStart) {
+  const TempFolder run;
+  const fs::path file = run.write("file", "");
+  expect_parts(input_error([&] { latest_checkpoint(file); }), {file.string(), "cannot be read"});
+}
+
 TEST(Checkpoints, ADamagedNewestOneIsPassedOverWithANote) {
   const TempFolder run;
   for (const int64_t step : {1, 2, 3, 4}) save_checkpoint(run.path(), step);
