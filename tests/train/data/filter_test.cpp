@@ -1,10 +1,14 @@
 #include "train/data/filter.h"
 
+#include <array>
+#include <random>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "support/errors.h"
+#include "support/seed.h"
+#include "support/shapes.h"
 
 namespace dms::train::data {
 namespace {
@@ -218,6 +222,30 @@ INSTANTIATE_TEST_SUITE_P(Values,
                                            Unusable{"3 in text", "'in' needs a list"},
                                            Unusable{"'a' in count", "'in' needs a list"}),
                          [](const auto& item) { return "Case" + std::to_string(item.index); });
+
+// Whatever pieces follow one another: an answer or an InputError, nothing else.
+TEST(FilterFuzz, RandomExpressionsAreAnsweredOrRefused) {
+  constexpr std::array<const char*, 30> kPieces{
+      "quality", "text", "meta", ".lang", "[0]",  "[",  "]",    "(",       ")",    "len(",
+      "any(",    "has(", "and",  "or",    "not",  "in", "==",   "<",       ">=",   "'a'",
+      "\"b\\",   "1",    "-2.5", "1e",    "true", ",",  "null", "correct", "\xC3", "#"};
+  std::mt19937_64 random(testing_support::seed());
+  int64_t answered = 0;
+  for (int64_t trial = 0; trial < testing_support::trials(20'000); ++trial) {
+    std::string expression;
+    for (uint64_t pieces = random() % 8 + 1; pieces > 0; --pieces) {
+      expression += kPieces.at(random() % kPieces.size());
+      if (random() % 2 == 0) expression += ' ';
+    }
+    try {
+      Filter(expression, "f").keeps(record(), "r");
+      ++answered;
+    } catch (const InputError&) {
+      continue;
+    }
+  }
+  EXPECT_GT(answered, 0);
+}
 
 }  // namespace
 }  // namespace dms::train::data

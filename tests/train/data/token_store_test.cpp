@@ -90,6 +90,18 @@ TEST(TokenWriter, IdsBeyondTheVocabularyAreRefused) {
   }
 }
 
+TEST(ArrayWriter, FullDisksAreNamed) {
+  const std::vector<int64_t> values(100'000);
+  try {
+    ArrayWriter writer("/dev/full");
+    writer.write<int64_t>(values);
+    writer.close();
+    FAIL() << "nothing thrown";
+  } catch (const RunError& error) {
+    expect_parts(error.what(), {"/dev/full", "No space left", "data.cache_dir"});
+  }
+}
+
 class DamagedStore : public ::testing::Test {
  protected:
   DamagedStore() {
