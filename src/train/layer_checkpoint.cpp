@@ -15,10 +15,11 @@ struct HeldFunction : torch::CustomClassHolder {
 
 class Recompute : public torch::autograd::Function<Recompute> {
  public:
+  /// A TensorList: autograd looks into no other list for what the result depends on.
   static variable_list forward(AutogradContext* context,
                                const c10::intrusive_ptr<HeldFunction>& function,
-                               const variable_list& inputs) {
-    context->save_for_backward(inputs);
+                               at::TensorList inputs) {
+    context->save_for_backward(inputs.vec());
     context->saved_data["function"] =
         c10::IValue::make_capsule(c10::intrusive_ptr<torch::CustomClassHolder>(function));
     const at::NoGradGuard no_grad;
@@ -56,7 +57,8 @@ class Recompute : public torch::autograd::Function<Recompute> {
 
 std::vector<at::Tensor> run_checkpointed(LayerFunction function,
                                          const std::vector<at::Tensor>& inputs) {
-  return Recompute::apply(c10::make_intrusive<HeldFunction>(std::move(function)), inputs);
+  return Recompute::apply(c10::make_intrusive<HeldFunction>(std::move(function)),
+                          at::TensorList(inputs));
 }
 
 }  // namespace dms::train
