@@ -22,6 +22,14 @@ namespace {
 constexpr const char* kMetricsFile = "metrics.jsonl";
 constexpr const char* kReportFile = "report.html";
 
+void refuse_other_devices(const TrainConfig& config) {
+  if (config.trainer.device == "cpu") return;
+  throw InputError({.where = "hf_trainer.device",
+                    .what = "not supported yet",
+                    .got = config.trainer.device,
+                    .expected = "cpu"});
+}
+
 /// Rank 0 prepares what the others then find in the cache.
 std::unique_ptr<PreparedData> prepare_on_all(const TrainConfig& config, Communicator& ranks) {
   std::unique_ptr<PreparedData> data;
@@ -124,6 +132,7 @@ int finish(const TrainConfig& config, const Trainer& trainer, RunLog& log, Train
 }  // namespace
 
 int run_training(const TrainConfig& config) {
+  refuse_other_devices(config);
   const std::unique_ptr<Communicator> ranks = make_communicator();
   const bool leads = ranks->rank() == 0;
   if (config.trainer.threads > 0) at::set_num_threads(static_cast<int>(config.trainer.threads));
