@@ -1,6 +1,8 @@
 #include "train/checkpoint_io.h"
 
-#include <optional>
+#include <exception>
+#include <set>
+#include <string_view>
 #include <vector>
 
 #include <unistd.h>
@@ -32,10 +34,10 @@ void write_tensors(const std::filesystem::path& path, const std::vector<NamedTen
 }
 
 /// All ranks learn whether one failed, so that none waits for it.
-void agree(Communicator& ranks, const std::optional<RunError>& failure) {
+void agree(Communicator& ranks, const std::exception_ptr& failure) {
   at::Tensor failed = at::full({1}, failure ? 1 : 0, at::kLong);
   ranks.all_reduce_sum(failed);
-  if (failure) throw *failure;
+  if (failure) std::rethrow_exception(failure);
   if (failed.item<int64_t>() > 0) {
     throw RunError({.where = "checkpoint", .what = "another rank could not write its part"});
   }
@@ -48,6 +50,20 @@ class SavedTensors {
     for (int64_t rank = 0; rank < folder.manifest.world_size; ++rank) {
       files_.emplace_back(folder.file(rank_file("weights", rank)));
       files_.emplace_back(folder.file(rank_file("moments", rank)));
+    }
+  }
+
+  /// Something trained that a run would not go on with would be lost without a word.
+  void refuse_others(const std::vector<std::string>& known) const {
+    const std::set<std::string_view> names(known.begin(), known.end());
+    for (const SafetensorsFile& file : files_) {
+      for (const auto& [name, entry] : file.tensors()) {
+        if (names.contains(name)) continue;
+        throw InputError(
+            {.where = file.path().string() + ": tensor " + name,
+             .what = "this run does not train it",
+             .hint = "was the checkpoint made with other dms.train or optim settings?"});
+      }
     }
   }
 
@@ -87,11 +103,11 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir,
                        .world_size = ranks.size(),
                        .run_id = std::to_string(run.item<int64_t>())});
   const auto attempt = [&](auto&& work) {
-    std::optional<RunError> failure;
+    std::exception_ptr failure;
     try {
       work();
-    } catch (const RunError& error) {
-      failure = error;
+    } catch (const Error&) {
+      failure = std::current_exception();
     }
     agree(ranks, failure);
   };
@@ -109,6 +125,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir,
 TrainState load_checkpoint(const CheckpointFolder& folder, Optimizer& optimizer) {
   const TrainState state = read_train_state(folder.file(kTrainStateFile));
   const SavedTensors saved(folder);
+  saved.refuse_others(optimizer.state_names());
   optimizer.load([&](const std::string& name) { return saved.find(name); }, state.step);
   return state;
 }

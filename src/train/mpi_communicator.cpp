@@ -57,13 +57,11 @@ class MpiCommunicator final : public Communicator {
     check(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
   }
 
-  /// A rank that goes down by an error must not wait for the others, who wait for it.
+  /// A rank that goes down by an error neither waits for the others, who wait for it, nor aborts,
+  /// for its message is still to be printed: it leaves with a failing status, on which mpirun ends
+  /// them all.
   ~MpiCommunicator() override {
-    if (std::uncaught_exceptions() > 0 && size_ > 1) {
-      MPI_Abort(MPI_COMM_WORLD, 1);
-    } else {
-      MPI_Finalize();
-    }
+    if (std::uncaught_exceptions() == 0 || size_ == 1) MPI_Finalize();
   }
 
   MpiCommunicator(const MpiCommunicator&) = delete;

@@ -164,7 +164,7 @@ void Optimizer::update_muon(Slot& slot, double lr_factor) const {
 void Optimizer::publish() {
   for (Slot& slot : slots_) {
     at::Tensor leaf = slot.parameter->value.detach();
-    if (owns(slot) && !leaf.is_same(slot.master)) leaf.copy_(slot.master);
+    if (owns(slot) && !leaf.is_alias_of(slot.master)) leaf.copy_(slot.master);
     ranks_.broadcast(leaf, slot.owner);
   }
 }
@@ -186,6 +186,16 @@ std::vector<NamedTensor> Optimizer::moments() const {
     if (slot.second.defined()) result.push_back({name + ".second", slot.second});
   }
   return result;
+}
+
+std::vector<std::string> Optimizer::state_names() const {
+  std::vector<std::string> names;
+  for (const Slot& slot : slots_) {
+    const std::string& name = slot.parameter->name.name;
+    names.insert(names.end(), {name, name + ".first"});
+    if (!slot.uses_muon) names.push_back(name + ".second");
+  }
+  return names;
 }
 
 void Optimizer::load(const std::function<at::Tensor(const std::string&)>& find, int64_t steps) {

@@ -38,6 +38,9 @@ class Optimizer {
   /// … and the moments: "WEIGHT.first", "WEIGHT.second".
   std::vector<NamedTensor> moments() const;
 
+  /// The names of both, of all ranks.
+  std::vector<std::string> state_names() const;
+
   /// Restores masters and moments from what `find` gives for each of those names (an undefined
   /// tensor: missing, which is an InputError naming it), after `steps` steps.
   void load(const std::function<at::Tensor(const std::string&)>& find, int64_t steps);
