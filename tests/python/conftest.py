@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from harness import Scorer, binary, run_dms, run_ok
+from train_probe import Probe
 
 DEFAULT_SEED = 20240
 
@@ -74,6 +75,14 @@ def score(dms: Callable, tmp_path: Path) -> Scorer:
     folder = tmp_path / "score"
     folder.mkdir()
     return Scorer(folder)
+
+
+@pytest.fixture(scope="session")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
+    """probe(**job) -> what the trainer computes, as arrays."""
+    probe = Probe(tmp_path_factory.mktemp("probe"))
+    yield probe
+    probe.close()
 
 
 @pytest.fixture(scope="session")
