@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "seed_oss")
+CHOOSE_BIAS = ("llama", "qwen3", "seed_oss")  # their attention has biases if asked
 CONTEXT = 2048
 
 ROPE_SCALINGS: dict[str, dict] = {
@@ -54,7 +55,7 @@ class Shape:
     ffn: int = 80
     vocab: int = 131
     tied: bool = False
-    bias: bool = False  # attention biases where the family has the choice
+    bias: bool = False  # attention biases where the family has the choice (CHOOSE_BIAS)
     sliding_window: int | None = None
     rope: str = "default"
     theta: float = 10000.0
@@ -112,8 +113,10 @@ def make_config(shape: Shape):
         "eos_token_id": 2,
         "pad_token_id": None,
     }
-    if shape.family in ("llama", "qwen3"):
+    if shape.family in CHOOSE_BIAS:
         fields["attention_bias"] = shape.bias
+    if shape.family == "seed_oss":  # no two switches go together: a mix-up shows
+        fields.update(attention_out_bias=not shape.bias, mlp_bias=True)
     if shape.family == "mistral":
         fields["sliding_window"] = shape.sliding_window
     elif shape.sliding_window is not None:

@@ -42,6 +42,14 @@ def test_family_and_rope(score, rng, tmp_path, family, rope):
     check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 33), *decode)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("family", models.CHOOSE_BIAS)
+def test_biases(score, tmp_path, family, bias):
+    shape = models.Shape(family, bias=bias)
+    folder = models.build(tmp_path / "m", shape)
+    check(score, folder, models.random_ids(shape, TOKENS), str(shape))
+
+
 @pytest.mark.parametrize("case", range(16))
 def test_random_shape(score, seed, tmp_path, case):
     rng = random.Random(f"{seed} {case}")

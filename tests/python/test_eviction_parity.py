@@ -24,6 +24,7 @@ SHAPES = {
     "mistral": models.Shape("mistral", q_heads=8, kv_heads=1, head_dim=40, sliding_window=50),
     "qwen2": models.Shape("qwen2", q_heads=4, kv_heads=4, head_dim=16, tied=True),
     "qwen3": models.Shape("qwen3", q_heads=6, kv_heads=2, head_dim=64, shard_bytes=40_000),
+    "seed_oss": models.Shape("seed_oss", q_heads=10, kv_heads=2, head_dim=24),
 }
 
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -93,8 +94,26 @@ TEST(Families, BiasesAndNormsAreTheFamilys) {
   EXPECT_TRUE(spec_of(biased).mlp_bias);
 }
 
+TEST(Families, SeedOssChoosesItsBiasesOneByOne) {
+  const Json config = tiny_config("seed_oss");
+  EXPECT_TRUE(spec_of(config).qkv_bias);
+  EXPECT_FALSE(spec_of(config).output_bias);
+  EXPECT_FALSE(spec_of(config).mlp_bias);
+  Json unbiased = config;
+  unbiased["attention_bias"] = false;
+  EXPECT_FALSE(spec_of(unbiased).qkv_bias);
+  Json output = config;
+  output["attention_out_bias"] = true;
+  EXPECT_TRUE(spec_of(output).output_bias);
+  EXPECT_FALSE(spec_of(output).mlp_bias);
+  Json mlp = config;
+  mlp["mlp_bias"] = true;
+  EXPECT_TRUE(spec_of(mlp).mlp_bias);
+  EXPECT_FALSE(spec_of(mlp).output_bias);
+}
+
 TEST(Families, AbsentHeadSizesAreThoseOfTransformers) {
-  const auto heads = [](const char* model_type, bool explicit_null) {
+  const auto heads = [](std::string_view model_type, bool explicit_null) {
     Json config = tiny_config(model_type);
     config["hidden_size"] = 128;
     config["num_attention_heads"] = 64;
@@ -106,13 +125,22 @@ TEST(Families, AbsentHeadSizesAreThoseOfTransformers) {
   EXPECT_EQ(heads("mistral", false), 8);
   EXPECT_EQ(heads("qwen2", false), 32);
   EXPECT_EQ(heads("qwen3", false), 32);
-  for (const char* model_type : {"llama", "mistral", "qwen2", "qwen3"}) {
+  EXPECT_EQ(heads("seed_oss", false), 8);
+  for (const std::string_view model_type : {"llama", "mistral", "qwen2", "qwen3", "seed_oss"}) {
     EXPECT_EQ(heads(model_type, true), 64) << model_type;
     Json config = tiny_config(model_type);
     config.erase("head_dim");
     config["hidden_size"] = 48;
-    EXPECT_EQ(spec_of(config).head_dim, std::string(model_type) == "qwen3" ? 128 : 12);
+    const bool has_default = model_type == "qwen3" || model_type == "seed_oss";
+    EXPECT_EQ(spec_of(config).head_dim, has_default ? 128 : 12) << model_type;
   }
+}
+
+TEST(Families, SeedOssDerivesTheHeadSizeWhereItIsNull) {
+  Json config = tiny_config("seed_oss");
+  config["head_dim"] = nullptr;
+  config["hidden_size"] = 48;
+  EXPECT_EQ(spec_of(config).head_dim, 12);
 }
 
 TEST(Families, ADefaultThatDoesNotDivideTheHeadsIsNotTaken) {

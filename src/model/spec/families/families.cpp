@@ -13,6 +13,7 @@ constexpr std::array kFamilies{
     Family{"mistral", make_mistral},
     Family{"qwen2", make_qwen2},
     Family{"qwen3", make_qwen3},
+    Family{"seed_oss", make_seed_oss},
 };
 
 constexpr auto kModelTypes = [] {

@@ -23,6 +23,7 @@ ModelSpec make_llama(const JsonFields& config);
 ModelSpec make_mistral(const JsonFields& config);
 ModelSpec make_qwen2(const JsonFields& config);
 ModelSpec make_qwen3(const JsonFields& config);
+ModelSpec make_seed_oss(const JsonFields& config);
 
 /// What transformers assumes where config.json leaves a key out. 0: derived from the other sizes.
 struct FamilyDefaults {
