@@ -15,6 +15,7 @@ import models
 from models import Metadata
 
 TOLERANCE = 1e-9  # of a gradient's largest value
+ROUNDING = 1e-13  # of sums whose terms are about 1 and cancel
 EOS = 2
 STEP, FINAL_STEP = 30, 40
 
@@ -86,7 +87,7 @@ def check_gradients(ours: dict, reference: TrainReference, trained, loss: torch.
     for name, gradient in zip(trained, wanted, strict=True):
         expected = np.zeros(reference.weights[name].shape) if gradient is None else gradient.numpy()
         error = np.abs(ours[f"gradient.{name}"] - expected).max()
-        assert error <= TOLERANCE * max(np.abs(expected).max(), 1e-6), f"{name}: {error:.2e}"
+        assert error <= TOLERANCE * np.abs(expected).max() + ROUNDING, f"{name}: {error:.2e}"
 
 
 def check_value(ours: dict, name: str, expected: torch.Tensor) -> None:
@@ -135,7 +136,8 @@ def test_soft_eviction(probe, seed, tmp_path, family, train, case):
     source = "neuron" if train == "neuron" else "adapter"
     if source == "adapter" and case > 0:  # else the adapter starts fresh
         models.add_metadata(folder, Metadata("adapter"), case)
-    final_cr = rng.choice([1.0, 3.0, 1000.0])
+    # Targets that no count of decisions gives: at equality the loss has a corner.
+    final_cr = rng.choice([1.0, 3.1, 1000.0])
     settings = random_settings(rng, source)
     settings = dataclasses.replace(settings, target=target_at(final_cr))
     noise_kind = rng.choice(["pair", "single"])
