@@ -100,6 +100,18 @@ StepMetrics Trainer::metrics_of(const Totals& totals, double gradient_norm, doub
   return metrics;
 }
 
+/// Empty where nothing is evicted.
+Retention Trainer::retention_of(const Totals& totals) const {
+  if (config_.objective != Objective::dms) return {};
+  Retention kept(static_cast<size_t>(student_.spec().layers));
+  const at::Tensor evicted = totals.values.slice(0, Totals::fields);
+  for (int64_t i = 0; i < evicted.numel(); ++i) {
+    const auto layer = static_cast<size_t>(i / student_.spec().kv_heads);
+    kept[layer].push_back(1.0 - evicted[i].item<double>());
+  }
+  return kept;
+}
+
 void Trainer::save(const TrainerEvents& events) {
   const TrainerSection& trainer = config_.trainer;
   const TrainState state{
@@ -127,7 +139,6 @@ void Trainer::refuse_nonfinite(double loss, double gradient_norm, const TrainerE
 
 TrainerEnd Trainer::run(const TrainerEvents& events) {
   const InterruptGuard guard;
-  const ModelSpec& spec = student_.spec();
   const TrainerSection& trainer = config_.trainer;
   while (step_ < trainer.max_steps) {
     const auto begin = std::chrono::steady_clock::now();
@@ -139,12 +150,7 @@ TrainerEnd Trainer::run(const TrainerEvents& events) {
     const StepMetrics metrics = metrics_of(totals, norm, elapsed.count());
     ++step_;
     if (ranks_.rank() == 0 && events.on_step) {
-      Retention kept(static_cast<size_t>(spec.layers));
-      const at::Tensor evicted = totals.values.slice(0, Totals::fields);
-      for (int64_t i = 0; i < evicted.numel(); ++i) {
-        kept[static_cast<size_t>(i / spec.kv_heads)].push_back(1.0 - evicted[i].item<double>());
-      }
-      events.on_step(metrics, kept);
+      events.on_step(metrics, retention_of(totals));
     }
     const bool stops = totals[Totals::interrupted] > 0.0;
     const bool is_due = trainer.save_steps > 0 && step_ % trainer.save_steps == 0;

@@ -48,6 +48,7 @@ class Trainer {
   Totals accumulate();
   Totals reduce(const Totals& own) const;
   StepMetrics metrics_of(const Totals& totals, double gradient_norm, double seconds) const;
+  Retention retention_of(const Totals& totals) const;
   void save(const TrainerEvents& events);
   void refuse_nonfinite(double loss, double gradient_norm, const TrainerEvents& events);
 
