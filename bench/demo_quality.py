@@ -22,29 +22,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 ADJECTIVES = ("quiet", "brave", "golden", "distant", "hollow", "bright", "silver", "gentle")
-    "quiet",
-    "brave",
-    "golden",
-    "distant",
-    "hollow",
-    "bright",
-    "silver",
-    "gentle",
-    "narrow",
-    "frozen",
-]
 NOUNS = ("harbour", "lantern", "window", "valley", "copper", "orchard", "thunder", "velvet")
-    "harbour",
-    "lantern",
-    "window",
-    "valley",
-    "copper",
-    "orchard",
-    "thunder",
-    "velvet",
-    "anchor",
-    "meadow",
-]
 QUESTION = "What is the special magic number for {key} mentioned in the provided text?"
 ANSWER = " The special magic number for {key} mentioned in the provided text is"
 FACT = "One of the special magic numbers for {key} is: {value}"
