@@ -501,7 +501,6 @@ USAGE = [
     (["generate", DEMO, "-p", "a", "--kv-memory", "99999999999GiB"], "--kv-memory"),
     (["generate", DEMO, "-p", "a", "--preallocate", "-1"], "--preallocate"),
     (["generate", DEMO, "-p", "a", "--policy", "oracle"], "oracle"),
-    (["generate", DEMO, "-p", "a", "--policy", "dms"], "--policy"),
     (["generate", DEMO, "-p", "a", "--policy", "forced"], "--decisions"),
     (["generate", DEMO, "-p", "a", "--decisions", "x.npy"], "--decisions"),
     (["generate", DEMO, "-p", "a", "--policy", "streaming", "--window", "9"], "--window"),
@@ -520,6 +519,12 @@ USAGE = [
 @pytest.mark.parametrize(("args", "word"), USAGE, ids=lambda item: " ".join(map(str, item))[-40:])
 def test_wrong_usage(dms, args, word):
     assert_error(dms(*args, check=False), word)
+
+
+def test_trained_eviction_of_a_plain_model(dms, good, tmp_path):
+    ids = tmp_path / "ids.json"
+    ids.write_text("[1, 2, 3]")
+    assert_error(dms("score", good, "--ids", ids, "--policy", "dms", check=False), "--policy")
 
 
 @pytest.mark.parametrize("isa", ["sse", "AVX2"])

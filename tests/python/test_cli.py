@@ -70,9 +70,9 @@ def test_inspect(dms_json):
         "head_dim": 64,
         "vocab": 8192,
         "context": 4096,
-        "dms": None,
     }
     assert {key: report[key] for key in expected} == expected
+    assert report["dms"]["source"] == "adapter"
     assert report["kv_bytes_per_token"] == 2 * 6 * 2 * 64 * 2
 
 

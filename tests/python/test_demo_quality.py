@@ -79,6 +79,15 @@ def test_greedy_text(dms_json, oracle, book_ids, tmp_path, start):
     expected, rows = greedy(oracle, prompt, 64)
     ids_file = tmp_path / "ids.json"
     ids_file.write_text(json.dumps(prompt))
-    report = dms_json("generate", DEMO, "--ids", ids_file, "--max-new-tokens", 64, "--ignore-eos")
+    options = ("--policy", "none", "--max-new-tokens", 64, "--ignore-eos")
+    report = dms_json("generate", DEMO, "--ids", ids_file, *options)
     assert len(report["ids"]) == 64
     assert_same_greedy_text(report["ids"], expected, rows)
+
+
+def test_trained_eviction_forgets_well(score, book_ids):
+    """The demo's promise: an eighth of the cache and nearly the same perplexity."""
+    dense = score(DEMO, book_ids, "--policy", "none", dtype="bf16").report
+    compact = score(DEMO, book_ids, "--policy", "dms", dtype="bf16").report
+    assert compact["ppl"] < 1.02 * dense["ppl"]
+    assert compact["kv"]["held_tokens"] < dense["kv"]["dense_tokens"] / 6
