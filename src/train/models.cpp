@@ -9,6 +9,11 @@
 namespace dms::train {
 namespace {
 
+/// What weights kept as `weights` are computed in.
+at::ScalarType compute_type(const TrainConfig& config, DType weights) {
+  return config.trainer.bf16 || weights == DType::bf16 ? at::kBFloat16 : at::kFloat;
+}
+
 bool trains_base_weights(const Student& student) {
   return std::ranges::any_of(student.parameters().all(), [](const Parameter& parameter) {
     return parameter.trained && !is_adapter(parameter.name.role);
@@ -17,13 +22,9 @@ bool trains_base_weights(const Student& student) {
 
 }  // namespace
 
-at::ScalarType compute_type(const TrainConfig& config) {
-  return config.trainer.bf16 || config.model.dtype == DType::bf16 ? at::kBFloat16 : at::kFloat;
-}
-
 Student load_student(const TrainConfig& config) {
   const ModelSpec spec = student_spec(config);
-  Parameters parameters(spec, *open_base(config, spec), compute_type(config));
+  Parameters parameters(spec, *open_base(config, spec), compute_type(config, config.model.dtype));
   parameters.train(config.objective == Objective::lm ? std::vector<std::string>{"all"}
                                                      : config.dms.train);
   return Student(spec, std::move(parameters));
@@ -43,7 +44,8 @@ std::unique_ptr<Student> load_teacher(const TrainConfig& config, const Student& 
                       .got = std::to_string(spec.vocab),
                       .expected = std::to_string(student.spec().vocab)});
   }
-  Parameters parameters(spec, *open_checkpoint(folder, spec), compute_type(config));
+  Parameters parameters(
+      spec, *open_checkpoint(folder, spec), compute_type(config, config.model.teacher_dtype));
   return std::make_unique<Student>(spec, std::move(parameters));
 }
 

@@ -16,7 +16,4 @@ Student load_student(const TrainConfig& config);
 /// adapter's are trained, or the config names another folder. Null otherwise.
 std::unique_ptr<Student> load_teacher(const TrainConfig& config, const Student& student);
 
-/// What weights are computed in.
-at::ScalarType compute_type(const TrainConfig& config);
-
 }  // namespace dms::train
