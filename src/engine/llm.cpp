@@ -14,6 +14,7 @@
 #include "engine/model_info.h"
 #include "engine/options.h"
 #include "engine/sequence.h"
+#include "kernels/isa.h"
 #include "model/spec/adapter.h"
 #include "model/spec/load.h"
 #include "policy/policy.h"
@@ -38,6 +39,9 @@ struct Core {
 std::shared_ptr<Core> make_core(ModelSpec spec,
                                 std::unique_ptr<WeightSource> source,
                                 const ModelOptions& options) {
+  // A wrong DMS_ISA is found here: kernels first meet it inside parallel regions, which an
+  // exception must not leave.
+  kernels::active_isa();
   auto core = std::make_shared<Core>();
   core->options = engine::resolve(options);
   use_threads(core->options.threads);

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from harness import ROOT
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -215,6 +217,20 @@ def add_metadata(folder: Path, metadata: Metadata, seed: int = 0) -> Path:
         path.write_text(json.dumps({"config": fields} if metadata.nested else fields))
     if metadata.shift is not None:
         edit_config(folder, lambda fields: {**fields, "dms_decision_shift": metadata.shift})
+    return folder
+
+
+def plain_demo(folder: Path) -> Path:
+    """The demo model without its trained eviction, and with its tokenizer."""
+    shutil.copytree(ROOT / "models" / "demo", folder)
+
+    def is_plain(name: str) -> bool:
+        return "dms_" not in name
+
+    edit_config(folder, lambda fields: {k: v for k, v in fields.items() if is_plain(k)})
+    path = folder / "model.safetensors"
+    tensors = {name: tensor for name, tensor in load_file(path).items() if is_plain(name)}
+    save_file(tensors, path, metadata={"format": "pt"})
     return folder
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import ROOT
 from safetensors.torch import load_file, save_file
 from test_bad_input import assert_error
 
@@ -96,15 +95,11 @@ def test_every_command_takes_it(dms, dms_json, family, tmp_path):
     assert bench["runs"][0]["kv"]["cr"] > 1
     shape = ("bench", "--config", base / "config.json", "--random-weights", *option)
     dms(*shape, "--prompt-lens", 8, "--gen", 1, "--repeat", 1)
-    demo = split_adapter(demo_student(tmp_path), tmp_path / "demo-adapter")
-    talk = ("chat", ROOT / "models" / "demo", "--adapter", demo, "--template", "plain", "-n", 2)
+    student = models.add_metadata(models.plain_demo(tmp_path / "demo-student"), SETTINGS)
+    demo = split_adapter(student, tmp_path / "demo-adapter")
+    plain = models.plain_demo(tmp_path / "plain")
+    talk = ("chat", plain, "--adapter", demo, "--template", "plain", "-n", 2)
     assert dms(*talk, stdin="Hello\n").stdout
-
-
-def demo_student(tmp_path: Path) -> Path:
-    """The demo model with a random adapter."""
-    student = shutil.copytree(ROOT / "models" / "demo", tmp_path / "demo-student")
-    return models.add_metadata(student, SETTINGS)
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ def test_bench_with_random_weights(dms_json, tmp_path):
 
 
 def test_preallocation_is_visible(dms_json, tmp_path):
-    command = ("generate", DEMO, "-p", "a", "--max-new-tokens", 2)
+    command = ("generate", DEMO, "-p", "a", "--max-new-tokens", 2, "--policy", "none")
     plain = dms_json(*command)["kv"]["allocated_bytes"]
     taken = dms_json(*command, "--preallocate", 2048)["kv"]["allocated_bytes"]
     assert taken > plain

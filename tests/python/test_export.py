@@ -105,7 +105,7 @@ def test_adapters_go_out_and_in_again(write, score, tmp_path, name):
 
 
 def test_the_tokenizer_comes_along(write, tmp_path):
-    demo = Path(__file__).resolve().parents[2] / "models" / "demo"
+    demo = models.plain_demo(tmp_path / "plain")
     out = tmp_path / "student"
     write(**student_job(demo, out, dms={"dms_window_size": 64}))
     text = "It was a dark night."
