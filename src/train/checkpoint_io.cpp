@@ -15,10 +15,6 @@
 namespace dms::train {
 namespace {
 
-std::string rank_file(const char* kind, int64_t rank) {
-  return std::string(kind) + "-" + std::to_string(rank) + ".safetensors";
-}
-
 void write_tensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors) {
   std::vector<TensorDeclaration> declarations;
   for (const NamedTensor& tensor : tensors) {

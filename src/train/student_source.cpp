@@ -37,7 +37,7 @@ class Trained final : public WeightSource {
   Trained(std::unique_ptr<WeightSource> base, const CheckpointFolder& checkpoint)
       : base_(std::move(base)) {
     for (int64_t rank = 0; rank < checkpoint.manifest.world_size; ++rank) {
-      files_.emplace_back(checkpoint.file("weights-" + std::to_string(rank) + ".safetensors"));
+      files_.emplace_back(checkpoint.file(rank_file("weights", rank)));
     }
   }
 

@@ -45,6 +45,10 @@ bool is_whole(const fs::path& path) {
 
 std::string checkpoint_name(int64_t step) { return std::string(kPrefix) + std::to_string(step); }
 
+std::string rank_file(std::string_view kind, int64_t rank) {
+  return std::string(kind) + "-" + std::to_string(rank) + ".safetensors";
+}
+
 std::optional<int64_t> checkpoint_step(std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   name.remove_prefix(kPrefix.size());

@@ -17,6 +17,10 @@ namespace dms::train {
 std::string checkpoint_name(int64_t step);
 std::optional<int64_t> checkpoint_step(std::string_view name);
 
+/// A rank's file of one kind: "weights-0.safetensors" (float32 weights by their names),
+/// "moments-0.safetensors" (the optimiser's).
+std::string rank_file(std::string_view kind, int64_t rank);
+
 /// A checkpoint whose every file was found as it was saved.
 struct CheckpointFolder {
   std::filesystem::path path;
