@@ -60,8 +60,7 @@ Estimate estimate(const TrainConfig& config, int64_t ranks) {
   const bool is_lm = config.objective == Objective::lm;
   const bool is_bf16 = config.trainer.bf16 || config.model.dtype == DType::bf16;
   const int64_t compute_bytes = is_bf16 ? 2 : kWide;
-  const std::vector<std::string> patterns =
-      is_lm ? std::vector<std::string>{"all"} : config.dms.train;
+  const std::vector<std::string> patterns = trained_patterns(config);
   Estimate e;
   bool trains_base = false;
   int64_t trained_compute_bytes = 0;
@@ -75,10 +74,7 @@ Estimate estimate(const TrainConfig& config, int64_t ranks) {
     trained_compute_bytes += count * bytes;
     trains_base |= !is_adapter(weight.role);
   }
-  const bool has_teacher =
-      !is_lm &&
-      (trains_base || (!config.model.teacher.empty() && config.model.teacher != config.model.name));
-  e.teacher_bytes = has_teacher ? e.parameters * compute_bytes : 0;
+  e.teacher_bytes = needs_own_teacher(config, spec) ? e.parameters * compute_bytes : 0;
   e.gradient_bytes = e.trained * kWide + trained_compute_bytes;
   e.optimizer_bytes = 3 * e.trained * kWide / std::max<int64_t>(ranks, 1);
   e.checkpoint_bytes = 3 * e.trained * kWide;

@@ -1,7 +1,5 @@
 #include "train/models.h"
 
-#include <algorithm>
-
 #include "dms/error.h"
 #include "model/spec/load.h"
 #include "train/student_source.h"
@@ -14,28 +12,18 @@ at::ScalarType compute_type(const TrainConfig& config, DType weights) {
   return config.trainer.bf16 || weights == DType::bf16 ? at::kBFloat16 : at::kFloat;
 }
 
-bool trains_base_weights(const Student& student) {
-  return std::ranges::any_of(student.parameters().all(), [](const Parameter& parameter) {
-    return parameter.trained && !is_adapter(parameter.name.role);
-  });
-}
-
 }  // namespace
 
 Student load_student(const TrainConfig& config) {
   const ModelSpec spec = student_spec(config);
   Parameters parameters(spec, *open_base(config, spec), compute_type(config, config.model.dtype));
-  parameters.train(config.objective == Objective::lm ? std::vector<std::string>{"all"}
-                                                     : config.dms.train);
+  parameters.train(trained_patterns(config));
   return Student(spec, std::move(parameters));
 }
 
 std::unique_ptr<Student> load_teacher(const TrainConfig& config, const Student& student) {
-  if (config.objective == Objective::lm) return nullptr;
-  const bool has_other_folder =
-      !config.model.teacher.empty() && config.model.teacher != config.model.name;
-  if (!has_other_folder && !trains_base_weights(student)) return nullptr;
-  const auto& folder = has_other_folder ? config.model.teacher : config.model.name;
+  if (!needs_own_teacher(config, student.spec())) return nullptr;
+  const auto& folder = config.model.teacher.empty() ? config.model.name : config.model.teacher;
   ModelSpec spec = load_spec(folder, MetadataScope::local);
   spec.dms.reset();
   if (spec.vocab != student.spec().vocab) {

@@ -6,30 +6,22 @@
 #include <vector>
 
 #include "dms/error.h"
+#include "model/spec/adapter.h"
 #include "model/spec/load.h"
 #include "model/spec/safetensors.h"
+#include "train/patterns.h"
 
 namespace dms::train {
 namespace {
 
+/// An adapter's weights before training.
 class FreshAdapter final : public WeightSource {
  public:
-  explicit FreshAdapter(std::unique_ptr<WeightSource> base) : base_(std::move(base)) {}
-
-  void read_rows(const WeightName& weight,
-                 int64_t first,
-                 int64_t count,
-                 std::span<float> out) const override {
-    if (!is_adapter(weight.role)) return base_->read_rows(weight, first, count, out);
+  void read_rows(const WeightName& weight, int64_t, int64_t, std::span<float> out) const override {
     std::ranges::fill(out, weight.role == WeightRole::dms_alpha_norm ? 1.0f : 0.0f);
   }
 
-  void release(const WeightName& weight) const override {
-    if (!is_adapter(weight.role)) base_->release(weight);
-  }
-
- private:
-  std::unique_ptr<WeightSource> base_;
+  void release(const WeightName&) const override {}
 };
 
 class Trained final : public WeightSource {
@@ -86,6 +78,19 @@ ModelSpec student_spec(const TrainConfig& config) {
   return spec;
 }
 
+std::vector<std::string> trained_patterns(const TrainConfig& config) {
+  return config.objective == Objective::lm ? std::vector<std::string>{"all"} : config.dms.train;
+}
+
+bool needs_own_teacher(const TrainConfig& config, const ModelSpec& spec) {
+  if (config.objective == Objective::lm) return false;
+  if (!config.model.teacher.empty() && config.model.teacher != config.model.name) return true;
+  const std::vector<std::string> patterns = trained_patterns(config);
+  return std::ranges::any_of(weight_names(spec), [&](const WeightName& weight) {
+    return !is_adapter(weight.role) && is_trained(weight, patterns);
+  });
+}
+
 std::unique_ptr<WeightSource> open_base(const TrainConfig& config, const ModelSpec& spec) {
   const bool wants_adapter = spec.dms && spec.dms->source == DmsSource::adapter;
   if (config.model.from_scratch) return random_weights(spec, config.trainer.seed);
@@ -94,7 +99,7 @@ std::unique_ptr<WeightSource> open_base(const TrainConfig& config, const ModelSp
   if (has_adapter || !wants_adapter) return open_checkpoint(config.model.name, spec);
   ModelSpec plain = spec;
   plain.dms.reset();
-  return std::make_unique<FreshAdapter>(open_checkpoint(config.model.name, plain));
+  return layer_weights(open_checkpoint(config.model.name, plain), std::make_unique<FreshAdapter>());
 }
 
 std::unique_ptr<WeightSource> open_trained(const TrainConfig& config,

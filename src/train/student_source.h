@@ -3,6 +3,8 @@
 // base has none, and over both what a checkpoint has trained.
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "model/spec/model_spec.h"
 #include "model/spec/weights.h"
@@ -13,6 +15,13 @@ namespace dms::train {
 
 /// The base folder's spec with the run's eviction settings (objective dms), or without any.
 ModelSpec student_spec(const TrainConfig& config);
+
+/// Names and patterns of the weights that are trained: objective lm trains all.
+std::vector<std::string> trained_patterns(const TrainConfig& config);
+
+/// Must the teacher be a copy of its own? Yes where the student's weights cannot serve: other
+/// weights than the adapter's are trained, or the config names another folder.
+bool needs_own_teacher(const TrainConfig& config, const ModelSpec& spec);
 
 /// What training starts from. An adapter that the base lacks has its norm at one, projection and
 /// bias at zero. Throws InputError naming what is missing or has another shape.
