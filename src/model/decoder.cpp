@@ -62,6 +62,8 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute comput
   refuse_unless(spec_.position == PositionKind::rope, spec_, "ALiBi or learned positions");
   refuse_unless(!spec_.parallel_residual, spec_, "parallel residuals");
   refuse_unless(!spec_.norm_after, spec_, "norms after the sub-layers");
+  refuse_unless(spec_.embedding_dim == 0, spec_, "projected embeddings");
+  refuse_unless(spec_.qkv_clip == 0.0, spec_, "clamped q, k and v");
 }
 
 void Decoder::embed(const Batch& batch) {

@@ -244,7 +244,7 @@ DecoderWeights Loader::load() {
   if (spec_.has_final_norm) {
     weights.final_norm = norm(WeightRole::final_norm, WeightRole::final_norm_bias);
   }
-  weights.head = pack({{&head, 0, 0, spec_.vocab}}, spec_.vocab, spec_.hidden);
+  weights.head = pack({{&head, 0, 0, spec_.vocab}}, spec_.vocab, head.shape[1]);
   return weights;
 }
 

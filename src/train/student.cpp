@@ -52,6 +52,8 @@ Student::Student(ModelSpec spec, Parameters parameters)
   refuse_unless(!spec_.norm_after, spec_, "norms after the sub-layers");
   refuse_unless(spec_.norm == NormKind::rms, spec_, "LayerNorm");
   refuse_unless(spec_.qkv_layout == QkvLayout::separate, spec_, "fused QKV");
+  refuse_unless(spec_.embedding_dim == 0, spec_, "projected embeddings");
+  refuse_unless(spec_.qkv_clip == 0.0, spec_, "clamped q, k and v");
 }
 
 at::ScalarType Student::wide() const { return wide_type(parameters_.get(WeightRole::embedding)); }

@@ -45,6 +45,7 @@ struct RopeSpec {
 
 enum class WeightRole {
   embedding,
+  embedding_projection,  // from embedding_dim to hidden
   position_embedding,
   attention_norm,
   attention_norm_bias,
@@ -70,6 +71,7 @@ enum class WeightRole {
   down_bias,
   final_norm,
   final_norm_bias,
+  head_projection,  // from hidden to embedding_dim
   head,
   dms_alpha_norm,
   dms_alpha,
@@ -108,6 +110,8 @@ struct ModelSpec {
   int64_t head_dim = 0;
   int64_t ffn = 0;
   int64_t vocab = 0;
+  int64_t embedding_dim = 0;             // columns of embedding and head where projections lead to
+                                         // hidden and back (OPT-350m); 0: hidden, no projections
   int64_t context = 0;                   // longest sequence the model was made for
   DType checkpoint_dtype = DType::bf16;  // as the config states it
 
@@ -123,11 +127,13 @@ struct ModelSpec {
   RopeSpec rope;                        // for PositionKind::rope
   int64_t learned_position_offset = 0;  // row of position 0 in the table (OPT: 2)
   double alibi_max_bias = 8.0;          // for PositionKind::alibi
-  double attention_scale = 0.0;         // multiplies q . k; 0: 1 / sqrt(head_dim)
+  bool alibi_before_scale = false;  // (q . k + bias) * scale (Falcon), else q . k * scale + bias
+  double attention_scale = 0.0;     // multiplies q . k; 0: 1 / sqrt(head_dim)
   std::vector<int64_t> sliding_window;  // per layer, keys a query sees; 0: all. Empty: all 0
 
   QkvLayout qkv_layout = QkvLayout::separate;
   bool qkv_bias = false;
+  double qkv_clip = 0.0;     // q, k and v are clamped to [-clip, clip] before RoPE (MPT); 0: never
   bool output_bias = false;  // attention's output projection
   bool mlp_bias = false;
   bool gated_mlp = true;  // down(act(gate(x)) * up(x)), else down(act(up(x)))

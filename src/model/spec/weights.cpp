@@ -15,6 +15,7 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
   using Shape = std::vector<int64_t>;
   const int64_t q = s.q_heads * s.head_dim;
   const int64_t kv = s.kv_heads * s.head_dim;
+  const int64_t embedding_dim = s.embedding_dim == 0 ? s.hidden : s.embedding_dim;
   const bool fused = s.qkv_layout != QkvLayout::separate;
   const bool adapter = s.dms && s.dms->source == DmsSource::adapter;
   const auto when = [](bool present, Shape shape) {
@@ -22,7 +23,9 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
   };
   switch (role) {
     case WeightRole::embedding:
-      return Shape{s.vocab, s.hidden};
+      return Shape{s.vocab, embedding_dim};
+    case WeightRole::embedding_projection:
+      return when(s.embedding_dim != 0, {s.hidden, embedding_dim});
     case WeightRole::position_embedding:
       return when(s.position == PositionKind::learned,
                   {s.context + s.learned_position_offset, s.hidden});
@@ -72,7 +75,9 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
     case WeightRole::final_norm_bias:
       return when(s.has_final_norm && s.norm_has_bias, {s.hidden});
     case WeightRole::head:
-      return when(!s.tied_head, {s.vocab, s.hidden});
+      return when(!s.tied_head, {s.vocab, embedding_dim});
+    case WeightRole::head_projection:
+      return when(s.embedding_dim != 0, {embedding_dim, s.hidden});
     case WeightRole::dms_alpha_norm:
       return when(adapter, {s.hidden});
     case WeightRole::dms_alpha:
@@ -106,7 +111,9 @@ std::vector<WeightName> weight_names(const ModelSpec& spec) {
     }
   };
   const auto is_first = [](const WeightPattern& pattern) {
-    return pattern.role == WeightRole::embedding || pattern.role == WeightRole::position_embedding;
+    return pattern.role == WeightRole::embedding ||
+           pattern.role == WeightRole::embedding_projection ||
+           pattern.role == WeightRole::position_embedding;
   };
   for (const WeightPattern& pattern : spec.weight_patterns) {
     if (is_first(pattern)) add(pattern, -1);
