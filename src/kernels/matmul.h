@@ -3,7 +3,8 @@
 //
 // Each output element is one chain of additions over the columns in ascending order, in float32,
 // whatever the number of rows, the ISA's tile or the number of threads: a row's result is
-// bit-identical alone and in any batch (semantics.md section 1: chunking must not change results).
+// bit-identical alone and in any batch. What that promises for chunks of a sequence, and what it
+// does not: docs/decisions/0004-one-chain-per-output.md.
 
 #include <cstdint>
 #include <span>
