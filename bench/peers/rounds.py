@@ -12,6 +12,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,8 +168,12 @@ def file_dms_run(run: dict[str, Any], results: Results) -> None:
         results.add("dms", f"attention {case}", run["attention_s"])
 
 
-def run_rounds(settings: Settings) -> Results:
-    """All rounds: in each, every group on every engine in turn."""
+def run_rounds(settings: Settings, save: Callable[[Results], None]) -> Results:
+    """All rounds: in each, every group on every engine in turn.
+
+    `save` gets what there is after every command: rounds take hours, and an interrupted one is
+    still worth what it measured.
+    """
     results = Results()
     for number in range(settings.rounds):
         for group in settings.groups:
@@ -176,4 +181,5 @@ def run_rounds(settings: Settings) -> Results:
                 groups = DMS_GROUPS if engine == "dms" else PEER_GROUPS
                 if group in groups and (number == 0 or (engine, group) not in ONCE):
                     run_one(engine, group, settings, results)
+                    save(results)
     return results
