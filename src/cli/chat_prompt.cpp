@@ -28,6 +28,7 @@ std::string render_plain(const std::vector<Message>& messages) {
 ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const std::string& choice) {
   ChatPrompt prompt;
   if (choice == kPlain) return prompt;
+  prompt.source_ = choice.empty() ? folder.string() : choice;
   prompt.template_ = text::load_chat_template(folder);
   if (!choice.empty()) {
     std::map<std::string, std::string> special_tokens;

@@ -29,11 +29,14 @@ class ChatPrompt {
   std::string render(const std::vector<Message>& messages) const;
   /// Special tokens are in a template's text already; the plain form leaves them to the tokenizer.
   bool adds_special_tokens() const { return !template_.has_value(); }
+  /// Where the template comes from, for errors: a file, the model's folder, or "plain".
+  const std::string& source() const { return source_; }
   /// Texts that end an answer although the model has not said so.
   std::vector<std::string> stops() const;
 
  private:
   std::optional<text::LoadedChatTemplate> template_;  // absent: plain
+  std::string source_ = "plain";
 };
 
 /// Length of the common beginning of two token sequences.

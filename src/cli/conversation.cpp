@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "dms/error.h"
 
 namespace dms::cli {
 
@@ -28,7 +28,12 @@ Generation Conversation::say(const std::string& text,
   messages.push_back({.role = "user", .content = text});
   const std::vector<int32_t> ids =
       llm_.encode(prompt_.render(messages), prompt_.adds_special_tokens());
-  ensure(!ids.empty(), "a rendered conversation has tokens");
+  if (ids.empty()) {
+    throw InputError({.where = prompt_.source(),
+                      .what = "the chat template renders the conversation to nothing",
+                      .got = "0 tokens",
+                      .expected = "at least 1"});
+  }
   keep_common_with(ids);
   const auto fresh = std::span(ids).subspan(cached_ids_.size());
   try {
@@ -49,8 +54,9 @@ Generation Conversation::say(const std::string& text,
 void Conversation::reset() {
   const bool has_system = !messages_.empty() && messages_.front().role == "system";
   messages_.resize(has_system ? 1 : 0);
-  session_ = llm_.new_session(cache_);
   cached_ids_.clear();
+  session_.truncate(0);  // first: old and new cache together may be above the memory limit
+  session_ = llm_.new_session(cache_);
 }
 
 bool Conversation::undo() {

@@ -221,9 +221,3 @@ def test_streaming_holds_less_than_dense(dms_json, tmp_path):
     assert compact["dense_tokens"] == dense["dense_tokens"] == 2000 * 12
     assert compact["held_tokens"] <= 205 * 12
     assert compact["allocated_bytes"] < dense["allocated_bytes"] / 4
-
-
-def test_chat_answers_every_piped_line(dms):
-    options = ("--template", "plain", "--max-new-tokens", 5)
-    text = dms("chat", DEMO, *options, stdin="Hello\nAgain\n/exit\n").stdout.decode()
-    assert text.strip()

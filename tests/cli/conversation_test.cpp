@@ -1,0 +1,236 @@
+// Several turns over one cache are worth what each is worth over a fresh one.
+
+#include "cli/conversation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "support/errors.h"
+#include "support/temp_folder.h"
+
+namespace dms::cli {
+namespace {
+
+using testing_support::expect_parts;
+using testing_support::input_error;
+using testing_support::TempFolder;
+
+const std::filesystem::path kDemo = std::filesystem::path(DMS_SOURCE_DIR) / "models" / "demo";
+const SamplingParams kSampling{.max_new_tokens = 40, .ignore_eos = true};
+
+// Each turn adds to the text; earlier answers are shortened; the very first words change.
+constexpr const char* kGrowing =
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
+constexpr const char* kShortening =
+    "{% for m in messages %}[{{ m.role }}] "
+    "{{ '(...)' if m.role == 'assistant' else m.content }}\n{% endfor %}[assistant]";
+constexpr const char* kCounting =
+    "{{ messages|length }} messages\n"
+    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
+
+/// float32, so that chunks that are cut otherwise differ by rounding alone.
+LLM& model() {
+  static LLM llm(kDemo, {.dtype = "f32"});
+  return llm;
+}
+
+ChatPrompt prompt_of(const std::string& chat_template) {
+  const TempFolder folder;
+  return ChatPrompt::make(kDemo, folder.write("t.jinja", chat_template).string());
+}
+
+/// A conversation, and what its cache should hold by the tokens of each turn.
+class Talk {
+ public:
+  explicit Talk(const char* chat_template,
+                const CacheOptions& cache = {.policy = "none"},
+                const std::string& system = "")
+      : prompt_(prompt_of(chat_template)), cache_(cache), talk_(model(), prompt_, cache, system) {}
+
+  Conversation& operator*() { return talk_; }
+  Conversation* operator->() { return &talk_; }
+
+  /// The tokens of the conversation with this question.
+  std::vector<int32_t> ids_with(const std::string& question) const {
+    std::vector<Message> messages = talk_.messages();
+    messages.push_back({.role = "user", .content = question});
+    return model().encode(prompt_.render(messages), prompt_.adds_special_tokens());
+  }
+
+  /// Says it, and expects the answer, decisions and logits of a session that never spoke before,
+  /// at the price of the tokens that are new. Returns how many were not.
+  int64_t expect_as_fresh(const std::string& question) {
+    const std::vector<int32_t> ids = ids_with(question);
+    const Generation answer = talk_.say(question, kSampling, {}, {});
+    const int64_t reused = std::min(common_prefix(cached_, ids), std::ssize(ids) - 1);
+    EXPECT_EQ(answer.timings.prefill_tokens, std::ssize(ids) - reused) << question;
+    Session fresh = model().new_session(cache_);
+    EXPECT_EQ(answer.ids, fresh.generate(ids, kSampling).ids) << question;
+    EXPECT_EQ(talk_.session().decisions(), fresh.decisions()) << question;
+    Session copy = talk_.session().fork();
+    expect_same_logits(copy, fresh, answer.ids.back());
+    cached_ = ids;
+    cached_.insert(cached_.end(), answer.ids.begin(), answer.ids.end() - 1);
+    EXPECT_EQ(talk_.session().tokens(), std::ssize(cached_)) << question;
+    return reused;
+  }
+
+  void forget_cached() { cached_.clear(); }
+
+ private:
+  static void expect_same_logits(Session& ours, Session& fresh, int32_t next) {
+    const std::span<const float> row = ours.append(std::span(&next, 1));
+    const std::vector<float> got(row.begin(), row.end());
+    const std::span<const float> expected = fresh.append(std::span(&next, 1));
+    float size = 0.0f;
+    float error = 0.0f;
+    for (size_t i = 0; i < got.size(); ++i) {
+      size = std::max(size, std::abs(expected[i]));
+      error = std::max(error, std::abs(got[i] - expected[i]));
+    }
+    EXPECT_LE(error, 1e-4f * size);
+  }
+
+  ChatPrompt prompt_;
+  CacheOptions cache_;
+  Conversation talk_;
+  std::vector<int32_t> cached_;
+};
+
+struct Case {
+  std::string name;
+  const char* chat_template;
+  CacheOptions cache;
+};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const auto& [name, text] : {std::pair{"Growing", kGrowing},
+                                   std::pair{"Shortening", kShortening},
+                                   std::pair{"Counting", kCounting}}) {
+    cases.push_back({std::string(name) + "Dense", text, {.policy = "none"}});
+    // The window is far shorter than an answer: rolling one back recomputes with evicted tokens.
+    cases.push_back({std::string(name) + "Dms", text, {.policy = "dms", .window_tokens = 8}});
+  }
+  return cases;
+}
+
+class ConversationOver : public ::testing::TestWithParam<Case> {};
+
+TEST_P(ConversationOver, EachTurnIsThatOfAFreshSession) {
+  Talk talk(GetParam().chat_template, GetParam().cache, "Speak like an old book.");
+  talk.expect_as_fresh("It was a dark night, and who came to the door?");
+  talk.expect_as_fresh("What did she say to the captain then?");
+  talk.expect_as_fresh("And how did it end?");
+  EXPECT_EQ(talk->messages().size(), 7u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Templates,
+                         ConversationOver,
+                         ::testing::ValuesIn(all_cases()),
+                         [](const auto& item) { return item.param.name; });
+
+TEST(Conversation, ComputesOnlyWhatIsNew) {
+  Talk talk(kGrowing);
+  const std::string question = "It was a dark night, and who came to the door?";
+  const auto first = std::ssize(talk.ids_with(question));
+  EXPECT_EQ(talk.expect_as_fresh(question), 0);
+  // A merge across the border between prompt and answer may cost the prompt's last token.
+  EXPECT_GE(talk.expect_as_fresh("Why?"), first - 1);
+}
+
+TEST(Conversation, RollsBackToWhereATemplateRewritesAnAnswer) {
+  Talk talk(kShortening);
+  const std::string question = "It was a dark night, and who came to the door?";
+  const auto first = std::ssize(talk.ids_with(question));
+  talk.expect_as_fresh(question);
+  const int64_t reused = talk.expect_as_fresh("Why?");
+  EXPECT_GE(reused, first - 1);
+  EXPECT_LE(reused, first + 1);
+  Talk counting(kCounting);
+  counting.expect_as_fresh(question);
+  EXPECT_LE(counting.expect_as_fresh("Why?"), 2);
+}
+
+TEST(Conversation, UndoForgetsOneQuestionAndItsAnswer) {
+  for (const CacheOptions& cache :
+       {CacheOptions{.policy = "none"}, CacheOptions{.policy = "dms", .window_tokens = 8}}) {
+    Talk talk(kGrowing, cache, "Be brief.");
+    EXPECT_FALSE(talk->undo());
+    talk.expect_as_fresh("It was a dark night, and who came to the door?");
+    talk.expect_as_fresh("What did she say to the captain then?");
+    EXPECT_TRUE(talk->undo());
+    ASSERT_EQ(talk->messages().size(), 3u);
+    EXPECT_EQ(talk->messages().back().role, "assistant");
+    EXPECT_GT(talk.expect_as_fresh("And how did it end?"), 0);
+    EXPECT_TRUE(talk->undo());
+    EXPECT_TRUE(talk->undo());
+    EXPECT_FALSE(talk->undo());
+    ASSERT_EQ(talk->messages().size(), 1u);
+    EXPECT_EQ(talk->messages().front().content, "Be brief.");
+  }
+}
+
+TEST(Conversation, ResetLeavesTheSystemMessageAlone) {
+  for (const std::string& system : {std::string(), std::string("Be brief.")}) {
+    Talk talk(kGrowing, {.policy = "none"}, system);
+    talk.expect_as_fresh("Who came to the door?");
+    talk->reset();
+    EXPECT_EQ(talk->messages().size(), system.empty() ? 0u : 1u);
+    EXPECT_EQ(talk->session().tokens(), 0);
+    talk.forget_cached();
+    EXPECT_EQ(talk.expect_as_fresh("Who came to the door?"), 0);
+  }
+}
+
+TEST(Conversation, ResetGivesItsMemoryBackBeforeItTakesNew) {
+  Talk talk(kGrowing, {.policy = "none", .preallocate_tokens = 128});
+  talk->say("Who came to the door?", kSampling, {}, {});
+  const int64_t peak = talk->session().kv().peak_bytes;
+  talk->reset();
+  EXPECT_LE(talk->session().kv().peak_bytes, peak);
+}
+
+TEST(Conversation, AnInterruptedAnswerIsPartOfIt) {
+  Talk talk(kGrowing);
+  int pieces = 0;
+  const Generation answer =
+      talk->say("Who came to the door?", kSampling, [&](auto) { return ++pieces < 5; }, {});
+  EXPECT_LT(std::ssize(answer.ids), kSampling.max_new_tokens);
+  ASSERT_EQ(talk->messages().size(), 2u);
+  EXPECT_FALSE(talk->messages().back().content.empty());
+}
+
+TEST(Conversation, IsAsBeforeAfterAnError) {
+  Talk talk(kGrowing);
+  talk.expect_as_fresh("It was a dark night, and who came to the door?");
+  const auto fail = [](std::string_view) -> bool { throw std::runtime_error("closed pipe"); };
+  EXPECT_THROW(talk->say("Why?", kSampling, fail, {}), std::runtime_error);
+  EXPECT_EQ(talk->messages().size(), 2u);
+  std::string endless;
+  for (int i = 0; i < 5000; ++i) endless += " door";
+  expect_parts(input_error([&] { talk->say(endless, kSampling, {}, {}); }), {"context"});
+  EXPECT_EQ(talk->messages().size(), 2u);
+  Generation answer = talk->say("And then?", kSampling, {}, {});
+  talk->undo();
+  Session fresh = model().new_session({.policy = "none"});
+  EXPECT_EQ(answer.ids, fresh.generate(talk.ids_with("And then?"), kSampling).ids);
+}
+
+TEST(Conversation, NamesATemplateThatRendersNothing) {
+  const TempFolder folder;
+  const std::string path = folder.write("silent.jinja", "{% if false %}x{% endif %}").string();
+  const ChatPrompt prompt = ChatPrompt::make(kDemo, path);
+  Conversation talk(model(), prompt, {.policy = "none"}, "");
+  expect_parts(input_error([&] { talk.say("Hello", kSampling, {}, {}); }),
+               {"silent.jinja", "renders", "0 tokens"});
+  EXPECT_TRUE(talk.messages().empty());
+}
+
+}  // namespace
+}  // namespace dms::cli
