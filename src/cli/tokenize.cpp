@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "base/file_status.h"
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/options.h"
@@ -28,8 +29,7 @@ struct Options {
 
 text::Tokenizer load_tokenizer(const std::string& model) {
   const std::filesystem::path path(model);
-  return text::Tokenizer::load(std::filesystem::is_directory(path) ? path / "tokenizer.json"
-                                                                   : path);
+  return text::Tokenizer::load(is_folder(path) ? path / "tokenizer.json" : path);
 }
 
 /// Control characters as JSON writes them, so that a token stays on its line.

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "base/file_status.h"
 #include "base/mapped_file.h"
 #include "dms/error.h"
 #include "text/chat_template.h"
@@ -42,7 +43,7 @@ std::optional<std::string> template_in(const Json& config, const std::string& wh
 }
 
 Json read_object_if_there(const fs::path& path) {
-  if (!fs::exists(path)) return Json::object();
+  if (!path_exists(path)) return Json::object();
   Json config = read_json_file(path, kMaxConfigBytes);
   if (!config.is_object()) {
     throw InputError({.where = path.string(), .what = "bad file", .expected = "a JSON object"});
@@ -52,7 +53,7 @@ Json read_object_if_there(const fs::path& path) {
 
 std::optional<Source> find_source(const fs::path& folder, const Json& tokenizer_config) {
   const fs::path plain = folder / "chat_template.jinja";
-  if (fs::exists(plain)) return Source{read_text_file(plain, kMaxTemplateBytes), plain.string()};
+  if (path_exists(plain)) return Source{read_text_file(plain, kMaxTemplateBytes), plain.string()};
   const std::string config = (folder / "tokenizer_config.json").string();
   if (auto text = template_in(tokenizer_config, config)) return Source{*text, config};
   const fs::path own = folder / "chat_template.json";

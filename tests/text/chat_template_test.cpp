@@ -12,6 +12,7 @@ namespace dms::text {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::HasSubstr;
 
 /// A folder that is gone at the end of the test.
@@ -48,6 +49,20 @@ class ChatTemplateFolder : public testing::Test {
 };
 
 TEST_F(ChatTemplateFolder, HasNoTemplateWithoutAnyFile) { EXPECT_EQ(render(), "no template"); }
+
+TEST_F(ChatTemplateFolder, RefusesFilesThatCannotBeLookedUp) {
+  for (const char* name : {"special_tokens_map.json",
+                           "chat_template.jinja",
+                           "chat_template.json",
+                           "tokenizer_config.json"}) {
+    write("tokenizer_config.json", R"({"chat_template": "x"})");
+    if (std::string(name) == "chat_template.json") fs::remove(folder_ / "tokenizer_config.json");
+    fs::remove(folder_ / name);
+    fs::create_symlink(name, folder_ / name);  // to itself
+    EXPECT_THAT(error(), AllOf(HasSubstr(name), HasSubstr("cannot be read")));
+    fs::remove(folder_ / name);
+  }
+}
 
 TEST_F(ChatTemplateFolder, ReadsTheTokenizerConfig) {
   write("tokenizer_config.json",

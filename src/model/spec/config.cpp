@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/file_status.h"
 #include "base/json.h"
 #include "dms/error.h"
 #include "model/spec/dms_metadata.h"
@@ -78,7 +79,7 @@ ModelSpec spec_of(const JsonFields& config) {
 }  // namespace
 
 ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope) {
-  if (!std::filesystem::is_directory(folder)) {
+  if (!is_folder(folder)) {
     throw InputError({.where = folder.string(),
                       .what = "no such model folder",
                       .expected = "a folder with config.json and *.safetensors"});
@@ -88,7 +89,7 @@ ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope) {
   const JsonFields config(root, file.string());
   ModelSpec spec = spec_of(config);
   const std::filesystem::path generation_file = folder / "generation_config.json";
-  if (std::filesystem::exists(generation_file)) {
+  if (path_exists(generation_file)) {
     const Json generation = read_json_file(generation_file, kMaxConfigBytes);
     add_ids(
         JsonFields(generation, generation_file.string()), "eos_token_id", spec.vocab, spec.eos_ids);

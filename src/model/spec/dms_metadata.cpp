@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string>
 
+#include "base/file_status.h"
 #include "dms/error.h"
 
 namespace dms {
@@ -99,12 +100,12 @@ std::optional<DmsSpec> find_dms_metadata(const std::filesystem::path& folder,
                                          const JsonFields& config,
                                          MetadataScope scope) {
   const std::filesystem::path own = folder / "dms_metadata.json";
-  if (std::filesystem::exists(own)) return from_fastdms(own, config);
+  if (path_exists(own)) return from_fastdms(own, config);
   if (scope == MetadataScope::local) {
     std::error_code error;
     const std::filesystem::path log =
         parent_as_given(std::filesystem::absolute(folder, error)) / "training_log.json";
-    if (!error && std::filesystem::exists(log)) return from_fastdms(log, config);
+    if (!error && path_exists(log)) return from_fastdms(log, config);
   }
   return dms_from_config(config);
 }

@@ -115,5 +115,24 @@ TEST(ConfigError, AFolderWithoutConfigIsNamed) {
   expect_parts(load(folder.path()), {"config.json", "got []", "a JSON object"});
 }
 
+TEST(ConfigError, PathsThatCannotBeLookedUpAreBadInputs) {
+  const auto load = [](const std::filesystem::path& path) {
+    return input_error([&] { load_spec(path, MetadataScope::local); });
+  };
+  const std::string long_name(300, 'n');
+  const TempFolder folder;
+  expect_parts(load(folder.path() / long_name), {long_name, "cannot be read"});
+  const std::filesystem::path circle = folder.path() / "circle";
+  std::filesystem::create_symlink(circle, circle);
+  expect_parts(load(circle), {"circle", "cannot be read"});
+  for (const char* name : {"generation_config.json", "dms_metadata.json", "../training_log.json"}) {
+    const TempFolder parent;
+    parent.write("model/config.json", tiny_config().dump());
+    const std::filesystem::path link = parent.path() / "model" / name;
+    std::filesystem::create_symlink(link.filename(), link);
+    expect_parts(load(parent.path() / "model"), {link.filename().string(), "cannot be read"});
+  }
+}
+
 }  // namespace
 }  // namespace dms

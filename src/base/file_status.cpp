@@ -1,0 +1,32 @@
+#include "base/file_status.h"
+
+#include <string>
+#include <system_error>
+
+#include "dms/error.h"
+
+namespace dms {
+namespace {
+
+std::filesystem::file_status status_of(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::status_known(status)) return status;
+  throw InputError({.where = path.string(), .what = "cannot be read: " + error.message()});
+}
+
+}  // namespace
+
+bool path_exists(const std::filesystem::path& path) {
+  return std::filesystem::exists(status_of(path));
+}
+
+bool is_folder(const std::filesystem::path& path) {
+  return std::filesystem::is_directory(status_of(path));
+}
+
+bool is_file(const std::filesystem::path& path) {
+  return std::filesystem::is_regular_file(status_of(path));
+}
+
+}  // namespace dms
