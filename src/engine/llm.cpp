@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/file_status.h"
 #include "base/threads.h"
 #include "engine/engine.h"
 #include "engine/model_iface.h"
@@ -133,7 +134,7 @@ LLM::LLM(const std::filesystem::path& folder, const ModelOptions& options)
   ModelSpec spec = load_spec(folder, MetadataScope::local);
   state_->folder = folder;
   std::optional<text::Tokenizer> tokenizer;
-  if (std::filesystem::exists(folder / kTokenizerFile)) {
+  if (path_exists(folder / kTokenizerFile)) {
     tokenizer.emplace(text::Tokenizer::load(folder / kTokenizerFile));
   }
   std::unique_ptr<WeightSource> source = open_checkpoint(folder, spec);
@@ -213,8 +214,8 @@ std::vector<Generation> LLM::generate(std::span<Session> sessions,
 }
 
 ModelInfo inspect_model(const std::filesystem::path& path, const std::filesystem::path& adapter) {
-  ModelSpec spec = std::filesystem::is_regular_file(path) ? load_spec_from_config(path)
-                                                          : load_spec(path, MetadataScope::local);
+  ModelSpec spec =
+      is_file(path) ? load_spec_from_config(path) : load_spec(path, MetadataScope::local);
   if (!adapter.empty()) apply_adapter(adapter, spec);
   return engine::make_model_info(spec);
 }
