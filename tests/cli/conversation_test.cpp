@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 
@@ -108,6 +109,8 @@ struct Case {
   CacheOptions cache;
 };
 
+void PrintTo(const Case& item, std::ostream* out) { *out << item.name; }
+
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const auto& [name, text] : {std::pair{"Growing", kGrowing},
@@ -209,8 +212,10 @@ TEST(Conversation, AnInterruptedAnswerIsPartOfIt) {
 TEST(Conversation, IsAsBeforeAfterAnError) {
   Talk talk(kGrowing);
   talk.expect_as_fresh("It was a dark night, and who came to the door?");
+  const int64_t tokens = talk->session().tokens();
   const auto fail = [](std::string_view) -> bool { throw std::runtime_error("closed pipe"); };
   EXPECT_THROW(talk->say("Why?", kSampling, fail, {}), std::runtime_error);
+  EXPECT_LE(talk->session().tokens(), tokens);
   EXPECT_EQ(talk->messages().size(), 2u);
   std::string endless;
   for (int i = 0; i < 5000; ++i) endless += " door";
