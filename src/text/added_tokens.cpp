@@ -108,7 +108,8 @@ void AddedTokens::add(AddedToken added,
                       const std::string& where) {
   if (added.content.empty()) reject(where, added, "added token without content");
   check_id(added, vocabulary, where);
-  added.spelling = added.normalized ? normalizer.apply(added.content) : added.content;
+  added.spelling =
+      added.normalized ? normalizer.apply(added.content, added.content.size()) : added.content;
   const AddedToken& token = tokens_.emplace_back(std::move(added));
   if (!by_content_.emplace(token.content, &token).second ||
       !by_id_.emplace(token.id, &token).second) {

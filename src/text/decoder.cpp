@@ -20,6 +20,12 @@ std::string joined(const std::vector<std::string>& tokens, std::string_view sepa
   return text;
 }
 
+size_t bytes_of(const std::vector<std::string>& tokens) {
+  size_t bytes = 0;
+  for (const std::string& token : tokens) bytes += token.size();
+  return bytes;
+}
+
 std::optional<uint32_t> hex_digit(char c) {
   if (c >= '0' && c <= '9') return static_cast<uint32_t>(c - '0');
   const char lower = static_cast<char>(c | 0x20);
@@ -46,7 +52,9 @@ std::string text_of_bytes(const std::string& bytes) {
 
 }  // namespace
 
-Decoder::Decoder(const Json& json, const std::string& where) : present_(true) { read(json, where); }
+Decoder::Decoder(const Json& json, const std::string& where) : present_(true), where_(where) {
+  read(json, where);
+}
 
 void Decoder::read(const Json& json, const std::string& where) {
   const JsonFields fields(json, where);
@@ -81,19 +89,21 @@ void Decoder::read(const Json& json, const std::string& where) {
 }
 
 std::string Decoder::apply(std::vector<std::string> tokens) const {
+  const GrowthLimit limit(where_, bytes_of(tokens));
   for (const Step& step : steps_) {
-    std::visit([&](const auto& kind) { run(kind, tokens); }, step);
+    std::visit([&](const auto& kind) { run(kind, tokens, limit); }, step);
+    limit.check(bytes_of(tokens));
   }
   return joined(tokens, present_ ? "" : " ");
 }
 
-void Decoder::run(const ByteLevel&, std::vector<std::string>& tokens) {
+void Decoder::run(const ByteLevel&, Tokens& tokens, const GrowthLimit&) {
   std::string bytes;
   for (const std::string& token : tokens) bytes += from_byte_alphabet(token).value_or(token);
   tokens.assign(1, is_well_formed(bytes) ? std::move(bytes) : to_well_formed(bytes));
 }
 
-void Decoder::run(const ByteFallback&, std::vector<std::string>& tokens) {
+void Decoder::run(const ByteFallback&, Tokens& tokens, const GrowthLimit&) {
   std::vector<std::string> out;
   std::string bytes;
   const auto flush = [&] {
@@ -112,11 +122,11 @@ void Decoder::run(const ByteFallback&, std::vector<std::string>& tokens) {
   tokens = std::move(out);
 }
 
-void Decoder::run(const Fuse&, std::vector<std::string>& tokens) {
+void Decoder::run(const Fuse&, Tokens& tokens, const GrowthLimit&) {
   tokens.assign(1, joined(tokens, ""));
 }
 
-void Decoder::run(const Strip& step, std::vector<std::string>& tokens) {
+void Decoder::run(const Strip& step, Tokens& tokens, const GrowthLimit&) {
   for (std::string& token : tokens) {
     std::string_view rest = token;
     for (int64_t i = 0; i < step.start && rest.starts_with(step.content); ++i) {
@@ -129,14 +139,19 @@ void Decoder::run(const Strip& step, std::vector<std::string>& tokens) {
   }
 }
 
-void Decoder::run(const Replace& step, std::vector<std::string>& tokens) {
-  for (std::string& token : tokens) token = replace_matches(step.pattern, token, step.content);
+void Decoder::run(const Replace& step, Tokens& tokens, const GrowthLimit& limit) {
+  size_t bytes = 0;
+  for (std::string& token : tokens) {
+    token = replace_matches(step.pattern, token, step.content, limit);
+    bytes += token.size();
+    limit.check(bytes);
+  }
 }
 
-void Decoder::run(const Metaspace& step, std::vector<std::string>& tokens) {
+void Decoder::run(const Metaspace& step, Tokens& tokens, const GrowthLimit& limit) {
   const Pattern pattern = LiteralPattern{step.replacement};
   for (size_t i = 0; i < tokens.size(); ++i) {
-    tokens[i] = replace_matches(pattern, tokens[i], i == 0 && step.drop_in_first ? "" : " ");
+    tokens[i] = replace_matches(pattern, tokens[i], i == 0 && step.drop_in_first ? "" : " ", limit);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/growth_limit.h"
 #include "text/splitter.h"
 
 namespace dms::text {
@@ -20,7 +21,7 @@ class Decoder {
   /// Throws InputError naming a kind it does not know.
   Decoder(const Json& json, const std::string& where);
 
-  /// Well-formed UTF-8 for any tokens.
+  /// Well-formed UTF-8 for any tokens. Throws InputError when a step makes them absurdly long.
   std::string apply(std::vector<std::string> tokens) const;
 
  private:
@@ -43,14 +44,16 @@ class Decoder {
   using Step = std::variant<ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace>;
 
   void read(const Json& json, const std::string& where);
-  static void run(const ByteLevel&, std::vector<std::string>& tokens);
-  static void run(const ByteFallback&, std::vector<std::string>& tokens);
-  static void run(const Fuse&, std::vector<std::string>& tokens);
-  static void run(const Strip& step, std::vector<std::string>& tokens);
-  static void run(const Replace& step, std::vector<std::string>& tokens);
-  static void run(const Metaspace& step, std::vector<std::string>& tokens);
+  using Tokens = std::vector<std::string>;
+  static void run(const ByteLevel&, Tokens& tokens, const GrowthLimit& limit);
+  static void run(const ByteFallback&, Tokens& tokens, const GrowthLimit& limit);
+  static void run(const Fuse&, Tokens& tokens, const GrowthLimit& limit);
+  static void run(const Strip& step, Tokens& tokens, const GrowthLimit& limit);
+  static void run(const Replace& step, Tokens& tokens, const GrowthLimit& limit);
+  static void run(const Metaspace& step, Tokens& tokens, const GrowthLimit& limit);
 
   bool present_ = false;
+  std::string where_;
   std::vector<Step> steps_;
 };
 

@@ -9,7 +9,9 @@
 
 namespace dms::text {
 
-Normalizer::Normalizer(const Json& json, const std::string& where) { read(json, where); }
+Normalizer::Normalizer(const Json& json, const std::string& where) : where_(where) {
+  read(json, where);
+}
 
 void Normalizer::read(const Json& json, const std::string& where) {
   const JsonFields fields(json, where);
@@ -33,10 +35,11 @@ void Normalizer::read(const Json& json, const std::string& where) {
   }
 }
 
-std::string Normalizer::apply(std::string_view text) const {
+std::string Normalizer::apply(std::string_view text, size_t input_bytes) const {
+  const GrowthLimit limit(where_, input_bytes);
   std::string current(text);
   for (const Step& step : steps_) {
-    current = std::visit([&](const auto& kind) { return run(kind, current); }, step);
+    current = std::visit([&](const auto& kind) { return run(kind, current, limit); }, step);
   }
   return current;
 }
@@ -49,17 +52,24 @@ bool Normalizer::keeps_start(std::string_view text) const {
   return !strips || leading_space_bytes(text) == 0;
 }
 
-std::string Normalizer::run(const Nfc&, std::string_view text) { return to_nfc(text); }
-
-std::string Normalizer::run(const Prepend& step, std::string_view text) {
-  return text.empty() ? std::string() : step.text + std::string(text);
+// Form C is at most three times as long as the text, and then stays as it is.
+std::string Normalizer::run(const Nfc&, std::string_view text, const GrowthLimit& limit) {
+  std::string composed = to_nfc(text);
+  limit.check(composed.size());
+  return composed;
 }
 
-std::string Normalizer::run(const Replace& step, std::string_view text) {
-  return replace_matches(step.pattern, text, step.content);
+std::string Normalizer::run(const Prepend& step, std::string_view text, const GrowthLimit& limit) {
+  if (text.empty()) return {};
+  limit.check(step.text.size() + text.size());
+  return step.text + std::string(text);
 }
 
-std::string Normalizer::run(const Strip& step, std::string_view text) {
+std::string Normalizer::run(const Replace& step, std::string_view text, const GrowthLimit& limit) {
+  return replace_matches(step.pattern, text, step.content, limit);
+}
+
+std::string Normalizer::run(const Strip& step, std::string_view text, const GrowthLimit&) {
   if (step.left) text.remove_prefix(leading_space_bytes(text));
   if (step.right) text = text.substr(0, bytes_before_trailing_space(text));
   return std::string(text);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/growth_limit.h"
 #include "text/splitter.h"
 
 namespace dms::text {
@@ -22,8 +23,9 @@ class Normalizer {
 
   bool is_identity() const { return steps_.empty(); }
 
-  /// `text` (well-formed UTF-8), normalized.
-  std::string apply(std::string_view text) const;
+  /// `text` (well-formed UTF-8), normalized: an input of `input_bytes` or a part of it. Throws
+  /// InputError when a step makes it absurdly long for that.
+  std::string apply(std::string_view text, size_t input_bytes) const;
 
   /// False where `text` loses its first character to a Strip.
   bool keeps_start(std::string_view text) const;
@@ -44,11 +46,12 @@ class Normalizer {
   using Step = std::variant<Nfc, Prepend, Replace, Strip>;
 
   void read(const Json& json, const std::string& where);
-  static std::string run(const Nfc&, std::string_view text);
-  static std::string run(const Prepend& step, std::string_view text);
-  static std::string run(const Replace& step, std::string_view text);
-  static std::string run(const Strip& step, std::string_view text);
+  static std::string run(const Nfc&, std::string_view text, const GrowthLimit& limit);
+  static std::string run(const Prepend& step, std::string_view text, const GrowthLimit& limit);
+  static std::string run(const Replace& step, std::string_view text, const GrowthLimit& limit);
+  static std::string run(const Strip& step, std::string_view text, const GrowthLimit& limit);
 
+  std::string where_;
   std::vector<Step> steps_;
 };
 

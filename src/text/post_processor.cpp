@@ -1,11 +1,17 @@
 #include "text/post_processor.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "dms/error.h"
 #include "text/pipeline_json.h"
 #include "text/vocabulary.h"
 
 namespace dms::text {
 namespace {
+
+// A few in every published tokenizer.
+constexpr size_t kMaxSpecialIds = 1024;
 
 std::vector<int32_t> special_ids(const Json& tokens,
                                  const std::string& name,
@@ -46,15 +52,31 @@ PostProcessor::Template PostProcessor::read_template(const Json& json, const std
       const JsonFields sequence(*text, piece.where());
       const std::string id = sequence.string("id");
       if (id != "A") throw_unknown(piece.where(), "Sequence " + id);
+      if (std::ranges::any_of(items, &Item::is_text)) {
+        throw_unknown(piece.where(), "Sequence A more than once");
+      }
       items.push_back({true, {}});
     } else if (const Json* token = piece.find("SpecialToken")) {
       const std::string name = JsonFields(*token, piece.where()).string("id");
-      items.push_back({false, special_ids(tokens == nullptr ? none : *tokens, name, where)});
+      add_special(items, special_ids(tokens == nullptr ? none : *tokens, name, where), where);
     } else {
       throw_unknown(piece.where(), item.dump(-1, ' ', true).substr(0, 60));
     }
   }
   return items;
+}
+
+void PostProcessor::add_special(Template& items,
+                                std::vector<int32_t> ids,
+                                const std::string& where) {
+  special_ids_ += ids.size();
+  if (special_ids_ > kMaxSpecialIds) {
+    throw InputError({.where = where,
+                      .what = "too many special tokens",
+                      .got = std::to_string(special_ids_),
+                      .expected = "at most " + std::to_string(kMaxSpecialIds)});
+  }
+  items.push_back({false, std::move(ids)});
 }
 
 std::vector<int32_t> PostProcessor::apply(std::vector<int32_t> ids) const {

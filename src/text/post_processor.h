@@ -14,7 +14,8 @@ namespace dms::text {
 class PostProcessor {
  public:
   PostProcessor() = default;
-  /// Throws InputError naming a kind it does not know.
+  /// Throws InputError naming a kind it does not know, for a template that names the text more than
+  /// once and for absurdly many special tokens.
   PostProcessor(const Json& json, const std::string& where);
 
   /// `ids` with the special tokens around them.
@@ -28,8 +29,10 @@ class PostProcessor {
   using Template = std::vector<Item>;
 
   void read(const Json& json, const std::string& where);
-  static Template read_template(const Json& json, const std::string& where);
+  Template read_template(const Json& json, const std::string& where);
+  void add_special(Template& items, std::vector<int32_t> ids, const std::string& where);
 
+  size_t special_ids_ = 0;  // of all templates together
   std::vector<Template> templates_;
 };
 

@@ -28,7 +28,12 @@ SplitBehavior read_behavior(const JsonFields& fields, std::string fallback) {
 
 }  // namespace
 
-PreTokenizer::PreTokenizer(const Json& json, const std::string& where) {
+std::string_view Pieces::keep(std::string text) {
+  made_bytes += text.size();
+  return made.emplace_back(std::move(text));
+}
+
+PreTokenizer::PreTokenizer(const Json& json, const std::string& where) : where_(where) {
   read(json, where);
   if (steps_.empty()) return;
   if (auto* last = std::get_if<ByteLevel>(&steps_.back())) {
@@ -88,26 +93,32 @@ void PreTokenizer::read_metaspace(const JsonFields& fields, const std::string& w
   steps_.emplace_back(std::move(step));
 }
 
-void PreTokenizer::apply(std::string_view text, bool at_start, Pieces& out) const {
+void PreTokenizer::apply(std::string_view text,
+                         size_t input_bytes,
+                         bool at_start,
+                         Pieces& out) const {
+  const GrowthLimit limit(where_, input_bytes);
   std::vector<std::string_view> todo;
   out.pieces.assign(1, text);
   for (const Step& step : steps_) {
     todo.swap(out.pieces);
     out.pieces.clear();
     for (size_t i = 0; i < todo.size(); ++i) {
-      const bool first = at_start && i == 0;
-      std::visit([&](const auto& kind) { run(kind, todo[i], first, out); }, step);
+      const Piece piece{.text = todo[i], .at_start = at_start && i == 0};
+      std::visit([&](const auto& kind) { run(kind, piece, limit, out); }, step);
+      limit.check(out.made_bytes);
     }
   }
 }
 
-void PreTokenizer::run(const Split& step, std::string_view text, bool, Pieces& out) {
-  split(step.pattern, step.behavior, step.invert, text, out.pieces);
+void PreTokenizer::run(const Split& step, Piece piece, const GrowthLimit&, Pieces& out) {
+  split(step.pattern, step.behavior, step.invert, piece.text, out.pieces);
 }
 
-void PreTokenizer::run(const ByteLevel& step, std::string_view text, bool, Pieces& out) {
+void PreTokenizer::run(const ByteLevel& step, Piece piece, const GrowthLimit&, Pieces& out) {
+  std::string_view text = piece.text;
   if (step.add_prefix_space && !text.starts_with(' ')) {
-    text = out.made.emplace_back(1, ' ').append(text);
+    text = out.keep(std::string(1, ' ').append(text));
   }
   const size_t before = out.pieces.size();
   if (step.use_regex) {
@@ -117,16 +128,16 @@ void PreTokenizer::run(const ByteLevel& step, std::string_view text, bool, Piece
   }
   if (!step.spell_bytes) return;
   for (size_t i = before; i < out.pieces.size(); ++i) {
-    out.pieces[i] = out.made.emplace_back(to_byte_alphabet(out.pieces[i]));
+    out.pieces[i] = out.keep(to_byte_alphabet(out.pieces[i]));
   }
 }
 
-void PreTokenizer::run(const Metaspace& step, std::string_view text, bool at_start, Pieces& out) {
-  std::string made = replace_matches(LiteralPattern{" "}, text, step.replacement);
+void PreTokenizer::run(const Metaspace& step, Piece piece, const GrowthLimit& limit, Pieces& out) {
+  std::string made = replace_matches(LiteralPattern{" "}, piece.text, step.replacement, limit);
   const bool wanted = step.prepend == Metaspace::Prepend::always ||
-                      (step.prepend == Metaspace::Prepend::first && at_start);
+                      (step.prepend == Metaspace::Prepend::first && piece.at_start);
   if (wanted && !made.starts_with(step.replacement)) made.insert(0, step.replacement);
-  const std::string_view whole = out.made.emplace_back(std::move(made));
+  const std::string_view whole = out.keep(std::move(made));
   if (step.split) {
     const LiteralPattern replacement{step.replacement};
     split(replacement, SplitBehavior::merged_with_next, false, whole, out.pieces);

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "text/bpe.h"
+#include "text/growth_limit.h"
 #include "text/splitter.h"
 
 namespace dms::text {
@@ -18,6 +19,9 @@ namespace dms::text {
 struct Pieces {
   std::vector<std::string_view> pieces;
   std::deque<std::string> made;
+  size_t made_bytes = 0;
+
+  std::string_view keep(std::string text);
 };
 
 /// Thread-safe, movable.
@@ -29,9 +33,10 @@ class PreTokenizer {
   /// Throws InputError naming a kind it does not know.
   PreTokenizer(const Json& json, const std::string& where);
 
-  /// Cuts `text` (well-formed UTF-8, alive as long as the result is used). `at_start`: nothing of
-  /// the whole input comes before it.
-  void apply(std::string_view text, bool at_start, Pieces& out) const;
+  /// Cuts `text` (well-formed UTF-8, alive as long as the result is used), which was made of an
+  /// input of `input_bytes` or of a part of it. `at_start`: nothing of the input comes before it.
+  /// Throws InputError when the steps make absurdly much of it.
+  void apply(std::string_view text, size_t input_bytes, bool at_start, Pieces& out) const;
 
   /// How the pieces are to be encoded. A ByteLevel at the end leaves them as raw bytes instead of
   /// spelling every byte out.
@@ -59,10 +64,15 @@ class PreTokenizer {
   void read(const Json& json, const std::string& where);
   void read_split(const JsonFields& fields, const std::string& where);
   void read_metaspace(const JsonFields& fields, const std::string& where);
-  static void run(const Split& step, std::string_view text, bool at_start, Pieces& out);
-  static void run(const ByteLevel& step, std::string_view text, bool at_start, Pieces& out);
-  static void run(const Metaspace& step, std::string_view text, bool at_start, Pieces& out);
+  struct Piece {
+    std::string_view text;
+    bool at_start;
+  };
+  static void run(const Split& step, Piece piece, const GrowthLimit& limit, Pieces& out);
+  static void run(const ByteLevel& step, Piece piece, const GrowthLimit& limit, Pieces& out);
+  static void run(const Metaspace& step, Piece piece, const GrowthLimit& limit, Pieces& out);
 
+  std::string where_;
   std::vector<Step> steps_;
   Bpe::Alphabet alphabet_ = Bpe::Alphabet::characters;
 };

@@ -109,10 +109,16 @@ std::vector<Match> find_matches(const Pattern& pattern, std::string_view text) {
 
 std::string replace_matches(const Pattern& pattern,
                             std::string_view text,
-                            std::string_view content) {
+                            std::string_view content,
+                            const GrowthLimit& limit) {
+  const std::vector<Match> matches = find_matches(pattern, text);
+  size_t bytes = text.size() + matches.size() * content.size();
+  for (const Match& match : matches) bytes -= match.end - match.start;
+  limit.check(bytes);
   std::string out;
+  out.reserve(bytes);
   size_t from = 0;
-  for (const Match& match : find_matches(pattern, text)) {
+  for (const Match& match : matches) {
     out += text.substr(from, match.start - from);
     out += content;
     from = match.end;

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "text/growth_limit.h"
 #include "text/known_patterns.h"
 #include "text/regex.h"
 
@@ -33,10 +34,12 @@ using Pattern = std::variant<LiteralPattern, FlagPattern, KnownPattern, Regex>;
 /// Matches in `text`, left to right.
 std::vector<Match> find_matches(const Pattern& pattern, std::string_view text);
 
-/// `text` with every match replaced by `content`.
+/// `text` with every match replaced by `content`. Throws InputError, before it is made, when that
+/// is beyond `limit`.
 std::string replace_matches(const Pattern& pattern,
                             std::string_view text,
-                            std::string_view content);
+                            std::string_view content,
+                            const GrowthLimit& limit);
 
 /// Appends the non-empty pieces of `text`. `invert` swaps matches and gaps.
 void split(const Pattern& pattern,

@@ -9,6 +9,7 @@
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/decoder.h"
+#include "text/growth_limit.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
@@ -43,11 +44,11 @@ class WorkspacePool {
   std::vector<std::unique_ptr<Bpe::Workspace>> idle_;
 };
 
-void check_length(std::string_view text) {
-  if (text.size() <= static_cast<size_t>(std::numeric_limits<int32_t>::max())) return;
+void check_length(size_t bytes) {
+  if (bytes <= static_cast<size_t>(std::numeric_limits<int32_t>::max())) return;
   throw InputError({.where = "text",
                     .what = "too long for one call",
-                    .got = std::to_string(text.size()) + " bytes",
+                    .got = std::to_string(bytes) + " bytes",
                     .expected = "less than 2 GiB"});
 }
 
@@ -55,16 +56,16 @@ void check_length(std::string_view text) {
 
 struct Tokenizer::Impl {
   explicit Impl(TokenizerParts parts)
-      : vocabulary(std::move(parts.vocabulary)),
-        bpe(vocabulary, std::move(parts.bpe), parts.merges, parts.where + ": model: merges"),
+      : where(std::move(parts.where)),
+        vocabulary(std::move(parts.vocabulary)),
+        bpe(vocabulary, std::move(parts.bpe), parts.merges, where + ": model: merges"),
         normalizer(std::move(parts.normalizer)),
         pre_tokenizer(std::move(parts.pre_tokenizer)),
         post_processor(std::move(parts.post_processor)),
         decoder(std::move(parts.decoder)),
-        added(
-            std::move(parts.added_tokens), vocabulary, normalizer, parts.where + ": added_tokens") {
-  }
+        added(std::move(parts.added_tokens), vocabulary, normalizer, where + ": added_tokens") {}
 
+  std::string where;
   Vocabulary vocabulary;
   Bpe bpe;
   Normalizer normalizer;
@@ -79,56 +80,60 @@ struct Tokenizer::Impl {
     return token != nullptr ? &token->spelling : vocabulary.text(id);
   }
 
-  void encode_section(std::string_view text,
-                      bool at_start,
-                      Bpe::Workspace& workspace,
-                      std::vector<int32_t>& ids) const {
+  // One call: what has been made of its input so far.
+  struct Encoding {
+    Bpe::Workspace& workspace;
+    size_t input_bytes;
+    GrowthLimit limit;
+    size_t normalized_bytes = 0;
+    std::vector<int32_t> ids{};
+  };
+
+  void encode_section(std::string_view text, bool at_start, Encoding& out) const {
     Pieces pieces;
-    pre_tokenizer.apply(text, at_start, pieces);
+    pre_tokenizer.apply(text, out.input_bytes, at_start, pieces);
     const Bpe::Alphabet alphabet = pre_tokenizer.alphabet();
     for (const std::string_view piece : pieces.pieces) {
-      check_length(piece);
+      check_length(piece.size());
       if (alphabet == Bpe::Alphabet::characters && bpe.separable_at_meta()) {
-        encode_at_meta(piece, workspace, ids);
+        encode_at_meta(piece, out);
       } else {
-        bpe.encode(piece, alphabet, workspace, ids);
+        bpe.encode(piece, alphabet, out.workspace, out.ids);
       }
+      out.limit.check(out.ids.size());
     }
   }
 
   // Word by word: a word is a run of U+2581 and what follows it.
-  void encode_at_meta(std::string_view piece,
-                      Bpe::Workspace& workspace,
-                      std::vector<int32_t>& ids) const {
+  void encode_at_meta(std::string_view piece, Encoding& out) const {
     size_t start = 0;
     while (start < piece.size()) {
       size_t body = start;
       while (piece.substr(body).starts_with(kMeta)) body += kMeta.size();
       const size_t end = std::min(piece.find(kMeta, body), piece.size());
-      bpe.encode(piece.substr(start, end - start), Bpe::Alphabet::characters, workspace, ids);
+      const std::string_view word = piece.substr(start, end - start);
+      bpe.encode(word, Bpe::Alphabet::characters, out.workspace, out.ids);
       start = end;
     }
   }
 
   // Text without plain added tokens: normalizes it and looks for the normalized ones.
-  void encode_text(std::string_view text,
-                   bool at_start,
-                   Bpe::Workspace& workspace,
-                   std::vector<int32_t>& ids) const {
+  void encode_text(std::string_view text, bool at_start, Encoding& out) const {
     std::string changed;
     if (!normalizer.is_identity()) {
       at_start = at_start && normalizer.keeps_start(text);
-      changed = normalizer.apply(text);
-      check_length(changed);
+      changed = normalizer.apply(text, out.input_bytes);
+      out.normalized_bytes += changed.size();
+      out.limit.check(out.normalized_bytes);
       text = changed;
     }
     std::vector<Section> sections;
     added.normalized().find(text, sections);
     for (const Section& section : sections) {
       if (section.token) {
-        ids.push_back(*section.token);
+        out.ids.push_back(*section.token);
       } else {
-        encode_section(section.text, at_start, workspace, ids);
+        encode_section(section.text, at_start, out);
       }
       at_start = false;
     }
@@ -138,19 +143,21 @@ struct Tokenizer::Impl {
     std::unique_ptr<Bpe::Workspace> workspace = workspaces.take();
     std::vector<Section> sections;
     added.plain().find(text, sections);
-    std::vector<int32_t> ids;
-    ids.reserve(text.size() / 4);
+    Encoding out{.workspace = *workspace,
+                 .input_bytes = text.size(),
+                 .limit = GrowthLimit(where, text.size())};
+    out.ids.reserve(text.size() / 4);
     bool at_start = true;
     for (const Section& section : sections) {
       if (section.token) {
-        ids.push_back(*section.token);
+        out.ids.push_back(*section.token);
       } else {
-        encode_text(section.text, at_start, *workspace, ids);
+        encode_text(section.text, at_start, out);
       }
       at_start = false;
     }
     workspaces.give_back(std::move(workspace));
-    return ids;
+    return std::move(out.ids);
   }
 };
 
@@ -168,7 +175,7 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 std::vector<int32_t> Tokenizer::encode(std::string_view utf8, bool add_special_tokens) const {
-  check_length(utf8);
+  check_length(utf8.size());
   std::vector<int32_t> ids =
       is_well_formed(utf8) ? impl_->encode(utf8) : impl_->encode(to_well_formed(utf8));
   return add_special_tokens ? impl_->post_processor.apply(std::move(ids)) : ids;
@@ -177,9 +184,12 @@ std::vector<int32_t> Tokenizer::encode(std::string_view utf8, bool add_special_t
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
+  size_t bytes = 0;
   for (const int32_t id : ids) {
     const std::string* token = impl_->token_text(id);
     if (token == nullptr || (skip_special_tokens && impl_->added.is_special(*token))) continue;
+    bytes += token->size();
+    check_length(bytes);
     tokens.push_back(*token);
   }
   return impl_->decoder.apply(std::move(tokens));

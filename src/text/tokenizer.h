@@ -29,12 +29,12 @@ class Tokenizer {
   ~Tokenizer();
 
   /// Ids of `utf8`. Ill-formed UTF-8 is read as Python's errors="replace" reads it: U+FFFD.
-  /// Throws InputError when a pattern of the file needs too many steps or text exceeds 2^31 - 1
-  /// bytes at any stage.
+  /// Throws InputError when a pattern of the file needs too many steps, when a stage makes the text
+  /// absurdly longer (growth_limit.h) or when it exceeds 2^31 - 1 bytes.
   std::vector<int32_t> encode(std::string_view utf8, bool add_special_tokens) const;
 
   /// Text of `ids`; ids outside the vocabulary are left out. Always well-formed UTF-8: bytes that
-  /// make no character become U+FFFD.
+  /// make no character become U+FFFD. Throws InputError as encode() for absurdly long text.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
 
   /// The vocabulary's own spelling of a token (byte-level ones in the byte alphabet; added tokens

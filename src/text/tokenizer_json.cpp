@@ -52,11 +52,23 @@ std::vector<Merge> read_merges(const JsonFields& model) {
   return merges;
 }
 
+// What is put before or after characters to find their token: short in every published tokenizer.
+// Where there is no such token, every byte of it may become an id, for each character of a text.
+std::string read_affix(const JsonFields& model, std::string_view key) {
+  constexpr size_t kMaxAffixBytes = 16;
+  std::string affix = model.string_or(key, "");
+  if (affix.size() <= kMaxAffixBytes) return affix;
+  throw InputError({.where = model.where() + ": " + std::string(key),
+                    .what = "too long",
+                    .got = std::to_string(affix.size()) + " bytes",
+                    .expected = "at most " + std::to_string(kMaxAffixBytes)});
+}
+
 BpeOptions read_bpe_options(const JsonFields& model, const Vocabulary& vocabulary) {
   if (model.number_or("dropout", 0, 0, 1) != 0) throw_unknown(model.where(), "dropout");
   BpeOptions options{.unk_id = std::nullopt,
-                     .continuing_prefix = model.string_or("continuing_subword_prefix", ""),
-                     .end_suffix = model.string_or("end_of_word_suffix", ""),
+                     .continuing_prefix = read_affix(model, "continuing_subword_prefix"),
+                     .end_suffix = read_affix(model, "end_of_word_suffix"),
                      .fuse_unk = model.boolean_or("fuse_unk", false),
                      .byte_fallback = model.boolean_or("byte_fallback", false),
                      .ignore_merges = model.boolean_or("ignore_merges", false)};

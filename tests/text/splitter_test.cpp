@@ -44,8 +44,9 @@ TEST(Splitter, AnEmptyPatternSplitsBetweenAllCharacters) {
 }
 
 TEST(Splitter, FindsCharactersByFlag) {
-  EXPECT_EQ(replace_matches(FlagPattern{kNumeric}, "a1\u00b2\u0663b", "#"), "a###b");
-  EXPECT_EQ(replace_matches(FlagPattern{kPunctuation}, "a.$\u3002b", "#"), "a###b");
+  const GrowthLimit limit("test", 8);
+  EXPECT_EQ(replace_matches(FlagPattern{kNumeric}, "a1\u00b2\u0663b", "#", limit), "a###b");
+  EXPECT_EQ(replace_matches(FlagPattern{kPunctuation}, "a.$\u3002b", "#", limit), "a###b");
 }
 
 }  // namespace
