@@ -4,22 +4,22 @@
 #include <cstring>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "base/check.h"
 #include "base/dtype.h"
+#include "base/file_status.h"
 #include "dms/error.h"
 #include "model/spec/load.h"
 #include "model/spec/safetensors.h"
+#include "model/spec/shard_index.h"
 
 namespace dms {
 namespace {
 
 constexpr std::string_view kSingleFile = "model.safetensors";
 constexpr std::string_view kIndexFile = "model.safetensors.index.json";
-constexpr int64_t kMaxIndexBytes = int64_t{256} << 20;
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text;
@@ -37,38 +37,14 @@ void convert(const std::byte* source, std::span<float> out, ToFloat to_float_val
   }
 }
 
-/// A shard is a file of this folder: no way out of it.
-void check_plain(const std::string& name, const std::filesystem::path& index_path) {
-  const bool is_plain = !name.empty() && name != "." && name != ".." &&
-                        name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
-  if (is_plain) return;
-  throw InputError({.where = index_path.string() + ": weight_map",
-                    .what = "shard is not a plain file name",
-                    .got = name,
-                    .expected = "a file in the model folder"});
-}
-
-std::set<std::string> file_names(const std::filesystem::path& folder) {
-  if (std::filesystem::exists(folder / kSingleFile)) return {std::string(kSingleFile)};
-  const std::filesystem::path index_path = folder / kIndexFile;
-  if (!std::filesystem::exists(index_path)) {
-    throw InputError({.where = folder.string(),
-                      .what = "has no weights",
-                      .expected = std::string(kSingleFile) + " or " + std::string(kIndexFile)});
-  }
-  const Json root = read_json_file(index_path, kMaxIndexBytes);
-  const JsonFields index(root, index_path.string());
-  const Json* map = index.find("weight_map");
-  std::set<std::string> names;
-  if (map == nullptr) {
-    throw InputError({.where = index_path.string() + ": weight_map",
-                      .what = "missing",
-                      .expected = "an object of tensor and file names"});
-  }
-  const JsonFields fields(*map, index_path.string() + ": weight_map");
-  for (const auto& [tensor, file] : map->items()) names.insert(fields.string(tensor));
-  for (const std::string& name : names) check_plain(name, index_path);
-  return names;
+/// The index of a folder whose weights are not in one file.
+std::optional<ShardIndex> find_index(const std::filesystem::path& folder) {
+  if (path_exists(folder / kSingleFile)) return std::nullopt;
+  const std::filesystem::path path = folder / kIndexFile;
+  if (path_exists(path)) return ShardIndex(path);
+  throw InputError({.where = folder.string(),
+                    .what = "has no weights",
+                    .expected = std::string(kSingleFile) + " or " + std::string(kIndexFile)});
 }
 
 class Checkpoint final : public WeightSource {
@@ -88,6 +64,19 @@ class Checkpoint final : public WeightSource {
       }
     }
     for (const WeightName& weight : weights) check(weight);
+  }
+
+  /// Each weight must lie where the index says: a loader that believes it must see the same ones.
+  void check_places(const ShardIndex& index, std::span<const WeightName> weights) const {
+    for (const WeightName& weight : weights) {
+      const std::string& named = index.file_of(weight.name);
+      const std::string actual = find(weight).file->path().filename().string();
+      if (actual == named) continue;
+      throw InputError({.where = index.where(weight.name),
+                        .what = "the tensor is in another file",
+                        .got = named,
+                        .expected = actual});
+    }
   }
 
   void read_rows(const WeightName& weight,
@@ -160,9 +149,13 @@ class Checkpoint final : public WeightSource {
 
 std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folder,
                                               const ModelSpec& spec) {
-  std::vector<std::filesystem::path> paths;
-  for (const std::string& name : file_names(folder)) paths.push_back(folder / name);
-  return std::make_unique<Checkpoint>(folder, paths, weight_names(spec));
+  const std::vector<WeightName> weights = weight_names(spec);
+  const std::optional<ShardIndex> index = find_index(folder);
+  if (!index) return open_weight_file(folder / kSingleFile, weights);
+  for (const WeightName& weight : weights) index->file_of(weight.name);
+  auto checkpoint = std::make_unique<Checkpoint>(folder, index->files(), weights);
+  checkpoint->check_places(*index, weights);
+  return checkpoint;
 }
 
 std::unique_ptr<WeightSource> open_weight_file(const std::filesystem::path& file,

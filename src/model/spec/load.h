@@ -24,7 +24,8 @@ ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope);
 ModelSpec load_spec_from_config(const std::filesystem::path& config_file);
 
 /// The folder's safetensors, single or sharded by index. Checks that every weight of `spec` is
-/// there with the right shape before returning. Throws InputError otherwise.
+/// there with the right shape, in the file that the index names, before returning. Throws
+/// InputError otherwise.
 std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folder,
                                               const ModelSpec& spec);
 

@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kLengthBytes = 8;
 constexpr int64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr size_t kMaxDimensions = 8;
+constexpr std::string_view kMetadata = "__metadata__";
 constexpr int kMaxHeaderDepth = 4;  // file, tensor, shape: 3 and its numbers
 
 struct TypeBits {
@@ -77,6 +78,14 @@ Json parse_header(std::string_view text, const std::string& where) {
   } catch (const Json::exception& error) {
     throw InputError({.where = where, .what = std::string("malformed JSON: ") + error.what()});
   }
+}
+
+/// Free text about the file, which nobody here reads; but it has one form only.
+void check_metadata(const Json& header, const std::string& where) {
+  const auto metadata = header.find(kMetadata);
+  if (metadata == header.end()) return;
+  const JsonFields fields(*metadata, where + ": " + std::string(kMetadata));
+  for (const auto& [key, value] : metadata->items()) fields.string(key);
 }
 
 std::vector<int64_t> integers(const JsonFields& fields, const char* key, size_t max_count) {
@@ -186,9 +195,10 @@ std::map<std::string, TensorEntry, std::less<>> parse_safetensors(std::span<cons
   if (!header.is_object()) {
     throw InputError({.where = where + ": header", .what = "is not a JSON object"});
   }
+  check_metadata(header, where);
   std::map<std::string, TensorEntry, std::less<>> tensors;
   for (const auto& [name, value] : header.items()) {
-    if (name == "__metadata__") continue;
+    if (name == kMetadata) continue;
     tensors.emplace(name, parse_entry(value, data_begin, data_bytes, where + ": tensor " + name));
   }
   check_tiling(tensors, data_begin, std::ssize(file), where);

@@ -29,21 +29,38 @@ std::string open_error(const TempFolder& folder, const ModelSpec& spec) {
   return input_error([&] { open_checkpoint(folder.path(), spec); });
 }
 
+/// All weights but the last in a.safetensors, the last in b.safetensors.
+class TwoShards {
+ public:
+  explicit TwoShards(const ModelSpec& spec) : weights_(weight_names(spec)) {
+    const auto last = weights_.end() - 1;
+    folder_.write("a.safetensors", counting_file({weights_.begin(), last}));
+    folder_.write("b.safetensors", counting_file({last, weights_.end()}));
+    for (const WeightName& weight : weights_) map_[weight.name] = "a.safetensors";
+    map_[last->name] = "b.safetensors";
+    write_index(map_);
+  }
+
+  const TempFolder& folder() const { return folder_; }
+  const std::vector<WeightName>& weights() const { return weights_; }
+  const Json& map() const { return map_; }
+  void write_index(const Json& map) const {
+    folder_.write(kIndex, Json{{"weight_map", map}}.dump());
+  }
+
+ private:
+  TempFolder folder_;
+  std::vector<WeightName> weights_;
+  Json map_;
+};
+
 TEST(Checkpoint, RowsAreReadFromOneFileAndFromShards) {
   const ModelSpec spec = spec_of(tiny_config());
   const std::vector<WeightName> weights = weight_names(spec);
   const TempFolder single;
   single.write(kSingle, counting_file(weights));
-  const TempFolder sharded;
-  const auto half = weights.begin() + std::ssize(weights) / 2;
-  sharded.write("a.safetensors", counting_file({weights.begin(), half}));
-  sharded.write("b.safetensors", counting_file({half, weights.end()}));
-  Json map;
-  for (auto it = weights.begin(); it != weights.end(); ++it) {
-    map[it->name] = it < half ? "a.safetensors" : "b.safetensors";
-  }
-  sharded.write(kIndex, Json{{"weight_map", map}}.dump());
-  for (const TempFolder* folder : {&single, &sharded}) {
+  const TwoShards sharded(spec);
+  for (const TempFolder* folder : {&single, &sharded.folder()}) {
     const auto source = open_checkpoint(folder->path(), spec);
     for (const WeightName& weight : weights) {
       const int64_t columns = weight.shape.back();
@@ -80,8 +97,6 @@ TEST(Checkpoint, AShardMustBeAFileOfTheFolder) {
     folder.write(kIndex, Json{{"weight_map", {{"w", name}}}}.dump());
     expect_parts(open_error(folder, spec), {kIndex, "weight_map", "not a plain file name"});
   }
-  folder.write(kIndex, R"({"weight_map": {"w": "gone.safetensors"}})");
-  expect_parts(open_error(folder, spec), {"gone.safetensors", "cannot be read"});
   folder.write(kIndex, R"({"weight_map": {"w": 7}})");
   expect_parts(open_error(folder, spec), {"weight_map: w", "got 7", "a string"});
   folder.write(kIndex, "{}");
@@ -91,9 +106,57 @@ TEST(Checkpoint, AShardMustBeAFileOfTheFolder) {
 TEST(Checkpoint, ATensorInTwoShardsIsRefused) {
   const ModelSpec spec = spec_of(tiny_config());
   const TempFolder folder;
-  for (const char* name : {"a", "b"}) folder.write(name, counting_file(weight_names(spec)));
-  folder.write(kIndex, R"({"weight_map": {"x": "a", "y": "b"}})");
-  expect_parts(open_error(folder, spec), {"is also in another shard"});
+  const TwoShards shards(spec);
+  shards.folder().write("b.safetensors", counting_file(shards.weights()));
+  expect_parts(open_error(shards.folder(), spec),
+               {"b.safetensors: tensor ", "is also in another shard"});
+}
+
+TEST(Checkpoint, TheIndexMustNameEveryWeight) {
+  const ModelSpec spec = spec_of(tiny_config());
+  const TwoShards shards(spec);
+  for (const WeightName& weight : shards.weights()) {
+    Json map = shards.map();
+    map.erase(weight.name);
+    shards.write_index(map);
+    expect_parts(open_error(shards.folder(), spec),
+                 {std::string(kIndex) + ": weight_map: " + weight.name, "missing"});
+  }
+}
+
+TEST(Checkpoint, TheIndexMustNameTheShardThatHoldsTheWeight) {
+  const ModelSpec spec = spec_of(tiny_config());
+  const TwoShards shards(spec);
+  Json map = shards.map();
+  const std::string& first = shards.weights().front().name;
+  map[first] = "b.safetensors";
+  shards.write_index(map);
+  expect_parts(open_error(shards.folder(), spec),
+               {std::string(kIndex) + ": weight_map: " + first,
+                "another file",
+                "got b.safetensors",
+                "expected a.safetensors"});
+  map[first] = "c.safetensors";
+  shards.write_index(map);
+  expect_parts(open_error(shards.folder(), spec), {"c.safetensors", "cannot be read"});
+}
+
+TEST(Checkpoint, AWeightThatNoShardHoldsIsNamed) {
+  const ModelSpec spec = spec_of(tiny_config());
+  const TwoShards shards(spec);
+  const std::vector<WeightName>& weights = shards.weights();
+  shards.folder().write("a.safetensors", counting_file({weights.begin() + 1, weights.end() - 1}));
+  expect_parts(open_error(shards.folder(), spec),
+               {shards.folder().path().string(), "tensor " + weights.front().name, "missing"});
+}
+
+TEST(Checkpoint, PathsThatCannotBeLookedUpAreBadInputs) {
+  const ModelSpec spec = spec_of(tiny_config());
+  for (const char* name : {kSingle, kIndex}) {
+    const TempFolder folder;
+    std::filesystem::create_symlink(name, folder.path() / name);  // to itself
+    expect_parts(open_error(folder, spec), {name, "cannot be read"});
+  }
 }
 
 }  // namespace

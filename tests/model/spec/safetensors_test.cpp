@@ -98,6 +98,17 @@ TEST(Safetensors, MistypedEntriesAreNamed) {
   expect_parts(input_error([&] { parse_safetensors(as_bytes(deep), "m"); }), {"nested too deeply"});
 }
 
+TEST(Safetensors, MetadataMapsTextToText) {
+  for (const Json& bad : {Json(7), Json("pt"), Json(nullptr), Json::array({"a"})}) {
+    expect_parts(error({{"__metadata__", bad}}, 0),
+                 {"m.safetensors: __metadata__", "got ", "a JSON object"});
+  }
+  for (const Json& bad : {Json(7), Json(nullptr), Json::array(), Json{{"b", "c"}}}) {
+    expect_parts(error({{"__metadata__", {{"a", bad}}}}, 0),
+                 {"m.safetensors: __metadata__: a", "a string"});
+  }
+}
+
 TEST(Safetensors, ANameThatOccursTwiceIsRefused) {
   const std::string one = entry("U8", {1}, 0, 1).dump();
   const std::string twice = raw_file("{\"a\":" + one + ",\"a\":" + one + "}", "x");
