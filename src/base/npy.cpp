@@ -3,6 +3,7 @@
 #include <cctype>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/check.h"
@@ -198,53 +199,33 @@ std::string npy_header(std::string_view descr, const std::string& shape) {
   return header + text;
 }
 
-void open_for_writing(std::ofstream& file, const std::filesystem::path& path) {
-  file.open(path, std::ios::binary | std::ios::trunc);
-  if (!file) {
-    throw InputError({.where = path.string(),
-                      .what = std::string("cannot be written: ") + std::strerror(errno)});
-  }
-}
-
-void check_written(std::ofstream& file, const std::filesystem::path& path) {
-  if (file) return;
-  throw RunError({.where = path.string(), .what = "writing failed; is the disk full?"});
-}
+void write(OutputFile& file, std::string_view text) { file.write(std::as_bytes(std::span(text))); }
 
 }  // namespace
 
 void write_npy_bytes(const std::filesystem::path& path, const NpyBytes& array) {
   std::string shape;
   for (const int64_t size : array.shape) shape += std::to_string(size) + ", ";
-  std::ofstream file;
-  open_for_writing(file, path);
-  const std::string header = npy_header("|u1", shape);
-  file.write(header.data(), std::ssize(header));
-  file.write(reinterpret_cast<const char*>(array.values.data()), std::ssize(array.values));
+  OutputFile file(path);
+  write(file, npy_header("|u1", shape));
+  file.write(std::as_bytes(std::span(array.values)));
   file.close();
-  check_written(file, path);
 }
 
 NpyRowWriter::NpyRowWriter(const std::filesystem::path& path, int64_t rows, int64_t columns)
-    : path_(path), rows_(rows), columns_(columns) {
-  open_for_writing(file_, path);
-  const std::string header =
-      npy_header("<f4", std::to_string(rows) + ", " + std::to_string(columns));
-  file_.write(header.data(), std::ssize(header));
-  check_written(file_, path_);
+    : file_(path), rows_(rows), columns_(columns) {
+  write(file_, npy_header("<f4", std::to_string(rows) + ", " + std::to_string(columns)));
 }
 
 void NpyRowWriter::write_row(const float* row) {
   ensure(written_ < rows_, "more rows than announced");
-  file_.write(reinterpret_cast<const char*>(row), columns_ * static_cast<int64_t>(sizeof(float)));
-  check_written(file_, path_);
+  file_.write(std::as_bytes(std::span(row, static_cast<size_t>(columns_))));
   ++written_;
 }
 
 void NpyRowWriter::close() {
   ensure(written_ == rows_, "fewer rows than announced");
   file_.close();
-  check_written(file_, path_);
 }
 
 }  // namespace dms

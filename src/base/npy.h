@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/output_file.h"
 
 namespace dms {
 
@@ -21,21 +22,22 @@ struct NpyBytes {
 NpyBytes read_npy_bytes(const std::filesystem::path& path);
 /// The same from memory; `where` names the source in errors.
 NpyBytes parse_npy_bytes(std::string_view file, const std::string& where);
-/// Throws InputError when the file cannot be created, RunError when the disk is full.
+/// As OutputFile: whole or not at all. Throws InputError when the file cannot be created, RunError
+/// when the disk is full.
 void write_npy_bytes(const std::filesystem::path& path, const NpyBytes& array);
 
-/// Writes a float32 [rows, columns] array row by row, so that it never needs to be in memory.
-/// Throws InputError when the file cannot be created, RunError when the disk is full.
+/// Writes a float32 [rows, columns] array row by row, so that it never needs to be in memory. The
+/// file appears at close(): an array that is not finished leaves what was there before. Throws
+/// InputError when the file cannot be created, RunError when the disk is full.
 class NpyRowWriter {
  public:
   NpyRowWriter(const std::filesystem::path& path, int64_t rows, int64_t columns);
   void write_row(const float* row);  // [columns]
-  /// Flushes and checks that exactly `rows` rows were written.
+  /// Checks that exactly `rows` rows were written and puts the file in place.
   void close();
 
  private:
-  std::filesystem::path path_;
-  std::ofstream file_;
+  OutputFile file_;
   int64_t rows_;
   int64_t columns_;
   int64_t written_ = 0;

@@ -5,8 +5,10 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <system_error>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -42,11 +44,27 @@ void sync_to_disk(const std::filesystem::path& path) {
   if (failed) throw_write_error(path, reason);
 }
 
-OutputFile::OutputFile(const std::filesystem::path& target)
-    : target_(target), temporary_(target.string() + ".tmp-" + std::to_string(::getpid())) {
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+OutputFile::OutputFile(const std::filesystem::path& target) : target_(target), file_(target) {
+  open();
   if (fd_ < 0) throw_write_error(target_, errno);
   buffer_.reserve(kBufferBytes);
+}
+
+void OutputFile::open() {
+  struct stat info {};
+  const bool exists = ::stat(target_.c_str(), &info) == 0;
+  if (!exists && errno != ENOENT) return;
+  if (exists && !S_ISREG(info.st_mode)) {
+    fd_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+    return;
+  }
+  if (exists) {
+    std::error_code error;
+    file_ = std::filesystem::canonical(target_, error);
+    if (error) throw_write_error(target_, error.value());
+  }
+  temporary_ = file_.string() + ".tmp-" + std::to_string(::getpid());
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 }
 
 OutputFile::~OutputFile() { discard(); }
@@ -54,7 +72,7 @@ OutputFile::~OutputFile() { discard(); }
 void OutputFile::discard() {
   if (fd_ < 0) return;
   ::close(fd_);
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
   fd_ = -1;
 }
 
@@ -89,10 +107,11 @@ void OutputFile::close() {
   ensure(fd_ >= 0, "a file is closed once");
   flush();
   if (sync_failed(fd_)) fail(errno);
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
+  if (!temporary_.empty() && ::rename(temporary_.c_str(), file_.c_str()) != 0) fail(errno);
   ::close(fd_);
   fd_ = -1;
-  const std::filesystem::path folder = target_.parent_path();
+  if (temporary_.empty()) return;
+  const std::filesystem::path folder = file_.parent_path();
   sync_to_disk(folder.empty() ? "." : folder);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // A file that appears whole or not at all: written under a temporary name beside its target, synced
-// to the disk, then renamed.
+// to the disk, then renamed. Where the target is a link, the file it leads to is replaced. What is
+// there and no regular file (a device, a pipe) is written directly.
 
 #include <cstdint>
 #include <filesystem>
@@ -13,8 +14,8 @@ namespace dms {
 /// Used by one thread at a time. Destroyed before close(), it leaves nothing behind.
 class OutputFile {
  public:
-  /// Throws InputError when the target's folder is missing or not writable, RunError when the
-  /// system has no room.
+  /// Throws InputError when the target is a folder, or its folder is missing or not writable,
+  /// RunError when the system has no room.
   explicit OutputFile(const std::filesystem::path& target);
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -28,12 +29,14 @@ class OutputFile {
   void close();
 
  private:
+  void open();
   void flush();
   [[noreturn]] void fail(int error_number);
   void discard();
 
-  std::filesystem::path target_;
-  std::filesystem::path temporary_;
+  std::filesystem::path target_;     // as given
+  std::filesystem::path file_;       // what is renamed to
+  std::filesystem::path temporary_;  // empty: the target is written directly
   int fd_ = -1;
   std::vector<std::byte> buffer_;
 };

@@ -1,5 +1,6 @@
 // dms score: how likely the model finds a text, every token predicted through the cache.
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -33,6 +34,16 @@ struct Options {
   bool json = false;
 };
 
+/// A likelihood of such a row would be no number, and JSON has no word for it.
+void require_finite(std::span<const float> row, int64_t token) {
+  const auto bad = std::ranges::find_if_not(row, [](float logit) { return std::isfinite(logit); });
+  if (bad == row.end()) return;
+  throw RunError({.where = fmt::format("logits after token {}", token),
+                  .what = "the model's logits are not finite",
+                  .got = fmt::format("{} for token id {}", *bad, bad - row.begin()),
+                  .expected = "finite numbers"});
+}
+
 /// Takes the logits after token 0, 1, 2, … in turn.
 class Scorer {
  public:
@@ -41,6 +52,7 @@ class Scorer {
   }
 
   void take(std::span<const float> row) {
+    require_finite(row, rows_);
     if (writer_) writer_->write_row(row.data());
     if (++rows_ < std::ssize(ids_)) {
       total_nll_ += negative_log_likelihood(row, ids_[static_cast<size_t>(rows_)]);

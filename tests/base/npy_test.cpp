@@ -102,6 +102,19 @@ TEST(Npy, RowsAreWrittenOneByOne) {
   EXPECT_EQ(std::memcmp(file.data() + file.size() - sizeof(rows), rows, sizeof(rows)), 0);
 }
 
+TEST(Npy, AnUnfinishedArrayLeavesWhatWasThere) {
+  const TempFolder folder;
+  const auto path = folder.write("logits.npy", "old");
+  {
+    NpyRowWriter writer(path, 2, 3);
+    writer.write_row(std::vector<float>(3).data());
+  }
+  EXPECT_EQ(read_text_file(path, 1 << 20), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()),
+                          std::filesystem::directory_iterator()),
+            1);
+}
+
 TEST(Npy, AFullDiskIsARunErrorThatNamesTheFile) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
   const auto expect_failure = [](auto&& action) {
@@ -109,7 +122,7 @@ TEST(Npy, AFullDiskIsARunErrorThatNamesTheFile) {
       action();
       ADD_FAILURE() << "no error";
     } catch (const RunError& error) {
-      expect_parts(error.what(), {"/dev/full", "disk full"});
+      expect_parts(error.what(), {"/dev/full", "cannot be written", "No space left"});
     }
   };
   expect_failure([] { write_npy_bytes("/dev/full", {{1 << 20}, std::vector<uint8_t>(1 << 20)}); });

@@ -1,9 +1,12 @@
 #include "base/output_file.h"
 
 #include <cerrno>
+#include <fstream>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/mapped_file.h"
 #include "support/errors.h"
@@ -77,9 +80,45 @@ TEST(OutputFile, AFullDiskIsARunErrorThatNamesTheFileAndLeavesNothing) {
 TEST(OutputFile, APathThatCannotBeWrittenIsABadInput) {
   const TempFolder folder;
   const fs::path file = folder.write("file", "");
-  for (const fs::path& path : {folder.path() / "gone" / "a", file / "a"}) {
+  const fs::path circle = folder.path() / "circle";
+  fs::create_symlink(circle, circle);
+  const fs::path long_name = folder.path() / std::string(300, 'n');
+  for (const fs::path& path :
+       {folder.path() / "gone" / "a", file / "a", folder.path(), circle, long_name}) {
     expect_parts(input_error([&] { OutputFile{path}; }), {path.string(), "cannot be written"});
   }
+}
+
+TEST(OutputFile, ReplacesTheFileBehindALink) {
+  const TempFolder folder;
+  const fs::path file = folder.write("sub/a.txt", "old");
+  const fs::path link = folder.path() / "link";
+  fs::create_symlink(file, link);
+  write_text_file(link, "new");
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(read_text_file(file, kMaxBytes), "new");
+}
+
+TEST(OutputFile, WritesIntoWhatIsNoFileDirectly) {
+  write_text_file("/dev/null", "gone");
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  const TempFolder folder;
+  const fs::path pipe = folder.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::string received(3, '\0');
+  std::jthread reader([&] { std::ifstream(pipe).read(received.data(), 3); });
+  write_text_file(pipe, "abc");
+  reader.join();
+  EXPECT_EQ(received, "abc");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_EQ(entries(folder.path()), 1);
+}
+
+TEST(OutputFile, AFullDeviceIsARunErrorAndStays) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+  expect_parts(run_error([] { write_text_file("/dev/full", "x"); }),
+               {"/dev/full: cannot be written: No space left"});
+  EXPECT_TRUE(fs::is_character_file("/dev/full"));
 }
 
 TEST(OutputFile, ReasonsThatAreNotThePathsAreRunErrors) {
