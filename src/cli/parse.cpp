@@ -86,16 +86,16 @@ double parse_number(const std::string& option, std::string_view text, double min
 }
 
 int64_t parse_bytes(const std::string& option, std::string_view text) {
-  constexpr const char* kExpected = "a size such as 512MiB, 2GB or a number of bytes";
+  constexpr const char* kExpected = "at least one byte, as 512MiB, 2GB or a number of bytes";
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || !(value >= 0)) bad_value(option, text, kExpected);
+  if (error != std::errc()) bad_value(option, text, kExpected);
   std::string_view unit_text = text.substr(static_cast<size_t>(end - text.data()));
   if (unit_text.starts_with(' ')) unit_text.remove_prefix(1);
   const auto* unit = std::ranges::find(kUnits, lower(unit_text), &Unit::name);
   if (unit == kUnits.end()) bad_value(option, text, kExpected);
   const double bytes = std::floor(value * unit->bytes);
-  if (!(bytes < 0x1p62)) bad_value(option, text, kExpected);
+  if (!(bytes >= 1 && bytes < 0x1p62)) bad_value(option, text, kExpected);
   return static_cast<int64_t>(bytes);
 }
 

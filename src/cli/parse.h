@@ -13,7 +13,8 @@ int64_t parse_integer(const std::string& option, std::string_view text, int64_t 
 /// A finite number in [min, max].
 double parse_number(const std::string& option, std::string_view text, double min, double max);
 
-/// "512MiB", "2GB", "1.5g", "1048576": KB, MB, … are powers of 1000; K, KiB, … of 1024. Any case.
+/// "512MiB", "2GB", "1.5g", "1048576": KB, MB, … are powers of 1000; K, KiB, … of 1024. Any case;
+/// one byte or more.
 int64_t parse_bytes(const std::string& option, std::string_view text);
 
 /// "a,b,c" to its parts, none of them empty.

@@ -23,12 +23,23 @@ TEST(ParseBytes, KnowsDecimalAndBinaryUnitsInAnyCase) {
   EXPECT_EQ(parse_bytes("--x", "1.5g"), int64_t{3} << 29);
   EXPECT_EQ(parse_bytes("--x", "3 kb"), 3000);
   EXPECT_EQ(parse_bytes("--x", "1TIB"), int64_t{1} << 40);
-  EXPECT_EQ(parse_bytes("--x", "0"), 0);
+  EXPECT_EQ(parse_bytes("--x", "1"), 1);
 }
 
 TEST(ParseBytes, RefusesWhatIsNotASize) {
-  for (const char* text :
-       {"", "MiB", "-1", "5XB", "nan", "inf", "1e30", "99999999999GiB", "1 2", "0x10"}) {
+  for (const char* text : {"",
+                           "MiB",
+                           "0",
+                           "0.5",
+                           "0GB",
+                           "-1",
+                           "5XB",
+                           "nan",
+                           "inf",
+                           "1e30",
+                           "99999999999GiB",
+                           "1 2",
+                           "0x10"}) {
     EXPECT_THROW(parse_bytes("--x", text), InputError) << text;
   }
 }
