@@ -35,8 +35,10 @@ struct CacheOptions {
   std::filesystem::path decisions_file{};  // policy "forced": uint8 [layers, kv_heads, tokens] .npy
   std::optional<int64_t> window_tokens{};  // empty: the model's, else 256
   std::string kv_dtype = "";               // survivors' storage; empty: the model's dtype
-  int64_t memory_limit_bytes = 0;          // of all KV memory of this LLM; 0: none
-  int64_t preallocate_tokens = 0;          // take the pages this many tokens will need at once
+  // Hard limit on the pages (keys and values, without tables) of all open sessions of an LLM
+  // together. The first one sets it, 0: none; later ones name the same or, with 0, follow.
+  int64_t memory_limit_bytes = 0;
+  int64_t preallocate_tokens = 0;  // take the pages this many tokens will need at once
 };
 
 /// What `dms inspect` prints.
@@ -63,7 +65,7 @@ struct ModelInfo {
   int64_t ffn = 0;
   int64_t vocab = 0;
   int64_t context = 0;
-  int64_t kv_bytes_per_token = 0;  // dense, in the cache's dtype
+  int64_t kv_bytes_per_token = 0;  // dense, in bf16, whatever the cache's dtype
   bool tied_head = false;
   std::vector<int32_t> eos_ids;
   std::optional<int32_t> bos_id;
@@ -76,7 +78,7 @@ struct KvStats {
   int64_t held_tokens = 0;      // survivors + window (rollback slack not counted)
   int64_t dense_bytes = 0;      // keys and values of dense_tokens, exact size
   int64_t allocated_bytes = 0;  // pages, window, slack and every table, as taken from the system
-  int64_t peak_bytes = 0;       // highest allocated_bytes so far
+  int64_t peak_bytes = 0;       // highest so far, pages of all sessions open with these included
   double cr = 1.0;              // dense_tokens / held_tokens
   double cr_bytes = 1.0;        // dense_bytes / allocated_bytes
   std::vector<std::vector<int64_t>> held_per_head;  // [layers][kv_heads]
@@ -131,7 +133,8 @@ class Session {
                      const Progress& progress = {});
 
   /// Forgets all but the first `tokens` tokens. Up to the rollback slack (32) at once without
-  /// recomputation; beyond it what is missing is recomputed with the decisions taken before.
+  /// recomputation; beyond it what is missing is recomputed with the decisions taken before, which
+  /// at the memory limit may throw RunError (the tokens computed so far stay).
   void truncate(int64_t tokens);
 
   /// An independent continuation that shares this one's memory until either writes.
@@ -177,13 +180,20 @@ class LLM {
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
+  /// Throws InputError on a bad option, or on a memory limit other than the open sessions';
+  /// RunError when there is no memory to preallocate.
   Session new_session(const CacheOptions& cache = {});
 
   /// Continues several prompts together: one pass over the weights serves all of them.
-  /// `sessions` and `prompts` have the same length.
+  /// `sessions` and `prompts` have the same length. Throws RunError at the memory limit; each
+  /// session then has the tokens computed so far.
   std::vector<Generation> generate(std::span<Session> sessions,
                                    std::span<const std::vector<int32_t>> prompts,
                                    const SamplingParams& params);
+
+  /// The memory of several of this LLM's sessions together. Pages that forks share count for each,
+  /// in peak_bytes once.
+  KvStats kv(std::span<const Session> sessions) const;
 
  private:
   struct State;

@@ -32,6 +32,13 @@ void unshare(Page& page, PagePool& pool) {
 
 }  // namespace
 
+PageNeed& PageNeed::operator+=(const PageNeed& other) {
+  window += other.window;
+  survivors += other.survivors;
+  given_back += other.given_back;
+  return *this;
+}
+
 HeadCache HeadCache::fork(const HeadShape& shape) const {
   HeadCache copy(shape);
   for (const Page& page : window_) copy.window_.push_back(page.share());
@@ -103,7 +110,7 @@ void HeadCache::append_survivor(int64_t position) {
   const Page& source = window_[static_cast<size_t>(position / kPageTokens - window_first_page_)];
   const int64_t source_slot = position % kPageTokens;
   const std::span<std::byte> target = survivors_.back().bytes();
-  if (shape_->window_layout.type == shape_->survivor_layout.type) {
+  if (one_type()) {
     kernels::copy_token(shape_->survivor_layout, source.bytes(), source_slot, target, slot);
   } else {
     thread_local std::vector<float> key;
@@ -129,6 +136,28 @@ void HeadCache::drop_sealed() {
   window_.erase(window_.begin(), window_.begin() + pages);
   window_first_page_ += pages;
   window_begin_ = std::max(window_begin_, window_first_page_ * kPageTokens);
+}
+
+PageNeed HeadCache::page_need(int64_t position, int64_t count, int64_t end) const {
+  const auto held = std::ssize(window_);
+  const int64_t written_page = position / kPageTokens;
+  const int64_t first_page = window_.empty() ? written_page : window_first_page_;
+  const int64_t pages = ceil_div(position + count, kPageTokens) - first_page;
+  const auto is_shared = [&](int64_t page) {
+    return page < held && window_[static_cast<size_t>(page)].is_shared();
+  };
+  PageNeed need{.window = std::max<int64_t>(pages - held, 0)};
+  need.window += is_shared(written_page - first_page) ? 1 : 0;  // it is copied before it is written
+  for (int64_t page = 0; page < std::min(end / kPageTokens - first_page, pages); ++page) {
+    need.given_back += is_shared(page) ? 0 : 1;
+  }
+  const int64_t sealed = kept_between(std::min(sealed_end_, end), end);  // undecided: kept
+  const int64_t slot = survivor_count_ % kPageTokens;
+  if (sealed > 0) {
+    need.survivors = ceil_div(slot + sealed, kPageTokens);
+    if (slot > 0 && !survivors_.back().is_shared()) need.survivors -= 1;
+  }
+  return need;
 }
 
 void HeadCache::expire(int64_t next_position, int64_t sliding_window) {
@@ -226,7 +255,8 @@ bool HeadCache::can_truncate(int64_t tokens, int64_t exact_tokens, int64_t slidi
   const int64_t first_visible = std::max<int64_t>(tokens - sliding_window + 1, 0);
   if (expired_pages_ * kPageTokens > kept_below(first_visible)) return false;
   const int64_t needed = std::max<int64_t>(tokens - exact_tokens, 0);
-  return needed >= sealed_end_ || kept_between(needed, sealed_end_) == sealed_end_ - needed;
+  if (needed >= sealed_end_) return true;
+  return kept_between(needed, sealed_end_) == sealed_end_ - needed;
 }
 
 void HeadCache::truncate(int64_t tokens) {

@@ -33,6 +33,15 @@ struct Visibility {
   bool far_frame = false;      // keys beyond the window are read with the far query
 };
 
+/// Pages that a chunk takes in one head.
+struct PageNeed {
+  int64_t window = 0;      // new ones and copies of shared ones
+  int64_t survivors = 0;   // likewise, whatever is evicted
+  int64_t given_back = 0;  // of the window's, by drop_sealed()
+
+  PageNeed& operator+=(const PageNeed& other);
+};
+
 class HeadCache {
  public:
   explicit HeadCache(const HeadShape& shape) : shape_(&shape) {}
@@ -54,13 +63,17 @@ class HeadCache {
   void seal_until(int64_t end);
   void drop_sealed();
 
+  /// What it takes to store `count` tokens from `position` on and to seal_until(`end`).
+  PageNeed page_need(int64_t position, int64_t count, int64_t end) const;
+
   /// Frees survivors that no query at `next_position` or later sees through the sliding window.
   void expire(int64_t next_position, int64_t sliding_window);
 
   void gather(int64_t first, int64_t positions, const Visibility& visibility, TilePages& out) const;
 
   /// Whether the state after `tokens` tokens can be had by forgetting alone: nothing is gone that
-  /// the next query would see among the last `exact_tokens` or through the sliding window.
+  /// the next query would see through the sliding window or among the last `exact_tokens`, which
+  /// where survivors have another type than the window must all be in the window.
   bool can_truncate(int64_t tokens, int64_t exact_tokens, int64_t sliding_window) const;
   void truncate(int64_t tokens);
   /// Forgets all entries but keeps the fates, for recomputation.
@@ -78,6 +91,7 @@ class HeadCache {
  private:
   int64_t kept_below(int64_t position) const;
   int64_t kept_between(int64_t begin, int64_t end) const;
+  bool one_type() const { return shape_->window_layout.type == shape_->survivor_layout.type; }
   void append_survivor(int64_t position);
   void gather_survivors(int64_t count,
                         int64_t first,

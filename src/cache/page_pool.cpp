@@ -56,14 +56,19 @@ std::span<const std::byte> Page::bytes() const {
 PagePool::PagePool(int64_t page_bytes, MemoryBudget& budget)
     : page_bytes_(page_bytes), budget_(budget) {}
 
-PagePool::~PagePool() { budget_.used_bytes -= slab_bytes(); }
+PagePool::~PagePool() {
+  budget_.promised_bytes -= promised_bytes();
+  budget_.used_bytes -= slab_bytes();
+}
 
 Page PagePool::allocate() {
   if (open_slabs_.empty()) {
     const int64_t wanted = std::clamp(total_pages_ / kGrowthDivisor,
                                       kMinSlabPages,
                                       std::max(kMinSlabPages, kMaxSlabBytes / page_bytes_));
-    add_slab(budget_.fits(wanted * page_bytes_) ? wanted : 1);
+    const int64_t of_others = budget_.promised_bytes - promised_bytes();
+    const int64_t bytes = std::max(wanted * page_bytes_, promised_bytes());
+    add_slab(budget_.fits(of_others + bytes) ? wanted : 1);
   }
   Page::Slab& slab = *open_slabs_.back();
   const int32_t index = slab.free_indices.back();
@@ -74,8 +79,18 @@ Page PagePool::allocate() {
   return {this, &slab, index};
 }
 
-bool PagePool::can_allocate(int64_t pages) const {
-  return pages <= free_pages() || budget_.fits((pages - free_pages()) * page_bytes_);
+void PagePool::promise(int64_t pages) {
+  budget_.promised_bytes -= promised_bytes();
+  promised_total_ = pages_in_use_ + pages;
+  budget_.promised_bytes += promised_bytes();
+}
+
+void PagePool::change_total(int64_t pages) {
+  budget_.promised_bytes -= promised_bytes();
+  total_pages_ += pages;
+  budget_.promised_bytes += promised_bytes();
+  budget_.used_bytes += pages * page_bytes_;
+  budget_.peak_bytes = std::max(budget_.peak_bytes, budget_.used_bytes);
 }
 
 void PagePool::reserve(int64_t pages) {
@@ -98,9 +113,7 @@ void PagePool::add_slab(int64_t pages) {
   for (int64_t i = pages; i-- > 0;) slab->free_indices.push_back(static_cast<int32_t>(i));
   open_slabs_.push_back(slab.get());
   slabs_.push_back(std::move(slab));
-  total_pages_ += pages;
-  budget_.used_bytes += bytes;
-  budget_.peak_bytes = std::max(budget_.peak_bytes, budget_.used_bytes);
+  change_total(pages);
 }
 
 void PagePool::release(Page::Slab& slab, int64_t index) {
@@ -121,8 +134,7 @@ void PagePool::drop_slab_if_spare(Page::Slab& slab) {
     return;
   std::erase(open_slabs_, &slab);
   std::erase_if(slabs_, [&](const auto& owned) { return owned.get() == &slab; });
-  total_pages_ -= pages;
-  budget_.used_bytes -= pages * page_bytes_;
+  change_total(-pages);
 }
 
 }  // namespace dms::cache

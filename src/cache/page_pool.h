@@ -3,6 +3,7 @@
 // from the system on demand and given back when empty. Invariant: pages in use + free pages = pages
 // of all slabs. Engine thread only.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -18,6 +19,7 @@ struct MemoryBudget {
   int64_t limit_bytes = 0;  // 0: none
   int64_t used_bytes = 0;   // slabs of every pool
   int64_t peak_bytes = 0;
+  int64_t promised_bytes = 0;  // what all pools may still take by promise()
 
   bool fits(int64_t bytes) const { return limit_bytes == 0 || used_bytes + bytes <= limit_bytes; }
 };
@@ -59,8 +61,13 @@ class PagePool {
 
   /// A page of undefined content. Throws RunError when the budget is used up.
   Page allocate();
-  /// Whether `pages` more can be had without error.
-  bool can_allocate(int64_t pages) const;
+  /// What must be taken from the system before `pages` more can be had.
+  int64_t missing_bytes(int64_t pages) const {
+    return std::max<int64_t>(pages - free_pages(), 0) * page_bytes_;
+  }
+  /// Announces that up to `pages` more will be wanted, in place of the last announcement: until
+  /// they are there, no pool of the budget takes more than it needs at their cost.
+  void promise(int64_t pages);
   /// Takes slabs from the system until `pages` are free, and keeps them. Throws RunError.
   void reserve(int64_t pages);
 
@@ -74,10 +81,15 @@ class PagePool {
   void add_slab(int64_t pages);
   void release(Page::Slab& slab, int64_t index);
   void drop_slab_if_spare(Page::Slab& slab);
+  void change_total(int64_t pages);
+  int64_t promised_bytes() const {
+    return std::max<int64_t>(promised_total_ - total_pages_, 0) * page_bytes_;
+  }
 
   int64_t page_bytes_;
   MemoryBudget& budget_;
   int64_t reserved_pages_ = 0;  // kept although free
+  int64_t promised_total_ = 0;  // total_pages_ once all that was announced is there
   int64_t total_pages_ = 0;
   int64_t pages_in_use_ = 0;
   std::vector<std::unique_ptr<Page::Slab>> slabs_;

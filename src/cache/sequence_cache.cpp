@@ -18,15 +18,6 @@ kernels::KvPageLayout layout(const CacheShape& shape, DType type) {
 
 }  // namespace
 
-CachePools::CachePools(const CacheShape& shape, int64_t limit_bytes)
-    : budget_{.limit_bytes = limit_bytes},
-      window_pool_(layout(shape, shape.window_type).bytes(), budget_) {
-  if (shape.survivor_type != shape.window_type) {
-    survivor_pool_ =
-        std::make_unique<PagePool>(layout(shape, shape.survivor_type).bytes(), budget_);
-  }
-}
-
 SequenceCache::SequenceCache(const CacheShape& shape,
                              std::shared_ptr<CachePools> pools,
                              std::shared_ptr<const FateSource> source)
@@ -36,8 +27,8 @@ SequenceCache::SequenceCache(const CacheShape& shape,
       head_shape_(std::make_unique<HeadShape>(
           HeadShape{.window_layout = layout(shape, shape.window_type),
                     .survivor_layout = layout(shape, shape.survivor_type),
-                    .window_pool = &pools_->window_pool(),
-                    .survivor_pool = &pools_->survivor_pool()})) {
+                    .window_pool = &pools_->pool(shape.window_type),
+                    .survivor_pool = &pools_->pool(shape.survivor_type)})) {
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     LayerState& state = layers_.emplace_back();
     state.visibility = {.window = source_->window(),
@@ -61,14 +52,17 @@ void SequenceCache::append(const LayerChunk& chunk) {
     }
   }
   settle_fates(state, chunk);
-  const int64_t sealed =
-      std::max<int64_t>(tokens_ + chunk.count - exact_tokens(state) - kRollbackTokens, 0);
+  const int64_t sealed = sealed_end(state, tokens_ + chunk.count);
   for (HeadCache& head : state.heads) head.seal_until(sealed);
 }
 
 int64_t SequenceCache::exact_tokens(const LayerState& state) const {
   // A token whose fate is still open after a rollback must not have been sealed.
   return std::max(state.visibility.window, source_->decision_shift());
+}
+
+int64_t SequenceCache::sealed_end(const LayerState& state, int64_t tokens) const {
+  return std::max<int64_t>(tokens - exact_tokens(state) - kRollbackTokens, 0);
 }
 
 void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
@@ -115,32 +109,52 @@ void SequenceCache::commit(int64_t count) {
   }
 }
 
-int64_t SequenceCache::growth_pages(int64_t count) const {
-  // Per head: the chunk's window pages of one layer at a time, and in every layer the survivors
-  // that may stay; partly filled pages may have to be copied when they are shared with a fork.
-  const int64_t chunk_pages = ceil_div(count, kPageTokens) + 2;
-  const int64_t layer_heads = shape_.layers * shape_.kv_heads;
-  return shape_.kv_heads * chunk_pages + layer_heads * (chunk_pages + 1);
+void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
+  // A layer gives sealed window pages back once its attention is done, before the next one takes
+  // any: at most one layer's are held beyond what the chunk leaves.
+  int64_t window = 0;
+  int64_t survivors = 0;
+  int64_t held_back = 0;
+  for (const LayerState& state : layers_) {
+    const int64_t sealed = sealed_end(state, tokens_ + count);
+    PageNeed need;
+    for (const HeadCache& head : state.heads) need += head.page_need(tokens_, count, sealed);
+    window += std::max<int64_t>(need.window - need.given_back, 0);
+    survivors += need.survivors;
+    held_back = std::max(held_back, need.given_back);
+  }
+  demand[shape_.window_type] += window + held_back;
+  demand[shape_.survivor_type] += survivors;
 }
 
 bool SequenceCache::can_append(int64_t count) const {
-  PagePool& window = pools_->window_pool();
-  PagePool& survivor = pools_->survivor_pool();
-  const int64_t pages = growth_pages(count);
-  if (&window == &survivor) return window.can_allocate(pages);
-  return pools_->budget().fits(pages * (window.page_bytes() + survivor.page_bytes())) ||
-         (pages <= window.free_pages() && pages <= survivor.free_pages());
+  PageDemand demand;
+  add_demand(count, demand);
+  return pools_->budget().fits(pools_->missing_bytes(demand));
 }
 
-void SequenceCache::require(int64_t count) const {
-  if (can_append(count)) return;
-  const int64_t bytes = growth_pages(count) * pools_->window_pool().page_bytes();
-  throw RunError({.where = "KV memory",
-                  .what = "limit reached at " + std::to_string(tokens_) + " tokens",
-                  .got = "up to " + std::to_string(pools_->budget().used_bytes + bytes) +
-                         " bytes for the next token",
-                  .expected = "at most " + std::to_string(pools_->budget().limit_bytes),
-                  .hint = "raise --kv-memory, shorten the input or use a smaller window"});
+void require_memory(std::span<const Growth> parts) {
+  if (parts.empty()) return;
+  CachePools& pools = parts.front().cache->pools();
+  PageDemand demand;
+  int64_t tokens = 0;
+  for (const Growth& part : parts) {
+    ensure(&part.cache->pools() == &pools, "a pass over sequences of one model");
+    part.cache->add_demand(part.tokens, demand);
+    tokens += part.cache->tokens();
+  }
+  const int64_t missing = pools.missing_bytes(demand);
+  if (!pools.budget().fits(missing)) {
+    const std::string sequences =
+        parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
+    throw RunError({.where = "KV memory",
+                    .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
+                    .got = "up to " + std::to_string(pools.budget().used_bytes + missing) +
+                           " bytes for the next step",
+                    .expected = "at most " + std::to_string(pools.budget().limit_bytes),
+                    .hint = "raise --kv-memory, shorten the input or use a smaller window"});
+  }
+  pools.promise(demand);
 }
 
 void SequenceCache::preallocate(int64_t tokens) {
@@ -150,8 +164,8 @@ void SequenceCache::preallocate(int64_t tokens) {
   const int64_t heads = shape_.layers * shape_.kv_heads;
   const int64_t window_pages = heads * (ceil_div(window, kPageTokens) + 1);
   const int64_t survivor_pages = heads * ceil_div(survivors, kPageTokens);
-  PagePool& window_pool = pools_->window_pool();
-  PagePool& survivor_pool = pools_->survivor_pool();
+  PagePool& window_pool = pools_->pool(shape_.window_type);
+  PagePool& survivor_pool = pools_->pool(shape_.survivor_type);
   if (&window_pool == &survivor_pool) {
     window_pool.reserve(window_pages + survivor_pages);
   } else {
@@ -164,7 +178,8 @@ bool SequenceCache::can_truncate(int64_t tokens) const {
   const int64_t shift = source_->decision_shift();
   return std::ranges::all_of(layers_, [&](const LayerState& state) {
     return std::ranges::all_of(state.heads, [&](const HeadCache& head) {
-      const bool fates_stay = shift == 0 || tokens - shift >= head.sealed_end();
+      const bool fates_stay =
+          shift == 0 || std::max<int64_t>(tokens - shift, 0) >= head.sealed_end();
       return fates_stay &&
              head.can_truncate(tokens, exact_tokens(state), state.visibility.sliding_window);
     });
@@ -232,14 +247,15 @@ CacheUsage SequenceCache::usage() const {
            static_cast<int64_t>(static_cast<double>(pages) / static_cast<double>(in_use) *
                                 static_cast<double>(pool.free_pages() * pool.page_bytes()));
   };
-  PagePool& window = pools_->window_pool();
-  PagePool& survivor = pools_->survivor_pool();
+  const PagePool& window = pools_->pool(shape_.window_type);
+  const PagePool& survivor = pools_->pool(shape_.survivor_type);
   usage.allocated_bytes = tables;
   usage.allocated_bytes += &window == &survivor ? with_share(window_pages + survivor_pages, window)
                                                 : with_share(window_pages, window) +
                                                       with_share(survivor_pages, survivor);
   peak_table_bytes_ = std::max(peak_table_bytes_, tables);
-  usage.peak_bytes = pools_->budget().peak_bytes + peak_table_bytes_;
+  usage.peak_page_bytes = pools_->budget().peak_bytes;
+  usage.peak_table_bytes = peak_table_bytes_;
   return usage;
 }
 

@@ -5,10 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
+#include "cache/cache_pools.h"
 #include "cache/head_cache.h"
-#include "cache/page_pool.h"
 #include "cache/view.h"
 
 namespace dms::cache {
@@ -25,34 +26,32 @@ struct CacheShape {
   std::vector<int64_t> sliding_window{};  // per layer, 0: none; empty: none anywhere
 };
 
-/// The pools a model's sequences share. Where both parts have one type they share one pool.
-class CachePools {
- public:
-  CachePools(const CacheShape& shape, int64_t limit_bytes);
-  PagePool& window_pool() { return window_pool_; }
-  PagePool& survivor_pool() { return survivor_pool_ ? *survivor_pool_ : window_pool_; }
-  MemoryBudget& budget() { return budget_; }
-  const MemoryBudget& budget() const { return budget_; }
-
- private:
-  MemoryBudget budget_;
-  PagePool window_pool_;
-  std::unique_ptr<PagePool> survivor_pool_;
-};
-
 /// Entries and bytes of a sequence; see KvStats in dms/llm.h for the meaning.
 struct CacheUsage {
   int64_t dense_tokens = 0;
   int64_t held_tokens = 0;
   int64_t dense_bytes = 0;
   int64_t allocated_bytes = 0;
-  int64_t peak_bytes = 0;
+  int64_t peak_page_bytes = 0;                      // of all sequences that share the pools
+  int64_t peak_table_bytes = 0;                     // of this one
   std::vector<std::vector<int64_t>> held_per_head;  // [layers][kv_heads]
 };
 
+class SequenceCache;
+
+/// What the next pass appends to one sequence.
+struct Growth {
+  const SequenceCache* cache = nullptr;
+  int64_t tokens = 0;
+};
+
+/// Throws RunError unless all parts of a pass together are sure to find memory, whatever is
+/// evicted: asked before a pass, so that none fails half-way. The sequences share their pools.
+void require_memory(std::span<const Growth> parts);
+
 class SequenceCache final : public SequenceView {
  public:
-  /// `source` decides evictions. Pools are shared with other sequences of the same shape.
+  /// `source` decides evictions. Pools are shared with the other sequences of a model.
   SequenceCache(const CacheShape& shape,
                 std::shared_ptr<CachePools> pools,
                 std::shared_ptr<const FateSource> source);
@@ -70,10 +69,11 @@ class SequenceCache final : public SequenceView {
   void finish_layer(int64_t layer) override;
   void commit(int64_t count) override;
 
-  /// Whether `count` more tokens are sure to find memory, whatever is evicted.
+  /// Adds the pages that a pass with `count` more tokens takes at most, whatever is evicted.
+  void add_demand(int64_t count, PageDemand& demand) const;
+  /// Whether `count` more tokens are sure to find memory when no other sequence grows.
   bool can_append(int64_t count) const;
-  /// Throws RunError unless can_append(count): checked before a pass, so that none fails half-way.
-  void require(int64_t count) const;
+  CachePools& pools() const { return *pools_; }
   /// Takes the pages that `tokens` tokens will need by the source's estimate. Throws RunError.
   void preallocate(int64_t tokens);
 
@@ -100,7 +100,7 @@ class SequenceCache final : public SequenceView {
 
   void settle_fates(LayerState& state, const LayerChunk& chunk);
   int64_t exact_tokens(const LayerState& state) const;
-  int64_t growth_pages(int64_t count) const;
+  int64_t sealed_end(const LayerState& state, int64_t tokens) const;
 
   CacheShape shape_;
   std::shared_ptr<CachePools> pools_;

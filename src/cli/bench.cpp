@@ -95,24 +95,6 @@ class Bench {
   Prompts prompts_;
 };
 
-KvStats sum_kv(const std::vector<Session>& sessions) {
-  KvStats sum;
-  for (const Session& session : sessions) {
-    const KvStats kv = session.kv();
-    sum.dense_tokens += kv.dense_tokens;
-    sum.held_tokens += kv.held_tokens;
-    sum.dense_bytes += kv.dense_bytes;
-    sum.allocated_bytes += kv.allocated_bytes;
-    sum.peak_bytes += kv.peak_bytes;
-  }
-  const auto ratio = [](int64_t dense, int64_t held) {
-    return dense > 0 && held > 0 ? static_cast<double>(dense) / static_cast<double>(held) : 1.0;
-  };
-  sum.cr = ratio(sum.dense_tokens, sum.held_tokens);
-  sum.cr_bytes = ratio(sum.dense_bytes, sum.allocated_bytes);
-  return sum;
-}
-
 double Bench::peak_flops() const {
   const bool uses_bf16 = options_.model_options.dtype == "bf16" && machine_.bf16_gflops > 0;
   return 1e9 * (uses_bf16 ? machine_.bf16_gflops : machine_.f32_gflops);
@@ -169,7 +151,7 @@ void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchR
   progress.show("");
   std::vector<std::vector<int32_t>> starts;
   for (int64_t i = 0; i < c.concurrency; ++i) starts.push_back(prompts_.next(1));
-  const KvStats before = sum_kv(sessions);
+  const KvStats before = llm_.kv(sessions);
   // The token that follows the start is not counted as decoded: its pass is a prompt's.
   const SamplingParams params{.max_new_tokens = options_.gen_tokens + 1, .ignore_eos = true};
   const std::vector<Generation> results = llm_.generate(sessions, starts, params);
@@ -182,7 +164,7 @@ void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchR
     tokens += result.timings.decode_tokens;
   }
   if (tokens == 0) return;
-  const KvStats after = sum_kv(sessions);
+  const KvStats after = llm_.kv(sessions);
   const double entry_bytes =
       static_cast<double>(after.dense_bytes) / static_cast<double>(after.dense_tokens);
   const double kv_bytes =
@@ -212,7 +194,7 @@ BenchRun Bench::measure(const Case& c) {
     std::vector<Session> sessions = open_sessions(c, filled);
     measure_prefill(c, sessions, run);
     if (options_.gen_tokens > 0) measure_decode(c, sessions, run);
-    run.kv = sum_kv(sessions);
+    run.kv = llm_.kv(sessions);
   }
   return run;
 }

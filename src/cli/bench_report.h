@@ -36,7 +36,7 @@ struct BenchRun {
   Samples decode_attention_s{};  // the same of the decode
   Samples prefill_flops_share{};
   Samples decode_bandwidth_share{};
-  KvStats kv{};  // after the last token, summed over sequences
+  KvStats kv{};  // after the last token, of all sequences together
 };
 
 struct BenchReport {

@@ -35,10 +35,14 @@ struct Engine::Pass {
   std::vector<Part> parts;
   bool is_prefill = false;
 
-  int64_t tokens() const {
-    int64_t count = 0;
-    for (const Part& part : parts) count += std::ssize(part.ids);
-    return count;
+  /// Throws RunError unless all of it finds memory.
+  void require_memory() const {
+    std::vector<cache::Growth> growth;
+    for (const Part& part : parts) {
+      growth.push_back(
+          {.cache = &part.running->request.sequence->cache(), .tokens = std::ssize(part.ids)});
+    }
+    cache::require_memory(growth);
   }
 };
 
@@ -79,7 +83,6 @@ Engine::Pass Engine::schedule() {
   }
   for (const auto& running : running_) {
     if (running->is_done || !running->next_token) continue;
-    running->request.sequence->next_chunk(1);
     pass.parts.push_back(
         {.running = running.get(), .ids = {*running->next_token}, .wants_token = true});
   }
@@ -88,6 +91,7 @@ Engine::Pass Engine::schedule() {
 
 void Engine::step() {
   const Pass pass = schedule();
+  pass.require_memory();
   const double attention_before = model_.attention_seconds();
   const auto start = std::chrono::steady_clock::now();
   std::vector<model::Segment> segments;

@@ -36,6 +36,8 @@ class Engine {
   /// Throws InputError on an empty or bad prompt or bad sampling parameters.
   void add(Request request);
   bool is_done() const;
+  /// Throws RunError where the memory limit leaves no room for the whole pass. Every sequence is
+  /// then as it was, and step() may be called again once there is memory.
   void step();
   /// The results in the order of add(); needs is_done().
   std::vector<Generation> take_results();

@@ -68,9 +68,8 @@ struct LLM::State {
   std::shared_ptr<Core> core;
   ModelInfo info;
   std::filesystem::path folder;  // empty: random weights
-  // Sequences of one cache shape share pools; these go when the last sequence does.
+  // All sequences share pools and limit; these go when the last sequence does.
   std::weak_ptr<cache::CachePools> pools;
-  DType pools_survivor_type = DType::bf16;
 };
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -183,12 +182,12 @@ Session LLM::new_session(const CacheOptions& options) {
   const cache::CacheShape shape = engine::cache_shape(core.spec, core.options, options);
   policy::PolicyPtr source = engine::make_fate_source(core.spec, options);
   std::shared_ptr<cache::CachePools> pools = state_->pools.lock();
-  if (!pools || state_->pools_survivor_type != shape.survivor_type) {
-    pools = std::make_shared<cache::CachePools>(shape, options.memory_limit_bytes);
+  if (pools) {
+    engine::check_memory_limit(options, pools->budget().limit_bytes);
+  } else {
+    pools = std::make_shared<cache::CachePools>(shape.head_dim, options.memory_limit_bytes);
     state_->pools = pools;
-    state_->pools_survivor_type = shape.survivor_type;
   }
-  pools->budget().limit_bytes = options.memory_limit_bytes;
   auto cache = std::make_unique<cache::SequenceCache>(shape, std::move(pools), std::move(source));
   if (options.preallocate_tokens > 0) cache->preallocate(options.preallocate_tokens);
   auto session = std::make_unique<Session::State>();
@@ -211,6 +210,12 @@ std::vector<Generation> LLM::generate(std::span<Session> sessions,
   }
   while (!engine.is_done()) engine.step();
   return engine.take_results();
+}
+
+KvStats LLM::kv(std::span<const Session> sessions) const {
+  std::vector<const cache::SequenceCache*> caches;
+  for (const Session& session : sessions) caches.push_back(&session.state_->sequence->cache());
+  return engine::kv_stats(caches);
 }
 
 ModelInfo inspect_model(const std::filesystem::path& path, const std::filesystem::path& adapter) {

@@ -1,5 +1,6 @@
 #include "engine/options.h"
 
+#include <limits>
 #include <string>
 
 #include "dms/error.h"
@@ -48,6 +49,9 @@ ResolvedModelOptions resolve(const ModelOptions& options) {
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache) {
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  check_range("--kv-memory", cache.memory_limit_bytes, 0, kMax);
+  check_range("--preallocate", cache.preallocate_tokens, 0, kMax);
   return {.layers = spec.layers,
           .kv_heads = spec.kv_heads,
           .head_dim = spec.head_dim,
@@ -55,6 +59,17 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
           .survivor_type =
               cache.kv_dtype.empty() ? model.dtype : storage_type("--kv-dtype", cache.kv_dtype),
           .sliding_window = spec.sliding_window};
+}
+
+void check_memory_limit(const CacheOptions& cache, int64_t open_limit_bytes) {
+  const int64_t wanted = cache.memory_limit_bytes;
+  if (wanted == 0 || wanted == open_limit_bytes) return;
+  throw InputError({.where = "--kv-memory",
+                    .what = "one limit holds for all open sessions of a model",
+                    .got = std::to_string(wanted) + " bytes",
+                    .expected = open_limit_bytes == 0
+                                    ? "none, as theirs"
+                                    : std::to_string(open_limit_bytes) + " bytes, as theirs"});
 }
 
 policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options) {

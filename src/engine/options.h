@@ -22,6 +22,8 @@ ResolvedModelOptions resolve(const ModelOptions& options);
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache);
+/// Throws InputError where the options ask for another limit than the open sessions' (0: none).
+void check_memory_limit(const CacheOptions& cache, int64_t open_limit_bytes);
 policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options);
 
 }  // namespace dms::engine

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <functional>
 #include <string>
 
 #include "base/check.h"
@@ -12,6 +13,15 @@ namespace {
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void add_held(const std::vector<std::vector<int64_t>>& held,
+              std::vector<std::vector<int64_t>>& sum) {
+  sum.resize(held.size());
+  for (size_t layer = 0; layer < held.size(); ++layer) {
+    sum[layer].resize(held[layer].size());
+    std::ranges::transform(held[layer], sum[layer], sum[layer].begin(), std::plus());
+  }
 }
 
 }  // namespace
@@ -62,7 +72,6 @@ void Sequence::begin_prompt(int64_t prompt_tokens) {
 int64_t Sequence::next_chunk(int64_t wanted) const {
   int64_t count = std::min(wanted, chunk_tokens_);
   while (count > 1 && !cache_->can_append(count)) count /= 2;
-  cache_->require(count);
   return count;
 }
 
@@ -75,6 +84,8 @@ void Sequence::record(std::span<const int32_t> ids) {
 }
 
 std::span<const float> Sequence::append_chunk(std::span<const int32_t> ids, bool all_logits) {
+  const std::array growth{cache::Growth{.cache = cache_.get(), .tokens = std::ssize(ids)}};
+  cache::require_memory(growth);
   const TimedPass timed(*model_, timings_, std::ssize(ids));
   const std::array part{segment(ids, all_logits ? model::LogitRows::all : model::LogitRows::last)};
   const std::span<const float> logits = model_->forward(part);
@@ -133,14 +144,20 @@ std::unique_ptr<Sequence> Sequence::fork() const {
   return copy;
 }
 
-KvStats kv_stats(const cache::SequenceCache& cache) {
-  cache::CacheUsage usage = cache.usage();
-  KvStats stats{.dense_tokens = usage.dense_tokens,
-                .held_tokens = usage.held_tokens,
-                .dense_bytes = usage.dense_bytes,
-                .allocated_bytes = usage.allocated_bytes,
-                .peak_bytes = usage.peak_bytes,
-                .held_per_head = std::move(usage.held_per_head)};
+KvStats kv_stats(std::span<const cache::SequenceCache* const> caches) {
+  KvStats stats;
+  int64_t peak_page_bytes = 0;
+  for (const cache::SequenceCache* cache : caches) {
+    const cache::CacheUsage usage = cache->usage();
+    stats.dense_tokens += usage.dense_tokens;
+    stats.held_tokens += usage.held_tokens;
+    stats.dense_bytes += usage.dense_bytes;
+    stats.allocated_bytes += usage.allocated_bytes;
+    stats.peak_bytes += usage.peak_table_bytes;
+    peak_page_bytes = std::max(peak_page_bytes, usage.peak_page_bytes);
+    add_held(usage.held_per_head, stats.held_per_head);
+  }
+  stats.peak_bytes += peak_page_bytes;
   if (stats.held_tokens > 0) {
     stats.cr = static_cast<double>(stats.dense_tokens) / static_cast<double>(stats.held_tokens);
   }
@@ -149,6 +166,11 @@ KvStats kv_stats(const cache::SequenceCache& cache) {
         static_cast<double>(stats.dense_bytes) / static_cast<double>(stats.allocated_bytes);
   }
   return stats;
+}
+
+KvStats kv_stats(const cache::SequenceCache& cache) {
+  const std::array<const cache::SequenceCache*, 1> caches{&cache};
+  return kv_stats(caches);
 }
 
 }  // namespace dms::engine

@@ -30,10 +30,11 @@ class Sequence {
 
   /// Starts a prompt: `dynamic` RoPE is fixed by the first one's length.
   void begin_prompt(int64_t prompt_tokens);
-  /// How many of `wanted` tokens may go into the next chunk. Throws RunError when the memory limit
-  /// leaves no room for a single one.
+  /// How many of `wanted` tokens may go into the next chunk, at least one: whether there is memory
+  /// for a pass is require_memory()'s to say.
   int64_t next_chunk(int64_t wanted) const;
-  /// The part of a pass that appends `ids`; record() must follow the pass.
+  /// The part of a pass that appends `ids`; require_memory() must come before the pass, record()
+  /// after it.
   model::Segment segment(std::span<const int32_t> ids, model::LogitRows rows);
   void record(std::span<const int32_t> ids);
 
@@ -57,7 +58,8 @@ class Sequence {
   Timings timings_;
 };
 
-/// KvStats of a sequence.
+/// KvStats of sequences that share their pools, together.
+KvStats kv_stats(std::span<const cache::SequenceCache* const> caches);
 KvStats kv_stats(const cache::SequenceCache& cache);
 
 /// Adds the time from construction to destruction to a Timings: one token is decode, more are

@@ -45,17 +45,23 @@ struct CacheCase {
   int64_t shift = 0;
   int64_t sliding_window = 0;
   double evict_share = 0.5;
+  DType window_type = DType::bf16;
   DType survivor_type = DType::bf16;
+
+  bool rounds_survivors() const {
+    return window_type == DType::f32 && survivor_type == DType::bf16;
+  }
 
   std::string text() const {
     return "window " + std::to_string(window) + " shift " + std::to_string(shift) + " sliding " +
-           std::to_string(sliding_window) + " evict " + std::to_string(evict_share);
+           std::to_string(sliding_window) + " evict " + std::to_string(evict_share) + " types " +
+           std::string(dtype_name(window_type)) + " " + std::string(dtype_name(survivor_type));
   }
   CacheShape shape() const {
     return {.layers = layers,
             .kv_heads = kv_heads,
             .head_dim = 3,
-            .window_type = DType::bf16,
+            .window_type = window_type,
             .survivor_type = survivor_type,
             .sliding_window = std::vector<int64_t>(static_cast<size_t>(layers), sliding_window)};
   }
@@ -63,9 +69,9 @@ struct CacheCase {
 
 inline void PrintTo(const CacheCase& c, std::ostream* os) { *os << c.text(); }
 
-/// A token's content: the key it has (exact in bf16) and the logits it produces.
+/// A token's content: the key it has and the logits it produces.
 struct TestToken {
-  float tag = 0;              // 0..255
+  float tag = 0;              // 0..256; exact in bf16 unless survivors are rounded
   std::vector<float> logits;  // [layers, kv_heads]
 };
 
@@ -86,7 +92,8 @@ class CacheModel {
     std::vector<TestToken> made(static_cast<size_t>(count));
     std::uniform_real_distribution<double> uniform;
     for (TestToken& token : made) {
-      token.tag = static_cast<float>(random_() % 256);
+      token.tag = case_.rounds_survivors() ? static_cast<float>(random_() % 65536) / 256.0f
+                                           : static_cast<float>(random_() % 256);
       for (int64_t i = 0; i < case_.layers * case_.kv_heads; ++i) {
         token.logits.push_back(uniform(random_) < case_.evict_share ? 1.0f : -1.0f);
       }
@@ -94,23 +101,26 @@ class CacheModel {
     return made;
   }
 
+  using Part = std::pair<CacheModel*, std::vector<TestToken>>;
+
   /// Appends and checks what every query of the chunk sees in every layer and head.
   void append(const std::vector<TestToken>& chunk) {
-    const int64_t before = tokens();
-    tokens_.insert(tokens_.end(), chunk.begin(), chunk.end());
-    for (int64_t layer = 0; layer < case_.layers; ++layer) {
-      append_layer(layer, before, std::ssize(chunk));
-      for (int64_t first = before; first < tokens();) {
-        const int64_t next = std::min((first / 32 + 1) * 32, tokens());
-        for (int64_t head = 0; head < case_.kv_heads; ++head)
-          check(layer, head, first, next - first);
-        first = next;
-      }
-      cache_->finish_layer(layer);
+    append_together(std::vector<Part>{{this, chunk}}, true);
+  }
+
+  /// One pass over several sequences, each with its chunk.
+  static void append_together(const std::vector<Part>& parts, bool checks_queries) {
+    for (const auto& [model, chunk] : parts) {
+      model->tokens_.insert(model->tokens_.end(), chunk.begin(), chunk.end());
     }
-    cache_->commit(std::ssize(chunk));
-    rollback_floor_ = std::max(rollback_floor_, tokens() - kRollbackTokens);
-    check_usage();
+    for (int64_t layer = 0; layer < parts.front().first->case_.layers; ++layer) {
+      for (const auto& [model, chunk] : parts) model->append_layer(layer, std::ssize(chunk));
+      for (const auto& [model, chunk] : parts) {
+        if (checks_queries) model->check_layer(layer, std::ssize(chunk));
+        model->cache_->finish_layer(layer);
+      }
+    }
+    for (const auto& [model, chunk] : parts) model->commit(std::ssize(chunk));
   }
 
   void truncate(int64_t count) {
@@ -139,7 +149,8 @@ class CacheModel {
         tokens_(other.tokens_),
         rollback_floor_(other.rollback_floor_) {}
 
-  void append_layer(int64_t layer, int64_t before, int64_t count) {
+  void append_layer(int64_t layer, int64_t count) {
+    const int64_t before = tokens() - count;
     const int64_t heads = case_.kv_heads;
     std::vector<float> keys;
     std::vector<float> values;
@@ -173,8 +184,30 @@ class CacheModel {
            tokens_[decider].logits[static_cast<size_t>(layer * case_.kv_heads + head)] > 0;
   }
 
-  /// (position, tag) of the tokens the pages show to query `index` of the tile.
-  std::multiset<std::pair<int64_t, float>> shown(const TilePages& tile, int64_t index) const {
+  void check_layer(int64_t layer, int64_t count) const {
+    for (int64_t first = tokens() - count; first < tokens();) {
+      const int64_t next = std::min((first / 32 + 1) * 32, tokens());
+      for (int64_t head = 0; head < case_.kv_heads; ++head) check(layer, head, first, next - first);
+      first = next;
+    }
+  }
+
+  void commit(int64_t count) {
+    cache_->commit(count);
+    rollback_floor_ = std::max(rollback_floor_, tokens() - kRollbackTokens);
+    check_usage();
+  }
+
+  /// A key's tag as far as the rule fixes it: beyond the window it may have been rounded.
+  float fixed_part(int64_t query, int64_t key, float tag) const {
+    const bool is_exact = !case_.rounds_survivors() || query - key <= case_.window;
+    return is_exact ? tag : to_float(to_bf16(tag));
+  }
+
+  /// (position, tag) of the tokens the pages show to `query`, which is number `index` of the tile.
+  std::multiset<std::pair<int64_t, float>> shown(const TilePages& tile,
+                                                 int64_t index,
+                                                 int64_t query) const {
     std::multiset<std::pair<int64_t, float>> seen;
     std::vector<float> key(3);
     std::vector<float> value(3);
@@ -187,7 +220,9 @@ class CacheModel {
         if ((mask >> slot & 1) == 0) continue;
         kernels::load_token(
             layout, {page.data, static_cast<size_t>(layout.bytes())}, slot, key, value);
-        seen.insert({static_cast<int64_t>(value[0]) * 256 + static_cast<int64_t>(key[1]), key[0]});
+        const int64_t position =
+            static_cast<int64_t>(value[0]) * 256 + static_cast<int64_t>(key[1]);
+        seen.insert({position, fixed_part(query, position, key[0])});
       }
     }
     return seen;
@@ -200,10 +235,11 @@ class CacheModel {
       std::multiset<std::pair<int64_t, float>> expected;
       for (int64_t key = 0; key <= first + i; ++key) {
         if (is_visible(layer, head, first + i, key)) {
-          expected.insert({key, tokens_[static_cast<size_t>(key)].tag});
+          const float tag = tokens_[static_cast<size_t>(key)].tag;
+          expected.insert({key, fixed_part(first + i, key, tag)});
         }
       }
-      ASSERT_EQ(shown(tile, i), expected)
+      ASSERT_EQ(shown(tile, i, first + i), expected)
           << case_.text() << " layer " << layer << " head " << head << " query " << first + i;
     }
   }

@@ -27,7 +27,7 @@ std::vector<CacheCase> cases() {
 }
 
 std::shared_ptr<CachePools> pools_for(const CacheCase& c, int64_t limit_bytes = 0) {
-  return std::make_shared<CachePools>(c.shape(), limit_bytes);
+  return std::make_shared<CachePools>(c.shape().head_dim, limit_bytes);
 }
 
 class EveryCase : public testing::TestWithParam<CacheCase> {};
@@ -64,7 +64,7 @@ TEST_P(EveryCase, StaysRightOverTurnsRollbacksAndForks) {
       }
       model.truncate(to);
     } else if (action == 6 && model.tokens() > 0) {
-      model.truncate(static_cast<int64_t>(random()) & 0x7fffffff % model.tokens());
+      model.truncate(static_cast<int64_t>(random() % static_cast<uint64_t>(model.tokens())));
     } else if (models.size() < 4) {
       CacheModel copy = model.fork(random());
       models.push_back(std::move(copy));
@@ -72,8 +72,43 @@ TEST_P(EveryCase, StaysRightOverTurnsRollbacksAndForks) {
     if (HasFatalFailure()) return;
   }
   models.clear();
-  EXPECT_EQ(pools->window_pool().pages_in_use(), 0);
-  EXPECT_EQ(pools->survivor_pool().pages_in_use(), 0);
+  EXPECT_EQ(pools->pool(c.window_type).pages_in_use(), 0);
+  EXPECT_EQ(pools->pool(c.survivor_type).pages_in_use(), 0);
+}
+
+TEST_P(EveryCase, APassThatMayBeginFindsItsMemory) {
+  const CacheCase c = GetParam();
+  const auto pools = pools_for(c, int64_t{90} * 1024 * dtype_bytes(c.window_type));
+  std::mt19937_64 random(seed());
+  std::vector<CacheModel> models;
+  for (int64_t i = 0; i < 3; ++i) models.emplace_back(c, pools, random());
+  int64_t refused = 0;
+  for (int64_t turn = 0; turn < 60; ++turn) {
+    CacheModel& model = models[random() % 3];
+    if (random() % 3 == 0) {
+      model.truncate(
+          std::max(model.tokens() - static_cast<int64_t>(random() % 33), model.rollback_floor()));
+    }
+    if (random() % 3 == 0) model = models[random() % 3].fork(random());
+    std::vector<Growth> growth;
+    std::vector<CacheModel::Part> parts;
+    for (CacheModel& each : models) {
+      parts.emplace_back(&each, each.make_tokens(static_cast<int64_t>(random() % 80) + 1));
+      growth.push_back({.cache = &each.cache(), .tokens = std::ssize(parts.back().second)});
+    }
+    try {
+      require_memory(growth);
+    } catch (const RunError&) {
+      ++refused;
+      model = CacheModel(c, pools, random());
+      continue;
+    }
+    ASSERT_NO_THROW(CacheModel::append_together(parts, false)) << c.text() << " turn " << turn;
+    ASSERT_LE(pools->budget().used_bytes, pools->budget().limit_bytes) << c.text();
+  }
+  if (c.evict_share == 0.0) {
+    EXPECT_GT(refused, 0) << "the limit is never met";
+  }
 }
 
 std::string case_name(const testing::TestParamInfo<CacheCase>& info) {
@@ -91,7 +126,7 @@ TEST(SequenceCache, GivesTheMemoryOfEvictedTokensBack) {
     const auto pools = pools_for(c);
     CacheModel model(c, pools, seed());
     for (int i = 0; i < 40; ++i) model.append(model.make_tokens(32));
-    pages[evicts ? 1 : 0] = pools->window_pool().pages_in_use();
+    pages[evicts ? 1 : 0] = pools->pool(DType::bf16).pages_in_use();
   }
   EXPECT_EQ(pages[0], 4 * 40);  // all tokens of 2 layers x 2 heads
   EXPECT_LE(pages[1], 4 * 3);   // window + slack
@@ -103,9 +138,10 @@ TEST(SequenceCache, RefusesToGrowBeyondTheLimitAndKeepsItsState) {
   const auto pools = pools_for(c, 20 * page_bytes);
   CacheModel model(c, pools, seed());
   while (model.cache().can_append(8)) model.append(model.make_tokens(8));
-  EXPECT_GT(model.tokens(), 200);
+  EXPECT_GT(model.tokens(), 18 * 32) << "room is left unused";
   EXPECT_LE(pools->budget().used_bytes, 20 * page_bytes);
-  EXPECT_THROW(model.cache().require(64), RunError);
+  const std::vector<Growth> growth{{.cache = &model.cache(), .tokens = 64}};
+  EXPECT_THROW(require_memory(growth), RunError);
   model.truncate(10);
   model.append(model.make_tokens(8));
 }
@@ -115,10 +151,10 @@ TEST(SequenceCache, PreallocatesWhatItWillNeed) {
   const auto pools = pools_for(c);
   CacheModel model(c, pools, seed());
   model.cache().preallocate(500);
-  const int64_t slabs = pools->window_pool().slab_bytes();
+  const int64_t slabs = pools->pool(DType::bf16).slab_bytes();
   EXPECT_GT(slabs, 0);
   for (int i = 0; i < 10; ++i) model.append(model.make_tokens(32));
-  EXPECT_EQ(pools->window_pool().slab_bytes(), slabs);
+  EXPECT_EQ(pools->pool(DType::bf16).slab_bytes(), slabs);
 }
 
 TEST(PagePool, CountsFreeAndUsedPages) {

@@ -37,11 +37,11 @@ class CountingModel final : public Model {
 class EngineTest : public testing::Test {
  protected:
   Sequence& sequence() {
-    const cache::CacheShape shape{.layers = 1, .kv_heads = 1, .head_dim = 4};
+    const cache::CacheShape shape{.layers = 1, .kv_heads = 1, .head_dim = kHeadDim};
     sequences_.push_back(std::make_unique<Sequence>(
         model_,
         std::make_unique<cache::SequenceCache>(shape,
-                                               std::make_shared<cache::CachePools>(shape, 0),
+                                               pools_,
                                                policy::make_policy("none",
                                                                    {.layers = 1,
                                                                     .kv_heads = 1,
@@ -58,7 +58,10 @@ class EngineTest : public testing::Test {
     return engine.take_results();
   }
 
+  static constexpr int64_t kHeadDim = 4;
+
   CountingModel model_;
+  std::shared_ptr<cache::CachePools> pools_ = std::make_shared<cache::CachePools>(kHeadDim, 0);
   std::vector<std::unique_ptr<Sequence>> sequences_;
 };
 

@@ -18,6 +18,7 @@ struct TinyShape {
   int64_t group = 2;
   int64_t head_dim = 16;
   int64_t sliding_window = 0;
+  int64_t dynamic_rope_context = 0;  // 0: no RoPE scaling
   bool qk_norm = false;
   bool qkv_bias = false;
   std::optional<DmsSpec> dms{};
@@ -35,6 +36,11 @@ inline ModelSpec tiny_spec(const TinyShape& shape) {
   spec.vocab = 71;
   spec.context = 4096;
   spec.rope.rotary_dim = shape.head_dim;
+  if (shape.dynamic_rope_context > 0) {
+    spec.rope.scaling = RopeScaling::dynamic;
+    spec.rope.factor = 4.0;
+    spec.rope.original_context = shape.dynamic_rope_context;
+  }
   spec.qk_norm = shape.qk_norm;
   spec.qkv_bias = shape.qkv_bias;
   spec.tied_head = true;
@@ -44,7 +50,8 @@ inline ModelSpec tiny_spec(const TinyShape& shape) {
   return spec;
 }
 
-/// A model and everything a sequence of it needs.
+/// A model and everything a sequence of it needs. All its sequences share pools without a limit,
+/// until the test sets one.
 class TinyModel {
  public:
   TinyModel(const TinyShape& shape, uint64_t seed, DType type = DType::f32)
@@ -54,19 +61,18 @@ class TinyModel {
                  .compute = type == DType::f32 ? kernels::Compute::f32 : kernels::Compute::bf16},
         model_(model::Decoder(spec_,
                               model::load_weights(spec_, *random_weights(spec_, seed), type),
-                              options_.compute)) {}
+                              options_.compute)),
+        pools_(std::make_shared<cache::CachePools>(spec_.head_dim, 0)) {}
 
   const ModelSpec& spec() const { return spec_; }
   DecoderModel& model() { return model_; }
+  cache::MemoryBudget& budget() { return pools_->budget(); }
 
   std::unique_ptr<Sequence> sequence(const CacheOptions& cache, int64_t chunk_tokens) {
-    const cache::CacheShape shape = cache_shape(spec_, options_, cache);
     return std::make_unique<Sequence>(
         model_,
         std::make_unique<cache::SequenceCache>(
-            shape,
-            std::make_shared<cache::CachePools>(shape, cache.memory_limit_bytes),
-            make_fate_source(spec_, cache)),
+            cache_shape(spec_, options_, cache), pools_, make_fate_source(spec_, cache)),
         chunk_tokens);
   }
 
@@ -74,6 +80,7 @@ class TinyModel {
   ModelSpec spec_;
   ResolvedModelOptions options_;
   DecoderModel model_;
+  std::shared_ptr<cache::CachePools> pools_;
 };
 
 inline std::vector<int32_t> random_ids(int64_t count, int64_t vocab, uint64_t seed) {
