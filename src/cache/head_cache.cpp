@@ -256,7 +256,7 @@ bool HeadCache::can_truncate(int64_t tokens, int64_t exact_tokens, int64_t slidi
   if (expired_pages_ * kPageTokens > kept_below(first_visible)) return false;
   const int64_t needed = std::max<int64_t>(tokens - exact_tokens, 0);
   if (needed >= sealed_end_) return true;
-  return kept_between(needed, sealed_end_) == sealed_end_ - needed;
+  return one_type() && kept_between(needed, sealed_end_) == sealed_end_ - needed;
 }
 
 void HeadCache::truncate(int64_t tokens) {

@@ -22,6 +22,9 @@ std::vector<CacheCase> cases() {
     all.push_back({.window = window, .sliding_window = 50});
     all.push_back({.window = window, .shift = 1, .sliding_window = 7});
     all.push_back({.window = window, .survivor_type = DType::f32});
+    for (const double share : {0.0, 0.5}) {
+      all.push_back({.window = window, .evict_share = share, .window_type = DType::f32});
+    }
   }
   return all;
 }
