@@ -98,6 +98,12 @@ std::span<const float> Sequence::append(std::span<const int32_t> ids,
                                         const Progress& progress) {
   check(ids);
   begin_prompt(std::ssize(ids));
+  return compute(ids, sink, progress);
+}
+
+std::span<const float> Sequence::compute(std::span<const int32_t> ids,
+                                         const LogitSink& sink,
+                                         const Progress& progress) {
   const auto vocab = static_cast<size_t>(model_->vocab());
   std::span<const float> last;
   for (int64_t done = 0; done < std::ssize(ids);) {
@@ -128,13 +134,17 @@ void Sequence::truncate(int64_t tokens) {
     ids_.resize(static_cast<size_t>(tokens));
     return;
   }
-  // What the next queries need is gone: compute it again, replaying the decisions taken.
+  // What the next queries need is gone: compute it again, replaying the decisions taken and with
+  // the first prompt's RoPE.
   const std::vector<int32_t> kept(ids_.begin(), ids_.begin() + tokens);
-  const int64_t first_prompt = first_prompt_tokens_;
   cache_->restart(tokens);
   ids_.clear();
-  append(kept, {}, {});
-  first_prompt_tokens_ = first_prompt;
+  try {
+    compute(kept, {}, {});
+  } catch (...) {
+    cache_->truncate(this->tokens());  // others may follow, which the decisions left are not for
+    throw;
+  }
 }
 
 std::unique_ptr<Sequence> Sequence::fork() const {

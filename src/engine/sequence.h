@@ -44,10 +44,15 @@ class Sequence {
                                 const LogitSink& sink,
                                 const Progress& progress);
 
+  /// Forgets all but the first `tokens` tokens. Throws RunError when what must be recomputed meets
+  /// the memory limit; the tokens computed until then stay.
   void truncate(int64_t tokens);
   std::unique_ptr<Sequence> fork() const;
 
  private:
+  std::span<const float> compute(std::span<const int32_t> ids,
+                                 const LogitSink& sink,
+                                 const Progress& progress);
   std::span<const float> append_chunk(std::span<const int32_t> ids, bool all_logits);
 
   Model* model_;

@@ -230,6 +230,35 @@ TEST_P(EveryCase, ABatchGivesEachSequenceWhatItGetsAlone) {
 
 std::string case_name(const testing::TestParamInfo<Case>& info) { return info.param.name; }
 
+TEST(DynamicRope, RollbackKeepsTheFirstPromptsFrequencies) {
+  TinyModel tiny({.dynamic_rope_context = 40}, seed());
+  const CacheOptions cache{.policy = "random", .policy_args = {{"cr", "20"}}, .window_tokens = 33};
+  const std::vector<int32_t> ids = random_ids(kTokens, tiny.spec().vocab, seed());
+  const std::vector<int32_t> wrong = random_ids(90, tiny.spec().vocab, seed() + 1);
+  const auto part = [&](int64_t begin, int64_t end) {
+    return std::span(ids).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+  };
+  constexpr int64_t kFirstPrompt = 70;
+  Rows expected;
+  const auto reference = tiny.sequence(cache, 32);
+  reference->append(part(0, kFirstPrompt), into(expected), {});
+  reference->append(part(kFirstPrompt, kTokens), into(expected), {});
+  for (const int64_t kept : {50, 110}) {
+    for (const int64_t back : {33, 90}) {
+      const auto sequence = tiny.sequence(cache, 32);
+      sequence->append(part(0, kFirstPrompt), {}, {});
+      if (kept > kFirstPrompt) sequence->append(part(kFirstPrompt, kept), {}, {});
+      const int64_t extra = kept + back - sequence->tokens();
+      sequence->append(std::span(wrong).first(static_cast<size_t>(extra)), {}, {});
+      sequence->truncate(kept);
+      Rows rows;
+      sequence->append(part(kept, kTokens), into(rows), {});
+      const std::string how = std::to_string(back) + " back to " + std::to_string(kept);
+      expect_rows(rows, expected, kept, kTolerance, how);
+    }
+  }
+}
+
 TEST(RoundedSurvivors, ALongRollbackReadsNoneOfThemInTheWindow) {
   TinyModel tiny({}, seed());
   const CacheOptions cache{.policy = "random",

@@ -118,5 +118,28 @@ INSTANTIATE_TEST_SUITE_P(Engine,
                                          Case{"rounded", {.policy = "none", .kv_dtype = "bf16"}}),
                          case_name);
 
+TEST(Rollback, LeavesNoDecisionsBehindWhereMemoryStopsIt) {
+  TinyModel tiny({.dms = DmsSpec{.source = DmsSource::adapter, .decision_shift = 1, .window = 16}},
+                 seed());
+  const std::vector<int32_t> ids = random_ids(400, tiny.spec().vocab, seed());
+  const std::vector<int32_t> others = random_ids(150, tiny.spec().vocab, seed() + 1);
+  const auto sequence = tiny.sequence({}, 16);
+  sequence->append(ids, {}, {});
+  auto fork = sequence->fork();  // holds the memory that the recomputation wants
+  tiny.budget().limit_bytes = tiny.budget().used_bytes + 8 * kPageBytes;
+  EXPECT_THROW(sequence->truncate(300), RunError);
+  const int64_t left = sequence->tokens();
+  ASSERT_GT(left, 0);
+  ASSERT_LT(left, 300);
+
+  fork.reset();
+  tiny.budget().limit_bytes = 0;
+  const auto reference = tiny.sequence({}, 16);
+  reference->append(std::span(ids).first(static_cast<size_t>(left)), {}, {});
+  reference->append(others, {}, {});
+  sequence->append(others, {}, {});
+  EXPECT_EQ(sequence->cache().decisions(), reference->cache().decisions());
+}
+
 }  // namespace
 }  // namespace dms::engine
