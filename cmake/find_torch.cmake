@@ -11,3 +11,13 @@ if(NOT Torch_DIR)
   endforeach()
 endif()
 find_package(Torch 2.6 REQUIRED)
+
+# A LibTorch with CUDA trains on GPUs, several of them by the NCCL that the wheel brings along.
+if(TARGET torch_cuda)
+  get_filename_component(torch_site ${TORCH_INSTALL_PREFIX} DIRECTORY)
+  find_path(DMS_TRAIN_NCCL_INCLUDE nccl.h HINTS ${torch_site}/nvidia/nccl/include)
+  find_library(DMS_TRAIN_NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${torch_site}/nvidia/nccl/lib)
+  if(NOT DMS_TRAIN_NCCL_INCLUDE OR NOT DMS_TRAIN_NCCL_LIBRARY)
+    message(WARNING "LibTorch has CUDA, but NCCL was not found: one GPU only")
+  endif()
+endif()

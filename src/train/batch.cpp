@@ -7,6 +7,14 @@
 
 namespace dms::train {
 
+Batch Batch::to(at::Device device) const {
+  return {.ids = ids.to(device),
+          .lengths = lengths.to(device),
+          .targets = targets.to(device),
+          .counted = counted.to(device),
+          .tokens = tokens};
+}
+
 Batch make_batch(const PreparedData& data,
                  int64_t first,
                  int64_t size,

@@ -17,6 +17,8 @@ struct Batch {
   at::Tensor targets;  // int64 [batch x tokens]: the next token, -1 where it does not count
   at::Tensor counted;  // bool [batch x tokens]: tokens whose distribution is distilled
   int64_t tokens = 0;  // not padding
+
+  Batch to(at::Device device) const;
 };
 
 /// Samples [first, first + size). A token counts when it is neither padding nor an end of text

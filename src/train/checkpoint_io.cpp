@@ -23,7 +23,7 @@ void write_tensors(const std::filesystem::path& path, const std::vector<NamedTen
   }
   SafetensorsWriter writer(path, declarations);
   for (const NamedTensor& tensor : tensors) {
-    const at::Tensor values = tensor.value.to(at::kFloat).contiguous();
+    const at::Tensor values = tensor.value.to(at::kCPU, at::kFloat).contiguous();
     writer.write_floats({values.const_data_ptr<float>(), static_cast<size_t>(values.numel())});
   }
   writer.close();

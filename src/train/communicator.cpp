@@ -1,11 +1,16 @@
 #include "train/communicator.h"
 
-#include <cstdlib>
 #include <string>
+#include <utility>
 
+#include "base/check.h"
 #include "dms/error.h"
+#include "train/tcp_rendezvous.h"
 #ifdef DMS_WITH_MPI
 #include "train/mpi_communicator.h"
+#endif
+#ifdef DMS_WITH_NCCL
+#include "train/nccl_communicator.h"
 #endif
 
 namespace dms::train {
@@ -21,28 +26,55 @@ class Alone final : public Communicator {
   void barrier() override {}
 };
 
-/// Processes that the launcher started, by the variables of Open MPI, MPICH and Slurm's PMI.
-int64_t launched_processes() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
-    if (const char* value = std::getenv(name)) return std::strtoll(value, nullptr, 10);
-  }
-  return 0;
+[[noreturn]] void refuse(const Launch& launch, const std::string& what, const std::string& hint) {
+  throw InputError({.where = launch.by == Launch::By::mpirun ? "mpirun" : "torchrun",
+                    .what = what,
+                    .got = std::to_string(launch.size) + " processes",
+                    .hint = hint});
 }
+
+std::unique_ptr<Communicator> make_mpi([[maybe_unused]] const Launch& launch) {
+#ifdef DMS_WITH_MPI
+  return make_mpi_communicator();
+#else
+  if (launch.size == 1) return std::make_unique<Alone>();
+  refuse(
+      launch, "this dms-train was built without MPI", "install libopenmpi-dev and configure again");
+#endif
+}
+
+#ifdef DMS_WITH_NCCL
+std::unique_ptr<Communicator> make_nccl(const Launch& launch, at::Device device) {
+  if (launch.by == Launch::By::torchrun) {
+    return make_nccl_communicator(
+        launch.rank, launch.size, device, [launch](const std::string& bytes) {
+          return share_over_tcp(launch, bytes);
+        });
+  }
+  // Kept by the function, and so as long as NCCL's communicator: it ends MPI when it goes.
+  const std::shared_ptr<Communicator> mpi = make_mpi(launch);
+  return make_nccl_communicator(mpi->rank(), mpi->size(), device, [mpi](std::string bytes) {
+    at::Tensor held = at::from_blob(bytes.data(), {std::ssize(bytes)}, at::kByte);
+    mpi->broadcast(held, 0);
+    return bytes;
+  });
+}
+#endif
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_communicator() {
-  const int64_t processes = launched_processes();
-#ifdef DMS_WITH_MPI
-  if (processes > 0) return make_mpi_communicator();
+std::unique_ptr<Communicator> make_communicator(const Launch& launch, at::Device device) {
+  if (launch.by == Launch::By::itself) return std::make_unique<Alone>();
+  if (device.is_cuda()) {
+#ifdef DMS_WITH_NCCL
+    return make_nccl(launch, device);
+#else
+    refuse(launch, "this dms-train was built without NCCL", "see docs/training.md");
 #endif
-  if (processes > 1) {
-    throw InputError({.where = "mpirun",
-                      .what = "this dms-train was built without MPI",
-                      .got = std::to_string(processes) + " processes",
-                      .hint = "install libopenmpi-dev and configure again"});
   }
-  return std::make_unique<Alone>();
+  if (launch.by == Launch::By::mpirun) return make_mpi(launch);
+  if (launch.size == 1) return std::make_unique<Alone>();
+  refuse(launch, "it starts runs on GPUs only", "on CPUs: mpirun -n N dms train CONFIG");
 }
 
 }  // namespace dms::train

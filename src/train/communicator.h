@@ -1,16 +1,18 @@
 #pragma once
-// What data-parallel ranks say to each other. One process needs no library; several are started by
-// mpirun and speak MPI.
+// What data-parallel ranks say to each other. One process needs no library; several on CPUs are
+// started by mpirun and speak MPI, several on GPUs are started by torchrun or mpirun and speak
+// NCCL.
 
 #include <cstdint>
 #include <memory>
 
+#include "train/launch.h"
 #include "train/torch.h"
 
 namespace dms::train {
 
-/// Tensors are contiguous, on the CPU, of a type MPI can add (float32, float64, int64), except for
-/// broadcast, which takes any. Every rank makes the same calls in the same order.
+/// Tensors are contiguous, on the run's device or the CPU, float32, float64 or int64, except for
+/// broadcast, which takes any type. Every rank makes the same calls in the same order.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -24,8 +26,8 @@ class Communicator {
   virtual void barrier() = 0;
 };
 
-/// MPI when this process was started by mpirun, else a group of one. Throws InputError when mpirun
-/// started several processes and this program was built without MPI.
-std::unique_ptr<Communicator> make_communicator();
+/// The group that `launch` tells of, for a run on `device`. Throws InputError when this program was
+/// built without what that needs.
+std::unique_ptr<Communicator> make_communicator(const Launch& launch, at::Device device);
 
 }  // namespace dms::train

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "model/spec/load.h"
+#include "train/ownership.h"
 #include "train/patterns.h"
 #include "train/student_source.h"
 
@@ -43,6 +44,14 @@ double forward_flop(const ModelSpec& spec, int64_t tokens) {
   return 2.0 * (matrices + attention);
 }
 
+/// Values of the weights of the rank that has most.
+int64_t most_owned(const std::vector<int64_t>& values, int64_t ranks) {
+  const std::vector<int64_t> owners = share_out(values, ranks);
+  std::vector<int64_t> owned(static_cast<size_t>(ranks), 0);
+  for (size_t i = 0; i < values.size(); ++i) owned[static_cast<size_t>(owners[i])] += values[i];
+  return std::ranges::max(owned);
+}
+
 std::string bytes_text(int64_t bytes) {
   const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   auto value = static_cast<double>(bytes);
@@ -58,12 +67,12 @@ std::string bytes_text(int64_t bytes) {
 Estimate estimate(const TrainConfig& config, int64_t ranks) {
   const ModelSpec spec = student_spec(config);
   const bool is_lm = config.objective == Objective::lm;
-  const bool is_bf16 = config.trainer.bf16 || config.model.dtype == DType::bf16;
-  const int64_t compute_bytes = is_bf16 ? 2 : kWide;
+  const int64_t teacher_bytes = computes_in_bf16(config, config.model.teacher_dtype) ? 2 : kWide;
+  const int64_t compute_bytes = computes_in_bf16(config, config.model.dtype) ? 2 : kWide;
   const std::vector<std::string> patterns = trained_patterns(config);
   Estimate e;
   bool trains_base = false;
-  int64_t trained_compute_bytes = 0;
+  std::vector<int64_t> trained_values;
   for (const WeightName& weight : weight_names(spec)) {
     const int64_t count = element_count(weight);
     const int64_t bytes = is_adapter(weight.role) ? kWide : compute_bytes;
@@ -71,12 +80,12 @@ Estimate estimate(const TrainConfig& config, int64_t ranks) {
     e.weight_bytes += count * bytes;
     if (!is_trained(weight, patterns)) continue;
     e.trained += count;
-    trained_compute_bytes += count * bytes;
+    e.gradient_bytes += count * bytes;
+    trained_values.push_back(count);
     trains_base |= !is_adapter(weight.role);
   }
-  e.teacher_bytes = needs_own_teacher(config, spec) ? e.parameters * compute_bytes : 0;
-  e.gradient_bytes = e.trained * kWide + trained_compute_bytes;
-  e.optimizer_bytes = 3 * e.trained * kWide / std::max<int64_t>(ranks, 1);
+  e.teacher_bytes = needs_own_teacher(config, spec) ? e.parameters * teacher_bytes : 0;
+  e.optimizer_bytes = 4 * most_owned(trained_values, ranks) * kWide;
   e.checkpoint_bytes = 3 * e.trained * kWide;
   const int64_t tokens = config.trainer.batch_size * config.data.max_length;
   const int64_t per_layer = layer_bytes_per_token(spec, !is_lm, compute_bytes);
@@ -85,8 +94,8 @@ Estimate estimate(const TrainConfig& config, int64_t ranks) {
                                             : spec.layers * per_layer);
   const int64_t block = tokens * std::min(config.data.process_vocab_using_chunk, spec.vocab);
   e.logits_bytes = block * (is_lm ? kWide + compute_bytes : 5 * kWide + 2 * compute_bytes);
-  e.total_bytes = e.weight_bytes + e.teacher_bytes + e.gradient_bytes + e.optimizer_bytes +
-                  e.activation_bytes + e.logits_bytes;
+  e.total_bytes = e.weight_bytes + e.teacher_bytes + e.gradient_bytes + e.activation_bytes +
+                  e.logits_bytes + (config.trainer.offload_optimizer ? 0 : e.optimizer_bytes);
   e.tokens_per_step = tokens * config.trainer.accumulation_steps * ranks;
   const double passes =
       1.0 + (trains_base || is_lm ? 2.0 : 1.0) + (recomputes ? 1.0 : 0.0) + (is_lm ? 0.0 : 1.0);
@@ -107,7 +116,9 @@ std::string describe(const Estimate& e, const TrainConfig& config) {
   line("weights", bytes_text(e.weight_bytes));
   if (e.teacher_bytes > 0) line("teacher", bytes_text(e.teacher_bytes));
   line("gradients", bytes_text(e.gradient_bytes));
-  line("optimiser state", bytes_text(e.optimizer_bytes) + " on each rank");
+  line("sums, masters, moments",
+       bytes_text(e.optimizer_bytes) + " on each rank" +
+           (config.trainer.offload_optimizer ? ", in host memory" : ""));
   line("activations", bytes_text(e.activation_bytes));
   line("logits", bytes_text(e.logits_bytes));
   line("memory in all", bytes_text(e.total_bytes) + " on each rank");

@@ -1,12 +1,22 @@
 #include "train/extract.h"
 
+#include "model/spec/load.h"
 #include "train/checkpoint/train_state.h"
+#include "train/config/differences.h"
 #include "train/export/adapter_folder.h"
 #include "train/export/student_folder.h"
 #include "train/schedule.h"
 #include "train/student_source.h"
 
 namespace dms::train {
+namespace {
+
+/// What the run itself made when it ended earlier.
+bool is_runs_own(const std::filesystem::path& out, const TrainConfig& config) {
+  return out == config.trainer.output_dir / kStudentFolder;
+}
+
+}  // namespace
 
 std::vector<std::string> extract(const TrainConfig& config,
                                  const CheckpointFolder& checkpoint,
@@ -21,8 +31,23 @@ std::vector<std::string> extract(const TrainConfig& config,
     write_adapter_folder(out, spec, config.dms.tau, *source);
     return {};
   }
-  return write_student_folder(
-      config.model.name, out, {.dms = spec.dms, .tau = config.dms.tau}, *source);
+  const bool drops_eviction =
+      !spec.dms && load_spec(config.model.name, MetadataScope::local).dms.has_value();
+  std::vector<std::string> notes = write_student_folder(config.model.name,
+                                                        out,
+                                                        {.dms = spec.dms,
+                                                         .plain = config.objective == Objective::lm,
+                                                         .replaces_plain = is_runs_own(out, config),
+                                                         .tau = config.dms.tau},
+                                                        *source);
+  if (drops_eviction) {
+    notes.emplace_back(
+        "the base's trained eviction is left out: its decisions were not trained along");
+  }
+  for (const std::string& difference : config_differences(state.config, config.source)) {
+    notes.push_back("since the checkpoint: " + difference);
+  }
+  return notes;
 }
 
 }  // namespace dms::train

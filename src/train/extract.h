@@ -10,6 +10,9 @@
 
 namespace dms::train {
 
+/// In hf_trainer.output_dir, made at the end of a run.
+inline constexpr const char* kStudentFolder = "student_model";
+
 enum class ExtractWhat { student, adapter };
 
 /// Writes the student of a checkpoint as a Hugging Face folder, or its adapter alone. Returns notes

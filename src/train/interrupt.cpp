@@ -1,9 +1,14 @@
 #include "train/interrupt.h"
 
+#include <array>
 #include <csignal>
 
 namespace dms::train {
 namespace {
+
+// The last is for launchers that pass it on and leave the ranks their time: mpirun kills them some
+// seconds after the others.
+constexpr std::array kSignals{SIGTERM, SIGINT, SIGUSR1};
 
 volatile std::sig_atomic_t received = 0;
 
@@ -16,13 +21,11 @@ extern "C" void on_signal(int number) {
 
 InterruptGuard::InterruptGuard() {
   received = 0;
-  std::signal(SIGTERM, on_signal);
-  std::signal(SIGINT, on_signal);
+  for (const int number : kSignals) std::signal(number, on_signal);
 }
 
 InterruptGuard::~InterruptGuard() {
-  std::signal(SIGTERM, SIG_DFL);
-  std::signal(SIGINT, SIG_DFL);
+  for (const int number : kSignals) std::signal(number, SIG_DFL);
 }
 
 int InterruptGuard::signal() { return received; }

@@ -1,6 +1,6 @@
 #pragma once
-// SIGTERM and SIGINT ask a run to save and stop after its current step; a second one ends it at
-// once.
+// SIGTERM, SIGINT and SIGUSR1 ask a run to save and stop after its current step; a second one ends
+// it at once.
 
 namespace dms::train {
 

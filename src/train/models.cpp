@@ -9,14 +9,15 @@ namespace {
 
 /// What weights kept as `weights` are computed in.
 at::ScalarType compute_type(const TrainConfig& config, DType weights) {
-  return config.trainer.bf16 || weights == DType::bf16 ? at::kBFloat16 : at::kFloat;
+  return computes_in_bf16(config, weights) ? at::kBFloat16 : at::kFloat;
 }
 
 }  // namespace
 
-Student load_student(const TrainConfig& config) {
+Student load_student(const TrainConfig& config, at::Device device) {
   const ModelSpec spec = student_spec(config);
-  Parameters parameters(spec, *open_base(config, spec), compute_type(config, config.model.dtype));
+  Parameters parameters(
+      spec, *open_base(config, spec), compute_type(config, config.model.dtype), device);
   parameters.train(trained_patterns(config));
   return Student(spec, std::move(parameters));
 }
@@ -32,8 +33,10 @@ std::unique_ptr<Student> load_teacher(const TrainConfig& config, const Student& 
                       .got = std::to_string(spec.vocab),
                       .expected = std::to_string(student.spec().vocab)});
   }
-  Parameters parameters(
-      spec, *open_checkpoint(folder, spec), compute_type(config, config.model.teacher_dtype));
+  Parameters parameters(spec,
+                        *open_checkpoint(folder, spec),
+                        compute_type(config, config.model.teacher_dtype),
+                        student.device());
   return std::make_unique<Student>(spec, std::move(parameters));
 }
 

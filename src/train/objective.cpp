@@ -45,7 +45,8 @@ class SparsityDistillation final : public ObjectiveFunction {
       const at::NoGradGuard no_grad;
       taught = teacher.forward(batch.ids, batch.lengths, {}).hidden.flatten(0, 1);
     }
-    const PassResult pass = student_.forward(batch.ids, batch.lengths, soft(batch, step, micro));
+    const PassResult pass =
+        student_.forward(batch.ids, batch.lengths, pass_options(batch, step, micro));
     const KlResult distilled = distillation_loss(pass.hidden.flatten(0, 1),
                                                  student_.head(),
                                                  taught,
@@ -67,8 +68,12 @@ class SparsityDistillation final : public ObjectiveFunction {
   }
 
  private:
-  PassOptions soft(const Batch& batch, int64_t step, int64_t micro) const {
+  /// While the borrowed channel fades nothing is evicted: the model learns to do without it first.
+  PassOptions pass_options(const Batch& batch, int64_t step, int64_t micro) const {
     PassOptions options;
+    options.borrowed = borrowed_left(config_, step);
+    options.checkpointing = config_.trainer.gradient_checkpointing;
+    if (step < config_.dms.fade_steps) return options;
     options.eviction = PassOptions::Eviction::soft;
     options.gate = {.tau = temperature(config_, step),
                     .shift = config_.dms.decision_shift,
@@ -80,9 +85,8 @@ class SparsityDistillation final : public ObjectiveFunction {
                                  config_.trainer.seed,
                                  step,
                                  micro,
-                                 config_.dms.single_noise);
-    options.borrowed = borrowed_left(config_, step);
-    options.checkpointing = config_.trainer.gradient_checkpointing;
+                                 config_.dms.single_noise)
+                        .to(student_.device());
     return options;
   }
 

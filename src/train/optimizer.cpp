@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "dms/error.h"
 #include "train/ops.h"
+#include "train/ownership.h"
 
 namespace dms::train {
 namespace {
@@ -15,22 +15,6 @@ constexpr double kClipEpsilon = 1e-6;
 
 bool is_hidden_matrix(const WeightName& weight) {
   return weight.layer >= 0 && weight.shape.size() == 2 && !is_adapter(weight.role);
-}
-
-/// The largest weights first, each to the rank that has least.
-std::vector<int64_t> share_out(const std::vector<Parameter*>& parameters, int64_t ranks) {
-  std::vector<size_t> order(parameters.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_sort(
-      order, std::greater{}, [&](size_t i) { return parameters[i]->value.numel(); });
-  std::vector<int64_t> load(static_cast<size_t>(ranks), 0);
-  std::vector<int64_t> owner(parameters.size());
-  for (const size_t i : order) {
-    const auto least = std::ranges::min_element(load);
-    *least += parameters[i]->value.numel();
-    owner[i] = least - load.begin();
-  }
-  return owner;
 }
 
 }  // namespace
@@ -53,55 +37,71 @@ Optimizer::Optimizer(Parameters& parameters, const TrainerSection& settings, Com
   for (Parameter& parameter : parameters.all()) {
     if (parameter.trained) trained.push_back(&parameter);
   }
-  const std::vector<int64_t> owners = share_out(trained, ranks.size());
+  std::vector<int64_t> values;
+  for (const Parameter* parameter : trained) values.push_back(parameter->value.numel());
+  const std::vector<int64_t> owners = share_out(values, ranks.size());
   for (size_t i = 0; i < trained.size(); ++i) {
-    const at::Tensor leaf = trained[i]->value.detach();
     Slot slot{.parameter = trained[i],
               .owner = owners[i],
               .uses_muon =
                   settings.optimizer == OptimizerKind::muon && is_hidden_matrix(trained[i]->name),
-              .sum = at::zeros(leaf.sizes(), leaf.options().dtype(wide_type(leaf))),
+              .sum = {},
               .master = {},
               .first = {},
               .second = {}};
     if (owns(slot)) {
-      slot.master = leaf.to(wide_type(leaf));
-      slot.first = at::zeros_like(slot.sum);
-      if (!slot.uses_muon) slot.second = at::zeros_like(slot.sum);
+      const at::Tensor leaf = trained[i]->value.detach();
+      const at::Device home = settings.offload_optimizer ? at::kCPU : leaf.device();
+      slot.master = leaf.to(home, wide_type(leaf));
+      slot.sum = at::zeros_like(slot.master);
+      slot.first = at::zeros_like(slot.master);
+      if (!slot.uses_muon) slot.second = at::zeros_like(slot.master);
     }
     slots_.push_back(std::move(slot));
   }
+}
+
+/// What the owner adds to its sum.
+at::Tensor Optimizer::over_ranks(const Slot& slot, const at::Tensor& gradient) const {
+  if (ranks_.size() == 1) return gradient;
+  const at::Tensor leaf = slot.parameter->value.detach();
+  const auto wide = leaf.options().dtype(wide_type(leaf));
+  at::Tensor sum =
+      gradient.defined() ? gradient.to(wide).contiguous() : at::zeros(leaf.sizes(), wide);
+  ranks_.reduce_sum(sum, slot.owner);
+  return sum;
 }
 
 void Optimizer::accumulate() {
   const at::NoGradGuard no_grad;
   for (Slot& slot : slots_) {
     at::Tensor& gradient = slot.parameter->value.mutable_grad();
-    if (!gradient.defined()) continue;
-    slot.sum.add_(gradient);
+    const at::Tensor sum = over_ranks(slot, gradient);
+    if (owns(slot) && sum.defined()) slot.sum.add_(sum.to(slot.sum.device()));
     gradient.reset();
   }
 }
 
-void Optimizer::reduce(int64_t micro_batches) {
+void Optimizer::average(int64_t micro_batches) {
   for (Slot& slot : slots_) {
-    ranks_.reduce_sum(slot.sum, slot.owner);
     if (owns(slot)) slot.sum.div_(static_cast<double>(micro_batches * ranks_.size()));
   }
 }
 
 double Optimizer::gradient_norm() {
-  at::Tensor squares = at::zeros({1}, at::kDouble);
+  std::vector<at::Tensor> norms;
   for (const Slot& slot : slots_) {
-    if (owns(slot)) squares.add_(slot.sum.norm().to(at::kDouble).square());
+    if (owns(slot)) norms.push_back(slot.sum.norm());
   }
+  at::Tensor squares = at::zeros({1}, at::kDouble);
+  if (!norms.empty()) squares[0] = at::stack(norms).to(at::kDouble).square().sum();
   ranks_.all_reduce_sum(squares);
   return std::sqrt(squares.item<double>());
 }
 
 double Optimizer::step(double lr_factor, int64_t micro_batches) {
   const at::NoGradGuard no_grad;
-  reduce(micro_batches);
+  average(micro_batches);
   const double norm = gradient_norm();
   if (!std::isfinite(norm)) return norm;
   const double limit = settings_.max_grad_norm;
@@ -116,7 +116,9 @@ double Optimizer::step(double lr_factor, int64_t micro_batches) {
     if (owns(slot) && slot.uses_muon) update_muon(slot, lr_factor);
   }
   publish();
-  for (Slot& slot : slots_) slot.sum.zero_();
+  for (Slot& slot : slots_) {
+    if (owns(slot)) slot.sum.zero_();
+  }
   return norm;
 }
 
@@ -125,13 +127,13 @@ void Optimizer::update_adamw(double lr_factor) {
   for (const bool decays : {false, true}) {
     std::vector<at::Tensor> masters, sums, firsts, seconds, counts;
     for (const Slot& slot : slots_) {
-      const bool is_matrix = slot.sum.dim() == 2;
-      if (!owns(slot) || slot.uses_muon || is_matrix != decays) continue;
+      if (!owns(slot) || slot.uses_muon || (slot.master.dim() == 2) != decays) continue;
       masters.push_back(slot.master);
       sums.push_back(slot.sum);
       firsts.push_back(slot.first);
       seconds.push_back(slot.second);
-      counts.push_back(at::full({}, static_cast<double>(steps_), at::kFloat));
+      counts.push_back(
+          at::full({}, static_cast<double>(steps_), slot.master.options().dtype(at::kFloat)));
     }
     if (masters.empty()) continue;
     at::_fused_adamw_(masters,

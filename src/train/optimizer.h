@@ -1,7 +1,8 @@
 #pragma once
-// AdamW and Muon over float32 masters, with gradients accumulated in float32 and the optimiser's
-// state divided over the ranks: each weight has one owner, which alone holds its master and
-// moments, updates it and sends the result to the others.
+// AdamW and Muon over float32 masters. What goes with a weight is divided over the ranks: each
+// weight has one owner, which alone holds the float32 sum of its gradients, its master and its
+// moments, updates it and sends the result to the others. All that may lie in host memory instead
+// of the GPU's (hf_trainer.offload_optimizer).
 
 #include <cstdint>
 #include <functional>
@@ -25,7 +26,8 @@ class Optimizer {
   /// Keeps references to all three.
   Optimizer(Parameters& parameters, const TrainerSection& settings, Communicator& ranks);
 
-  /// Adds the leaves' gradients to the sums and clears them; call after each micro-batch.
+  /// Adds the leaves' gradients, over all ranks, to their owners' sums and clears them; call after
+  /// each micro-batch.
   void accumulate();
 
   /// Averages the sums over `micro_batches` of each rank, clips them by their norm, and updates the
@@ -50,13 +52,15 @@ class Optimizer {
     Parameter* parameter;
     int64_t owner;
     bool uses_muon;
-    at::Tensor sum;     // gradient, wide
-    at::Tensor master;  // owner: wide; the leaf itself where it is wide
-    at::Tensor first;   // owner: AdamW's first moment, Muon's momentum
-    at::Tensor second;  // owner: AdamW's second moment
+    // Of the owner alone, wide:
+    at::Tensor sum;     // gradient
+    at::Tensor master;  // the leaf itself where that is wide and in the same memory
+    at::Tensor first;   // AdamW's first moment, Muon's momentum
+    at::Tensor second;  // AdamW's second moment
   };
 
-  void reduce(int64_t micro_batches);
+  at::Tensor over_ranks(const Slot& slot, const at::Tensor& gradient) const;
+  void average(int64_t micro_batches);
   double gradient_norm();
   void update_adamw(double lr_factor);
   void update_muon(Slot& slot, double lr_factor) const;

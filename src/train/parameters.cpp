@@ -10,8 +10,10 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 4096;  // of float32, while a weight is converted
 
-at::Tensor read(const WeightSource& source, const WeightName& weight, at::ScalarType type) {
-  at::Tensor value = at::empty(weight.shape, type);
+at::Tensor read(const WeightSource& source,
+                const WeightName& weight,
+                const at::TensorOptions& options) {
+  at::Tensor value = at::empty(weight.shape, options);
   const bool is_vector = weight.shape.size() == 1;
   const int64_t rows = is_vector ? 1 : weight.shape.front();
   const int64_t columns = weight.shape.back();
@@ -29,12 +31,16 @@ at::Tensor read(const WeightSource& source, const WeightName& weight, at::Scalar
 
 }  // namespace
 
-Parameters::Parameters(const ModelSpec& spec, const WeightSource& source, at::ScalarType type) {
+Parameters::Parameters(const ModelSpec& spec,
+                       const WeightSource& source,
+                       at::ScalarType type,
+                       at::Device device) {
   const at::ScalarType adapter_type = type == at::kDouble ? at::kDouble : at::kFloat;
   for (const WeightName& weight : weight_names(spec)) {
     index_.emplace(std::pair(weight.role, weight.layer), parameters_.size());
     const at::ScalarType own_type = is_adapter(weight.role) ? adapter_type : type;
-    parameters_.push_back({.name = weight, .value = read(source, weight, own_type)});
+    parameters_.push_back(
+        {.name = weight, .value = read(source, weight, at::device(device).dtype(own_type))});
   }
 }
 

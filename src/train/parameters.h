@@ -20,11 +20,14 @@ struct Parameter {
 
 class Parameters {
  public:
-  /// Reads every weight of `spec` from `source` as `type`; those of the eviction adapter always in
-  /// float32 (float64 stays), since decisions are made in float32. `names`: which weights there are
-  /// in `source`; adapter weights that it lacks start as the recipe has them: projection and bias
-  /// at zero, norm at one.
-  Parameters(const ModelSpec& spec, const WeightSource& source, at::ScalarType type);
+  /// Reads every weight of `spec` from `source` to `device` as `type`; those of the eviction
+  /// adapter always in float32 (float64 stays), since decisions are made in float32. `names`: which
+  /// weights there are in `source`; adapter weights that it lacks start as the recipe has them:
+  /// projection and bias at zero, norm at one.
+  Parameters(const ModelSpec& spec,
+             const WeightSource& source,
+             at::ScalarType type,
+             at::Device device = at::kCPU);
 
   /// Marks as trained what `patterns` name: "adapter", "all", or weight names in which * stands for
   /// anything. Throws InputError naming a pattern that no weight matches.

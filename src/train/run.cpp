@@ -8,8 +8,11 @@
 #include "base/output_file.h"
 #include "dms/error.h"
 #include "train/checkpoint/checkpoints.h"
+#include "train/checkpoint/run_lock.h"
 #include "train/data/progress_line.h"
+#include "train/device.h"
 #include "train/extract.h"
+#include "train/launch.h"
 #include "train/report/html_report.h"
 #include "train/report/metrics.h"
 #include "train/report/progress.h"
@@ -21,14 +24,6 @@ namespace {
 
 constexpr const char* kMetricsFile = "metrics.jsonl";
 constexpr const char* kReportFile = "report.html";
-
-void refuse_other_devices(const TrainConfig& config) {
-  if (config.trainer.device == "cpu") return;
-  throw InputError({.where = "hf_trainer.device",
-                    .what = "not supported yet",
-                    .got = config.trainer.device,
-                    .expected = "cpu"});
-}
 
 /// Rank 0 prepares what the others then find in the cache.
 std::unique_ptr<PreparedData> prepare_on_all(const TrainConfig& config, Communicator& ranks) {
@@ -120,7 +115,7 @@ int finish(const TrainConfig& config, const Trainer& trainer, RunLog& log, Train
              "; continue with --resume auto");
     return 1;
   }
-  const std::filesystem::path student = folder / "student_model";
+  const std::filesystem::path student = folder / kStudentFolder;
   const std::optional<CheckpointFolder> newest = latest_checkpoint(folder);
   for (const std::string& note : extract(config, *newest, student, ExtractWhat::student)) {
     log.note("note: " + note);
@@ -132,23 +127,29 @@ int finish(const TrainConfig& config, const Trainer& trainer, RunLog& log, Train
 }  // namespace
 
 int run_training(const TrainConfig& config) {
-  refuse_other_devices(config);
-  const std::unique_ptr<Communicator> ranks = make_communicator();
+  const Launch launch = find_launch();
+  const at::Device device = choose_device(config.trainer.device, launch);
+  const c10::DeviceGuard current(device);
+  const std::unique_ptr<Communicator> ranks = make_communicator(launch, device);
   const bool leads = ranks->rank() == 0;
   if (config.trainer.threads > 0) at::set_num_threads(static_cast<int>(config.trainer.threads));
+  std::optional<RunLock> lock;
+  if (leads) lock.emplace(config.trainer.output_dir);
   const std::optional<CheckpointFolder> from = find_resume(config);
   if (leads) {
     for (const std::string& note : config.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
     keep_config(config);
   }
   const std::unique_ptr<PreparedData> data = prepare_on_all(config, *ranks);
-  Trainer trainer(config, *data, *ranks);
-  if (from) trainer.resume(*from);
+  Trainer trainer(config, *data, *ranks, device);
+  std::vector<std::string> resume_notes;
+  if (from) resume_notes = trainer.resume(*from);
   if (!leads) return trainer.run({}) == TrainerEnd::finished ? 0 : 1;
   RunLog log(config, trainer.step());
   for (const std::string& note : data->notes()) log.note("note: " + note);
   if (from) {
     for (const std::string& note : from->notes) log.note("note: " + note);
+    for (const std::string& note : resume_notes) log.note("note: " + note);
     log.note("resumed from " + from->path.string());
   }
   const TrainerEnd end = trainer.run(log.events());

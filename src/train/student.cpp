@@ -58,6 +58,8 @@ Student::Student(ModelSpec spec, Parameters parameters)
 
 at::ScalarType Student::wide() const { return wide_type(parameters_.get(WeightRole::embedding)); }
 
+at::Device Student::device() const { return parameters_.get(WeightRole::embedding).device(); }
+
 const at::Tensor& Student::head() const {
   return parameters_.get(spec_.tied_head ? WeightRole::embedding : WeightRole::head);
 }
@@ -82,7 +84,7 @@ Student::Angles Student::angles(int64_t tokens) const {
       at::from_blob(inverse.data(), {static_cast<int64_t>(inverse.size())}, at::kFloat);
   const at::Tensor angle = at::arange(tokens, at::kFloat).unsqueeze(1) * frequencies;
   const double factor = attention_factor(spec_.rope);
-  return {(angle.cos() * factor).to(wide()), (angle.sin() * factor).to(wide())};
+  return {(angle.cos() * factor).to(device(), wide()), (angle.sin() * factor).to(device(), wide())};
 }
 
 /// Float32 whatever the compute type: near zero, rounding would flip decisions.

@@ -48,6 +48,7 @@ class Student {
   const at::Tensor& head() const;
 
   const ModelSpec& spec() const { return spec_; }
+  at::Device device() const;
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
 

@@ -82,8 +82,16 @@ std::vector<std::string> trained_patterns(const TrainConfig& config) {
   return config.objective == Objective::lm ? std::vector<std::string>{"all"} : config.dms.train;
 }
 
+bool computes_in_bf16(const TrainConfig& config, DType weights) {
+  return config.trainer.bf16 || weights == DType::bf16;
+}
+
 bool needs_own_teacher(const TrainConfig& config, const ModelSpec& spec) {
   if (config.objective == Objective::lm) return false;
+  const ModelSection& model = config.model;
+  if (computes_in_bf16(config, model.dtype) != computes_in_bf16(config, model.teacher_dtype)) {
+    return true;
+  }
   if (!config.model.teacher.empty() && config.model.teacher != config.model.name) return true;
   const std::vector<std::string> patterns = trained_patterns(config);
   return std::ranges::any_of(weight_names(spec), [&](const WeightName& weight) {

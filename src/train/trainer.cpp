@@ -7,6 +7,7 @@
 
 #include "dms/error.h"
 #include "train/checkpoint_io.h"
+#include "train/config/differences.h"
 #include "train/interrupt.h"
 #include "train/schedule.h"
 
@@ -22,16 +23,19 @@ struct Trainer::Totals {
   void add(Field field, double value) { values[field] += value; }
 };
 
-Trainer::Trainer(const TrainConfig& config, const PreparedData& data, Communicator& ranks)
+Trainer::Trainer(const TrainConfig& config,
+                 const PreparedData& data,
+                 Communicator& ranks,
+                 at::Device device)
     : config_(config),
       data_(data),
       ranks_(ranks),
-      student_(load_student(config)),
+      student_(load_student(config, device)),
       teacher_(load_teacher(config, student_)),
       objective_(make_objective(config_, student_, teacher_.get())),
       optimizer_(student_.parameters(), config_.trainer, ranks_) {}
 
-void Trainer::resume(const CheckpointFolder& folder) {
+std::vector<std::string> Trainer::resume(const CheckpointFolder& folder) {
   const TrainState state = load_checkpoint(folder, optimizer_);
   if (state.seed != config_.trainer.seed) {
     throw InputError({.where = folder.path.string(),
@@ -40,7 +44,13 @@ void Trainer::resume(const CheckpointFolder& folder) {
                       .expected = std::to_string(config_.trainer.seed)});
   }
   step_ = state.step;
+  samples_ = state.samples;
   saved_step_ = state.step;
+  std::vector<std::string> notes;
+  for (const std::string& difference : config_differences(state.config, config_.source)) {
+    notes.push_back("since the checkpoint: " + difference);
+  }
+  return notes;
 }
 
 Trainer::Totals Trainer::accumulate() {
@@ -49,9 +59,9 @@ Trainer::Totals Trainer::accumulate() {
   Totals totals(spec.layers * spec.kv_heads);
   for (int64_t i = 0; i < trainer.accumulation_steps; ++i) {
     const int64_t micro = i * ranks_.size() + ranks_.rank();
-    const int64_t index = step_ * trainer.accumulation_steps * ranks_.size() + micro;
+    const int64_t first = samples_ + micro * trainer.batch_size;
     const Batch batch =
-        make_batch(data_, index * trainer.batch_size, trainer.batch_size, spec.eos_ids);
+        make_batch(data_, first, trainer.batch_size, spec.eos_ids).to(student_.device());
     const MicroResult result = (*objective_)(batch, step_, micro);
     result.loss.backward();
     optimizer_.accumulate();
@@ -61,7 +71,7 @@ Trainer::Totals Trainer::accumulate() {
     totals.add(Totals::fraction, result.fraction_closed);
     totals.add(Totals::tokens, static_cast<double>(batch.tokens));
     if (result.layer_fraction.defined()) {
-      totals.values.slice(0, Totals::fields).add_(result.layer_fraction.flatten());
+      totals.values.slice(0, Totals::fields).add_(result.layer_fraction.flatten().cpu());
     }
   }
   totals.add(Totals::interrupted, InterruptGuard::signal() != 0 ? 1.0 : 0.0);
@@ -112,29 +122,26 @@ Retention Trainer::retention_of(const Totals& totals) const {
   return kept;
 }
 
-void Trainer::save(const TrainerEvents& events) {
+void Trainer::save(const TrainerEvents& events, bool prunes) {
   const TrainerSection& trainer = config_.trainer;
   const TrainState state{
-      .step = step_,
-      .samples = step_ * trainer.accumulation_steps * ranks_.size() * trainer.batch_size,
-      .seed = trainer.seed,
-      .config = config_.source};
+      .step = step_, .samples = samples_, .seed = trainer.seed, .config = config_.source};
   const std::filesystem::path path = save_checkpoint(trainer.output_dir, state, optimizer_, ranks_);
   saved_step_ = step_;
   if (ranks_.rank() != 0) return;
-  prune_checkpoints(trainer.output_dir, trainer.save_total_limit);
+  if (prunes) prune_checkpoints(trainer.output_dir, trainer.save_total_limit);
   if (events.on_save) events.on_save(path);
 }
 
 void Trainer::refuse_nonfinite(double loss, double gradient_norm, const TrainerEvents& events) {
   if (std::isfinite(loss) && std::isfinite(gradient_norm)) return;
-  if (saved_step_ != step_) save(events);
+  if (saved_step_ != step_) save(events, /*prunes=*/false);  // it may be ruined already
   throw RunError(
       {.where = "step " + std::to_string(step_ + 1),
        .what = std::isfinite(loss) ? "the gradient is not finite" : "the loss is not finite",
        .got = std::to_string(std::isfinite(loss) ? gradient_norm : loss),
-       .hint = "the state before this step is saved; resume with a lower learning rate "
-               "or max_grad_norm"});
+       .hint = "the state before this step is saved; resume from it or from an earlier checkpoint "
+               "with a lower learning rate or max_grad_norm"});
 }
 
 TrainerEnd Trainer::run(const TrainerEvents& events) {
@@ -149,6 +156,7 @@ TrainerEnd Trainer::run(const TrainerEvents& events) {
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
     const StepMetrics metrics = metrics_of(totals, norm, elapsed.count());
     ++step_;
+    samples_ += trainer.accumulation_steps * ranks_.size() * trainer.batch_size;
     if (ranks_.rank() == 0 && events.on_step) {
       events.on_step(metrics, retention_of(totals));
     }

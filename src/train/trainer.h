@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "train/checkpoint/checkpoints.h"
 #include "train/communicator.h"
@@ -28,11 +30,15 @@ enum class TrainerEnd { finished, interrupted };
 
 class Trainer {
  public:
-  /// Loads the models; keeps references to all arguments.
-  Trainer(const TrainConfig& config, const PreparedData& data, Communicator& ranks);
+  /// Loads the models to `device`; keeps references to the other arguments.
+  Trainer(const TrainConfig& config,
+          const PreparedData& data,
+          Communicator& ranks,
+          at::Device device = at::kCPU);
 
-  /// Continues from a checkpoint. Throws InputError when it is of another model.
-  void resume(const CheckpointFolder& folder);
+  /// Continues from a checkpoint, with the sample after its last. Returns notes: settings that are
+  /// no longer what they were. Throws InputError when it is of another model.
+  std::vector<std::string> resume(const CheckpointFolder& folder);
 
   /// Trains to max_steps, or until a signal asks to stop; saves every save_steps and at the end.
   /// Throws RunError naming the step when the loss or the gradient is not finite, after saving the
@@ -49,7 +55,7 @@ class Trainer {
   Totals reduce(const Totals& own) const;
   StepMetrics metrics_of(const Totals& totals, double gradient_norm, double seconds) const;
   Retention retention_of(const Totals& totals) const;
-  void save(const TrainerEvents& events);
+  void save(const TrainerEvents& events, bool prunes = true);
   void refuse_nonfinite(double loss, double gradient_norm, const TrainerEvents& events);
 
   const TrainConfig& config_;
@@ -60,6 +66,7 @@ class Trainer {
   std::unique_ptr<ObjectiveFunction> objective_;
   Optimizer optimizer_;
   int64_t step_ = 0;         // optimiser steps done
+  int64_t samples_ = 0;      // consumed in them, all ranks
   int64_t saved_step_ = -1;  // of the latest checkpoint
 };
 

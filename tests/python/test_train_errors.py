@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from train_runs import Workshop, build_base, output_of, read_metrics, wait_until
 
@@ -165,6 +166,36 @@ def test_a_signal_saves_and_ends(shop, number):
     assert read_metrics(output)[:last] == steps
 
 
+# other processes ---------------------------------------------------------------------------------
+
+
+def test_a_second_run_in_the_folder_is_refused(shop):
+    config = shop.config(trainer={"max_steps": 1_000_000, "save_steps": 1_000_000})
+    output = output_of(config)
+    process = shop.start("train", config)
+    wait_until(lambda: len(read_metrics(output)) >= 1, process, "step 1")
+    refused(shop, config, output, "another run is writing there", f"process {process.pid}")
+    process.kill()
+    process.communicate(timeout=60)
+    shop.train(shop.config(output, trainer={"max_steps": 1}))
+
+
+def test_a_gpu_that_is_not_there(shop):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    refused(shop, shop.config(trainer={"device": "cuda"}), "hf_trainer.device", "no GPU")
+
+
+def test_torchrun_is_for_gpus(shop, monkeypatch):
+    ranks = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    for name, value in ranks.items():
+        monkeypatch.setenv(name, value)
+    config = shop.config(trainer={"device": "cpu"})
+    refused(shop, config, "MASTER_PORT", "missing")
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    refused(shop, config, "torchrun", "mpirun -n")
+
+
 # numbers that are none ---------------------------------------------------------------------------
 
 
@@ -182,6 +213,25 @@ def test_divergence_names_the_step_and_keeps_the_state(shop):
         assert all(weight.isfinite().all() for weight in load_file(path).values())
     again = shop.train(config, "--resume", "auto", status=1)
     assert_told(again, f"step {len(steps) + 1}", "not finite")
+
+
+def test_a_save_on_divergence_costs_no_older_checkpoint(shop):
+    """Its weights may be ruined already."""
+    mad = {"learning_rate": 10, "weight_decay": 10, "max_steps": 60, "save_steps": 2}
+    config = shop.config(objective="lm", trainer=mad | {"save_total_limit": 1})
+    shop.train(config, status=1)
+    saved = sorted(path.name for path in output_of(config).glob("checkpoint-*"))
+    steps = len(read_metrics(output_of(config)))
+    if steps % 2 == 0:
+        assert saved == [f"checkpoint-{steps}"]
+    else:
+        assert saved == sorted([f"checkpoint-{steps - 1}", f"checkpoint-{steps}"])
+
+
+def test_nothing_to_learn_without_eviction(shop):
+    off = {"disable_eviction": True}
+    refused(shop, shop.config(dms=off), "dms.disable_eviction", "train: all")
+    shop.train(shop.config(dms=off | {"train": "all"}, trainer={"max_steps": 1}))
 
 
 # a full disk -------------------------------------------------------------------------------------

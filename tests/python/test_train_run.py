@@ -43,12 +43,16 @@ def kill_after_save(shop: Workshop, config: Path) -> None:
     pytest.fail("the run could not be caught between step 7 and its end")
 
 
+MIXED = {"bf16": True, "gradient_checkpointing": True}
 KINDS = {
     "lm-adamw": {"objective": "lm"},
     "lm-muon": {"objective": "lm", "trainer": {"optim": "muon"}},
     "dms-adamw": {},
     "dms-muon": {"dms": {"train": "all"}, "trainer": {"optim": "muon"}},
     "neuron": {"dms": {"separate_alpha": False, "fade_steps": 4, "noise": "single"}},
+    "lm-bf16": {"objective": "lm", "trainer": MIXED},
+    "adapter-bf16": {"trainer": MIXED},
+    "all-bf16": {"dms": {"train": "all"}, "trainer": MIXED},
 }
 
 
@@ -74,6 +78,28 @@ def test_resume_takes_a_folder_and_an_ended_run_stays(shop):
     shop.train(config, "--resume", "auto")
     assert final_files(output_of(config)) == ended
     assert len(read_metrics(output_of(config))) == 12
+
+
+def test_a_longer_run_replaces_its_own_student(shop):
+    """Also a plain one, which elsewhere is somebody's model."""
+    config = shop.config(objective="lm", trainer={"max_steps": 6})
+    shop.train(config)
+    student = output_of(config) / "student_model" / "model.safetensors"
+    before = student.read_bytes()
+    shop.train(shop.config(output_of(config), objective="lm"), "--resume", "auto")
+    assert student.read_bytes() != before
+
+
+def test_a_resumed_run_says_what_changed(shop):
+    config = shop.config(trainer={"max_steps": 6})
+    shop.train(config)
+    said = shop.train(shop.config(output_of(config), dms={"window_size": 7}), "--resume", "auto")
+    assert "dms.window_size: was 6, is 7" in said
+
+
+def test_the_cache_may_lie_in_the_output_folder(shop):
+    output = shop.new_output()
+    shop.train(shop.config(output, data={"cache_dir": str(output)}, trainer={"max_steps": 1}))
 
 
 def test_checkpoints_are_pruned(shop):
@@ -120,6 +146,47 @@ def test_one_rank_goes_on_where_two_stopped(shop):
     expected = checkpoint_weights(output_of(alone))
     for name, weight in checkpoint_weights(output_of(moved)).items():
         assert torch.allclose(weight, expected[name], rtol=1e-5, atol=1e-6), name
+
+
+def samples_consumed(output: Path, step: int) -> int:
+    return json.loads((output / f"checkpoint-{step}" / "state.json").read_text())["samples"]
+
+
+@needs_mpirun
+def test_fewer_ranks_go_on_with_the_next_sample(shop):
+    """With the accumulation as it was, so that their steps are half as large."""
+    config = shop.config(trainer={"max_steps": 6})
+    shop.train(config, prefix=MPIRUN)
+    output = output_of(config)
+    assert samples_consumed(output, 6) == 6 * 2 * 2 * 2
+    shop.train(shop.config(output), "--resume", "auto")
+    assert samples_consumed(output, 12) == 6 * 2 * 2 * 2 + 6 * 2 * 2
+
+
+@needs_mpirun
+def test_two_ranks_go_on_as_if_they_had_not_stopped(shop):
+    straight, stopped = (shop.config(dms={"final_step": 12}) for _ in range(2))
+    shop.train(straight, prefix=MPIRUN)
+    shop.train(stopped, "--set", "hf_trainer.max_steps=6", prefix=MPIRUN)
+    shop.train(stopped, "--resume", "auto", prefix=MPIRUN)
+    assert read_metrics(output_of(straight)) == read_metrics(output_of(stopped))
+    assert final_files(output_of(straight)) == final_files(output_of(stopped))
+
+
+@needs_mpirun
+def test_a_signal_to_mpirun_saves(shop):
+    config = shop.config(trainer={"max_steps": 1_000_000, "save_steps": 1_000_000})
+    output = output_of(config)
+    process = shop.start("train", config, prefix=MPIRUN)
+    try:
+        wait_until(lambda: len(read_metrics(output)) >= 2, process, "step 2")
+        process.send_signal(signal.SIGUSR1)
+        _, text = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    last = read_metrics(output)[-1]["step"]
+    assert f"after step {last}" in text
+    assert [path.name for path in output.glob("checkpoint-*")] == [f"checkpoint-{last}"]
 
 
 def children_of(pid: int) -> list[int]:
@@ -269,3 +336,17 @@ def test_a_report_page_is_left(trained):
     page = (trained / "report.html").read_text()
     assert "<svg" in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_language_modelling_leaves_old_eviction_out(shop, trained):
+    """Its decisions would be those of weights that are no more."""
+    config = shop.config(
+        objective="lm",
+        model={"name": str(trained / "student_model")},
+        trainer={"max_steps": 1},
+    )
+    said = shop.train(config)
+    assert "trained eviction is left out" in said
+    student = output_of(config) / "student_model"
+    assert not [key for key in json.loads((student / "config.json").read_text()) if "dms" in key]
+    assert not [name for name in load_tensors(student / "model.safetensors") if "dms" in name]

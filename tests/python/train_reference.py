@@ -202,15 +202,15 @@ def cross_entropy(reference: TrainReference, rows: Rows) -> torch.Tensor:
 
 
 def distillation(
-    student: TrainReference, teacher: TrainReference, rows: Rows, noise: torch.Tensor
+    student: TrainReference, teacher: TrainReference, rows: Rows, noise: torch.Tensor | None
 ) -> dict[str, torch.Tensor]:
-    """noise [layers, rows, kv_heads, width]. The teacher's eviction is off."""
+    """noise [layers, rows, kv_heads, width]; None: the student evicts as little as the teacher."""
     settings = student.settings
     kl, lm, missing, fractions = [], [], [], []
     for row, ids in enumerate(rows.ids):
         with torch.no_grad():
             log_q = torch.log_softmax(teacher.row(ids)[0], -1)
-        logits, z = student.row(ids, noise[:, row, :, : len(ids)])
+        logits, z = student.row(ids, None if noise is None else noise[:, row, :, : len(ids)])
         log_p = torch.log_softmax(logits, -1)
         if settings.forward_kl:
             per_token = (log_q.exp() * (log_q - log_p)).sum(-1)
@@ -220,7 +220,8 @@ def distillation(
         marks = rows.loss[row][1:] + rows.loss[row][-1:]
         kl += [per_token[i] for i, m in enumerate(marks) if m and ids[i] not in rows.eos]
         lm += [-log_p[i, t] for i, t in enumerate(targets_of(rows, row)) if t is not None]
-        fractions.append(fraction_closed(z, settings.soft_fraction))
+        closed = torch.zeros((), dtype=DTYPE)
+        fractions.append(closed if z is None else fraction_closed(z, settings.soft_fraction))
         missing.append((settings.target - fractions[-1]).clamp(min=0))
     kl = torch.stack(kl).sum() if settings.kl_sum else torch.stack(kl).mean()
     return {

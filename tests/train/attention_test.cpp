@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include "train/allocation_watch.h"
+
 namespace dms::train {
 namespace {
 
@@ -133,6 +135,20 @@ TEST(TrainAttention, EqualsExplicitMaskInFloat64) {
   }
 }
 
+/// Reaches beyond one block, where blocks are computed on the keys in place.
+TEST(TrainAttention, WideWindowsEqualTheExplicitMask) {
+  at::manual_seed(10);
+  for (const int64_t tokens : {515, 1024, 1025, 1300}) {
+    for (const auto& [window, sliding] :
+         {std::pair<int64_t, int64_t>(513, 0), {600, 0}, {3, 520}, {1023, 0}, {5, 1000}}) {
+      const Case c{2, 1, 3, tokens, 8, window, sliding, true};
+      const Leaves leaves = make_leaves(c, at::kDouble);
+      const double error = worst(evaluate(attention, leaves, c), evaluate(reference, leaves, c));
+      ASSERT_LT(error, 1e-12) << c;
+    }
+  }
+}
+
 TEST(TrainAttention, LowerPrecisionStaysNear) {
   std::mt19937 rng(8);
   at::manual_seed(8);
@@ -163,6 +179,26 @@ TEST(TrainAttention, HugeNegativeBiasHidesKeys) {
     return evaluate(attention, copy, c).back();
   };
   EXPECT_LT((biased(-1e5) - biased(-200.0)).abs().max().item<double>(), 1e-6);
+}
+
+/// No score, mask or bias over tokens x tokens, forward or backward: also where the window is half
+/// of the text.
+TEST(TrainAttention, NoAllocationGrowsWithTheSquareOfTheLength) {
+  constexpr int64_t kBytesPerToken = 2048;
+  constexpr int64_t kConstantBytes = 1 << 20;  // less than 2048 x 2048 bits
+  for (const int64_t tokens : {2048, 4096, 8192}) {
+    for (const auto& [window, sliding] : {std::pair<int64_t, int64_t>(128, 0),
+                                          {tokens / 2, 0},
+                                          {0, tokens / 2},
+                                          {tokens / 4, tokens / 2},
+                                          {tokens - 9, 0}}) {
+      const Case c{1, 1, 2, tokens, 16, window, sliding, window > 0};
+      const Leaves leaves = make_leaves(c, at::kFloat);
+      const fixture::AllocationWatch watch;
+      evaluate(attention, leaves, c);
+      EXPECT_LE(watch.largest_bytes(), tokens * kBytesPerToken + kConstantBytes) << c;
+    }
+  }
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "train/allocation_watch.h"
+
 namespace dms::train {
 namespace {
 
@@ -88,6 +90,20 @@ TEST(Loss, DistillationEqualsPlain) {
       }
     }
   }
+}
+
+/// Logits of all tokens would be 16 MB in float32.
+TEST(Loss, NeverHoldsTheLogitsOfAllTokens) {
+  const at::Tensor hidden = at::randn({1000, 4}, at::kFloat).set_requires_grad(true);
+  const at::Tensor head = at::randn({4000, 4}, at::kFloat).set_requires_grad(true);
+  const at::Tensor targets = targets_of(1000, 4000);
+  const LossOptions options{.vocab_chunk = 100};
+  const fixture::AllocationWatch watch;
+  cross_entropy(hidden, head, targets, options).backward();
+  const at::Tensor taught = at::randn({1000, 4}, at::kFloat);
+  distillation_loss(hidden, head, taught, head.detach(), targets, targets >= 0, options)
+      .kl.backward();
+  EXPECT_LE(watch.largest_bytes(), 1000 * 100 * 4 * 2);
 }
 
 }  // namespace

@@ -193,7 +193,7 @@ std::string refusal(const std::string& wrote,
                     const std::string& reads,
                     OptimizerKind reads_kind) {
   const TempFolder folder;
-  const auto alone = make_communicator();
+  const auto alone = make_communicator(Launch{}, at::kCPU);
   const auto with = [&](const std::string& pattern, OptimizerKind kind, auto&& use) {
     const ModelSpec spec = fixture::tiny_spec({});
     Parameters parameters(spec, fixture::NoiseWeights(1), at::kFloat);

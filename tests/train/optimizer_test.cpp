@@ -80,7 +80,7 @@ struct Training {
   }
 
   TrainerSection settings;
-  std::unique_ptr<Communicator> alone = make_communicator();
+  std::unique_ptr<Communicator> alone = make_communicator(Launch{}, at::kCPU);
   Parameters parameters;
   Optimizer optimizer;
 };
@@ -176,7 +176,7 @@ TEST(Optimizer, FrozenWeightsStay) {
   Parameters parameters(spec, fixture::NoiseWeights(1), at::kFloat);
   parameters.train({"model.layers.1.*"});
   const TrainerSection settings = adamw_settings();
-  const auto alone = make_communicator();
+  const auto alone = make_communicator(Launch{}, at::kCPU);
   Optimizer optimizer(parameters, settings, *alone);
   Gradients before;
   for (const Parameter& p : parameters.all()) before.push_back(p.value.detach().clone());

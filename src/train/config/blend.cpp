@@ -28,9 +28,7 @@ std::optional<double> parse_weight(std::string_view text) {
 std::string declaration_hint(const std::string& name,
                              const std::map<std::string, DatasetSection>& datasets) {
   if (name == "OpenR1Math220k") {
-    return "declare it: data: {datasets: {OpenR1Math220k: {path: open-r1-math-220k.jsonl, "
-           "prompt: problem, response: 'generations[correctness_math_verify]', "
-           "filter: any(correctness_math_verify)}}}";
+    return "name its file: --set data.datasets.OpenR1Math220k.path=FILE.jsonl";
   }
   std::vector<std::string> names;
   for (const auto& [declared, dataset] : datasets) names.push_back(declared);

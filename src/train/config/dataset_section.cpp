@@ -1,7 +1,28 @@
+#include <algorithm>
+#include <array>
+
 #include "train/config/sections.h"
 
 namespace dms::train::config {
 namespace {
+
+/// What published configurations name without declaring it: only its path has to be given.
+struct KnownDataset {
+  std::string_view name;
+  const char* prompt;
+  const char* response;
+  const char* filter;
+};
+
+constexpr KnownDataset kOpenR1{.name = "OpenR1Math220k",
+                               .prompt = "problem",
+                               .response = "generations[correctness_math_verify]",
+                               .filter = "any(correctness_math_verify)"};
+
+bool is_bare(Fields& fields) {
+  constexpr std::array keys{"type", "text", "conversation", "prompt", "response", "generator"};
+  return std::ranges::none_of(keys, [&](const char* key) { return fields.has(key); });
+}
 
 /// The kind follows from the fields that are named; `type` may say it too.
 DatasetKind read_kind(Fields& fields) {
@@ -75,8 +96,15 @@ void check_split(const Fields& fields, const DatasetSection& dataset) {
 DatasetSection read_dataset(Fields fields, const std::string& name) {
   DatasetSection dataset;
   dataset.name = name;
-  dataset.kind = read_kind(fields);
-  read_field_names(fields, dataset);
+  if (name == kOpenR1.name && is_bare(fields)) {
+    dataset.kind = DatasetKind::conversation;
+    dataset.prompt_field = kOpenR1.prompt;
+    dataset.response_field = kOpenR1.response;
+    dataset.filter = kOpenR1.filter;
+  } else {
+    dataset.kind = read_kind(fields);
+    read_field_names(fields, dataset);
+  }
   read_source(fields, dataset);
   fields.choice<std::string>("split", dataset.split, {{"train", "train"}, {"valid", "valid"}});
   fields.number("valid_fraction", dataset.valid_fraction, {0.0, 0.99});

@@ -73,6 +73,11 @@ void check(Fields& fields, const DmsSection& dms) {
                   "an adapter borrows no channel that could fade",
                   "0, or separate_alpha: false");
   }
+  if (dms.disable_eviction && dms.train == std::vector<std::string>{"adapter"}) {
+    fields.refuse("disable_eviction",
+                  "an adapter alone has nothing to learn where nothing is evicted",
+                  "false, or train: all");
+  }
   if (fields.has("zero_after_rope") && dms.separate_alpha) {
     fields.refuse("zero_after_rope", "an adapter borrows no channel", "separate_alpha: false");
   }
@@ -102,7 +107,7 @@ void read_dms_section(Fields fields, TrainConfig& config) {
   fields.finish();
   check(fields, dms);
   if (dms.disable_eviction) {
-    config.notes.push_back("dms.disable_eviction: nothing is evicted, so nothing is learnt either");
+    config.notes.push_back("dms.disable_eviction: nothing is evicted, so no decision is learnt");
   }
 }
 

@@ -117,9 +117,10 @@ struct TrainerSection {
   bool gradient_checkpointing = false;  // also by fsdp_config.activation_checkpointing
   bool bf16 = true;
   uint64_t seed = 42;
-  std::string resume;          // resume_from_checkpoint: "" | "auto" | PATH
-  std::string device = "cpu";  // ours
-  int64_t threads = 0;         // ours; 0: all
+  std::string resume;              // resume_from_checkpoint: "" | "auto" | PATH
+  std::string device = "auto";     // ours: auto | cpu | cuda | cuda:N
+  bool offload_optimizer = false;  // ours: gradient sums, masters and moments in host memory
+  int64_t threads = 0;             // ours; 0: all
 };
 
 struct TrainConfig {

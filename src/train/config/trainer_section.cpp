@@ -187,7 +187,7 @@ void read_resume(Fields& fields, TrainerSection& trainer) {
 }
 
 bool is_device(const std::string& name) {
-  if (name == "cpu" || name == "cuda") return true;
+  if (name == "auto" || name == "cpu" || name == "cuda") return true;
   constexpr std::string_view prefix = "cuda:";
   const bool has_index =
       name.starts_with(prefix) && name.size() > prefix.size() && name.size() <= prefix.size() + 2;
@@ -218,13 +218,15 @@ void read_machine(Fields& fields, TrainerSection& trainer) {
   fields.boolean("no_cuda", use_cpu);
   fields.integer("seed", seed, {0, std::numeric_limits<int64_t>::max()});
   fields.text("device", trainer.device);
+  fields.boolean("offload_optimizer", trainer.offload_optimizer);
   fields.integer("threads", trainer.threads, {0, 1024});
   trainer.seed = static_cast<uint64_t>(seed);
   if (fp16) fields.refuse("fp16", "not offered", "bf16: true");
-  if (!is_device(trainer.device)) fields.refuse("device", "bad value", "cpu, cuda or cuda:N");
-  if (use_cpu && trainer.device != "cpu") {
+  if (!is_device(trainer.device)) fields.refuse("device", "bad value", "auto, cpu, cuda or cuda:N");
+  if (use_cpu && trainer.device.starts_with("cuda")) {
     fields.refuse("device", "contradicts use_cpu: true", "cpu");
   }
+  if (use_cpu) trainer.device = "cpu";
 }
 
 /// Its epochs would decide the length of the run where max_steps does not.

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mapped_file.h"
 #include "base/threads.h"
 #include "dms/error.h"
 #include "train/data/document_builder.h"
 #include "train/data/generator.h"
 #include "train/data/parallel.h"
 #include "train/data/random.h"
+#include "train/data/sha256.h"
 
 namespace dms::train::data {
 namespace {
@@ -16,16 +18,19 @@ namespace {
 namespace fs = std::filesystem;
 
 // Part of every key: raised when the same settings begin to give other tokens or files.
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr int64_t kBatchBytes = int64_t{8} << 20;  // of records held while they are tokenized
 constexpr int64_t kBatchDocuments = 256;           // generated at a time
 
 std::string setting_of(const DatasetSection& dataset) { return "data.datasets." + dataset.name; }
 
+/// Contents alone: a file that is moved or touched stays what it was.
 Json describe(const std::vector<SourceFile>& files) {
   Json list = Json::array();
   for (const SourceFile& file : files) {
-    list.push_back({file.canonical.string(), file.bytes, file.modified_ns});
+    const MappedFile mapped(file.path);
+    const auto* const bytes = reinterpret_cast<const char*>(mapped.bytes().data());
+    list.push_back({file.is_text(), sha256({bytes, mapped.bytes().size()})});
   }
   return list;
 }

@@ -1,7 +1,6 @@
 #include "train/data/sources.h"
 
 #include <algorithm>
-#include <chrono>
 #include <set>
 #include <string_view>
 
@@ -67,10 +66,7 @@ std::vector<fs::path> expand(const fs::path& path, const std::string& setting) {
 SourceFile describe(const fs::path& path) {
   return {.path = path,
           .canonical = fs::canonical(path),
-          .bytes = static_cast<int64_t>(fs::file_size(path)),
-          .modified_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                             fs::last_write_time(path).time_since_epoch())
-                             .count()};
+          .bytes = static_cast<int64_t>(fs::file_size(path))};
 }
 
 [[noreturn]] void throw_too_long(const std::string& where) {

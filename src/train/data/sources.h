@@ -16,7 +16,6 @@ struct SourceFile {
   std::filesystem::path path;       // as the settings lead to it
   std::filesystem::path canonical;  // the same file has the same one
   int64_t bytes = 0;
-  int64_t modified_ns = 0;
 
   bool is_text() const { return path.extension() == ".txt"; }
 };

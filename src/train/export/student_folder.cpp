@@ -92,7 +92,7 @@ void check_result(const fs::path& folder, const ModelSpec& meant) {
 
 }  // namespace
 
-void check_student_output(const fs::path& base_folder, const fs::path& out) {
+void check_student_output(const fs::path& base_folder, const fs::path& out, bool replaces_plain) {
   const fs::path target = resolve_output(out);
   std::error_code error;
   if (fs::equivalent(base_folder, target, error)) {
@@ -102,16 +102,16 @@ void check_student_output(const fs::path& base_folder, const fs::path& out) {
   }
   refuse_training_log(target);
   check_replaceable(target, kConfigFile, "a student's folder", is_student_file);
-  refuse_plain_model(target);
+  if (!replaces_plain) refuse_plain_model(target);
 }
 
 std::vector<std::string> write_student_folder(const fs::path& base_folder,
                                               const fs::path& out,
                                               const StudentOptions& options,
                                               const WeightSource& source) {
-  check_student_output(base_folder, out);
+  check_student_output(base_folder, out, options.replaces_plain);
   ModelSpec spec = load_spec(base_folder, MetadataScope::local);
-  if (options.dms) spec.dms = options.dms;
+  if (options.dms || options.plain) spec.dms = options.dms;
   const fs::path target = resolve_output(out);
   prepare_parent(target);
   OutputFolder folder(target);

@@ -15,6 +15,8 @@ namespace dms::train {
 
 struct StudentOptions {
   std::optional<DmsSpec> dms{};  // none: the base's own, if it has any
+  bool plain = false;            // without trained eviction, also where the base has one
+  bool replaces_plain = false;   // `out` may be a model without trained eviction: it was ours
   double tau = 0.1;              // the last temperature of training
   DType dtype = DType::bf16;
   int64_t max_shard_bytes = 5'000'000'000;
@@ -23,7 +25,8 @@ struct StudentOptions {
 /// Refuses an output folder that an export must not replace: the base itself, or a folder that
 /// holds anything but a student. To be called before work is spent. Throws InputError.
 void check_student_output(const std::filesystem::path& base_folder,
-                          const std::filesystem::path& out);
+                          const std::filesystem::path& out,
+                          bool replaces_plain = false);
 
 /// Writes `out` in one piece: weights named and shaped by weight_names() of the base with
 /// `options.dms`, their numbers from `source`; the base's config.json with the settings, or

@@ -18,7 +18,7 @@ hf_trainer:
 )";
 
 /// Every key and value of the published recipe for Qwen3-1.7B (NVIDIA/Model-Optimizer,
-/// experimental/dms), with a declaration of the dataset that is built into theirs.
+/// experimental/dms); the file of its dataset is named by kNvidiaData.
 inline const std::string kNvidia = R"(
 model:
   name: models/Qwen3-1.7B
@@ -44,8 +44,6 @@ data:
   process_vocab_using_chunk: 4096
   tokenizer_kwargs:
     enable_thinking: true
-  datasets:
-    OpenR1Math220k: {path: math.jsonl, prompt: problem, response: solution}
 hf_trainer:
   output_dir: outputs/qwen3_1.7b_small
   run_name: dms_qwen3_1.7b_small
@@ -76,5 +74,7 @@ hf_trainer:
     activation_checkpointing: true
   resume_from_checkpoint:       # null = fresh start
 )";
+
+inline const std::string kNvidiaData = "data.datasets.OpenR1Math220k.path=math.jsonl";
 
 }  // namespace dms::train::testing_support

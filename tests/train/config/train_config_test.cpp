@@ -17,13 +17,14 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing_support::kMinimal;
 using testing_support::kNvidia;
+using testing_support::kNvidiaData;
 
 TrainConfig parse(const std::string& yaml, const std::vector<std::string>& overrides = {}) {
   return parse_train_config(yaml, "t.yaml", overrides);
 }
 
 TEST(TrainConfig, ReadsNvidiasRecipe) {
-  const TrainConfig config = parse(kNvidia);
+  const TrainConfig config = parse(kNvidia, {kNvidiaData});
   EXPECT_EQ(config.objective, Objective::dms);
   EXPECT_EQ(config.model.name, "models/Qwen3-1.7B");
   EXPECT_EQ(config.model.dtype, DType::f32);
@@ -50,12 +51,15 @@ TEST(TrainConfig, ReadsNvidiasRecipe) {
   EXPECT_EQ(config.trainer.save_total_limit, 5);
   EXPECT_TRUE(config.trainer.gradient_checkpointing);  // by fsdp_config
   EXPECT_EQ(config.trainer.resume, "");
-  EXPECT_EQ(config.source, kNvidia);
+  const DatasetSection& math = config.data.datasets.at("OpenR1Math220k");
+  EXPECT_EQ(math.prompt_field, "problem");
+  EXPECT_EQ(math.response_field, "generations[correctness_math_verify]");
+  EXPECT_EQ(math.filter, "any(correctness_math_verify)");
 }
 
 TEST(TrainConfig, NotesWhatHasNoMeaningHere) {
   std::string notes;
-  for (const std::string& note : parse(kNvidia).notes) notes += note + "\n";
+  for (const std::string& note : parse(kNvidia, {kNvidiaData}).notes) notes += note + "\n";
   for (const char* key : {"model.forward_fn_kwargs",
                           "hf_trainer.run_name",
                           "hf_trainer.tf32",
@@ -79,7 +83,8 @@ TEST(TrainConfig, AbsentKeysTakeTheRecipesDefaults) {
   EXPECT_EQ(config.trainer.max_steps, 544);
   EXPECT_EQ(config.trainer.adam_beta2, 0.95);
   EXPECT_EQ(config.trainer.max_grad_norm, 1.0);
-  EXPECT_EQ(config.trainer.device, "cpu");
+  EXPECT_EQ(config.trainer.device, "auto");
+  EXPECT_FALSE(config.trainer.offload_optimizer);
   EXPECT_THAT(config.notes, IsEmpty());
 }
 
@@ -128,7 +133,23 @@ TEST(TrainConfig, LanguageModelling) {
   EXPECT_EQ(config.objective, Objective::lm);
   EXPECT_TRUE(config.model.from_scratch);
   EXPECT_EQ(config.trainer.optimizer, OptimizerKind::muon);
-  EXPECT_EQ(parse(kNvidia, {"objective=lm", "dms="}).objective, Objective::lm);
+  EXPECT_EQ(parse(kNvidia, {kNvidiaData, "objective=lm", "dms="}).objective, Objective::lm);
+}
+
+/// Other fields may be named for another version of it.
+TEST(TrainConfig, AKnownDatasetCanBeDeclaredOtherwise) {
+  const TrainConfig config =
+      parse(kNvidia, {"data.datasets.OpenR1Math220k={path: a.jsonl, text: solution}"});
+  const DatasetSection& math = config.data.datasets.at("OpenR1Math220k");
+  EXPECT_EQ(math.kind, DatasetKind::text);
+  EXPECT_EQ(math.field, "solution");
+  EXPECT_EQ(math.filter, "");
+}
+
+TEST(TrainConfig, Machine) {
+  EXPECT_EQ(parse(kMinimal, {"hf_trainer.use_cpu=true"}).trainer.device, "cpu");
+  EXPECT_EQ(parse(kMinimal, {"hf_trainer.device=cuda:3"}).trainer.device, "cuda:3");
+  EXPECT_TRUE(parse(kMinimal, {"hf_trainer.offload_optimizer=true"}).trainer.offload_optimizer);
 }
 
 TEST(TrainConfig, Blend) {
@@ -213,7 +234,7 @@ TEST(TrainConfig, OddButPossibleSettingsAreNoted) {
   EXPECT_EQ(note("data.max_length=513"), "");
   EXPECT_THAT(note("dms.final_step=545"), HasSubstr("dms.final_step"));
   EXPECT_EQ(note("dms.final_step=544"), "");
-  EXPECT_THAT(note("dms.disable_eviction=true"), HasSubstr("dms.disable_eviction"));
+  EXPECT_THAT(note("dms={disable_eviction: true, train: all}"), HasSubstr("dms.disable_eviction"));
   EXPECT_THAT(note("data.datasets.more={path: x}"), HasSubstr("data.datasets.more"));
   EXPECT_THAT(note("hf_trainer.ddp_timeout=9"), HasSubstr("hf_trainer.ddp_timeout"));
   EXPECT_THAT(note("hf_trainer.dataloader_num_workers=9"), HasSubstr("dataloader_num_workers"));
@@ -221,7 +242,8 @@ TEST(TrainConfig, OddButPossibleSettingsAreNoted) {
 
 TEST(TrainConfig, SourceHoldsTheOverridesAndReadsBackTheSame) {
   const TrainConfig first = parse(kNvidia,
-                                  {"data.max_length=512",
+                                  {kNvidiaData,
+                                   "data.max_length=512",
                                    "dms.tau_start=1",
                                    "data.tokenizer_kwargs.note=\"two\\nlines: #1\"",
                                    "data.tokenizer_kwargs.text='true'",

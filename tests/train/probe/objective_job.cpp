@@ -35,7 +35,6 @@ Tensors run_objective(const Json& job) {
                   {"kl", scalar(result.kl)},
                   {"lm_loss", scalar(result.lm_loss)},
                   {"fraction_closed", scalar(result.fraction_closed)},
-                  {"layer_fraction", result.layer_fraction},
                   {"noise",
                    gumbel_noise(spec,
                                 batch.ids.size(0),
@@ -44,6 +43,9 @@ Tensors run_objective(const Json& job) {
                                 step,
                                 micro,
                                 config.dms.single_noise)}};
+  if (result.layer_fraction.defined()) {
+    tensors.emplace_back("layer_fraction", result.layer_fraction);
+  }
   for (const Parameter& parameter : student.parameters().all()) {
     if (!parameter.trained) continue;
     const at::Tensor gradient = parameter.value.grad();
