@@ -1,5 +1,6 @@
 #include "base/file_status.h"
 
+#include <algorithm>
 #include <string>
 #include <system_error>
 
@@ -27,6 +28,20 @@ bool is_folder(const std::filesystem::path& path) {
 
 bool is_file(const std::filesystem::path& path) {
   return std::filesystem::is_regular_file(status_of(path));
+}
+
+std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> entries;
+  if (!path_exists(folder)) return entries;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    entries.push_back(entry->path());
+  }
+  if (error)
+    throw InputError({.where = folder.string(), .what = "cannot be read: " + error.message()});
+  std::ranges::sort(entries);
+  return entries;
 }
 
 }  // namespace dms

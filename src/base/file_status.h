@@ -3,6 +3,7 @@
 // is too long, links in a circle) the path is bad input, not something that is missing.
 
 #include <filesystem>
+#include <vector>
 
 namespace dms {
 
@@ -11,5 +12,8 @@ namespace dms {
 bool path_exists(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 bool is_file(const std::filesystem::path& path);  // a regular one
+
+/// What lies in a folder, by name; nothing where there is no folder. Throws as the others.
+std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder);
 
 }  // namespace dms

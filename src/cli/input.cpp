@@ -56,14 +56,25 @@ Prompt read_prompt(const PromptSource& source, const std::string& options) {
                       .what = given == 0 ? "missing" : "given more than once",
                       .expected = "one of " + options});
   }
-  if (!source.ids_file.empty()) return {.text = std::nullopt, .ids = read_ids(source.ids_file)};
+  if (!source.ids_file.empty()) {
+    return {.text = std::nullopt, .ids = read_ids(source.ids_file), .ids_from = source.ids_file};
+  }
   if (!source.text) return {.text = read_text(source.text_file), .ids = {}};
   require_utf8(*source.text, "-p");
   return {.text = source.text, .ids = {}};
 }
 
 std::vector<int32_t> prompt_ids(const LLM& llm, const Prompt& prompt, bool no_special) {
-  return prompt.text ? llm.encode(*prompt.text, !no_special) : prompt.ids;
+  if (prompt.text) return llm.encode(*prompt.text, !no_special);
+  const int64_t vocab = llm.info().vocab;
+  for (size_t i = 0; i < prompt.ids.size(); ++i) {
+    if (prompt.ids[i] < vocab) continue;
+    throw InputError({.where = fmt::format("{}: element {}", prompt.ids_from, i),
+                      .what = "out of range",
+                      .got = std::to_string(prompt.ids[i]),
+                      .expected = fmt::format("0 to {}", vocab - 1)});
+  }
+  return prompt.ids;
 }
 
 }  // namespace dms::cli

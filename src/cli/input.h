@@ -30,12 +30,14 @@ struct PromptSource {
 struct Prompt {
   std::optional<std::string> text;
   std::vector<int32_t> ids;  // where text is absent
+  std::string ids_from{};    // the file they are from
 };
 
 /// Reads the prompt. `options` names the alternatives in the error when there is none or several.
 Prompt read_prompt(const PromptSource& source, const std::string& options);
 
-/// The prompt's tokens. Throws InputError for a text when the model has no tokenizer.
+/// The prompt's tokens. Throws InputError for a text when the model has no tokenizer, and for ids
+/// that the model does not have.
 std::vector<int32_t> prompt_ids(const LLM& llm, const Prompt& prompt, bool no_special);
 
 }  // namespace dms::cli

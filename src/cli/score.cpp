@@ -6,13 +6,14 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "base/check.h"
 #include "base/npy.h"
 #include "cli/command.h"
-#include "cli/decisions_file.h"
 #include "cli/input.h"
 #include "cli/log_likelihood.h"
 #include "cli/options.h"
@@ -99,6 +100,17 @@ void print_score(const Options& options, int64_t tokens, double nll, const KvSta
   }
 }
 
+/// In the form that --decisions reads: uint8 [layers, kv_heads, tokens].
+void save_decisions(const std::filesystem::path& path,
+                    const ModelInfo& model,
+                    std::span<const uint8_t> decisions) {
+  const int64_t heads = model.layers * model.kv_heads;
+  ensure(heads > 0 && std::ssize(decisions) % heads == 0, "decisions of a whole number of tokens");
+  write_npy_bytes(path,
+                  {.shape = {model.layers, model.kv_heads, std::ssize(decisions) / heads},
+                   .values = {decisions.begin(), decisions.end()}});
+}
+
 void score(const Options& options) {
   require_model(options.model);
   const Prompt prompt = read_prompt(options.prompt, "--text-file, --ids");
@@ -115,8 +127,7 @@ void score(const Options& options) {
   score_tokens(session, ids, options.decode_from, scorer);
   scorer.close();
   if (!options.decisions_file.empty()) {
-    write_decisions(
-        options.decisions_file, llm.info().layers, llm.info().kv_heads, session.decisions());
+    save_decisions(options.decisions_file, llm.info(), session.decisions());
   }
   print_score(options, std::ssize(ids), scorer.mean_nll(), session.kv());
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/file_status.h"
 #include "base/output_file.h"
 #include "dms/error.h"
 #include "train/checkpoint/checkpoints.h"
@@ -39,12 +40,11 @@ std::optional<CheckpointFolder> find_resume(const TrainConfig& config) {
   if (resume == "auto") return latest_checkpoint(config.trainer.output_dir);
   if (!resume.empty()) return open_checkpoint_folder(resume);
   const std::filesystem::path& folder = config.trainer.output_dir;
-  if (!std::filesystem::exists(folder)) return std::nullopt;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (!checkpoint_step(entry.path().filename().string())) continue;
+  for (const std::filesystem::path& entry : entries_of(folder)) {
+    if (!checkpoint_step(entry.filename().string())) continue;
     throw InputError({.where = folder.string(),
                       .what = "holds checkpoints of an earlier run",
-                      .got = entry.path().filename().string(),
+                      .got = entry.filename().string(),
                       .hint = "continue it with --resume auto, or choose another "
                               "hf_trainer.output_dir"});
   }

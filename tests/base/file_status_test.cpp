@@ -46,5 +46,15 @@ TEST(FileStatus, APathThatCannotBeLookedUpIsABadInput) {
   }
 }
 
+TEST(FileStatus, EntriesByName) {
+  const TempFolder folder;
+  EXPECT_TRUE(entries_of(folder.path()).empty());
+  EXPECT_TRUE(entries_of(folder.path() / "gone").empty());
+  const fs::path b = folder.write("b", "");
+  const fs::path a = folder.write("a/inside", "").parent_path();
+  EXPECT_EQ(entries_of(folder.path()), (std::vector<fs::path>{a, b}));
+  expect_parts(input_error([&] { entries_of(b); }), {b.string(), "cannot be read: "});
+}
+
 }  // namespace
 }  // namespace dms

@@ -190,7 +190,7 @@ def test_index_that_points_elsewhere(refused, sharded, target):
 # prompts and ids ---------------------------------------------------------------------------------
 
 BAD_IDS = {
-    "[1, 131, 2]": ("ids: element 1", "got 131", "0 to 130"),
+    "[1, 131, 2]": ("ids.json: element 1", "got 131", "0 to 130"),
     "[1, -1, 2]": ("ids.json: element 1", "got -1"),
     "[1, 1.5]": ("ids.json: element 1", "got 1.5"),
     '["one"]': ("ids.json: element 0", 'got "one"'),

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <system_error>
 
+#include "base/file_status.h"
 #include "base/output_folder.h"
 #include "dms/error.h"
 
@@ -21,13 +21,9 @@ using Checkpoints = std::map<int64_t, fs::path, std::greater<>>;
 
 Checkpoints list_checkpoints(const fs::path& output_dir) {
   Checkpoints found;
-  std::error_code error;
-  for (const auto& item : fs::directory_iterator(output_dir, error)) {
-    const auto step = checkpoint_step(item.path().filename().string());
-    if (step && item.is_directory()) found.emplace(*step, item.path());
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    throw InputError({.where = output_dir.string(), .what = "cannot be read: " + error.message()});
+  for (const fs::path& item : entries_of(output_dir)) {
+    const auto step = checkpoint_step(item.filename().string());
+    if (step && is_folder(item)) found.emplace(*step, item);
   }
   return found;
 }
@@ -68,12 +64,12 @@ fs::path CheckpointFolder::file(std::string_view name) const {
 }
 
 CheckpointFolder open_checkpoint_folder(const fs::path& path) {
-  if (!fs::is_directory(path)) {
+  if (!is_folder(path)) {
     throw InputError({.where = path.string(),
                       .what = "no such checkpoint folder",
                       .expected = "a folder checkpoint-STEP"});
   }
-  if (!fs::exists(path / kManifestFile)) {
+  if (!path_exists(path / kManifestFile)) {
     const Checkpoints inside = list_checkpoints(path);
     throw InputError(
         {.where = (path / kManifestFile).string(),

@@ -5,6 +5,7 @@
 #include <optional>
 #include <system_error>
 
+#include "base/file_status.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "base/output_file.h"
@@ -90,8 +91,7 @@ void check_format(const JsonFields& fields) {
 }
 
 void check_file(const std::filesystem::path& path, const ManifestFile& saved, Check check) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
+  if (!path_exists(path)) {
     throw InputError({.where = path.string(),
                       .what = "missing from the checkpoint",
                       .expected = std::to_string(saved.bytes) + " bytes"});
@@ -119,9 +119,9 @@ void check_file(const std::filesystem::path& path, const ManifestFile& saved, Ch
 
 Manifest make_manifest(const std::filesystem::path& folder, int64_t step, int64_t world_size) {
   Manifest manifest{.step = step, .world_size = world_size, .files = {}};
-  for (const auto& item : std::filesystem::directory_iterator(folder)) {
-    const MappedFile file(item.path());
-    manifest.files.push_back({.name = item.path().filename().string(),
+  for (const std::filesystem::path& item : entries_of(folder)) {
+    const MappedFile file(item);
+    manifest.files.push_back({.name = item.filename().string(),
                               .bytes = std::ssize(file.bytes()),
                               .crc32 = crc_of(file)});
   }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "base/file_status.h"
 #include "base/mapped_file.h"
 #include "model/spec/load.h"
 #include "train/data/sha256.h"
@@ -23,7 +24,7 @@ std::string hash_chat_files(const fs::path& folder) {
   std::string hashes;
   for (const char* name : kFiles) {
     const fs::path file = folder / name;
-    hashes += fs::exists(file) ? sha256(read_text_file(file, kMaxBytes)) : "none";
+    hashes += path_exists(file) ? sha256(read_text_file(file, kMaxBytes)) : "none";
   }
   return sha256(hashes);
 }

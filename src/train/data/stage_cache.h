@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file_status.h"
 #include "base/json.h"
 #include "dms/error.h"
 #include "train/data/batches.h"
@@ -37,7 +38,7 @@ class StageCache {
   template <class Open>
   auto get(const std::string& name, const Json& settings, const Build& build, const Open& open) {
     Stage stage = locate(name, settings);
-    if (std::filesystem::exists(stage.folder)) {
+    if (path_exists(stage.folder)) {
       try {
         read_description(stage);
         return open(stage);

@@ -4,6 +4,7 @@
 #include <array>
 #include <system_error>
 
+#include "base/file_status.h"
 #include "base/mapped_file.h"
 #include "base/output_file.h"
 
@@ -39,14 +40,14 @@ bool is_companion(std::string_view name) {
 }
 
 void copy_companions(const fs::path& from, const fs::path& to) {
-  for (const auto& item : fs::directory_iterator(from)) {
-    const fs::path name = item.path().filename();
+  for (const fs::path& item : entries_of(from)) {
+    const fs::path name = item.filename();
     if (!is_companion(name.string())) continue;
-    if (item.is_regular_file()) {
-      copy_durably(item.path(), to / name);
-    } else if (item.is_directory()) {
+    if (is_file(item)) {
+      copy_durably(item, to / name);
+    } else if (is_folder(item)) {
       std::error_code error;
-      fs::copy(item.path(), to / name, fs::copy_options::recursive, error);
+      fs::copy(item, to / name, fs::copy_options::recursive, error);
       if (error) throw_write_error(to / name, error.value());
     }
   }

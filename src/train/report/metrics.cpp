@@ -6,6 +6,7 @@
 #include <limits>
 #include <string_view>
 
+#include "base/file_status.h"
 #include "base/json.h"
 #include "base/mapped_file.h"
 #include "dms/error.h"
@@ -73,7 +74,7 @@ size_t walk_lines(const std::filesystem::path& path, Take take) {
 }
 
 void keep_until(const std::filesystem::path& path, int64_t last_step) {
-  if (!std::filesystem::exists(path)) return;
+  if (!path_exists(path)) return;
   const size_t kept = walk_lines(
       path, [last_step](const StepMetrics& metrics) { return metrics.step <= last_step; });
   std::error_code error;
@@ -104,7 +105,7 @@ std::string metrics_line(const StepMetrics& metrics) {
 
 std::vector<StepMetrics> read_metrics(const std::filesystem::path& file) {
   std::vector<StepMetrics> steps;
-  if (!std::filesystem::exists(file)) return steps;
+  if (!path_exists(file)) return steps;
   walk_lines(file, [&steps](const StepMetrics& metrics) {
     steps.push_back(metrics);
     return true;
