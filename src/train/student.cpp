@@ -218,7 +218,7 @@ PassResult Student::forward(const at::Tensor& ids,
   result.hidden = spec_.has_final_norm ? norm(WeightRole::final_norm, -1, x) : x;
   if (!layers.empty()) {
     const at::Tensor stacked = at::stack(layers);  // [layers, batch, kv_heads]
-    result.fraction = stacked.mean({0, 2});
+    result.fraction = stacked.mean(std::vector<int64_t>{0, 2});
     result.layer_fraction = stacked.detach().mean(1);
   }
   return result;
