@@ -8,6 +8,9 @@
 namespace dms::train {
 namespace {
 
+constexpr size_t kMostFixed =
+    6;  // characters of a number below a thousandth that fit beside an axis
+
 /// "3.5e-05" to "3.5e-5".
 std::string without_padded_exponent(std::string text) {
   const size_t e = text.find('e');
@@ -17,6 +20,15 @@ std::string without_padded_exponent(std::string text) {
   text.erase(e + 2, zeros - (e + 2));
   if (text[e + 1] == '+') text.erase(e + 1, 1);
   return text;
+}
+
+/// "1.05e-04", without the zeros that %e would add to its digits.
+std::string scientific(double value, int digits) {
+  std::string text = fmt::format("{:.{}e}", value, digits - 1);
+  const size_t e = text.find('e');
+  size_t end = text.find_last_not_of('0', e - 1) + 1;
+  if (text[end - 1] == '.') --end;
+  return text.erase(end, e - end);
 }
 
 }  // namespace
@@ -37,7 +49,9 @@ std::string short_number(double value, int digits) {
     if (magnitude >= 1000) return fmt::format("{:.0f}", value);
     if (magnitude >= 1e-3 || magnitude == 0) return fmt::format("{:.{}g}", value, digits);
   }
-  return without_padded_exponent(fmt::format("{:.{}g}", value, digits));
+  std::string text = fmt::format("{:.{}g}", value, digits);
+  if (text.starts_with("0.000") && text.size() > kMostFixed) text = scientific(value, digits);
+  return without_padded_exponent(std::move(text));
 }
 
 std::string short_duration(double seconds) {

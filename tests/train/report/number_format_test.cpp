@@ -10,6 +10,10 @@ namespace {
 
 TEST(ShortNumber, IsReadAtAGlance) {
   EXPECT_EQ(short_number(0), "0");
+  EXPECT_EQ(short_number(0.0001, 4), "0.0001");
+  EXPECT_EQ(short_number(0.000105, 4), "1.05e-4");
+  EXPECT_EQ(short_number(0.0001234, 4), "1.234e-4");
+  EXPECT_EQ(short_number(3.0e-5, 4), "3e-5");
   EXPECT_EQ(short_number(0.01234), "0.0123");
   EXPECT_EQ(short_number(0.1 + 0.2), "0.3");
   EXPECT_EQ(short_number(2.5), "2.5");
