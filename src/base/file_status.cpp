@@ -9,11 +9,16 @@
 namespace dms {
 namespace {
 
+[[noreturn]] void throw_unreadable(const std::filesystem::path& path,
+                                   const std::error_code& error) {
+  throw InputError({.where = path.string(), .what = "cannot be read: " + error.message()});
+}
+
 std::filesystem::file_status status_of(const std::filesystem::path& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (std::filesystem::status_known(status)) return status;
-  throw InputError({.where = path.string(), .what = "cannot be read: " + error.message()});
+  throw_unreadable(path, error);
 }
 
 }  // namespace
@@ -38,8 +43,7 @@ std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folde
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     entries.push_back(entry->path());
   }
-  if (error)
-    throw InputError({.where = folder.string(), .what = "cannot be read: " + error.message()});
+  if (error) throw_unreadable(folder, error);
   std::ranges::sort(entries);
   return entries;
 }

@@ -1,5 +1,7 @@
 #include "train/extract.h"
 
+#include <utility>
+
 #include "model/spec/load.h"
 #include "train/checkpoint/train_state.h"
 #include "train/config/differences.h"
@@ -44,8 +46,8 @@ std::vector<std::string> extract(const TrainConfig& config,
     notes.emplace_back(
         "the base's trained eviction is left out: its decisions were not trained along");
   }
-  for (const std::string& difference : config_differences(state.config, config.source)) {
-    notes.push_back("since the checkpoint: " + difference);
+  for (std::string& note : notes_since_checkpoint(state.config, config.source)) {
+    notes.push_back(std::move(note));
   }
   return notes;
 }

@@ -46,11 +46,7 @@ std::vector<std::string> Trainer::resume(const CheckpointFolder& folder) {
   step_ = state.step;
   samples_ = state.samples;
   saved_step_ = state.step;
-  std::vector<std::string> notes;
-  for (const std::string& difference : config_differences(state.config, config_.source)) {
-    notes.push_back("since the checkpoint: " + difference);
-  }
-  return notes;
+  return notes_since_checkpoint(state.config, config_.source);
 }
 
 Trainer::Totals Trainer::accumulate() {

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from bad_input import score_refused
 from harness import Scorer, binary, run_dms, run_ok
 from train_probe import Probe
+
+import models
 
 DEFAULT_SEED = 20240
 
@@ -93,3 +98,21 @@ def test_data() -> Path:
         pytest.skip("DMS_TEST_DATA is not set")
     assert Path(folder).is_dir(), f"DMS_TEST_DATA={folder} is not a folder"
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small folder in one file, to be copied and spoiled."""
+    return models.build(tmp_path_factory.mktemp("good") / "m", models.Shape("qwen2"))
+
+
+@pytest.fixture
+def folder(good: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(good, tmp_path / "m")
+
+
+@pytest.fixture
+def refused(dms: Callable, tmp_path: Path) -> Callable:
+    """refused(folder, *words): scoring with it is refused."""
+    return partial(score_refused, dms, tmp_path)

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-from functools import partial
 
 import pytest
-from bad_input import assert_error, score_refused
+from bad_input import assert_error
 from harness import DEMO
 
 import models
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    """A small folder in one file, to be copied and spoiled."""
-    return models.build(tmp_path_factory.mktemp("good") / "m", models.Shape("qwen2"))
-
-
-@pytest.fixture
-def folder(good, tmp_path):
-    return shutil.copytree(good, tmp_path / "m")
-
-
-@pytest.fixture
-def refused(dms, tmp_path):
-    """refused(folder, *words): scoring with it is refused."""
-    return partial(score_refused, dms, tmp_path)
-
 
 # config.json -------------------------------------------------------------------------------------
 

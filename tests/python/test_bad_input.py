@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import struct
 import subprocess
-from functools import partial
 from io import BytesIO
 from threading import Thread
 
 import numpy as np
 import pytest
 import torch
-from bad_input import assert_error, score_refused
+from bad_input import assert_error
 from harness import DEMO, binary
 from safetensors.torch import load_file, save_file
 
 import models
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    """A small folder in one file, to be copied and spoiled."""
-    return models.build(tmp_path_factory.mktemp("good") / "m", models.Shape("qwen2"))
-
-
-@pytest.fixture
-def folder(good, tmp_path):
-    return shutil.copytree(good, tmp_path / "m")
-
-
-@pytest.fixture
-def refused(dms, tmp_path):
-    """refused(folder, *words): scoring with it is refused."""
-    return partial(score_refused, dms, tmp_path)
 
 
 def test_the_unspoiled_folder_works(dms, folder, tmp_path):

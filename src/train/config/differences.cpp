@@ -61,4 +61,10 @@ std::vector<std::string> config_differences(const std::string& before, const std
   return differences;
 }
 
+std::vector<std::string> notes_since_checkpoint(const std::string& before, const std::string& now) {
+  std::vector<std::string> notes = config_differences(before, now);
+  for (std::string& note : notes) note.insert(0, "since the checkpoint: ");
+  return notes;
+}
+
 }  // namespace dms::train

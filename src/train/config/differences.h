@@ -11,4 +11,7 @@ namespace dms::train {
 /// taken for one without keys.
 std::vector<std::string> config_differences(const std::string& before, const std::string& now);
 
+/// The same as notes for a user who goes on from a checkpoint that was made with `before`.
+std::vector<std::string> notes_since_checkpoint(const std::string& before, const std::string& now);
+
 }  // namespace dms::train
