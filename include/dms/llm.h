@@ -1,11 +1,13 @@
 #pragma once
 // The public face of libdms: open a model, talk to it through a compact KV cache, count what it
-// costs. Objects of this file are used by one thread at a time; several LLMs may live side by side.
+// costs. Several LLMs may live side by side.
+//
+// Threads: LLM::submit(), cancel() and wait() may be called by any, encode(), decode() and info()
+// too; everything else by one thread at a time, the engine thread of the LLM it belongs to.
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,32 +15,24 @@
 #include <string_view>
 #include <vector>
 
+#include "dms/cache.h"
 #include "dms/error.h"
+#include "dms/request.h"
 #include "dms/sampling.h"
 
 namespace dms {
 
 /// Number types: "f32" or "bf16".
 struct ModelOptions {
-  std::string dtype = "bf16";  // activations' type in products, and the window's
-  std::string weights = "";    // storage of the weights; empty: dtype
-  int64_t threads = 0;         // 0: all cores this process may use
-  int64_t chunk_tokens = 256;  // prefill is computed in chunks of this many tokens
+  std::string dtype = "bf16";     // activations' type in products, and the window's
+  std::string weights = "";       // storage of the weights; empty: dtype
+  int64_t threads = 0;            // 0: all cores this process may use
+  int64_t chunk_tokens = 256;     // prefill is computed in chunks of this many tokens
+  int64_t max_step_tokens = 512;  // prompt tokens of one pass together, at least chunk_tokens
+  // Hard limit on the pages (keys and values, without tables) of all sequences together; 0: none.
+  int64_t kv_memory_bytes = 0;
   std::filesystem::path
       adapter{};  // folder of a trained eviction adapter, applied to a plain model
-};
-
-/// How one sequence's cache is kept (semantics.md sections 1 and 3).
-struct CacheOptions {
-  std::string policy = "";  // empty: "dms" where the model has trained eviction, else "none"
-  std::map<std::string, std::string> policy_args{};
-  std::filesystem::path decisions_file{};  // policy "forced": uint8 [layers, kv_heads, tokens] .npy
-  std::optional<int64_t> window_tokens{};  // empty: the model's, else 256
-  std::string kv_dtype = "";               // survivors' storage; empty: the model's dtype
-  // Hard limit on the pages (keys and values, without tables) of all open sessions of an LLM
-  // together. The first one sets it, 0: none; later ones name the same or, with 0, follow.
-  int64_t memory_limit_bytes = 0;
-  int64_t preallocate_tokens = 0;  // take the pages this many tokens will need at once
 };
 
 /// What `dms inspect` prints.
@@ -72,41 +66,6 @@ struct ModelInfo {
   std::optional<DmsInfo> dms;
 };
 
-/// Memory of one or more sequences. Token counts are entries summed over layers and KV heads.
-struct KvStats {
-  int64_t dense_tokens = 0;     // tokens x layers x kv_heads
-  int64_t held_tokens = 0;      // survivors + window (rollback slack not counted)
-  int64_t dense_bytes = 0;      // keys and values of dense_tokens, exact size
-  int64_t allocated_bytes = 0;  // pages, window, slack and every table, as taken from the system
-  int64_t peak_bytes = 0;       // highest so far, pages of all sessions open with these included
-  double cr = 1.0;              // dense_tokens / held_tokens
-  double cr_bytes = 1.0;        // dense_bytes / allocated_bytes
-  std::vector<std::vector<int64_t>> held_per_head;  // [layers][kv_heads]
-};
-
-struct Timings {
-  double prefill_s = 0;
-  double decode_s = 0;
-  double attention_s = 0;  // part of both spent in attention kernels
-  int64_t prefill_tokens = 0;
-  int64_t decode_tokens = 0;
-  double prefill_tok_s() const {
-    return prefill_s > 0 ? static_cast<double>(prefill_tokens) / prefill_s : 0;
-  }
-  double decode_tok_s() const {
-    return decode_s > 0 ? static_cast<double>(decode_tokens) / decode_s : 0;
-  }
-};
-
-struct Generation {
-  std::string text;
-  std::vector<int32_t> ids;
-  std::string finish_reason;  // "stop" | "length"
-  int64_t prompt_tokens = 0;
-  Timings timings;
-  KvStats kv;
-};
-
 /// Called with each new piece of text (whole characters). Return false to stop early.
 using TextSink = std::function<bool(std::string_view piece)>;
 /// Called while a prompt is computed: tokens done, tokens in all.
@@ -122,9 +81,9 @@ class Session {
   int64_t tokens() const;
 
   /// Appends tokens (any number: prefill, or one: decode) and returns the logits after the last
-  /// one, float32 [vocab], valid until the next call. Throws InputError on an id out of range or
-  /// more tokens than the model's context (nothing is appended); RunError at the memory limit (the
-  /// tokens computed so far stay, tokens() tells how many).
+  /// one, float32 [vocab], valid until the next call. Throws InputError on an id out of range, more
+  /// tokens than the model's context or a session that is at work already (nothing is appended);
+  /// RunError at the memory limit (the tokens computed so far stay, tokens() tells how many).
   std::span<const float> append(std::span<const int32_t> ids, const Progress& progress = {});
 
   /// Appends tokens and hands the logits after each to `sink` (row: [vocab]).
@@ -133,15 +92,16 @@ class Session {
                      const Progress& progress = {});
 
   /// Forgets all but the first `tokens` tokens. Up to the rollback slack (32) at once without
-  /// recomputation; beyond it what is missing is recomputed with the decisions taken before, which
-  /// at the memory limit may throw RunError (the tokens computed so far stay).
+  /// recomputation; beyond it what is missing is recomputed with the decisions taken before. Where
+  /// that meets the memory limit it throws RunError, and the next call goes on with it.
   void truncate(int64_t tokens);
 
   /// An independent continuation that shares this one's memory until either writes.
   Session fork() const;
 
   /// Appends the prompt and samples a continuation. The continuation's last token is part of
-  /// the result, not yet of the cache.
+  /// the result, not yet of the cache. At the memory limit the result holds what there is so far,
+  /// and why in `error`. Throws InputError as append(), and what `on_text` or `progress` throw.
   Generation generate(std::span<const int32_t> prompt,
                       const SamplingParams& params,
                       const TextSink& on_text = {},
@@ -158,6 +118,10 @@ class Session {
   friend class LLM;
   struct State;
   explicit Session(std::unique_ptr<State> state);
+  void append_rows(std::span<const int32_t> ids,
+                   bool all_rows,
+                   const std::function<void(int64_t token, std::span<const float> row)>& sink,
+                   const Progress& progress);
   std::unique_ptr<State> state_;
 };
 
@@ -180,13 +144,24 @@ class LLM {
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
-  /// Throws InputError on a bad option, or on a memory limit other than the open sessions';
-  /// RunError when there is no memory to preallocate.
+  /// Takes a request in; its sink is told what becomes of it while step() runs. Throws InputError
+  /// on a bad prompt, sampling parameter or cache option.
+  RequestId submit(Request request);
+  /// Ends a request before the next pass; its last event says "cancelled". One that has ended is
+  /// left alone.
+  void cancel(RequestId id);
+  /// Computes one pass for all requests. False: none is left.
+  bool step();
+  /// Blocks until a request or a cancellation has come, or stop_waiting() was called.
+  void wait();
+  void stop_waiting();
+
+  /// Throws InputError on a bad option; RunError when there is no memory to preallocate.
   Session new_session(const CacheOptions& cache = {});
 
   /// Continues several prompts together: one pass over the weights serves all of them.
-  /// `sessions` and `prompts` have the same length. Throws RunError at the memory limit; each
-  /// session then has the tokens computed so far.
+  /// `sessions` and `prompts` have the same length, no session stands there twice. Where one of
+  /// them meets the memory limit its result says so, and the others go on.
   std::vector<Generation> generate(std::span<Session> sessions,
                                    std::span<const std::vector<int32_t>> prompts,
                                    const SamplingParams& params);

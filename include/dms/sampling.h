@@ -19,7 +19,10 @@ struct SamplingParams {
   double frequency_penalty = 0.0;   // subtracted once per occurrence among generated tokens
   uint64_t seed = 0;                // same seed, same text
   std::vector<std::string> stop = {};  // generation ends before the first of these texts
+  std::vector<int32_t> stop_ids = {};  // generation ends with the first of these tokens
   bool ignore_eos = false;             // go on after the model's end-of-sequence tokens
+  // Report each token's log-probability and those of the N likeliest tokens; -1: report nothing.
+  int64_t log_probabilities = -1;
 };
 
 }  // namespace dms

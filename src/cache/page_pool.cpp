@@ -99,13 +99,17 @@ void PagePool::reserve(int64_t pages) {
 }
 
 void PagePool::add_slab(int64_t pages) {
-  const int64_t bytes = pages * page_bytes_;
-  if (!budget_.fits(bytes)) {
-    throw RunError({.where = "KV memory",
-                    .what = "limit reached",
-                    .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
-                    .expected = "at most " + std::to_string(budget_.limit_bytes),
-                    .hint = "raise --kv-memory, shorten the input or use a smaller window"});
+  // More than any machine has: what is asked ahead of need may have any size.
+  constexpr int64_t kMaxBytes = int64_t{1} << 50;
+  const int64_t bytes = checked_mul(pages, page_bytes_).value_or(kMaxBytes);
+  if (!budget_.fits(bytes) || bytes >= kMaxBytes) {
+    throw RunError(
+        {.where = "KV memory",
+         .what = "limit reached",
+         .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
+         .expected = "at most " +
+                     std::to_string(budget_.limit_bytes == 0 ? kMaxBytes : budget_.limit_bytes),
+         .hint = "raise --kv-memory, shorten the input or use a smaller window"});
   }
   auto slab = std::make_unique<Page::Slab>();
   slab->memory = AlignedBuffer(bytes);

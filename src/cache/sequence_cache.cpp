@@ -127,34 +127,46 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
   demand[shape_.survivor_type] += survivors;
 }
 
-bool SequenceCache::can_append(int64_t count) const {
-  PageDemand demand;
-  add_demand(count, demand);
-  return pools_->budget().fits(pools_->missing_bytes(demand));
+namespace {
+
+CachePools& common_pools(std::span<const Growth> parts) {
+  CachePools& pools = parts.front().cache->pools();
+  ensure(std::ranges::all_of(parts,
+                             [&](const Growth& part) { return &part.cache->pools() == &pools; }),
+         "a pass over sequences of one model");
+  return pools;
 }
 
-void require_memory(std::span<const Growth> parts) {
-  if (parts.empty()) return;
-  CachePools& pools = parts.front().cache->pools();
+PageDemand demand_of(std::span<const Growth> parts) {
   PageDemand demand;
-  int64_t tokens = 0;
-  for (const Growth& part : parts) {
-    ensure(&part.cache->pools() == &pools, "a pass over sequences of one model");
-    part.cache->add_demand(part.tokens, demand);
-    tokens += part.cache->tokens();
-  }
-  const int64_t missing = pools.missing_bytes(demand);
-  if (!pools.budget().fits(missing)) {
-    const std::string sequences =
-        parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
-    throw RunError({.where = "KV memory",
-                    .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
-                    .got = "up to " + std::to_string(pools.budget().used_bytes + missing) +
-                           " bytes for the next step",
-                    .expected = "at most " + std::to_string(pools.budget().limit_bytes),
-                    .hint = "raise --kv-memory, shorten the input or use a smaller window"});
-  }
+  for (const Growth& part : parts) part.cache->add_demand(part.tokens, demand);
+  return demand;
+}
+
+}  // namespace
+
+bool reserve_memory(std::span<const Growth> parts) {
+  if (parts.empty()) return true;
+  CachePools& pools = common_pools(parts);
+  if (pools.budget().limit_bytes == 0) return true;
+  const PageDemand demand = demand_of(parts);
+  if (!pools.budget().fits(pools.missing_bytes(demand))) return false;
   pools.promise(demand);
+  return true;
+}
+
+RunError memory_shortage(std::span<const Growth> parts) {
+  const CachePools& pools = common_pools(parts);
+  const int64_t needed = pools.budget().used_bytes + pools.missing_bytes(demand_of(parts));
+  int64_t tokens = 0;
+  for (const Growth& part : parts) tokens += part.cache->tokens();
+  const std::string sequences =
+      parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
+  return RunError({.where = "KV memory",
+                   .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
+                   .got = "up to " + std::to_string(needed) + " bytes for the next step",
+                   .expected = "at most " + std::to_string(pools.budget().limit_bytes),
+                   .hint = "raise --kv-memory, shorten the input or use a smaller window"});
 }
 
 void SequenceCache::preallocate(int64_t tokens) {

@@ -11,6 +11,7 @@
 #include "cache/cache_pools.h"
 #include "cache/head_cache.h"
 #include "cache/view.h"
+#include "dms/error.h"
 
 namespace dms::cache {
 
@@ -45,9 +46,12 @@ struct Growth {
   int64_t tokens = 0;
 };
 
-/// Throws RunError unless all parts of a pass together are sure to find memory, whatever is
-/// evicted: asked before a pass, so that none fails half-way. The sequences share their pools.
-void require_memory(std::span<const Growth> parts);
+/// Whether all parts of a pass together are sure to find memory, whatever is evicted; the pools
+/// then keep it for the pass. Asked before each, so that none fails half-way. The sequences share
+/// their pools.
+bool reserve_memory(std::span<const Growth> parts);
+/// Why reserve_memory() said no.
+RunError memory_shortage(std::span<const Growth> parts);
 
 class SequenceCache final : public SequenceView {
  public:
@@ -71,8 +75,6 @@ class SequenceCache final : public SequenceView {
 
   /// Adds the pages that a pass with `count` more tokens takes at most, whatever is evicted.
   void add_demand(int64_t count, PageDemand& demand) const;
-  /// Whether `count` more tokens are sure to find memory when no other sequence grows.
-  bool can_append(int64_t count) const;
   CachePools& pools() const { return *pools_; }
   /// Takes the pages that `tokens` tokens will need by the source's estimate. Throws RunError.
   void preallocate(int64_t tokens);

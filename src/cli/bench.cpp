@@ -159,6 +159,7 @@ void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchR
   double attention_s = 0;
   int64_t tokens = 0;
   for (const Generation& result : results) {
+    if (!result.error.empty()) throw RunError({.what = result.error});
     seconds = std::max(seconds, result.timings.decode_s);  // the sequences run side by side
     attention_s = std::max(attention_s, result.timings.attention_s);
     tokens += result.timings.decode_tokens;

@@ -38,6 +38,7 @@ Generation Conversation::say(const std::string& text,
   const auto fresh = std::span(ids).subspan(cached_ids_.size());
   try {
     Generation answer = session_.generate(fresh, sampling, on_text, progress);
+    if (!answer.error.empty()) throw RunError({.what = answer.error});
     cached_ids_ = ids;
     cached_ids_.insert(cached_ids_.end(), answer.ids.begin(), answer.ids.end());
     cached_ids_.resize(static_cast<size_t>(session_.tokens()));

@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "dms/error.h"
 
 namespace dms::cli {
 namespace {
@@ -33,6 +34,7 @@ OutputJson generation_json(const Generation& result, const std::string& policy) 
   return {{"text", result.text},
           {"ids", result.ids},
           {"finish_reason", result.finish_reason},
+          {"error", result.error.empty() ? OutputJson() : OutputJson(result.error)},
           {"prompt_tokens", result.prompt_tokens},
           {"policy", policy},
           {"timings",
@@ -83,13 +85,17 @@ void generate(const Options& options) {
   const std::vector<int32_t> ids = prompt_ids(llm, prompt, options.prompt.no_special);
   Session session = llm.new_session(options.cache);
   const std::string policy = policy_name(options.cache, llm.info());
+  Generation result;
   if (options.json) {
     ProgressLine progress("prefill");
-    print_json(
-        generation_json(session.generate(ids, options.sampling, {}, progress.callback()), policy));
+    result = session.generate(ids, options.sampling, {}, progress.callback());
+    print_json(generation_json(result, policy));
   } else {
-    print_summary(stream(llm, session, ids, options.sampling), policy);
+    result = stream(llm, session, ids, options.sampling);
+    print_summary(result, policy);
   }
+  // What there is of the answer has been printed.
+  if (!result.error.empty()) throw RunError({.what = result.error});
 }
 
 CommandBody define(CLI::App& app) {

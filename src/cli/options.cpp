@@ -144,6 +144,14 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
       app, "--chunk", options.chunk_tokens, 1, kMaxChunk, "Tokens a prefill step (default 256)");
   add_value(app, "--device", "NAME", "cpu (default)", read_device);
   add_adapter(app, options.adapter);
+  app.option_defaults()->group("KV cache");
+  add_value(app,
+            "--kv-memory",
+            "SIZE",
+            "Hard limit, as 512MiB or 2GB",
+            [&options](const std::string& text) {
+              options.kv_memory_bytes = parse_bytes("--kv-memory", text);
+            });
   app.option_defaults()->group("Options");
 }
 
@@ -179,13 +187,6 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
               options.window_tokens = parse_integer("--window", text, 0, kMaxTokens);
             });
   add_text(app, "--kv-dtype", options.kv_dtype, "TYPE", "Storage of survivors (default: --dtype)");
-  add_value(app,
-            "--kv-memory",
-            "SIZE",
-            "Hard limit, as 512MiB or 2GB",
-            [&options](const std::string& text) {
-              options.memory_limit_bytes = parse_bytes("--kv-memory", text);
-            });
   add_integer(app,
               "--preallocate",
               options.preallocate_tokens,

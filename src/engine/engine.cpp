@@ -2,181 +2,261 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "base/check.h"
 
 namespace dms::engine {
+namespace {
 
-struct Engine::Running {
-  Running(Request r, const text::Tokenizer* tokenizer)
-      : request(std::move(r)), sampler(request.params), stops(request.params.stop) {
-    if (tokenizer != nullptr) decoder.emplace(*tokenizer, true);
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// A step within a step would pull the requests from under the outer one.
+class Stepping {
+ public:
+  explicit Stepping(bool& flag) : flag_(flag) {
+    ensure(!flag_, "a sink called for another step");
+    flag_ = true;
   }
+  ~Stepping() { flag_ = false; }
+  Stepping(const Stepping&) = delete;
+  Stepping& operator=(const Stepping&) = delete;
 
-  Request request;
-  Sampler sampler;
-  StopMatcher stops;
-  std::optional<text::StreamDecoder> decoder;
-  int64_t prompt_done = 0;
-  std::optional<int32_t> next_token;  // sampled, not yet in the cache
-  bool is_done = false;
-  Generation result;
-
-  int64_t prompt_left() const { return std::ssize(request.prompt) - prompt_done; }
+ private:
+  bool& flag_;
 };
+
+}  // namespace
 
 /// What one step computes.
 struct Engine::Pass {
-  struct Part {
-    Running* running;
-    std::vector<int32_t> ids;
-    bool wants_token;  // the last row's logits choose a token
-  };
+  std::vector<Running*> owners;
+  std::vector<Running::Work> work;
   std::vector<Part> parts;
-  bool is_prefill = false;
 
-  /// Throws RunError unless all of it finds memory.
-  void require_memory() const {
-    std::vector<cache::Growth> growth;
-    for (const Part& part : parts) {
-      growth.push_back(
-          {.cache = &part.running->request.sequence->cache(), .tokens = std::ssize(part.ids)});
-    }
-    cache::require_memory(growth);
+  bool is_empty() const { return parts.empty(); }
+  void add(Running& running, const Running::Work& what) {
+    owners.push_back(&running);
+    work.push_back(what);
+    parts.push_back({.sequence = &running.sequence().state(),
+                     .ids = what.ids,
+                     .logits = what.logits,
+                     .length = running.sequence().length()});
+  }
+  void pop() {
+    owners.pop_back();
+    work.pop_back();
+    parts.pop_back();
   }
 };
 
-Engine::Engine(Model& model, const text::Tokenizer* tokenizer, std::vector<int32_t> eos_ids)
-    : model_(model), tokenizer_(tokenizer), eos_ids_(std::move(eos_ids)) {}
+Engine::Engine(Model& model, Vocabulary vocabulary, EngineOptions options)
+    : model_(model), vocabulary_(std::move(vocabulary)), options_(options) {
+  options_.chunk_tokens = std::min(options_.chunk_tokens, options_.max_step_tokens);
+}
 
 Engine::~Engine() = default;
 
-void Engine::add(Request request) {
-  if (request.prompt.empty()) {
+void Engine::check_prompt(const Submission& submission, int64_t max_tokens) const {
+  const std::vector<int32_t>& prompt = submission.request.prompt;
+  if (prompt.empty() && (!submission.sequence || submission.request.sampling.max_new_tokens > 0)) {
     throw InputError(
         {.where = "prompt", .what = "is empty", .got = "0 tokens", .expected = "at least 1"});
   }
-  request.sequence->check(request.prompt);
-  auto running = std::make_unique<Running>(std::move(request), tokenizer_);
-  running->request.sequence->begin_prompt(std::ssize(running->request.prompt));
-  running->sampler.see_prompt(running->request.sequence->ids());
-  running->sampler.see_prompt(running->request.prompt);
-  running->result.prompt_tokens = std::ssize(running->request.prompt);
-  running_.push_back(std::move(running));
+  const auto bad =
+      std::ranges::find_if(prompt, [&](int32_t id) { return id < 0 || id >= model_.vocab(); });
+  if (bad != prompt.end()) {
+    throw InputError({.where = "prompt: element " + std::to_string(bad - prompt.begin()),
+                      .what = "token id out of range",
+                      .got = std::to_string(*bad),
+                      .expected = "0 to " + std::to_string(model_.vocab() - 1)});
+  }
+  const int64_t before = submission.sequence ? submission.sequence->tokens() : 0;
+  if (const int64_t total = before + std::ssize(prompt); total > max_tokens) {
+    throw InputError({.where = "prompt",
+                      .what = "longer than the model's context",
+                      .got = std::to_string(total) + " tokens",
+                      .expected = "at most " + std::to_string(max_tokens)});
+  }
 }
 
-bool Engine::is_done() const {
-  return std::ranges::all_of(running_, [](const auto& running) { return running->is_done; });
+RequestId Engine::submit(Submission submission) {
+  const std::shared_ptr<Sequence> sequence = submission.sequence;
+  std::shared_ptr<const SequencePlan> plan;
+  if (!sequence) plan = model_.plan(submission.request.cache);
+  check_prompt(submission, sequence ? sequence->max_tokens() : plan->max_tokens());
+  if (sequence && sequence->is_busy) {
+    throw InputError({.where = "session", .what = "is at work on another prompt already"});
+  }
+  const std::lock_guard lock(mutex_);
+  const RequestId id = next_id_++;
+  inbox_.push_back(
+      std::make_unique<Running>(id, std::move(submission), std::move(plan), vocabulary_));
+  if (sequence) sequence->is_busy = true;
+  something_to_do_.notify_all();
+  return id;
+}
+
+void Engine::cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  cancelled_.insert(id);
+  something_to_do_.notify_all();
+}
+
+void Engine::wait() {
+  std::unique_lock lock(mutex_);
+  if (!requests_.empty()) return;
+  something_to_do_.wait(lock,
+                        [&] { return !inbox_.empty() || !cancelled_.empty() || is_stopped_; });
+  is_stopped_ = false;
+}
+
+void Engine::stop_waiting() {
+  const std::lock_guard lock(mutex_);
+  is_stopped_ = true;
+  something_to_do_.notify_all();
+}
+
+bool Engine::step() {
+  const Stepping stepping(is_stepping_);
+  take_in();
+  const Pass pass = schedule();
+  if (!pass.is_empty()) {
+    if (const auto logits = forward(pass)) commit(pass, *logits);
+  }
+  std::erase_if(requests_, [](const auto& running) { return running->is_done(); });
+  return !requests_.empty();
+}
+
+void Engine::take_in() {
+  std::vector<std::unique_ptr<Running>> fresh;
+  std::set<RequestId> cancelled;
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(fresh, inbox_);
+    std::swap(cancelled, cancelled_);
+  }
+  for (std::unique_ptr<Running>& running : fresh) {
+    const auto place = std::ranges::upper_bound(
+        requests_, running->priority(), std::greater<>(), [](const auto& r) {
+          return r->priority();
+        });
+    requests_.insert(place, std::move(running));
+  }
+  for (const auto& running : requests_) {
+    if (cancelled.contains(running->id())) running->end(model_, "cancelled");
+  }
+}
+
+/// Requests without a sequence get one while there is a place for it.
+void Engine::activate_waiting() {
+  int64_t active =
+      std::ranges::count_if(requests_, [](const auto& running) { return running->is_active(); });
+  for (const auto& running : requests_) {
+    if (running->is_ready() || running->is_done()) continue;
+    if (!running->is_active() && active++ >= options_.max_sequences) continue;
+    running->activate(model_);
+  }
 }
 
 Engine::Pass Engine::schedule() {
-  Pass pass;
-  for (const auto& running : running_) {
-    if (running->is_done || running->prompt_left() == 0) continue;
-    const int64_t count = running->request.sequence->next_chunk(running->prompt_left());
-    const auto begin = running->request.prompt.begin() + running->prompt_done;
-    pass.parts.push_back({.running = running.get(),
-                          .ids = {begin, begin + count},
-                          .wants_token = count == running->prompt_left()});
-    pass.is_prefill = true;
-    return pass;
+  activate_waiting();
+  for (;;) {
+    Pass pass = fill_pass();
+    if (pass.is_empty() || keep_what_fits(pass)) return pass;
+    give_up_newest(pass);
   }
-  for (const auto& running : running_) {
-    if (running->is_done || !running->next_token) continue;
-    pass.parts.push_back(
-        {.running = running.get(), .ids = {*running->next_token}, .wants_token = true});
+}
+
+Engine::Pass Engine::fill_pass() {
+  Pass pass;
+  std::vector<Running*> prompts;
+  for (const auto& running : requests_) {
+    if (!running->is_ready()) continue;
+    const int64_t count = std::ssize(running->next(options_.chunk_tokens).ids);
+    running->sequence().cross_border(model_, count);
+    const Running::Work work = running->next(options_.chunk_tokens);
+    if (work.phase == Running::Phase::decode) {
+      pass.add(*running, work);
+    } else {
+      prompts.push_back(running.get());
+    }
+  }
+  int64_t left = options_.max_step_tokens;
+  for (Running* running : prompts) {
+    const Running::Work work = running->next(options_.chunk_tokens);
+    if (std::ssize(work.ids) > left) continue;
+    pass.add(*running, work);
+    left -= std::ssize(work.ids);
   }
   return pass;
 }
 
-void Engine::step() {
-  const Pass pass = schedule();
-  pass.require_memory();
+/// At the memory limit prompts come in smaller pieces, and who finds no room waits. False: nobody
+/// finds any.
+bool Engine::keep_what_fits(Pass& pass) {
+  if (model_.reserve(pass.parts)) return true;
+  Pass kept;
+  for (size_t i = 0; i < pass.parts.size(); ++i) {
+    int64_t count = std::ssize(pass.parts[i].ids);
+    for (kept.add(*pass.owners[i], pass.work[i]); !model_.reserve(kept.parts);) {
+      kept.pop();
+      count /= 2;
+      if (count == 0) break;
+      kept.add(*pass.owners[i], pass.owners[i]->next(count));
+    }
+  }
+  if (kept.is_empty()) return false;
+  ensure(model_.reserve(kept.parts), "what found room has it");
+  pass = std::move(kept);
+  return true;
+}
+
+void Engine::give_up_newest(const Pass& wanted) {
+  const auto is_wanted = [&](const auto& running) {
+    return std::ranges::find(wanted.owners, running.get()) != wanted.owners.end();
+  };
+  const auto newest = std::find_if(requests_.rbegin(), requests_.rend(), is_wanted);
+  (*newest)->fail(model_, model_.shortage(wanted.parts).what());
+}
+
+/// The wanted logits; nothing where the pass failed, and with it the requests that had a part.
+std::optional<std::span<const float>> Engine::forward(const Pass& pass) {
   const double attention_before = model_.attention_seconds();
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<model::Segment> segments;
-  for (const Pass::Part& part : pass.parts) {
-    segments.push_back(part.running->request.sequence->segment(
-        part.ids, part.wants_token ? model::LogitRows::last : model::LogitRows::none));
+  const double start = now_s();
+  std::span<const float> logits;
+  try {
+    logits = model_.forward(pass.parts);
+  } catch (const std::exception& error) {
+    for (Running* owner : pass.owners) {
+      owner->sequence().recover();
+      owner->fail(model_, error.what());
+    }
+    return std::nullopt;
   }
-  const std::span<const float> logits = model_.forward(segments);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  for (const Pass::Part& part : pass.parts) {
-    Timings& timings = part.running->result.timings;
-    (pass.is_prefill ? timings.prefill_s : timings.decode_s) += seconds.count();
-    (pass.is_prefill ? timings.prefill_tokens : timings.decode_tokens) += std::ssize(part.ids);
-    timings.attention_s += model_.attention_seconds() - attention_before;
+  const double seconds = now_s() - start;
+  const double attention_s = model_.attention_seconds() - attention_before;
+  for (size_t i = 0; i < pass.parts.size(); ++i) {
+    pass.owners[i]->add_time(pass.work[i], seconds, attention_s);
   }
-  commit(pass, logits);
+  return logits;
 }
 
 void Engine::commit(const Pass& pass, std::span<const float> logits) {
-  const auto vocab = static_cast<size_t>(model_.vocab());
-  std::vector<float> row(vocab);
-  size_t row_index = 0;
-  for (const Pass::Part& part : pass.parts) {
-    Running& running = *part.running;
-    running.request.sequence->record(part.ids);
-    if (pass.is_prefill) {
-      running.prompt_done += std::ssize(part.ids);
-      if (running.request.on_prompt) {
-        running.request.on_prompt(running.prompt_done, std::ssize(running.request.prompt));
-      }
-    }
-    if (!part.wants_token) continue;
-    std::ranges::copy(logits.subspan(row_index++ * vocab, vocab), row.begin());
-    if (running.request.params.max_new_tokens == 0) {
-      finish(running, "length");
-    } else {
-      accept(running, running.sampler.sample(row));
-    }
+  // All sequences first: whatever a sampler or a sink does, tokens and cache stay in step.
+  for (size_t i = 0; i < pass.parts.size(); ++i) {
+    pass.owners[i]->sequence().record(pass.parts[i].ids);
   }
-}
-
-void Engine::accept(Running& running, int32_t token) {
-  const SamplingParams& params = running.request.params;
-  running.sampler.accept(token);
-  running.result.ids.push_back(token);
-  running.next_token = token;
-  if (!params.ignore_eos && std::ranges::find(eos_ids_, token) != eos_ids_.end()) {
-    finish(running, "stop");
-    return;
+  for (size_t i = 0; i < pass.parts.size(); ++i) {
+    const auto values = static_cast<size_t>(pass.work[i].row_count() * model_.vocab());
+    pass.owners[i]->advance(model_, pass.work[i], logits.first(values));
+    logits = logits.subspan(values);
   }
-  if (running.decoder) emit(running, running.decoder->push(token));
-  if (running.is_done) return;
-  const bool context_full = running.request.sequence->tokens() >= model_.context();
-  if (std::ssize(running.result.ids) >= params.max_new_tokens || context_full) {
-    finish(running, "length");
-  }
-}
-
-void Engine::emit(Running& running, std::string_view piece) {
-  const StopMatcher::Result matched = running.stops.push(piece);
-  running.result.text += matched.emit;
-  const bool go_on =
-      matched.emit.empty() || !running.request.on_text || running.request.on_text(matched.emit);
-  if (matched.stopped || !go_on) finish(running, "stop");
-}
-
-void Engine::finish(Running& running, const char* reason) {
-  if (running.is_done) return;
-  running.is_done = true;
-  running.result.finish_reason = reason;
-  if (running.decoder) {
-    std::string rest = running.stops.push(running.decoder->finish()).emit;
-    rest += running.stops.finish();
-    running.result.text += rest;
-    if (!rest.empty() && running.request.on_text) running.request.on_text(rest);
-  }
-  running.result.kv = kv_stats(running.request.sequence->cache());
-}
-
-std::vector<Generation> Engine::take_results() {
-  ensure(is_done(), "results asked for before they are there");
-  std::vector<Generation> results;
-  for (const auto& running : running_) results.push_back(std::move(running->result));
-  running_.clear();
-  return results;
 }
 
 }  // namespace dms::engine

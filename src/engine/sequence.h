@@ -1,87 +1,61 @@
 #pragma once
-// One sequence: its tokens, its cache, and going forward, back and apart. Engine thread only.
+// One sequence: its tokens and what a model holds of them. The tokens are the truth; where the
+// model holds fewer (after a long rollback or a failed pass) the engine computes the rest again,
+// replaying the decisions taken, before anything new. Engine thread only.
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
-#include "cache/sequence_cache.h"
-#include "dms/llm.h"
-#include "engine/model_iface.h"
+#include "dms/request.h"
+#include "engine/model.h"
 
 namespace dms::engine {
 
-/// Called with the logits after each token: index among the appended tokens, row [vocab].
-using LogitSink = std::function<void(int64_t index, std::span<const float> row)>;
-
 class Sequence {
  public:
-  Sequence(Model& model, std::unique_ptr<cache::SequenceCache> cache, int64_t chunk_tokens);
+  Sequence(std::unique_ptr<SequenceState> state, int64_t max_tokens)
+      : state_(std::move(state)), max_tokens_(max_tokens) {}
 
-  int64_t tokens() const { return cache_->tokens(); }
+  int64_t tokens() const { return std::ssize(ids_); }
+  int64_t max_tokens() const { return max_tokens_; }
   std::span<const int32_t> ids() const { return ids_; }
-  const cache::SequenceCache& cache() const { return *cache_; }
+  /// Tokens that are to be computed again.
+  std::span<const int32_t> missing() const {
+    return std::span(ids_).subspan(static_cast<size_t>(state_->tokens()));
+  }
+  SequenceState& state() { return *state_; }
+  const SequenceState& state() const { return *state_; }
+  Timings& timings() { return timings_; }
   const Timings& timings() const { return timings_; }
 
-  /// Throws InputError unless `ids` are in the vocabulary and fit the model's context.
-  void check(std::span<const int32_t> ids) const;
+  /// What length-dependent RoPE is fixed for: the first prompt's length.
+  int64_t length() const { return length_; }
+  /// Before a prompt of `tokens` tokens is computed.
+  void begin_prompt(int64_t tokens);
+  /// Where the next `count` tokens pass the border of the RoPE in force, all is to be computed
+  /// again for the model's whole context.
+  void cross_border(const Model& model, int64_t count);
 
-  /// Starts a prompt: `dynamic` RoPE is fixed by the first one's length.
-  void begin_prompt(int64_t prompt_tokens);
-  /// How many of `wanted` tokens may go into the next chunk, at least one: whether there is memory
-  /// for a pass is require_memory()'s to say.
-  int64_t next_chunk(int64_t wanted) const;
-  /// The part of a pass that appends `ids`; require_memory() must come before the pass, record()
-  /// after it.
-  model::Segment segment(std::span<const int32_t> ids, model::LogitRows rows);
+  /// After a pass that appended `ids`, or computed missing ones again.
   void record(std::span<const int32_t> ids);
+  /// After a pass that failed half-way.
+  void recover() { state_->restart(tokens()); }
 
-  /// Appends in chunks; with a sink every token's logits are computed. Returns the last token's
-  /// logits, valid until the model's next pass.
-  std::span<const float> append(std::span<const int32_t> ids,
-                                const LogitSink& sink,
-                                const Progress& progress);
-
-  /// Forgets all but the first `tokens` tokens. Throws RunError when what must be recomputed meets
-  /// the memory limit; the tokens computed until then stay.
+  /// Forgets all but the first `tokens` tokens. Throws InputError where there are not as many.
   void truncate(int64_t tokens);
-  std::unique_ptr<Sequence> fork() const;
+  std::shared_ptr<Sequence> fork() const;
+
+  /// A request is at work on it.
+  bool is_busy = false;
 
  private:
-  std::span<const float> compute(std::span<const int32_t> ids,
-                                 const LogitSink& sink,
-                                 const Progress& progress);
-  std::span<const float> append_chunk(std::span<const int32_t> ids, bool all_logits);
-
-  Model* model_;
-  std::unique_ptr<cache::SequenceCache> cache_;
-  int64_t chunk_tokens_;
-  int64_t first_prompt_tokens_ = 0;
+  std::unique_ptr<SequenceState> state_;
+  int64_t max_tokens_;
+  int64_t length_ = 0;
   std::vector<int32_t> ids_;
   Timings timings_;
-};
-
-/// KvStats of sequences that share their pools, together.
-KvStats kv_stats(std::span<const cache::SequenceCache* const> caches);
-KvStats kv_stats(const cache::SequenceCache& cache);
-
-/// Adds the time from construction to destruction to a Timings: one token is decode, more are
-/// prefill.
-class TimedPass {
- public:
-  TimedPass(const Model& model, Timings& timings, int64_t tokens);
-  ~TimedPass();
-  TimedPass(const TimedPass&) = delete;
-  TimedPass& operator=(const TimedPass&) = delete;
-
- private:
-  const Model& model_;
-  Timings& timings_;
-  int64_t tokens_;
-  double attention_before_;
-  double start_s_;
 };
 
 }  // namespace dms::engine

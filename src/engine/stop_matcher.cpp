@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "dms/error.h"
 
 namespace dms::engine {
 namespace {
+
+constexpr char kShown = 's';
+constexpr char kHidden = 'h';
 
 struct Match {
   size_t end = 0;
@@ -30,8 +34,20 @@ std::optional<Match> first_match(std::string_view text, const std::vector<std::s
 }  // namespace
 
 StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {
-  if (std::ranges::any_of(stops_, &std::string::empty)) {
-    throw InputError({.where = "stop", .what = "empty stop string"});
+  if (stops_.size() > kMaxStops) {
+    throw InputError({.where = "stop",
+                      .what = "too many stop strings",
+                      .got = std::to_string(stops_.size()),
+                      .expected = "at most " + std::to_string(kMaxStops)});
+  }
+  for (const std::string& stop : stops_) {
+    if (stop.empty()) throw InputError({.where = "stop", .what = "empty stop string"});
+    if (stop.size() > kMaxStopBytes) {
+      throw InputError({.where = "stop",
+                        .what = "stop string too long",
+                        .got = std::to_string(stop.size()) + " bytes",
+                        .expected = "at most " + std::to_string(kMaxStopBytes)});
+    }
   }
 }
 
@@ -46,20 +62,35 @@ size_t StopMatcher::held_suffix() const {
   return held;
 }
 
-StopMatcher::Result StopMatcher::push(std::string_view piece) {
-  if (stopped_) return {.emit = {}, .stopped = true};
-  pending_ += piece;
-  if (const std::optional<Match> match = first_match(pending_, stops_)) {
-    stopped_ = true;
-    pending_.resize(match->start);
-    return {.emit = std::exchange(pending_, {}), .stopped = true};
+std::string StopMatcher::release(size_t count) {
+  std::string shown;
+  for (size_t i = 0; i < count; ++i) {
+    if (marks_[i] == kShown) shown += pending_[i];
   }
-  const size_t ready = pending_.size() - held_suffix();
-  Result result{.emit = pending_.substr(0, ready), .stopped = false};
-  pending_.erase(0, ready);
-  return result;
+  pending_.erase(0, count);
+  marks_.erase(0, count);
+  return shown;
 }
 
-std::string StopMatcher::finish() { return std::exchange(pending_, {}); }
+StopMatcher::Result StopMatcher::take(std::string_view piece, char mark) {
+  if (stopped_) return {.emit = {}, .stopped = true};
+  pending_ += piece;
+  marks_.append(piece.size(), mark);
+  if (const std::optional<Match> match = first_match(pending_, stops_)) {
+    stopped_ = true;
+    Result result{.emit = release(match->start), .stopped = true};
+    pending_.clear();
+    return result;
+  }
+  return {.emit = release(pending_.size() - held_suffix()), .stopped = false};
+}
+
+StopMatcher::Result StopMatcher::push(std::string_view piece) { return take(piece, kShown); }
+
+StopMatcher::Result StopMatcher::push_hidden(std::string_view piece) {
+  return take(piece, kHidden);
+}
+
+std::string StopMatcher::finish() { return release(pending_.size()); }
 
 }  // namespace dms::engine

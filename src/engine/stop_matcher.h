@@ -12,7 +12,11 @@ namespace dms::engine {
 
 class StopMatcher {
  public:
-  /// Throws InputError on an empty stop string.
+  static constexpr size_t kMaxStops = 64;
+  static constexpr size_t kMaxStopBytes = 1024;
+
+  /// Throws InputError on an empty stop string, more than kMaxStops of them or one that is longer
+  /// than kMaxStopBytes.
   explicit StopMatcher(std::vector<std::string> stops);
 
   struct Result {
@@ -22,15 +26,21 @@ class StopMatcher {
 
   /// Takes the next piece (whole characters, so that nothing emitted ends inside one).
   Result push(std::string_view piece);
+  /// The same for text that is matched but never emitted: a special token's.
+  Result push_hidden(std::string_view piece);
 
   /// The end of the text: what was still held back. Empty after a stop.
   std::string finish();
 
  private:
+  Result take(std::string_view piece, char mark);
   size_t held_suffix() const;
+  /// Takes the first `count` bytes off what is held back; returns those that are not hidden.
+  std::string release(size_t count);
 
   std::vector<std::string> stops_;
   std::string pending_;
+  std::string marks_;  // for each byte of pending_: kShown or kHidden
   bool stopped_ = false;
 };
 

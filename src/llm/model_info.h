@@ -4,8 +4,8 @@
 #include "dms/llm.h"
 #include "model/spec/model_spec.h"
 
-namespace dms::engine {
+namespace dms::llm {
 
 ModelInfo make_model_info(const ModelSpec& spec);
 
-}  // namespace dms::engine
+}  // namespace dms::llm

@@ -1,8 +1,8 @@
-#include "engine/model_info.h"
+#include "llm/model_info.h"
 
 #include "model/spec/load.h"
 
-namespace dms::engine {
+namespace dms::llm {
 
 ModelInfo make_model_info(const ModelSpec& spec) {
   ModelInfo info{.model_type = spec.model_type,
@@ -35,4 +35,4 @@ ModelInfo make_model_info(const ModelSpec& spec) {
   return info;
 }
 
-}  // namespace dms::engine
+}  // namespace dms::llm

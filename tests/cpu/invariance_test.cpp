@@ -3,14 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <span>
 
 #include <gtest/gtest.h>
 
-#include "engine/tiny_model.h"
+#include "cpu/tiny_model.h"
 #include "support/seed.h"
 
-namespace dms::engine {
+namespace dms::cpu {
 namespace {
 
 using testing_support::seed;
@@ -89,7 +90,7 @@ std::vector<Case> cases() {
 /// Logits after every token.
 using Rows = std::vector<std::vector<float>>;
 
-LogitSink into(Rows& rows) {
+engine::LogitSink into(Rows& rows) {
   return
       [&rows](int64_t, std::span<const float> row) { rows.emplace_back(row.begin(), row.end()); };
 }
@@ -116,9 +117,10 @@ void expect_rows(const Rows& rows,
 class EveryCase : public testing::TestWithParam<Case> {
  protected:
   EveryCase()
-      : tiny_(GetParam().shape, seed()), ids_(random_ids(kTokens, tiny_.spec().vocab, seed())) {}
+      : tiny_(tiny_model(GetParam().shape, seed())),
+        ids_(random_ids(kTokens, tiny_.vocab(), seed())) {}
 
-  std::unique_ptr<Sequence> fresh(int64_t chunk) { return tiny_.sequence(GetParam().cache, chunk); }
+  Line fresh(int64_t chunk) { return Line(tiny_, GetParam().cache, chunk); }
 
   std::span<const int32_t> part(int64_t begin, int64_t end) const {
     return std::span(ids_).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
@@ -126,8 +128,8 @@ class EveryCase : public testing::TestWithParam<Case> {
 
   Rows one_shot() {
     Rows rows;
-    reference_ = fresh(kTokens);
-    reference_->append(ids_, into(rows), {});
+    reference_.emplace(fresh(kTokens));
+    reference_->append(ids_, into(rows));
     return rows;
   }
 
@@ -135,22 +137,22 @@ class EveryCase : public testing::TestWithParam<Case> {
     expect_rows(rows, expected, first, GetParam().tolerance(), how);
   }
 
-  void expect_same_decisions(const Sequence& sequence, const std::string& how) {
-    EXPECT_EQ(sequence.cache().decisions(), reference_->cache().decisions()) << how;
+  void expect_same_decisions(const Line& line, const std::string& how) {
+    EXPECT_EQ(line.decisions(), reference_->decisions()) << how;
   }
 
-  TinyModel tiny_;
+  CpuModel tiny_;
   std::vector<int32_t> ids_;
-  std::unique_ptr<Sequence> reference_;
+  std::optional<Line> reference_;
 };
 
 TEST_P(EveryCase, EveryChunkingGivesTheSameLogits) {
   const Rows expected = one_shot();
   for (const int64_t chunk : {1, 2, 7, 31, 32, 33, 64, 100}) {
     Rows rows;
-    const auto sequence = fresh(chunk);
-    sequence->append(ids_, into(rows), {});
-    expect_same_decisions(*sequence, "chunk " + std::to_string(chunk));
+    Line sequence = fresh(chunk);
+    sequence.append(ids_, into(rows));
+    expect_same_decisions(sequence, "chunk " + std::to_string(chunk));
     expect_same(rows, expected, 0, "chunk " + std::to_string(chunk));
   }
 }
@@ -158,127 +160,148 @@ TEST_P(EveryCase, EveryChunkingGivesTheSameLogits) {
 TEST_P(EveryCase, TurnsOfPrefillAndDecodeGiveTheSameLogits) {
   const Rows expected = one_shot();
   Rows rows;
-  const auto sequence = fresh(32);
+  Line sequence = fresh(32);
   int64_t done = 0;
   for (const int64_t step : {50, 1, 1, 1, 40, 1, 1, 17, 1, 1, 1, 1, 34}) {
-    sequence->append(part(done, done + step), into(rows), {});
+    sequence.append(part(done, done + step), into(rows));
     done += step;
   }
   ASSERT_EQ(done, kTokens);
-  expect_same_decisions(*sequence, "turns");
+  expect_same_decisions(sequence, "turns");
   expect_same(rows, expected, 0, "turns");
 }
 
 TEST_P(EveryCase, RollbackLeavesNoTrace) {
   const Rows expected = one_shot();
-  const std::vector<int32_t> wrong = random_ids(90, tiny_.spec().vocab, seed() + 1);
+  const std::vector<int32_t> wrong = random_ids(90, tiny_.vocab(), seed() + 1);
   for (const int64_t extra : {1, 5, 32, 33, 90}) {
-    const auto sequence = fresh(32);
-    sequence->append(part(0, 100), {}, {});
-    sequence->append(std::span(wrong).first(static_cast<size_t>(extra)), {}, {});
-    sequence->truncate(100);
-    ASSERT_EQ(sequence->tokens(), 100);
+    Line sequence = fresh(32);
+    sequence.append(part(0, 100));
+    sequence.append(std::span(wrong).first(static_cast<size_t>(extra)));
+    sequence.truncate(100);
+    ASSERT_EQ(sequence.tokens(), 100);
     Rows rows;
-    sequence->append(part(100, kTokens), into(rows), {});
-    expect_same_decisions(*sequence, "rollback of " + std::to_string(extra));
+    sequence.append(part(100, kTokens), into(rows));
+    expect_same_decisions(sequence, "rollback of " + std::to_string(extra));
     expect_same(rows, expected, 100, "rollback of " + std::to_string(extra));
   }
 }
 
 TEST_P(EveryCase, ForksDoNotDisturbEachOther) {
   const Rows expected = one_shot();
-  const std::vector<int32_t> other = random_ids(60, tiny_.spec().vocab, seed() + 2);
-  const auto sequence = fresh(32);
-  sequence->append(part(0, 90), {}, {});
-  const auto branch = sequence->fork();
-  branch->append(other, {}, {});
+  const std::vector<int32_t> other = random_ids(60, tiny_.vocab(), seed() + 2);
+  Line sequence = fresh(32);
+  sequence.append(part(0, 90));
+  Line branch = sequence.fork();
+  branch.append(other);
   Rows rows;
-  sequence->append(part(90, kTokens), into(rows), {});
-  expect_same_decisions(*sequence, "fork");
+  sequence.append(part(90, kTokens), into(rows));
+  expect_same_decisions(sequence, "fork");
   expect_same(rows, expected, 90, "fork's origin");
   rows.clear();
-  branch->truncate(90);
-  branch->append(part(90, kTokens), into(rows), {});
-  expect_same_decisions(*branch, "branch");
+  branch.truncate(90);
+  branch.append(part(90, kTokens), into(rows));
+  expect_same_decisions(branch, "branch");
   expect_same(rows, expected, 90, "branch");
 }
 
 TEST_P(EveryCase, ABatchGivesEachSequenceWhatItGetsAlone) {
   const Rows expected = one_shot();
-  std::vector<std::unique_ptr<Sequence>> sequences;
+  engine::Engine engine(tiny_, {}, {.chunk_tokens = 64, .max_step_tokens = 256});
+  std::vector<Line> lines;
   const std::vector<int64_t> lengths{3, 40, 97, 148};
-  for (const int64_t length : lengths) {
-    sequences.push_back(fresh(64));
-    sequences.back()->append(part(0, length), {}, {});
-  }
-  std::vector<model::Segment> segments;
+  std::vector<Rows> rows(lengths.size());
   for (size_t i = 0; i < lengths.size(); ++i) {
-    segments.push_back(
-        sequences[i]->segment(part(lengths[i], lengths[i] + 2), model::LogitRows::all));
+    lines.push_back(fresh(64));
+    lines.back().append(part(0, lengths[i]));
+    const auto next = part(lengths[i], lengths[i] + 2);
+    engine.submit(
+        {.request = {.prompt = {next.begin(), next.end()}, .sampling = {.max_new_tokens = 0}},
+         .sequence = lines.back().sequence(),
+         .prompt_logits = engine::LogitRows::all,
+         .on_logits = into(rows[i])});
   }
-  const std::span<const float> logits = tiny_.model().forward(segments);
-  const auto vocab = static_cast<size_t>(tiny_.spec().vocab);
-  for (size_t i = 0; i < lengths.size(); ++i) {
-    Rows rows;
-    for (size_t r = 2 * i; r < 2 * i + 2; ++r) {
-      const auto row = logits.subspan(r * vocab, vocab);
-      rows.emplace_back(row.begin(), row.end());
-    }
-    expect_same(rows, expected, lengths[i], "batch");
-  }
+  EXPECT_FALSE(engine.step()) << "one pass serves all";
+  for (size_t i = 0; i < lengths.size(); ++i) expect_same(rows[i], expected, lengths[i], "batch");
 }
 
 std::string case_name(const testing::TestParamInfo<Case>& info) { return info.param.name; }
 
 TEST(DynamicRope, RollbackKeepsTheFirstPromptsFrequencies) {
-  TinyModel tiny({.dynamic_rope_context = 40}, seed());
+  CpuModel tiny = tiny_model({.dynamic_rope_context = 40}, seed());
   const CacheOptions cache{.policy = "random", .policy_args = {{"cr", "20"}}, .window_tokens = 33};
-  const std::vector<int32_t> ids = random_ids(kTokens, tiny.spec().vocab, seed());
-  const std::vector<int32_t> wrong = random_ids(90, tiny.spec().vocab, seed() + 1);
+  const std::vector<int32_t> ids = random_ids(kTokens, tiny.vocab(), seed());
+  const std::vector<int32_t> wrong = random_ids(90, tiny.vocab(), seed() + 1);
   const auto part = [&](int64_t begin, int64_t end) {
     return std::span(ids).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
   };
   constexpr int64_t kFirstPrompt = 70;
   Rows expected;
-  const auto reference = tiny.sequence(cache, 32);
-  reference->append(part(0, kFirstPrompt), into(expected), {});
-  reference->append(part(kFirstPrompt, kTokens), into(expected), {});
+  Line reference(tiny, cache, 32);
+  reference.append(part(0, kFirstPrompt), into(expected));
+  reference.append(part(kFirstPrompt, kTokens), into(expected));
   for (const int64_t kept : {50, 110}) {
     for (const int64_t back : {33, 90}) {
-      const auto sequence = tiny.sequence(cache, 32);
-      sequence->append(part(0, kFirstPrompt), {}, {});
-      if (kept > kFirstPrompt) sequence->append(part(kFirstPrompt, kept), {}, {});
-      const int64_t extra = kept + back - sequence->tokens();
-      sequence->append(std::span(wrong).first(static_cast<size_t>(extra)), {}, {});
-      sequence->truncate(kept);
+      Line sequence(tiny, cache, 32);
+      sequence.append(part(0, kFirstPrompt));
+      if (kept > kFirstPrompt) sequence.append(part(kFirstPrompt, kept));
+      const int64_t extra = kept + back - sequence.tokens();
+      sequence.append(std::span(wrong).first(static_cast<size_t>(extra)));
+      sequence.truncate(kept);
       Rows rows;
-      sequence->append(part(kept, kTokens), into(rows), {});
+      sequence.append(part(kept, kTokens), into(rows));
       const std::string how = std::to_string(back) + " back to " + std::to_string(kept);
       expect_rows(rows, expected, kept, kTolerance, how);
     }
   }
 }
 
+TEST(DynamicRope, BeyondItsBorderASequenceIsThatOfTheWholeContext) {
+  CpuModel tiny = tiny_model({.dynamic_rope_context = 40}, seed());
+  const CacheOptions cache{.policy = "random", .policy_args = {{"cr", "3"}}, .window_tokens = 20};
+  const std::vector<int32_t> ids = random_ids(kTokens, tiny.vocab(), seed());
+  const auto reference = tiny.new_sequence(tiny.plan(cache));
+  const std::vector<engine::Part> whole{{.sequence = reference.get(),
+                                         .ids = ids,
+                                         .logits = engine::LogitRows::all,
+                                         .length = tiny.context()}};
+  Rows expected;
+  const std::span<const float> logits = tiny.forward(whole);
+  for (size_t row = 0; row < ids.size(); ++row) {
+    const auto values =
+        logits.subspan(row * static_cast<size_t>(tiny.vocab()), static_cast<size_t>(tiny.vocab()));
+    expected.emplace_back(values.begin(), values.end());
+  }
+  for (const int64_t first : {10, 38, 40}) {
+    Line sequence(tiny, cache, 32);
+    sequence.append(std::span(ids).first(static_cast<size_t>(first)));
+    Rows rows;
+    sequence.append(std::span(ids).subspan(static_cast<size_t>(first)), into(rows));
+    ASSERT_EQ(std::ssize(rows), kTokens - first);
+    expect_rows(rows, expected, first, kTolerance, "first prompt of " + std::to_string(first));
+  }
+}
+
 TEST(RoundedSurvivors, ALongRollbackReadsNoneOfThemInTheWindow) {
-  TinyModel tiny({}, seed());
+  CpuModel tiny = tiny_model({}, seed());
   const CacheOptions cache{.policy = "random",
                            .policy_args = {{"cr", "1"}},
                            .window_tokens = kTokens,
                            .kv_dtype = "bf16"};
-  const std::vector<int32_t> ids = random_ids(kTokens, tiny.spec().vocab, seed());
+  const std::vector<int32_t> ids = random_ids(kTokens, tiny.vocab(), seed());
   const std::span<const int32_t> kept = std::span(ids).first(100);
   const std::span<const int32_t> rest = std::span(ids).subspan(100);
   Rows expected;
-  const auto reference = tiny.sequence(cache, 32);
-  reference->append(kept, {}, {});
-  reference->append(rest, into(expected), {});
+  Line reference(tiny, cache, 32);
+  reference.append(kept);
+  reference.append(rest, into(expected));
   for (const int64_t extra : {100, 150, 300}) {
-    const auto sequence = tiny.sequence(cache, 32);
-    sequence->append(kept, {}, {});
-    sequence->append(random_ids(extra, tiny.spec().vocab, seed() + 1), {}, {});
-    sequence->truncate(100);
+    Line sequence(tiny, cache, 32);
+    sequence.append(kept);
+    sequence.append(random_ids(extra, tiny.vocab(), seed() + 1));
+    sequence.truncate(100);
     Rows rows;
-    sequence->append(rest, into(rows), {});
+    sequence.append(rest, into(rows));
     expect_rows(rows, expected, 0, kTolerance, "rollback of " + std::to_string(extra));
   }
 }
@@ -286,4 +309,4 @@ TEST(RoundedSurvivors, ALongRollbackReadsNoneOfThemInTheWindow) {
 INSTANTIATE_TEST_SUITE_P(Invariance, EveryCase, testing::ValuesIn(cases()), case_name);
 
 }  // namespace
-}  // namespace dms::engine
+}  // namespace dms::cpu

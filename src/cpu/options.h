@@ -7,7 +7,7 @@
 #include "model/spec/model_spec.h"
 #include "policy/policy.h"
 
-namespace dms::engine {
+namespace dms::cpu {
 
 struct ResolvedModelOptions {
   DType dtype = DType::bf16;  // activations in products; the window's type
@@ -15,6 +15,8 @@ struct ResolvedModelOptions {
   kernels::Compute compute = kernels::Compute::bf16;
   int64_t threads = 0;
   int64_t chunk_tokens = 256;
+  int64_t max_step_tokens = 512;
+  int64_t kv_memory_bytes = 0;  // 0: no limit
 };
 
 /// Throws InputError naming the option.
@@ -22,8 +24,6 @@ ResolvedModelOptions resolve(const ModelOptions& options);
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache);
-/// Throws InputError where the options ask for another limit than the open sessions' (0: none).
-void check_memory_limit(const CacheOptions& cache, int64_t open_limit_bytes);
 policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options);
 
-}  // namespace dms::engine
+}  // namespace dms::cpu

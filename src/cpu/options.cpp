@@ -1,15 +1,16 @@
-#include "engine/options.h"
+#include "cpu/options.h"
 
 #include <limits>
 #include <string>
 
 #include "dms/error.h"
 
-namespace dms::engine {
+namespace dms::cpu {
 namespace {
 
 constexpr int64_t kMaxChunk = int64_t{1} << 20;
 constexpr int64_t kMaxThreads = 1024;
+constexpr int64_t kMaxPreallocated = std::numeric_limits<int32_t>::max();
 
 DType storage_type(const std::string& option, const std::string& value) {
   if (value == "f32") return DType::f32;
@@ -31,9 +32,14 @@ void check_range(const std::string& option, int64_t value, int64_t min, int64_t 
 ResolvedModelOptions resolve(const ModelOptions& options) {
   check_range("--threads", options.threads, 0, kMaxThreads);
   check_range("--chunk", options.chunk_tokens, 1, kMaxChunk);
-  ResolvedModelOptions resolved{.dtype = storage_type("--dtype", options.dtype),
-                                .threads = options.threads,
-                                .chunk_tokens = options.chunk_tokens};
+  check_range("max_step_tokens", options.max_step_tokens, 1, kMaxChunk);
+  check_range("--kv-memory", options.kv_memory_bytes, 0, std::numeric_limits<int64_t>::max());
+  ResolvedModelOptions resolved{
+      .dtype = storage_type("--dtype", options.dtype),
+      .threads = options.threads,
+      .chunk_tokens = options.chunk_tokens,
+      .max_step_tokens = std::max(options.max_step_tokens, options.chunk_tokens),
+      .kv_memory_bytes = options.kv_memory_bytes};
   resolved.weight_type =
       options.weights.empty() ? resolved.dtype : storage_type("--weights", options.weights);
   if (resolved.weight_type == DType::f32 && resolved.dtype == DType::bf16) {
@@ -49,9 +55,7 @@ ResolvedModelOptions resolve(const ModelOptions& options) {
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache) {
-  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-  check_range("--kv-memory", cache.memory_limit_bytes, 0, kMax);
-  check_range("--preallocate", cache.preallocate_tokens, 0, kMax);
+  check_range("--preallocate", cache.preallocate_tokens, 0, kMaxPreallocated);
   return {.layers = spec.layers,
           .kv_heads = spec.kv_heads,
           .head_dim = spec.head_dim,
@@ -59,17 +63,6 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
           .survivor_type =
               cache.kv_dtype.empty() ? model.dtype : storage_type("--kv-dtype", cache.kv_dtype),
           .sliding_window = spec.sliding_window};
-}
-
-void check_memory_limit(const CacheOptions& cache, int64_t open_limit_bytes) {
-  const int64_t wanted = cache.memory_limit_bytes;
-  if (wanted == 0 || wanted == open_limit_bytes) return;
-  throw InputError({.where = "--kv-memory",
-                    .what = "one limit holds for all open sessions of a model",
-                    .got = std::to_string(wanted) + " bytes",
-                    .expected = open_limit_bytes == 0
-                                    ? "none, as theirs"
-                                    : std::to_string(open_limit_bytes) + " bytes, as theirs"});
 }
 
 policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options) {
@@ -97,4 +90,4 @@ policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& op
   return source;
 }
 
-}  // namespace dms::engine
+}  // namespace dms::cpu

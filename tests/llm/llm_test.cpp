@@ -4,7 +4,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
+#include <stdexcept>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -39,44 +41,81 @@ std::vector<int32_t> random_ids(int64_t count) {
   return ids;
 }
 
-std::string refusal(LLM& llm, const CacheOptions& options) {
-  try {
-    llm.new_session(options);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-TEST(Llm, OneMemoryLimitHoldsForAllOpenSessions) {
-  LLM llm = tiny_llm();
-  Session limited = llm.new_session({.memory_limit_bytes = 256 * kKibi});
+TEST(Llm, OneMemoryLimitHoldsForAllSessions) {
+  LLM llm = tiny_llm({.dtype = "f32", .kv_memory_bytes = 256 * kKibi});
+  Session first = llm.new_session();
   for (const std::string kv_dtype : {"", "bf16"}) {
     Session other = llm.new_session({.kv_dtype = kv_dtype});
     EXPECT_THROW(other.append(random_ids(2000)), RunError) << kv_dtype;
     EXPECT_GT(other.tokens(), 200);
     EXPECT_LE(other.kv().peak_bytes, 300 * kKibi) << "pages and tables";
-    EXPECT_THROW(limited.append(random_ids(200)), RunError) << "the other one has the memory";
+    EXPECT_THROW(first.append(random_ids(200)), RunError) << "the other one has the memory";
   }
-  limited.append(random_ids(200));
+  first.append(random_ids(100));
+  EXPECT_THROW(tiny_llm({.kv_memory_bytes = -1}), InputError);
+  EXPECT_THROW(llm.new_session({.preallocate_tokens = -1}), InputError);
+  EXPECT_THROW(llm.new_session({.preallocate_tokens = int64_t{1} << 62}), InputError);
+  EXPECT_THROW(llm.new_session({.preallocate_tokens = 1 << 20}), RunError);
 }
 
-TEST(Llm, AnotherLimitThanTheOpenSessionsIsRefused) {
+TEST(Llm, AnAnswerThatMeetsTheLimitKeepsItsText) {
+  LLM llm = tiny_llm({.dtype = "f32", .kv_memory_bytes = 256 * kKibi});
+  Session session = llm.new_session();
+  const Generation result =
+      session.generate(random_ids(100), {.max_new_tokens = 5000, .ignore_eos = true});
+  EXPECT_EQ(result.finish_reason, "error");
+  EXPECT_THAT(result.error, HasSubstr("limit reached"));
+  EXPECT_GT(result.ids.size(), 100u);
+  EXPECT_EQ(session.tokens(), 100 + std::ssize(result.ids) - 1);
+}
+
+TEST(Llm, TheSameSessionTwiceIsRefused) {
   LLM llm = tiny_llm();
-  {
-    const Session open = llm.new_session({.memory_limit_bytes = 256 * kKibi});
-    const std::string message = refusal(llm, {.memory_limit_bytes = 512 * kKibi});
-    EXPECT_THAT(message, HasSubstr("--kv-memory"));
-    EXPECT_THAT(message, HasSubstr("got 524288 bytes, expected 262144 bytes"));
-    EXPECT_EQ(refusal(llm, {.memory_limit_bytes = 256 * kKibi}), "");
-  }
-  {
-    const Session open = llm.new_session();
-    EXPECT_THAT(refusal(llm, {.memory_limit_bytes = 512 * kKibi}), HasSubstr("expected none"));
-  }
-  EXPECT_EQ(refusal(llm, {.memory_limit_bytes = 512 * kKibi}), "") << "no session is open";
-  EXPECT_THAT(refusal(llm, {.memory_limit_bytes = -1}), HasSubstr("--kv-memory: out of range"));
-  EXPECT_THAT(refusal(llm, {.preallocate_tokens = -1}), HasSubstr("--preallocate: out of range"));
+  std::vector<Session> sessions;
+  sessions.push_back(llm.new_session());
+  std::string message;
+  const auto within = [&](int64_t, int64_t) {
+    try {
+      sessions.front().generate(random_ids(3), {.max_new_tokens = 1});
+    } catch (const InputError& error) {
+      message = error.what();
+    }
+  };
+  sessions.front().append(random_ids(5), within);
+  EXPECT_THAT(message, HasSubstr("at work"));
+}
+
+TEST(Llm, WhatACallersFunctionThrowsComesOutOfTheCall) {
+  LLM llm = tiny_llm();
+  Session session = llm.new_session();
+  const auto fail = [](int64_t, int64_t) { throw std::runtime_error("closed pipe"); };
+  EXPECT_THROW(session.append(random_ids(600), fail), std::runtime_error);
+  EXPECT_LT(session.tokens(), 600) << "nothing more is computed";
+  session.append(random_ids(5));
+}
+
+TEST(Llm, RequestsRunSideBySideAndCanBeCancelled) {
+  LLM llm = tiny_llm();
+  std::map<int, Generation> results;
+  const auto ask = [&](int name, int64_t tokens) {
+    return llm.submit({.prompt = random_ids(40),
+                       .sampling = {.max_new_tokens = tokens, .ignore_eos = true},
+                       .sink = [&results, name](const Event& event) {
+                         if (const auto* end = std::get_if<FinishedEvent>(&event)) {
+                           results[name] = end->result;
+                         }
+                       }});
+  };
+  ask(1, 10);
+  const RequestId endless = ask(2, 8000);
+  for (int i = 0; i < 30; ++i) llm.step();
+  llm.cancel(endless);
+  EXPECT_FALSE(llm.step());
+  EXPECT_EQ(results.at(1).ids.size(), 10u);
+  EXPECT_EQ(results.at(2).finish_reason, "cancelled");
+  EXPECT_TRUE(
+      std::equal(results.at(1).ids.begin(), results.at(1).ids.end(), results.at(2).ids.begin()));
+  EXPECT_GT(results.at(2).kv.held_tokens, 0);
 }
 
 TEST(Llm, MemoryOfSeveralSessionsIsCountedOnce) {

@@ -1,0 +1,90 @@
+#pragma once
+// One prompt to continue, what happens to it on the way, and what comes of it.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dms/cache.h"
+#include "dms/sampling.h"
+
+namespace dms {
+
+/// Names a request for as long as its engine lives.
+using RequestId = uint64_t;
+
+struct Timings {
+  double prefill_s = 0;    // of the passes that computed prompt tokens
+  double decode_s = 0;     // of those that computed generated ones
+  double attention_s = 0;  // part of both spent in attention kernels
+  int64_t prefill_tokens = 0;
+  int64_t decode_tokens = 0;
+  double prefill_tok_s() const {
+    return prefill_s > 0 ? static_cast<double>(prefill_tokens) / prefill_s : 0;
+  }
+  double decode_tok_s() const {
+    return decode_s > 0 ? static_cast<double>(decode_tokens) / decode_s : 0;
+  }
+};
+
+/// A token and the natural logarithm of its probability under the model's own logits (before
+/// penalties and temperature).
+struct TokenProbability {
+  int32_t id = 0;
+  float log_probability = 0;
+};
+
+/// What SamplingParams::log_probabilities asks for, for one generated token.
+struct TokenChoice {
+  TokenProbability chosen;
+  std::vector<TokenProbability> likeliest{};  // in falling order
+};
+
+struct Generation {
+  std::string text;
+  std::vector<int32_t> ids;
+  // "stop" (an end token, stop text or stop id), "length" (max_new_tokens or the context),
+  // "cancelled", "error"
+  std::string finish_reason;
+  std::string error{};                 // why, where finish_reason is "error": one line
+  std::vector<TokenChoice> choices{};  // one for each of ids, where asked for
+  int64_t prompt_tokens = 0;
+  Timings timings;
+  KvStats kv;
+};
+
+/// More of the prompt has been computed.
+struct PromptProgress {
+  int64_t done = 0;
+  int64_t total = 0;
+};
+
+/// A token was generated.
+struct TokenEvent {
+  int32_t id = 0;
+  std::string text;    // what became whole and certain with it; often empty
+  TokenChoice choice;  // where asked for
+};
+
+/// The last event of every request: done, cancelled or failed.
+struct FinishedEvent {
+  std::string text;  // what was still held back
+  Generation result;
+};
+
+using Event = std::variant<PromptProgress, TokenEvent, FinishedEvent>;
+
+/// Called on the engine's thread. What it throws ends its request, and no other, as an error.
+using EventSink = std::function<void(const Event&)>;
+
+struct Request {
+  std::vector<int32_t> prompt;
+  SamplingParams sampling{};
+  CacheOptions cache{};
+  int64_t priority = 0;  // the higher first
+  EventSink sink{};      // may be empty
+};
+
+}  // namespace dms

@@ -1,0 +1,185 @@
+#include "cpu/cpu_model.h"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+
+namespace dms::cpu {
+namespace {
+
+/// Ids and positions are 32-bit where they are stored.
+constexpr int64_t kMaxTokens = std::numeric_limits<int32_t>::max();
+
+/// Where no key is read from further away than the context, whatever the sequence's length, it may
+/// grow on.
+int64_t longest_sequence(const cache::FateSource& source, int64_t context) {
+  const std::optional<int64_t> far = source.far_position(kMaxTokens);
+  return far && *far < context && source.window() < context ? kMaxTokens : context;
+}
+
+class Plan final : public engine::SequencePlan {
+ public:
+  Plan(cache::CacheShape cache_shape,
+       policy::PolicyPtr policy,
+       int64_t preallocate,
+       int64_t context)
+      : shape(std::move(cache_shape)),
+        source(std::move(policy)),
+        preallocate_tokens(preallocate),
+        max_tokens_(longest_sequence(*source, context)) {}
+
+  int64_t max_tokens() const override { return max_tokens_; }
+
+  const cache::CacheShape shape;
+  const policy::PolicyPtr source;
+  const int64_t preallocate_tokens;
+
+ private:
+  int64_t max_tokens_;
+};
+
+class CpuSequence final : public engine::SequenceState {
+ public:
+  explicit CpuSequence(std::unique_ptr<cache::SequenceCache> cache) : cache_(std::move(cache)) {}
+
+  int64_t tokens() const override { return cache_->tokens(); }
+  bool can_truncate(int64_t tokens) const override { return cache_->can_truncate(tokens); }
+  void truncate(int64_t tokens) override { cache_->truncate(tokens); }
+  void restart(int64_t tokens) override { cache_->restart(tokens); }
+  std::unique_ptr<SequenceState> fork() const override {
+    return std::make_unique<CpuSequence>(cache_->fork());
+  }
+  std::vector<uint8_t> decisions() const override { return cache_->decisions(); }
+
+  cache::SequenceCache& cache() { return *cache_; }
+  const cache::SequenceCache& cache() const { return *cache_; }
+
+ private:
+  std::unique_ptr<cache::SequenceCache> cache_;
+};
+
+cache::SequenceCache& cache_of(const engine::Part& part) {
+  return static_cast<CpuSequence*>(part.sequence)->cache();
+}
+
+std::vector<cache::Growth> growth_of(std::span<const engine::Part> parts) {
+  std::vector<cache::Growth> growth;
+  for (const engine::Part& part : parts) {
+    growth.push_back({.cache = &cache_of(part), .tokens = std::ssize(part.ids)});
+  }
+  return growth;
+}
+
+void add_held(const std::vector<std::vector<int64_t>>& held,
+              std::vector<std::vector<int64_t>>& sum) {
+  sum.resize(held.size());
+  for (size_t layer = 0; layer < held.size(); ++layer) {
+    sum[layer].resize(held[layer].size());
+    std::ranges::transform(held[layer], sum[layer], sum[layer].begin(), std::plus());
+  }
+}
+
+model::LogitRows rows_of(engine::LogitRows rows) {
+  switch (rows) {
+    case engine::LogitRows::none:
+      return model::LogitRows::none;
+    case engine::LogitRows::last:
+      return model::LogitRows::last;
+    case engine::LogitRows::all:
+      break;
+  }
+  return model::LogitRows::all;
+}
+
+}  // namespace
+
+std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
+                                                      const ResolvedModelOptions& model,
+                                                      const CacheOptions& options) {
+  return std::make_shared<Plan>(cache_shape(spec, model, options),
+                                make_fate_source(spec, options),
+                                options.preallocate_tokens,
+                                spec.context);
+}
+
+CpuModel::CpuModel(ModelSpec spec,
+                   model::DecoderWeights weights,
+                   const ResolvedModelOptions& options)
+    : options_(options),
+      decoder_(std::move(spec), std::move(weights), options.compute),
+      pools_(
+          std::make_shared<cache::CachePools>(decoder_.spec().head_dim, options.kv_memory_bytes)) {}
+
+int64_t CpuModel::length_border(int64_t length) const {
+  const RopeSpec& rope = decoder_.spec().rope;
+  const bool depends = decoder_.spec().position == PositionKind::rope &&
+                       rope.scaling == RopeScaling::dynamic && length <= rope.original_context;
+  return depends ? rope.original_context : kMaxTokens;
+}
+
+std::shared_ptr<const engine::SequencePlan> CpuModel::plan(const CacheOptions& options) const {
+  return make_plan(decoder_.spec(), options_, options);
+}
+
+std::unique_ptr<engine::SequenceState> CpuModel::new_sequence(
+    std::shared_ptr<const engine::SequencePlan> plan) {
+  const auto* ours = dynamic_cast<const Plan*>(plan.get());
+  ensure(ours != nullptr, "a plan of this model");
+  // With the last sequence went what was reserved for it, and the highest use so far.
+  if (pools_.use_count() == 1) {
+    pools_ =
+        std::make_shared<cache::CachePools>(decoder_.spec().head_dim, options_.kv_memory_bytes);
+  }
+  auto cache = std::make_unique<cache::SequenceCache>(ours->shape, pools_, ours->source);
+  if (ours->preallocate_tokens > 0) cache->preallocate(ours->preallocate_tokens);
+  return std::make_unique<CpuSequence>(std::move(cache));
+}
+
+bool CpuModel::reserve(std::span<const engine::Part> parts) {
+  return cache::reserve_memory(growth_of(parts));
+}
+
+RunError CpuModel::shortage(std::span<const engine::Part> parts) const {
+  return cache::memory_shortage(growth_of(parts));
+}
+
+std::span<const float> CpuModel::forward(std::span<const engine::Part> parts) {
+  std::vector<model::Segment> segments;
+  for (const engine::Part& part : parts) {
+    segments.push_back({.cache = &cache_of(part),
+                        .ids = part.ids,
+                        .logits = rows_of(part.logits),
+                        .prompt_tokens = part.length});
+  }
+  return decoder_.forward(segments);
+}
+
+KvStats CpuModel::usage(std::span<const engine::SequenceState* const> sequences) const {
+  KvStats stats;
+  int64_t peak_page_bytes = 0;
+  for (const engine::SequenceState* sequence : sequences) {
+    const cache::CacheUsage usage = static_cast<const CpuSequence*>(sequence)->cache().usage();
+    stats.dense_tokens += usage.dense_tokens;
+    stats.held_tokens += usage.held_tokens;
+    stats.dense_bytes += usage.dense_bytes;
+    stats.allocated_bytes += usage.allocated_bytes;
+    stats.peak_bytes += usage.peak_table_bytes;
+    peak_page_bytes = std::max(peak_page_bytes, usage.peak_page_bytes);
+    add_held(usage.held_per_head, stats.held_per_head);
+  }
+  stats.peak_bytes += peak_page_bytes;
+  if (stats.held_tokens > 0) {
+    stats.cr = static_cast<double>(stats.dense_tokens) / static_cast<double>(stats.held_tokens);
+  }
+  if (stats.allocated_bytes > 0 && stats.dense_bytes > 0) {
+    stats.cr_bytes =
+        static_cast<double>(stats.dense_bytes) / static_cast<double>(stats.allocated_bytes);
+  }
+  return stats;
+}
+
+}  // namespace dms::cpu

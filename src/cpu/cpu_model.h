@@ -1,0 +1,42 @@
+#pragma once
+// The engine's model on a CPU: the decoder over compact caches of one set of pools. Engine thread
+// only, but for plan().
+
+#include <memory>
+
+#include "cache/sequence_cache.h"
+#include "cpu/options.h"
+#include "engine/model.h"
+#include "model/decoder.h"
+
+namespace dms::cpu {
+
+/// CacheOptions for a model of `spec`: what CpuModel::plan() makes, without weights. Throws
+/// InputError.
+std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
+                                                      const ResolvedModelOptions& model,
+                                                      const CacheOptions& options);
+
+class CpuModel final : public engine::Model {
+ public:
+  CpuModel(ModelSpec spec, model::DecoderWeights weights, const ResolvedModelOptions& options);
+
+  int64_t vocab() const override { return decoder_.spec().vocab; }
+  int64_t context() const override { return decoder_.spec().context; }
+  int64_t length_border(int64_t length) const override;
+  std::shared_ptr<const engine::SequencePlan> plan(const CacheOptions& options) const override;
+  std::unique_ptr<engine::SequenceState> new_sequence(
+      std::shared_ptr<const engine::SequencePlan> plan) override;
+  bool reserve(std::span<const engine::Part> parts) override;
+  RunError shortage(std::span<const engine::Part> parts) const override;
+  std::span<const float> forward(std::span<const engine::Part> parts) override;
+  double attention_seconds() const override { return decoder_.attention_seconds(); }
+  KvStats usage(std::span<const engine::SequenceState* const> sequences) const override;
+
+ private:
+  ResolvedModelOptions options_;
+  model::Decoder decoder_;
+  std::shared_ptr<cache::CachePools> pools_;  // shared with the sequences
+};
+
+}  // namespace dms::cpu

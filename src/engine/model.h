@@ -1,0 +1,90 @@
+#pragma once
+// What the engine knows of a model: it makes sequences and computes passes over them. The CPU's is
+// in src/cpu; tests drive the engine with others. Bytes and tokens pass this seam, never pages,
+// policies, heads or devices.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dms/cache.h"
+#include "dms/error.h"
+
+namespace dms::engine {
+
+/// CacheOptions understood and checked once, for any number of sequences. Immutable.
+class SequencePlan {
+ public:
+  virtual ~SequencePlan() = default;
+  /// The longest sequence: the model's context, unless the policy bounds positions.
+  virtual int64_t max_tokens() const = 0;
+};
+
+/// What a model holds of one sequence: the tokens it computed, compact. Engine thread only.
+class SequenceState {
+ public:
+  virtual ~SequenceState() = default;
+
+  /// Computed and in the cache.
+  virtual int64_t tokens() const = 0;
+
+  /// Whether truncate(tokens) is possible without computing anything again.
+  virtual bool can_truncate(int64_t tokens) const = 0;
+  /// Forgets all but the first `tokens` tokens; needs can_truncate(tokens).
+  virtual void truncate(int64_t tokens) = 0;
+  /// Forgets everything but what was decided about the first `tokens` tokens, which is replayed
+  /// when the same tokens are computed again.
+  virtual void restart(int64_t tokens) = 0;
+
+  /// An independent copy that shares memory until either writes: a branch, or a snapshot.
+  virtual std::unique_ptr<SequenceState> fork() const = 0;
+
+  /// uint8 [layers, kv_heads, tokens()]: 1 = the token's own fate is eviction.
+  virtual std::vector<uint8_t> decisions() const = 0;
+};
+
+enum class LogitRows { none, last, all };
+
+/// One sequence's tokens in a pass.
+struct Part {
+  SequenceState* sequence = nullptr;
+  std::span<const int32_t> ids;
+  LogitRows logits = LogitRows::none;
+  int64_t length = 0;  // what length-dependent RoPE is fixed for; see Model::length_border()
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual int64_t vocab() const = 0;
+  virtual int64_t context() const = 0;
+  /// The longest sequence that a RoPE fixed for `length` tokens serves well: beyond it the sequence
+  /// is computed anew for the whole context.
+  virtual int64_t length_border(int64_t length) const = 0;
+
+  /// Throws InputError naming the bad option. Any thread.
+  virtual std::shared_ptr<const SequencePlan> plan(const CacheOptions& options) const = 0;
+  /// Throws RunError where there is no memory to preallocate.
+  virtual std::unique_ptr<SequenceState> new_sequence(std::shared_ptr<const SequencePlan> plan) = 0;
+
+  /// Whether a pass over `parts` is sure to find memory, whatever is evicted; it is then kept for
+  /// the pass that follows.
+  virtual bool reserve(std::span<const Part> parts) = 0;
+  /// Why reserve() said no.
+  virtual RunError shortage(std::span<const Part> parts) const = 0;
+
+  /// Appends every part's ids to its sequence. Returns the wanted logits, float32 [rows, vocab] in
+  /// the order of parts and tokens, valid until the next call. Needs reserve(). Where it throws,
+  /// the parts' sequences must be restarted.
+  virtual std::span<const float> forward(std::span<const Part> parts) = 0;
+
+  /// Seconds spent in attention so far.
+  virtual double attention_seconds() const = 0;
+  /// Of sequences of this model together.
+  virtual KvStats usage(std::span<const SequenceState* const> sequences) const = 0;
+};
+
+}  // namespace dms::engine

@@ -1,0 +1,207 @@
+#include "engine/running.h"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/log_probabilities.h"
+
+namespace dms::engine {
+namespace {
+
+bool contains(std::span<const int32_t> ids, int32_t id) {
+  return std::ranges::find(ids, id) != ids.end();
+}
+
+}  // namespace
+
+Running::Running(RequestId id,
+                 Submission submission,
+                 std::shared_ptr<const SequencePlan> plan,
+                 const Vocabulary& vocabulary)
+    : id_(id),
+      submission_(std::move(submission)),
+      plan_(std::move(plan)),
+      vocabulary_(vocabulary),
+      sampler_(submission_.request.sampling),
+      stops_(submission_.request.sampling.stop) {
+  result_.prompt_tokens = prompt_tokens();
+}
+
+Running::~Running() {
+  if (is_active()) sequence().is_busy = false;
+}
+
+void Running::activate(Model& model) {
+  if (!is_active()) {
+    try {
+      submission_.sequence =
+          std::make_shared<Sequence>(model.new_sequence(plan_), plan_->max_tokens());
+    } catch (const std::exception& error) {
+      fail(model, error.what());
+      return;
+    }
+    sequence().is_busy = true;
+  }
+  is_ready_ = true;
+  const std::vector<int32_t>& prompt = submission_.request.prompt;
+  sequence().begin_prompt(prompt_tokens());
+  sampler_.see_prompt(sequence().ids());
+  sampler_.see_prompt(prompt);
+  if (vocabulary_.tokenizer != nullptr && submission_.request.sampling.max_new_tokens > 0) {
+    decoder_.emplace(*vocabulary_.tokenizer, true);
+  }
+}
+
+Running::Work Running::next(int64_t max_tokens) const {
+  const std::span<const int32_t> missing = submission_.sequence->missing();
+  const auto first = [max_tokens](std::span<const int32_t> ids) {
+    return ids.first(static_cast<size_t>(std::min(max_tokens, std::ssize(ids))));
+  };
+  if (!missing.empty()) return {.phase = Phase::replay, .ids = first(missing)};
+  if (next_token_) {
+    return {.phase = Phase::decode, .ids = std::span(&*next_token_, 1), .logits = LogitRows::last};
+  }
+  const auto left =
+      std::span(submission_.request.prompt).subspan(static_cast<size_t>(prompt_done_));
+  Work work{.phase = Phase::prompt, .ids = first(left)};
+  const bool is_last = work.ids.size() == left.size();
+  const bool wants_last = submission_.prompt_logits == LogitRows::last ||
+                          submission_.request.sampling.max_new_tokens > 0;
+  if (submission_.prompt_logits == LogitRows::all) {
+    work.logits = LogitRows::all;
+  } else if (is_last && wants_last) {
+    work.logits = LogitRows::last;
+  }
+  return work;
+}
+
+void Running::advance(const Model& model, const Work& work, std::span<const float> rows) {
+  try {
+    if (work.phase == Phase::prompt) {
+      advance_prompt(model, work, rows);
+    } else if (work.phase == Phase::decode) {
+      sample(model, rows);
+    } else if (prompt_tokens() == 0 && sequence().missing().empty()) {
+      finish(model, "length");  // it came to catch up, and has
+    }
+  } catch (const std::exception& error) {
+    fail(model, error.what());
+  }
+}
+
+void Running::advance_prompt(const Model& model, const Work& work, std::span<const float> rows) {
+  const auto vocab = static_cast<size_t>(model.vocab());
+  const int64_t first = prompt_done_;
+  prompt_done_ += std::ssize(work.ids);
+  if (submission_.on_logits && submission_.prompt_logits != LogitRows::none) {
+    const auto count = static_cast<int64_t>(rows.size() / vocab);
+    const int64_t first_row = work.logits == LogitRows::all ? first : prompt_done_ - count;
+    for (int64_t i = 0; i < count; ++i) {
+      submission_.on_logits(first_row + i, rows.subspan(static_cast<size_t>(i) * vocab, vocab));
+    }
+  }
+  report(PromptProgress{.done = prompt_done_, .total = prompt_tokens()});
+  if (prompt_done_ < prompt_tokens()) return;
+  if (submission_.request.sampling.max_new_tokens == 0) {
+    finish(model, "length");
+  } else {
+    sample(model, rows.last(vocab));
+  }
+}
+
+void Running::sample(const Model& model, std::span<const float> logits) {
+  std::vector<float> row(logits.begin(), logits.end());
+  const int64_t alternatives = submission_.request.sampling.log_probabilities;
+  const int32_t token = sampler_.sample(row);
+  accept(model,
+         alternatives < 0 ? TokenChoice{.chosen = {.id = token}}
+                          : choice_of(logits, token, alternatives));
+}
+
+void Running::accept(const Model& model, TokenChoice choice) {
+  const SamplingParams& params = submission_.request.sampling;
+  const int32_t token = choice.chosen.id;
+  sampler_.accept(token);
+  result_.ids.push_back(token);
+  next_token_ = token;
+  TokenEvent event{.id = token, .text = {}, .choice = choice};
+  if (params.log_probabilities >= 0) result_.choices.push_back(std::move(choice));
+  bool stopped = contains(params.stop_ids, token) ||
+                 (!params.ignore_eos && contains(vocabulary_.eos_ids, token));
+  if (!stopped) event.text = text_of(token, stopped);
+  result_.text += event.text;
+  report(event);
+  const bool is_full = sequence().tokens() >= sequence().max_tokens();
+  if (stopped) {
+    finish(model, "stop");
+  } else if (std::ssize(result_.ids) >= params.max_new_tokens || is_full) {
+    finish(model, "length");
+  }
+}
+
+std::string Running::text_of(int32_t token, bool& stopped) {
+  if (!decoder_) return {};
+  StopMatcher::Result matched = stops_.push(decoder_->push(token));
+  // A special token is no part of the text, but a stop text may be, or hold, its spelling.
+  const text::Tokenizer& tokenizer = *vocabulary_.tokenizer;
+  if (!matched.stopped && tokenizer.is_special(token)) {
+    const StopMatcher::Result hidden = stops_.push_hidden(*tokenizer.token_text(token));
+    matched.emit += hidden.emit;
+    matched.stopped = hidden.stopped;
+  }
+  stopped = matched.stopped;
+  return std::move(matched.emit);
+}
+
+void Running::report(const Event& event) const {
+  if (submission_.request.sink) submission_.request.sink(event);
+}
+
+void Running::finish(const Model& model, const char* reason) {
+  if (is_done_) return;
+  is_done_ = true;
+  FinishedEvent event;
+  if (decoder_) {
+    event.text = stops_.push(decoder_->finish()).emit;
+    event.text += stops_.finish();
+  }
+  result_.text += event.text;
+  result_.finish_reason = reason;
+  if (is_active()) {
+    const std::array<const SequenceState*, 1> states{&sequence().state()};
+    result_.kv = model.usage(states);
+    sequence().is_busy = false;
+    submission_.sequence.reset();
+  }
+  event.result = std::move(result_);
+  report(event);
+}
+
+void Running::end(const Model& model, const char* reason) {
+  try {
+    finish(model, reason);
+  } catch (const std::exception&) {
+    // Its sink failed at the last event: there is nobody left to tell.
+    ensure(is_done_, "a request ends once");
+  }
+}
+
+void Running::fail(const Model& model, const std::string& why) {
+  if (is_done_) return;
+  result_.error = why;
+  end(model, "error");
+}
+
+void Running::add_time(const Work& work, double seconds, double attention_s) {
+  const bool is_decode = work.phase == Phase::decode;
+  for (Timings* timings : {&result_.timings, &sequence().timings()}) {
+    (is_decode ? timings->decode_s : timings->prefill_s) += seconds;
+    (is_decode ? timings->decode_tokens : timings->prefill_tokens) += std::ssize(work.ids);
+    timings->attention_s += attention_s;
+  }
+}
+
+}  // namespace dms::engine

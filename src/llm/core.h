@@ -1,0 +1,32 @@
+#pragma once
+// The part of an LLM that its sessions need for as long as they live.
+
+#include <memory>
+#include <optional>
+
+#include "cpu/options.h"
+#include "dms/llm.h"
+#include "engine/engine.h"
+#include "model/spec/model_spec.h"
+#include "text/tokenizer.h"
+
+namespace dms {
+
+struct Core {
+  ModelSpec spec;
+  cpu::ResolvedModelOptions options;
+  std::optional<text::Tokenizer> tokenizer;
+  std::unique_ptr<engine::Model> model;
+  std::unique_ptr<engine::Engine> engine;
+
+  /// To be called first on every way into a computation.
+  void enter() const;
+};
+
+struct Session::State {
+  std::shared_ptr<Core> core;
+  std::shared_ptr<engine::Sequence> sequence;
+  std::vector<float> logits;  // [vocab], after the last token that append() was given
+};
+
+}  // namespace dms

@@ -1,0 +1,87 @@
+// One conversation over one cache: each call is a request to the engine, run to its end.
+
+#include <array>
+#include <utility>
+
+#include "llm/core.h"
+#include "llm/request_run.h"
+
+namespace dms {
+namespace {
+
+/// Throws what ended the request before its work was done.
+void require_success(const Generation& result) {
+  if (result.finish_reason == "error") throw RunError({.what = result.error});
+}
+
+}  // namespace
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+int64_t Session::tokens() const { return state_->sequence->tokens(); }
+
+std::span<const float> Session::append(std::span<const int32_t> ids, const Progress& progress) {
+  std::vector<float>& logits = state_->logits;
+  logits.clear();
+  append_rows(
+      ids,
+      false,
+      [&logits](int64_t, std::span<const float> row) { logits.assign(row.begin(), row.end()); },
+      progress);
+  return logits;
+}
+
+void Session::append_scored(
+    std::span<const int32_t> ids,
+    const std::function<void(int64_t token, std::span<const float> row)>& sink,
+    const Progress& progress) {
+  append_rows(ids, true, sink, progress);
+}
+
+void Session::append_rows(
+    std::span<const int32_t> ids,
+    bool all_rows,
+    const std::function<void(int64_t token, std::span<const float> row)>& sink,
+    const Progress& progress) {
+  state_->core->enter();
+  engine::Submission submission{
+      .request = {.prompt = {ids.begin(), ids.end()}, .sampling = {.max_new_tokens = 0}},
+      .sequence = state_->sequence,
+      .prompt_logits = all_rows ? engine::LogitRows::all : engine::LogitRows::last,
+      .on_logits = sink};
+  require_success(RequestRun(*state_->core->engine, std::move(submission), {}, progress).finish());
+}
+
+void Session::truncate(int64_t tokens) {
+  state_->sequence->truncate(tokens);
+  if (!state_->sequence->missing().empty()) append_rows({}, false, {}, {});
+}
+
+Session Session::fork() const {
+  return Session(std::make_unique<State>(
+      State{.core = state_->core, .sequence = state_->sequence->fork(), .logits = {}}));
+}
+
+Generation Session::generate(std::span<const int32_t> prompt,
+                             const SamplingParams& params,
+                             const TextSink& on_text,
+                             const Progress& progress) {
+  state_->core->enter();
+  engine::Submission submission{
+      .request = {.prompt = {prompt.begin(), prompt.end()}, .sampling = params},
+      .sequence = state_->sequence};
+  return RequestRun(*state_->core->engine, std::move(submission), on_text, progress).finish();
+}
+
+KvStats Session::kv() const {
+  const std::array<const engine::SequenceState*, 1> states{&state_->sequence->state()};
+  return state_->core->model->usage(states);
+}
+
+std::vector<uint8_t> Session::decisions() const { return state_->sequence->state().decisions(); }
+const Timings& Session::timings() const { return state_->sequence->timings(); }
+
+}  // namespace dms

@@ -1,0 +1,125 @@
+#pragma once
+// Small random models in memory, and sequences of them that go forward, back and apart by the
+// engine.
+
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "cpu/cpu_model.h"
+#include "engine/engine.h"
+#include "model/spec/families/family.h"
+#include "model/spec/load.h"
+
+namespace dms::cpu {
+
+struct TinyShape {
+  int64_t layers = 2;
+  int64_t kv_heads = 2;
+  int64_t group = 2;
+  int64_t head_dim = 16;
+  int64_t sliding_window = 0;
+  int64_t dynamic_rope_context = 0;  // 0: no RoPE scaling
+  bool qk_norm = false;
+  bool qkv_bias = false;
+  std::optional<DmsSpec> dms{};
+};
+
+inline ModelSpec tiny_spec(const TinyShape& shape) {
+  ModelSpec spec;
+  spec.model_type = "llama";
+  spec.layers = shape.layers;
+  spec.kv_heads = shape.kv_heads;
+  spec.q_heads = shape.kv_heads * shape.group;
+  spec.head_dim = shape.head_dim;
+  spec.hidden = 40;
+  spec.ffn = 56;
+  spec.vocab = 71;
+  spec.context = 4096;
+  spec.rope.rotary_dim = shape.head_dim;
+  if (shape.dynamic_rope_context > 0) {
+    spec.rope.scaling = RopeScaling::dynamic;
+    spec.rope.factor = 4.0;
+    spec.rope.original_context = shape.dynamic_rope_context;
+  }
+  spec.qk_norm = shape.qk_norm;
+  spec.qkv_bias = shape.qkv_bias;
+  spec.tied_head = true;
+  spec.weight_patterns = families::llama_weight_patterns();
+  spec.sliding_window.assign(static_cast<size_t>(shape.layers), shape.sliding_window);
+  spec.dms = shape.dms;
+  return spec;
+}
+
+inline CpuModel tiny_model(const TinyShape& shape,
+                           uint64_t seed,
+                           DType type = DType::f32,
+                           int64_t kv_memory_bytes = 0) {
+  const ModelSpec spec = tiny_spec(shape);
+  return CpuModel(spec,
+                  model::load_weights(spec, *random_weights(spec, seed), type),
+                  {.dtype = type,
+                   .weight_type = type,
+                   .compute = type == DType::f32 ? kernels::Compute::f32 : kernels::Compute::bf16,
+                   .kv_memory_bytes = kv_memory_bytes});
+}
+
+/// One sequence, computed by an engine of its own.
+class Line {
+ public:
+  Line(CpuModel& model, const CacheOptions& cache, int64_t chunk_tokens)
+      : model_(&model), chunk_tokens_(chunk_tokens) {
+    const auto plan = model.plan(cache);
+    sequence_ = std::make_shared<engine::Sequence>(model.new_sequence(plan), plan->max_tokens());
+  }
+
+  int64_t tokens() const { return sequence_->tokens(); }
+  std::vector<uint8_t> decisions() const { return sequence_->state().decisions(); }
+  const std::shared_ptr<engine::Sequence>& sequence() const { return sequence_; }
+
+  /// Throws RunError where memory ends.
+  void append(std::span<const int32_t> ids, const engine::LogitSink& sink = {}) {
+    engine::Engine engine(
+        *model_, {}, {.chunk_tokens = chunk_tokens_, .max_step_tokens = chunk_tokens_});
+    std::string error;
+    engine.submit({.request = {.prompt = {ids.begin(), ids.end()},
+                               .sampling = {.max_new_tokens = 0},
+                               .sink =
+                                   [&error](const Event& event) {
+                                     const auto* end = std::get_if<FinishedEvent>(&event);
+                                     if (end != nullptr) error = end->result.error;
+                                   }},
+                   .sequence = sequence_,
+                   .prompt_logits = sink ? engine::LogitRows::all : engine::LogitRows::none,
+                   .on_logits = sink});
+    while (engine.step()) {
+    }
+    if (!error.empty()) throw RunError({.what = error});
+  }
+
+  /// What is lost is computed again, as by a session.
+  void truncate(int64_t tokens) {
+    sequence_->truncate(tokens);
+    if (!sequence_->missing().empty()) append({});
+  }
+
+  Line fork() const {
+    Line copy(*this);
+    copy.sequence_ = sequence_->fork();
+    return copy;
+  }
+
+ private:
+  CpuModel* model_;
+  std::shared_ptr<engine::Sequence> sequence_;
+  int64_t chunk_tokens_;
+};
+
+inline std::vector<int32_t> random_ids(int64_t count, int64_t vocab, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<int32_t> ids(static_cast<size_t>(count));
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(vocab));
+  return ids;
+}
+
+}  // namespace dms::cpu
