@@ -2,18 +2,33 @@
 
 #include <cmath>
 
-#include "base/mapped_file.h"
+#include "base/bounds.h"
 #include "dms/error.h"
 
 namespace dms {
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr size_t kMaxQuote = 60;
 
-std::string shorten(const Json& value) {
-  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
+/// The library writes null for what JSON has no number for.
+std::string spelled(const Json& value) {
+  if (!value.is_number_float() || std::isfinite(value.get<double>())) {
+    return value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  }
+  if (std::isnan(value.get<double>())) return "NaN";
+  return value.get<double>() > 0 ? "Infinity" : "-Infinity";
+}
+
+// No text holds it that was not made to deceive.
+constexpr const char* kMark = "\x1a number: ";
+
+/// Numbers that are not finite become texts.
+void mark_literals(Json& value) {
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    value = kMark + spelled(value);
+  } else if (value.is_structured()) {
+    for (Json& child : value) mark_literals(child);
+  }
 }
 
 [[noreturn]] void wrong(const std::string& where,
@@ -22,42 +37,30 @@ std::string shorten(const Json& value) {
                         const std::string& expected) {
   throw InputError({.where = where + ": " + std::string(key),
                     .what = "bad value",
-                    .got = shorten(value),
+                    .got = quote_json(value),
                     .expected = expected});
-}
-
-template <class T>
-std::string range(T min, T max) {
-  return Json(min).dump() + " to " + Json(max).dump();
 }
 
 }  // namespace
 
-Json parse_json(std::string_view text, const std::string& where) {
-  bool too_deep = false;
-  const auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > kMaxDepth) {
-      too_deep = true;
-      return false;
+std::string json_file_text(const Json& value) {
+  Json copy = value;
+  mark_literals(copy);
+  std::string text = copy.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  for (const std::string_view literal : {"NaN", "Infinity", "-Infinity"}) {
+    const std::string marked = Json(kMark + std::string(literal)).dump();
+    for (size_t at = text.find(marked); at != text.npos; at = text.find(marked, at)) {
+      text.replace(at, marked.size(), literal);
     }
-    return true;
-  };
-  Json value;
-  try {
-    value = Json::parse(text, limit_depth);
-  } catch (const Json::exception& error) {
-    throw InputError({.where = where, .what = std::string("malformed JSON: ") + error.what()});
   }
-  if (too_deep) {
-    throw InputError({.where = where,
-                      .what = "JSON nested too deeply",
-                      .expected = "at most " + std::to_string(kMaxDepth) + " levels"});
-  }
-  return value;
+  return text;
 }
 
-Json read_json_file(const std::filesystem::path& path, int64_t max_bytes) {
-  return parse_json(read_text_file(path, max_bytes), path.string());
+std::string quote_json(const Json& value) {
+  constexpr std::string_view kCut = "...";
+  std::string text = spelled(value);
+  if (text.size() > kMaxQuote) text.replace(kMaxQuote - kCut.size(), std::string::npos, kCut);
+  return text;
 }
 
 JsonFields::JsonFields(const Json& object, std::string where)
@@ -65,7 +68,7 @@ JsonFields::JsonFields(const Json& object, std::string where)
   if (!object.is_object()) {
     throw InputError({.where = where_,
                       .what = "bad value",
-                      .got = shorten(object),
+                      .got = quote_json(object),
                       .expected = "a JSON object"});
   }
 }
@@ -87,13 +90,13 @@ int64_t JsonFields::integer(std::string_view key, int64_t min, int64_t max) cons
   if (value == nullptr) {
     throw InputError({.where = where_ + ": " + std::string(key),
                       .what = "missing",
-                      .expected = "an integer, " + range(min, max)});
+                      .expected = integer_in(min, max)});
   }
   const bool fits = value->is_number_integer() &&
                     (!value->is_number_unsigned() ||
                      value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX)) &&
                     value->get<int64_t>() >= min && value->get<int64_t>() <= max;
-  if (!fits) wrong(where_, key, *value, "an integer, " + range(min, max));
+  if (!fits) wrong(where_, key, *value, integer_in(min, max));
   return value->get<int64_t>();
 }
 
@@ -109,10 +112,10 @@ double JsonFields::number(std::string_view key, double min, double max) const {
   if (value == nullptr) {
     throw InputError({.where = where_ + ": " + std::string(key),
                       .what = "missing",
-                      .expected = "a number, " + range(min, max)});
+                      .expected = number_in(min, max)});
   }
   if (!value->is_number() || !(value->get<double>() >= min && value->get<double>() <= max)) {
-    wrong(where_, key, *value, "a number, " + range(min, max));
+    wrong(where_, key, *value, number_in(min, max));
   }
   return value->get<double>();
 }
@@ -146,7 +149,7 @@ std::vector<int32_t> integer_array(const Json& value, int64_t max, const std::st
   if (!value.is_array()) {
     throw InputError({.where = where,
                       .what = "bad value",
-                      .got = shorten(value),
+                      .got = quote_json(value),
                       .expected = "a JSON array of integers"});
   }
   std::vector<int32_t> numbers;
@@ -157,10 +160,7 @@ std::vector<int32_t> integer_array(const Json& value, int64_t max, const std::st
         item.is_number_unsigned() || (item.is_number_integer() && item.get<int64_t>() >= 0);
     const bool fits = is_natural && item.get<uint64_t>() <= static_cast<uint64_t>(max);
     if (!fits) {
-      wrong(where,
-            "element " + std::to_string(numbers.size()),
-            item,
-            "an integer, " + range<int64_t>(0, max));
+      wrong(where, "element " + std::to_string(numbers.size()), item, integer_in(0, max));
     }
     numbers.push_back(static_cast<int32_t>(item.get<uint64_t>()));
   }

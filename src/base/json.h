@@ -9,16 +9,30 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_events.h"
+
 namespace dms {
 
 using Json = nlohmann::json;
 
-/// Parses `text`; `where` names it in errors. Throws InputError on malformed JSON, on nesting
-/// deeper than 64 levels and on duplicate keys' silent loss (the last one wins, as in Python).
-Json parse_json(std::string_view text, const std::string& where);
+/// Keeps the order of keys; a Json has them sorted.
+using OrderedJson = nlohmann::ordered_json;
+
+/// Parses `text` in time linear in it; `where` names it in errors. Of equal keys the last wins, as
+/// in Python, and Python's NaN and Infinity are numbers that are not finite. Throws InputError
+/// naming line and column on malformed JSON and beyond the limits.
+Json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits = {});
+OrderedJson parse_ordered_json(std::string_view text, const std::string& where);
 
 /// Reads and parses a JSON file of at most `max_bytes`.
 Json read_json_file(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 30);
+
+/// `value` as a file of its own, indented by two; NaN and Infinity spelled as Python does, which
+/// JSON has no numbers for.
+std::string json_file_text(const Json& value);
+
+/// `value` on one line, shortened: what an error quotes.
+std::string quote_json(const Json& value);
 
 /// Typed access to the fields of one JSON object. Every getter throws InputError naming file and
 /// field when the value has another type or lies outside the bounds. A JSON null counts as absent.

@@ -1,5 +1,6 @@
 #include "base/npy.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cstring>
 #include <optional>
@@ -7,7 +8,7 @@
 #include <string_view>
 
 #include "base/check.h"
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "dms/error.h"
 
 namespace dms {
@@ -16,6 +17,7 @@ namespace {
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kMaxDimensions = 8;
 constexpr size_t kHeaderAlignment = 64;
+constexpr int64_t kMaxHeaderBytes = int64_t{1} << 17;  // NumPy writes less than 64 KiB
 
 [[noreturn]] void bad(const std::string& where,
                       const std::string& what,
@@ -129,12 +131,13 @@ class HeaderReader {
   size_t at_ = 0;
 };
 
-struct Split {
-  std::string_view header;
-  std::string_view data;
+/// What the first bytes of a file say, and where its data begins.
+struct Layout {
+  std::vector<int64_t> shape;
+  int64_t data_begin = 0;
 };
 
-Split split(std::string_view file, const std::string& where) {
+std::string_view header_of(std::string_view file, const std::string& where) {
   if (file.size() < 12 || !file.starts_with(kMagic)) {
     bad(where, "no NumPy file", std::to_string(file.size()) + " bytes", "\\x93NUMPY …");
   }
@@ -152,14 +155,13 @@ Split split(std::string_view file, const std::string& where) {
         std::to_string(file.size()) + " bytes",
         std::to_string(begin + length));
   }
-  return {.header = file.substr(begin, length), .data = file.substr(begin + length)};
+  return file.substr(begin, length);
 }
 
-}  // namespace
-
-NpyBytes parse_npy_bytes(std::string_view file, const std::string& where) {
-  const Split parts = split(file, where);
-  const HeaderReader::Header header = HeaderReader(parts.header, where).read();
+/// `head`: the file as far as its header goes, or further; `file_bytes`: all of it.
+Layout layout_of(std::string_view head, int64_t file_bytes, const std::string& where) {
+  const std::string_view text = header_of(head, where);
+  const HeaderReader::Header header = HeaderReader(text, where).read();
   if (header.descr != "|u1" && header.descr != "|b1") {
     bad(where + ": descr", "wrong dtype", header.descr, "|u1 or |b1 (uint8 or bool)");
   }
@@ -168,19 +170,32 @@ NpyBytes parse_npy_bytes(std::string_view file, const std::string& where) {
   for (const int64_t size : header.shape) {
     if (count) count = checked_mul(*count, size);
   }
-  if (!count || *count != std::ssize(parts.data)) {
+  const int64_t data_begin = text.data() + text.size() - head.data();
+  if (!count || *count != file_bytes - data_begin) {
     bad(where,
         "data does not match the shape",
-        std::to_string(parts.data.size()) + " bytes",
+        std::to_string(file_bytes - data_begin) + " bytes",
         count ? std::to_string(*count) : "a shape that fits memory");
   }
-  return {.shape = header.shape, .values = {parts.data.begin(), parts.data.end()}};
+  return {.shape = header.shape, .data_begin = data_begin};
+}
+
+}  // namespace
+
+NpyBytes parse_npy_bytes(std::string_view file, const std::string& where) {
+  const Layout layout = layout_of(file, std::ssize(file), where);
+  return {.shape = layout.shape,
+          .values = {file.begin() + static_cast<std::ptrdiff_t>(layout.data_begin), file.end()}};
 }
 
 NpyBytes read_npy_bytes(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  return parse_npy_bytes({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
-                         path.string());
+  const InputFile file(path);
+  const std::string head = file.read_text(0, std::min(file.bytes(), kMaxHeaderBytes));
+  const Layout layout = layout_of(head, file.bytes(), path.string());
+  NpyBytes array{.shape = layout.shape, .values = {}};
+  array.values.resize(static_cast<size_t>(file.bytes() - layout.data_begin));
+  file.read(layout.data_begin, std::as_writable_bytes(std::span(array.values)));
+  return array;
 }
 
 namespace {

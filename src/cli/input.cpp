@@ -1,12 +1,11 @@
 #include "cli/input.h"
 
 #include <cstdio>
-#include <limits>
 
 #include <fmt/format.h>
 
-#include "base/json.h"
-#include "base/mapped_file.h"
+#include "base/input_file.h"
+#include "base/token_ids.h"
 #include "dms/error.h"
 #include "text/utf8.h"
 
@@ -44,8 +43,7 @@ std::string read_text(const std::string& path) {
 
 std::vector<int32_t> read_ids(const std::string& path) {
   const std::string where = path == "-" ? "standard input" : path;
-  return integer_array(
-      parse_json(read_text(path), where), std::numeric_limits<int32_t>::max(), where);
+  return parse_ids(read_text(path), where);
 }
 
 Prompt read_prompt(const PromptSource& source, const std::string& options) {

@@ -15,10 +15,6 @@ namespace {
 using kernels::kPanelRows;
 using kernels::PackedMatrix;
 
-// The source's pages are given back after this much was packed: memory never holds a large tensor
-// twice (a 1B model's embedding alone is a fifth of its weights).
-constexpr int64_t kBlockBytes = int64_t{32} << 20;
-
 /// Rows [source_first, source_first + count) of `weight` go to rows [target_first, …) of a matrix.
 struct RowRun {
   const WeightName* weight;
@@ -74,7 +70,6 @@ std::vector<float> Loader::vector_of(WeightRole role, int64_t layer) const {
   if (weight == nullptr) return {};
   std::vector<float> values(static_cast<size_t>(element_count(*weight)));
   source_.read_rows(*weight, 0, weight->shape.size() == 1 ? 1 : weight->shape[0], values);
-  source_.release(*weight);
   return values;
 }
 
@@ -165,11 +160,7 @@ PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
   std::vector<RowRun> runs = unordered;
   std::ranges::sort(runs, {}, &RowRun::target_first);
   PackedMatrix matrix(type_, rows, columns);
-  const int64_t block = std::max<int64_t>(kBlockBytes / matrix.panel_bytes(), 1);
-  for (int64_t begin = 0; begin < matrix.panels(); begin += block) {
-    pack_panels(runs, begin, std::min(begin + block, matrix.panels()), matrix);
-    for (const RowRun& run : runs) source_.release(*run.weight);
-  }
+  pack_panels(runs, 0, matrix.panels(), matrix);
   return matrix;
 }
 
@@ -199,7 +190,6 @@ AlignedBuffer Loader::embedding_table() const {
   const int64_t columns = name.shape[1];
   AlignedBuffer table(name.shape[0] * columns * dtype_bytes(type_));
   std::vector<float> row(static_cast<size_t>(columns));
-  const int64_t block = std::max<int64_t>(kBlockBytes / (columns * dtype_bytes(type_)), 1);
   for (int64_t token = 0; token < name.shape[0]; ++token) {
     source_.read_rows(name, token, 1, row);
     if (type_ == DType::f32) {
@@ -207,9 +197,7 @@ AlignedBuffer Loader::embedding_table() const {
     } else {
       std::ranges::transform(row, table.as<BFloat16>().begin() + token * columns, to_bf16);
     }
-    if (token % block == block - 1) source_.release(name);
   }
-  source_.release(name);
   return table;
 }
 

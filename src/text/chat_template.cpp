@@ -62,8 +62,7 @@ struct ChatTemplate::Tree {
 };
 
 ChatJson parse_chat_json(std::string_view text, const std::string& where) {
-  parse_json(text, where);  // for its checks and messages
-  return ChatJson::parse(text);
+  return parse_ordered_json(text, where);
 }
 
 ChatTemplate::ChatTemplate(std::string_view source, std::string where) : where_(std::move(where)) {

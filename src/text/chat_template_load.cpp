@@ -3,7 +3,7 @@
 #include <array>
 
 #include "base/file_status.h"
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "dms/error.h"
 #include "text/chat_template.h"
 

@@ -4,7 +4,7 @@
 #include <limits>
 #include <mutex>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "dms/error.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"

@@ -1,6 +1,6 @@
 #include "train/checkpoint_io.h"
 
-#include <exception>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <vector>
@@ -10,6 +10,7 @@
 #include "dms/error.h"
 #include "model/spec/safetensors.h"
 #include "model/spec/safetensors_writer.h"
+#include "train/agreement.h"
 #include "train/checkpoint/checkpoint_save.h"
 
 namespace dms::train {
@@ -27,16 +28,6 @@ void write_tensors(const std::filesystem::path& path, const std::vector<NamedTen
     writer.write_floats({values.const_data_ptr<float>(), static_cast<size_t>(values.numel())});
   }
   writer.close();
-}
-
-/// All ranks learn whether one failed, so that none waits for it.
-void agree(Communicator& ranks, const std::exception_ptr& failure) {
-  at::Tensor failed = at::full({1}, failure ? 1 : 0, at::kLong);
-  ranks.all_reduce_sum(failed);
-  if (failure) std::rethrow_exception(failure);
-  if (failed.item<int64_t>() > 0) {
-    throw RunError({.where = "checkpoint", .what = "another rank could not write its part"});
-  }
 }
 
 /// The tensors of every rank's files of one kind.
@@ -74,8 +65,10 @@ class SavedTensors {
                           .expected = "F32"});
       }
       at::Tensor value = at::empty(it->second.shape, at::kFloat);
-      const auto bytes = file.bytes(it->second);
-      std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(value.mutable_data_ptr()));
+      file.read(it->second,
+                0,
+                {static_cast<std::byte*>(value.mutable_data_ptr()),
+                 static_cast<size_t>(it->second.bytes)});
       return value;
     }
     return {};
@@ -98,31 +91,28 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir,
                        .rank = ranks.rank(),
                        .world_size = ranks.size(),
                        .run_id = std::to_string(run.item<int64_t>())});
-  const auto attempt = [&](auto&& work) {
-    std::exception_ptr failure;
-    try {
-      work();
-    } catch (const Error&) {
-      failure = std::current_exception();
-    }
-    agree(ranks, failure);
-  };
-  attempt([&] { save.begin(); });
-  attempt([&] {
+  all_or_none(ranks, [&] { save.begin(); });
+  all_or_none(ranks, [&] {
     write_tensors(save.path_for(rank_file("weights", ranks.rank())), optimizer.masters());
     write_tensors(save.path_for(rank_file("moments", ranks.rank())), optimizer.moments());
     if (ranks.rank() == 0) write_train_state(save.path_for(kTrainStateFile), state);
   });
   std::filesystem::path path;
-  attempt([&] { path = save.finish(); });
+  all_or_none(ranks, [&] { path = save.finish(); });
   return path;
 }
 
-TrainState load_checkpoint(const CheckpointFolder& folder, Optimizer& optimizer) {
-  const TrainState state = read_train_state(folder.file(kTrainStateFile));
-  const SavedTensors saved(folder);
-  saved.refuse_others(optimizer.state_names());
-  optimizer.load([&](const std::string& name) { return saved.find(name); }, state.step);
+TrainState load_checkpoint(const CheckpointFolder& folder,
+                           Optimizer& optimizer,
+                           Communicator& ranks) {
+  TrainState state;
+  std::optional<SavedTensors> saved;
+  all_or_none(ranks, [&] {
+    state = read_train_state(folder.file(kTrainStateFile));
+    saved.emplace(folder);
+    saved->refuse_others(optimizer.state_names());
+  });
+  optimizer.load([&](const std::string& name) { return saved->find(name); }, state.step);
   return state;
 }
 

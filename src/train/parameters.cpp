@@ -25,7 +25,6 @@ at::Tensor read(const WeightSource& source,
         weight, first, count, {part.mutable_data_ptr<float>(), static_cast<size_t>(part.numel())});
     matrix.slice(0, first, first + count).copy_(part);
   }
-  source.release(weight);
   return value;
 }
 

@@ -1,7 +1,6 @@
 #include "train/student_source.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -20,8 +19,6 @@ class FreshAdapter final : public WeightSource {
   void read_rows(const WeightName& weight, int64_t, int64_t, std::span<float> out) const override {
     std::ranges::fill(out, weight.role == WeightRole::dms_alpha_norm ? 1.0f : 0.0f);
   }
-
-  void release(const WeightName&) const override {}
 };
 
 class Trained final : public WeightSource {
@@ -45,14 +42,11 @@ class Trained final : public WeightSource {
                           .what = "has another type or shape than the model",
                           .hint = "is the checkpoint of another model?"});
       }
-      const auto begin = static_cast<size_t>(first * weight.shape.back()) * sizeof(float);
-      std::memcpy(out.data(), file.bytes(it->second).data() + begin, out.size_bytes());
-      return;
+      const int64_t begin = first * weight.shape.back() * 4;
+      return file.read(it->second, begin, std::as_writable_bytes(out));
     }
     base_->read_rows(weight, first, count, out);
   }
-
-  void release(const WeightName& weight) const override { base_->release(weight); }
 
  private:
   std::unique_ptr<WeightSource> base_;

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "support/errors.h"
 #include "support/temp_folder.h"
 

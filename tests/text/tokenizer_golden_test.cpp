@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_fixture.h"
 

@@ -29,7 +29,6 @@ class LayeredWeights final : public WeightSource {
                  std::span<float> out) const override {
     source_of(weight).read_rows(weight, first, count, out);
   }
-  void release(const WeightName& weight) const override { source_of(weight).release(weight); }
 
  private:
   const WeightSource& source_of(const WeightName& weight) const {

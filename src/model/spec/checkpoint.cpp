@@ -1,7 +1,7 @@
 // A folder's safetensors as a WeightSource: single file, or shards listed by an index.
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,13 +27,21 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "[" + text + "]";
 }
 
-/// Two bytes each, at any alignment.
+/// Reads values of two bytes each, from number `first` of a tensor on, piece by piece.
 template <class ToFloat>
-void convert(const std::byte* source, std::span<float> out, ToFloat to_float_value) {
-  for (size_t i = 0; i < out.size(); ++i) {
-    uint16_t bits = 0;
-    std::memcpy(&bits, source + i * sizeof(bits), sizeof(bits));
-    out[i] = to_float_value(bits);
+void read_halves(const SafetensorsFile& file,
+                 const TensorEntry& entry,
+                 int64_t first,
+                 std::span<float> out,
+                 ToFloat to_float_value) {
+  constexpr size_t kPiece = size_t{1} << 14;
+  std::array<uint16_t, kPiece> storage;
+  while (!out.empty()) {
+    const auto bits = std::span(storage).first(std::min(kPiece, out.size()));
+    file.read(entry, first * 2, std::as_writable_bytes(bits));
+    std::ranges::transform(bits, out.begin(), to_float_value);
+    first += std::ssize(bits);
+    out = out.subspan(bits.size());
   }
 }
 
@@ -85,26 +93,18 @@ class Checkpoint final : public WeightSource {
                  std::span<float> out) const override {
     const Located& tensor = find(weight);
     const int64_t columns = weight.shape.back();
-    const auto begin = static_cast<size_t>(first * columns);
-    const auto values = static_cast<size_t>(count * columns);
-    ensure(out.size() == values, "row buffer of the wrong size");
-    const std::byte* bytes = tensor.file->bytes(*tensor.entry).data();
-    const DType type = *parse_dtype(tensor.entry->dtype);
+    const int64_t begin = first * columns;
+    ensure(std::ssize(out) == count * columns, "row buffer of the wrong size");
+    const auto& [file, entry] = tensor;
+    const DType type = *parse_dtype(entry->dtype);
     if (type == DType::f32) {
-      std::memcpy(out.data(), bytes + begin * sizeof(float), values * sizeof(float));
-      return;
-    }
-    const std::byte* source = bytes + begin * sizeof(uint16_t);
-    if (type == DType::bf16) {
-      convert(source, out, [](uint16_t bits) { return to_float(BFloat16{bits}); });
+      file->read(*entry, begin * 4, std::as_writable_bytes(out));
+    } else if (type == DType::bf16) {
+      read_halves(
+          *file, *entry, begin, out, [](uint16_t bits) { return to_float(BFloat16{bits}); });
     } else {
-      convert(source, out, half_to_float);
+      read_halves(*file, *entry, begin, out, half_to_float);
     }
-  }
-
-  void release(const WeightName& weight) const override {
-    const Located& tensor = find(weight);
-    tensor.file->release(*tensor.entry);
   }
 
  private:

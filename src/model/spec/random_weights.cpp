@@ -63,8 +63,6 @@ class RandomWeights final : public WeightSource {
     }
   }
 
-  void release(const WeightName&) const override {}
-
  private:
   uint64_t seed_;
 };

@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
@@ -17,7 +16,8 @@ constexpr int64_t kLengthBytes = 8;
 constexpr int64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr size_t kMaxDimensions = 8;
 constexpr std::string_view kMetadata = "__metadata__";
-constexpr int kMaxHeaderDepth = 4;  // file, tensor, shape: 3 and its numbers
+constexpr int kMaxHeaderDepth = 3;                      // file, tensor, shape
+constexpr int64_t kMaxHeaderValues = int64_t{1} << 23;  // some ten of each tensor
 
 struct TypeBits {
   std::string_view name;
@@ -33,17 +33,19 @@ constexpr std::array kTypes{
     TypeBits{"C64", 64}, TypeBits{"F4", 4},      TypeBits{"F6_E2M3", 6}, TypeBits{"F6_E3M2", 6},
 };
 
-int64_t header_length(std::span<const std::byte> file, const std::string& where) {
-  if (std::ssize(file) < kLengthBytes) {
+/// `head`: the file's first bytes, `file_bytes`: all of it.
+int64_t header_length(std::span<const std::byte> head,
+                      int64_t file_bytes,
+                      const std::string& where) {
+  if (std::ssize(head) < kLengthBytes) {
     throw InputError({.where = where,
                       .what = "too short for a safetensors file",
-                      .got = std::to_string(file.size()) + " bytes",
+                      .got = std::to_string(file_bytes) + " bytes",
                       .expected = "at least 8"});
   }
   uint64_t length = 0;
-  std::memcpy(&length, file.data(), sizeof(length));
-  const auto rest = static_cast<uint64_t>(file.size()) - static_cast<uint64_t>(kLengthBytes);
-  const uint64_t limit = std::min(rest, static_cast<uint64_t>(kMaxHeaderBytes));
+  std::memcpy(&length, head.data(), sizeof(length));
+  const auto limit = static_cast<uint64_t>(std::min(file_bytes - kLengthBytes, kMaxHeaderBytes));
   if (length > limit) {
     throw InputError({.where = where,
                       .what = "header length exceeds the file (truncated or no safetensors file)",
@@ -51,33 +53,6 @@ int64_t header_length(std::span<const std::byte> file, const std::string& where)
                       .expected = "at most " + std::to_string(limit)});
   }
   return static_cast<int64_t>(length);
-}
-
-/// Parses the header. A name that occurs twice is refused: two readers of such a file could see
-/// different weights.
-Json parse_header(std::string_view text, const std::string& where) {
-  std::unordered_set<std::string> names;
-  const auto refuse_twins = [&](int depth, Json::parse_event_t event, const Json& value) {
-    if (depth > kMaxHeaderDepth) {
-      throw InputError({.where = where,
-                        .what = "JSON nested too deeply",
-                        .got = "more",
-                        .expected = "at most " + std::to_string(kMaxHeaderDepth) + " levels"});
-    }
-    const bool is_name = depth == 1 && event == Json::parse_event_t::key;
-    if (is_name && !names.insert(value.get<std::string>()).second) {
-      throw InputError({.where = where + ": tensor " + value.get<std::string>(),
-                        .what = "occurs twice",
-                        .got = "2 entries",
-                        .expected = "one"});
-    }
-    return true;
-  };
-  try {
-    return Json::parse(text, refuse_twins);
-  } catch (const Json::exception& error) {
-    throw InputError({.where = where, .what = std::string("malformed JSON: ") + error.what()});
-  }
 }
 
 /// Free text about the file, which nobody here reads; but it has one form only.
@@ -102,7 +77,7 @@ std::vector<int64_t> integers(const JsonFields& fields, const char* key, size_t 
     if (!item.is_number_unsigned() || item.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
       throw InputError({.where = where,
                         .what = "bad value",
-                        .got = item.dump(-1, ' ', true, Json::error_handler_t::replace),
+                        .got = quote_json(item),
                         .expected = "a non-negative integer"});
     }
     numbers.push_back(item.get<int64_t>());
@@ -143,7 +118,7 @@ TensorEntry parse_entry(const Json& value,
 }
 
 /// Tensors must tile the data area: no overlap, no hole, no rest.
-void check_tiling(const std::map<std::string, TensorEntry, std::less<>>& tensors,
+void check_tiling(const TensorEntries& tensors,
                   int64_t data_begin,
                   int64_t file_bytes,
                   const std::string& where) {
@@ -183,33 +158,58 @@ std::optional<int64_t> tensor_bytes(std::string_view dtype, std::span<const int6
   return *bits / 8;
 }
 
-std::map<std::string, TensorEntry, std::less<>> parse_safetensors(std::span<const std::byte> file,
-                                                                  const std::string& where) {
+namespace {
+
+/// `text`: the header of a file of `file_bytes`.
+TensorEntries parse_header(std::string_view text, int64_t file_bytes, const std::string& where) {
   static_assert(std::endian::native == std::endian::little);
-  const int64_t length = header_length(file, where);
-  const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes,
-                              static_cast<size_t>(length));
-  const Json header = parse_header(text, where + ": header");
-  const int64_t data_begin = kLengthBytes + length;
-  const int64_t data_bytes = std::ssize(file) - data_begin;
+  // A name that occurs twice is refused: two readers of such a file could see different weights.
+  const Json header =
+      parse_json(text,
+                 where + ": header",
+                 {.depth = kMaxHeaderDepth, .values = kMaxHeaderValues, .unique_keys = true});
+  const int64_t data_begin = kLengthBytes + std::ssize(text);
   if (!header.is_object()) {
     throw InputError({.where = where + ": header", .what = "is not a JSON object"});
   }
   check_metadata(header, where);
-  std::map<std::string, TensorEntry, std::less<>> tensors;
+  TensorEntries tensors;
   for (const auto& [name, value] : header.items()) {
     if (name == kMetadata) continue;
-    tensors.emplace(name, parse_entry(value, data_begin, data_bytes, where + ": tensor " + name));
+    tensors.emplace(
+        name, parse_entry(value, data_begin, file_bytes - data_begin, where + ": tensor " + name));
   }
-  check_tiling(tensors, data_begin, std::ssize(file), where);
+  check_tiling(tensors, data_begin, file_bytes, where);
   return tensors;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
-    : file_(path), tensors_(parse_safetensors(file_.bytes(), path.string())) {}
+TensorEntries read_header(const InputFile& file) {
+  std::array<std::byte, kLengthBytes> storage{};
+  const auto head =
+      std::span(storage).first(static_cast<size_t>(std::min(file.bytes(), kLengthBytes)));
+  file.read(0, head);
+  const std::string where = file.path().string();
+  const int64_t length = header_length(head, file.bytes(), where);
+  return parse_header(file.read_text(kLengthBytes, length), file.bytes(), where);
+}
 
-std::span<const std::byte> SafetensorsFile::bytes(const TensorEntry& entry) const {
-  return file_.bytes().subspan(static_cast<size_t>(entry.begin), static_cast<size_t>(entry.bytes));
+}  // namespace
+
+TensorEntries parse_safetensors(std::span<const std::byte> file, const std::string& where) {
+  const int64_t length = header_length(file, std::ssize(file), where);
+  const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes,
+                              static_cast<size_t>(length));
+  return parse_header(text, std::ssize(file), where);
+}
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
+    : file_(path), tensors_(read_header(file_)) {}
+
+void SafetensorsFile::read(const TensorEntry& entry,
+                           int64_t offset,
+                           std::span<std::byte> out) const {
+  ensure(offset >= 0 && offset + std::ssize(out) <= entry.bytes, "bytes of the tensor");
+  file_.read(entry.begin + offset, out);
 }
 
 }  // namespace dms

@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/input_file.h"
 #include "base/json.h"
-#include "base/mapped_file.h"
 
 namespace dms {
 
@@ -29,23 +29,25 @@ struct TensorEntry {
 /// unknown or they overflow or end inside a byte.
 std::optional<int64_t> tensor_bytes(std::string_view dtype, std::span<const int64_t> shape);
 
+using TensorEntries = std::map<std::string, TensorEntry, std::less<>>;
+
 class SafetensorsFile {
  public:
   /// Throws InputError naming file and field.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return file_.path(); }
-  const std::map<std::string, TensorEntry, std::less<>>& tensors() const { return tensors_; }
-  std::span<const std::byte> bytes(const TensorEntry& entry) const;
-  void release(const TensorEntry& entry) const { file_.release(entry.begin, entry.bytes); }
+  const TensorEntries& tensors() const { return tensors_; }
+  /// Fills `out` from byte `offset` of the tensor on. Throws RunError when the file has been cut
+  /// short since it was opened.
+  void read(const TensorEntry& entry, int64_t offset, std::span<std::byte> out) const;
 
  private:
-  MappedFile file_;
-  std::map<std::string, TensorEntry, std::less<>> tensors_;
+  InputFile file_;
+  TensorEntries tensors_;
 };
 
 /// Parses a whole file held in memory; `where` names it in errors. For tests and fuzzing.
-std::map<std::string, TensorEntry, std::less<>> parse_safetensors(std::span<const std::byte> file,
-                                                                  const std::string& where);
+TensorEntries parse_safetensors(std::span<const std::byte> file, const std::string& where);
 
 }  // namespace dms

@@ -33,14 +33,12 @@ class WeightSource {
   virtual ~WeightSource() = default;
 
   /// Writes rows [first, first + count) as float32 [count, columns]; a 1-D weight is one row.
-  /// Throws InputError naming file and tensor when it is missing or has another shape.
+  /// Throws InputError naming file and tensor when it is missing or has another shape, RunError
+  /// when its file has been cut short since it was opened.
   virtual void read_rows(const WeightName& weight,
                          int64_t first,
                          int64_t count,
                          std::span<float> out) const = 0;
-
-  /// The caller has read all of `weight` and will not read it again.
-  virtual void release(const WeightName& weight) const = 0;
 };
 
 }  // namespace dms

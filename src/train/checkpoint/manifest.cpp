@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <span>
 #include <system_error>
 
 #include "base/file_status.h"
+#include "base/input_file.h"
 #include "base/json.h"
-#include "base/mapped_file.h"
 #include "base/output_file.h"
 #include "dms/error.h"
 #include "train/checkpoint/crc32.h"
@@ -22,16 +23,13 @@ constexpr int64_t kMaxStep = int64_t{1} << 50;
 constexpr int64_t kMaxWorldSize = int64_t{1} << 20;
 constexpr int64_t kMaxFileBytes = int64_t{1} << 60;
 constexpr size_t kCrcDigits = 8;
-// Read and given back in pieces, so that checking a large file does not fill the memory with it.
-constexpr int64_t kPieceBytes = int64_t{64} << 20;
+constexpr int64_t kPieceBytes = int64_t{1} << 20;
 
-uint32_t crc_of(const MappedFile& file) {
+uint32_t crc_of(const InputFile& file) {
   uint32_t crc = 0;
-  const int64_t size = std::ssize(file.bytes());
-  for (int64_t begin = 0; begin < size; begin += kPieceBytes) {
-    const int64_t count = std::min(kPieceBytes, size - begin);
-    crc = crc32(file.bytes().subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), crc);
-    file.release(begin, count);
+  for (int64_t at = 0; at < file.bytes(); at += kPieceBytes) {
+    const std::string piece = file.read_text(at, std::min(kPieceBytes, file.bytes() - at));
+    crc = crc32(std::as_bytes(std::span(piece)), crc);
   }
   return crc;
 }
@@ -96,8 +94,8 @@ void check_file(const std::filesystem::path& path, const ManifestFile& saved, Ch
                       .what = "missing from the checkpoint",
                       .expected = std::to_string(saved.bytes) + " bytes"});
   }
-  const MappedFile file(path);
-  const int64_t size = std::ssize(file.bytes());
+  const InputFile file(path);
+  const int64_t size = file.bytes();
   if (size != saved.bytes) {
     throw InputError({.where = path.string(),
                       .what = size < saved.bytes ? "shorter than when it was saved"
@@ -120,10 +118,9 @@ void check_file(const std::filesystem::path& path, const ManifestFile& saved, Ch
 Manifest make_manifest(const std::filesystem::path& folder, int64_t step, int64_t world_size) {
   Manifest manifest{.step = step, .world_size = world_size, .files = {}};
   for (const std::filesystem::path& item : entries_of(folder)) {
-    const MappedFile file(item);
-    manifest.files.push_back({.name = item.filename().string(),
-                              .bytes = std::ssize(file.bytes()),
-                              .crc32 = crc_of(file)});
+    const InputFile file(item);
+    manifest.files.push_back(
+        {.name = item.filename().string(), .bytes = file.bytes(), .crc32 = crc_of(file)});
   }
   std::ranges::sort(manifest.files, {}, &ManifestFile::name);
   return manifest;

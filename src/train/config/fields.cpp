@@ -2,24 +2,13 @@
 
 #include <algorithm>
 
+#include "base/bounds.h"
 #include "base/suggest.h"
 #include "dms/error.h"
 #include "train/config/yaml_scalar.h"
 
 namespace dms::train::config {
 namespace {
-
-template <class T>
-std::string bounds(const char* kind, Range<T> range) {
-  std::string text = kind;
-  text += ", " + Json(range.min).dump();
-  if (range.max != std::numeric_limits<T>::max()) {
-    text += " to " + Json(range.max).dump();
-  } else {
-    text += " or more";
-  }
-  return text;
-}
 
 std::string join(std::span<const std::string> names) {
   std::string text;
@@ -93,7 +82,7 @@ void Fields::integer(std::string_view key, int64_t& target, Range<int64_t> range
   if (value == nullptr) return;
   const std::optional<int64_t> read = as_integer(*value);
   if (!read || *read < range.min || *read > range.max) {
-    refuse(key, "bad value", bounds("an integer", range));
+    refuse(key, "bad value", integer_in(range.min, range.max));
   }
   target = *read;
 }
@@ -103,7 +92,7 @@ void Fields::number(std::string_view key, double& target, Range<double> range) {
   if (value == nullptr) return;
   const std::optional<double> read = as_number(*value);
   if (!read || *read < range.min || *read > range.max) {
-    refuse(key, "bad value", bounds("a number", range));
+    refuse(key, "bad value", number_in(range.min, range.max));
   }
   target = *read;
 }

@@ -1,6 +1,6 @@
 #include "train/config/train_config.h"
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "dms/error.h"
 #include "train/config/overrides.h"
 #include "train/config/sections.h"

@@ -27,12 +27,12 @@ void ArrayWriter::close() {
   write_bytes(nullptr, 0);
 }
 
-void check_bytes(const MappedFile& file, int64_t count, size_t element_bytes) {
+void check_bytes(const InputFile& file, int64_t count, size_t element_bytes) {
   const auto bytes = checked_mul(count, static_cast<int64_t>(element_bytes));
-  if (bytes && *bytes == std::ssize(file.bytes())) return;
+  if (bytes && *bytes == file.bytes()) return;
   throw_damaged(file.path(),
-                "has " + std::to_string(file.bytes().size()) + " bytes, not " +
-                    std::to_string(count) + " times " + std::to_string(element_bytes));
+                "has " + std::to_string(file.bytes()) + " bytes, not " + std::to_string(count) +
+                    " times " + std::to_string(element_bytes));
 }
 
 void throw_damaged(const std::filesystem::path& path, const std::string& what) {

@@ -1,6 +1,7 @@
 #pragma once
-// Flat arrays on disk in the machine's byte order: written as a stream, read by memory mapping.
+// Flat arrays on disk in the machine's byte order: written as a stream, read wherever one likes.
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -8,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 
 namespace dms::train::data {
 
@@ -32,26 +33,50 @@ class ArrayWriter {
 };
 
 /// Throws InputError naming the file unless it has count * element_bytes bytes.
-void check_bytes(const MappedFile& file, int64_t count, size_t element_bytes);
+void check_bytes(const InputFile& file, int64_t count, size_t element_bytes);
 
 /// The error of a cache file whose contents cannot be right.
 [[noreturn]] void throw_damaged(const std::filesystem::path& path, const std::string& what);
 
-/// Thread-safe.
+/// Elements stay on the disk and are read as they are asked for. Thread-safe.
 template <class T>
-class MappedArray {
+class ArrayFile {
  public:
   /// Throws InputError unless the file holds exactly `count` elements.
-  MappedArray(const std::filesystem::path& path, int64_t count) : file_(path) {
+  ArrayFile(const std::filesystem::path& path, int64_t count) : file_(path), size_(count) {
     check_bytes(file_, count, sizeof(T));
   }
-  std::span<const T> values() const {
-    return {reinterpret_cast<const T*>(file_.bytes().data()), file_.bytes().size() / sizeof(T)};
-  }
+
+  int64_t size() const { return size_; }
   const std::filesystem::path& path() const { return file_.path(); }
 
+  /// Elements from `first` on. As InputFile::read().
+  void read(int64_t first, std::span<T> out) const {
+    file_.read(first * static_cast<int64_t>(sizeof(T)), std::as_writable_bytes(out));
+  }
+  std::vector<T> read(int64_t first, int64_t count) const {
+    std::vector<T> values(static_cast<size_t>(count));
+    read(first, std::span(values));
+    return values;
+  }
+  T at(int64_t index) const {
+    T value{};
+    read(index, std::span(&value, 1));
+    return value;
+  }
+
+  /// Calls take(elements) on all of them in order, some at a time.
+  template <class Take>
+  void walk(Take take) const {
+    constexpr int64_t kPiece = int64_t{1} << 16;
+    for (int64_t first = 0; first < size_; first += kPiece) {
+      take(std::span<const T>(read(first, std::min(kPiece, size_ - first))));
+    }
+  }
+
  private:
-  MappedFile file_;
+  InputFile file_;
+  int64_t size_;
 };
 
 }  // namespace dms::train::data

@@ -1,6 +1,6 @@
 #pragma once
-// What training sees of the data: fixed-length samples in a fixed order, from a prepared and
-// memory-mapped cache.
+// What training sees of the data: fixed-length samples in a fixed order, from a prepared cache on
+// the disk.
 
 #include <cstdint>
 #include <filesystem>
@@ -42,7 +42,7 @@ class PreparedData {
   virtual ~PreparedData() = default;
   virtual int64_t size() const = 0;  // samples of one pass over the blend
   /// Sample `index` of an endless, deterministic order; index may exceed size() (further epochs).
-  /// Throws InputError when a cache file turns out to be damaged.
+  /// Throws InputError when a cache file turns out to be damaged, RunError when it was cut short.
   virtual Sample sample(int64_t index) const = 0;
   virtual const std::vector<DatasetReport>& report() const = 0;
   /// What a user should know: rebuilt caches, doubled start tokens, much text cut off.

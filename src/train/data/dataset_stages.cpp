@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "base/threads.h"
 #include "dms/error.h"
 #include "train/data/document_builder.h"
@@ -24,13 +24,20 @@ constexpr int64_t kBatchDocuments = 256;           // generated at a time
 
 std::string setting_of(const DatasetSection& dataset) { return "data.datasets." + dataset.name; }
 
+std::string hash_of(const InputFile& file) {
+  constexpr int64_t kPieceBytes = int64_t{1} << 20;
+  Sha256 hash;
+  for (int64_t at = 0; at < file.bytes(); at += kPieceBytes) {
+    hash.add(file.read_text(at, std::min(kPieceBytes, file.bytes() - at)));
+  }
+  return hash.finish();
+}
+
 /// Contents alone: a file that is moved or touched stays what it was.
 Json describe(const std::vector<SourceFile>& files) {
   Json list = Json::array();
   for (const SourceFile& file : files) {
-    const MappedFile mapped(file.path);
-    const auto* const bytes = reinterpret_cast<const char*>(mapped.bytes().data());
-    list.push_back({file.is_text(), sha256({bytes, mapped.bytes().size()})});
+    list.push_back({file.is_text(), hash_of(InputFile(file.path))});
   }
   return list;
 }

@@ -9,8 +9,6 @@
 namespace dms::train::data {
 namespace {
 
-constexpr size_t kMaxMessage = 500;
-
 std::string setting_of(const DatasetSection& dataset, const char* setting) {
   return "data.datasets." + dataset.name + "." + setting;
 }
@@ -115,14 +113,9 @@ BuiltDocument DocumentBuilder::build(const Record& record) const {
 
 Json DocumentBuilder::fields_of(const Record& record) const {
   if (!record.is_json) return filter_ ? Json{{"text", record.text}} : Json();
-  try {
-    Json fields = parse_json(record.text, record.where);
-    JsonFields(fields, record.where);
-    return fields;
-  } catch (const InputError& error) {
-    // The parser quotes all it has read of a text that does not end.
-    throw InputError({.where = {}, .what = std::string(error.what()).substr(0, kMaxMessage)});
-  }
+  Json fields = parse_json(record.text, record.where);
+  JsonFields(fields, record.where);
+  return fields;
 }
 
 Document DocumentBuilder::encode(const Record& record, const Json& fields) const {

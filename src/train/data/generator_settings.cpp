@@ -74,15 +74,14 @@ std::vector<int32_t> draw_source_tokens(const GeneratorContext& context,
                                         int64_t count,
                                         Random& random) {
   const TokenStore& source = *context.source;
-  const std::span<const int64_t> offsets = source.offsets();
   std::vector<int32_t> ids;
   int barren = 0;
   while (std::ssize(ids) < count) {
     const int64_t missing = count - std::ssize(ids);
     const int64_t place = random.below(source.tokens());
-    const auto next = std::ranges::upper_bound(offsets, place);
-    const int64_t end = std::min(*next, place + missing);
-    const int64_t begin = std::max(*(next - 1), end - missing);
+    const int64_t document = source.document_of(place);
+    const int64_t end = std::min(source.offset(document + 1), place + missing);
+    const int64_t begin = std::max(source.offset(document), end - missing);
     Sample stretch;
     source.read(begin, end - begin, stretch);
     std::erase_if(stretch.ids, [&](int32_t id) { return context.model.tokenizer.is_special(id); });

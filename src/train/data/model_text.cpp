@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/file_status.h"
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "model/spec/load.h"
 #include "train/data/sha256.h"
 

@@ -53,33 +53,35 @@ SampleIndex::SampleIndex(const fs::path& folder,
       starts_(folder / kStarts, described_samples(description, folder)) {
   const int64_t documents = store_->documents();
   const auto is_document = [&](int64_t value) { return value >= 0 && value < documents; };
-  if (!std::ranges::all_of(order_.values(), is_document)) {
+  order_.walk([&](std::span<const int64_t> piece) {
+    if (std::ranges::all_of(piece, is_document)) return;
     throw_damaged(order_.path(), "a document that does not exist");
-  }
-  if (!std::ranges::all_of(starts_.values(), is_document, &SampleStart::position)) {
+  });
+  starts_.walk([&](std::span<const SampleStart> piece) {
+    if (std::ranges::all_of(piece, is_document, &SampleStart::position)) return;
     throw_damaged(starts_.path(), "a sample that begins at no document");
-  }
+  });
 }
 
 Sample SampleIndex::sample(int64_t index) const {
   ensure(index >= 0 && index < samples(), "a sample of the index");
-  auto [position, skip] = starts_.values()[static_cast<size_t>(index)];
-  const std::span<const int64_t> offsets = store_->offsets();
+  auto [position, skip] = starts_.at(index);
   Sample sample;
   sample.ids.reserve(static_cast<size_t>(max_length_));
   sample.loss.reserve(static_cast<size_t>(max_length_));
   int64_t missing = max_length_;
   while (missing > 0) {
-    if (position >= std::ssize(order_.values())) {
+    if (position >= order_.size()) {
       throw_damaged(starts_.path(), "a sample beyond the last document");
     }
-    const auto document = static_cast<size_t>(order_.values()[static_cast<size_t>(position)]);
-    const int64_t length = offsets[document + 1] - offsets[document];
+    const int64_t document = order_.at(position);
+    const int64_t begin = store_->offset(document);
+    const int64_t length = store_->offset(document + 1) - begin;
     if (skip < 0 || skip >= length) {
       throw_damaged(starts_.path(), "a sample that begins beyond its document");
     }
     const int64_t taken = std::min(missing, length - skip);
-    store_->read(offsets[document] + skip, taken, sample);
+    store_->read(begin + skip, taken, sample);
     missing -= taken;
     skip = 0;
     ++position;

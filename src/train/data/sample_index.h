@@ -35,15 +35,15 @@ class SampleIndex {
               std::shared_ptr<const TokenStore> store,
               int64_t max_length);
 
-  int64_t samples() const { return std::ssize(starts_.values()); }
+  int64_t samples() const { return starts_.size(); }
   /// Exactly max_length tokens.
   Sample sample(int64_t index) const;
 
  private:
   std::shared_ptr<const TokenStore> store_;
   int64_t max_length_;
-  MappedArray<int64_t> order_;
-  MappedArray<SampleStart> starts_;
+  ArrayFile<int64_t> order_;
+  ArrayFile<SampleStart> starts_;
 };
 
 }  // namespace dms::train::data

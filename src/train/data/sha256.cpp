@@ -1,8 +1,7 @@
 #include "train/data/sha256.h"
 
-#include <array>
+#include <algorithm>
 #include <bit>
-#include <cstdint>
 
 namespace dms::train::data {
 namespace {
@@ -19,9 +18,6 @@ constexpr std::array<uint32_t, 64> kRounds{
     0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-
-constexpr State kStart{
-    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
 std::array<uint32_t, 64> schedule(std::string_view block) {
   std::array<uint32_t, 64> words{};
@@ -54,32 +50,46 @@ void add_block(State& state, std::string_view block) {
   for (size_t i = 0; i < state.size(); ++i) state[i] += rounds[i];
 }
 
-/// What is left of the text after its whole blocks, a 1 bit, zeros and the length in bits.
-std::string padded_tail(std::string_view bytes) {
-  std::string tail(bytes.substr(bytes.size() / kBlockBytes * kBlockBytes));
-  tail += '\x80';
-  while (tail.size() % kBlockBytes != kBlockBytes - 8) tail += '\0';
-  const uint64_t bits = static_cast<uint64_t>(bytes.size()) * 8;
-  for (int shift = 56; shift >= 0; shift -= 8) tail += static_cast<char>(bits >> shift & 0xffu);
-  return tail;
+/// Adds whole blocks and returns what is left.
+std::string_view add_blocks(State& state, std::string_view bytes) {
+  for (; bytes.size() >= kBlockBytes; bytes.remove_prefix(kBlockBytes)) {
+    add_block(state, bytes.substr(0, kBlockBytes));
+  }
+  return bytes;
 }
 
 }  // namespace
 
-std::string sha256(std::string_view bytes) {
-  State state = kStart;
-  const auto add_blocks = [&](std::string_view text) {
-    for (; text.size() >= kBlockBytes; text.remove_prefix(kBlockBytes)) {
-      add_block(state, text.substr(0, kBlockBytes));
-    }
-  };
-  add_blocks(bytes);
-  add_blocks(padded_tail(bytes));
+void Sha256::add(std::string_view bytes) {
+  bytes_ += bytes.size();
+  if (!rest_.empty()) {
+    const size_t missing = std::min(kBlockBytes - rest_.size(), bytes.size());
+    rest_ += bytes.substr(0, missing);
+    bytes.remove_prefix(missing);
+    if (rest_.size() < kBlockBytes) return;
+    add_block(state_, rest_);
+  }
+  rest_ = add_blocks(state_, bytes);
+}
+
+/// After the text come a 1 bit, zeros and its length in bits.
+std::string Sha256::finish() {
+  rest_ += '\x80';
+  while (rest_.size() % kBlockBytes != kBlockBytes - 8) rest_ += '\0';
+  const uint64_t bits = bytes_ * 8;
+  for (int shift = 56; shift >= 0; shift -= 8) rest_ += static_cast<char>(bits >> shift & 0xffu);
+  add_blocks(state_, rest_);
   std::string hex;
-  for (const uint32_t word : state) {
+  for (const uint32_t word : state_) {
     for (int shift = 28; shift >= 0; shift -= 4) hex += "0123456789abcdef"[word >> shift & 0xfu];
   }
   return hex;
+}
+
+std::string sha256(std::string_view bytes) {
+  Sha256 hash;
+  hash.add(bytes);
+  return hash.finish();
 }
 
 }  // namespace dms::train::data

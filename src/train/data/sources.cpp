@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <string_view>
+#include <utility>
 
 #include <glob.h>
 
@@ -102,26 +104,63 @@ std::vector<SourceFile> find_sources(const DatasetSection& dataset) {
 bool RecordReader::open_next() {
   if (next_file_ == files_.size()) return false;
   const SourceFile& source = files_[next_file_++];
-  file_ = std::make_unique<MappedFile>(source.path);
+  file_ = std::make_unique<InputFile>(source.path);
   is_text_ = source.is_text();
-  const std::span<const std::byte> bytes = file_->bytes();
-  const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  offset_ = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  held_.clear();
+  at_ = 0;
+  read_ = 0;
   line_ = 0;
+  hold_more();
+  if (held_.starts_with(kByteOrderMark)) at_ = kByteOrderMark.size();
   return true;
 }
 
+/// Reads the file's next piece; what has been handed out is let go. False at the file's end.
+bool RecordReader::hold_more() {
+  constexpr int64_t kPieceBytes = int64_t{1} << 20;
+  const int64_t count = std::min(kPieceBytes, file_->bytes() - read_);
+  if (count == 0) return false;
+  held_.erase(0, at_);
+  at_ = 0;
+  const size_t kept = held_.size();
+  held_.resize(kept + static_cast<size_t>(count));
+  file_->read(read_, std::as_writable_bytes(std::span(held_).subspan(kept)));
+  read_ += count;
+  return true;
+}
+
+std::string RecordReader::next_line() {
+  size_t searched = 0;  // behind at_
+  for (;;) {
+    const size_t end = std::min(held_.find('\n', at_ + searched), held_.size());
+    const std::string_view line = std::string_view(held_).substr(at_, end - at_);
+    if (std::ssize(line) > kMaxRecordBytes) {
+      throw_too_long(file_->path().string() + ":" + std::to_string(line_ + 1));
+    }
+    searched = line.size();
+    if (end == held_.size() && hold_more()) continue;
+    std::string found(held_, at_, searched);
+    at_ = std::min(held_.size(), at_ + searched + 1);
+    return found;
+  }
+}
+
+std::string RecordReader::whole_text() {
+  if (file_->bytes() - static_cast<int64_t>(at_) > kMaxRecordBytes) {
+    throw_too_long(file_->path().string());
+  }
+  while (hold_more()) {
+  }
+  std::string text = held_.substr(at_);
+  at_ = held_.size();
+  return text;
+}
+
 Record RecordReader::next_record() {
-  const std::span<const std::byte> bytes = file_->bytes();
-  const std::string_view rest{reinterpret_cast<const char*>(bytes.data()) + offset_,
-                              bytes.size() - offset_};
-  const std::string_view text = is_text_ ? rest : rest.substr(0, rest.find('\n'));
-  Record record{.text = {}, .is_json = !is_text_, .where = file_->path().string()};
-  if (!is_text_) record.where.append(":").append(std::to_string(++line_));
-  if (std::ssize(text) > RecordReader::kMaxRecordBytes) throw_too_long(record.where);
-  record.text = text;
-  offset_ += std::min(rest.size(), text.size() + 1);
-  return record;
+  const std::string path = file_->path().string();
+  if (is_text_) return {.text = whole_text(), .is_json = false, .where = path};
+  std::string line = next_line();
+  return {.text = std::move(line), .is_json = true, .where = path + ":" + std::to_string(++line_)};
 }
 
 std::vector<Record> RecordReader::next_batch(int64_t bytes) {
@@ -129,7 +168,7 @@ std::vector<Record> RecordReader::next_batch(int64_t bytes) {
   std::vector<Record> batch;
   int64_t held = 0;
   while (batch.size() < kMaxRecords) {
-    if (!file_ || offset_ >= file_->bytes().size()) {
+    if (!file_ || at_end()) {
       if (!open_next()) break;
       continue;
     }
@@ -140,7 +179,6 @@ std::vector<Record> RecordReader::next_batch(int64_t bytes) {
     batch.push_back(std::move(record));
     if (held >= bytes) break;
   }
-  if (file_) file_->release(0, static_cast<int64_t>(offset_));
   return batch;
 }
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "train/config/train_config.h"
 
 namespace dms::train::data {
@@ -45,14 +45,20 @@ class RecordReader {
 
  private:
   bool open_next();
+  bool at_end() const { return at_ == held_.size() && read_ == file_->bytes(); }
+  bool hold_more();
+  std::string next_line();
+  std::string whole_text();
   Record next_record();
 
   const std::vector<SourceFile>& files_;
   size_t next_file_ = 0;
-  std::unique_ptr<MappedFile> file_;
+  std::unique_ptr<InputFile> file_;
   bool is_text_ = false;
-  size_t offset_ = 0;  // of the next record in file_
-  int64_t line_ = 0;   // lines before it
+  std::string held_;  // a piece of file_
+  size_t at_ = 0;     // of the next record in held_
+  int64_t read_ = 0;  // bytes of file_ up to the end of held_
+  int64_t line_ = 0;  // lines before the next record
 };
 
 }  // namespace dms::train::data

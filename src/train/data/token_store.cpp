@@ -1,6 +1,7 @@
 #include "train/data/token_store.h"
 
 #include <algorithm>
+#include <ranges>
 #include <string>
 
 #include "base/check.h"
@@ -81,39 +82,58 @@ Json TokenWriter::finish() {
           {"loss_tokens", loss_tokens_}};
 }
 
-TokenStore::Tokens TokenStore::map_tokens(const fs::path& folder, int64_t vocab, int64_t tokens) {
-  if (vocab <= kShortVocab) return MappedArray<uint16_t>(folder / kTokens, tokens);
-  return MappedArray<int32_t>(folder / kTokens, tokens);
+TokenStore::Tokens TokenStore::open_tokens(const fs::path& folder, int64_t vocab, int64_t tokens) {
+  if (vocab <= kShortVocab) return ArrayFile<uint16_t>(folder / kTokens, tokens);
+  return ArrayFile<int32_t>(folder / kTokens, tokens);
 }
 
 TokenStore::TokenStore(const fs::path& folder, const Json& description)
     : vocab_(described(description, folder, "vocab", kMaxVocab)),
+      count_(described(description, folder, "tokens", kMaxCount)),
       offsets_(folder / kOffsets, described(description, folder, "documents", kMaxCount) + 1),
-      tokens_(map_tokens(folder, vocab_, described(description, folder, "tokens", kMaxCount))),
-      loss_(folder / kLoss, ceil_div(described(description, folder, "tokens", kMaxCount), 8)) {
-  const std::span<const int64_t> all = offsets();
-  const bool is_rising = std::ranges::adjacent_find(all, std::greater_equal<>()) == all.end();
-  if (all.front() != 0 || !is_rising ||
-      all.back() != described(description, folder, "tokens", kMaxCount)) {
-    throw_damaged(offsets_.path(), "offsets do not rise from 0 to the number of tokens");
-  }
+      tokens_(open_tokens(folder, vocab_, count_)),
+      loss_(folder / kLoss, ceil_div(count_, 8)) {
+  check_offsets();
+}
+
+void TokenStore::check_offsets() const {
+  int64_t last = -1;
+  bool is_rising = offsets_.at(0) == 0;
+  offsets_.walk([&](std::span<const int64_t> piece) {
+    for (const int64_t offset : piece) {
+      is_rising = is_rising && offset > last;
+      last = offset;
+    }
+  });
+  if (is_rising && last == count_) return;
+  throw_damaged(offsets_.path(), "offsets do not rise from 0 to the number of tokens");
+}
+
+int64_t TokenStore::document_of(int64_t place) const {
+  ensure(place >= 0 && place < tokens(), "a token of the store");
+  const auto documents = std::views::iota(int64_t{1}, this->documents());
+  const auto next = std::ranges::partition_point(
+      documents, [&](int64_t document) { return offset(document) <= place; });
+  return next - documents.begin();
 }
 
 void TokenStore::read(int64_t first, int64_t count, Sample& out) const {
   ensure(first >= 0 && count >= 0 && first + count <= tokens(), "tokens of the store");
+  if (count == 0) return;
   std::visit(
       [&](const auto& array) {
-        for (const auto token :
-             array.values().subspan(static_cast<size_t>(first), static_cast<size_t>(count))) {
+        for (const auto token : array.read(first, count)) {
           const auto id = static_cast<int32_t>(token);
           if (id < 0 || id >= vocab_) throw_damaged(array.path(), "an id beyond the vocabulary");
           out.ids.push_back(id);
         }
       },
       tokens_);
-  const std::span<const uint8_t> bits = loss_.values();
+  const int64_t first_byte = first / 8;
+  const std::vector<uint8_t> bits =
+      loss_.read(first_byte, (first + count - 1) / 8 - first_byte + 1);
   for (int64_t i = first; i < first + count; ++i) {
-    const unsigned byte = bits[static_cast<size_t>(i / 8)];
+    const unsigned byte = bits[static_cast<size_t>(i / 8 - first_byte)];
     out.loss.push_back(static_cast<uint8_t>(byte >> (i % 8) & 1u));
   }
 }

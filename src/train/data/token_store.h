@@ -50,22 +50,29 @@ class TokenStore {
   /// Throws InputError when the files do not fit their description.
   TokenStore(const std::filesystem::path& folder, const Json& description);
 
-  int64_t documents() const { return std::ssize(offsets()) - 1; }
-  int64_t tokens() const { return offsets().back(); }
-  std::span<const int64_t> offsets() const { return offsets_.values(); }  // [documents + 1]
+  int64_t documents() const { return offsets_.size() - 1; }
+  int64_t tokens() const { return count_; }
+  /// Where document `index`'s tokens begin; of documents(): where the last one's end.
+  int64_t offset(int64_t index) const { return offsets_.at(index); }
+  /// The document that token `place` of the whole store belongs to.
+  int64_t document_of(int64_t place) const;
+  std::vector<int64_t> offsets() const { return offsets_.read(0, offsets_.size()); }
 
   /// Appends tokens [first, first + count) of the whole store to `out`. Throws InputError on an id
-  /// beyond the vocabulary.
+  /// beyond the vocabulary, RunError when a file has been cut short.
   void read(int64_t first, int64_t count, Sample& out) const;
 
  private:
-  using Tokens = std::variant<MappedArray<uint16_t>, MappedArray<int32_t>>;
-  static Tokens map_tokens(const std::filesystem::path& folder, int64_t vocab, int64_t tokens);
+  using Tokens = std::variant<ArrayFile<uint16_t>, ArrayFile<int32_t>>;
+  static Tokens open_tokens(const std::filesystem::path& folder, int64_t vocab, int64_t tokens);
+
+  void check_offsets() const;
 
   int64_t vocab_;
-  MappedArray<int64_t> offsets_;
+  int64_t count_;  // tokens
+  ArrayFile<int64_t> offsets_;
   Tokens tokens_;
-  MappedArray<uint8_t> loss_;
+  ArrayFile<uint8_t> loss_;
 };
 
 }  // namespace dms::train::data

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
+#include <string>
 #include <system_error>
 
 #include "base/file_status.h"
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "base/output_file.h"
 
 namespace dms::train {
@@ -24,9 +26,13 @@ constexpr std::array<std::string_view, 6> kPrefixes{
 constexpr std::array<std::string_view, 2> kSuffixes{".tiktoken", ".py"};
 
 void copy_durably(const fs::path& from, const fs::path& to) {
-  const MappedFile source(from);
+  constexpr int64_t kPieceBytes = int64_t{1} << 20;
+  const InputFile source(from);
   OutputFile target(to);
-  target.write(source.bytes());
+  for (int64_t at = 0; at < source.bytes(); at += kPieceBytes) {
+    const std::string piece = source.read_text(at, std::min(kPieceBytes, source.bytes() - at));
+    target.write(std::as_bytes(std::span(piece)));
+  }
   target.close();
 }
 

@@ -67,7 +67,7 @@ void write_settings(const fs::path& base_folder,
   const Json base = read_json_file(base_folder / kConfigFile, kMaxConfigBytes);
   const Json config =
       student_config(base, {.dms = spec.dms, .tau = options.tau, .dtype = options.dtype});
-  write_text_file(folder / kConfigFile, config.dump(2) + "\n");
+  write_text_file(folder / kConfigFile, json_file_text(config));
   if (spec.dms && has_fastdms_form(*spec.dms)) {
     write_text_file(folder / kFastDmsFile, fastdms_metadata(*spec.dms).dump(2) + "\n");
   }

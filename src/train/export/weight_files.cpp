@@ -71,7 +71,6 @@ void copy_weight(const WeightName& weight, const WeightSource& source, Safetenso
     source.read_rows(weight, first, count, piece);
     writer.write_floats(piece);
   }
-  source.release(weight);
 }
 
 }  // namespace

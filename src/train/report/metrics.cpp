@@ -7,14 +7,15 @@
 #include <string_view>
 
 #include "base/file_status.h"
+#include "base/input_file.h"
 #include "base/json.h"
-#include "base/mapped_file.h"
 #include "dms/error.h"
 
 namespace dms::train {
 namespace {
 
 constexpr size_t kMaxLineBytes = 4096;
+constexpr int64_t kMaxLogBytes = int64_t{4} << 30;
 
 using Row = nlohmann::ordered_json;
 
@@ -60,14 +61,13 @@ std::optional<StepMetrics> parse_line(std::string_view line) {
 /// offset behind the last line taken.
 template <class Take>
 size_t walk_lines(const std::filesystem::path& path, Take take) {
-  const MappedFile file(path);
-  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
-                              file.bytes().size());
+  const std::string text = read_text_file(path, kMaxLogBytes);
   size_t begin = 0;
   for (;;) {
     const size_t end = text.find('\n', begin);
-    if (end == std::string_view::npos) return begin;
-    const std::optional<StepMetrics> metrics = parse_line(text.substr(begin, end - begin));
+    if (end == std::string::npos) return begin;
+    const std::optional<StepMetrics> metrics =
+        parse_line(std::string_view(text).substr(begin, end - begin));
     if (!metrics || !take(*metrics)) return begin;
     begin = end + 1;
   }

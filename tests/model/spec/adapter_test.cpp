@@ -92,7 +92,6 @@ TEST(Adapter, ItsWeightsAreLayeredOverTheBases) {
       ++adapter_count;
     }
     EXPECT_EQ(got, expected) << weight.name;
-    layered->release(weight);
   }
   EXPECT_EQ(adapter_count, 4);
 }

@@ -69,9 +69,24 @@ TEST(Checkpoint, RowsAreReadFromOneFileAndFromShards) {
       source->read_rows(weight, row, 1, values);
       EXPECT_EQ(values.front(), static_cast<float>(row * columns)) << weight.name;
       EXPECT_EQ(values.back(), static_cast<float>((row + 1) * columns - 1)) << weight.name;
-      source->release(weight);
     }
   }
+}
+
+TEST(Checkpoint, AFileCutShortWhileItIsReadIsAnError) {
+  const ModelSpec spec = spec_of(tiny_config());
+  const std::vector<WeightName> weights = weight_names(spec);
+  const TempFolder folder;
+  const auto file = folder.write(kSingle, counting_file(weights));
+  const auto source = open_checkpoint(folder.path(), spec);
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+  const auto read_all = [&] {
+    for (const WeightName& weight : weights) {
+      std::vector<float> values(static_cast<size_t>(element_count(weight)));
+      source->read_rows(weight, 0, weight.shape.size() == 1 ? 1 : weight.shape[0], values);
+    }
+  };
+  expect_parts(testing_support::run_error(read_all), {kSingle, "was cut short while it was read"});
 }
 
 TEST(Checkpoint, MissingAndMisshapenWeightsAreNamed) {

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "model/spec/load.h"
+#include "model/spec/safetensors.h"
 
 namespace dms::testing_support {
 
@@ -27,6 +28,13 @@ inline Json entry(const std::string& dtype,
                   int64_t begin,
                   int64_t end) {
   return {{"dtype", dtype}, {"shape", shape}, {"data_offsets", {begin, end}}};
+}
+
+inline std::vector<std::byte> stored_bytes(const SafetensorsFile& file, const std::string& tensor) {
+  const TensorEntry& entry = file.tensors().at(tensor);
+  std::vector<std::byte> bytes(static_cast<size_t>(entry.bytes));
+  file.read(entry, 0, bytes);
+  return bytes;
 }
 
 inline std::span<const std::byte> as_bytes(const std::string& file) {

@@ -113,7 +113,7 @@ TEST(Safetensors, ANameThatOccursTwiceIsRefused) {
   const std::string one = entry("U8", {1}, 0, 1).dump();
   const std::string twice = raw_file("{\"a\":" + one + ",\"a\":" + one + "}", "x");
   expect_parts(input_error([&] { parse_safetensors(as_bytes(twice), "m.safetensors"); }),
-               {"m.safetensors: header: tensor a", "occurs twice"});
+               {"m.safetensors: header: key a", "occurs twice"});
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "model/spec/safetensors.h"
 #include "support/errors.h"
 #include "support/file_limit.h"
@@ -65,7 +65,8 @@ TEST(SafetensorsWriter, TensorsAreReadBackAsTheyWereWritten) {
     const TensorEntry& entry = file.tensors().at(tensors[i].name);
     EXPECT_EQ(entry.dtype, tensors[i].dtype);
     EXPECT_EQ(entry.shape, tensors[i].shape);
-    EXPECT_TRUE(std::ranges::equal(file.bytes(entry), contents[i])) << tensors[i].name;
+    EXPECT_TRUE(std::ranges::equal(stored_bytes(file, tensors[i].name), contents[i]))
+        << tensors[i].name;
   }
   EXPECT_EQ(file.tensors().at("step").begin % 8, 0);  // the data is aligned for its readers
   const std::string text = read_text_file(path, 10000);
@@ -88,7 +89,7 @@ TEST(SafetensorsWriter, FloatsAreRoundedToTheTensorsType) {
     writer.write_floats(std::span(values).subspan(1));
     writer.close();
     const SafetensorsFile file(path);
-    const auto bytes = file.bytes(file.tensors().at("w"));
+    const std::vector<std::byte> bytes = stored_bytes(file, "w");
     ASSERT_EQ(std::ssize(bytes), size * dtype_bytes(type));
     for (size_t i = 0; i < values.size(); ++i) {
       if (type == DType::f32) {

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "model/spec/safetensors_writer.h"
 #include "support/errors.h"
 #include "support/file_limit.h"

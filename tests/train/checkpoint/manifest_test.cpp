@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/input_file.h"
 #include "base/json.h"
-#include "base/mapped_file.h"
 #include "support/errors.h"
 #include "support/temp_folder.h"
 

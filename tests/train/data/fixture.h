@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/input_file.h"
 #include "base/json.h"
-#include "base/mapped_file.h"
 #include "support/temp_folder.h"
 #include "text/tokenizer.h"
 #include "train/config/train_config.h"

@@ -119,6 +119,22 @@ TEST_F(Sources, AreNamedAsTheSettingsNameThem) {
   EXPECT_EQ(find_sources(dataset).at(0).path, named / "c.txt");
 }
 
+TEST(RecordReader, LinesOfAnyLengthAreReadAcrossThePiecesOfAFile) {
+  const TempFolder folder;
+  std::vector<std::string> lines;
+  std::string text;
+  for (const size_t length : {1u, 1048575u, 1048576u, 3u, 3000000u, 1048574u, 2u}) {
+    lines.emplace_back(length, static_cast<char>('a' + lines.size()));
+    text.append(lines.back()).append("\n");
+  }
+  const auto files = sources_of({folder.write("a.jsonl", text)});
+  for (const int64_t batch_bytes : {int64_t{1}, int64_t{2'000'000}, int64_t{1} << 30}) {
+    const std::vector<Record> records = read_all(files, batch_bytes);
+    ASSERT_EQ(records.size(), lines.size());
+    for (size_t i = 0; i < lines.size(); ++i) EXPECT_TRUE(records[i].text == lines[i]) << i;
+  }
+}
+
 TEST(RecordReader, TextFilesAreOneRecordEach) {
   const TempFolder folder;
   const auto first = folder.write("a.txt", "\xEF\xBB\xBFline\n\nline\n");

@@ -54,8 +54,8 @@ TEST_P(StoredTokens, ComeBackAsTheyWere) {
   int64_t targets = 0;
   for (size_t i = 0; i < documents.size(); ++i) {
     const Document& document = documents[i];
-    const int64_t begin = store.offsets()[i];
-    const int64_t length = store.offsets()[i + 1] - begin;
+    const int64_t begin = store.offset(static_cast<int64_t>(i));
+    const int64_t length = store.offset(static_cast<int64_t>(i) + 1) - begin;
     ASSERT_EQ(length, std::ssize(document.ids));
     for (int64_t first = 0; first < length; ++first) {
       Sample sample;
@@ -77,6 +77,20 @@ INSTANTIATE_TEST_SUITE_P(Vocabularies,
                          StoredTokens,
                          ::testing::Values(1, 2, 65535, 65536, 65537, 1'000'000),
                          [](const auto& item) { return "Of" + std::to_string(item.param); });
+
+TEST_P(StoredTokens, KnowTheirDocuments) {
+  const TempFolder folder;
+  std::mt19937_64 random(testing_support::seed());
+  const Json description =
+      write_all(folder.path(), GetParam(), random_documents(GetParam(), random));
+  const TokenStore store(folder.path(), description);
+  int64_t document = 0;
+  for (int64_t place = 0; place < store.tokens(); ++place) {
+    if (place == store.offset(document + 1)) ++document;
+    ASSERT_EQ(store.document_of(place), document) << place;
+  }
+  EXPECT_EQ(document, store.documents() - 1);
+}
 
 TEST(TokenWriter, IdsBeyondTheVocabularyAreRefused) {
   const TempFolder folder;
@@ -134,6 +148,22 @@ TEST_F(DamagedStore, FilesOfOtherSizesAreRefused) {
     fs::rename(file, folder_.path() / "away");
     expect_parts(error(), {name});
     fs::rename(folder_.path() / "away", file);
+  }
+}
+
+TEST_F(DamagedStore, FilesCutShortWhileTheyAreReadAreAnError) {
+  for (const char* name : {"tokens.bin", "offsets.bin", "loss.bin"}) {
+    const TempFolder folder;
+    fs::copy(folder_.path(), folder.path(), fs::copy_options::recursive);
+    const TokenStore store(folder.path(), description_);
+    fs::resize_file(folder.path() / name, 1);
+    const auto read_all = [&] {
+      for (int64_t i = 0; i < store.documents(); ++i) {
+        Sample sample;
+        store.read(store.offset(i), store.offset(i + 1) - store.offset(i), sample);
+      }
+    };
+    expect_parts(testing_support::run_error(read_all), {name, "was cut short while it was read"});
   }
 }
 

@@ -35,7 +35,6 @@ class NoiseWeights final : public WeightSource {
     const int64_t columns = weight.shape.back();
     std::copy_n(values.begin() + first * columns, count * columns, out.begin());
   }
-  void release(const WeightName&) const override {}
 
  private:
   uint64_t seed_;

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "dms/error.h"
 #include "support/errors.h"
 #include "support/file_limit.h"
@@ -120,7 +120,6 @@ class BrokenSource final : public WeightSource {
     if (++reads_ == 3) throw InputError({.where = weight.name, .what = "unreadable"});
     std::ranges::fill(out, 0.0f);
   }
-  void release(const WeightName&) const override {}
 
  private:
   mutable int reads_ = 0;

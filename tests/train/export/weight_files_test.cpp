@@ -5,8 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/input_file.h"
 #include "base/json.h"
-#include "base/mapped_file.h"
 #include "model/spec/safetensors.h"
 #include "train/export/base_folder.h"
 
@@ -71,7 +71,7 @@ TEST(WeightFiles, LargeWeightsAreReadInPiecesOfWholeRows) {
   write_weight_file(folder.path() / "w", weights, source, DType::f32);
   const SafetensorsFile file(folder.path() / "w");
   for (const WeightName& name : weights) {
-    const auto bytes = file.bytes(file.tensors().at(name.name));
+    const std::vector<std::byte> bytes = stored_bytes(file, name.name);
     const std::vector<float> expected = source.all(name);
     EXPECT_TRUE(std::ranges::equal(bytes, std::as_bytes(std::span(expected)))) << name.name;
   }
