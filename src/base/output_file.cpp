@@ -23,6 +23,26 @@ constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr std::array kPathErrors{
     ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, EROFS, ENAMETOOLONG, ELOOP, EEXIST, ENOTEMPTY};
 
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+  const std::filesystem::path folder = file.parent_path();
+  return folder.empty() ? "." : folder;
+}
+
+std::string link_of(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+/// A file that the system itself removes however the process ends, or -1 where the file system has
+/// none, or no way to name it later.
+int open_nameless(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+  if (fd < 0 || ::access(link_of(fd).c_str(), F_OK) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+
+bool give_name(int fd, const std::filesystem::path& name) {
+  return ::linkat(AT_FDCWD, link_of(fd).c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
 /// Some file systems cannot sync some kinds of file; that is no failure of ours.
 bool sync_failed(int fd) { return ::fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP; }
 
@@ -64,7 +84,11 @@ void OutputFile::open() {
     if (error) throw_write_error(target_, error.value());
   }
   temporary_ = file_.string() + ".tmp-" + std::to_string(::getpid());
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  fd_ = open_nameless(folder_of(file_));
+  is_nameless_ = fd_ >= 0;
+  if (!is_nameless_) {
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  }
 }
 
 OutputFile::~OutputFile() { discard(); }
@@ -72,8 +96,20 @@ OutputFile::~OutputFile() { discard(); }
 void OutputFile::discard() {
   if (fd_ < 0) return;
   ::close(fd_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (!temporary_.empty() && !is_nameless_) ::unlink(temporary_.c_str());
   fd_ = -1;
+}
+
+/// Puts the file where it belongs. A nameless one needs a name before it can replace another.
+bool OutputFile::place() {
+  if (is_nameless_) {
+    if (give_name(fd_, file_)) return true;
+    if (errno != EEXIST) return false;
+    ::unlink(temporary_.c_str());
+    if (!give_name(fd_, temporary_)) return false;
+    is_nameless_ = false;
+  }
+  return ::rename(temporary_.c_str(), file_.c_str()) == 0;
 }
 
 void OutputFile::fail(int error_number) {
@@ -107,12 +143,10 @@ void OutputFile::close() {
   ensure(fd_ >= 0, "a file is closed once");
   flush();
   if (sync_failed(fd_)) fail(errno);
-  if (!temporary_.empty() && ::rename(temporary_.c_str(), file_.c_str()) != 0) fail(errno);
+  if (!temporary_.empty() && !place()) fail(errno);
   ::close(fd_);
   fd_ = -1;
-  if (temporary_.empty()) return;
-  const std::filesystem::path folder = file_.parent_path();
-  sync_to_disk(folder.empty() ? "." : folder);
+  if (!temporary_.empty()) sync_to_disk(folder_of(file_));
 }
 
 void write_text_file(const std::filesystem::path& path, std::string_view text) {

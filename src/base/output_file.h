@@ -1,7 +1,8 @@
 #pragma once
-// A file that appears whole or not at all: written under a temporary name beside its target, synced
-// to the disk, then renamed. Where the target is a link, the file it leads to is replaced. What is
-// there and no regular file (a device, a pipe) is written directly.
+// A file that appears whole or not at all: written without a name where the file system can, else
+// under a temporary one beside its target, synced to the disk, then put in place. A process that is
+// killed leaves nothing of a nameless file. Where the target is a link, the file it leads to is
+// replaced. What is there and no regular file (a device, a pipe) is written directly.
 
 #include <cstdint>
 #include <filesystem>
@@ -31,12 +32,14 @@ class OutputFile {
  private:
   void open();
   void flush();
+  bool place();
   [[noreturn]] void fail(int error_number);
   void discard();
 
   std::filesystem::path target_;     // as given
   std::filesystem::path file_;       // what is renamed to
   std::filesystem::path temporary_;  // empty: the target is written directly
+  bool is_nameless_ = false;         // nothing lies at temporary_
   int fd_ = -1;
   std::vector<std::byte> buffer_;
 };

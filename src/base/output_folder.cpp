@@ -84,6 +84,8 @@ fs::path temporary_name(const fs::path& target, const std::string& id) {
 OutputFolder::OutputFolder(const fs::path& target, const std::string& id)
     : target_(target), temporary_(temporary_name(target, id.empty() ? process_id() : id)) {
   remove_quietly(temporary_);
+  const std::string name = target.filename().string();
+  remove_leftovers(parent_of(target), [&](std::string_view other) { return other == name; });
   std::error_code error;
   if (!fs::create_directory(temporary_, error)) {
     throw_write_error(target_, error ? error.value() : EEXIST);

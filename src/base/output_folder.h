@@ -14,7 +14,8 @@ namespace dms {
 /// Used by one thread at a time. Destroyed before commit(), it leaves nothing behind.
 class OutputFolder {
  public:
-  /// Creates the temporary folder, empty; its parent must exist. `id`: one word, different in runs
+  /// Creates the temporary folder, empty, after removing what dead processes left of the same
+  /// target; its parent must exist. `id`: one word, different in runs
   /// that live at the same time (the process id where empty). Throws InputError when the parent is
   /// missing or not writable.
   explicit OutputFolder(const std::filesystem::path& target, const std::string& id = {});

@@ -1,14 +1,19 @@
 #include "base/output_file.h"
 
 #include <cerrno>
+#include <csignal>
 #include <fstream>
+#include <span>
 #include <string>
 #include <thread>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "support/errors.h"
 #include "support/file_limit.h"
 #include "support/temp_folder.h"
@@ -63,6 +68,37 @@ TEST(OutputFile, LeavesTheOldFileAloneUntilClosed) {
   EXPECT_EQ(entries(folder.path()), 1);
   write_text_file(path, "new");
   EXPECT_EQ(read_text_file(path, kMaxBytes), "new");
+}
+
+/// Whether the system removes unfinished files of this folder by itself.
+bool has_nameless_files(const fs::path& folder) {
+  const int fd = ::open(folder.c_str(), O_TMPFILE | O_WRONLY, 0600);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
+TEST(OutputFile, AProcessThatIsKilledLeavesNothing) {
+  const TempFolder folder;
+  if (!has_nameless_files(folder.path())) GTEST_SKIP() << "no nameless files here";
+  const fs::path path = folder.write("a.txt", "old");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    OutputFile file(path);
+    file.write(bytes_of(std::string(3'000'000, 'x')));
+    ::raise(SIGKILL);
+  }
+  ::waitpid(child, nullptr, 0);
+  EXPECT_EQ(read_text_file(path, kMaxBytes), "old");
+  EXPECT_EQ(entries(folder.path()), 1);
+}
+
+TEST(OutputFile, WhatAnEarlierProcessLeftUnderItsTemporaryNameIsNoObstacle) {
+  const TempFolder folder;
+  const fs::path path = folder.write("a.txt", "old");
+  folder.write("a.txt.tmp-" + std::to_string(::getpid()), "left");
+  write_text_file(path, "new");
+  EXPECT_EQ(read_text_file(path, kMaxBytes), "new");
+  EXPECT_EQ(entries(folder.path()), 1);
 }
 
 TEST(OutputFile, AFullDiskIsARunErrorThatNamesTheFileAndLeavesNothing) {
