@@ -13,14 +13,17 @@
 namespace dms::train {
 
 /// Writes checkpoint-STEP into `output_dir`; all ranks call it. Returns its path on rank 0. Throws
-/// RunError on every rank when one rank's disk is full; older checkpoints stay.
+/// on every rank when one rank fails (a full disk: RunError); older checkpoints stay.
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir,
                                       const TrainState& state,
                                       const Optimizer& optimizer,
                                       Communicator& ranks);
 
-/// Restores the optimiser and the weights, whatever the number of ranks that wrote it. Throws
-/// InputError naming the file and the tensor that is missing or of another shape.
-TrainState load_checkpoint(const CheckpointFolder& folder, Optimizer& optimizer);
+/// Restores the optimiser and the weights, whatever the number of ranks that wrote it; all ranks
+/// call it. Throws InputError naming the file and the tensor that is missing or of another shape,
+/// on every rank when one rank meets it.
+TrainState load_checkpoint(const CheckpointFolder& folder,
+                           Optimizer& optimizer,
+                           Communicator& ranks);
 
 }  // namespace dms::train

@@ -1,6 +1,7 @@
 // The trainer's program. `dms train`, `dms data` and `dms extract` start it with the same
 // arguments; run by itself it takes them too.
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -11,7 +12,9 @@
 #include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include "base/bounds.h"
 #include "dms/error.h"
+#include "train/agreement.h"
 #include "train/checkpoint/checkpoints.h"
 #include "train/config/train_config.h"
 #include "train/data/command.h"
@@ -52,6 +55,12 @@ void extract_command(const Arguments& arguments) {
 }
 
 int train_command(const Arguments& arguments) {
+  if (arguments.ranks < 1) {
+    throw InputError({.where = "--ranks",
+                      .what = "bad value",
+                      .got = std::to_string(arguments.ranks),
+                      .expected = integer_in(1, INT64_MAX)});
+  }
   TrainConfig config = load_train_config(arguments.config, arguments.overrides);
   if (!arguments.resume.empty()) config.trainer.resume = arguments.resume;
   if (arguments.estimate) {
@@ -69,8 +78,7 @@ int dispatch(int argc, char** argv) {
   add_config(*train, arguments);
   train->add_option("--resume", arguments.resume, "auto, or a checkpoint folder");
   train->add_flag("--estimate", arguments.estimate, "Print what the run will need, and stop");
-  train->add_option("--ranks", arguments.ranks, "Processes to estimate for")
-      ->check(CLI::PositiveNumber);
+  train->add_option("--ranks", arguments.ranks, "Processes to estimate for");
   CLI::App* data = app.add_subcommand("data", "Prepare or inspect training data");
   data->require_subcommand(1);
   CLI::App* prepare = data->add_subcommand("prepare", "Prepare the data and report on it");
@@ -114,8 +122,8 @@ void let_idle_threads_sleep(char** argv) {
   execv("/proc/self/exe", argv);  // when that fails, training is only slower
 }
 
-int report(const std::string& what, int status) {
-  std::fprintf(stderr, "dms: error: %s\n", what.c_str());
+int report(const std::exception_ptr& failure, int status) {
+  std::fprintf(stderr, "dms: error: %s\n", describe(failure).c_str());
   return status;
 }
 
@@ -127,11 +135,9 @@ int main(int argc, char** argv) {
   train::let_idle_threads_sleep(argv);
   try {
     return train::dispatch(argc, argv);
-  } catch (const InputError& error) {
-    return train::report(error.what(), 2);
-  } catch (const Error& error) {
-    return train::report(error.what(), 1);
-  } catch (const std::exception& error) {
-    return train::report(std::string("internal error: ") + error.what(), 1);
+  } catch (const InputError&) {
+    return train::report(std::current_exception(), 2);
+  } catch (...) {
+    return train::report(std::current_exception(), 1);
   }
 }

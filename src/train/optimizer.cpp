@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "dms/error.h"
+#include "train/agreement.h"
 #include "train/ops.h"
 #include "train/ownership.h"
 
@@ -213,13 +214,15 @@ void Optimizer::load(const std::function<at::Tensor(const std::string&)>& find, 
     }
     into.copy_(value);
   };
-  for (Slot& slot : slots_) {
-    if (!owns(slot)) continue;
-    const std::string& name = slot.parameter->name.name;
-    restore(slot.master, name);
-    restore(slot.first, name + ".first");
-    if (slot.second.defined()) restore(slot.second, name + ".second");
-  }
+  all_or_none(ranks_, [&] {
+    for (Slot& slot : slots_) {
+      if (!owns(slot)) continue;
+      const std::string& name = slot.parameter->name.name;
+      restore(slot.master, name);
+      restore(slot.first, name + ".first");
+      if (slot.second.defined()) restore(slot.second, name + ".second");
+    }
+  });
   publish();
 }
 

@@ -8,6 +8,7 @@
 #include "base/file_status.h"
 #include "base/output_file.h"
 #include "dms/error.h"
+#include "train/agreement.h"
 #include "train/checkpoint/checkpoints.h"
 #include "train/checkpoint/run_lock.h"
 #include "train/data/progress_line.h"
@@ -29,9 +30,13 @@ constexpr const char* kReportFile = "report.html";
 /// Rank 0 prepares what the others then find in the cache.
 std::unique_ptr<PreparedData> prepare_on_all(const TrainConfig& config, Communicator& ranks) {
   std::unique_ptr<PreparedData> data;
-  if (ranks.rank() == 0) data = prepare_data(config, terminal_progress());
-  ranks.barrier();
-  if (ranks.rank() != 0) data = prepare_data(config, {});
+  const bool leads = ranks.rank() == 0;
+  all_or_none(ranks, [&] {
+    if (leads) data = prepare_data(config, terminal_progress());
+  });
+  all_or_none(ranks, [&] {
+    if (!leads) data = prepare_data(config, {});
+  });
   return data;
 }
 
@@ -134,18 +139,26 @@ int run_training(const TrainConfig& config) {
   const bool leads = ranks->rank() == 0;
   if (config.trainer.threads > 0) at::set_num_threads(static_cast<int>(config.trainer.threads));
   std::optional<RunLock> lock;
-  if (leads) lock.emplace(config.trainer.output_dir);
-  const std::optional<CheckpointFolder> from = find_resume(config);
-  if (leads) {
+  std::optional<CheckpointFolder> from;
+  all_or_none(*ranks, [&] {
+    if (leads) lock.emplace(config.trainer.output_dir);
+    from = find_resume(config);
+    if (!leads) return;
     for (const std::string& note : config.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
     keep_config(config);
-  }
+  });
   const std::unique_ptr<PreparedData> data = prepare_on_all(config, *ranks);
-  Trainer trainer(config, *data, *ranks, device);
+  std::optional<Trainer> made;
+  all_or_none(*ranks, [&] { made.emplace(config, *data, *ranks, device); });
+  Trainer& trainer = *made;
   std::vector<std::string> resume_notes;
   if (from) resume_notes = trainer.resume(*from);
+  std::optional<RunLog> opened;
+  all_or_none(*ranks, [&] {
+    if (leads) opened.emplace(config, trainer.step());
+  });
   if (!leads) return trainer.run({}) == TrainerEnd::finished ? 0 : 1;
-  RunLog log(config, trainer.step());
+  RunLog& log = *opened;
   for (const std::string& note : data->notes()) log.note("note: " + note);
   if (from) {
     for (const std::string& note : from->notes) log.note("note: " + note);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dms/error.h"
+#include "train/agreement.h"
 #include "train/checkpoint_io.h"
 #include "train/config/differences.h"
 #include "train/interrupt.h"
@@ -15,7 +16,7 @@ namespace dms::train {
 
 /// Sums over micro-batches, in one array so that ranks add them up in one call.
 struct Trainer::Totals {
-  enum Field { loss, kl, lm_loss, fraction, tokens, interrupted, fields };
+  enum Field { loss, kl, lm_loss, fraction, tokens, interrupted, failed, fields };
   at::Tensor values;  // float64 [fields + layers x kv_heads], the latter: shares evicted
 
   explicit Totals(int64_t heads) : values(at::zeros({fields + heads}, at::kDouble)) {}
@@ -36,7 +37,7 @@ Trainer::Trainer(const TrainConfig& config,
       optimizer_(student_.parameters(), config_.trainer, ranks_) {}
 
 std::vector<std::string> Trainer::resume(const CheckpointFolder& folder) {
-  const TrainState state = load_checkpoint(folder, optimizer_);
+  const TrainState state = load_checkpoint(folder, optimizer_, ranks_);
   if (state.seed != config_.trainer.seed) {
     throw InputError({.where = folder.path.string(),
                       .what = "was made with another hf_trainer.seed",
@@ -74,15 +75,15 @@ Trainer::Totals Trainer::accumulate() {
   return totals;
 }
 
-/// Means over micro-batches and ranks; tokens and interruptions stay sums.
+/// Means over micro-batches and ranks; tokens, interruptions and failures stay sums.
 Trainer::Totals Trainer::reduce(const Totals& own) const {
   Totals all = own;
   ranks_.all_reduce_sum(all.values);
-  const double tokens = all[Totals::tokens];
-  const double interrupted = all[Totals::interrupted];
+  const at::Tensor sums = all.values.clone();
   all.values.div_(static_cast<double>(config_.trainer.accumulation_steps * ranks_.size()));
-  all.values[Totals::tokens] = tokens;
-  all.values[Totals::interrupted] = interrupted;
+  for (const auto field : {Totals::tokens, Totals::interrupted, Totals::failed}) {
+    all.values[field] = sums[field];
+  }
   return all;
 }
 
@@ -124,9 +125,11 @@ void Trainer::save(const TrainerEvents& events, bool prunes) {
       .step = step_, .samples = samples_, .seed = trainer.seed, .config = config_.source};
   const std::filesystem::path path = save_checkpoint(trainer.output_dir, state, optimizer_, ranks_);
   saved_step_ = step_;
-  if (ranks_.rank() != 0) return;
-  if (prunes) prune_checkpoints(trainer.output_dir, trainer.save_total_limit);
-  if (events.on_save) events.on_save(path);
+  all_or_none(ranks_, [&] {
+    if (ranks_.rank() != 0) return;
+    if (prunes) prune_checkpoints(trainer.output_dir, trainer.save_total_limit);
+    if (events.on_save) events.on_save(path);
+  });
 }
 
 void Trainer::refuse_nonfinite(double loss, double gradient_norm, const TrainerEvents& events) {
@@ -140,12 +143,24 @@ void Trainer::refuse_nonfinite(double loss, double gradient_norm, const TrainerE
                "with a lower learning rate or max_grad_norm"});
 }
 
+/// This rank's share of a step added to that of the others. `failure`: what this rank has met since
+/// it last met the others; it and what its own share meets ends all of them.
+Trainer::Totals Trainer::accumulate_together(std::exception_ptr failure) {
+  Totals own(student_.spec().layers * student_.spec().kv_heads);
+  if (!failure) failure = failure_of([&] { own = accumulate(); });
+  if (failure) own.add(Totals::failed, 1.0);
+  const Totals totals = reduce(own);
+  if (totals[Totals::failed] > 0.0) agree(ranks_, failure);
+  return totals;
+}
+
 TrainerEnd Trainer::run(const TrainerEvents& events) {
   const InterruptGuard guard;
   const TrainerSection& trainer = config_.trainer;
+  std::exception_ptr failure;
   while (step_ < trainer.max_steps) {
     const auto begin = std::chrono::steady_clock::now();
-    const Totals totals = reduce(accumulate());
+    const Totals totals = accumulate_together(failure);
     refuse_nonfinite(totals[Totals::loss], 0.0, events);
     const double norm = optimizer_.step(lr_factor(trainer, step_), trainer.accumulation_steps);
     refuse_nonfinite(0.0, norm, events);
@@ -153,12 +168,15 @@ TrainerEnd Trainer::run(const TrainerEvents& events) {
     const StepMetrics metrics = metrics_of(totals, norm, elapsed.count());
     ++step_;
     samples_ += trainer.accumulation_steps * ranks_.size() * trainer.batch_size;
-    if (ranks_.rank() == 0 && events.on_step) {
-      events.on_step(metrics, retention_of(totals));
-    }
+    failure = failure_of([&] {
+      if (ranks_.rank() == 0 && events.on_step) events.on_step(metrics, retention_of(totals));
+    });
     const bool stops = totals[Totals::interrupted] > 0.0;
     const bool is_due = trainer.save_steps > 0 && step_ % trainer.save_steps == 0;
-    if (is_due || stops || step_ == trainer.max_steps) save(events);
+    if (is_due || stops || step_ == trainer.max_steps) {
+      agree(ranks_, failure);
+      save(events);
+    }
     if (stops) return TrainerEnd::interrupted;
   }
   return TrainerEnd::finished;

@@ -2,6 +2,7 @@
 // The training loop: accumulates micro-batches, steps the optimiser, saves and reports.
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -52,6 +53,7 @@ class Trainer {
   struct Totals;
 
   Totals accumulate();
+  Totals accumulate_together(std::exception_ptr failure);
   Totals reduce(const Totals& own) const;
   StepMetrics metrics_of(const Totals& totals, double gradient_norm, double seconds) const;
   Retention retention_of(const Totals& totals) const;

@@ -170,7 +170,7 @@ TEST(CheckpointIo, AnyNumberOfRanksGoesOn) {
       ThreadRanks(readers).run([&](Communicator& ranks) {
         Parameters parameters = parameters_of(at::kFloat);
         Optimizer optimizer(parameters, settings, ranks);
-        const TrainState state = load_checkpoint(saved, optimizer);
+        const TrainState state = load_checkpoint(saved, optimizer, ranks);
         EXPECT_EQ(state.step, kSteps);
         EXPECT_EQ(state.seed, 5U);
         for (size_t step = kSteps; step < 2 * kSteps; ++step) {
@@ -208,7 +208,7 @@ std::string refusal(const std::string& wrote,
   std::string text;
   with(reads, reads_kind, [&](Optimizer& optimizer) {
     const CheckpointFolder saved = open_checkpoint_folder(folder.path() / "checkpoint-1");
-    text = testing_support::input_error([&] { load_checkpoint(saved, optimizer); });
+    text = testing_support::input_error([&] { load_checkpoint(saved, optimizer, *alone); });
   });
   return text;
 }
