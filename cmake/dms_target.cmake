@@ -22,9 +22,10 @@ function(dms_library name)
   target_link_libraries(${name} PUBLIC ${arg_LINKS} PRIVATE ${arg_PRIVATE_LINKS})
 endfunction()
 
-# dms_test(<name> SOURCES ... LINKS ... [LABELS ...]): one test binary, one ctest entry per case.
+# dms_test(<name> SOURCES ... LINKS ... [LABELS ...] [SHARDS <n>]): one test binary, one ctest entry
+# per case; or n entries that share the cases out, for a program that takes long to start.
 function(dms_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LINKS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "SHARDS" "SOURCES;LINKS;LABELS" ${ARGN})
   if(NOT arg_LABELS)
     set(arg_LABELS unit)
   endif()
@@ -33,5 +34,18 @@ function(dms_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE DMS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 600)
+  # Limits that end what hangs, never what is slow beside other work.
+  set(hang_guard 3600)
+  if(NOT arg_SHARDS)
+    gtest_discover_tests(${name}
+      DISCOVERY_TIMEOUT ${hang_guard} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${hang_guard})
+    return()
+  endif()
+  math(EXPR last "${arg_SHARDS} - 1")
+  foreach(shard RANGE ${last})
+    add_test(NAME ${name}.${shard} COMMAND ${name})
+    set_tests_properties(${name}.${shard} PROPERTIES
+      LABELS "${arg_LABELS}" TIMEOUT ${hang_guard}
+      ENVIRONMENT "GTEST_TOTAL_SHARDS=${arg_SHARDS};GTEST_SHARD_INDEX=${shard}")
+  endforeach()
 endfunction()

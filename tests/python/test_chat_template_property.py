@@ -9,7 +9,8 @@ import random
 import subprocess
 from pathlib import Path
 
-import pytest
+from harness import missing
+from transformers.utils import chat_template_utils
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CASES = 3000
@@ -213,9 +214,8 @@ class Generator:
 
 def render_with_jinja2(job: dict) -> str | None:
     """The text, or None where jinja2 (or Python beneath it) refuses."""
-    utils = pytest.importorskip("transformers.utils.chat_template_utils")
     try:
-        template = utils._compile_jinja_template(job["template"])
+        template = chat_template_utils._compile_jinja_template(job["template"])
         return template.render(
             messages=job["messages"],
             tools=None,
@@ -234,7 +234,7 @@ def program() -> Path:
     if given:
         assert path.exists(), f"DMS_JINJA_CLI names a missing file: {path}"
     if not path.exists():
-        pytest.skip(f"no {path}: build the target dms_jinja_cli")
+        missing(f"no {path}: build the target dms_jinja_cli")
     return path
 
 

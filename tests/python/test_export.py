@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from harness import assert_close, binary
+from harness import HANG_GUARD_S, assert_close, binary, missing
 from safetensors import safe_open
 from safetensors.torch import load_file
 from test_adapter import SETTINGS, SHAPES, split_adapter
@@ -25,11 +25,13 @@ def write():
     """write(job) -> notes; the program is built with the trainer."""
     tool = binary().parents[2] / "tests" / "train" / "export" / "dms_export_tool"
     if not tool.exists():
-        pytest.skip(f"no program at {tool}: the trainer is not built")
+        missing(f"no program at {tool}: the trainer is not built")
 
     def call(**job) -> list[str]:
         text = json.dumps(job, default=str).encode()
-        done = subprocess.run([tool], input=text, capture_output=True, check=True, timeout=60)
+        done = subprocess.run(
+            [tool], input=text, capture_output=True, check=True, timeout=HANG_GUARD_S
+        )
         answer = json.loads(done.stdout)
         assert "error" not in answer, answer["error"]
         return answer["notes"]

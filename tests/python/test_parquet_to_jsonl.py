@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow
 import pytest
-
-pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-parquet = pytest.importorskip("pyarrow.parquet")
+from pyarrow import parquet
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "parquet_to_jsonl"
 ROWS = [

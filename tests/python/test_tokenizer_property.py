@@ -12,9 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-tokenizers = pytest.importorskip("tokenizers")
-from tokenizers import (  # noqa: E402
+from tokenizers import (
     AddedToken,
     Regex,
     Tokenizer,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness import HANG_GUARD_S
 from safetensors.torch import load_file
 from train_runs import Workshop, build_base, output_of, read_metrics, wait_until
 
@@ -153,7 +154,7 @@ def test_a_signal_saves_and_ends(shop, number):
     process = shop.start("train", config)
     wait_until(lambda: len(read_metrics(output)) >= 2, process, "step 2")
     process.send_signal(number)
-    _, text = process.communicate(timeout=60)
+    _, text = process.communicate(timeout=HANG_GUARD_S)
     assert process.returncode == 1, text
     steps = read_metrics(output)
     last = steps[-1]["step"]
@@ -162,7 +163,7 @@ def test_a_signal_saves_and_ends(shop, number):
     process = shop.start("train", config, "--resume", "auto")
     wait_until(lambda: len(read_metrics(output)) > last, process, "a further step")
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_GUARD_S)
     assert read_metrics(output)[:last] == steps
 
 
@@ -176,7 +177,7 @@ def test_a_second_run_in_the_folder_is_refused(shop):
     wait_until(lambda: len(read_metrics(output)) >= 1, process, "step 1")
     refused(shop, config, output, "another run is writing there", f"process {process.pid}")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG_GUARD_S)
     shop.train(shop.config(output, trainer={"max_steps": 1}))
 
 

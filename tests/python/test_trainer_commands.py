@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import TIMEOUT_S, binary
+from harness import HANG_GUARD_S, binary
 
 # Prints which signals it ignores, then its arguments, a line each; ends with a status of its own.
 FAKE_TRAINER = """#!/bin/sh
@@ -39,7 +39,7 @@ def with_trainer(installed: Path) -> Path:
 def run(program: Path, *args: str) -> subprocess.CompletedProcess:
     """Runs the program with its output as text."""
     return subprocess.run(
-        [program, *args], capture_output=True, text=True, timeout=TIMEOUT_S, env=os.environ
+        [program, *args], capture_output=True, text=True, timeout=HANG_GUARD_S, env=os.environ
     )
 
 

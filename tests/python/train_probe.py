@@ -8,8 +8,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
-from harness import binary
+from harness import HANG_GUARD_S, binary, missing
 from safetensors.numpy import load_file
 
 
@@ -25,7 +24,7 @@ class Probe:
     def __init__(self, folder: Path):
         program = probe_program()
         if not program.exists():
-            pytest.skip(f"no program at {program}: the trainer is not built")
+            missing(f"no program at {program}: the trainer is not built")
         self.out = folder / "out.safetensors"
         self.forced = folder / "forced.npy"
         self.process = subprocess.Popen(
@@ -48,4 +47,4 @@ class Probe:
 
     def close(self) -> None:
         self.process.stdin.close()
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=HANG_GUARD_S)

@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from harness import TIMEOUT_S, binary
+from harness import HANG_GUARD_S, binary, missing
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
@@ -106,7 +105,7 @@ def read_metrics(folder: Path) -> list[dict]:
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen, what: str) -> None:
     """Looks often; the process must live on until then."""
-    give_up = time.monotonic() + TIMEOUT_S
+    give_up = time.monotonic() + HANG_GUARD_S
     while not condition():
         assert process.poll() is None, f"ended before {what}: {process.stderr.read()}"
         assert time.monotonic() < give_up, f"no {what}"
@@ -119,7 +118,7 @@ class Workshop:
     def __init__(self, folder: Path, seed: int):
         program = trainer_program()
         if not program.exists():
-            pytest.skip(f"no program at {program}: the trainer is not built")
+            missing(f"no program at {program}: the trainer is not built")
         self.program = program
         self.folder = folder
         self.corpus = write_corpus(folder / "corpus.jsonl", random.Random(seed))
@@ -180,7 +179,7 @@ class Workshop:
         """The same, to its end, which must have this status; what it said on standard error."""
         process = self.start(*args, **options)
         try:
-            _, text = process.communicate(timeout=TIMEOUT_S)
+            _, text = process.communicate(timeout=HANG_GUARD_S)
         finally:
             process.kill()
         assert process.returncode == status, f"status {process.returncode}: {text}"

@@ -1,3 +1,0 @@
-add_executable(attention_bench attention_bench.cpp)
-dms_target(attention_bench)
-target_link_libraries(attention_bench PRIVATE dms_kernels benchmark::benchmark)

@@ -1,3 +1,0 @@
-add_executable(dms_tokenizer_bench tokenizer_bench.cpp)
-dms_target(dms_tokenizer_bench)
-target_link_libraries(dms_tokenizer_bench PRIVATE dms_text dms_base)
