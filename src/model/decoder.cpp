@@ -283,9 +283,12 @@ std::span<const float> Decoder::forward(std::span<const Segment> segments) {
   grow(work_.mlp, batch.rows * spec_.ffn);
   grow(work_.alpha, batch.rows * spec_.kv_heads);
   if (batch.shifts_positions) grow(work_.q_far, batch.rows * qkv_width(spec_));
+  std::vector<RopeTable::Need> rotations;
   for (const BatchSegment& part : batch.segments) {
-    rope_.prepare(part.segment->prompt_tokens, part.first_position + part.rows);
+    rotations.push_back({.prompt_tokens = part.segment->prompt_tokens,
+                         .positions = part.first_position + part.rows});
   }
+  rope_.prepare(rotations);
   embed(batch);
   for (int64_t layer = 0; layer < spec_.layers; ++layer) {
     batch.layer_weights = &weights_.layers[static_cast<size_t>(layer)];

@@ -7,26 +7,47 @@
 #include "model/spec/rope_frequencies.h"
 
 namespace dms::model {
+namespace {
+
+constexpr int64_t kKeptTables = 4;  // so that sequences taking turns do not make theirs anew
+
+}  // namespace
 
 int64_t RopeTable::key(int64_t prompt_tokens) const {
   return rope_.scaling == RopeScaling::dynamic ? std::max(rope_.original_context, prompt_tokens)
                                                : 0;
 }
 
-void RopeTable::prepare(int64_t prompt_tokens, int64_t positions) {
-  Table& table = tables_[key(prompt_tokens)];
+void RopeTable::extend(const Need& need) {
+  Table& table = tables_[key(need.prompt_tokens)];
+  table.last_pass = pass_;
   if (table.frequencies.empty()) {
-    table.frequencies = inverse_frequencies(rope_, prompt_tokens);
+    table.frequencies = inverse_frequencies(rope_, need.prompt_tokens);
   }
   const auto half = std::ssize(table.frequencies);
   const float factor = attention_factor(rope_);
-  for (int64_t position = std::ssize(table.cos) / half; position < positions; ++position) {
+  for (int64_t position = std::ssize(table.cos) / half; position < need.positions; ++position) {
     for (const float frequency : table.frequencies) {
       const float angle = static_cast<float>(position) * frequency;
       table.cos.push_back(std::cos(angle) * factor);
       table.sin.push_back(std::sin(angle) * factor);
     }
   }
+}
+
+void RopeTable::drop_unused() {
+  while (tables() > kKeptTables) {
+    const auto oldest = std::ranges::min_element(
+        tables_, {}, [](const auto& item) { return item.second.last_pass; });
+    if (oldest->second.last_pass == pass_) return;
+    tables_.erase(oldest);
+  }
+}
+
+void RopeTable::prepare(std::span<const Need> needs) {
+  ++pass_;
+  for (const Need& need : needs) extend(need);
+  drop_unused();
 }
 
 RopeTable::Angles RopeTable::at(int64_t prompt_tokens, int64_t position) const {
