@@ -64,6 +64,7 @@ struct ModelInfo {
   std::vector<int32_t> eos_ids;
   std::optional<int32_t> bos_id;
   std::optional<DmsInfo> dms;
+  std::vector<std::string> notes;  // what is odd about the folder and was read all the same
 };
 
 /// Called with each new piece of text (whole characters). Return false to stop early.
@@ -176,8 +177,8 @@ class LLM {
   std::unique_ptr<State> state_;
 };
 
-/// Reads a folder's config.json and DMS metadata only, or a config.json alone; and the settings of
-/// an adapter where one is named. Loads no weights.
+/// Reads a folder's config.json, DMS metadata and the names of its tensors, or a config.json alone;
+/// and the settings of an adapter where one is named. Loads no weights.
 ModelInfo inspect_model(const std::filesystem::path& path,
                         const std::filesystem::path& adapter = {});
 

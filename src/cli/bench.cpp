@@ -202,7 +202,7 @@ BenchRun Bench::measure(const Case& c) {
 
 LLM open_bench_model(const Options& options) {
   if (options.config.empty() && !options.random_weights) {
-    return open_model(options.model, options.model_options);
+    return open_model(options.model, options.model_options, options.json);
   }
   ProgressLine progress("making random weights for");
   progress.show(options.config);

@@ -76,7 +76,8 @@ OutputJson report_json(const BenchReport& report) {
             {"weight_bytes", report.weight_bytes},
             {"load_s", report.load_s}}},
           {"peak_rss_bytes", report.peak_rss_bytes},
-          {"runs", runs}};
+          {"runs", runs},
+          {"notes", report.info.notes}};
 }
 
 std::string report_head(const BenchReport& report) {

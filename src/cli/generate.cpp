@@ -29,7 +29,9 @@ std::string policy_name(const CacheOptions& cache, const ModelInfo& info) {
   return info.dms ? "dms" : "none";
 }
 
-OutputJson generation_json(const Generation& result, const std::string& policy) {
+OutputJson generation_json(const Generation& result,
+                           const std::string& policy,
+                           const ModelInfo& info) {
   const Timings& timings = result.timings;
   return {{"text", result.text},
           {"ids", result.ids},
@@ -43,7 +45,8 @@ OutputJson generation_json(const Generation& result, const std::string& policy) 
             {"attention_s", timings.attention_s},
             {"prefill_tok_s", timings.prefill_tok_s()},
             {"decode_tok_s", timings.decode_tok_s()}}},
-          {"kv", kv_json(result.kv, true)}};
+          {"kv", kv_json(result.kv, true)},
+          {"notes", info.notes}};
 }
 
 void print_summary(const Generation& result, const std::string& policy) {
@@ -81,7 +84,7 @@ Generation stream(const LLM& llm,
 void generate(const Options& options) {
   require_model(options.model);
   const Prompt prompt = read_prompt(options.prompt, "-p, --prompt-file, --ids");
-  LLM llm = open_model(options.model, options.model_options);
+  LLM llm = open_model(options.model, options.model_options, options.json);
   const std::vector<int32_t> ids = prompt_ids(llm, prompt, options.prompt.no_special);
   Session session = llm.new_session(options.cache);
   const std::string policy = policy_name(options.cache, llm.info());
@@ -89,7 +92,7 @@ void generate(const Options& options) {
   if (options.json) {
     ProgressLine progress("prefill");
     result = session.generate(ids, options.sampling, {}, progress.callback());
-    print_json(generation_json(result, policy));
+    print_json(generation_json(result, policy, llm.info()));
   } else {
     result = stream(llm, session, ids, options.sampling);
     print_summary(result, policy);

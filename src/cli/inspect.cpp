@@ -57,7 +57,8 @@ OutputJson info_json(const ModelInfo& info) {
           {"eos_ids", info.eos_ids},
           {"kv_bytes_per_token", info.kv_bytes_per_token},
           {"kv_bytes_per_token_compact", compact > 0 ? OutputJson(compact) : OutputJson()},
-          {"dms", info.dms ? dms_json(*info.dms) : OutputJson()}};
+          {"dms", info.dms ? dms_json(*info.dms) : OutputJson()},
+          {"notes", info.notes}};
 }
 
 std::string dms_line(const DmsInfo& dms) {
@@ -104,6 +105,7 @@ void print_info(const ModelInfo& info) {
   }
   line("DMS", info.dms ? dms_line(*info.dms) : "none: a plain model (use --policy to evict)");
   if (info.dms) line("DMS from", info.dms->origin);
+  for (const std::string& note : info.notes) line("note", note);
 }
 
 void inspect(const Options& options) {

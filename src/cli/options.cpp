@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/output.h"
 #include "cli/parse.h"
 #include "cli/progress.h"
 #include "dms/error.h"
@@ -209,10 +210,13 @@ void add_sampling_options(CLI::App& app, SamplingParams& params) {
   app.option_defaults()->group("Options");
 }
 
-LLM open_model(const std::string& folder, const ModelOptions& options) {
+LLM open_model(const std::string& folder, const ModelOptions& options, bool json) {
   ProgressLine progress("loading");
   progress.show(folder);
-  return LLM(folder, options);
+  LLM llm(folder, options);
+  progress.wipe();
+  if (!json) print_notes(llm.info());
+  return llm;
 }
 
 }  // namespace dms::cli

@@ -58,7 +58,8 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options);
 /// --max-new-tokens and how tokens are chosen
 void add_sampling_options(CLI::App& app, SamplingParams& params);
 
-/// Opens the model; says so on a terminal.
-LLM open_model(const std::string& folder, const ModelOptions& options);
+/// Opens the model; says so on a terminal. What is odd about it goes to standard error, a line
+/// each; with `json` it is left to the object that the command prints ("notes").
+LLM open_model(const std::string& folder, const ModelOptions& options, bool json = false);
 
 }  // namespace dms::cli

@@ -40,6 +40,10 @@ void print_json(const OutputJson& value) {
   print(value.dump(-1, ' ', false, OutputJson::error_handler_t::replace) + "\n");
 }
 
+void print_notes(const ModelInfo& info) {
+  for (const std::string& note : info.notes) fmt::print(stderr, "dms: note: {}\n", note);
+}
+
 OutputJson kv_json(const KvStats& kv, bool with_heads) {
   OutputJson json{{"dense_tokens", kv.dense_tokens},
                   {"held_tokens", kv.held_tokens},

@@ -25,6 +25,9 @@ void flush_output();
 /// One object on one line; text that is not UTF-8 is repaired.
 void print_json(const OutputJson& value);
 
+/// What is odd about the model, on standard error.
+void print_notes(const ModelInfo& info);
+
 /// The fields every `kv` object has, and, if asked for, entries held per layer and head.
 OutputJson kv_json(const KvStats& kv, bool with_heads);
 /// "36144 of 36144 entries (1.00x), 1.2 MiB of 9.3 MiB (7.75x)".

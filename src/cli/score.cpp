@@ -87,10 +87,14 @@ void score_tokens(Session& session,
   }
 }
 
-void print_score(const Options& options, int64_t tokens, double nll, const KvStats& kv) {
+void print_score(
+    const Options& options, int64_t tokens, double nll, const KvStats& kv, const ModelInfo& info) {
   if (options.json) {
-    print_json(
-        {{"tokens", tokens}, {"nll", nll}, {"ppl", std::exp(nll)}, {"kv", kv_json(kv, true)}});
+    print_json({{"tokens", tokens},
+                {"nll", nll},
+                {"ppl", std::exp(nll)},
+                {"kv", kv_json(kv, true)},
+                {"notes", info.notes}});
   } else {
     print(fmt::format("tokens  {}\nnll     {:.6f}\nppl     {:.4f}\nkv      {}\n",
                       tokens,
@@ -114,7 +118,7 @@ void save_decisions(const std::filesystem::path& path,
 void score(const Options& options) {
   require_model(options.model);
   const Prompt prompt = read_prompt(options.prompt, "--text-file, --ids");
-  LLM llm = open_model(options.model, options.model_options);
+  LLM llm = open_model(options.model, options.model_options, options.json);
   const std::vector<int32_t> ids = prompt_ids(llm, prompt, options.prompt.no_special);
   if (ids.size() < 2) {
     throw InputError({.where = "prompt",
@@ -129,7 +133,7 @@ void score(const Options& options) {
   if (!options.decisions_file.empty()) {
     save_decisions(options.decisions_file, llm.info(), session.decisions());
   }
-  print_score(options, std::ssize(ids), scorer.mean_nll(), session.kv());
+  print_score(options, std::ssize(ids), scorer.mean_nll(), session.kv(), llm.info());
 }
 
 CommandBody define(CLI::App& app) {

@@ -1,5 +1,6 @@
 #include "llm/model_info.h"
 
+#include "base/dtype.h"
 #include "model/spec/load.h"
 
 namespace dms::llm {
@@ -20,7 +21,8 @@ ModelInfo make_model_info(const ModelSpec& spec) {
                  .tied_head = spec.tied_head,
                  .eos_ids = spec.eos_ids,
                  .bos_id = spec.bos_id,
-                 .dms = std::nullopt};
+                 .dms = std::nullopt,
+                 .notes = spec.notes};
   if (spec.dms) {
     info.dms = DmsInfo{.source = spec.dms->source == DmsSource::adapter ? "adapter" : "neuron",
                        .window = spec.dms->window,

@@ -1,25 +1,20 @@
 // A folder's safetensors as a WeightSource: single file, or shards listed by an index.
 
 #include <algorithm>
-#include <array>
-#include <map>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/check.h"
 #include "base/dtype.h"
-#include "base/file_status.h"
 #include "dms/error.h"
 #include "model/spec/load.h"
-#include "model/spec/safetensors.h"
-#include "model/spec/shard_index.h"
+#include "model/spec/tensor_files.h"
+#include "model/spec/weight_files.h"
 
 namespace dms {
 namespace {
-
-constexpr std::string_view kSingleFile = "model.safetensors";
-constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text;
@@ -27,32 +22,15 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "[" + text + "]";
 }
 
-/// Reads values of two bytes each, from number `first` of a tensor on, piece by piece.
-template <class ToFloat>
-void read_halves(const SafetensorsFile& file,
-                 const TensorEntry& entry,
-                 int64_t first,
-                 std::span<float> out,
-                 ToFloat to_float_value) {
-  constexpr size_t kPiece = size_t{1} << 14;
-  std::array<uint16_t, kPiece> storage;
-  while (!out.empty()) {
-    const auto bits = std::span(storage).first(std::min(kPiece, out.size()));
-    file.read(entry, first * 2, std::as_writable_bytes(bits));
-    std::ranges::transform(bits, out.begin(), to_float_value);
-    first += std::ssize(bits);
-    out = out.subspan(bits.size());
-  }
-}
-
-/// The index of a folder whose weights are not in one file.
-std::optional<ShardIndex> find_index(const std::filesystem::path& folder) {
-  if (path_exists(folder / kSingleFile)) return std::nullopt;
-  const std::filesystem::path path = folder / kIndexFile;
-  if (path_exists(path)) return ShardIndex(path);
-  throw InputError({.where = folder.string(),
-                    .what = "has no weights",
-                    .expected = std::string(kSingleFile) + " or " + std::string(kIndexFile)});
+InputError missing(const std::string& where, const WeightName& weight) {
+  const bool is_head = weight.role == WeightRole::head;
+  return InputError(
+      {.where = where,
+       .what = "missing",
+       .expected = "shape " + shape_text(weight.shape),
+       .hint = is_head ? "if the head is the embedding, set tie_word_embeddings to true in "
+                         "config.json"
+                       : ""});
 }
 
 class Checkpoint final : public WeightSource {
@@ -61,17 +39,11 @@ class Checkpoint final : public WeightSource {
   Checkpoint(const std::filesystem::path& where,
              const std::vector<std::filesystem::path>& paths,
              std::span<const WeightName> weights)
-      : where_(where) {
-    for (const std::filesystem::path& path : paths) files_.emplace_back(path);
-    for (const SafetensorsFile& file : files_) {
-      for (const auto& [name, entry] : file.tensors()) {
-        if (!tensors_.emplace(name, Located{&file, &entry}).second) {
-          throw InputError({.where = file.path().string() + ": tensor " + name,
-                            .what = "is also in another shard"});
-        }
-      }
+      : where_(where), files_(paths) {
+    for (const WeightName& weight : weights) {
+      check(weight);
+      if (is_adapter(weight.role)) check_finite(weight);
     }
-    for (const WeightName& weight : weights) check(weight);
   }
 
   /// Each weight must lie where the index says: a loader that believes it must see the same ones.
@@ -91,40 +63,19 @@ class Checkpoint final : public WeightSource {
                  int64_t first,
                  int64_t count,
                  std::span<float> out) const override {
-    const Located& tensor = find(weight);
     const int64_t columns = weight.shape.back();
-    const int64_t begin = first * columns;
     ensure(std::ssize(out) == count * columns, "row buffer of the wrong size");
-    const auto& [file, entry] = tensor;
-    const DType type = *parse_dtype(entry->dtype);
-    if (type == DType::f32) {
-      file->read(*entry, begin * 4, std::as_writable_bytes(out));
-    } else if (type == DType::bf16) {
-      read_halves(
-          *file, *entry, begin, out, [](uint16_t bits) { return to_float(BFloat16{bits}); });
-    } else {
-      read_halves(*file, *entry, begin, out, half_to_float);
-    }
+    read_values(find(weight), first * columns, out);
   }
 
  private:
-  struct Located {
-    const SafetensorsFile* file;
-    const TensorEntry* entry;
-  };
-
-  const Located& find(const WeightName& weight) const {
-    const auto it = tensors_.find(weight.name);
-    if (it == tensors_.end()) {
-      throw InputError({.where = where_.string() + ": tensor " + weight.name,
-                        .what = "missing",
-                        .expected = "shape " + shape_text(weight.shape)});
-    }
-    return it->second;
+  const LocatedTensor& find(const WeightName& weight) const {
+    if (const LocatedTensor* tensor = files_.find(weight.name)) return *tensor;
+    throw missing(where_.string() + ": tensor " + weight.name, weight);
   }
 
   void check(const WeightName& weight) const {
-    const Located& tensor = find(weight);
+    const LocatedTensor& tensor = find(weight);
     const std::string where = tensor.file->path().string() + ": tensor " + weight.name;
     if (tensor.entry->shape != weight.shape) {
       throw InputError({.where = where,
@@ -140,9 +91,21 @@ class Checkpoint final : public WeightSource {
     }
   }
 
+  /// A comparison with NaN is false: such a weight would mean "keep everything" without a word.
+  void check_finite(const WeightName& weight) const {
+    std::vector<float> values(static_cast<size_t>(element_count(weight)));
+    const LocatedTensor& tensor = find(weight);
+    read_values(tensor, 0, values);
+    const auto bad = std::ranges::find_if_not(values, [](float x) { return std::isfinite(x); });
+    if (bad == values.end()) return;
+    throw InputError({.where = tensor.file->path().string() + ": tensor " + weight.name,
+                      .what = "is not finite at place " + std::to_string(bad - values.begin()),
+                      .got = std::to_string(*bad),
+                      .expected = "finite numbers, since they decide what is evicted"});
+  }
+
   std::filesystem::path where_;
-  std::vector<SafetensorsFile> files_;
-  std::map<std::string, Located, std::less<>> tensors_;
+  TensorFiles files_;
 };
 
 }  // namespace
@@ -150,11 +113,17 @@ class Checkpoint final : public WeightSource {
 std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folder,
                                               const ModelSpec& spec) {
   const std::vector<WeightName> weights = weight_names(spec);
-  const std::optional<ShardIndex> index = find_index(folder);
-  if (!index) return open_weight_file(folder / kSingleFile, weights);
-  for (const WeightName& weight : weights) index->file_of(weight.name);
-  auto checkpoint = std::make_unique<Checkpoint>(folder, index->files(), weights);
-  checkpoint->check_places(*index, weights);
+  const std::optional<WeightFiles> files = find_weight_files(folder);
+  if (!files) {
+    throw unusable_folder(
+        folder, "has no weights", "model.safetensors or model.safetensors.index.json");
+  }
+  if (!files->index) return open_weight_file(files->paths.front(), weights);
+  for (const WeightName& weight : weights) {
+    if (!files->index->names(weight.name)) throw missing(files->index->where(weight.name), weight);
+  }
+  auto checkpoint = std::make_unique<Checkpoint>(folder, files->paths, weights);
+  checkpoint->check_places(*files->index, weights);
   return checkpoint;
 }
 

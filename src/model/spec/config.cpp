@@ -3,47 +3,77 @@
 #include <algorithm>
 #include <string>
 
+#include "base/dtype.h"
 #include "base/file_status.h"
 #include "base/json.h"
 #include "dms/error.h"
 #include "model/spec/dms_metadata.h"
 #include "model/spec/families/family.h"
 #include "model/spec/load.h"
+#include "model/spec/note.h"
+#include "model/spec/weight_files.h"
+#include "model/spec/weight_survey.h"
 
 namespace dms {
 namespace {
 
+constexpr const char* kConfigFile = "config.json";
 constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;
 // Weights of a model that this many parameters have would not fit any machine.
 constexpr int64_t kMaxParameters = int64_t{1} << 44;
 
-void add_ids(const JsonFields& config, const char* key, int64_t vocab, std::vector<int32_t>& ids) {
+bool is_in_vocabulary(const Json& id, int64_t vocab) {
+  return id.is_number_unsigned() ? id.get<uint64_t>() < static_cast<uint64_t>(vocab)
+                                 : id.get<int64_t>() >= 0 && id.get<int64_t>() < vocab;
+}
+
+/// Adds the ids under `key`. One that no token has (-1 means "none" in many folders) cannot occur:
+/// it is left out, and said.
+void add_ids(const JsonFields& config,
+             const char* key,
+             ModelSpec& spec,
+             std::vector<int32_t>& ids) {
   const Json* value = config.find(key);
   if (value == nullptr) return;
   const Json list = value->is_array() ? *value : Json::array({*value});
-  for (const int32_t id : integer_array(list, vocab - 1, config.where() + ": " + key)) {
-    if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+  const std::string where = config.where() + ": " + key;
+  for (const Json& id : list) {
+    if (!id.is_number_integer()) {
+      throw InputError({.where = where,
+                        .what = "bad value",
+                        .got = quote_json(id),
+                        .expected = "a token id or a list of them"});
+    }
+    if (!is_in_vocabulary(id, spec.vocab)) {
+      add_note(spec,
+               {.where = where,
+                .what = "an id outside the vocabulary is left out",
+                .got = id.dump(),
+                .expected = "0 to " + std::to_string(spec.vocab - 1)});
+    } else if (std::ranges::find(ids, id.get<int32_t>()) == ids.end()) {
+      ids.push_back(id.get<int32_t>());
+    }
   }
 }
 
 void read_token_ids(const JsonFields& config, ModelSpec& spec) {
-  add_ids(config, "eos_token_id", spec.vocab, spec.eos_ids);
+  add_ids(config, "eos_token_id", spec, spec.eos_ids);
   std::vector<int32_t> bos;
-  add_ids(config, "bos_token_id", spec.vocab, bos);
+  add_ids(config, "bos_token_id", spec, bos);
   if (!bos.empty()) spec.bos_id = bos.front();
 }
 
-void read_dtype(const JsonFields& config, ModelSpec& spec) {
+/// Tensors say their types themselves, so that a name nobody knows is no reason to refuse them.
+void note_unknown_dtype(const JsonFields& config, ModelSpec& spec) {
   const char* key = config.has("dtype") ? "dtype" : "torch_dtype";
-  const std::string name = config.string_or(key, "bfloat16");
-  const std::optional<DType> type = parse_dtype(name);
-  if (!type) {
-    throw InputError({.where = config.where() + ": " + key,
-                      .what = "unsupported type",
-                      .got = name,
-                      .expected = "float32, float16 or bfloat16"});
-  }
-  spec.checkpoint_dtype = *type;
+  const Json* value = config.find(key);
+  if (value == nullptr || *value == "auto") return;
+  if (value->is_string() && parse_dtype(value->get<std::string>())) return;
+  add_note(spec,
+           {.where = config.where() + ": " + key,
+            .what = "unknown type: the tensors' own types count",
+            .got = quote_json(*value),
+            .expected = "float32, float16 or bfloat16"});
 }
 
 std::string model_type_list() {
@@ -54,18 +84,25 @@ std::string model_type_list() {
   return text;
 }
 
+/// The family of `model_type`; the class that config.json names tells more about an unknown one.
+const families::Family& family_of(const JsonFields& config) {
+  const std::string model_type = config.string_or("model_type", "");
+  const families::Family* family = families::find(model_type);
+  if (family != nullptr) return *family;
+  std::string got = model_type.substr(0, 60);
+  if (const Json* classes = config.find("architectures")) {
+    got += (got.empty() ? "" : " and ") + ("architectures " + quote_json(*classes));
+  }
+  throw InputError({.where = config.where() + ": model_type",
+                    .what = model_type.empty() ? "missing" : "unknown model family",
+                    .got = got,
+                    .expected = "one of " + model_type_list()});
+}
+
 /// Everything config.json alone says.
 ModelSpec spec_of(const JsonFields& config) {
-  const std::string model_type = config.string("model_type");
-  const families::Family* family = families::find(model_type);
-  if (family == nullptr) {
-    throw InputError({.where = config.where() + ": model_type",
-                      .what = "unknown model family",
-                      .got = model_type,
-                      .expected = "one of " + model_type_list()});
-  }
-  ModelSpec spec = family->make_spec(config);
-  read_dtype(config, spec);
+  ModelSpec spec = family_of(config).make_spec(config);
+  note_unknown_dtype(config, spec);
   read_token_ids(config, spec);
   if (parameter_count(spec) > kMaxParameters) {
     throw InputError({.where = config.where(),
@@ -76,25 +113,50 @@ ModelSpec spec_of(const JsonFields& config) {
   return spec;
 }
 
+/// Quantised weights have other tensors or other types than those that are read.
+void refuse_quantisation(const JsonFields& config) {
+  const Json* settings = config.find("quantization_config");
+  if (settings == nullptr || settings->empty()) return;
+  const bool has_method = settings->is_object() && settings->contains("quant_method");
+  throw InputError({.where = config.where() + ": quantization_config",
+                    .what = "quantised weights are not supported",
+                    .got = has_method ? "quant_method " + quote_json((*settings)["quant_method"])
+                                      : quote_json(*settings),
+                    .expected = "weights in F32, F16 or BF16",
+                    .hint = "take the model it was made from"});
+}
+
+void require_folder(const std::filesystem::path& folder) {
+  constexpr const char* kExpected = "a folder with config.json and *.safetensors";
+  if (!is_folder(folder)) {
+    throw InputError({.where = folder.string(),
+                      .what = path_exists(folder) ? "is a file" : "no such model folder",
+                      .expected = kExpected});
+  }
+  if (!path_exists(folder / kConfigFile)) {
+    throw unusable_folder(folder, "has no config.json", kExpected);
+  }
+}
+
+void read_generation_config(const std::filesystem::path& folder, ModelSpec& spec) {
+  const std::filesystem::path file = folder / "generation_config.json";
+  if (!path_exists(file)) return;
+  const Json root = read_json_file(file, kMaxConfigBytes);
+  add_ids(JsonFields(root, file.string()), "eos_token_id", spec, spec.eos_ids);
+}
+
 }  // namespace
 
 ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope) {
-  if (!is_folder(folder)) {
-    throw InputError({.where = folder.string(),
-                      .what = "no such model folder",
-                      .expected = "a folder with config.json and *.safetensors"});
-  }
-  const std::filesystem::path file = folder / "config.json";
+  require_folder(folder);
+  const std::filesystem::path file = folder / kConfigFile;
   const Json root = read_json_file(file, kMaxConfigBytes);
   const JsonFields config(root, file.string());
   ModelSpec spec = spec_of(config);
-  const std::filesystem::path generation_file = folder / "generation_config.json";
-  if (path_exists(generation_file)) {
-    const Json generation = read_json_file(generation_file, kMaxConfigBytes);
-    add_ids(
-        JsonFields(generation, generation_file.string()), "eos_token_id", spec.vocab, spec.eos_ids);
-  }
+  refuse_quantisation(config);
+  read_generation_config(folder, spec);
   spec.dms = find_dms_metadata(folder, config, scope);
+  survey_weights(folder, spec);
   return spec;
 }
 

@@ -10,8 +10,6 @@
 #include <string_view>
 #include <vector>
 
-#include "base/dtype.h"
-
 namespace dms {
 
 enum class NormKind { rms, layer };                     // RMSNorm | LayerNorm
@@ -110,10 +108,9 @@ struct ModelSpec {
   int64_t head_dim = 0;
   int64_t ffn = 0;
   int64_t vocab = 0;
-  int64_t embedding_dim = 0;             // columns of embedding and head where projections lead to
-                                         // hidden and back (OPT-350m); 0: hidden, no projections
-  int64_t context = 0;                   // longest sequence the model was made for
-  DType checkpoint_dtype = DType::bf16;  // as the config states it
+  int64_t embedding_dim = 0;  // columns of embedding and head where projections lead to
+                              // hidden and back (OPT-350m); 0: hidden, no projections
+  int64_t context = 0;        // longest sequence the model was made for
 
   NormKind norm = NormKind::rms;
   double norm_eps = 1e-5;
@@ -146,6 +143,7 @@ struct ModelSpec {
   std::optional<DmsSpec> dms;
   std::vector<int32_t> eos_ids;  // config.json and generation_config.json together
   std::optional<int32_t> bos_id;
+  std::vector<std::string> notes;  // what is odd about the folder and was read all the same
 
   int64_t group() const { return q_heads / kv_heads; }
   int64_t sliding_window_at(int64_t layer) const {

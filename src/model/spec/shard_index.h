@@ -17,6 +17,8 @@ class ShardIndex {
   /// The files it names, each once.
   std::vector<std::filesystem::path> files() const;
 
+  bool names(std::string_view tensor) const { return files_.contains(tensor); }
+
   /// The file that holds `tensor`. Throws InputError when the index does not say.
   const std::string& file_of(std::string_view tensor) const;
 

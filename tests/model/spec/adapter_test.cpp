@@ -1,5 +1,7 @@
 #include "model/spec/adapter.h"
 
+#include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -16,10 +18,13 @@ namespace dms {
 namespace {
 
 using testing_support::counting_file;
+using testing_support::counting_tensors;
 using testing_support::expect_parts;
 using testing_support::input_error;
 using testing_support::spec_of;
 using testing_support::TempFolder;
+using testing_support::tensor_file;
+using testing_support::TestTensor;
 using testing_support::tiny_config;
 
 constexpr const char* kConfig = "adapter_config.json";
@@ -169,6 +174,19 @@ TEST(Adapter, MissingFilesAreNamed) {
   apply_adapter(folder.path(), spec);
   expect_parts(input_error([&] { open_adapter(folder.path(), spec); }),
                {kWeights, "cannot be read"});
+}
+
+TEST(Adapter, ItsWeightsAreFinite) {
+  const TempFolder folder;
+  folder.write(kConfig, adapter_config().dump());
+  ModelSpec spec = spec_of(tiny_config());
+  apply_adapter(folder.path(), spec);
+  std::vector<TestTensor> tensors = counting_tensors(adapter_weights());
+  const float bad = std::numeric_limits<float>::quiet_NaN();
+  std::memcpy(tensors.back().bytes.data(), &bad, sizeof(bad));
+  folder.write(kWeights, tensor_file(tensors));
+  expect_parts(input_error([&] { open_adapter(folder.path(), spec); }),
+               {kWeights, "tensor " + tensors.back().name, "not finite", "got nan"});
 }
 
 TEST(Adapter, ItsTensorsAreExactlyThoseOfTheBase) {

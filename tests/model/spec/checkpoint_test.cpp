@@ -1,6 +1,9 @@
 // Whole folders: one file, shards, and what may be wrong with them.
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -16,10 +19,13 @@ namespace dms {
 namespace {
 
 using testing_support::counting_file;
+using testing_support::counting_tensors;
 using testing_support::expect_parts;
 using testing_support::input_error;
 using testing_support::spec_of;
 using testing_support::TempFolder;
+using testing_support::tensor_file;
+using testing_support::TestTensor;
 using testing_support::tiny_config;
 
 constexpr const char* kSingle = "model.safetensors";
@@ -103,6 +109,65 @@ TEST(Checkpoint, MissingAndMisshapenWeightsAreNamed) {
   folder.write(kSingle, counting_file(weights));
   expect_parts(open_error(folder, spec),
                {kSingle, last.name, "wrong shape", "got [33, 16]", "expected [32, 16]"});
+}
+
+TEST(Checkpoint, AMissingHeadSaysWhatToSet) {
+  const ModelSpec spec = spec_of(tiny_config());
+  std::vector<WeightName> weights = weight_names(spec);
+  std::erase_if(weights, [](const WeightName& w) { return w.role == WeightRole::head; });
+  const TempFolder folder;
+  folder.write(kSingle, counting_file(weights));
+  expect_parts(open_error(folder, spec),
+               {"tensor lm_head.weight: missing", "set tie_word_embeddings to true"});
+  std::filesystem::rename(folder.path() / kSingle, folder.path() / "a.safetensors");
+  Json map;
+  for (const WeightName& weight : weights) map[weight.name] = "a.safetensors";
+  folder.write(kIndex, Json{{"weight_map", map}}.dump());
+  expect_parts(open_error(folder, spec),
+               {"lm_head.weight: missing", "set tie_word_embeddings to true"});
+}
+
+TEST(Checkpoint, OtherFormatsAreNamedWithWhatToDo) {
+  const ModelSpec spec = spec_of(tiny_config());
+  struct Case {
+    std::vector<const char*> files;
+    const char* got;
+    const char* hint;
+  };
+  for (const Case& c : {Case{{"pytorch_model.bin"}, "got pytorch_model.bin", "save_pretrained"},
+                        Case{{"model-q4.gguf"}, "got model-q4.gguf", "GGUF is not read"},
+                        Case{{"consolidated.safetensors"}, "consolidated", "Hugging Face's layout"},
+                        Case{{"model-00001-of-00002.safetensors"}, "model-00001", "index.json"},
+                        Case{{"adapter_model.safetensors"}, "adapter_model", "LoRA"},
+                        Case{{"a.bin", "b.bin", "c.bin", "d.bin", "e.bin"},
+                             "got a.bin, b.bin, c.bin and 2 more",
+                             "save_pretrained"}}) {
+    const TempFolder folder;
+    for (const char* file : c.files) folder.write(file, "");
+    expect_parts(open_error(folder, spec), {"has no weights", c.got, c.hint});
+  }
+}
+
+TEST(Checkpoint, EvictionWeightsAreFinite) {
+  Json config = tiny_config("qwen2");
+  config["dms_separate_alpha"] = true;
+  const ModelSpec spec = spec_of(config);
+  const std::vector<WeightName> weights = weight_names(spec);
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
+                          std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
+    for (const char* kind : {".weight", "_norm.weight", ".bias"}) {
+      const std::string name = std::string("model.layers.1.self_attn.dms_proj_alpha") + kind;
+      std::vector<TestTensor> tensors = counting_tensors(weights);
+      const auto spoilt = std::ranges::find(tensors, name, &TestTensor::name);
+      ASSERT_NE(spoilt, tensors.end()) << name;
+      std::memcpy(spoilt->bytes.data() + sizeof(bad), &bad, sizeof(bad));
+      const TempFolder folder;
+      folder.write(kSingle, tensor_file(tensors));
+      expect_parts(open_error(folder, spec),
+                   {kSingle, "tensor " + name, "not finite at place 1", "got "});
+    }
+  }
 }
 
 TEST(Checkpoint, AShardMustBeAFileOfTheFolder) {

@@ -73,8 +73,7 @@ TEST(ConfigError, EveryRequiredFieldIsMissed) {
                           "hidden_size",
                           "num_attention_heads",
                           "intermediate_size",
-                          "vocab_size",
-                          "max_position_embeddings"}) {
+                          "vocab_size"}) {
     Json config = tiny_config();
     config.erase(key);
     expect_parts(input_error([&] { spec_of(config); }),
@@ -90,8 +89,36 @@ TEST(ConfigError, NamesAreTakenFromAList) {
   };
   expect_parts(error("model_type", "gpt9"), {"model_type", "got gpt9", "llama, mistral"});
   expect_parts(error("hidden_act", "tanh9"), {"hidden_act", "got tanh9", "silu"});
-  expect_parts(error("torch_dtype", "int8"), {"torch_dtype", "got int8", "bfloat16"});
   expect_parts(error("dms_alpha_per", "token"), {"dms_alpha_per", "got token", "head or layer"});
+}
+
+TEST(ConfigError, AnUnknownFamilyIsNamedWithItsClass) {
+  Json config = tiny_config("gemma2");
+  config["architectures"] = {"Gemma2ForCausalLM"};
+  expect_parts(input_error([&] { spec_of(config); }),
+               {"model_type", "got gemma2", "Gemma2ForCausalLM", "llama, mistral"});
+  config.erase("model_type");
+  expect_parts(input_error([&] { spec_of(config); }),
+               {"model_type: missing", "Gemma2ForCausalLM", "llama, mistral"});
+}
+
+TEST(ConfigError, QuantisedWeightsAreNamed) {
+  const TempFolder folder;
+  Json config = tiny_config();
+  const auto load = [&](const Json& settings) {
+    config["quantization_config"] = settings;
+    folder.write("config.json", config.dump());
+    return load_spec(folder.path(), MetadataScope::local);
+  };
+  for (const char* method : {"gptq", "awq", "fp8"}) {
+    expect_parts(input_error([&] {
+                   load({{"quant_method", method}, {"bits", 4}});
+                 }),
+                 {"config.json: quantization_config", method, "F32, F16 or BF16"});
+  }
+  expect_parts(input_error([&] { load({{"load_in_4bit", true}}); }), {"load_in_4bit"});
+  EXPECT_NO_THROW(load(nullptr));
+  EXPECT_NO_THROW(load(Json::object()));
 }
 
 TEST(ConfigError, AModelThatFitsNoMachineIsRefused) {
@@ -108,11 +135,23 @@ TEST(ConfigError, AFolderWithoutConfigIsNamed) {
     return input_error([&] { load_spec(path, MetadataScope::local); });
   };
   expect_parts(load(folder.path() / "absent"), {"absent", "no such model folder"});
-  expect_parts(load(folder.path()), {"config.json", "cannot be read"});
+  expect_parts(load(folder.path()), {folder.path().string(), "has no config.json"});
   folder.write("config.json", "{\"model_type\": ");
   expect_parts(load(folder.path()), {"config.json", "malformed JSON"});
   folder.write("config.json", "[]");
   expect_parts(load(folder.path()), {"config.json", "got []", "a JSON object"});
+}
+
+TEST(ConfigError, AFolderOfAnotherFormatSaysWhichAndWhatToDo) {
+  const auto load = [](const std::filesystem::path& path) {
+    return input_error([&] { load_spec(path, MetadataScope::local); });
+  };
+  const TempFolder folder;
+  expect_parts(load(folder.write("model.gguf", "GGUF")), {"model.gguf", "is a file"});
+  expect_parts(load(folder.path()), {"has no config.json", "got model.gguf", "GGUF is not read"});
+  const TempFolder adapter;
+  adapter.write("adapter.safetensors", "");
+  expect_parts(load(adapter.path()), {"has no config.json", "--adapter"});
 }
 
 TEST(ConfigError, PathsThatCannotBeLookedUpAreBadInputs) {
@@ -125,10 +164,11 @@ TEST(ConfigError, PathsThatCannotBeLookedUpAreBadInputs) {
   const std::filesystem::path circle = folder.path() / "circle";
   std::filesystem::create_symlink(circle, circle);
   expect_parts(load(circle), {"circle", "cannot be read"});
-  for (const char* name : {"generation_config.json", "dms_metadata.json", "../training_log.json"}) {
+  for (const char* name : {"config.json", "generation_config.json", "dms_metadata.json"}) {
     const TempFolder parent;
     parent.write("model/config.json", tiny_config().dump());
     const std::filesystem::path link = parent.path() / "model" / name;
+    std::filesystem::remove(link);
     std::filesystem::create_symlink(link.filename(), link);
     expect_parts(load(parent.path() / "model"), {link.filename().string(), "cannot be read"});
   }

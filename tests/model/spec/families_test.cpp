@@ -37,7 +37,7 @@ TEST_P(EveryFamily, ReadsSizesAndNamesEachWeightOnce) {
   EXPECT_EQ(spec.ffn, 24);
   EXPECT_EQ(spec.vocab, 32);
   EXPECT_EQ(spec.context, 128);
-  EXPECT_EQ(spec.checkpoint_dtype, DType::f32);
+  EXPECT_TRUE(spec.notes.empty());
   EXPECT_FALSE(spec.dms);
   std::set<std::string> names;
   int64_t parameters = 0;
@@ -188,17 +188,61 @@ TEST(TokenIds, BothFilesTogetherWithoutRepeats) {
   const ModelSpec spec = load_spec(folder.path(), MetadataScope::local);
   EXPECT_EQ(spec.eos_ids, (std::vector<int32_t>{3, 7, 5}));
   EXPECT_EQ(spec.bos_id, 1);
-  folder.write("generation_config.json", R"({"eos_token_id": 32})");
-  expect_parts(input_error([&] { load_spec(folder.path(), MetadataScope::local); }),
-               {"generation_config.json: eos_token_id", "got 32", "0 to 31"});
+  EXPECT_TRUE(spec.notes.empty());
 }
 
-TEST(Dtype, IsReadUnderBothNamesAndSpellings) {
+TEST(TokenIds, AnIdThatNoTokenHasIsLeftOutWithANote) {
+  const TempFolder folder;
   Json config = tiny_config();
-  config["torch_dtype"] = "torch.bfloat16";
-  EXPECT_EQ(spec_of(config).checkpoint_dtype, DType::bf16);
-  config["dtype"] = "float16";
-  EXPECT_EQ(spec_of(config).checkpoint_dtype, DType::f16);
+  config["eos_token_id"] = {3, -1, 32};
+  config["bos_token_id"] = uint64_t{1} << 63;
+  folder.write("config.json", config.dump());
+  folder.write("generation_config.json", R"({"eos_token_id": [2147483648, 31]})");
+  const ModelSpec spec = load_spec(folder.path(), MetadataScope::local);
+  EXPECT_EQ(spec.eos_ids, (std::vector<int32_t>{3, 31}));
+  EXPECT_FALSE(spec.bos_id);
+  ASSERT_EQ(spec.notes.size(), 4u);
+  expect_parts(spec.notes[0], {"config.json: eos_token_id", "got -1", "0 to 31"});
+  expect_parts(spec.notes[1], {"config.json: eos_token_id", "got 32"});
+  expect_parts(spec.notes[2], {"config.json: bos_token_id", "got 9223372036854775808"});
+  expect_parts(spec.notes[3], {"generation_config.json: eos_token_id", "got 2147483648"});
+}
+
+TEST(TokenIds, WhatIsNoIdIsRefused) {
+  Json config = tiny_config();
+  for (const Json& bad : {Json("end"), Json(2.5), Json(true), Json{1, "x"}}) {
+    config["eos_token_id"] = bad;
+    expect_parts(input_error([&] { spec_of(config); }), {"eos_token_id", "a token id"});
+  }
+}
+
+TEST(Context, WithoutOneItIsThatOfTransformersWithANote) {
+  for (const auto& [family, context] : {std::pair{"llama", 2048},
+                                        std::pair{"mistral", 131072},
+                                        std::pair{"qwen2", 32768},
+                                        std::pair{"qwen3", 32768},
+                                        std::pair{"seed_oss", 524288}}) {
+    Json config = tiny_config(family);
+    config.erase("max_position_embeddings");
+    const ModelSpec spec = spec_of(config);
+    EXPECT_EQ(spec.context, context) << family;
+    ASSERT_EQ(spec.notes.size(), 1u);
+    expect_parts(spec.notes[0], {"max_position_embeddings", "missing", std::to_string(context)});
+  }
+}
+
+TEST(Dtype, AnUnknownOneIsNoReasonToRefuse) {
+  Json config = tiny_config();
+  for (const char* known : {"torch.bfloat16", "float16", "float32", "auto"}) {
+    config["torch_dtype"] = known;
+    EXPECT_TRUE(spec_of(config).notes.empty()) << known;
+  }
+  for (const Json& unknown : {Json("float8_e4m3fn"), Json("float64"), Json("x"), Json(7)}) {
+    config["dtype"] = unknown;
+    const ModelSpec spec = spec_of(config);
+    ASSERT_EQ(spec.notes.size(), 1u);
+    expect_parts(spec.notes[0], {"config.json: dtype", "got " + unknown.dump(), "bfloat16"});
+  }
 }
 
 }  // namespace

@@ -41,21 +41,43 @@ inline std::span<const std::byte> as_bytes(const std::string& file) {
   return std::as_bytes(std::span(file.data(), file.size()));
 }
 
-/// float32 tensors one after the other; the value at place i of a tensor is i.
-inline std::string counting_file(const std::vector<WeightName>& weights) {
+struct TestTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::string bytes;
+  std::string dtype = "F32";
+};
+
+/// The tensors one after the other.
+inline std::string tensor_file(const std::vector<TestTensor>& tensors) {
   Json header = Json::object();
   std::string data;
-  for (const WeightName& weight : weights) {
+  for (const TestTensor& tensor : tensors) {
     const int64_t begin = std::ssize(data);
-    int64_t count = 1;
-    for (const int64_t size : weight.shape) count *= size;
-    for (int64_t i = 0; i < count; ++i) {
-      const auto value = static_cast<float>(i);
-      data.append(reinterpret_cast<const char*>(&value), sizeof(value));
-    }
-    header[weight.name] = entry("F32", weight.shape, begin, std::ssize(data));
+    data += tensor.bytes;
+    header[tensor.name] = entry(tensor.dtype, tensor.shape, begin, std::ssize(data));
   }
   return raw_file(header.dump(), data);
+}
+
+/// A float32 tensor whose value at place i is i.
+inline TestTensor counting_tensor(const WeightName& weight) {
+  TestTensor tensor{.name = weight.name, .shape = weight.shape, .bytes = {}};
+  for (int64_t i = 0; i < element_count(weight); ++i) {
+    const auto value = static_cast<float>(i);
+    tensor.bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
+  }
+  return tensor;
+}
+
+inline std::vector<TestTensor> counting_tensors(const std::vector<WeightName>& weights) {
+  std::vector<TestTensor> tensors;
+  for (const WeightName& weight : weights) tensors.push_back(counting_tensor(weight));
+  return tensors;
+}
+
+inline std::string counting_file(const std::vector<WeightName>& weights) {
+  return tensor_file(counting_tensors(weights));
 }
 
 }  // namespace dms::testing_support

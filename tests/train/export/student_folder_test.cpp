@@ -171,7 +171,10 @@ TEST(StudentFolder, APlainModelStaysPlainAndCanHaveAnyType) {
     write_student_folder(base.path(), out, {.dtype = type}, base.weights());
     const ModelSpec spec = load_spec(out, MetadataScope::local);
     EXPECT_FALSE(spec.dms);
-    EXPECT_EQ(spec.checkpoint_dtype, type);
+    EXPECT_EQ(
+        parse_dtype(
+            Json::parse(read_text_file(out / "config.json", 1 << 20)).value("torch_dtype", "")),
+        type);
     const auto written = open_checkpoint(out, spec);
     const WeightName weight = weight_names(spec).front();
     std::vector<float> expected = base.weights().all(weight);

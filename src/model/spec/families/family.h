@@ -27,13 +27,14 @@ ModelSpec make_seed_oss(const JsonFields& config);
 
 /// What transformers assumes where config.json leaves a key out. 0: derived from the other sizes.
 struct FamilyDefaults {
+  int64_t context = 0;
   int64_t kv_heads = 0;  // else as many as query heads; ignored where it does not divide them
   int64_t head_dim = 0;  // else hidden / query heads
 };
 
 /// What Llama and its descendants have in common: sizes, RMSNorm, RoPE, gated MLP, weight names.
 /// Throws InputError on a missing or absurd field.
-ModelSpec llama_like(const JsonFields& config, const FamilyDefaults& defaults = {});
+ModelSpec llama_like(const JsonFields& config, const FamilyDefaults& defaults);
 std::span<const WeightPattern> llama_weight_patterns();
 
 /// Per layer, from use_sliding_window, sliding_window, layer_types and max_window_layers (Qwen).

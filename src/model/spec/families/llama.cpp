@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "dms/error.h"
 #include "model/spec/families/family.h"
+#include "model/spec/note.h"
 #include "model/spec/rope_config.h"
 
 namespace dms::families {
@@ -108,6 +109,13 @@ int64_t head_dim_of(const JsonFields& config, const ModelSpec& spec, int64_t fam
   return head_dim;
 }
 
+void note_assumed_context(const JsonFields& config, ModelSpec& spec) {
+  add_note(spec,
+           {.where = config.where() + ": max_position_embeddings",
+            .what = "missing, so that " + std::to_string(spec.context) +
+                    " is assumed, as in transformers"});
+}
+
 }  // namespace
 
 std::span<const WeightPattern> llama_weight_patterns() { return kNames; }
@@ -122,7 +130,8 @@ ModelSpec llama_like(const JsonFields& config, const FamilyDefaults& defaults) {
   spec.head_dim = head_dim_of(config, spec, defaults.head_dim);
   spec.ffn = config.integer("intermediate_size", 1, kMaxWidth);
   spec.vocab = config.integer("vocab_size", 1, kMaxVocab);
-  spec.context = config.integer("max_position_embeddings", 1, kMaxContext);
+  spec.context = config.integer_or("max_position_embeddings", defaults.context, 1, kMaxContext);
+  if (!config.has("max_position_embeddings")) note_assumed_context(config, spec);
   spec.norm_eps = config.number_or("rms_norm_eps", 1e-6, 0.0, 1.0);
   spec.activation = activation_of(config);
   spec.tied_head = config.boolean_or("tie_word_embeddings", false);
@@ -133,7 +142,7 @@ ModelSpec llama_like(const JsonFields& config, const FamilyDefaults& defaults) {
 }
 
 ModelSpec make_llama(const JsonFields& config) {
-  ModelSpec spec = llama_like(config);
+  ModelSpec spec = llama_like(config, {.context = 2048});
   spec.qkv_bias = config.boolean_or("attention_bias", false);
   spec.output_bias = spec.qkv_bias;
   spec.mlp_bias = config.boolean_or("mlp_bias", false);

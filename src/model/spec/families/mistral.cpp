@@ -12,7 +12,7 @@ constexpr int64_t kMaxWindow = int64_t{1} << 30;
 }  // namespace
 
 ModelSpec make_mistral(const JsonFields& config) {
-  ModelSpec spec = llama_like(config, {.kv_heads = 8});
+  ModelSpec spec = llama_like(config, {.context = 131072, .kv_heads = 8});
   if (!config.is_null("sliding_window")) {
     const int64_t window = config.integer_or("sliding_window", kDefaultWindow, 1, kMaxWindow);
     spec.sliding_window.assign(static_cast<size_t>(spec.layers), window);

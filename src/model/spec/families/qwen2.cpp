@@ -18,7 +18,7 @@ bool is_sliding(const Json& layer_types, int64_t layer, const JsonFields& config
   if (kind == "full_attention") return false;
   throw InputError({.where = config.where() + ": layer_types",
                     .what = "unknown kind of layer " + std::to_string(layer),
-                    .got = kind.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 60),
+                    .got = quote_json(kind),
                     .expected = "full_attention or sliding_attention"});
 }
 
@@ -48,7 +48,7 @@ std::vector<int64_t> qwen_sliding_windows(const JsonFields& config, int64_t laye
 }
 
 ModelSpec make_qwen2(const JsonFields& config) {
-  ModelSpec spec = llama_like(config, {.kv_heads = 32});
+  ModelSpec spec = llama_like(config, {.context = 32768, .kv_heads = 32});
   spec.qkv_bias = true;
   spec.sliding_window = qwen_sliding_windows(config, spec.layers);
   return spec;

@@ -5,7 +5,7 @@
 namespace dms::families {
 
 ModelSpec make_qwen3(const JsonFields& config) {
-  ModelSpec spec = llama_like(config, {.kv_heads = 32, .head_dim = 128});
+  ModelSpec spec = llama_like(config, {.context = 32768, .kv_heads = 32, .head_dim = 128});
   spec.qk_norm = true;
   spec.qkv_bias = config.boolean_or("attention_bias", false);
   spec.output_bias = spec.qkv_bias;

@@ -13,7 +13,7 @@ constexpr int64_t kDefaultHeadDim = 128;
 
 ModelSpec make_seed_oss(const JsonFields& config) {
   const int64_t head_dim = config.is_null("head_dim") ? 0 : kDefaultHeadDim;
-  ModelSpec spec = llama_like(config, {.kv_heads = 8, .head_dim = head_dim});
+  ModelSpec spec = llama_like(config, {.context = 524288, .kv_heads = 8, .head_dim = head_dim});
   spec.qkv_bias = config.boolean_or("attention_bias", true);
   spec.output_bias = config.boolean_or("attention_out_bias", false);
   spec.mlp_bias = config.boolean_or("mlp_bias", false);
