@@ -7,8 +7,9 @@
 
 namespace dms {
 
-/// Fills spec.rope from `config`; needs spec.head_dim and spec.context, and multiplies the context
-/// where the scaling (`dynamic`) means it to grow. Throws InputError on unknown scalings.
+/// Fills spec.rope from `config`; needs spec.head_dim and, as config.json states it, spec.context,
+/// which becomes the length that the scaling is meant for. What is replaced goes to spec.notes.
+/// Throws InputError on unknown scalings.
 void read_rope(const JsonFields& config, ModelSpec& spec);
 
 }  // namespace dms

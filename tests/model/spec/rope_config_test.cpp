@@ -57,6 +57,73 @@ TEST(RopeConfig, DefaultsAreThoseOfTransformers) {
   EXPECT_EQ(dynamic.rope.original_context, 128);
 }
 
+TEST(RopeConfig, TheContextIsTheLengthThatScalingIsMeantFor) {
+  struct Case {
+    const char* type;
+    int64_t stated;
+    int64_t original;  // 0: not stated
+    int64_t context;
+  };
+  for (const Case& c : {Case{"yarn", 64, 64, 256},  // Qwen2.5's guide
+                        Case{"yarn", 64, 0, 256},
+                        Case{"yarn", 80, 64, 256},   // Qwen3's guide
+                        Case{"yarn", 256, 64, 256},  // the extended length is stated
+                        Case{"yarn", 512, 64, 512},
+                        Case{"linear", 64, 0, 256},  // 16K Vicunas
+                        Case{"linear", 64, 64, 256},
+                        Case{"linear", 256, 64, 256},
+                        Case{"dynamic", 64, 0, 256},
+                        Case{"dynamic", 64, 32, 256},
+                        Case{"llama3", 256, 64, 256},
+                        Case{"llama3", 64, 64, 64}}) {
+    Json config = tiny_config();
+    Json rope = {
+        {"type", c.type}, {"factor", 4.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}};
+    config["max_position_embeddings"] = c.stated;
+    if (c.original != 0) rope["original_max_position_embeddings"] = c.original;
+    config["rope_scaling"] = rope;
+    EXPECT_EQ(spec_of(config).context, c.context) << c.type << " " << c.stated << " " << c.original;
+  }
+}
+
+TEST(RopeConfig, AHugeFactorDoesNotOverflowTheContext) {
+  Json config = with_rope("rope_scaling", {{"type", "linear"}, {"factor", 1e6}});
+  config["max_position_embeddings"] = 1 << 30;
+  EXPECT_EQ(spec_of(config).context, int64_t{1} << 30);
+}
+
+TEST(RopeConfig, TheOriginalLengthBesideTheSizesComesFirst) {
+  for (const char* type : {"yarn", "llama3"}) {
+    Json rope = llama3();
+    rope["rope_type"] = type;
+    Json config = with_rope("rope_parameters", rope);
+    EXPECT_EQ(spec_of(config).rope.original_context, 64) << type;
+    config["original_max_position_embeddings"] = 32;
+    EXPECT_EQ(spec_of(config).rope.original_context, 32) << type;
+  }
+}
+
+TEST(RopeConfig, RopeScalingReplacesRopeParameters) {
+  Json config = with_rope("rope_parameters", {{"rope_type", "default"}, {"rope_theta", 10000.0}});
+  config["rope_scaling"] = Json::object();
+  EXPECT_EQ(spec_of(config).rope.scaling, RopeScaling::none);
+  config["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
+  const ModelSpec same_base = spec_of(config);
+  EXPECT_EQ(same_base.rope.scaling, RopeScaling::linear);
+  EXPECT_EQ(same_base.rope.factor, 4.0);
+  EXPECT_TRUE(same_base.notes.empty());
+  config["rope_parameters"]["rope_theta"] = 5e5;
+  const ModelSpec other_base = spec_of(config);
+  EXPECT_EQ(other_base.rope.theta, 10000.0) << "as in transformers";
+  ASSERT_EQ(other_base.notes.size(), 1u);
+  expect_parts(other_base.notes[0], {"rope_scaling", "rope_theta 10000.0 instead of 500000.0"});
+  config["rope_theta"] = 7e5;
+  EXPECT_EQ(spec_of(config).rope.theta, 7e5);
+  config["rope_scaling"]["rope_theta"] = 5e5;
+  EXPECT_EQ(spec_of(config).rope.theta, 5e5);
+  EXPECT_TRUE(spec_of(config).notes.empty());
+}
+
 TEST(RopeConfig, YarnDerivesItsFactor) {
   Json yarn = {{"rope_type", "yarn"}, {"original_max_position_embeddings", 32}};
   EXPECT_EQ(spec_of(with_rope("rope_scaling", yarn)).rope.factor, 4.0);
