@@ -7,6 +7,7 @@
 #include "base/output_file.h"
 #include "base/output_folder.h"
 #include "dms/error.h"
+#include "model/spec/dms_metadata.h"
 #include "model/spec/load.h"
 #include "train/export/companion_files.h"
 #include "train/export/dms_keys.h"
@@ -21,7 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kConfigFile = "config.json";
 constexpr std::string_view kFastDmsFile = "dms_metadata.json";
-constexpr std::string_view kTrainingLog = "training_log.json";
 constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;
 constexpr int64_t kNvidiaBlockTokens = 256;
 
@@ -43,10 +43,9 @@ void refuse_plain_model(const fs::path& out) {
 
 /// Its settings would override those of every model in its folders.
 void refuse_training_log(const fs::path& out) {
-  std::error_code error;
-  const fs::path log = out.parent_path() / kTrainingLog;
-  if (!fs::exists(log, error)) return;
-  throw InputError({.where = log.string(),
+  const fs::path parent = out.parent_path();
+  if (!has_training_log(parent)) return;
+  throw InputError({.where = (parent / "training_log.json").string(),
                     .what = "would override the settings of a student written beside it",
                     .hint = "name an output folder elsewhere"});
 }
@@ -65,8 +64,10 @@ void write_settings(const fs::path& base_folder,
                     const StudentOptions& options,
                     const ModelSpec& spec) {
   const Json base = read_json_file(base_folder / kConfigFile, kMaxConfigBytes);
-  const Json config =
-      student_config(base, {.dms = spec.dms, .tau = options.tau, .dtype = options.dtype});
+  Json config = student_config(base, {.dms = spec.dms, .tau = options.tau, .dtype = options.dtype});
+  if (!spec.tied_head && config.contains("tie_word_embeddings")) {
+    config["tie_word_embeddings"] = false;  // also where the base says otherwise and had its own
+  }
   write_text_file(folder / kConfigFile, json_file_text(config));
   if (spec.dms && has_fastdms_form(*spec.dms)) {
     write_text_file(folder / kFastDmsFile, fastdms_metadata(*spec.dms).dump(2) + "\n");

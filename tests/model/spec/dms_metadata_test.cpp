@@ -95,6 +95,46 @@ TEST(DmsMetadata, TheNearestFileDecides) {
   EXPECT_EQ(load(folder, MetadataScope::server).window, 33);
 }
 
+TEST(DmsMetadata, ATrainingLogOfAnybodyElseCountsForNothing) {
+  const TempFolder folder;
+  folder.write(kConfig, tiny_config().dump());
+  for (const char* text : {"",
+                           "{",
+                           "[1, 2]",
+                           "{}",
+                           R"({"config": {"lr": 0.1}, "loss": [3, 2]})",
+                           R"({"config": 7})",
+                           R"({"window_size": "hann", "alpha_scale": null})"}) {
+    folder.write("training_log.json", text);
+    EXPECT_EQ(load(folder).origin, "none") << text;
+  }
+  const std::filesystem::path log = folder.path() / "training_log.json";
+  std::filesystem::remove(log);
+  std::filesystem::create_symlink(log, log);
+  EXPECT_EQ(load(folder).origin, "none");
+}
+
+TEST(DmsMetadata, ATrainingLogWithAnySettingCounts) {
+  const TempFolder folder;
+  folder.write(kConfig, tiny_config().dump());
+  for (const char* key : {"window_size",
+                          "dms_window_size",
+                          "alpha_scale",
+                          "dms_alpha_scale",
+                          "alpha_offset",
+                          "dms_alpha_offset",
+                          "dms_initial_alpha_offset",
+                          "target_cr",
+                          "dms_cr"}) {
+    for (const Json& form : {Json{{key, 4}}, Json{{"config", {{key, 4}}}, {"loss", 1}}}) {
+      folder.write("training_log.json", form.dump());
+      expect_parts(load(folder).origin, {"training_log.json"});
+    }
+  }
+  folder.write("training_log.json", R"({"window_size": -4})");
+  expect_parts(input_error([&] { load(folder); }), {"training_log.json: window_size", "got -4"});
+}
+
 TEST(DmsMetadata, TheParentIsThatOfThePathAsGiven) {
   const TempFolder folder;
   folder.write("store/model/config.json", tiny_config().dump());
