@@ -76,6 +76,50 @@ def test_dynamic_frequencies_beyond_the_trained_length(score, tmp_path):
     check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 7))
 
 
+LENGTHS = {"max_position_embeddings": 32, "original_max_position_embeddings": 32}
+
+
+@pytest.mark.parametrize(
+    ("changes", "context"),
+    [
+        # Qwen2.5's guide, the 16K Vicunas, Qwen3's guide, an extended length that is stated
+        ({"max_position_embeddings": 32, "rope_scaling": {"type": "yarn", "factor": 4.0}}, 128),
+        ({"max_position_embeddings": 32, "rope_scaling": {"type": "linear", "factor": 4.0}}, 128),
+        ({**LENGTHS, "max_position_embeddings": 40, "rope_scaling": {"type": "yarn"}}, 128),
+        ({**LENGTHS, "max_position_embeddings": 128, "rope_scaling": {"type": "yarn"}}, 128),
+        ({**LENGTHS, "max_position_embeddings": 128, "rope_scaling": {"type": "llama3"}}, 128),
+    ],
+    ids=str,
+)
+def test_context_of_scaled_positions(score, dms_json, tmp_path, changes, context):
+    shape = models.Shape("llama")
+    folder = models.build(tmp_path / "m", shape)
+    rope = {"factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    rope.update(changes["rope_scaling"])
+    models.edit_config(folder, lambda fields: {**fields, **changes, "rope_scaling": rope})
+    assert dms_json("inspect", folder)["context"] == context
+    check(score, folder, models.random_ids(shape, TOKENS), str(changes), (), ("--chunk", 33))
+
+
+@pytest.mark.parametrize("theta", [None, 700.0])
+@pytest.mark.parametrize("scaling", [{"type": "linear", "factor": 4.0}, {}, None])
+def test_rope_scaling_beside_rope_parameters(score, tmp_path, scaling, theta):
+    shape = models.Shape("llama", rope="yarn", theta=500.0)
+    folder = models.build(tmp_path / "m", shape)
+    top = {"rope_scaling": scaling} | ({} if theta is None else {"rope_theta": theta})
+    models.edit_config(folder, lambda fields: {**fields, **top})
+    check(score, folder, models.random_ids(shape, TOKENS), str(top))
+
+
+@pytest.mark.parametrize("rope", ["yarn", "llama3", "linear", "dynamic"])
+def test_original_length_beside_the_sizes(score, tmp_path, rope):
+    shape = models.Shape("llama", rope=rope)
+    folder = models.build(tmp_path / "m", shape)
+    top = {"original_max_position_embeddings": 24}
+    models.edit_config(folder, lambda fields: {**fields, **top})
+    check(score, folder, models.random_ids(shape, TOKENS), str(shape))
+
+
 @pytest.mark.parametrize("old_config", [False, True])
 @pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
 @pytest.mark.parametrize("window", [1, 5, 32, 40])
