@@ -159,6 +159,7 @@ int run_training(const TrainConfig& config) {
   });
   if (!leads) return trainer.run({}) == TrainerEnd::finished ? 0 : 1;
   RunLog& log = *opened;
+  for (const std::string& note : trainer.student().spec().notes) log.note("note: " + note);
   for (const std::string& note : data->notes()) log.note("note: " + note);
   if (from) {
     for (const std::string& note : from->notes) log.note("note: " + note);

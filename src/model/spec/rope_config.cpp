@@ -59,8 +59,8 @@ void read_frequency_bounds(const JsonFields& fields, RopeSpec& rope) {
   if (rope.high_freq_factor > rope.low_freq_factor) return;
   throw InputError({.where = fields.where() + ": high_freq_factor",
                     .what = "must be above low_freq_factor",
-                    .got = std::to_string(rope.high_freq_factor),
-                    .expected = "more than " + std::to_string(rope.low_freq_factor)});
+                    .got = Json(rope.high_freq_factor).dump(),
+                    .expected = "more than " + Json(rope.low_freq_factor).dump()});
 }
 
 void read_scaling(const JsonFields& config,
