@@ -38,8 +38,8 @@ std::string_view name_of(WeightRole role, const ModelSpec& spec) {
   return it == spec.weight_patterns.end() ? std::string_view() : it->name;
 }
 
-/// Compares `count` items that `read(tensor, first, items)` gives: in blocks, so that neither tensor
-/// is ever whole in memory.
+/// Compares `count` items that `read(tensor, first, items)` gives: in blocks, so that neither
+/// tensor is ever whole in memory.
 template <class Item, class Read>
 bool are_equal(const LocatedTensor& a, const LocatedTensor& b, int64_t count, Read read) {
   std::vector<Item> left(static_cast<size_t>(std::min(count, kBlockItems)));
