@@ -29,7 +29,7 @@ struct Options {
 
 text::Tokenizer load_tokenizer(const std::string& model) {
   const std::filesystem::path path(model);
-  return text::Tokenizer::load(is_folder(path) ? path / "tokenizer.json" : path);
+  return is_folder(path) ? text::Tokenizer::load_folder(path) : text::Tokenizer::load(path);
 }
 
 /// Control characters as JSON writes them, so that a token stays on its line.

@@ -51,7 +51,9 @@ void Running::activate(Model& model) {
   sampler_.see_prompt(sequence().ids());
   sampler_.see_prompt(prompt);
   if (vocabulary_.tokenizer != nullptr && submission_.request.sampling.max_new_tokens > 0) {
-    decoder_.emplace(*vocabulary_.tokenizer, true);
+    std::vector<int32_t> before(sequence().ids().begin(), sequence().ids().end());
+    before.insert(before.end(), prompt.begin(), prompt.end());
+    decoder_.emplace(*vocabulary_.tokenizer, true, before);
   }
 }
 

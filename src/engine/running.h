@@ -13,6 +13,7 @@
 #include "engine/sampler.h"
 #include "engine/sequence.h"
 #include "engine/stop_matcher.h"
+#include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 
 namespace dms::engine {

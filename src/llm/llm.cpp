@@ -53,6 +53,14 @@ std::shared_ptr<Core> make_core(ModelSpec spec,
   return core;
 }
 
+/// Many a fine-tune names the token that ends its turns in the tokenizer's files only.
+void add_end_token(std::optional<int32_t> id, ModelSpec& spec) {
+  if (!id || *id >= spec.vocab || std::ranges::find(spec.eos_ids, *id) != spec.eos_ids.end()) {
+    return;
+  }
+  spec.eos_ids.push_back(*id);
+}
+
 }  // namespace
 
 struct LLM::State {
@@ -73,7 +81,8 @@ LLM::LLM(const std::filesystem::path& folder, const ModelOptions& options)
   state_->folder = folder;
   std::optional<text::Tokenizer> tokenizer;
   if (path_exists(folder / kTokenizerFile)) {
-    tokenizer.emplace(text::Tokenizer::load(folder / kTokenizerFile));
+    tokenizer.emplace(text::Tokenizer::load_folder(folder));
+    add_end_token(tokenizer->eos_id(), spec);
   }
   std::unique_ptr<WeightSource> source = open_checkpoint(folder, spec);
   state_->core = make_core(std::move(spec), std::move(source), std::move(tokenizer), options);

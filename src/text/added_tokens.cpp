@@ -9,6 +9,8 @@
 namespace dms::text {
 namespace {
 
+constexpr size_t kMaxBytes = 1024;  // of a token: each may be sought at every byte of a text
+
 bool is_word(uint32_t code_point) { return (code_point_bits()[code_point] & kAddedWord) != 0; }
 
 bool stands_alone(std::string_view text, size_t start, size_t end) {
@@ -23,7 +25,13 @@ bool stands_alone(std::string_view text, size_t start, size_t end) {
        .got = "'" + token.content.substr(0, 60) + "' with id " + std::to_string(token.id)});
 }
 
-void check_id(const AddedToken& token, const Vocabulary& vocabulary, const std::string& where) {
+}  // namespace
+
+void check_added_token(const AddedToken& token,
+                       const Vocabulary& vocabulary,
+                       const std::string& where) {
+  if (token.content.empty()) reject(where, token, "added token without content");
+  if (token.content.size() > kMaxBytes) reject(where, token, "added token is too long");
   if (token.id < 0 || token.id > Vocabulary::kMaxId) {
     reject(where, token, "added token's id is out of range");
   }
@@ -34,7 +42,34 @@ void check_id(const AddedToken& token, const Vocabulary& vocabulary, const std::
   }
 }
 
-}  // namespace
+std::vector<AddedToken> with_additions(std::vector<AddedToken> listed,
+                                       const std::vector<AddedToken>& additions,
+                                       const Vocabulary& vocabulary,
+                                       const std::string& where) {
+  std::unordered_map<std::string, size_t> index;
+  int64_t next_id = vocabulary.size();
+  for (size_t i = 0; i < listed.size(); ++i) {
+    index.emplace(listed[i].content, i);
+    next_id = std::max(next_id, int64_t{listed[i].id} + 1);
+  }
+  for (AddedToken token : additions) {
+    if (token.content.empty()) continue;
+    if (token.content.size() > kMaxBytes) reject(where, token, "added token is too long");
+    const auto [it, is_new] = index.emplace(token.content, listed.size());
+    if (!is_new) {
+      AddedToken& known = listed[it->second];
+      token.id = known.id;
+      token.special |= known.special;
+      known = std::move(token);
+      continue;
+    }
+    token.id = vocabulary.find(token.content).value_or(static_cast<int32_t>(next_id));
+    if (token.id == next_id) ++next_id;
+    if (token.id > Vocabulary::kMaxId) reject(where, token, "no id is left for an added token");
+    listed.push_back(std::move(token));
+  }
+  return listed;
+}
 
 void TokenFinder::add(const AddedToken& token) {
   const std::string& spelling = token.spelling;
@@ -64,10 +99,10 @@ std::optional<TokenFinder::Found> TokenFinder::longest_at(std::string_view text,
   return found;
 }
 
-void TokenFinder::find(std::string_view text, std::vector<Section>& sections) const {
+bool TokenFinder::find(std::string_view text, SectionSink sink) const {
   size_t written = 0;
   const auto write_text = [&](size_t end) {
-    if (end > written) sections.push_back({text.substr(written, end - written), std::nullopt});
+    return end <= written || sink({text.substr(written, end - written), std::nullopt});
   };
   for (size_t at = 0; at < text.size() && !empty();) {
     const auto found =
@@ -83,11 +118,10 @@ void TokenFinder::find(std::string_view text, std::vector<Section>& sections) co
     if (token.single_word && !stands_alone(text, start, end)) continue;
     if (token.lstrip) start = bytes_before_trailing_space(text.substr(0, start));
     if (token.rstrip) end += leading_space_bytes(text.substr(end));
-    write_text(start);
-    sections.push_back({{}, token.id});
+    if (!write_text(start) || !sink({{}, token.id})) return false;
     written = end;
   }
-  write_text(text.size());
+  return write_text(text.size());
 }
 
 AddedTokens::AddedTokens(std::vector<AddedToken> tokens,
@@ -106,10 +140,10 @@ void AddedTokens::add(AddedToken added,
                       const Vocabulary& vocabulary,
                       const Normalizer& normalizer,
                       const std::string& where) {
-  if (added.content.empty()) reject(where, added, "added token without content");
-  check_id(added, vocabulary, where);
-  added.spelling =
-      added.normalized ? normalizer.apply(added.content, added.content.size()) : added.content;
+  RegexWork work(added.content.size());
+  added.spelling = added.normalized
+                       ? normalizer.apply(added.content, added.content.size(), work).text
+                       : added.content;
   const AddedToken& token = tokens_.emplace_back(std::move(added));
   if (!by_content_.emplace(token.content, &token).second ||
       !by_id_.emplace(token.id, &token).second) {

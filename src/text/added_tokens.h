@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "text/function_ref.h"
 #include "text/normalizer.h"
 #include "text/vocabulary.h"
 
@@ -18,20 +19,30 @@ namespace dms::text {
 
 struct AddedToken {
   int32_t id = 0;
-  std::string content;
-  bool single_word = false;  // only where no word character stands next to it
-  bool lstrip = false;       // takes the white space before it
-  bool rstrip = false;       // takes the white space after it
-  bool normalized = false;   // sought in normalized text, itself normalized
-  bool special = false;      // left out of decoded text on request
-  std::string spelling;      // what is sought and what it decodes to; set by AddedTokens
+  std::string content = {};
+  bool single_word = false;   // only where no word character stands next to it
+  bool lstrip = false;        // takes the white space before it
+  bool rstrip = false;        // takes the white space after it
+  bool normalized = false;    // sought in normalized text, itself normalized
+  bool special = false;       // left out of decoded text on request
+  std::string spelling = {};  // what is sought and what it decodes to; set by AddedTokens
 };
+
+/// `listed` (with ids) after `additions` were added in their order, as `tokenizers` adds them: one
+/// that is known keeps its id and takes the new flags, but stays special; others get the ids after
+/// the largest. Throws InputError (naming `where`) when ids run out.
+std::vector<AddedToken> with_additions(std::vector<AddedToken> listed,
+                                       const std::vector<AddedToken>& additions,
+                                       const Vocabulary& vocabulary,
+                                       const std::string& where);
 
 /// A piece of text, or an added token that was found there.
 struct Section {
   std::string_view text;
   std::optional<int32_t> token;
 };
+/// Takes a section; false asks for no more of them.
+using SectionSink = FunctionRef<bool(const Section&)>;
 
 /// Finds the tokens of one set, leftmost and then longest. Thread-safe.
 class TokenFinder {
@@ -39,8 +50,8 @@ class TokenFinder {
   void add(const AddedToken& token);
   bool empty() const { return tokens_.empty(); }
 
-  /// Appends the sections of `text`, without empty ones.
-  void find(std::string_view text, std::vector<Section>& sections) const;
+  /// Gives the sections of `text`, without empty ones; false when `sink` returned false.
+  bool find(std::string_view text, SectionSink sink) const;
 
  private:
   struct Found {
@@ -55,11 +66,17 @@ class TokenFinder {
   std::vector<const AddedToken*> ends_ = {nullptr};  // by node; node 0 is the root
 };
 
+/// Throws InputError (naming `where`) for a token without content, or whose id is out of range or
+/// belongs to another token.
+void check_added_token(const AddedToken& token,
+                       const Vocabulary& vocabulary,
+                       const std::string& where);
+
 /// All added tokens of a tokenizer. Thread-safe, movable.
 class AddedTokens {
  public:
   AddedTokens() = default;
-  /// Throws InputError for a token given twice or whose id belongs to another token.
+  /// Throws InputError for a token given twice.
   AddedTokens(std::vector<AddedToken> tokens,
               const Vocabulary& vocabulary,
               const Normalizer& normalizer,

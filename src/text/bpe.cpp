@@ -13,11 +13,6 @@ namespace {
 constexpr size_t kShortSymbols = 48;
 constexpr std::string_view kMeta = "\xE2\x96\x81";  // U+2581
 
-std::string fallback_token(uint32_t byte) {
-  constexpr std::string_view kDigits = "0123456789ABCDEF";
-  return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + '>';
-}
-
 int32_t require(const Vocabulary& vocabulary, const std::string& token, const std::string& where) {
   if (const auto id = vocabulary.find(token)) return *id;
   throw InputError({.where = where,
@@ -36,7 +31,7 @@ Bpe::Bpe(const Vocabulary& vocabulary,
     std::string character;
     append_utf8(character, byte_character(static_cast<uint8_t>(byte)));
     byte_ids_[byte] = vocabulary.find(character).value_or(-1);
-    fallback_ids_[byte] = vocabulary.find(fallback_token(byte)).value_or(-1);
+    fallback_ids_[byte] = vocabulary.find(fallback_token(static_cast<uint8_t>(byte))).value_or(-1);
   }
   const size_t prefix_bytes = options_.continuing_prefix.size();
   for (size_t rank = 0; rank < merges.size(); ++rank) {

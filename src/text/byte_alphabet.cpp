@@ -36,6 +36,11 @@ constexpr Alphabet kAlphabet = make_alphabet();
 
 uint32_t byte_character(uint8_t byte) { return kAlphabet.character[byte]; }
 
+std::string fallback_token(uint8_t byte) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + '>';
+}
+
 std::string to_byte_alphabet(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size() * 2);

@@ -12,6 +12,9 @@ namespace dms::text {
 /// The character that stands for a byte.
 uint32_t byte_character(uint8_t byte);
 
+/// The token that stands for a byte in vocabularies with byte fallback: <0x00> to <0xFF>.
+std::string fallback_token(uint8_t byte);
+
 /// `bytes` spelled in the alphabet.
 std::string to_byte_alphabet(std::string_view bytes);
 

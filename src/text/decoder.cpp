@@ -1,5 +1,6 @@
 #include "text/decoder.h"
 
+#include <array>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -54,6 +55,7 @@ std::string text_of_bytes(const std::string& bytes) {
 
 Decoder::Decoder(const Json& json, const std::string& where) : present_(true), where_(where) {
   read(json, where);
+  check_steps(steps_.size(), where);
 }
 
 void Decoder::read(const Json& json, const std::string& where) {
@@ -83,76 +85,141 @@ void Decoder::read(const Json& json, const std::string& where) {
     const bool older = named.boolean_or("add_prefix_space", true);
     const std::string scheme = named.string_or("prepend_scheme", older ? "always" : "never");
     steps_.emplace_back(Metaspace{read_character(named, "replacement"), scheme != "never"});
+  } else if (type == "BPEDecoder") {
+    steps_.emplace_back(Bpe{JsonFields(json, here).string_or("suffix", "</w>")});
+  } else if (type == "WordPiece") {
+    const JsonFields named(json, here);
+    steps_.emplace_back(
+        WordPiece{named.string_or("prefix", "##"), named.boolean_or("cleanup", true)});
   } else {
-    throw_unknown(where, type);
+    throw_unknown(
+        where,
+        type,
+        "ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, BPEDecoder, WordPiece, "
+        "Sequence");
   }
 }
 
-std::string Decoder::apply(std::vector<std::string> tokens) const {
-  const GrowthLimit limit(where_, bytes_of(tokens));
-  for (const Step& step : steps_) {
-    std::visit([&](const auto& kind) { run(kind, tokens, limit); }, step);
-    limit.check(bytes_of(tokens));
+// The steps on one list of tokens.
+class Decoder::Run {
+ public:
+  Run(std::vector<std::string> tokens, const std::string& where)
+      : tokens_(std::move(tokens)), limit_(where, bytes_of(tokens_)), work_(bytes_of(tokens_)) {}
+
+  void step(const Step& step) {
+    std::visit([this](const auto& kind) { run(kind); }, step);
+    limit_.check(bytes_of(tokens_));
   }
-  return joined(tokens, present_ ? "" : " ");
-}
+  std::string result(std::string_view separator) const { return joined(tokens_, separator); }
 
-void Decoder::run(const ByteLevel&, Tokens& tokens, const GrowthLimit&) {
-  std::string bytes;
-  for (const std::string& token : tokens) bytes += from_byte_alphabet(token).value_or(token);
-  tokens.assign(1, is_well_formed(bytes) ? std::move(bytes) : to_well_formed(bytes));
-}
+ private:
+  void run(const ByteLevel&) {
+    std::string bytes;
+    for (const std::string& token : tokens_) bytes += from_byte_alphabet(token).value_or(token);
+    tokens_.assign(1, is_well_formed(bytes) ? std::move(bytes) : to_well_formed(bytes));
+  }
 
-void Decoder::run(const ByteFallback&, Tokens& tokens, const GrowthLimit&) {
-  std::vector<std::string> out;
-  std::string bytes;
-  const auto flush = [&] {
-    if (!bytes.empty()) out.push_back(text_of_bytes(bytes));
-    bytes.clear();
-  };
-  for (std::string& token : tokens) {
-    if (const auto byte = fallback_byte(token)) {
-      bytes.push_back(*byte);
-      continue;
+  void run(const ByteFallback&) {
+    std::vector<std::string> out;
+    std::string bytes;
+    const auto flush = [&] {
+      if (!bytes.empty()) out.push_back(text_of_bytes(bytes));
+      bytes.clear();
+    };
+    for (std::string& token : tokens_) {
+      if (const auto byte = fallback_byte(token)) {
+        bytes.push_back(*byte);
+        continue;
+      }
+      flush();
+      out.push_back(std::move(token));
     }
     flush();
-    out.push_back(std::move(token));
+    tokens_ = std::move(out);
   }
-  flush();
-  tokens = std::move(out);
-}
 
-void Decoder::run(const Fuse&, Tokens& tokens, const GrowthLimit&) {
-  tokens.assign(1, joined(tokens, ""));
-}
+  void run(const Fuse&) { tokens_.assign(1, joined(tokens_, "")); }
 
-void Decoder::run(const Strip& step, Tokens& tokens, const GrowthLimit&) {
-  for (std::string& token : tokens) {
-    std::string_view rest = token;
-    for (int64_t i = 0; i < step.start && rest.starts_with(step.content); ++i) {
-      rest.remove_prefix(step.content.size());
+  void run(const Strip& step) {
+    for (std::string& token : tokens_) {
+      std::string_view rest = token;
+      for (int64_t i = 0; i < step.start && rest.starts_with(step.content); ++i) {
+        rest.remove_prefix(step.content.size());
+      }
+      for (int64_t i = 0; i < step.stop && rest.ends_with(step.content); ++i) {
+        rest.remove_suffix(step.content.size());
+      }
+      token = std::string(rest);
     }
-    for (int64_t i = 0; i < step.stop && rest.ends_with(step.content); ++i) {
-      rest.remove_suffix(step.content.size());
+  }
+
+  void run(const Replace& step) {
+    for (std::string& token : tokens_) replace(token, step.pattern, step.content);
+  }
+
+  void run(const Metaspace& step) {
+    const Pattern pattern = LiteralPattern{step.replacement};
+    for (size_t i = 0; i < tokens_.size(); ++i) {
+      replace(tokens_[i], pattern, i == 0 && step.drop_in_first ? "" : " ");
     }
-    token = std::string(rest);
   }
-}
 
-void Decoder::run(const Replace& step, Tokens& tokens, const GrowthLimit& limit) {
-  size_t bytes = 0;
-  for (std::string& token : tokens) {
-    token = replace_matches(step.pattern, token, step.content, limit);
-    bytes += token.size();
-    limit.check(bytes);
+  void run(const Bpe& step) {
+    if (step.suffix.empty()) return;
+    const Pattern pattern = LiteralPattern{step.suffix};
+    for (size_t i = 0; i < tokens_.size(); ++i) {
+      replace(tokens_[i], pattern, i + 1 == tokens_.size() ? "" : " ");
+    }
   }
-}
 
-void Decoder::run(const Metaspace& step, Tokens& tokens, const GrowthLimit& limit) {
-  const Pattern pattern = LiteralPattern{step.replacement};
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    tokens[i] = replace_matches(pattern, tokens[i], i == 0 && step.drop_in_first ? "" : " ", limit);
+  void run(const WordPiece& step) {
+    for (size_t i = 0; i < tokens_.size(); ++i) {
+      std::string& token = tokens_[i];
+      if (i > 0 && token.starts_with(step.prefix)) {
+        token.erase(0, step.prefix.size());
+      } else if (i > 0) {
+        token = std::string(" ").append(token);
+      }
+      if (step.cleanup) clean_up(token);
+    }
   }
+
+  // Spaces that word pieces put where a writer does not.
+  void clean_up(std::string& token) {
+    constexpr std::array<std::pair<const char*, const char*>, 11> kWritten = {{
+        {" .", "."},
+        {" ?", "?"},
+        {" !", "!"},
+        {" ,", ","},
+        {" ' ", "'"},
+        {" n't", "n't"},
+        {" 'm", "'m"},
+        {" do not", " don't"},
+        {" 's", "'s"},
+        {" 've", "'ve"},
+        {" 're", "'re"},
+    }};
+    for (const auto& [pieces, written] : kWritten) replace(token, LiteralPattern{pieces}, written);
+  }
+
+  void replace(std::string& token, const Pattern& pattern, std::string_view content) {
+    const size_t before = token.size();
+    token = replace_matches(pattern, token, content, limit_, work_);
+    if (token.size() <= before) return;
+    grown_ += token.size() - before;
+    limit_.check(grown_);
+  }
+
+  std::vector<std::string> tokens_;
+  GrowthLimit limit_;
+  RegexWork work_;
+  size_t grown_ = 0;
+};
+
+std::string Decoder::apply(std::vector<std::string> tokens) const {
+  Run run(std::move(tokens), where_);
+  for (const Step& step : steps_) run.step(step);
+  return run.result(present_ ? "" : " ");
 }
 
 }  // namespace dms::text

@@ -1,6 +1,6 @@
 #pragma once
 // The decoder of tokenizer.json: from token strings back to text. ByteLevel, ByteFallback, Fuse,
-// Strip, Replace, Metaspace and sequences of them.
+// Strip, Replace, Metaspace, BPEDecoder, WordPiece and sequences of them.
 
 #include <cstdint>
 #include <string>
@@ -41,16 +41,18 @@ class Decoder {
     std::string replacement;
     bool drop_in_first;
   };
-  using Step = std::variant<ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace>;
+  struct Bpe {
+    std::string suffix;  // a space where it ends a word
+  };
+  struct WordPiece {
+    std::string prefix;  // of tokens that go on a word
+    bool cleanup;
+  };
+  using Step =
+      std::variant<ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, Bpe, WordPiece>;
+  class Run;
 
   void read(const Json& json, const std::string& where);
-  using Tokens = std::vector<std::string>;
-  static void run(const ByteLevel&, Tokens& tokens, const GrowthLimit& limit);
-  static void run(const ByteFallback&, Tokens& tokens, const GrowthLimit& limit);
-  static void run(const Fuse&, Tokens& tokens, const GrowthLimit& limit);
-  static void run(const Strip& step, Tokens& tokens, const GrowthLimit& limit);
-  static void run(const Replace& step, Tokens& tokens, const GrowthLimit& limit);
-  static void run(const Metaspace& step, Tokens& tokens, const GrowthLimit& limit);
 
   bool present_ = false;
   std::string where_;

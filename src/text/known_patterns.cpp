@@ -135,13 +135,14 @@ size_t tiktoken_end(const Scanner& text, size_t start, size_t most_digits) {
 }
 
 template <class End>
-void split_with(const End& end_of, std::string_view text, std::vector<std::string_view>& pieces) {
+bool split_with(const End& end_of, std::string_view text, PieceSink sink) {
   const Scanner scanner(text);
   for (size_t start = 0; start < text.size();) {
     const size_t end = end_of(scanner, start);
-    pieces.push_back(text.substr(start, end - start));
+    if (!sink(text.substr(start, end - start))) return false;
     start = end;
   }
+  return true;
 }
 
 }  // namespace
@@ -153,17 +154,13 @@ std::optional<KnownPattern> recognise_pattern(std::string_view pattern) {
   return std::nullopt;
 }
 
-void split_known(KnownPattern pattern,
-                 std::string_view text,
-                 std::vector<std::string_view>& pieces) {
-  if (pattern == KnownPattern::gpt2) {
-    split_with(gpt2_end, text, pieces);
-    return;
-  }
+bool split_known(KnownPattern pattern, std::string_view text, PieceSink sink) {
+  if (pattern == KnownPattern::gpt2) return split_with(gpt2_end, text, sink);
   const size_t most_digits = pattern == KnownPattern::llama3 ? 3 : 1;
-  split_with([&](const Scanner& s, size_t start) { return tiktoken_end(s, start, most_digits); },
-             text,
-             pieces);
+  return split_with(
+      [&](const Scanner& s, size_t start) { return tiktoken_end(s, start, most_digits); },
+      text,
+      sink);
 }
 
 }  // namespace dms::text

@@ -4,7 +4,8 @@
 
 #include <optional>
 #include <string_view>
-#include <vector>
+
+#include "text/function_ref.h"
 
 namespace dms::text {
 
@@ -18,9 +19,8 @@ extern const std::string_view kQwen2Pattern;
 /// The pattern with exactly this text, or nothing.
 std::optional<KnownPattern> recognise_pattern(std::string_view pattern);
 
-/// Appends the matches of the pattern in well-formed UTF-8; they cover all of it.
-void split_known(KnownPattern pattern,
-                 std::string_view text,
-                 std::vector<std::string_view>& pieces);
+/// Gives the matches of the pattern in well-formed UTF-8; they cover all of it. False when `sink`
+/// returned false.
+bool split_known(KnownPattern pattern, std::string_view text, PieceSink sink);
 
 }  // namespace dms::text

@@ -1,5 +1,6 @@
 #pragma once
-// The normalizer of tokenizer.json: NFC, Prepend, Replace, Strip and sequences of them.
+// The normalizer of tokenizer.json: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Prepend,
+// Replace, Precompiled, Nmt, ByteLevel and sequences of them.
 
 #include <string>
 #include <string_view>
@@ -7,7 +8,9 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/charsmap.h"
 #include "text/growth_limit.h"
+#include "text/normal_form.h"
 #include "text/splitter.h"
 
 namespace dms::text {
@@ -23,15 +26,19 @@ class Normalizer {
 
   bool is_identity() const { return steps_.empty(); }
 
+  struct Result {
+    std::string text;
+    bool keeps_start;  // false where a step dropped the first character
+  };
+
   /// `text` (well-formed UTF-8), normalized: an input of `input_bytes` or a part of it. Throws
   /// InputError when a step makes it absurdly long for that.
-  std::string apply(std::string_view text, size_t input_bytes) const;
-
-  /// False where `text` loses its first character to a Strip.
-  bool keeps_start(std::string_view text) const;
+  Result apply(std::string_view text, size_t input_bytes, RegexWork& work) const;
 
  private:
-  struct Nfc {};
+  struct Form {
+    NormalForm form;
+  };
   struct Prepend {
     std::string text;
   };
@@ -43,13 +50,15 @@ class Normalizer {
     bool left;
     bool right;
   };
-  using Step = std::variant<Nfc, Prepend, Replace, Strip>;
+  struct Lowercase {};
+  struct StripAccents {};
+  struct Nmt {};
+  struct ByteLevel {};
+  using Step = std::
+      variant<Form, Prepend, Replace, Strip, Lowercase, StripAccents, Nmt, ByteLevel, Charsmap>;
+  class Run;
 
   void read(const Json& json, const std::string& where);
-  static std::string run(const Nfc&, std::string_view text, const GrowthLimit& limit);
-  static std::string run(const Prepend& step, std::string_view text, const GrowthLimit& limit);
-  static std::string run(const Replace& step, std::string_view text, const GrowthLimit& limit);
-  static std::string run(const Strip& step, std::string_view text, const GrowthLimit& limit);
 
   std::string where_;
   std::vector<Step> steps_;

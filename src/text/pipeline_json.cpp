@@ -37,8 +37,20 @@ const Json& read_steps(const JsonFields& fields, std::string_view key) {
                     .expected = "an array"});
 }
 
-void throw_unknown(const std::string& where, const std::string& type) {
-  throw InputError({.where = where, .what = "not supported", .got = "'" + type + "'"});
+void check_steps(size_t steps, const std::string& where) {
+  constexpr size_t kMaxSteps = 128;  // a handful in every published tokenizer
+  if (steps <= kMaxSteps) return;
+  throw InputError({.where = where,
+                    .what = "too many steps",
+                    .got = std::to_string(steps),
+                    .expected = "at most " + std::to_string(kMaxSteps)});
+}
+
+void throw_unknown(const std::string& where, const std::string& type, std::string supported) {
+  throw InputError({.where = where,
+                    .what = "not supported",
+                    .got = "'" + type.substr(0, 60) + "'",
+                    .expected = std::move(supported)});
 }
 
 }  // namespace dms::text

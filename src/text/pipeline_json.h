@@ -18,7 +18,13 @@ std::string read_character(const JsonFields& fields, std::string_view key);
 /// The elements of the array in `key`, each an object.
 const Json& read_steps(const JsonFields& fields, std::string_view key);
 
-/// "what 'type' is not supported", for a part of the pipeline we do not know.
-[[noreturn]] void throw_unknown(const std::string& where, const std::string& type);
+/// Throws InputError unless a stage has a sane number of steps: each is run over all of a text.
+void check_steps(size_t steps, const std::string& where);
+
+/// "'type' is not supported", for a part of the pipeline we do not know; `supported` lists the
+/// others.
+[[noreturn]] void throw_unknown(const std::string& where,
+                                const std::string& type,
+                                std::string supported);
 
 }  // namespace dms::text

@@ -1,6 +1,5 @@
 #include "text/post_processor.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "dms/error.h"
@@ -32,63 +31,76 @@ PostProcessor::PostProcessor(const Json& json, const std::string& where) { read(
 void PostProcessor::read(const Json& json, const std::string& where) {
   const JsonFields fields(json, where);
   const std::string type = fields.string("type");
+  const std::string here = where + ": " + type;
   if (type == "Sequence") {
     for (const Json& step : read_steps(fields, "processors")) read(step, where);
   } else if (type == "TemplateProcessing") {
-    templates_.push_back(read_template(json, where + ": TemplateProcessing"));
+    read_template(json, here);
+  } else if (type == "BertProcessing" || type == "RobertaProcessing") {
+    read_pair(json, here);
   } else if (type != "ByteLevel") {
-    throw_unknown(where, type);
+    throw_unknown(
+        where, type, "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence");
+  }
+  const size_t ids = before_.size() + after_.size();
+  if (ids > kMaxSpecialIds) {
+    throw InputError({.where = here,
+                      .what = "too many special tokens",
+                      .got = std::to_string(ids),
+                      .expected = "at most " + std::to_string(kMaxSpecialIds)});
   }
 }
 
-PostProcessor::Template PostProcessor::read_template(const Json& json, const std::string& where) {
+void PostProcessor::read_template(const Json& json, const std::string& where) {
   const JsonFields fields(json, where);
   const Json* tokens = fields.find("special_tokens");
   const Json none = Json::object();
-  Template items;
+  std::vector<int32_t> before;
+  std::vector<int32_t> after;
+  bool has_text = false;
   for (const Json& item : read_steps(fields, "single")) {
     const JsonFields piece(item, where + ": single");
     if (const Json* text = piece.find("Sequence")) {
-      const JsonFields sequence(*text, piece.where());
-      const std::string id = sequence.string("id");
-      if (id != "A") throw_unknown(piece.where(), "Sequence " + id);
-      if (std::ranges::any_of(items, &Item::is_text)) {
-        throw_unknown(piece.where(), "Sequence A more than once");
-      }
-      items.push_back({true, {}});
+      const std::string id = JsonFields(*text, piece.where()).string("id");
+      if (id != "A") throw_unknown(piece.where(), "Sequence " + id, "Sequence A");
+      if (has_text) throw_unknown(piece.where(), "Sequence A more than once", "Sequence A once");
+      has_text = true;
     } else if (const Json* token = piece.find("SpecialToken")) {
       const std::string name = JsonFields(*token, piece.where()).string("id");
-      add_special(items, special_ids(tokens == nullptr ? none : *tokens, name, where), where);
+      const std::vector<int32_t> ids = special_ids(tokens == nullptr ? none : *tokens, name, where);
+      std::vector<int32_t>& side = has_text ? after : before;
+      side.insert(side.end(), ids.begin(), ids.end());
     } else {
-      throw_unknown(piece.where(), item.dump(-1, ' ', true).substr(0, 60));
+      throw_unknown(
+          piece.where(), item.dump(-1, ' ', true).substr(0, 60), "Sequence or SpecialToken");
     }
   }
-  return items;
-}
-
-void PostProcessor::add_special(Template& items,
-                                std::vector<int32_t> ids,
-                                const std::string& where) {
-  special_ids_ += ids.size();
-  if (special_ids_ > kMaxSpecialIds) {
-    throw InputError({.where = where,
-                      .what = "too many special tokens",
-                      .got = std::to_string(special_ids_),
-                      .expected = "at most " + std::to_string(kMaxSpecialIds)});
+  if (!has_text) {
+    keeps_text_ = false;
+    before_.clear();
+    after_.clear();
   }
-  items.push_back({false, std::move(ids)});
+  wrap(std::move(before), after);
 }
 
-std::vector<int32_t> PostProcessor::apply(std::vector<int32_t> ids) const {
-  for (const Template& items : templates_) {
-    std::vector<int32_t> out;
-    for (const Item& item : items) {
-      const std::vector<int32_t>& part = item.is_text ? ids : item.ids;
-      out.insert(out.end(), part.begin(), part.end());
+// ["token", id] under "cls" goes before the text, that under "sep" after it.
+void PostProcessor::read_pair(const Json& json, const std::string& where) {
+  const JsonFields fields(json, where);
+  const auto id_of = [&](std::string_view key) {
+    const Json& pair = read_steps(fields, key);
+    const std::string here = where + ": " + std::string(key);
+    if (pair.size() != 2) {
+      throw InputError({.where = here, .what = "bad value", .expected = "[\"token\", id]"});
     }
-    ids = std::move(out);
-  }
-  return ids;
+    return integer_array(Json::array({pair[1]}), Vocabulary::kMaxId, here);
+  };
+  wrap(id_of("cls"), id_of("sep"));
+}
+
+void PostProcessor::wrap(std::vector<int32_t> before, const std::vector<int32_t>& after) {
+  before.insert(before.end(), before_.begin(), before_.end());
+  before_ = std::move(before);
+  after_.insert(after_.end(), after.begin(), after.end());
 }
 
 }  // namespace dms::text

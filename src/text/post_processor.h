@@ -1,6 +1,7 @@
 #pragma once
 // The post-processor of tokenizer.json for a single text: which special tokens go around it.
-// TemplateProcessing, ByteLevel (which only moves offsets: nothing to do) and sequences of them.
+// TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel (which only moves offsets:
+// nothing to do) and sequences of them.
 
 #include <cstdint>
 #include <string>
@@ -18,22 +19,21 @@ class PostProcessor {
   /// once and for absurdly many special tokens.
   PostProcessor(const Json& json, const std::string& where);
 
-  /// `ids` with the special tokens around them.
-  std::vector<int32_t> apply(std::vector<int32_t> ids) const;
+  /// The special tokens before and after a text's own.
+  const std::vector<int32_t>& before() const { return before_; }
+  const std::vector<int32_t>& after() const { return after_; }
+  /// False where a template leaves the text out.
+  bool keeps_text() const { return keeps_text_; }
 
  private:
-  struct Item {
-    bool is_text;              // the encoded text goes here
-    std::vector<int32_t> ids;  // otherwise these
-  };
-  using Template = std::vector<Item>;
-
   void read(const Json& json, const std::string& where);
-  Template read_template(const Json& json, const std::string& where);
-  void add_special(Template& items, std::vector<int32_t> ids, const std::string& where);
+  void read_template(const Json& json, const std::string& where);
+  void read_pair(const Json& json, const std::string& where);
+  void wrap(std::vector<int32_t> before, const std::vector<int32_t>& after);
 
-  size_t special_ids_ = 0;  // of all templates together
-  std::vector<Template> templates_;
+  std::vector<int32_t> before_;
+  std::vector<int32_t> after_;
+  bool keeps_text_ = true;
 };
 
 }  // namespace dms::text

@@ -1,8 +1,8 @@
 #pragma once
-// The pre-tokenizer of tokenizer.json: cuts text into the pieces that byte-pair encoding sees.
-// Split, ByteLevel, Digits, Punctuation, WhitespaceSplit, Metaspace and sequences of them.
+// The pre-tokenizer of tokenizer.json: cuts text into the pieces that the model sees. Split,
+// ByteLevel, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit,
+// BertPreTokenizer, Metaspace and sequences of them.
 
-#include <deque>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -15,15 +15,6 @@
 
 namespace dms::text {
 
-/// Pieces of one text: views into the text itself or into `made`.
-struct Pieces {
-  std::vector<std::string_view> pieces;
-  std::deque<std::string> made;
-  size_t made_bytes = 0;
-
-  std::string_view keep(std::string text);
-};
-
 /// Thread-safe, movable.
 class PreTokenizer {
  public:
@@ -33,10 +24,15 @@ class PreTokenizer {
   /// Throws InputError naming a kind it does not know.
   PreTokenizer(const Json& json, const std::string& where);
 
-  /// Cuts `text` (well-formed UTF-8, alive as long as the result is used), which was made of an
-  /// input of `input_bytes` or of a part of it. `at_start`: nothing of the input comes before it.
-  /// Throws InputError when the steps make absurdly much of it.
-  void apply(std::string_view text, size_t input_bytes, bool at_start, Pieces& out) const;
+  /// Gives the pieces of `text` (well-formed UTF-8), one after the other, each alive during its
+  /// call only; false when `sink` returned false. The text was made of an input of `input_bytes` or
+  /// of a part of it. `at_start`: nothing of the input comes before it. Throws InputError when the
+  /// steps make absurdly much of it.
+  bool apply(std::string_view text,
+             size_t input_bytes,
+             bool at_start,
+             RegexWork& work,
+             PieceSink sink) const;
 
   /// How the pieces are to be encoded. A ByteLevel at the end leaves them as raw bytes instead of
   /// spelling every byte out.
@@ -55,7 +51,7 @@ class PreTokenizer {
   };
   struct Metaspace {
     enum class Prepend { always, first, never };
-    std::string replacement;
+    LiteralPattern replacement;
     Prepend prepend;
     bool split;
   };
@@ -64,13 +60,13 @@ class PreTokenizer {
   void read(const Json& json, const std::string& where);
   void read_split(const JsonFields& fields, const std::string& where);
   void read_metaspace(const JsonFields& fields, const std::string& where);
+  void add_split(uint16_t flag, SplitBehavior behavior);
+
   struct Piece {
     std::string_view text;
     bool at_start;
   };
-  static void run(const Split& step, Piece piece, const GrowthLimit& limit, Pieces& out);
-  static void run(const ByteLevel& step, Piece piece, const GrowthLimit& limit, Pieces& out);
-  static void run(const Metaspace& step, Piece piece, const GrowthLimit& limit, Pieces& out);
+  class Run;
 
   std::string where_;
   std::vector<Step> steps_;

@@ -1,6 +1,7 @@
 #include "text/splitter.h"
 
-#include <algorithm>
+#include <cstring>
+#include <optional>
 
 #include "text/unicode.h"
 #include "text/utf8.h"
@@ -8,138 +9,153 @@
 namespace dms::text {
 namespace {
 
+bool each_match(const LiteralPattern& literal, std::string_view text, RegexWork&, MatchSink sink) {
+  const std::string& sought = literal.text;
+  for (size_t from = 0; from < text.size();) {
+    // memmem takes linear time for any literal, which find() does not.
+    const void* found =
+        memmem(text.data() + from, text.size() - from, sought.data(), sought.size());
+    if (found == nullptr) break;
+    const auto start = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+    if (!sink({start, start + sought.size()})) return false;
+    from = start + sought.size();
+  }
+  return true;
+}
+
+bool each_match(FlagPattern pattern, std::string_view text, RegexWork&, MatchSink sink) {
+  const uint16_t* bits = code_point_bits();
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint next = code_point_at(text, at);
+    const size_t end = at + static_cast<size_t>(next.bytes);
+    if ((bits[next.value] & pattern.flag) != 0 && !sink({at, end})) return false;
+    at = end;
+  }
+  return true;
+}
+
+bool each_match(KnownPattern pattern, std::string_view text, RegexWork&, MatchSink sink) {
+  return split_known(pattern, text, [&](std::string_view piece) {
+    const size_t start = static_cast<size_t>(piece.data() - text.data());
+    return sink({start, start + piece.size()});
+  });
+}
+
+bool each_match(const Regex& regex, std::string_view text, RegexWork& work, MatchSink sink) {
+  return regex.find_each(text, work, sink);
+}
+
 struct Part {
   size_t start;
   size_t end;
   bool is_match;
 };
 
-std::vector<Match> matches_of(const LiteralPattern& literal, std::string_view text) {
-  std::vector<Match> matches;
-  for (size_t at = text.find(literal.text); at != std::string_view::npos;) {
-    matches.push_back({at, at + literal.text.size()});
-    at = text.find(literal.text, matches.back().end);
-  }
-  return matches;
-}
+// Puts parts together as a behaviour asks: one waits until it is known whether the next joins it.
+class Joiner {
+ public:
+  Joiner(std::string_view text, SplitBehavior behavior, PieceSink sink)
+      : text_(text), behavior_(behavior), sink_(sink) {}
 
-std::vector<Match> matches_of(FlagPattern pattern, std::string_view text) {
-  std::vector<Match> matches;
-  const uint16_t* bits = code_point_bits();
-  for (size_t at = 0; at < text.size();) {
-    const CodePoint next = code_point_at(text, at);
-    const size_t end = at + static_cast<size_t>(next.bytes);
-    if ((bits[next.value] & pattern.flag) != 0) matches.push_back({at, end});
-    at = end;
-  }
-  return matches;
-}
-
-std::vector<Match> matches_of(KnownPattern pattern, std::string_view text) {
-  std::vector<std::string_view> pieces;
-  split_known(pattern, text, pieces);
-  std::vector<Match> matches;
-  for (const std::string_view piece : pieces) {
-    const size_t start = static_cast<size_t>(piece.data() - text.data());
-    matches.push_back({start, start + piece.size()});
-  }
-  return matches;
-}
-
-std::vector<Match> matches_of(const Regex& regex, std::string_view text) {
-  return regex.find_all(text);
-}
-
-// Matches and the gaps between them, in order.
-std::vector<Part> parts_of(const Pattern& pattern, bool invert, std::string_view text) {
-  std::vector<Part> parts;
-  size_t from = 0;
-  for (const Match& match : find_matches(pattern, text)) {
-    if (match.start > from) parts.push_back({from, match.start, invert});
-    parts.push_back({match.start, match.end, !invert});
-    from = match.end;
-  }
-  if (from < text.size()) parts.push_back({from, text.size(), invert});
-  return parts;
-}
-
-// Joins a part to the one before it where `joins(previous is a match, this is a match)`.
-template <class Joins>
-std::vector<Part> joined(const std::vector<Part>& parts, const Joins& joins) {
-  std::vector<Part> out;
-  bool previous = false;
-  for (const Part& part : parts) {
-    if (!out.empty() && joins(previous, part.is_match)) {
-      out.back().start = std::min(out.back().start, part.start);
-      out.back().end = std::max(out.back().end, part.end);
+  bool take(const Part& part) {
+    if (waiting_ && joins(last_was_match_, part.is_match)) {
+      waiting_->end = part.end;
     } else {
-      out.push_back(part);
+      if (!flush()) return false;
+      waiting_ = part;
     }
-    previous = part.is_match;
+    last_was_match_ = part.is_match;
+    return true;
   }
-  return out;
-}
 
-std::vector<Part> arranged(std::vector<Part> parts, SplitBehavior behavior) {
-  const auto match_after_gap = [](bool previous, bool current) { return current && !previous; };
-  switch (behavior) {
-    case SplitBehavior::isolated:
-      return parts;
-    case SplitBehavior::removed:
-      std::erase_if(parts, [](const Part& part) { return part.is_match; });
-      return parts;
-    case SplitBehavior::contiguous:
-      return joined(parts, [](bool previous, bool current) { return previous == current; });
-    case SplitBehavior::merged_with_previous:
-      return joined(parts, match_after_gap);
-    case SplitBehavior::merged_with_next:
-      std::reverse(parts.begin(), parts.end());
-      parts = joined(parts, match_after_gap);
-      std::reverse(parts.begin(), parts.end());
-      return parts;
+  bool flush() {
+    const std::optional<Part> part = waiting_;
+    waiting_.reset();
+    if (!part || part->end == part->start) return true;
+    if (behavior_ == SplitBehavior::removed && part->is_match) return true;
+    return sink_(text_.substr(part->start, part->end - part->start));
   }
-  return parts;
-}
+
+ private:
+  bool joins(bool previous, bool current) const {
+    switch (behavior_) {
+      case SplitBehavior::contiguous:
+        return previous == current;
+      case SplitBehavior::merged_with_previous:
+        return current && !previous;
+      case SplitBehavior::merged_with_next:
+        return previous && !current;
+      case SplitBehavior::isolated:
+      case SplitBehavior::removed:
+        return false;
+    }
+    return false;
+  }
+
+  std::string_view text_;
+  SplitBehavior behavior_;
+  PieceSink sink_;
+  std::optional<Part> waiting_;
+  bool last_was_match_ = false;
+};
 
 }  // namespace
 
-std::vector<Match> find_matches(const Pattern& pattern, std::string_view text) {
-  return std::visit([&](const auto& kind) { return matches_of(kind, text); }, pattern);
+bool for_each_match(const Pattern& pattern,
+                    std::string_view text,
+                    RegexWork& work,
+                    MatchSink sink) {
+  return std::visit([&](const auto& kind) { return each_match(kind, text, work, sink); }, pattern);
 }
 
 std::string replace_matches(const Pattern& pattern,
                             std::string_view text,
                             std::string_view content,
-                            const GrowthLimit& limit) {
-  const std::vector<Match> matches = find_matches(pattern, text);
-  size_t bytes = text.size() + matches.size() * content.size();
-  for (const Match& match : matches) bytes -= match.end - match.start;
-  limit.check(bytes);
+                            const GrowthLimit& limit,
+                            RegexWork& work) {
   std::string out;
-  out.reserve(bytes);
+  size_t bytes = text.size();
+  if (!std::holds_alternative<Regex>(pattern)) {  // cheap enough to look twice
+    for_each_match(pattern, text, work, [&](const Match& match) {
+      bytes += content.size() - (match.end - match.start);
+      return true;
+    });
+    limit.check(bytes);
+    out.reserve(bytes);
+  }
   size_t from = 0;
-  for (const Match& match : matches) {
+  for_each_match(pattern, text, work, [&](const Match& match) {
+    limit.check(out.size() + (match.start - from) + content.size());
     out += text.substr(from, match.start - from);
     out += content;
     from = match.end;
-  }
+    return true;
+  });
+  limit.check(out.size() + text.size() - from);
   out += text.substr(from);
   return out;
 }
 
-void split(const Pattern& pattern,
+bool split(const Pattern& pattern,
            SplitBehavior behavior,
            bool invert,
            std::string_view text,
-           std::vector<std::string_view>& pieces) {
+           RegexWork& work,
+           PieceSink sink) {
   const bool covers_all = std::holds_alternative<KnownPattern>(pattern);
   if (covers_all && behavior == SplitBehavior::isolated) {
-    split_known(std::get<KnownPattern>(pattern), text, pieces);
-    return;
+    return split_known(std::get<KnownPattern>(pattern), text, sink);
   }
-  for (const Part& part : arranged(parts_of(pattern, invert, text), behavior)) {
-    if (part.end > part.start) pieces.push_back(text.substr(part.start, part.end - part.start));
-  }
+  Joiner joiner(text, behavior, sink);
+  size_t from = 0;
+  const bool went_on = for_each_match(pattern, text, work, [&](const Match& match) {
+    if (match.start > from && !joiner.take({from, match.start, invert})) return false;
+    from = match.end;
+    return joiner.take({match.start, match.end, !invert});
+  });
+  if (!went_on) return false;
+  if (from < text.size() && !joiner.take({from, text.size(), invert})) return false;
+  return joiner.flush();
 }
 
 }  // namespace dms::text

@@ -2,12 +2,11 @@
 // A pattern and what to do with the text it matches: the common part of Split, Digits, Punctuation,
 // Metaspace and Replace.
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <variant>
-#include <vector>
 
+#include "text/function_ref.h"
 #include "text/growth_limit.h"
 #include "text/known_patterns.h"
 #include "text/regex.h"
@@ -31,21 +30,24 @@ struct FlagPattern {
 };
 using Pattern = std::variant<LiteralPattern, FlagPattern, KnownPattern, Regex>;
 
-/// Matches in `text`, left to right.
-std::vector<Match> find_matches(const Pattern& pattern, std::string_view text);
+/// Gives the matches in `text`, left to right; false when `sink` returned false.
+bool for_each_match(const Pattern& pattern, std::string_view text, RegexWork& work, MatchSink sink);
 
 /// `text` with every match replaced by `content`. Throws InputError, before it is made, when that
 /// is beyond `limit`.
 std::string replace_matches(const Pattern& pattern,
                             std::string_view text,
                             std::string_view content,
-                            const GrowthLimit& limit);
+                            const GrowthLimit& limit,
+                            RegexWork& work);
 
-/// Appends the non-empty pieces of `text`. `invert` swaps matches and gaps.
-void split(const Pattern& pattern,
+/// Gives the non-empty pieces of `text`, left to right; false when `sink` returned false. `invert`
+/// swaps matches and gaps.
+bool split(const Pattern& pattern,
            SplitBehavior behavior,
            bool invert,
            std::string_view text,
-           std::vector<std::string_view>& pieces);
+           RegexWork& work,
+           PieceSink sink);
 
 }  // namespace dms::text

@@ -1,8 +1,8 @@
 #pragma once
-// Hugging Face's tokenizer.json with a BPE model: text to ids and back, the same ids and text as
-// the `tokenizers` library gives. Byte-level and SentencePiece-style vocabularies. What the file
-// asks for and this class does not know is an InputError that names it. "truncation" and "padding"
-// are left aside: they are settings of a call, not of the vocabulary.
+// Hugging Face's tokenizer.json with a BPE or Unigram model: text to ids and back, the same ids and
+// text as the `tokenizers` library gives. Byte-level and SentencePiece-style vocabularies. What the
+// file asks for and this class does not know is an InputError that names it. "truncation" and
+// "padding" are left aside: they are settings of a call, not of the vocabulary.
 
 #include <cstdint>
 #include <filesystem>
@@ -21,7 +21,12 @@ class Tokenizer {
   /// Reads a tokenizer.json. Throws InputError when the file is missing, broken or not supported.
   static Tokenizer load(const std::filesystem::path& tokenizer_json);
 
-  /// The same from memory; `where` names it in errors.
+  /// Reads the tokenizer.json of a model's folder and, where they exist, the files beside it that
+  /// add tokens, set their flags and name those that begin and end a text (side_tokens.h). Throws
+  /// as load().
+  static Tokenizer load_folder(const std::filesystem::path& folder);
+
+  /// The tokenizer.json alone, from memory; `where` names it in errors.
   static Tokenizer parse(std::string_view json, const std::string& where);
 
   Tokenizer(Tokenizer&&) noexcept;
@@ -33,6 +38,12 @@ class Tokenizer {
   /// absurdly longer (growth_limit.h) or when it exceeds 2^31 - 1 bytes.
   std::vector<int32_t> encode(std::string_view utf8, bool add_special_tokens) const;
 
+  /// The same where more than `max_tokens` are of no use: stops once there are more, and returns
+  /// these. So a text that is far too long costs little.
+  std::vector<int32_t> encode(std::string_view utf8,
+                              bool add_special_tokens,
+                              int64_t max_tokens) const;
+
   /// Text of `ids`; ids outside the vocabulary are left out. Always well-formed UTF-8: bytes that
   /// make no character become U+FFFD. Throws InputError as encode() for absurdly long text.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens) const;
@@ -43,6 +54,14 @@ class Tokenizer {
   /// The id of a token as the file writes it.
   std::optional<int32_t> token_id(std::string_view token) const;
   bool is_special(int32_t id) const;
+  /// Whether decode() makes nothing of `id`.
+  bool leaves_out(int32_t id, bool skip_special_tokens) const;
+  /// The text of a special token, which decode() leaves out on request; nothing for other ids.
+  std::optional<std::string> special_text(int32_t id) const;
+
+  /// The tokens that the files of a folder name as bos_token and eos_token.
+  std::optional<int32_t> bos_id() const;
+  std::optional<int32_t> eos_id() const;
 
   /// Number of tokens, added ones included.
   int64_t vocab_size() const;
@@ -53,29 +72,6 @@ class Tokenizer {
   struct Impl;
   explicit Tokenizer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
-};
-
-/// Decodes a stream of tokens into pieces of text, never half a character: text is held back while
-/// it ends in U+FFFD, as `tokenizers`' DecodeStream does. One thread at a time.
-class StreamDecoder {
- public:
-  /// `tokenizer` must outlive this.
-  StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens);
-
-  /// The text that became certain with this token; empty when there is none yet.
-  std::string push(int32_t id);
-
-  /// What was held back (with U+FFFD where a character stayed unfinished). Then starts afresh.
-  std::string finish();
-
- private:
-  std::string text() const;
-
-  const Tokenizer* tokenizer_;
-  bool skip_special_tokens_;
-  std::vector<int32_t> ids_;  // those whose text is `given_`, then the ones held back
-  size_t given_ids_ = 0;
-  std::string given_;
 };
 
 }  // namespace dms::text

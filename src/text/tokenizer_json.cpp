@@ -65,7 +65,9 @@ std::string read_affix(const JsonFields& model, std::string_view key) {
 }
 
 BpeOptions read_bpe_options(const JsonFields& model, const Vocabulary& vocabulary) {
-  if (model.number_or("dropout", 0, 0, 1) != 0) throw_unknown(model.where(), "dropout");
+  if (model.number_or("dropout", 0, 0, 1) != 0) {
+    throw_unknown(model.where(), "dropout", "BPE without dropout");
+  }
   BpeOptions options{.unk_id = std::nullopt,
                      .continuing_prefix = read_affix(model, "continuing_subword_prefix"),
                      .end_suffix = read_affix(model, "end_of_word_suffix"),
@@ -83,7 +85,55 @@ BpeOptions read_bpe_options(const JsonFields& model, const Vocabulary& vocabular
   return options;
 }
 
-std::vector<AddedToken> read_added_tokens(const JsonFields& root) {
+struct Model {
+  Vocabulary vocabulary;
+  std::variant<BpeParts, UnigramOptions> kind;
+};
+
+// vocab is a list of ["token", score]: the place is the id.
+Model read_unigram(const JsonFields& model) {
+  Model read;
+  UnigramOptions options{.scores = {},
+                         .unk_id = std::nullopt,
+                         .byte_fallback = model.boolean_or("byte_fallback", false)};
+  const std::string where = model.where() + ": vocab";
+  for (const Json& entry : read_steps(model, "vocab")) {
+    const bool fits =
+        entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_number();
+    if (!fits) {
+      throw InputError({.where = where,
+                        .what = "bad entry",
+                        .got = entry.dump(-1, ' ', true).substr(0, 60),
+                        .expected = "[\"token\", score]"});
+    }
+    const auto id = static_cast<int64_t>(options.scores.size());
+    read.vocabulary.add(entry[0].get<std::string>(),
+                        id > Vocabulary::kMaxId ? -1 : static_cast<int32_t>(id),
+                        where);
+    options.scores.push_back(entry[1].get<double>());
+  }
+  if (model.has("unk_id")) {
+    const auto last = static_cast<int64_t>(options.scores.size()) - 1;
+    options.unk_id = static_cast<int32_t>(model.integer("unk_id", 0, last));
+  }
+  read.kind = std::move(options);
+  return read;
+}
+
+Model read_model(const JsonFields& model) {
+  // Older files do not say it.
+  const Json* vocab = model.find("vocab");
+  const bool is_list = vocab != nullptr && vocab->is_array();
+  const std::string type = model.string_or("type", is_list ? "Unigram" : "BPE");
+  if (type == "Unigram") return read_unigram(model);
+  if (type != "BPE") throw_unknown(model.where(), type, "BPE or Unigram");
+  Model read{.vocabulary = read_vocabulary(model), .kind = {}};
+  BpeOptions options = read_bpe_options(model, read.vocabulary);
+  read.kind = BpeParts{std::move(options), read_merges(model)};
+  return read;
+}
+
+std::vector<AddedToken> read_added_tokens(const JsonFields& root, const Vocabulary& vocabulary) {
   std::vector<AddedToken> tokens;
   if (!root.has("added_tokens")) return tokens;
   for (const Json& json : read_steps(root, "added_tokens")) {
@@ -95,8 +145,8 @@ std::vector<AddedToken> read_added_tokens(const JsonFields& root) {
                       .lstrip = token.boolean_or("lstrip", false),
                       .rstrip = token.boolean_or("rstrip", false),
                       .normalized = token.boolean_or("normalized", !special),
-                      .special = special,
-                      .spelling = {}});
+                      .special = special});
+    check_added_token(tokens.back(), vocabulary, token.where());
   }
   return tokens;
 }
@@ -116,19 +166,18 @@ TokenizerParts read_tokenizer(const Json& json, const std::string& where) {
   const Json* model_json = root.find("model");
   const Json none;
   const JsonFields model(model_json == nullptr ? none : *model_json, where + ": model");
-  const std::string type = model.string_or("type", "BPE");
-  if (type != "BPE") throw_unknown(where + ": model", type);
-  Vocabulary vocabulary = read_vocabulary(model);
-  BpeOptions options = read_bpe_options(model, vocabulary);
+  Model read = read_model(model);
+  std::vector<AddedToken> added = read_added_tokens(root, read.vocabulary);
   return {.where = where,
-          .vocabulary = std::move(vocabulary),
-          .bpe = std::move(options),
-          .merges = read_merges(model),
+          .vocabulary = std::move(read.vocabulary),
+          .model = std::move(read.kind),
           .normalizer = read_stage<Normalizer>(root, "normalizer"),
           .pre_tokenizer = read_stage<PreTokenizer>(root, "pre_tokenizer"),
           .post_processor = read_stage<PostProcessor>(root, "post_processor"),
           .decoder = read_stage<Decoder>(root, "decoder"),
-          .added_tokens = read_added_tokens(root)};
+          .added_tokens = std::move(added),
+          .bos = std::nullopt,
+          .eos = std::nullopt};
 }
 
 }  // namespace dms::text

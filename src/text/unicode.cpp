@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <unordered_map>
+
+#include "text/utf8.h"
 
 namespace dms::text {
 namespace {
@@ -39,6 +42,33 @@ CodePointSet runs_where(const Predicate& holds) {
 const uint16_t* code_point_bits() {
   static const std::vector<uint16_t> bits = expand_runs();
   return bits.data();
+}
+
+std::string to_lowercase(std::string_view text) {
+  constexpr uint32_t kDottedCapitalI = 0x130;  // the only one that becomes two
+  static const auto lower = [] {
+    std::unordered_map<uint32_t, uint32_t> map;
+    for (const LowercaseMapping& item : lowercase_mappings()) {
+      map.emplace(item.code_point, item.lower);
+    }
+    return map;
+  }();
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint next = code_point_at(text, at);
+    at += static_cast<size_t>(next.bytes);
+    if (next.value < 0x80) {
+      const bool is_capital = next.value >= 'A' && next.value <= 'Z';
+      out.push_back(static_cast<char>(is_capital ? next.value + 32 : next.value));
+    } else if (next.value == kDottedCapitalI) {
+      out += "i\u0307";
+    } else {
+      const auto it = lower.find(next.value);
+      append_utf8(out, it == lower.end() ? next.value : it->second);
+    }
+  }
+  return out;
 }
 
 std::optional<CodePointSet> category_set(std::string_view name) {

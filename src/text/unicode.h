@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +27,9 @@ inline bool is_number(uint16_t bits) {                                       // 
   return (bits & kCategoryMask) - 8u < 3u;
 }
 inline bool is_space(uint16_t bits) { return (bits & kSpace) != 0; }
+
+/// Well-formed `text` in lower case, code point by code point.
+std::string to_lowercase(std::string_view text);
 
 /// Code points of a general category ("Lu") or a group of them ("L"); nothing for other names.
 std::optional<CodePointSet> category_set(std::string_view name);

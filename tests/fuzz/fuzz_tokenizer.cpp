@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dms/error.h"
+#include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/input_file.h"
+#include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_fixture.h"
 

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "text/stream_decoder.h"
 #include "text/tokenizer_fixture.h"
 
 namespace dms::text {
