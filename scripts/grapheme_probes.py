@@ -1,9 +1,9 @@
 """How `tokenizers` joins code points to characters (extended grapheme clusters).
 
-Only the normalizer `Precompiled` does, and it shows little of it: a character of less than six bytes
-whose first code point has a replacement becomes that replacement, whatever follows in it. So a table
-of replacements made here, and marks of two bytes behind the code points in question, tell where it
-cut.
+Only the normalizer `Precompiled` does, and it shows little of it: a character of less than six
+bytes whose first code point has a replacement becomes that replacement, whatever follows in it. So
+a table of replacements made here, and marks of two bytes behind the code points in question, tell
+where it cut.
 """
 
 from __future__ import annotations
@@ -96,9 +96,7 @@ def grapheme_classes(code_points: list[int]) -> dict[int, int]:
     pictographs = kept_marks(rest, "", JOINER + COPYRIGHT + MARK, COPYRIGHT)
     found.update(dict.fromkeys(pictographs, PICTOGRAPH))
     rest = [c for c in rest if c not in found]
-    consonants = kept_marks(
-        [c for c in rest if len(chr(c).encode()) < 4], KA + VIRAMA, MARK, ""
-    )
+    consonants = kept_marks([c for c in rest if len(chr(c).encode()) < 4], KA + VIRAMA, MARK, "")
     found.update(dict.fromkeys(consonants, CONSONANT))
     marks = sorted(joined)
     extending = kept_marks(marks, COPYRIGHT, JOINER + COPYRIGHT + MARK, COPYRIGHT)
