@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <span>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -32,26 +33,67 @@ text::Tokenizer load_tokenizer(const std::string& model) {
   return is_folder(path) ? text::Tokenizer::load_folder(path) : text::Tokenizer::load(path);
 }
 
-/// Control characters as JSON writes them, so that a token stays on its line.
-std::string printable(const std::string& token) {
-  std::string text = OutputJson(token).dump(-1, ' ', false, OutputJson::error_handler_t::replace);
-  return text.substr(1, text.size() - 2);
+/// A JSON string; text that is not UTF-8 is repaired.
+std::string quoted(const std::string& text) {
+  return OutputJson(text).dump(-1, ' ', false, OutputJson::error_handler_t::replace);
+}
+
+std::string token_json(const text::Tokenizer& tokenizer, int32_t id) {
+  const std::string* token = tokenizer.token_text(id);
+  return token == nullptr ? "\"\"" : quoted(*token);
+}
+
+/// Output in pieces of some size: the tokens of a long text are never all there as text.
+class PieceWriter {
+ public:
+  void add(std::string_view text) {
+    held_ += text;
+    if (held_.size() >= kPieceBytes) flush();
+  }
+  void flush() {
+    print(held_);
+    held_.clear();
+  }
+
+ private:
+  static constexpr size_t kPieceBytes = size_t{1} << 16;
+  std::string held_;
+};
+
+/// {"ids": […], "tokens": […]} on one line.
+void write_json(const text::Tokenizer& tokenizer, std::span<const int32_t> ids) {
+  PieceWriter out;
+  out.add("{\"ids\":[");
+  for (size_t i = 0; i < ids.size(); ++i) out.add(fmt::format("{}{}", i == 0 ? "" : ",", ids[i]));
+  out.add("],\"tokens\":[");
+  for (size_t i = 0; i < ids.size(); ++i) {
+    out.add(i == 0 ? "" : ",");
+    out.add(token_json(tokenizer, ids[i]));
+  }
+  out.add("]}\n");
+  out.flush();
+}
+
+/// One token a line; control characters as JSON writes them, so that it stays on its line.
+void write_lines(const text::Tokenizer& tokenizer, std::span<const int32_t> ids) {
+  PieceWriter out;
+  for (const int32_t id : ids) {
+    const std::string token = token_json(tokenizer, id);
+    out.add(fmt::format("{}\t{}\n", id, std::string_view(token).substr(1, token.size() - 2)));
+  }
+  out.flush();
 }
 
 void encode(const text::Tokenizer& tokenizer, const Options& options) {
-  const std::vector<int32_t> ids =
-      tokenizer.encode(read_text(options.text_file), !options.no_special);
-  OutputJson tokens = OutputJson::array();
-  for (int32_t id : ids) {
-    const std::string* token = tokenizer.token_text(id);
-    tokens.push_back(token == nullptr ? "" : *token);
+  std::vector<int32_t> ids;
+  {
+    const std::string text = read_text(options.text_file);
+    ids = tokenizer.encode(text, !options.no_special);
   }
   if (options.json) {
-    print_json({{"ids", ids}, {"tokens", tokens}});
-    return;
-  }
-  for (size_t i = 0; i < ids.size(); ++i) {
-    print(fmt::format("{}\t{}\n", ids[i], printable(tokens[i].get<std::string>())));
+    write_json(tokenizer, ids);
+  } else {
+    write_lines(tokenizer, ids);
   }
 }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import random
+import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from tokenizers import (
     processors,
     trainers,
 )
+
+sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+from grapheme_probes import double_array  # noqa: E402
 
 TEXTS_PER_KIND = 24
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -139,6 +144,94 @@ def metaspace(scheme: str) -> Tokenizer:
     return tokenizer
 
 
+def unigram(normalizer=None, pre_tokenizer=None, fallback: bool = False) -> Tokenizer:
+    """A SentencePiece unigram model as T5, XLM-R and others have it."""
+    tokenizer = Tokenizer(models.Unigram())
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizer or pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    if fallback:
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.ByteFallback(), decoders.Metaspace(), decoders.Fuse()]
+        )
+    return tokenizer
+
+
+def charsmap() -> normalizers.Normalizer:
+    """Replacements as SentencePiece's: of single characters, of some with a mark, by nothing."""
+    keys = {
+        "\t": " ",
+        "\u00a0": " ",
+        "\u3000": " ",
+        "\x07": "",
+        "ﬁ": "fi",
+        "é": "e",
+        "e\u0301": "E",
+        "\u0301": "'",
+        "①": "1",
+        "㌔": "キロ",
+        "A": "a",
+        "ｶ": "カ",
+        "ｶﾞ": "ガ",
+        "क": "k",
+        "\r\n": "\n",
+        "©": "(c)",
+        "\u200d": "",
+    }
+    blob, values = b"", {}
+    for key, text in keys.items():
+        values[key.encode()] = len(blob)
+        blob += text.encode() + b"\0"
+    units = double_array(values)
+    packed = struct.pack(f"<I{len(units)}I", 4 * len(units), *units)
+    return normalizers.Precompiled(packed + blob)
+
+
+def words_with_suffix() -> Tokenizer:
+    """GPT-1's pipeline: lower case, words with </w> at their end."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFD(), normalizers.Lowercase(), normalizers.StripAccents()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
+    return tokenizer
+
+
+def word_pieces() -> Tokenizer:
+    """BPE with the prefix and decoder of word pieces."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", continuing_subword_prefix="##"))
+    tokenizer.normalizer = normalizers.NFKD()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    return tokenizer
+
+
+def spelled_out() -> Tokenizer:
+    """Bytes spelled out by the normalizer instead of the pre-tokenizer."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.ByteLevel()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("Ġ"), "merged_with_next")
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def delimited() -> Tokenizer:
+    """Metaspace that sees only what comes first, behind other splitters."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.CharDelimiterSplit("o"),
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(prepend_scheme="first"),
+        ]
+    )
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    return tokenizer
+
+
 DIGITS = pre_tokenizers.Digits(individual_digits=False)
 BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
 KINDS: dict[str, Callable[[], Tokenizer]] = {
@@ -161,28 +254,65 @@ KINDS: dict[str, Callable[[], Tokenizer]] = {
     "sentencepiece-unfused": lambda: sentencepiece_like(False, False),
     "metaspace-first": lambda: metaspace("first"),
     "metaspace-never": lambda: metaspace("never"),
+    "unigram": unigram,
+    "unigram-nfkc": lambda: unigram(
+        normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    ),
+    "unigram-precompiled": lambda: unigram(
+        normalizers.Sequence(
+            [charsmap(), normalizers.Strip(left=False), normalizers.Replace(Regex(" {2,}"), "▁")]
+        ),
+        pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]),
+    ),
+    "unigram-bytes": lambda: unigram(
+        normalizers.NFD(), pre_tokenizers.Metaspace(split=False), fallback=True
+    ),
+    "bpe-suffix": words_with_suffix,
+    "bpe-word-pieces": word_pieces,
+    "bpe-delimited": delimited,
+    "byte-level-normalizer": spelled_out,
 }
+UNKNOWN_FIRST = ("sentencepiece", "metaspace", "bpe-", "unigram")
+
+
+def trainer_for(name: str) -> trainers.Trainer:
+    """Small vocabularies; those of SentencePiece's kinds have byte tokens where they fall back."""
+    has_bytes = name.startswith(("sentencepiece", "metaspace", "unigram-bytes"))
+    bytes_tokens = [f"<0x{b:02X}>" for b in range(256)] if has_bytes else []
+    special = ["<unk>", *SPECIAL, *bytes_tokens]
+    if name.startswith("unigram"):
+        return trainers.UnigramTrainer(
+            vocab_size=1000, special_tokens=special, unk_token="<unk>", show_progress=False
+        )
+    options = {}
+    if name == "bpe-suffix":
+        options["end_of_word_suffix"] = "</w>"
+    if name == "bpe-word-pieces":
+        options["continuing_subword_prefix"] = "##"
+    is_bytes = not name.startswith(UNKNOWN_FIRST)
+    return trainers.BpeTrainer(
+        vocab_size=900,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet() if is_bytes else [],
+        limit_alphabet=300,
+        show_progress=False,
+        **options,
+    )
 
 
 def train(name: str, rng: random.Random) -> Tokenizer:
     """A small tokenizer of a kind, with added tokens of every flag."""
     tokenizer = KINDS[name]()
-    sentencepiece = name.startswith(("sentencepiece", "metaspace"))
-    bytes_tokens = [f"<0x{b:02X}>" for b in range(256)] if sentencepiece else []
-    trainer = trainers.BpeTrainer(
-        vocab_size=900,
-        special_tokens=["<unk>", *SPECIAL, *bytes_tokens],
-        initial_alphabet=[] if sentencepiece else pre_tokenizers.ByteLevel.alphabet(),
-        limit_alphabet=300,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([random_text(rng) for _ in range(400)], trainer)
-    if bytes_tokens:  # the trainer marks them special; published files do not
-        state = json.loads(tokenizer.to_str())
-        state["added_tokens"] = [
-            t for t in state["added_tokens"] if not t["content"].startswith("<0x")
-        ]
-        tokenizer = Tokenizer.from_str(json.dumps(state))
+    texts = [random_text(rng) for _ in range(400)]
+    if name.startswith("unigram"):  # its trainer takes all characters it sees
+        texts = ["".join(c for c in text if ord(c) < 0x180) for text in texts]
+    tokenizer.train_from_iterator(texts, trainer_for(name))
+    state = json.loads(tokenizer.to_str())
+    # The trainer marks byte tokens special; published files do not.
+    state["added_tokens"] = [t for t in state["added_tokens"] if not t["content"].startswith("<0x")]
+    if name == "unigram-bytes":
+        state["model"]["byte_fallback"] = True
+    tokenizer = Tokenizer.from_str(json.dumps(state))
     tokenizer.add_tokens(
         [
             AddedToken("XY", single_word=True, normalized=False),
@@ -195,6 +325,9 @@ def train(name: str, rng: random.Random) -> Tokenizer:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", start)]
     )
+    if name == "unigram":
+        end = tokenizer.token_to_id("</s>")
+        tokenizer.post_processor = processors.RobertaProcessing(("</s>", end), ("<s>", start))
     return tokenizer
 
 

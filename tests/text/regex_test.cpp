@@ -91,5 +91,55 @@ TEST(Regex, RunsLongTextsWithoutRunningOutOfStack) {
   EXPECT_EQ(Regex(R"((?: |x)+)", "here").find_all(text).size(), 1u);
 }
 
+// A pattern that takes a little too long at every place of a long text: no match is expensive.
+TEST(Regex, StopsAPatternThatAddsUpToTooMuch) {
+  const Regex regex("(?:a|aa){1,24}[bc]|a", "here");
+  const std::string text(1'000'000, 'a');
+  RegexWork work(text.size());
+  size_t matches = 0;
+  EXPECT_THROW(regex.find_each(text,
+                               work,
+                               [&](const Match&) {
+                                 ++matches;
+                                 return true;
+                               }),
+               InputError);
+  EXPECT_LT(matches, 500'000u);
+}
+
+// Scans to the end of the text from every place of it: cheap steps, but too many.
+TEST(Regex, StopsAPatternThatLooksTooFarFromEveryPlace) {
+  const std::string text(2'000'000, 'a');
+  for (const char* pattern : {"a*[bc]", "(?=a*b)a|x", "a+a+[bc]", "(?:a+)+[bc]"}) {
+    EXPECT_THROW(Regex(pattern, "here").find_all(text), InputError) << pattern;
+  }
+}
+
+TEST(Regex, CountsTheWorkOfAllTextsThatShareIt) {
+  const Regex regex("(?:a|aa)+[bc]|a", "here");
+  const std::string text(24, 'a');
+  RegexWork work(text.size());
+  const auto find_all = [&] { regex.find_each(text, work, [](const Match&) { return true; }); };
+  find_all();
+  EXPECT_THROW(for (int i = 0; i < 100'000; ++i) find_all(), InputError);
+}
+
+// Windows, levels and counting must not change what is found.
+TEST(Regex, FindsTheSameNearAndFar) {
+  for (const size_t size : {10u, 63u, 64u, 65u, 255u, 256u, 300u, 1024u, 5000u, 100'000u}) {
+    const std::string word(size, 'x');
+    EXPECT_THAT(found("x+", word + " y " + word), ElementsAre(word, word)) << size;
+    EXPECT_THAT(found("x+(?= y)|y", word + " y"), ElementsAre(word, "y")) << size;
+    EXPECT_THAT(found(" *\n| +(?!\\S)| +", std::string(size, ' ') + "a"),
+                ElementsAre(std::string(size - 1, ' '), " "))
+        << size;
+    EXPECT_THAT(found("\u00e9y", word + "\u00e9y" + word), ElementsAre("\u00e9y")) << size;
+    EXPECT_THAT(found("^y$", word + "\ny\n" + word), ElementsAre("y")) << size;
+    EXPECT_THAT(found("(?<=x)y", word + "yy"), ElementsAre("y")) << size;
+    EXPECT_THAT(found("(?:x|xx)+y", word + "y"), ElementsAre(word + "y")) << size;
+    EXPECT_THAT(found("z*(?!x)", word), ElementsAre("")) << size;
+  }
+}
+
 }  // namespace
 }  // namespace dms::text

@@ -8,7 +8,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "text/stream_decoder.h"
 #include "text/tokenizer_fixture.h"
 
 namespace dms::text {
@@ -137,18 +136,30 @@ TEST(Tokenizer, ServesSeveralThreads) {
   for (int i = 0; i < 4; ++i) threads.emplace_back(work);
 }
 
-TEST(StreamDecoder, NeverEmitsHalfACharacter) {
-  Json json = tokenizer_json({"\u00f0\u0141", "\u013a\u0122", "a", "\u0120"});  // F0 9F | 98 80
-  json["decoder"] = {{"type", "ByteLevel"}};
+TEST(Tokenizer, StopsWhenThereAreMoreTokensThanWanted) {
+  Json json = tokenizer_json({"a", "\u0120", "<s>"});
+  json["pre_tokenizer"] = {{"type", "ByteLevel"}, {"add_prefix_space", false}};
+  json["added_tokens"] = {added("<s>", 2, {{"special", true}})};
   const Tokenizer tokenizer = parsed(json);
-  StreamDecoder decoder(tokenizer, false);
-  EXPECT_EQ(decoder.push(0), "");
-  EXPECT_EQ(decoder.push(1), "\U0001F600");
-  EXPECT_EQ(decoder.push(3), " ");
-  EXPECT_EQ(decoder.push(0), "");
-  EXPECT_EQ(decoder.finish(), "\ufffd");
-  EXPECT_EQ(decoder.push(2), "a");
-  EXPECT_EQ(decoder.finish(), "");
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += i % 2 == 0 ? "a " : "a<s>";
+  const std::vector<int32_t> all = tokenizer.encode(text, false);
+  for (const int64_t most : {0, 1, 7, 100}) {
+    const std::vector<int32_t> some = tokenizer.encode(text, false, most);
+    const auto count = static_cast<int64_t>(some.size());
+    EXPECT_GT(count, most);
+    EXPECT_LE(count, most + 2);
+    EXPECT_TRUE(std::equal(some.begin(), some.end(), all.begin())) << most;
+  }
+  EXPECT_EQ(tokenizer.encode(text, false, std::ssize(all)), all);
+}
+
+TEST(Tokenizer, SaysTheTextOfSpecialTokens) {
+  Json json = tokenizer_json({"a"});
+  json["added_tokens"] = {added("<|im_end|>", 1, {{"special", true}}), added("b", 2)};
+  const Tokenizer tokenizer = parsed(json);
+  EXPECT_EQ(tokenizer.special_text(1), "<|im_end|>");
+  for (const int32_t id : {0, 2, 3, -1}) EXPECT_EQ(tokenizer.special_text(id), std::nullopt);
 }
 
 }  // namespace
