@@ -9,7 +9,7 @@
 
 #include "base/file_status.h"
 #include "base/json.h"
-#include "base/mapped_file.h"
+#include "base/input_file.h"
 #include "dms/error.h"
 #include "text/json_key_order.h"
 
