@@ -29,12 +29,11 @@ ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const std::stri
   ChatPrompt prompt;
   if (choice == kPlain) return prompt;
   prompt.source_ = choice.empty() ? folder.string() : choice;
-  prompt.template_ = text::load_chat_template(folder);
-  if (!choice.empty()) {
-    std::map<std::string, std::string> special_tokens;
-    if (prompt.template_) special_tokens = prompt.template_->special_tokens;
+  if (choice.empty()) {
+    prompt.template_ = text::load_chat_template(folder);
+  } else {
     prompt.template_ = {.chat_template = text::ChatTemplate(read_text(choice), choice),
-                        .special_tokens = std::move(special_tokens)};
+                        .special_tokens = text::load_special_tokens(folder)};
   }
   if (!prompt.template_) {
     throw InputError({.where = folder.string(),

@@ -14,6 +14,21 @@ Conversation::Conversation(LLM& llm,
   if (!system.empty()) messages_.push_back({.role = "system", .content = std::move(system)});
 }
 
+std::string Conversation::message_of(const Generation& answer,
+                                     const std::vector<std::string>& stops) const {
+  std::vector<int32_t> ids = answer.ids;
+  const std::vector<int32_t>& ends = llm_.info().eos_ids;
+  std::erase_if(ids, [&](int32_t id) { return std::ranges::find(ends, id) != ends.end(); });
+  std::string text = answer.text;
+  // Without marks among the tokens the text as it was shown is the message, cut at a stop text.
+  if (std::string marked = llm_.decode(ids, false); marked != llm_.decode(ids, true)) {
+    size_t end = marked.size();
+    for (const std::string& stop : stops) end = std::min(end, marked.find(stop));
+    text = marked.substr(0, end);
+  }
+  return text.substr(std::min(text.find_first_not_of(" \n"), text.size()));
+}
+
 void Conversation::keep_common_with(std::span<const int32_t> ids) {
   const int64_t common = std::min(common_prefix(cached_ids_, ids), std::ssize(ids) - 1);
   if (common < session_.tokens()) session_.truncate(common);
@@ -42,8 +57,7 @@ Generation Conversation::say(const std::string& text,
     cached_ids_ = ids;
     cached_ids_.insert(cached_ids_.end(), answer.ids.begin(), answer.ids.end());
     cached_ids_.resize(static_cast<size_t>(session_.tokens()));
-    const size_t begin = std::min(answer.text.find_first_not_of(" \n"), answer.text.size());
-    messages.push_back({.role = "assistant", .content = answer.text.substr(begin)});
+    messages.push_back({.role = "assistant", .content = message_of(answer, sampling.stop)});
     messages_ = std::move(messages);
     return answer;
   } catch (...) {

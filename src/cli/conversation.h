@@ -31,6 +31,9 @@ class Conversation {
   const Session& session() const { return session_; }
 
  private:
+  /// What the history holds of an answer: its text with the marks a template may look for ([THINK])
+  /// although they are special tokens, without end-of-turn tokens.
+  std::string message_of(const Generation& answer, const std::vector<std::string>& stops) const;
   /// Rolls the cache back to what it shares with `ids`, less at least one token to compute.
   void keep_common_with(std::span<const int32_t> ids);
 

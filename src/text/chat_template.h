@@ -23,11 +23,14 @@ using ChatJson = nlohmann::ordered_json;
 /// Parses JSON with the order of keys. Throws InputError like parse_json.
 ChatJson parse_chat_json(std::string_view text, const std::string& where);
 
+/// "bos_token" -> "<s>", ...
+using SpecialTokens = std::map<std::string, std::string>;
+
 struct ChatRequest {
   ChatJson messages = ChatJson::array();
   bool add_generation_prompt = true;
-  ChatJson kwargs = ChatJson::object();                    // tools, documents, enable_thinking, ...
-  std::map<std::string, std::string> special_tokens = {};  // "bos_token" -> "<s>", ...
+  ChatJson kwargs = ChatJson::object();  // tools, documents, enable_thinking, ...
+  SpecialTokens special_tokens = {};
 };
 
 /// Bounds on one rendering; the defaults are far above what long conversations need.
@@ -54,12 +57,16 @@ class ChatTemplate {
 
 struct LoadedChatTemplate {
   ChatTemplate chat_template;
-  std::map<std::string, std::string> special_tokens;  // for ChatRequest
+  SpecialTokens special_tokens;  // for ChatRequest
 };
 
 /// The template of a model folder: chat_template.jinja, else the chat_template of
 /// tokenizer_config.json (of several the one named "default", else the first), else
 /// chat_template.json. Nothing when there is none. Throws InputError on malformed files.
 std::optional<LoadedChatTemplate> load_chat_template(const std::filesystem::path& folder);
+
+/// The special tokens a model folder names (tokenizer_config.json, then special_tokens_map.json),
+/// whether or not it has a template: one from elsewhere needs them as well.
+SpecialTokens load_special_tokens(const std::filesystem::path& folder);
 
 }  // namespace dms::text

@@ -1,4 +1,4 @@
-// load_chat_template (declared in chat_template.h).
+// load_chat_template and load_special_tokens (declared in chat_template.h).
 
 #include <array>
 
@@ -64,7 +64,7 @@ std::optional<Source> find_source(const fs::path& folder, const Json& tokenizer_
 }
 
 /// Adds the special tokens of `config`, each a string or {"content": string}.
-void add_special_tokens(const Json& config, std::map<std::string, std::string>& tokens) {
+void add_special_tokens(const Json& config, SpecialTokens& tokens) {
   constexpr std::array<const char*, 7> kNames{
       "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
   for (const char* name : kNames) {
@@ -77,15 +77,18 @@ void add_special_tokens(const Json& config, std::map<std::string, std::string>& 
 
 }  // namespace
 
+SpecialTokens load_special_tokens(const fs::path& folder) {
+  SpecialTokens tokens;
+  add_special_tokens(read_object_if_there(folder / "tokenizer_config.json"), tokens);
+  add_special_tokens(read_object_if_there(folder / "special_tokens_map.json"), tokens);
+  return tokens;
+}
+
 std::optional<LoadedChatTemplate> load_chat_template(const fs::path& folder) {
-  const Json tokenizer_config = read_object_if_there(folder / "tokenizer_config.json");
-  const std::optional<Source> source = find_source(folder, tokenizer_config);
+  const std::optional<Source> source =
+      find_source(folder, read_object_if_there(folder / "tokenizer_config.json"));
   if (!source) return std::nullopt;
-  LoadedChatTemplate loaded{ChatTemplate(source->text, source->where), {}};
-  add_special_tokens(tokenizer_config, loaded.special_tokens);
-  add_special_tokens(read_object_if_there(folder / "special_tokens_map.json"),
-                     loaded.special_tokens);
-  return loaded;
+  return LoadedChatTemplate{ChatTemplate(source->text, source->where), load_special_tokens(folder)};
 }
 
 }  // namespace dms::text

@@ -13,7 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 
 /// A folder that is gone at the end of the test.
 class ChatTemplateFolder : public testing::Test {
@@ -89,6 +91,15 @@ TEST_F(ChatTemplateFolder, ReadsProcessorsFileAndTokensMap) {
   write("chat_template.json", R"({"chat_template": "{{ bos_token }}"})");
   write("special_tokens_map.json", R"({"bos_token": {"content": "[B]"}})");
   EXPECT_EQ(render(), "[B]");
+}
+
+TEST_F(ChatTemplateFolder, KnowsItsSpecialTokensWithoutATemplate) {
+  write("tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": {"content": "</s>"}})");
+  write("special_tokens_map.json", R"({"eos_token": "other", "pad_token": "<pad>"})");
+  EXPECT_EQ(render(), "no template");
+  EXPECT_THAT(
+      load_special_tokens(folder_),
+      ElementsAre(Pair("bos_token", "<s>"), Pair("eos_token", "</s>"), Pair("pad_token", "<pad>")));
 }
 
 TEST_F(ChatTemplateFolder, NamesTheFileThatIsWrong) {
