@@ -34,7 +34,7 @@ ChatJson with_reasoning(const ChatJson& message) {
   return message;
 }
 
-jinja::Dict context_of(const ChatRequest& request) {
+jinja::Dict context_of(jinja::Budget& budget, const ChatRequest& request) {
   require(request.messages.is_array(), "messages", "a JSON array");
   require(request.kwargs.is_object(), "template arguments", "a JSON object");
   ChatJson messages = ChatJson::array();
@@ -44,13 +44,14 @@ jinja::Dict context_of(const ChatRequest& request) {
   }
   jinja::Dict context;
   const auto set = [&](const std::string& name, jinja::Value value) {
-    context.set(jinja::Value(name), std::move(value));
+    context.set(budget, jinja::Value(name), std::move(value));
   };
   for (const auto& [name, token] : request.special_tokens) set(name, token);
   set("tools", jinja::None{});
   set("documents", jinja::None{});
-  for (const auto& [name, value] : request.kwargs.items()) set(name, jinja::from_json(value));
-  set("messages", jinja::from_json(messages));
+  for (const auto& [name, value] : request.kwargs.items())
+    set(name, jinja::from_json(budget, value));
+  set("messages", jinja::from_json(budget, messages));
   set("add_generation_prompt", request.add_generation_prompt);
   return context;
 }
@@ -73,8 +74,11 @@ ChatTemplate::ChatTemplate(std::string_view source, std::string where) : where_(
 }
 
 std::string ChatTemplate::render(const ChatRequest& request, const ChatLimits& limits) const {
-  return jinja::render_body(
-      tree_->body, context_of(request), where_, {.steps = limits.steps, .bytes = limits.bytes});
+  jinja::Runtime runtime(
+      where_,
+      jinja::limits_for({.steps = limits.steps, .bytes = limits.bytes},
+                        jinja::bytes_of(request.messages) + jinja::bytes_of(request.kwargs)));
+  return jinja::render_body(tree_->body, context_of(runtime, request), runtime);
 }
 
 }  // namespace dms::text

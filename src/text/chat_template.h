@@ -33,10 +33,11 @@ struct ChatRequest {
   SpecialTokens special_tokens = {};
 };
 
-/// Bounds on one rendering; the defaults are far above what long conversations need.
+/// Bounds on one rendering, about a second and what a second can fill; long messages get more. What
+/// long conversations need stays far below.
 struct ChatLimits {
-  int64_t steps = 10'000'000;          // expressions evaluated and elements walked
-  int64_t bytes = int64_t{512} << 20;  // text made on the way, all together
+  int64_t steps = 10'000'000;         // expressions evaluated, elements walked, text looked through
+  int64_t bytes = int64_t{64} << 20;  // texts, lists and variables made on the way, all together
 };
 
 class ChatTemplate {

@@ -11,8 +11,10 @@
 namespace dms::text::jinja {
 namespace {
 
-Value missing(const Value& object, const std::string& name) {
-  return Value::undefined("'" + type_name(object) + " object' has no attribute '" + name + "'");
+Value missing(Runtime& runtime, const Value& object, std::string_view name) {
+  constexpr size_t kLongestShown = 100;
+  return runtime.undefined("'" + type_name(object) + " object' has no attribute '" +
+                           std::string(name.substr(0, kLongestShown)) + "'");
 }
 
 /// Makes sure that the element after the current one, if any, has been pulled.
@@ -23,42 +25,49 @@ bool look_ahead(Loop& loop) {
   return !loop.ahead.empty();
 }
 
-int64_t loop_length(Loop& loop) {
-  std::vector<Value> rest(loop.ahead.rbegin(), loop.ahead.rend());
-  while (std::optional<Value> next = loop.pull()) rest.push_back(std::move(*next));
-  loop.ahead.assign(rest.rbegin(), rest.rend());
-  return loop.index + 1 + static_cast<int64_t>(rest.size());
+int64_t loop_length(Runtime& runtime, Loop& loop) {
+  ListBuilder rest(runtime);  // not yet pulled
+  while (std::optional<Value> next = loop.pull()) rest.add(std::move(*next));
+  if (rest.size() > 0) {
+    runtime.step(std::ssize(loop.ahead) + static_cast<int64_t>(rest.size()));
+    std::vector<Value> ahead = rest.take();
+    std::ranges::reverse(ahead);
+    ahead.insert(ahead.end(), loop.ahead.begin(), loop.ahead.end());
+    loop.ahead = std::move(ahead);
+  }
+  return loop.index + 1 + std::ssize(loop.ahead);
 }
 
-Value loop_attribute(Loop& loop, std::string_view name) {
+Value loop_attribute(Runtime& runtime, Loop& loop, std::string_view name) {
   if (name == "index") return loop.index + 1;
   if (name == "index0") return loop.index;
   if (name == "first") return loop.index == 0;
   if (name == "last") return !look_ahead(loop);
-  if (name == "length") return loop_length(loop);
-  if (name == "revindex") return loop_length(loop) - loop.index;
-  if (name == "revindex0") return loop_length(loop) - loop.index - 1;
+  if (name == "length") return loop_length(runtime, loop);
+  if (name == "revindex") return loop_length(runtime, loop) - loop.index;
+  if (name == "revindex0") return loop_length(runtime, loop) - loop.index - 1;
   if (name == "depth") return loop.depth;
   if (name == "depth0") return loop.depth - 1;
   if (name == "previtem") {
-    return loop.previous ? *loop.previous : Value::undefined("there is no previous item");
+    return loop.previous ? *loop.previous : runtime.undefined("there is no previous item");
   }
   if (name == "nextitem") {
-    return look_ahead(loop) ? loop.ahead.back() : Value::undefined("there is no next item");
+    return look_ahead(loop) ? loop.ahead.back() : runtime.undefined("there is no next item");
   }
-  return Value::undefined("'loop' has no attribute '" + std::string(name) + "'");
+  return runtime.undefined("'loop' has no attribute '" + std::string(name) + "'");
 }
 
-Value bound_method(const Value& object, std::string_view name) {
+Value bound_method(Runtime& runtime, const Value& object, std::string_view name) {
+  runtime.make(kObjectBytes + sizeof(Callable));
   return std::make_shared<const Callable>(
       Callable{.kind = Callable::Kind::kMethod, .name = std::string(name), .self = object});
 }
 
 /// What Python's getattr finds, or nothing.
-std::optional<Value> own_attribute(const Value& object, std::string_view name) {
+std::optional<Value> own_attribute(Runtime& runtime, const Value& object, std::string_view name) {
   if (Loop* loop = object.loop()) {
-    if (name == "cycle" || name == "changed") return bound_method(object, name);
-    return loop_attribute(*loop, name);
+    if (name == "cycle" || name == "changed") return bound_method(runtime, object, name);
+    return loop_attribute(runtime, *loop, name);
   }
   if (const Namespace* space = object.name_space()) {
     const Value* value = space->attributes.find(name);
@@ -66,10 +75,10 @@ std::optional<Value> own_attribute(const Value& object, std::string_view name) {
   }
   switch (find_method(object, name)) {
     case MethodKind::kKnown:
-      return bound_method(object, name);
+      return bound_method(runtime, object, name);
     case MethodKind::kForbidden:
-      return Value::undefined("access to method '" + std::string(name) + "' of a " +
-                              type_name(object) + " is not safe: it would change it");
+      return runtime.undefined("access to method '" + std::string(name) + "' of a " +
+                               type_name(object) + " is not safe: it would change it");
     case MethodKind::kNone:
       break;
   }
@@ -77,27 +86,22 @@ std::optional<Value> own_attribute(const Value& object, std::string_view name) {
 }
 
 /// What Python's obj[key] finds, or nothing.
-std::optional<Value> own_item(const Value& object, const Value& key) {
+std::optional<Value> own_item(Runtime& runtime, const Value& object, const Value& key) {
   if (const Dict* dict = object.dict()) {
-    const Value* value = dict->find(key);
+    const Value* value = dict->find(runtime, key);
     return value == nullptr ? std::nullopt : std::optional<Value>(*value);
   }
-  if (!key.is_integral()) return std::nullopt;
-  const auto at = [&](size_t size) -> std::optional<size_t> {
-    const auto count = static_cast<int64_t>(size);
-    const int64_t index = key.integer() < 0 ? key.integer() + count : key.integer();
-    if (index < 0 || index >= count) return std::nullopt;
-    return static_cast<size_t>(index);
-  };
-  if (object.is_string()) {
-    const std::vector<std::string_view> parts = characters(object.string());
-    const std::optional<size_t> index = at(parts.size());
-    return index ? std::optional<Value>(Value(parts[*index])) : std::nullopt;
-  }
   const Sequence* sequence = object.sequence();
-  if (sequence == nullptr || sequence->kind > Sequence::Kind::kRange) return std::nullopt;
-  const std::optional<size_t> index = at(sequence->items.size());
-  return index ? std::optional<Value>(sequence->items[*index]) : std::nullopt;
+  const bool has_items =
+      object.is_string() || (sequence != nullptr && sequence->kind <= Sequence::Kind::kRange);
+  if (!key.is_integral() || !has_items) return std::nullopt;
+  const int64_t count = *length(runtime, object);
+  const int64_t index = key.integer() < 0 ? key.integer() + count : key.integer();
+  if (index < 0 || index >= count) return std::nullopt;
+  if (sequence != nullptr) return sequence->items[static_cast<size_t>(index)];
+  const std::string_view rest =
+      std::string_view(object.string()).substr(character_offset(object.string(), index));
+  return make_text(runtime, rest.substr(0, character_bytes(rest)));
 }
 
 std::string key_text(const Value& key) {
@@ -141,23 +145,44 @@ void for_each_in(const std::vector<Item>& items, const Bounds& bounds, Take take
   }
 }
 
+Value slice_text(Runtime& runtime,
+                 const std::string& text,
+                 const std::array<const Value*, 3>& parts) {
+  const Bounds bounds = resolve(runtime, parts, *length(runtime, text));
+  runtime.scan(text.size());
+  if (bounds.step == 1) {
+    const size_t start = character_offset(text, bounds.start);
+    const size_t stop = std::max(start, character_offset(text, bounds.stop));
+    return make_text(runtime, std::string_view(text).substr(start, stop - start));
+  }
+  runtime.make(text.size() * sizeof(std::string_view));
+  std::vector<std::string_view> all;
+  for (const std::string_view character : characters(text)) all.push_back(character);
+  TextBuilder out(runtime);
+  for_each_in(all, bounds, [&](std::string_view character) { out.add(character); });
+  return out.take();
+}
+
 }  // namespace
 
 Value attribute(Runtime& runtime, const Value& object, std::string_view name) {
   runtime.require_defined(object);
-  if (std::optional<Value> value = own_attribute(object, name)) return std::move(*value);
-  if (std::optional<Value> value = own_item(object, Value(name))) return std::move(*value);
-  return missing(object, std::string(name));
+  if (std::optional<Value> value = own_attribute(runtime, object, name)) return std::move(*value);
+  if (const Dict* dict = object.dict()) {
+    if (const Value* value = dict->find(name)) return *value;
+  }
+  return missing(runtime, object, name);
 }
 
 Value item(Runtime& runtime, const Value& object, const Value& key) {
   runtime.require_defined(object);
-  if (object.is_string()) runtime.made(object.string().size());
-  if (std::optional<Value> value = own_item(object, key)) return std::move(*value);
+  if (std::optional<Value> value = own_item(runtime, object, key)) return std::move(*value);
   if (key.is_string()) {
-    if (std::optional<Value> value = own_attribute(object, key.string())) return std::move(*value);
+    if (std::optional<Value> value = own_attribute(runtime, object, key.string())) {
+      return std::move(*value);
+    }
   }
-  return missing(object, key_text(key));
+  return missing(runtime, object, key_text(key));
 }
 
 Value slice(Runtime& runtime,
@@ -166,26 +191,19 @@ Value slice(Runtime& runtime,
             const Value& stop,
             const Value& step) {
   runtime.require_defined(object);
-  if (object.is_string()) {
-    runtime.made(object.string().size() * 2);
-    const std::vector<std::string_view> parts = characters(object.string());
-    std::string out;
-    for_each_in(parts,
-                resolve(runtime, {&start, &stop, &step}, static_cast<int64_t>(parts.size())),
-                [&](std::string_view part) { out += part; });
-    return out;
-  }
+  if (object.is_string()) return slice_text(runtime, object.string(), {&start, &stop, &step});
   const Sequence* sequence = object.sequence();
   if (sequence == nullptr || sequence->kind > Sequence::Kind::kRange) {
     runtime.fail("a " + type_name(object) + " cannot be sliced");
   }
-  std::vector<Value> out;
-  for_each_in(
-      sequence->items,
-      resolve(runtime, {&start, &stop, &step}, static_cast<int64_t>(sequence->items.size())),
-      [&](const Value& value) { out.push_back(value); });
-  runtime.step(static_cast<int64_t>(out.size()));
-  return make_sequence(sequence->kind, std::move(out));
+  ListBuilder out(runtime);
+  for_each_in(sequence->items,
+              resolve(runtime, {&start, &stop, &step}, std::ssize(sequence->items)),
+              [&](const Value& value) {
+                runtime.step();
+                out.add(value);
+              });
+  return make_sequence(runtime, sequence->kind, out.take());
 }
 
 }  // namespace dms::text::jinja

@@ -1,5 +1,6 @@
 #include "text/jinja_evaluator.h"
 
+#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
@@ -9,13 +10,21 @@
 
 namespace dms::text::jinja {
 
-Value Evaluator::lookup(const std::string& name) const {
+Value Evaluator::lookup(const std::string& name) {
   for (const Scope* scope = scope_; scope != nullptr; scope = scope->parent) {
+    runtime_.step();
     const auto it = scope->variables.find(name);
     if (it != scope->variables.end()) return it->second;
   }
   const Value* value = context_.find(std::string_view(name));
-  return value != nullptr ? *value : global_function(name);
+  if (value != nullptr) return *value;
+  runtime_.make(kObjectBytes + sizeof(Callable));
+  return global_function(name);
+}
+
+void Evaluator::set_variable(const std::string& name, Value value) {
+  const auto [it, added] = scope_->variables.insert_or_assign(name, std::move(value));
+  if (added) runtime_.make(2 * kObjectBytes + name.size());
 }
 
 Value Evaluator::evaluate(const Expr& expr) {
@@ -77,22 +86,21 @@ Value Evaluator::evaluate_operator(const Expr& expr) {
 }
 
 Value Evaluator::evaluate_list(const Expr& expr) {
-  std::vector<Value> items;
-  for (const ExprPtr& child : expr.children) items.push_back(evaluate(*child));
-  runtime_.made(items.size() * sizeof(Value));
-  return expr.kind == Expr::Kind::kList ? make_list(std::move(items))
-                                        : make_tuple(std::move(items));
+  ListBuilder items(runtime_);
+  for (const ExprPtr& child : expr.children) items.add(evaluate(*child));
+  return expr.kind == Expr::Kind::kList ? make_list(runtime_, items.take())
+                                        : jinja::make_tuple(runtime_, items.take());
 }
 
 Value Evaluator::evaluate_dict(const Expr& expr) {
   Dict dict;
   for (size_t i = 0; i + 1 < expr.children.size(); i += 2) {
     const Value key = evaluate(*expr.children[i]);
-    if (!dict.set(key, evaluate(*expr.children[i + 1]))) {
+    if (!dict.set(runtime_, key, evaluate(*expr.children[i + 1]))) {
       runtime_.fail("a " + type_name(key) + " cannot be a key");
     }
   }
-  return make_dict(std::move(dict));
+  return make_dict(runtime_, std::move(dict));
 }
 
 Value Evaluator::evaluate_slice(const Expr& expr) {
@@ -123,21 +131,22 @@ Value Evaluator::evaluate_compare(const Expr& expr) {
 }
 
 Value Evaluator::evaluate_concat(const Expr& expr) {
-  std::string text;
-  for (const ExprPtr& child : expr.children) text += to_text(runtime_, evaluate(*child));
-  return text;
+  TextBuilder text(runtime_);
+  for (const ExprPtr& child : expr.children) add_text(runtime_, text, evaluate(*child));
+  return text.take();
 }
 
 Value Evaluator::evaluate_conditional(const Expr& expr) {
   if (truthy(evaluate(*expr.children[0]))) return evaluate(*expr.children[1]);
   if (expr.children[2]) return evaluate(*expr.children[2]);
-  return Value::undefined("the inline if-expression was false and has no else");
+  return runtime_.undefined("the inline if-expression was false and has no else");
 }
 
 Arguments Evaluator::arguments_of(const Expr& expr) {
   Arguments arguments;
   for (const Argument& argument : expr.arguments) {
     const Value value = evaluate(*argument.value);
+    runtime_.make(sizeof(Value));
     switch (argument.kind) {
       case Argument::Kind::kPositional:
         arguments.positional.push_back(value);
@@ -146,27 +155,40 @@ Arguments Evaluator::arguments_of(const Expr& expr) {
         arguments.named.emplace_back(argument.name, value);
         break;
       case Argument::Kind::kUnpackList:
-        runtime_.require_defined(value);
-        for (Value& item : elements(runtime_, value)) arguments.positional.push_back(item);
+        unpack_list(value, arguments);
         break;
       case Argument::Kind::kUnpackDict:
-        if (value.dict() == nullptr) runtime_.fail("'**' needs a mapping");
-        for (const auto& [key, item] : value.dict()->entries) {
-          if (!key.is_string()) runtime_.fail("'**' needs names as keys");
-          arguments.named.emplace_back(key.string(), item);
-        }
+        unpack_dict(value, arguments);
         break;
     }
   }
-  for (size_t i = 1; i < arguments.named.size(); ++i) {
-    for (size_t j = 0; j < i; ++j) {
-      runtime_.step();
-      if (arguments.named[i].first == arguments.named[j].first) {
-        runtime_.fail("argument '" + arguments.named[i].first + "' is given twice");
-      }
-    }
-  }
+  check_names(arguments);
   return arguments;
+}
+
+void Evaluator::unpack_list(const Value& value, Arguments& arguments) {
+  runtime_.require_defined(value);
+  const Elements items(runtime_, value);
+  runtime_.make(items.size() * sizeof(Value));
+  arguments.positional.insert(arguments.positional.end(), items.begin(), items.end());
+}
+
+void Evaluator::unpack_dict(const Value& value, Arguments& arguments) {
+  if (value.dict() == nullptr) runtime_.fail("'**' needs a mapping");
+  for (const auto& [key, item] : value.dict()->entries) {
+    if (!key.is_string()) runtime_.fail("'**' needs names as keys");
+    runtime_.step();
+    runtime_.make(2 * kObjectBytes + key.string().size());
+    arguments.named.emplace_back(key.string(), item);
+  }
+}
+
+void Evaluator::check_names(const Arguments& arguments) {
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, value] : arguments.named) {
+    runtime_.scan(name.size());
+    if (!names.insert(name).second) runtime_.fail("argument '" + name + "' is given twice");
+  }
 }
 
 Value Evaluator::call(const Expr& call, Arguments arguments) {
@@ -188,7 +210,7 @@ Value Evaluator::call(const Expr& call, Arguments arguments) {
 
 void Evaluator::assign(const Expr& target, Value value) {
   if (target.kind == Expr::Kind::kName) {
-    scope_->variables.insert_or_assign(target.name, std::move(value));
+    set_variable(target.name, std::move(value));
   } else if (target.kind == Expr::Kind::kNamespaceItem) {
     Namespace* space = lookup(target.name).name_space();
     if (space == nullptr) runtime_.fail("'" + target.name + "' is not a namespace");
@@ -196,9 +218,9 @@ void Evaluator::assign(const Expr& target, Value value) {
     if (name.string().starts_with('_')) {
       runtime_.fail("a namespace cannot hold '" + name.string() + "'");
     }
-    space->attributes.set(name, std::move(value));
+    space->attributes.set(runtime_, name, std::move(value));
   } else {
-    const std::vector<Value> parts = elements(runtime_, value);
+    const Elements parts(runtime_, value);
     if (parts.size() != target.children.size()) {
       runtime_.fail("cannot unpack " + std::to_string(parts.size()) + " values into " +
                     std::to_string(target.children.size()));

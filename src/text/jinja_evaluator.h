@@ -28,6 +28,8 @@ class Evaluator {
   Value evaluate(const Expr& expr);
   Value call(const Expr& call, Arguments arguments);
   Arguments arguments_of(const Expr& expr);
+  /// In the innermost scope.
+  void set_variable(const std::string& name, Value value);
   /// Assigns to a name, a tuple of targets or an attribute of a namespace.
   void assign(const Expr& target, Value value);
   virtual Value call_macro(const Callable& macro, const Arguments& arguments) = 0;
@@ -37,7 +39,7 @@ class Evaluator {
   Value block_text_;  // what the filters of a block are applied to
 
  private:
-  Value lookup(const std::string& name) const;
+  Value lookup(const std::string& name);
   Value evaluate_list(const Expr& expr);
   Value evaluate_dict(const Expr& expr);
   Value evaluate_slice(const Expr& expr);
@@ -46,6 +48,9 @@ class Evaluator {
   Value evaluate_concat(const Expr& expr);
   Value evaluate_conditional(const Expr& expr);
   Value evaluate_operator(const Expr& expr);
+  void unpack_list(const Value& value, Arguments& arguments);
+  void unpack_dict(const Value& value, Arguments& arguments);
+  void check_names(const Arguments& arguments);
 
   const Dict& context_;
 };

@@ -373,15 +373,17 @@ ExprPtr ExpressionParser::parse_call(ExprPtr node) {
 std::vector<Argument> ExpressionParser::parse_arguments() {
   expect_operator("(");
   std::vector<Argument> arguments;
+  Argument::Kind last = Argument::Kind::kPositional;
   while (!is_operator(")")) {
-    arguments.push_back(parse_argument(arguments));
+    arguments.push_back(parse_argument(last));
+    last = std::max(last, arguments.back().kind);
     if (!skip_operator(",")) break;
   }
   expect_operator(")");
   return arguments;
 }
 
-Argument ExpressionParser::parse_argument(const std::vector<Argument>& before) {
+Argument ExpressionParser::parse_argument(Argument::Kind before) {
   using Type = Argument::Kind;
   Argument argument;
   if (skip_operator("*")) {
@@ -393,11 +395,9 @@ Argument ExpressionParser::parse_argument(const std::vector<Argument>& before) {
     argument.name = next().text;
     next();
   }
-  const auto later = [&](const Argument& other) {
-    return argument.kind == Type::kPositional ? other.kind != Type::kPositional
-                                              : other.kind == Type::kUnpackDict;
-  };
-  if (std::ranges::any_of(before, later)) fail("arguments in the wrong order");
+  const bool late = argument.kind == Type::kPositional ? before != Type::kPositional
+                                                       : before == Type::kUnpackDict;
+  if (late) fail("arguments in the wrong order");
   argument.value = parse_expression();
   return argument;
 }

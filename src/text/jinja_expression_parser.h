@@ -74,7 +74,8 @@ class ExpressionParser {
   ExprPtr parse_test(ExprPtr node);
   ExprPtr parse_target_item(bool namespaces);
   std::vector<Argument> parse_arguments();
-  Argument parse_argument(const std::vector<Argument>& before);
+  /// `before`: the latest kind among the arguments before, in the order of Argument::Kind.
+  Argument parse_argument(Argument::Kind before);
   ExprPtr parse_left(Level operand, std::initializer_list<std::string_view> operators);
   bool ends_tuple(std::string_view end) const;
   void note_special(const std::string& name);

@@ -17,11 +17,17 @@
 namespace dms::text::jinja {
 namespace {
 
-std::string input_text(const FilterCall& call) { return to_text(call.runtime, call.value); }
+/// What a filter looks through.
+std::string input_text(const FilterCall& call) {
+  std::string text = to_text(call.runtime, call.value);
+  call.runtime.scan(text.size());
+  return text;
+}
 
 Value case_filter(const FilterCall& call) {
   call.expect({});
   const std::string text = input_text(call);
+  call.runtime.make(text.size());
   if (call.name == "upper") return to_upper(text);
   return call.name == "lower" ? to_lower(text) : capitalize(text);
 }
@@ -29,24 +35,23 @@ Value case_filter(const FilterCall& call) {
 /// Words begin after white space and opening brackets, unlike those of str.title().
 Value title_filter(const FilterCall& call) {
   call.expect({});
-  std::string out;
+  TextBuilder out(call.runtime);
   bool starts = true;
   const std::string text = input_text(call);
   for (const std::string_view character : characters(text)) {
-    out += starts ? to_upper(character) : to_lower(character);
+    out.add(starts ? to_upper(character) : to_lower(character));
     starts = is_space(character) || std::string_view("-({[<").find(character) != std::string::npos;
   }
-  return out;
+  return out.take();
 }
 
 Value trim_filter(const FilterCall& call) {
   call.expect({"chars"});
   const std::string text = input_text(call);
   const Value* chars = call.arguments.get(0, "chars");
-  if (chars == nullptr || chars->is_none()) return strip_right(strip_left(text));
-  if (!chars->is_string()) call.fail("chars must be a str");
-  const std::string_view set = chars->string();
-  return strip_right(strip_left(text, &set), &set);
+  const bool given = chars != nullptr && !chars->is_none();
+  if (given && !chars->is_string()) call.fail("chars must be a str");
+  return strip_text(call.runtime, text, given ? chars : nullptr, {});
 }
 
 Value string_filter(const FilterCall& call) {
@@ -79,17 +84,18 @@ Value indent_filter(const FilterCall& call) {
   if (!call.value.is_string()) call.fail("a str is needed, not " + type_name(call.value));
   const bool blank = call.arguments.flag_or(2, "blank", false);
   const std::string text = input_text(call) + "\n";
-  std::string out = call.arguments.flag_or(1, "first", false) ? indent : "";
+  TextBuilder out(call.runtime);
+  if (call.arguments.flag_or(1, "first", false)) out.add(indent);
   bool first = true;
-  for (const std::string_view line : split_lines(text)) {
-    call.runtime.made(indent.size() + line.size());
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = take_line(rest);
     if (!std::exchange(first, false)) {
-      out += '\n';
-      if (blank || !line.empty()) out += indent;
+      out.add('\n');
+      if (blank || !line.empty()) out.add(indent);
     }
-    out += line;
+    out.add(line);
   }
-  return out;
+  return out.take();
 }
 
 Value default_filter(const FilterCall& call) {
@@ -135,6 +141,7 @@ Value int_filter(const FilterCall& call) {
   call.runtime.require_defined(call.value);
   std::optional<int64_t> result;
   if (call.value.is_string()) {
+    call.runtime.scan(call.value.string().size());
     const int64_t base = call.arguments.integer_or(call.runtime, 1, "base", 10);
     if (base < 2 || base > 36) call.fail("unsupported base");
     result = parse_integer(call.value.string(), static_cast<int>(base));
@@ -156,6 +163,7 @@ Value float_filter(const FilterCall& call) {
   call.runtime.require_defined(call.value);
   if (call.value.is_number()) return call.value.number();
   if (call.value.is_string()) {
+    call.runtime.scan(call.value.string().size());
     if (const auto number = parse_float(call.value.string())) return *number;
   }
   const Value* fallback = call.arguments.get(0, "default");
@@ -208,7 +216,7 @@ Value tojson_filter(const FilterCall& call) {
                        : std::string(static_cast<size_t>(std::max<int64_t>(0, spaces)), ' ');
   }
   if (const Value* pair = call.arguments.get(2, "separators"); pair && !pair->is_none()) {
-    const std::vector<Value> parts = elements(call.runtime, *pair);
+    const Elements parts(call.runtime, *pair);
     if (parts.size() != 2) call.fail("separators must be a pair");
     style.item_separator = to_text(call.runtime, parts[0]);
     style.key_separator = to_text(call.runtime, parts[1]);
@@ -222,10 +230,12 @@ Value format_filter(const FilterCall& call) {
   if (!arguments.named.empty()) {
     if (!arguments.positional.empty()) call.fail("positional and keyword arguments together");
     Dict dict;
-    for (const auto& [name, value] : arguments.named) dict.set(Value(name), value);
-    return percent_format(call.runtime, format, make_dict(std::move(dict)));
+    for (const auto& [name, value] : arguments.named) dict.set(call.runtime, Value(name), value);
+    return percent_format(call.runtime, format, make_dict(call.runtime, std::move(dict)));
   }
-  return percent_format(call.runtime, format, make_tuple(arguments.positional));
+  ListBuilder values(call.runtime);
+  values.add_all(arguments.positional);
+  return percent_format(call.runtime, format, jinja::make_tuple(call.runtime, values.take()));
 }
 
 constexpr std::array<std::pair<std::string_view, Filter>, 17> kFilters{{

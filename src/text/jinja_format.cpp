@@ -25,15 +25,16 @@ class Formatter {
       : runtime_(runtime), format_(format), values_(values) {}
 
   std::string run() {
-    std::string out;
+    runtime_.scan(format_.size());
+    TextBuilder out(runtime_);
     while (at_ < format_.size()) {
       const char c = format_[at_++];
       if (c != '%') {
-        out += c;
+        out.add(c);
       } else if (at_ < format_.size() && format_[at_] == '%') {
-        out += format_[at_++];
+        out.add(format_[at_++]);
       } else {
-        out += padded_value();
+        out.add(padded_value());
       }
     }
     // Python lets anything that could be a mapping go unused.
@@ -42,7 +43,7 @@ class Formatter {
     if (!could_be_mapping && used_ < available()) {
       runtime_.fail("'%': not all values were used");
     }
-    return out;
+    return out.take();
   }
 
  private:
@@ -112,6 +113,7 @@ class Formatter {
     const Spec how = spec();
     if (!named) value = next_value();
     std::string text = text_of(how, value);
+    runtime_.scan(text.size());
     const auto missing = how.width - count_characters(text);
     if (missing <= 0) return text;
     const std::string fill(static_cast<size_t>(missing), ' ');
@@ -124,9 +126,10 @@ class Formatter {
 
   std::string text_of(const Spec& how, const Value& value) {
     if (how.type == 's' || how.type == 'r') {
-      const std::string text = how.type == 's' ? to_text(runtime_, value) : repr(runtime_, value);
-      if (how.precision < 0) return text;
-      return slice(runtime_, text, None{}, int64_t{how.precision}, None{}).string();
+      TextBuilder out(runtime_);
+      how.type == 's' ? add_text(runtime_, out, value) : add_repr(runtime_, out, value);
+      std::string text = out.take();
+      return how.precision < 0 ? text : text.substr(0, character_offset(text, how.precision));
     }
     runtime_.require_defined(value);
     if (!value.is_number()) runtime_.fail("'%': a number is needed, not " + type_name(value));
@@ -169,7 +172,6 @@ class Formatter {
 }  // namespace
 
 std::string percent_format(Runtime& runtime, const std::string& format, const Value& values) {
-  runtime.made(format.size());
   return Formatter(runtime, format, values).run();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <utility>
 
 #include "text/jinja_methods.h"
 
@@ -20,16 +21,26 @@ Value range(Runtime& runtime, const Arguments& arguments) {
   const int64_t stop = only_stop ? first : arguments.integer_or(runtime, 1, "stop", 0);
   const int64_t step = arguments.integer_or(runtime, 2, "step", 1);
   if (step == 0) runtime.fail("range() step must not be zero");
-  std::vector<Value> items;
+  ListBuilder items(runtime);
   int64_t i = start;
   bool overflow = false;
   while (!overflow && (step > 0 ? i < stop : i > stop)) {
-    if (std::ssize(items) >= kMaxRange) runtime.fail("range() too large");
-    items.emplace_back(i);
+    if (std::cmp_greater_equal(items.size(), kMaxRange)) runtime.fail("range() too large");
+    runtime.step();
+    items.add(i);
     overflow = __builtin_add_overflow(i, step, &i);
   }
-  runtime.step(std::ssize(items));
-  return make_sequence(Sequence::Kind::kRange, std::move(items));
+  return make_sequence(runtime, Sequence::Kind::kRange, items.take());
+}
+
+void add_pairs(Runtime& runtime, Dict& dict, const Value& source) {
+  for (const Value& pair : Elements(runtime, source)) {
+    const Elements parts(runtime, pair);
+    if (parts.size() != 2) runtime.fail("dict() needs pairs");
+    if (!dict.set(runtime, parts[0], parts[1])) {
+      runtime.fail("dict(): a key cannot be a list or dict");
+    }
+  }
 }
 
 /// dict(mapping, **named), also the start of a namespace.
@@ -39,19 +50,21 @@ Dict dict_of(Runtime& runtime, const Arguments& arguments) {
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
     runtime.require_defined(source);
-    if (source.dict() != nullptr) dict = *source.dict();
-    for (const Value& pair : source.dict() ? std::vector<Value>{} : elements(runtime, source)) {
-      const std::vector<Value> parts = elements(runtime, pair);
-      if (parts.size() != 2) runtime.fail("dict() needs pairs");
-      if (!dict.set(parts[0], parts[1])) runtime.fail("dict(): a key cannot be a list or dict");
+    if (source.dict() != nullptr) {
+      runtime.step(std::ssize(source.dict()->entries));
+      runtime.make(source.dict()->bytes);
+      dict = *source.dict();
+    } else {
+      add_pairs(runtime, dict, source);
     }
   }
-  for (const auto& [name, value] : arguments.named) dict.set(Value(name), value);
+  for (const auto& [name, value] : arguments.named) dict.set(runtime, Value(name), value);
   return dict;
 }
 
 Value namespace_of(Runtime& runtime, const Arguments& arguments) {
   Dict attributes = dict_of(runtime, arguments);
+  runtime.step(std::ssize(attributes.entries));
   for (const auto& entry : attributes.entries) {
     if (entry.first.is_string() && entry.first.string().starts_with('_')) {
       runtime.fail("a namespace cannot hold '" + entry.first.string() + "'");
@@ -82,7 +95,7 @@ constexpr std::array<std::pair<std::string_view, Function>, 5> kFunctions{{
     {"range", range},
     {"dict",
      [](Runtime& runtime, const Arguments& arguments) {
-       return make_dict(dict_of(runtime, arguments));
+       return make_dict(runtime, dict_of(runtime, arguments));
      }},
     {"namespace", namespace_of},
     {"raise_exception", raise},

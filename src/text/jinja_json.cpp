@@ -15,23 +15,23 @@ using Json = nlohmann::ordered_json;
 
 class Writer {
  public:
-  Writer(Runtime& runtime, const JsonStyle& style) : runtime_(runtime), style_(style) {}
+  Writer(Runtime& runtime, const JsonStyle& style)
+      : runtime_(runtime), style_(style), out_(runtime) {}
 
   std::string write(const Value& value) {
     append(value, 1);
-    runtime_.made(out_.size());
-    return std::move(out_);
+    return out_.take();
   }
 
  private:
   void append(const Value& value, int level) {
     runtime_.step();
     if (value.is_none()) {
-      out_ += "null";
+      out_.add("null");
     } else if (const bool* flag = value.get<bool>()) {
-      out_ += *flag ? "true" : "false";
+      out_.add(*flag ? "true" : "false");
     } else if (value.is_number()) {
-      out_ += number_text(value);
+      out_.add(number_text(value));
     } else if (value.is_string()) {
       append_string(value.string());
     } else if (const Sequence* list = value.sequence(); list != nullptr && is_json_list(*list)) {
@@ -58,42 +58,42 @@ class Writer {
 
   void break_line(int level) {
     if (!style_.multi_line) return;
-    out_ += '\n';
-    runtime_.made(style_.indent.size() * static_cast<size_t>(level));
-    for (int i = 0; i < level; ++i) out_ += style_.indent;
+    out_.add('\n');
+    out_.repeat(style_.indent, level);
   }
 
   void append_list(const Sequence& list, int level) {
-    out_ += '[';
+    out_.add('[');
     for (size_t i = 0; i < list.items.size(); ++i) {
-      if (i > 0) out_ += style_.item_separator;
+      if (i > 0) out_.add(style_.item_separator);
       break_line(level);
       append(list.items[i], level + 1);
     }
     if (!list.items.empty()) break_line(level - 1);
-    out_ += ']';
+    out_.add(']');
   }
 
   void append_dict(const Dict& dict, int level) {
     std::vector<const std::pair<Value, Value>*> entries;
+    runtime_.make(dict.entries.size() * sizeof(entries[0]));
     for (const auto& entry : dict.entries) entries.push_back(&entry);
     if (style_.sort_keys) {
       std::ranges::stable_sort(entries, [&](const auto* a, const auto* b) {
-        const std::optional<int> order = compare(a->first, b->first);
+        const std::optional<int> order = compare(runtime_, a->first, b->first);
         if (!order) runtime_.fail("tojson: keys of different types cannot be sorted");
         return *order < 0;
       });
     }
-    out_ += '{';
+    out_.add('{');
     for (size_t i = 0; i < entries.size(); ++i) {
-      if (i > 0) out_ += style_.item_separator;
+      if (i > 0) out_.add(style_.item_separator);
       break_line(level);
       append_string(key_text(entries[i]->first));
-      out_ += style_.key_separator;
+      out_.add(style_.key_separator);
       append(entries[i]->second, level + 1);
     }
     if (!entries.empty()) break_line(level - 1);
-    out_ += '}';
+    out_.add('}');
   }
 
   std::string key_text(const Value& key) {
@@ -105,10 +105,10 @@ class Writer {
   }
 
   void append_string(std::string_view text) {
-    out_ += '"';
+    runtime_.scan(text.size());
+    out_.add('"');
     for (const std::string_view character : characters(text)) append_character(character);
-    out_ += '"';
-    runtime_.step(static_cast<int64_t>(text.size() / 16));
+    out_.add('"');
   }
 
   void append_character(std::string_view character) {
@@ -116,21 +116,21 @@ class Writer {
     constexpr std::string_view kLetters = "\"\\nrtbf";
     const char32_t c = decode_character(character);
     if (const size_t known = kShort.find(character[0]); known != std::string_view::npos) {
-      out_ += '\\';
-      out_ += kLetters[known];
+      out_.add('\\');
+      out_.add(kLetters[known]);
     } else if (c < 0x20 || (style_.ascii && c > 0x7E && c < 0x10000)) {
-      out_ += fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
+      out_.add(fmt::format("\\u{:04x}", static_cast<uint32_t>(c)));
     } else if (style_.ascii && c >= 0x10000) {
       const uint32_t rest = static_cast<uint32_t>(c) - 0x10000;
-      out_ += fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF));
+      out_.add(fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + (rest >> 10), 0xDC00 + (rest & 0x3FF)));
     } else {
-      out_ += character;
+      out_.add(character);
     }
   }
 
   Runtime& runtime_;
   const JsonStyle& style_;
-  std::string out_;
+  TextBuilder out_;
 };
 
 Value number_of(const Json& json) {
@@ -143,7 +143,7 @@ Value number_of(const Json& json) {
 
 }  // namespace
 
-Value from_json(const Json& json, int depth) {
+Value from_json(Budget& budget, const Json& json, int depth) {
   if (depth >= kMaxValueDepth) {
     throw InputError({.where = "chat template",
                       .what = "messages nested too deeply",
@@ -152,15 +152,26 @@ Value from_json(const Json& json, int depth) {
   if (json.is_null()) return None{};
   if (json.is_boolean()) return json.get<bool>();
   if (json.is_number()) return number_of(json);
-  if (json.is_string()) return json.get_ref<const std::string&>();
+  if (json.is_string()) return make_text(budget, json.get_ref<const std::string&>());
   if (json.is_array()) {
-    std::vector<Value> items;
-    for (const Json& item : json) items.push_back(from_json(item, depth + 1));
-    return make_list(std::move(items));
+    ListBuilder items(budget);
+    for (const Json& item : json) items.add(from_json(budget, item, depth + 1));
+    return make_list(budget, items.take());
   }
   Dict dict;
-  for (const auto& [key, value] : json.items()) dict.set(Value(key), from_json(value, depth + 1));
-  return make_dict(std::move(dict));
+  for (const auto& [key, value] : json.items()) {
+    dict.set(budget, Value(key), from_json(budget, value, depth + 1));
+  }
+  return make_dict(budget, std::move(dict));
+}
+
+size_t bytes_of(const Json& json, int depth) {
+  constexpr size_t kNodeBytes = 64;
+  size_t bytes = kNodeBytes;
+  if (json.is_string()) bytes += json.get_ref<const std::string&>().size();
+  if (!json.is_structured() || depth >= kMaxValueDepth) return bytes;
+  for (const auto& [key, value] : json.items()) bytes += key.size() + bytes_of(value, depth + 1);
+  return bytes;
 }
 
 std::string to_json(Runtime& runtime, const Value& value, const JsonStyle& style) {

@@ -10,7 +10,9 @@
 namespace dms::text::jinja {
 
 /// Throws InputError on nesting beyond kMaxValueDepth.
-Value from_json(const nlohmann::ordered_json& json, int depth = 0);
+Value from_json(Budget& budget, const nlohmann::ordered_json& json, int depth = 0);
+/// About what a value takes, texts and structure.
+size_t bytes_of(const nlohmann::ordered_json& json, int depth = 0);
 
 struct JsonStyle {
   bool ascii = false;  // escape everything else

@@ -27,6 +27,11 @@ std::string normalize_newlines(std::string_view source) {
   return out;
 }
 
+// Published templates have some thousands of tokens, and names of some tens of letters. What is
+// proportional to tokens, the tree above all, and to names, every look-up, is bounded by these.
+constexpr size_t kMaxTokens = 100'000;
+constexpr size_t kMaxName = 256;
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
@@ -56,6 +61,9 @@ class Lexer {
   void skip_space() { advance(rest().size() - strip_left(rest()).size()); }
 
   Token& add(Token::Kind kind, std::string text = {}) {
+    if (tokens_.size() >= kMaxTokens) {
+      fail("template too long (expected at most " + std::to_string(kMaxTokens) + " tokens)");
+    }
     tokens_.push_back({.kind = kind, .line = line_, .text = std::move(text)});
     return tokens_.back();
   }
@@ -192,6 +200,10 @@ class Lexer {
       const size_t length = static_cast<size_t>(
           std::ranges::find_if(rest(), [](char x) { return !is_name_start(x) && !is_digit(x); }) -
           rest().begin());
+      if (length > kMaxName) {
+        fail("name too long (got " + std::to_string(length) + " characters, expected at most " +
+             std::to_string(kMaxName) + ")");
+      }
       add(Token::Kind::kName, std::string(rest().substr(0, length)));
       advance(length);
     } else if (c == '\'' || c == '"') {

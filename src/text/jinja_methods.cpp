@@ -16,22 +16,19 @@ bool among(std::string_view name, Names names) {
 
 bool is_list_method(std::string_view name) { return among(name, {"copy", "count", "index"}); }
 
-std::vector<Value> keys_of(const Dict& dict) {
-  std::vector<Value> keys;
-  for (const auto& entry : dict.entries) keys.push_back(entry.first);
-  return keys;
-}
-
-std::vector<Value> values_of(const Dict& dict) {
-  std::vector<Value> values;
-  for (const auto& entry : dict.entries) values.push_back(entry.second);
-  return values;
-}
-
-std::vector<Value> items_of(const Dict& dict) {
-  std::vector<Value> items;
-  for (const auto& [key, value] : dict.entries) items.push_back(make_tuple({key, value}));
-  return items;
+/// A dict's keys, values or (key, value) pairs.
+Value view_of(Runtime& runtime, const Dict& dict, Sequence::Kind kind) {
+  runtime.step(std::ssize(dict.entries));
+  ListBuilder items(runtime);
+  for (const auto& [key, value] : dict.entries) {
+    if (kind == Sequence::Kind::kItems) {
+      runtime.make(2 * sizeof(Value));
+      items.add(jinja::make_tuple(runtime, {key, value}));
+    } else {
+      items.add(kind == Sequence::Kind::kKeys ? key : value);
+    }
+  }
+  return make_sequence(runtime, kind, items.take());
 }
 
 Value dict_method(Runtime& runtime,
@@ -42,15 +39,14 @@ Value dict_method(Runtime& runtime,
   if (name == "get") {
     if (!arguments.named.empty()) runtime.fail("get() takes no keyword arguments");
     arguments.expect(runtime, "get", {"key", "default"}, 1);
-    const Value* value = dict.find(arguments.positional[0]);
+    const Value* value = dict.find(runtime, arguments.positional[0]);
     if (value != nullptr) return *value;
     return arguments.positional.size() > 1 ? arguments.positional[1] : Value(None{});
   }
   arguments.expect(runtime, name, {});
-  runtime.step(static_cast<int64_t>(dict.entries.size()));
-  if (name == "items") return make_sequence(Sequence::Kind::kItems, items_of(dict));
-  if (name == "keys") return make_sequence(Sequence::Kind::kKeys, keys_of(dict));
-  if (name == "values") return make_sequence(Sequence::Kind::kValues, values_of(dict));
+  if (name == "items") return view_of(runtime, dict, Sequence::Kind::kItems);
+  if (name == "keys") return view_of(runtime, dict, Sequence::Kind::kKeys);
+  if (name == "values") return view_of(runtime, dict, Sequence::Kind::kValues);
   if (name == "copy") return object;
   runtime.fail("unsupported method '" + std::string(name) + "' of a dict");
 }
@@ -60,14 +56,13 @@ Value list_method(Runtime& runtime,
                   std::string_view name,
                   const Arguments& arguments) {
   const std::vector<Value>& items = object.sequence()->items;
-  runtime.step(static_cast<int64_t>(items.size()));
   if (name == "copy") {
     arguments.expect(runtime, name, {});
     return object;
   }
   arguments.expect(runtime, name, {"value"}, 1);
   const Value& wanted = *arguments.get(0, "value");
-  const auto same = [&](const Value& value) { return equal(value, wanted); };
+  const auto same = [&](const Value& value) { return equal(runtime, value, wanted); };
   if (name == "count") return static_cast<int64_t>(std::ranges::count_if(items, same));
   const auto it = std::ranges::find_if(items, same);
   if (it == items.end()) runtime.fail("index(): the value is not in the list");
@@ -80,7 +75,8 @@ Value loop_method(Runtime& runtime, Loop& loop, std::string_view name, const Arg
     if (values.empty()) runtime.fail("loop.cycle() needs something to cycle through");
     return values[static_cast<size_t>(loop.index) % values.size()];
   }
-  const bool changed = !loop.has_changed || !std::ranges::equal(loop.changed, values, equal);
+  const auto same = [&](const Value& a, const Value& b) { return equal(runtime, a, b); };
+  const bool changed = !loop.has_changed || !std::ranges::equal(loop.changed, values, same);
   loop.changed = values;
   loop.has_changed = true;
   return changed;

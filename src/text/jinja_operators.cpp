@@ -84,15 +84,6 @@ Value float_binary(Runtime& runtime, std::string_view name, double a, double b) 
   return std::floor((a - floor_mod(a, b)) / b + 0.5);
 }
 
-std::vector<Value> repeat_items(Runtime& runtime, const std::vector<Value>& items, int64_t count) {
-  std::vector<Value> out;
-  for (int64_t i = 0; i < count && !items.empty(); ++i) {
-    runtime.made(items.size() * sizeof(Value));
-    out.insert(out.end(), items.begin(), items.end());
-  }
-  return out;
-}
-
 bool is_plain_sequence(const Value& value) {
   const Sequence* sequence = value.sequence();
   return sequence != nullptr &&
@@ -100,38 +91,45 @@ bool is_plain_sequence(const Value& value) {
 }
 
 Value repeat(Runtime& runtime, const Value& value, int64_t count) {
-  if (!value.is_string()) {
-    const Sequence& sequence = *value.sequence();
-    return make_sequence(sequence.kind, repeat_items(runtime, sequence.items, count));
+  if (value.is_string()) {
+    TextBuilder out(runtime);
+    out.repeat(value.string(), count);
+    return out.take();
   }
-  std::string out;
-  for (int64_t i = 0; i < count && !value.string().empty(); ++i) {
-    runtime.made(value.string().size());
-    out += value.string();
-  }
-  return out;
+  const Sequence& sequence = *value.sequence();
+  ListBuilder out(runtime);
+  for (int64_t i = 0; i < count && !sequence.items.empty(); ++i) out.add_all(sequence.items);
+  return make_sequence(runtime, sequence.kind, out.take());
+}
+
+std::string html_of(Runtime& runtime, const Value& value) {
+  constexpr size_t kLongestEntity = 5;
+  if (value.is_markup()) return value.string();
+  runtime.scan(value.string().size());
+  runtime.make(value.string().size() * kLongestEntity);
+  return escape_html(value.string());
 }
 
 Value add(Runtime& runtime, const Value& a, const Value& b) {
   if (a.is_string() && b.is_string()) {
-    runtime.made(a.string().size() + b.string().size());
-    if (!a.is_markup() && !b.is_markup()) return a.string() + b.string();
-    const auto escaped = [](const Value& value) {
-      return value.is_markup() ? value.string() : escape_html(value.string());
-    };
-    return Value::markup(escaped(a) + escaped(b));
+    TextBuilder out(runtime);
+    const bool markup = a.is_markup() || b.is_markup();
+    for (const Value* part : {&a, &b}) {
+      out.add(markup ? html_of(runtime, *part) : part->string());
+    }
+    return markup ? Value::markup(out.take()) : Value(out.take());
   }
   const bool joinable =
       is_plain_sequence(a) && is_plain_sequence(b) && a.sequence()->kind == b.sequence()->kind;
   if (!joinable) bad_operands(runtime, "+", a, b);
-  std::vector<Value> items = a.sequence()->items;
-  items.insert(items.end(), b.sequence()->items.begin(), b.sequence()->items.end());
-  runtime.made(items.size() * sizeof(Value));
-  return make_sequence(a.sequence()->kind, std::move(items));
+  ListBuilder items(runtime);
+  items.add_all(a.sequence()->items);
+  items.add_all(b.sequence()->items);
+  return make_sequence(runtime, a.sequence()->kind, items.take());
 }
 
 bool ordered(Runtime& runtime, std::string_view name, const Value& a, const Value& b) {
-  const std::optional<int> order = compare(a, b);
+  const std::optional<int> order = compare(runtime, a, b);
   if (!order) bad_operands(runtime, name, a, b);
   if (*order == 2) return false;  // NaN
   if (name == "<") return *order < 0;
@@ -179,22 +177,22 @@ Value unary(Runtime& runtime, std::string_view name, const Value& value) {
 bool contains(Runtime& runtime, const Value& container, const Value& item) {
   if (container.is_string()) {
     if (!item.is_string()) bad_operands(runtime, "in", item, container);
-    runtime.step(static_cast<int64_t>(container.string().size() / 64));
-    return container.string().find(item.string()) != std::string::npos;
+    runtime.scan(container.string().size() + item.string().size());
+    return find_text(container.string(), item.string()) != std::string_view::npos;
   }
   if (const Dict* dict = container.dict()) {
     if (is_one_of(type_name(item), {"list", "dict"}))
       runtime.fail("a key cannot be a list or dict");
-    return dict->find(item) != nullptr;
+    return dict->find(runtime, item) != nullptr;
   }
-  const std::vector<Value> items = elements(runtime, container);
-  return std::ranges::any_of(items, [&](const Value& other) { return equal(item, other); });
+  return std::ranges::any_of(Elements(runtime, container).span(),
+                             [&](const Value& other) { return equal(runtime, item, other); });
 }
 
 bool compare_by(Runtime& runtime, std::string_view name, const Value& a, const Value& b) {
   runtime.step();
-  if (name == "==") return equal(a, b);
-  if (name == "!=") return !equal(a, b);
+  if (name == "==") return equal(runtime, a, b);
+  if (name == "!=") return !equal(runtime, a, b);
   if (name == "in") return contains(runtime, b, a);
   if (name == "not in") return !contains(runtime, b, a);
   return ordered(runtime, name, a, b);

@@ -10,12 +10,12 @@ namespace {
 
 class Renderer : Evaluator {
  public:
-  using Evaluator::Evaluator;
+  Renderer(Runtime& runtime, const Dict& context) : Evaluator(runtime, context), out_(runtime) {}
 
   std::string render(const Body& body) {
     const Block root(*this, nullptr);
     run(body);
-    return std::move(out_);
+    return out_.take();
   }
 
  private:
@@ -55,10 +55,10 @@ class Renderer : Evaluator {
     runtime_.line = stmt.line;
     switch (stmt.kind) {
       case Stmt::Kind::kText:
-        write(stmt.text);
+        out_.add(stmt.text);
         break;
       case Stmt::Kind::kOutput:
-        write(to_text(runtime_, evaluate(*stmt.value)));
+        add_text(runtime_, out_, evaluate(*stmt.value));
         break;
       case Stmt::Kind::kIf:
         return run_if(stmt);
@@ -72,7 +72,7 @@ class Renderer : Evaluator {
       case Stmt::Kind::kFilterBlock:
         return run_captured(stmt);
       case Stmt::Kind::kMacro:
-        scope_->variables.insert_or_assign(stmt.macro->name, make_macro(*stmt.macro));
+        set_variable(stmt.macro->name, make_macro(*stmt.macro));
         break;
       case Stmt::Kind::kCallBlock:
         run_call_block(stmt);
@@ -91,11 +91,6 @@ class Renderer : Evaluator {
     return Flow::kOn;
   }
 
-  void write(std::string_view text) {
-    runtime_.made(text.size());
-    out_ += text;
-  }
-
   Flow run_if(const Stmt& stmt) {
     for (const Branch& branch : stmt.branches) {
       if (!branch.condition || truthy(evaluate(*branch.condition))) return run(branch.body);
@@ -105,10 +100,10 @@ class Renderer : Evaluator {
 
   /// Runs `body` in a scope of its own and gives `text` what it writes.
   Flow capture(const Body& body, Scope* parent, std::string& text) {
-    std::string outside = std::exchange(out_, {});
+    TextBuilder outside = std::exchange(out_, TextBuilder(runtime_));
     const Block block(*this, parent);
     const Flow flow = run(body);
-    text = std::exchange(out_, std::move(outside));
+    text = std::exchange(out_, std::move(outside)).take();
     return flow;
   }
 
@@ -126,7 +121,7 @@ class Renderer : Evaluator {
     if (stmt.kind == Stmt::Kind::kSetBlock) {
       assign(*stmt.target, std::move(value));
     } else {
-      write(to_text(runtime_, value));
+      add_text(runtime_, out_, value);
     }
     return Flow::kOn;
   }
@@ -141,11 +136,11 @@ class Renderer : Evaluator {
 
   /// Elements of a loop in order, those that fail the loop's own "if" left out. The test runs when
   /// the element is asked for, as in jinja2, and sees the variables outside of the loop.
-  std::function<std::optional<Value>()> puller(const Stmt& stmt, std::vector<Value> items) {
+  std::function<std::optional<Value>()> puller(const Stmt& stmt, Elements items) {
     return [this, &stmt, outside = scope_, items = std::move(items), at = size_t{0}]() mutable
            -> std::optional<Value> {
       while (at < items.size()) {
-        Value item = std::move(items[at++]);
+        const Value item = items[at++];
         if (!stmt.test) return item;
         Scope* const inside = std::exchange(scope_, outside);
         const bool chosen = passes(stmt, item);
@@ -178,9 +173,10 @@ class Renderer : Evaluator {
   }
 
   void run_for(const Stmt& stmt) {
+    runtime_.make(sizeof(Loop) + kObjectBytes);
     const auto loop = std::make_shared<Loop>();
     const LoopEnd end{*loop};
-    loop->pull = puller(stmt, elements(runtime_, evaluate(*stmt.value)));
+    loop->pull = puller(stmt, Elements(runtime_, evaluate(*stmt.value)));
     loop->depth = 1;
     bool completed = false;  // some pass reached its end: what jinja2's else asks for
     while (std::optional<Value> item = advance(*loop)) {
@@ -188,7 +184,7 @@ class Renderer : Evaluator {
       loop->previous = std::exchange(loop->current, *item);
       ++loop->index;
       const Block block(*this, scope_);
-      scope_->variables.insert_or_assign("loop", Value(loop));
+      set_variable("loop", Value(loop));
       assign(*stmt.target, *item);
       const Flow flow = run(stmt.body);
       completed |= flow == Flow::kOn;
@@ -200,7 +196,11 @@ class Renderer : Evaluator {
   }
 
   Value make_macro(const MacroNode& macro) {
-    for (Scope* scope = scope_; scope != nullptr; scope = scope->parent) scope->captured = true;
+    runtime_.make(sizeof(Callable) + sizeof(Scope) + 2 * kObjectBytes);
+    for (Scope* scope = scope_; scope != nullptr; scope = scope->parent) {
+      runtime_.step();
+      scope->captured = true;
+    }
     return std::make_shared<const Callable>(Callable{
         .kind = Callable::Kind::kMacro, .name = macro.name, .macro = &macro, .scope = scope_});
   }
@@ -208,7 +208,7 @@ class Renderer : Evaluator {
   void run_call_block(const Stmt& stmt) {
     Arguments arguments = arguments_of(*stmt.value);
     arguments.named.emplace_back("caller", make_macro(*stmt.macro));
-    write(to_text(runtime_, call(*stmt.value, std::move(arguments))));
+    add_text(runtime_, out_, call(*stmt.value, std::move(arguments)));
   }
 
   Value call_macro(const Callable& callable, const Arguments& arguments) override {
@@ -225,12 +225,13 @@ class Renderer : Evaluator {
     const size_t count = macro.parameters.size();
     for (size_t i = 0; i < count; ++i) {
       const Parameter& parameter = macro.parameters[i];
+      runtime_.step(std::ssize(arguments.named));
       const Value* value = arguments.get(i, parameter.name);
       Value bound = value != nullptr ? *value
                     : parameter.fallback
                         ? evaluate(*parameter.fallback)
-                        : Value::undefined("parameter '" + parameter.name + "' was not provided");
-      scope_->variables.insert_or_assign(parameter.name, std::move(bound));
+                        : runtime_.undefined("parameter '" + parameter.name + "' was not provided");
+      set_variable(parameter.name, std::move(bound));
     }
     bind_extra(macro, arguments);
   }
@@ -238,42 +239,42 @@ class Renderer : Evaluator {
   void bind_extra(const MacroNode& macro, const Arguments& arguments) {
     const size_t count = macro.parameters.size();
     if (macro.uses_varargs) {
-      scope_->variables.insert_or_assign("varargs", make_tuple(arguments.rest(count).positional));
+      ListBuilder rest(runtime_);
+      rest.add_all(
+          std::span(arguments.positional).subspan(std::min(count, arguments.positional.size())));
+      set_variable("varargs", jinja::make_tuple(runtime_, rest.take()));
     } else if (arguments.positional.size() > count) {
       runtime_.fail("too many arguments for macro '" + macro.name + "'");
     }
     Dict extra;
     if (macro.uses_caller) {
-      scope_->variables.insert_or_assign("caller", Value::undefined("no caller is defined"));
+      set_variable("caller", runtime_.undefined("no caller is defined"));
     }
     for (const auto& [name, value] : arguments.named) {
+      runtime_.step(std::ssize(macro.parameters));
       const auto it = std::ranges::find(macro.parameters, name, &Parameter::name);
       const auto position = static_cast<size_t>(it - macro.parameters.begin());
       if (it != macro.parameters.end() && position >= arguments.positional.size()) continue;
       if (macro.uses_caller && name == "caller") {
-        scope_->variables.insert_or_assign(name, value);
+        set_variable(name, value);
       } else if (macro.uses_kwargs) {
-        extra.set(Value(name), value);
+        extra.set(runtime_, Value(name), value);
       } else {
         runtime_.fail("macro '" + macro.name + "' takes no argument '" + name + "'");
       }
     }
     if (macro.uses_kwargs) {
-      scope_->variables.insert_or_assign("kwargs", make_dict(std::move(extra)));
+      set_variable("kwargs", make_dict(runtime_, std::move(extra)));
     }
   }
 
-  std::string out_;
+  TextBuilder out_;
   std::vector<std::unique_ptr<Scope>> captured_;
 };
 
 }  // namespace
 
-std::string render_body(const Body& body,
-                        const Dict& context,
-                        const std::string& where,
-                        const Limits& limits) {
-  Runtime runtime(where, limits);
+std::string render_body(const Body& body, const Dict& context, Runtime& runtime) {
   return Renderer(runtime, context).render(body);
 }
 

@@ -8,11 +8,7 @@
 
 namespace dms::text::jinja {
 
-/// Renders `body` with the variables `context`. Throws InputError naming the line; reading `where`
-/// tells the template's name.
-std::string render_body(const Body& body,
-                        const Dict& context,
-                        const std::string& where,
-                        const Limits& limits);
+/// Renders `body` with the variables `context`. Throws InputError naming the template and the line.
+std::string render_body(const Body& body, const Dict& context, Runtime& runtime);
 
 }  // namespace dms::text::jinja

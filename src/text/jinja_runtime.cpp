@@ -1,58 +1,68 @@
 #include "text/jinja_runtime.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
-#include "dms/error.h"
 #include "text/jinja_text.h"
 
 namespace dms::text::jinja {
 namespace {
 
-std::string join_reprs(Runtime& runtime, const std::vector<Value>& items) {
-  std::string text;
+void add_reprs(Runtime& runtime, TextBuilder& out, const std::vector<Value>& items) {
+  bool first = true;
   for (const Value& item : items) {
-    if (!text.empty()) text += ", ";
-    text += repr(runtime, item);
+    if (!std::exchange(first, false)) out.add(", ");
+    add_repr(runtime, out, item);
   }
-  return text;
 }
 
-std::string sequence_text(Runtime& runtime, const Sequence& sequence) {
-  const std::string items = join_reprs(runtime, sequence.items);
-  switch (sequence.kind) {
-    case Sequence::Kind::kList:
-      return "[" + items + "]";
-    case Sequence::Kind::kTuple:
-      return "(" + items + (sequence.items.size() == 1 ? ",)" : ")");
-    case Sequence::Kind::kKeys:
-      return "dict_keys([" + items + "])";
-    case Sequence::Kind::kValues:
-      return "dict_values([" + items + "])";
-    case Sequence::Kind::kItems:
-      return "dict_items([" + items + "])";
-    case Sequence::Kind::kRange:
-      break;
-  }
-  runtime.fail("unsupported: a range as text");
+void add_sequence(Runtime& runtime, TextBuilder& out, const Sequence& sequence) {
+  using Kind = Sequence::Kind;
+  if (sequence.kind == Kind::kRange) runtime.fail("unsupported: a range as text");
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kBrackets{
+      {{"[", "]"},
+       {"(", ")"},
+       {},
+       {"dict_keys([", "])"},
+       {"dict_values([", "])"},
+       {"dict_items([", "])"}}};
+  const auto& [open, close] = kBrackets[static_cast<size_t>(sequence.kind)];
+  out.add(open);
+  add_reprs(runtime, out, sequence.items);
+  if (sequence.kind == Kind::kTuple && sequence.items.size() == 1) out.add(',');
+  out.add(close);
 }
 
-std::string dict_text(Runtime& runtime, const Dict& dict) {
-  std::string text = "{";
+void add_dict(Runtime& runtime, TextBuilder& out, const Dict& dict) {
+  out.add('{');
+  bool first = true;
   for (const auto& [key, value] : dict.entries) {
-    if (text.size() > 1) text += ", ";
-    text += repr(runtime, key) + ": " + repr(runtime, value);
+    if (!std::exchange(first, false)) out.add(", ");
+    add_repr(runtime, out, key);
+    out.add(": ");
+    add_repr(runtime, out, value);
   }
-  return text + "}";
+  out.add('}');
 }
 
-std::string text_of(Runtime& runtime, const Value& value) {
-  if (value.is_none()) return "None";
-  if (const bool* flag = value.get<bool>()) return *flag ? "True" : "False";
-  if (const int64_t* number = value.get<int64_t>()) return std::to_string(*number);
-  if (const double* number = value.get<double>()) return float_text(*number);
-  if (const Sequence* sequence = value.sequence()) return sequence_text(runtime, *sequence);
-  if (const Dict* dict = value.dict()) return dict_text(runtime, *dict);
-  runtime.fail("unsupported: a " + type_name(value) + " as text");
+/// What str() and repr() have in common: all but texts and undefined values.
+void add_plain(Runtime& runtime, TextBuilder& out, const Value& value) {
+  if (value.is_none()) {
+    out.add("None");
+  } else if (const bool* flag = value.get<bool>()) {
+    out.add(*flag ? "True" : "False");
+  } else if (const int64_t* number = value.get<int64_t>()) {
+    out.add(std::to_string(*number));
+  } else if (const double* real = value.get<double>()) {
+    out.add(float_text(*real));
+  } else if (const Sequence* sequence = value.sequence()) {
+    add_sequence(runtime, out, *sequence);
+  } else if (const Dict* dict = value.dict()) {
+    add_dict(runtime, out, *dict);
+  } else {
+    runtime.fail("unsupported: a " + type_name(value) + " as text");
+  }
 }
 
 }  // namespace
@@ -61,27 +71,9 @@ Runtime::~Runtime() {
   for (const std::shared_ptr<Namespace>& space : namespaces_) space->attributes = Dict{};
 }
 
-void Runtime::step(int64_t count) {
-  steps_ += count;
-  if (steps_ > limits_.steps) fail("the template takes too many steps");
-}
-
-void Runtime::made(size_t bytes) {
-  bytes_ += static_cast<int64_t>(bytes);
-  if (bytes_ > limits_.bytes) fail("the template makes too much text");
-}
-
 Runtime::Level::Level(Runtime& runtime) : runtime_(runtime) {
-  if (runtime_.depth_ >= runtime_.limits_.depth) runtime_.fail("recursion too deep");
+  if (runtime_.depth_ >= runtime_.limits().depth) runtime_.fail("recursion too deep");
   ++runtime_.depth_;
-}
-
-void Runtime::fail(const std::string& what) const {
-  throw InputError({.where = where_ + ": line " + std::to_string(line), .what = what});
-}
-
-void Runtime::raise(const std::string& message) const {
-  throw InputError({.where = where_, .what = message});
 }
 
 void Runtime::require_defined(const Value& value) const {
@@ -90,15 +82,22 @@ void Runtime::require_defined(const Value& value) const {
   }
 }
 
+Value Runtime::undefined(std::string what) {
+  make(kObjectBytes + what.size());
+  return Value::undefined(std::move(what));
+}
+
 Value Runtime::make_namespace(Dict attributes) {
+  make(4 * kObjectBytes);
   namespaces_.push_back(std::make_shared<Namespace>(Namespace{std::move(attributes)}));
   return namespaces_.back();
 }
 
-void Arguments::expect(const Runtime& runtime,
+void Arguments::expect(Runtime& runtime,
                        std::string_view callee,
                        std::initializer_list<std::string_view> names,
                        size_t required) const {
+  runtime.step(static_cast<int64_t>(named.size()));
   const std::string name(callee);
   if (positional.size() > names.size()) runtime.fail("too many arguments for " + name);
   for (const auto& [key, value] : named) {
@@ -158,54 +157,64 @@ Arguments Arguments::rest(size_t first) const {
 }
 
 std::string to_text(Runtime& runtime, const Value& value) {
-  runtime.step();
-  if (value.is_undefined()) return {};
-  std::string text = value.is_string() ? value.string() : text_of(runtime, value);
-  runtime.made(text.size());
-  return text;
+  TextBuilder out(runtime);
+  add_text(runtime, out, value);
+  return out.take();
 }
 
-std::string repr(Runtime& runtime, const Value& value) {
+void add_text(Runtime& runtime, TextBuilder& out, const Value& value) {
   runtime.step();
-  if (value.is_undefined()) return "Undefined";
-  std::string text = value.is_string() ? quote(value.string()) : text_of(runtime, value);
-  runtime.made(text.size());
-  return text;
-}
-
-std::vector<Value> elements(Runtime& runtime, const Value& value) {
-  std::vector<Value> items;
-  if (value.is_undefined()) return items;
+  if (value.is_undefined()) return;
   if (value.is_string()) {
-    for (const std::string_view character : characters(value.string())) {
-      items.emplace_back(character);
-    }
-  } else if (const Sequence* sequence = value.sequence()) {
-    items = sequence->items;
+    out.add(value.string());
+  } else {
+    add_plain(runtime, out, value);
+  }
+}
+
+void add_repr(Runtime& runtime, TextBuilder& out, const Value& value) {
+  runtime.step();
+  if (value.is_undefined()) {
+    out.add("Undefined");
+  } else if (value.is_string()) {
+    runtime.scan(value.string().size());
+    add_quoted(out, value.string());
+  } else {
+    add_plain(runtime, out, value);
+  }
+}
+
+Elements::Elements(Runtime& runtime, const Value& value) {
+  if (value.is_undefined()) return;
+  if (const auto* sequence = value.get<std::shared_ptr<const Sequence>>()) {
+    runtime.step(std::ssize((*sequence)->items));
+    shared_ = *sequence;
+    return;
+  }
+  ListBuilder items(runtime);
+  if (value.is_string()) {
+    runtime.step(std::ssize(value.string()));
+    for (const std::string_view character : characters(value.string())) items.add_text(character);
   } else if (const Dict* dict = value.dict()) {
-    for (const auto& entry : dict->entries) items.push_back(entry.first);
+    runtime.step(std::ssize(dict->entries));
+    for (const auto& entry : dict->entries) items.add(entry.first);
   } else if (Iterator* iterator = value.iterator()) {
-    items.assign(iterator->items.begin() + static_cast<std::ptrdiff_t>(iterator->position),
-                 iterator->items.end());
+    items.add_all(std::span(iterator->items).subspan(iterator->position));
     iterator->position = iterator->items.size();
   } else {
     runtime.fail("a " + type_name(value) + " is not iterable");
   }
-  runtime.step(static_cast<int64_t>(items.size()));
-  runtime.made(items.size() * sizeof(Value));
-  return items;
+  made_ = items.take();
 }
 
 std::optional<int64_t> length(Runtime& runtime, const Value& value) {
   if (value.is_undefined()) return 0;
   if (value.is_string()) {
-    runtime.made(value.string().size());
+    runtime.scan(value.string().size());
     return count_characters(value.string());
   }
-  if (const Sequence* sequence = value.sequence()) {
-    return static_cast<int64_t>(sequence->items.size());
-  }
-  if (const Dict* dict = value.dict()) return static_cast<int64_t>(dict->entries.size());
+  if (const Sequence* sequence = value.sequence()) return std::ssize(sequence->items);
+  if (const Dict* dict = value.dict()) return std::ssize(dict->entries);
   return std::nullopt;
 }
 

@@ -1,37 +1,26 @@
 #pragma once
-// What every part of the renderer shares: limits that hostile templates meet, errors that name the
-// line, arguments of calls, and conversion of values to text and to lists.
+// What every part of the renderer shares: the budget, recursion, arguments of calls, and conversion
+// of values to text and to elements.
 
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "text/jinja_budget.h"
 #include "text/jinja_value.h"
 
 namespace dms::text::jinja {
 
-/// Rendering a long conversation stays far below these.
-struct Limits {
-  int64_t steps = 10'000'000;          // expressions evaluated and elements walked
-  int64_t bytes = int64_t{512} << 20;  // text made on the way, all together
-  int64_t depth = 400;                 // nested evaluations and macro calls
-};
-
-class Runtime {
+class Runtime : public Budget {
  public:
-  Runtime(std::string where, const Limits& limits) : where_(std::move(where)), limits_(limits) {}
-  Runtime(const Runtime&) = delete;
-  Runtime& operator=(const Runtime&) = delete;
+  using Budget::Budget;
   ~Runtime();
-
-  /// Counts work; throws InputError when the template takes too much.
-  void step(int64_t count = 1);
-  void made(size_t bytes);
 
   /// One level of recursion, for as long as it lives.
   class Level {
@@ -45,22 +34,13 @@ class Runtime {
     Runtime& runtime_;
   };
 
-  /// Throws InputError "WHERE: line N: what".
-  [[noreturn]] void fail(const std::string& what) const;
-  /// The template's own raise_exception(message).
-  [[noreturn]] void raise(const std::string& message) const;
   /// Undefined values may be printed and tested but not used.
   void require_defined(const Value& value) const;
-
+  /// Charged: an undefined value carries its reason.
+  Value undefined(std::string what);
   Value make_namespace(Dict attributes);
 
-  int line = 1;  // being rendered
-
  private:
-  std::string where_;
-  Limits limits_;
-  int64_t steps_ = 0;
-  int64_t bytes_ = 0;
   int64_t depth_ = 0;
   // A namespace can contain itself; emptying all of them at the end frees such cycles.
   std::vector<std::shared_ptr<Namespace>> namespaces_;
@@ -73,7 +53,7 @@ class Arguments {
   std::vector<std::pair<std::string, Value>> named;
 
   /// Checks that nothing but `names` is given and not twice. Call before get().
-  void expect(const Runtime& runtime,
+  void expect(Runtime& runtime,
               std::string_view callee,
               std::initializer_list<std::string_view> names,
               size_t required = 0) const;
@@ -95,10 +75,26 @@ class Arguments {
 
 /// Python's str() and repr().
 std::string to_text(Runtime& runtime, const Value& value);
-std::string repr(Runtime& runtime, const Value& value);
+void add_text(Runtime& runtime, TextBuilder& out, const Value& value);
+void add_repr(Runtime& runtime, TextBuilder& out, const Value& value);
 
-/// The elements a for loop would walk over; uses up an iterator. Undefined is empty.
-std::vector<Value> elements(Runtime& runtime, const Value& value);
+/// The elements a for loop would walk over: a list's own, or made for the occasion.
+class Elements {
+ public:
+  /// Uses up an iterator. Undefined is empty. Throws where there is nothing to walk over.
+  Elements(Runtime& runtime, const Value& value);
+
+  size_t size() const { return span().size(); }
+  bool empty() const { return span().empty(); }
+  const Value& operator[](size_t i) const { return span()[i]; }
+  const Value* begin() const { return span().data(); }
+  const Value* end() const { return span().data() + span().size(); }
+  std::span<const Value> span() const { return shared_ ? std::span(shared_->items) : made_; }
+
+ private:
+  std::shared_ptr<const Sequence> shared_;
+  std::vector<Value> made_;
+};
 
 /// len(), or nothing where Python has none.
 std::optional<int64_t> length(Runtime& runtime, const Value& value);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -12,29 +13,28 @@
 namespace dms::text::jinja {
 namespace {
 
-std::vector<Value> input_elements(const FilterCall& call) {
-  return elements(call.runtime, call.value);
-}
+Elements input_elements(const FilterCall& call) { return {call.runtime, call.value}; }
 
 /// map and select take anything false, None above all, for empty.
-std::vector<Value> elements_if_true(const FilterCall& call) {
-  return truthy(call.value) ? input_elements(call) : std::vector<Value>{};
+Elements elements_if_true(const FilterCall& call) {
+  return truthy(call.value) ? input_elements(call) : Elements(call.runtime, Value());
 }
 
 /// value.a.b or value[0] for the path "a.b" or 0; as items first, then attributes.
 Value attribute_at(Runtime& runtime, const Value& value, const Value& path) {
   if (path.is_integral()) return item(runtime, value, path);
   std::string_view rest = path.string();
+  runtime.scan(rest.size());
   Value current = value;
   while (true) {
     const size_t dot = rest.find('.');
     const std::string_view part = rest.substr(0, dot);
     const bool number = !part.empty() && part.size() < 10 &&
                         part.find_first_not_of("0123456789") == std::string_view::npos;
-    current =
-        item(runtime,
-             current,
-             number ? Value(static_cast<int64_t>(std::stol(std::string(part)))) : Value(part));
+    current = item(runtime,
+                   current,
+                   number ? Value(static_cast<int64_t>(std::stol(std::string(part))))
+                          : make_text(runtime, part));
     if (dot == std::string_view::npos) return current;
     rest.remove_prefix(dot + 1);
   }
@@ -57,7 +57,14 @@ class Key {
 
   Value operator()(const Value& value) const {
     const Value key = path_ == nullptr ? value : attribute_at(call_.runtime, value, *path_);
-    return fold_ && key.is_string() ? Value(to_lower(key.string())) : key;
+    return fold_ ? folded(call_.runtime, key) : key;
+  }
+
+  static Value folded(Runtime& runtime, const Value& value) {
+    if (!value.is_string()) return value;
+    runtime.scan(value.string().size());
+    runtime.make(kObjectBytes + value.string().size());
+    return to_lower(value.string());
   }
 
  private:
@@ -77,6 +84,7 @@ std::vector<Value> sorted(const FilterCall& call,
   const auto before = [&](const auto& a, const auto& b) {
     return reverse ? less(call, b.first, a.first) : less(call, a.first, b.first);
   };
+  call.runtime.make(pairs.size() * 3 * sizeof(Value));
   std::stable_sort(pairs.begin(), pairs.end(), before);
   std::vector<Value> values;
   for (auto& pair : pairs) values.push_back(std::move(pair.second));
@@ -90,14 +98,26 @@ Value length_filter(const FilterCall& call) {
   return *count;
 }
 
+/// The first or the last element, where nothing is used up.
+Value end_item(const FilterCall& call, bool first) {
+  if (const Sequence* sequence = call.value.sequence(); sequence && !sequence->items.empty()) {
+    return first ? sequence->items.front() : sequence->items.back();
+  }
+  const Elements items = input_elements(call);
+  if (!items.empty()) return first ? items[0] : items[items.size() - 1];
+  return call.runtime.undefined(first ? "no first item, the sequence was empty"
+                                      : "no last item, the sequence was empty");
+}
+
 Value first_filter(const FilterCall& call) {
   call.expect({});
   if (Iterator* iterator = call.value.iterator()) {
-    if (iterator->position == iterator->items.size()) return Value::undefined("no first item");
+    if (iterator->position == iterator->items.size()) {
+      return call.runtime.undefined("no first item");
+    }
     return iterator->items[iterator->position++];
   }
-  const std::vector<Value> items = input_elements(call);
-  return items.empty() ? Value::undefined("no first item, the sequence was empty") : items.front();
+  return end_item(call, true);
 }
 
 void require_reversible(const FilterCall& call) {
@@ -107,49 +127,57 @@ void require_reversible(const FilterCall& call) {
 Value last_filter(const FilterCall& call) {
   call.expect({});
   require_reversible(call);
-  const std::vector<Value> items = input_elements(call);
-  return items.empty() ? Value::undefined("no last item, the sequence was empty") : items.back();
+  return end_item(call, false);
 }
 
 Value list_filter(const FilterCall& call) {
   call.expect({});
-  return make_list(input_elements(call));
+  ListBuilder items(call.runtime);
+  items.add_all(input_elements(call).span());
+  return make_list(call.runtime, items.take());
 }
 
 Value reverse_filter(const FilterCall& call) {
   call.expect({});
-  std::vector<Value> items = input_elements(call);
-  std::ranges::reverse(items);
-  if (!call.value.is_string()) return make_iterator(std::move(items));
-  std::string out;
-  for (const Value& item : items) out += item.string();
-  return out;
+  ListBuilder reversed(call.runtime);
+  reversed.add_all(input_elements(call).span());
+  reversed.reverse();
+  std::vector<Value> items = reversed.take();
+  if (!call.value.is_string()) return make_iterator(call.runtime, std::move(items));
+  TextBuilder out(call.runtime);
+  for (const Value& item : items) out.add(item.string());
+  return out.take();
 }
 
 Value join_filter(const FilterCall& call) {
   call.expect({"d", "attribute"});
   const std::string separator = call.arguments.text_or(call.runtime, 0, "d", "");
   const Value* path = call.arguments.get(1, "attribute");
-  std::string out;
+  TextBuilder out(call.runtime);
   bool first = true;
-  for (const Value& element : input_elements(call)) {
-    call.runtime.made(separator.size());
-    if (!std::exchange(first, false)) out += separator;
+  const Elements parts = input_elements(call);
+  for (const Value& element : parts) {
+    if (!std::exchange(first, false)) out.add(separator);
     const bool plain = path == nullptr || path->is_none();
-    out += to_text(call.runtime, plain ? element : attribute_at(call.runtime, element, *path));
+    add_text(call.runtime, out, plain ? element : attribute_at(call.runtime, element, *path));
   }
-  return out;
+  return out.take();
+}
+
+Value pair_of(Runtime& runtime, const std::pair<Value, Value>& entry) {
+  runtime.step();
+  runtime.make(2 * sizeof(Value));
+  return jinja::make_tuple(runtime, {entry.first, entry.second});
 }
 
 Value items_filter(const FilterCall& call) {
   call.expect({});
-  if (call.value.is_undefined()) return make_iterator({});
+  if (call.value.is_undefined()) return make_iterator(call.runtime, {});
   const Dict* dict = call.value.dict();
   if (dict == nullptr) call.fail("a mapping is needed, not " + type_name(call.value));
-  std::vector<Value> pairs;
-  for (const auto& [key, value] : dict->entries) pairs.push_back(make_tuple({key, value}));
-  call.runtime.step(static_cast<int64_t>(pairs.size()));
-  return make_iterator(std::move(pairs));
+  ListBuilder pairs(call.runtime);
+  for (const auto& entry : dict->entries) pairs.add(pair_of(call.runtime, entry));
+  return make_iterator(call.runtime, pairs.take());
 }
 
 Value dictsort_filter(const FilterCall& call) {
@@ -160,12 +188,13 @@ Value dictsort_filter(const FilterCall& call) {
   if (by != "key" && by != "value") call.fail("'by' must be key or value");
   const bool fold = !call.arguments.flag_or(0, "case_sensitive", false);
   std::vector<std::pair<Value, Value>> pairs;
-  for (const auto& [key, value] : dict->entries) {
-    const Value& chosen = by == "key" ? key : value;
-    pairs.emplace_back(fold && chosen.is_string() ? Value(to_lower(chosen.string())) : chosen,
-                       make_tuple({key, value}));
+  for (const auto& entry : dict->entries) {
+    const Value& chosen = by == "key" ? entry.first : entry.second;
+    pairs.emplace_back(fold ? Key::folded(call.runtime, chosen) : chosen,
+                       pair_of(call.runtime, entry));
   }
-  return make_list(sorted(call, std::move(pairs), call.arguments.flag_or(2, "reverse", false)));
+  return make_list(call.runtime,
+                   sorted(call, std::move(pairs), call.arguments.flag_or(2, "reverse", false)));
 }
 
 Value sort_filter(const FilterCall& call) {
@@ -173,34 +202,39 @@ Value sort_filter(const FilterCall& call) {
   const Key key(call, 2, 1);
   std::vector<std::pair<Value, Value>> pairs;
   // Keys are compared as lists of one, as in jinja2: equal ones need no order.
-  for (const Value& element : input_elements(call)) {
-    pairs.emplace_back(make_list({key(element)}), element);
+  const Elements items = input_elements(call);
+  for (const Value& element : items) {
+    pairs.emplace_back(make_list(call.runtime, {key(element)}), element);
   }
-  return make_list(sorted(call, std::move(pairs), call.arguments.flag_or(0, "reverse", false)));
+  return make_list(call.runtime,
+                   sorted(call, std::move(pairs), call.arguments.flag_or(0, "reverse", false)));
 }
 
 Value unique_filter(const FilterCall& call) {
   call.expect({"case_sensitive", "attribute"});
   const Key key(call, 1, 0);
   Dict seen;
-  std::vector<Value> values;
-  for (const Value& element : input_elements(call)) {
+  ListBuilder values(call.runtime);
+  const Elements items = input_elements(call);
+  for (const Value& element : items) {
     const Value chosen = key(element);
-    if (seen.find(chosen) != nullptr) continue;
-    if (!seen.set(chosen, None{})) call.fail("a " + type_name(chosen) + " cannot be compared");
-    values.push_back(element);
+    if (seen.find(call.runtime, chosen) != nullptr) continue;
+    if (!seen.set(call.runtime, chosen, None{})) {
+      call.fail("a " + type_name(chosen) + " cannot be compared");
+    }
+    values.add(element);
   }
-  return make_iterator(std::move(values));
+  return make_iterator(call.runtime, values.take());
 }
 
 Value extreme_filter(const FilterCall& call) {
   call.expect({"case_sensitive", "attribute"});
   const Key key(call, 1, 0);
-  const std::vector<Value> items = input_elements(call);
-  if (items.empty()) return Value::undefined("no aggregated item, the sequence was empty");
+  const Elements items = input_elements(call);
+  if (items.empty()) return call.runtime.undefined("no aggregated item, the sequence was empty");
   const Value* best = &items[0];
   Value best_key = key(items[0]);
-  for (const Value& element : std::span(items).subspan(1)) {
+  for (const Value& element : items.span().subspan(1)) {
     const Value other = key(element);
     const bool better =
         call.name == "min" ? less(call, other, best_key) : less(call, best_key, other);
@@ -216,7 +250,8 @@ Value sum_filter(const FilterCall& call) {
   const Value* path = call.arguments.get(0, "attribute");
   const Value* start = call.arguments.get(1, "start");
   Value total = start == nullptr ? Value(int64_t{0}) : *start;
-  for (const Value& element : input_elements(call)) {
+  const Elements items = input_elements(call);
+  for (const Value& element : items) {
     const bool plain = path == nullptr || path->is_none();
     if (total.is_string()) call.fail("cannot add texts; use join");
     total = binary(
@@ -231,19 +266,24 @@ Value batch_filter(const FilterCall& call) {
   if (size <= 0) call.fail("the size must be positive");
   const Value* fill = call.arguments.get(1, "fill_with");
   const bool fills = fill != nullptr && !fill->is_none();
-  std::vector<Value> batches;
-  std::vector<Value> batch;
-  for (const Value& element : input_elements(call)) {
-    if (std::cmp_equal(batch.size(), size)) batches.push_back(make_list(std::exchange(batch, {})));
-    batch.push_back(element);
+  ListBuilder batches(call.runtime);
+  std::optional<ListBuilder> batch;
+  const Elements items = input_elements(call);
+  for (const Value& element : items) {
+    if (batch && std::cmp_equal(batch->size(), size)) {
+      batches.add(make_list(call.runtime, batch->take()));
+      batch.reset();
+    }
+    if (!batch) batch.emplace(call.runtime);
+    batch->add(element);
   }
-  if (batch.empty()) return make_iterator(std::move(batches));
-  while (fills && std::cmp_less(batch.size(), size)) {
+  if (!batch) return make_iterator(call.runtime, batches.take());
+  while (fills && std::cmp_less(batch->size(), size)) {
     call.runtime.step();
-    batch.push_back(*fill);
+    batch->add(*fill);
   }
-  batches.push_back(make_list(std::move(batch)));
-  return make_iterator(std::move(batches));
+  batches.add(make_list(call.runtime, batch->take()));
+  return make_iterator(call.runtime, batches.take());
 }
 
 const std::string& name_argument(const FilterCall& call, size_t position) {
@@ -254,24 +294,29 @@ const std::string& name_argument(const FilterCall& call, size_t position) {
   return positional[position].string();
 }
 
+Arguments rest_of(const FilterCall& call, size_t first) {
+  call.runtime.step(std::ssize(call.arguments.positional) + std::ssize(call.arguments.named));
+  return call.arguments.rest(first);
+}
+
 Value map_filter(const FilterCall& call) {
-  std::vector<Value> values;
+  ListBuilder values(call.runtime);
   const Value* path = call.arguments.find("attribute");
   const bool by_attribute = call.arguments.positional.empty() && path != nullptr;
   if (by_attribute && !path->is_string() && !path->is_integral()) call.fail("bad attribute");
   const Value* fallback = call.arguments.find("default");
-  const std::vector<Value> items = elements_if_true(call);
+  const Elements items = elements_if_true(call);
+  const Arguments others = rest_of(call, 1);
   for (const Value& element : items) {
     if (!by_attribute) {
-      const std::string& filter = name_argument(call, 0);
-      values.push_back(apply_filter(call.runtime, filter, element, call.arguments.rest(1)));
+      values.add(apply_filter(call.runtime, name_argument(call, 0), element, others));
       continue;
     }
     Value value = attribute_at(call.runtime, element, *path);
     const bool replaced = value.is_undefined() && fallback != nullptr;
-    values.push_back(replaced ? *fallback : std::move(value));
+    values.add(replaced ? *fallback : std::move(value));
   }
-  return make_iterator(std::move(values));
+  return make_iterator(call.runtime, values.take());
 }
 
 Value select_filter(const FilterCall& call) {
@@ -279,19 +324,19 @@ Value select_filter(const FilterCall& call) {
   const bool wanted = call.name.starts_with("select");
   const size_t test_at = by_attribute ? 1 : 0;
   if (by_attribute && call.arguments.positional.empty()) call.fail("an attribute is needed");
-  std::vector<Value> values;
-  for (const Value& element : elements_if_true(call)) {
-    const Value tested =
-        by_attribute ? attribute_at(call.runtime, element, Value(name_argument(call, 0))) : element;
-    const bool holds = call.arguments.positional.size() > test_at
-                           ? apply_test(call.runtime,
-                                        name_argument(call, test_at),
-                                        tested,
-                                        call.arguments.rest(test_at + 1))
+  const bool has_test = call.arguments.positional.size() > test_at;
+  const Arguments others = rest_of(call, test_at + 1);
+  ListBuilder values(call.runtime);
+  const Elements items = elements_if_true(call);
+  const Value path = by_attribute && !items.empty() ? Value(name_argument(call, 0)) : Value();
+  for (const Value& element : items) {
+    const Value tested = by_attribute ? attribute_at(call.runtime, element, path) : element;
+    const bool holds = has_test
+                           ? apply_test(call.runtime, name_argument(call, test_at), tested, others)
                            : truthy(tested);
-    if (holds == wanted) values.push_back(element);
+    if (holds == wanted) values.add(element);
   }
-  return make_iterator(std::move(values));
+  return make_iterator(call.runtime, values.take());
 }
 
 constexpr std::array<std::pair<std::string_view, Filter>, 20> kFilters{{

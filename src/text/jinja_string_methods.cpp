@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "text/jinja_operators.h"
@@ -28,6 +29,7 @@ struct Call {
     if (value == nullptr) fail("missing argument '" + std::string(argument) + "'");
     runtime.require_defined(*value);
     if (!value->is_string()) fail("a str is needed, not " + type_name(*value));
+    runtime.scan(value->string().size());
     return value->string();
   }
   bool has(size_t position, std::string_view argument) const {
@@ -38,92 +40,93 @@ struct Call {
 
 Value strip_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {"chars"});
-  std::string_view chars;
-  const std::string_view* set = nullptr;
-  if (call.has(0, "chars")) {
-    chars = call.string_at(0, "chars");
-    set = &chars;
-  }
-  std::string_view text = call.text;
-  if (call.name != "rstrip") text = strip_left(text, set);
-  if (call.name != "lstrip") text = strip_right(text, set);
-  return text;
+  const bool given = call.has(0, "chars");
+  if (given) call.string_at(0, "chars");
+  return strip_text(call.runtime,
+                    call.text,
+                    given ? call.arguments.get(0, "chars") : nullptr,
+                    {.left = call.name != "rstrip", .right = call.name != "lstrip"});
 }
 
-std::vector<Value> split_on_space(std::string_view text, int64_t limit) {
-  std::vector<Value> parts;
+void split_on_space(ListBuilder& parts, std::string_view text, int64_t limit) {
   for (text = strip_left(text); !text.empty(); text = strip_left(text)) {
     if (std::cmp_greater_equal(parts.size(), limit)) {
-      parts.emplace_back(strip_right(text));
+      parts.add_text(strip_right(text));
       break;
     }
     size_t end = 0;
     while (end < text.size() && !is_space(text.substr(end, character_bytes(text.substr(end))))) {
       end += character_bytes(text.substr(end));
     }
-    parts.emplace_back(text.substr(0, end));
+    parts.add_text(text.substr(0, end));
     text.remove_prefix(end);
   }
-  return parts;
 }
 
-std::vector<Value> split_on(std::string_view text, std::string_view separator, int64_t limit) {
-  std::vector<Value> parts;
-  size_t at = 0;
-  while (std::cmp_less(parts.size(), limit) &&
-         (at = text.find(separator)) != std::string_view::npos) {
-    parts.emplace_back(text.substr(0, at));
-    text.remove_prefix(at + separator.size());
+void split_on(ListBuilder& parts,
+              std::string_view text,
+              std::string_view separator,
+              int64_t limit) {
+  size_t from = 0;
+  while (std::cmp_less(parts.size(), limit)) {
+    const size_t at = find_text(text, separator, from);
+    if (at == std::string_view::npos) break;
+    parts.add_text(text.substr(from, at - from));
+    from = at + separator.size();
   }
-  parts.emplace_back(text);
-  return parts;
+  parts.add_text(text.substr(from));
 }
 
-std::vector<Value> split_from_right(std::string_view text,
-                                    std::string_view separator,
-                                    int64_t limit) {
-  std::vector<Value> parts;
-  size_t at = 0;
-  while (std::cmp_less(parts.size(), limit) &&
-         (at = text.rfind(separator)) != std::string_view::npos) {
-    parts.emplace_back(text.substr(at + separator.size()));
-    text = text.substr(0, at);
+/// Cuts the text read backwards, and turns every part and their order round.
+void split_from_right(ListBuilder& parts,
+                      std::string_view text,
+                      std::string_view separator,
+                      int64_t limit) {
+  const std::string backwards(text.rbegin(), text.rend());
+  const std::string separator_backwards(separator.rbegin(), separator.rend());
+  size_t from = 0;
+  while (std::cmp_less(parts.size(), limit)) {
+    const size_t at = find_text(backwards, separator_backwards, from);
+    if (at == std::string_view::npos) break;
+    parts.add_text(text.substr(text.size() - at, at - from));
+    from = at + separator.size();
   }
-  parts.emplace_back(text);
-  std::ranges::reverse(parts);
-  return parts;
+  parts.add_text(text.substr(0, text.size() - from));
+  parts.reverse();
 }
 
 Value split_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {"sep", "maxsplit"});
   int64_t limit = call.arguments.integer_or(call.runtime, 1, "maxsplit", -1);
   if (limit < 0) limit = kAll;
-  call.runtime.step(static_cast<int64_t>(call.text.size() / 8));
+  ListBuilder parts(call.runtime);
   if (!call.has(0, "sep")) {
     if (call.name == "rsplit" && limit != kAll) call.fail("unsupported without a separator");
-    return make_list(split_on_space(call.text, limit));
+    split_on_space(parts, call.text, limit);
+    return make_list(call.runtime, parts.take());
   }
   const std::string& separator = call.string_at(0, "sep");
   if (separator.empty()) call.fail("empty separator");
-  call.runtime.made(call.text.size() / separator.size() * sizeof(Value));
-  return make_list(call.name == "split" ? split_on(call.text, separator, limit)
-                                        : split_from_right(call.text, separator, limit));
+  (call.name == "split" ? split_on : split_from_right)(parts, call.text, separator, limit);
+  return make_list(call.runtime, parts.take());
 }
 
 Value lines_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {"keepends"});
-  std::vector<Value> lines;
-  for (const std::string_view line :
-       split_lines(call.text, call.arguments.flag_or(0, "keepends", false))) {
-    lines.emplace_back(line);
+  const bool keep_ends = call.arguments.flag_or(0, "keepends", false);
+  ListBuilder lines(call.runtime);
+  for (std::string_view rest = call.text; !rest.empty();) {
+    lines.add_text(take_line(rest, keep_ends));
   }
-  return make_list(std::move(lines));
+  return make_list(call.runtime, lines.take());
 }
 
 Value affix_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {"affix"}, 1);
   const auto matches = [&](const Value& affix) {
     if (!affix.is_string()) call.fail("a str is needed, not " + type_name(affix));
+    call.runtime.step();
+    call.runtime.scan(std::min(affix.string().size(), call.text.size()));
     return call.name == "startswith" ? call.text.starts_with(affix.string())
                                      : call.text.ends_with(affix.string());
   };
@@ -140,21 +143,22 @@ Value without_affix_call(const Call& call) {
   std::string_view text = call.text;
   if (call.name == "removeprefix" && text.starts_with(affix)) text.remove_prefix(affix.size());
   if (call.name == "removesuffix" && text.ends_with(affix)) text.remove_suffix(affix.size());
-  return text;
+  return make_text(call.runtime, text);
 }
 
 Value case_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {});
+  call.runtime.make(kObjectBytes + call.text.size());
   if (call.name == "upper") return to_upper(call.text);
   if (call.name == "lower") return to_lower(call.text);
   if (call.name == "capitalize") return capitalize(call.text);
-  std::string out;
+  TextBuilder out(call.runtime);
   bool in_word = false;
   for (const std::string_view character : characters(call.text)) {
-    out += in_word ? to_lower(character) : to_upper(character);
+    out.add(in_word ? to_lower(character) : to_upper(character));
     in_word = is_upper(character) || is_lower(character);
   }
-  return out;
+  return out.take();
 }
 
 Value replace_call(const Call& call) {
@@ -170,7 +174,7 @@ Value find_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {"sub"}, 1);
   const std::string& wanted = call.string_at(0, "sub");
   const bool from_right = call.name == "rfind" || call.name == "rindex";
-  const size_t at = from_right ? call.text.rfind(wanted) : call.text.find(wanted);
+  const size_t at = from_right ? find_last_text(call.text, wanted) : find_text(call.text, wanted);
   if (at != std::string::npos) {
     return count_characters(std::string_view(call.text).substr(0, at));
   }
@@ -182,22 +186,25 @@ Value count_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {"sub"}, 1);
   const std::string& wanted = call.string_at(0, "sub");
   if (wanted.empty()) return count_characters(call.text) + 1;
-  return static_cast<int64_t>(split_on(call.text, wanted, kAll).size()) - 1;
+  int64_t count = 0;
+  for (size_t at = find_text(call.text, wanted); at != std::string::npos; ++count) {
+    at = find_text(call.text, wanted, at + wanted.size());
+  }
+  return count;
 }
 
 Value join_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {"iterable"}, 1);
-  std::string out;
+  TextBuilder out(call.runtime);
   bool first = true;
-  const Value& parts = *call.arguments.get(0, "iterable");
-  for (const Value& part : elements(call.runtime, parts)) {
+  const Elements parts(call.runtime, *call.arguments.get(0, "iterable"));
+  for (const Value& part : parts) {
     call.runtime.require_defined(part);
     if (!part.is_string()) call.fail("a str is needed, not " + type_name(part));
-    call.runtime.made(part.string().size() + call.text.size());
-    if (!std::exchange(first, false)) out += call.text;
-    out += part.string();
+    if (!std::exchange(first, false)) out.add(call.text);
+    out.add(part.string());
   }
-  return out;
+  return out.take();
 }
 
 Value partition_call(const Call& call) {
@@ -205,12 +212,18 @@ Value partition_call(const Call& call) {
   const std::string& separator = call.string_at(0, "sep");
   if (separator.empty()) call.fail("empty separator");
   const bool from_right = call.name == "rpartition";
-  const size_t at = from_right ? call.text.rfind(separator) : call.text.find(separator);
+  const size_t at =
+      from_right ? find_last_text(call.text, separator) : find_text(call.text, separator);
   const std::string_view text = call.text;
-  if (at == std::string::npos) {
-    return from_right ? make_tuple({"", "", text}) : make_tuple({text, "", ""});
+  std::array<std::string_view, 3> parts{text, "", ""};
+  if (at != std::string::npos) {
+    parts = {text.substr(0, at), separator, text.substr(at + separator.size())};
+  } else if (from_right) {
+    parts = {"", "", text};
   }
-  return make_tuple({text.substr(0, at), separator, text.substr(at + separator.size())});
+  ListBuilder items(call.runtime);
+  for (const std::string_view part : parts) items.add_text(part);
+  return jinja::make_tuple(call.runtime, items.take());
 }
 
 bool is_ascii_digit(std::string_view c) { return c.size() == 1 && c[0] >= '0' && c[0] <= '9'; }
@@ -220,11 +233,11 @@ Value class_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {});
   if (call.name == "islower") return all_lower(call.text);
   if (call.name == "isupper") return all_upper(call.text);
-  const std::vector<std::string_view> parts = characters(call.text);
+  const Characters parts = characters(call.text);
   if (call.name == "isascii") {
     return std::ranges::all_of(parts, [](std::string_view c) { return decode_character(c) < 128; });
   }
-  if (parts.empty()) return false;
+  if (call.text.empty()) return false;
   const auto holds = [&](std::string_view c) {
     if (call.name == "isspace") return is_space(c);
     if (decode_character(c) >= 128 && !is_letter(c)) call.fail("unsupported on this text");
@@ -238,54 +251,65 @@ Value pad_call(const Call& call) {
   call.arguments.expect(call.runtime, call.name, {"width", "fillchar"}, 1);
   const int64_t width = call.arguments.integer_or(call.runtime, 0, "width", 0);
   const int64_t missing = std::max<int64_t>(0, width - count_characters(call.text));
-  call.runtime.made(static_cast<size_t>(missing));
   const std::string fill = call.has(1, "fillchar") ? call.string_at(1, "fillchar") : " ";
   if (fill.size() != 1) call.fail("unsupported fill character");
+  TextBuilder out(call.runtime);
   if (call.name == "zfill") {
-    const bool sign = call.text.starts_with('-') || call.text.starts_with('+');
-    return call.text.substr(0, sign) + std::string(static_cast<size_t>(missing), '0') +
-           call.text.substr(sign);
+    const std::string_view text = call.text;
+    const size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+    out.add(text.substr(0, sign));
+    out.repeat("0", missing);
+    out.add(text.substr(sign));
+    return out.take();
   }
   // center puts the odd space to the left when the width is odd, as CPython does.
   int64_t left = missing / 2 + (missing & width & 1);
   if (call.name == "ljust") left = 0;
   if (call.name == "rjust") left = missing;
-  return std::string(static_cast<size_t>(left), fill[0]) + call.text +
-         std::string(static_cast<size_t>(missing - left), fill[0]);
+  out.repeat(fill, left);
+  out.add(call.text);
+  out.repeat(fill, missing - left);
+  return out.take();
+}
+
+/// What "{FIELD}" stands for; `automatic` counts the empty fields.
+const Value& format_value(const Call& call, const std::string& field, size_t& automatic) {
+  const bool number = !field.empty() && field.size() < 4 &&
+                      std::ranges::all_of(field, [](char c) { return c >= '0' && c <= '9'; });
+  if (field.find_first_of(":!.[{") != std::string::npos) {
+    call.fail("unsupported field '" + field + "'");
+  }
+  const bool by_position = field.empty() || number;
+  const size_t position = field.empty() ? automatic++ : number ? std::stoul(field) : 0;
+  call.runtime.step(std::ssize(call.arguments.named));
+  const Value* value =
+      by_position ? call.arguments.get(position, "\n") : call.arguments.find(field);
+  if (value == nullptr) call.fail("missing value for '" + field + "'");
+  return *value;
 }
 
 /// "{}", "{0}" and "{name}" without format specifications.
 Value format_call(const Call& call) {
-  std::string out;
+  TextBuilder out(call.runtime);
   size_t automatic = 0;
   const std::string_view text = call.text;
   for (size_t i = 0; i < text.size(); ++i) {
     const std::string_view two = text.substr(i, 2);
     if (two == "{{" || two == "}}") {
-      out += text[i++];
+      out.add(text[i++]);
     } else if (text[i] == '}') {
       call.fail("single '}'");
     } else if (text[i] != '{') {
-      out += text[i];
+      out.add(text[i]);
     } else {
-      const size_t end = std::min(text.find('}', i), text.size());
-      if (end == text.size()) call.fail("expected '}'");
+      const size_t end = text.find('}', i);
+      if (end == std::string_view::npos) call.fail("expected '}'");
       const std::string field(text.substr(i + 1, end - i - 1));
-      const bool number = !field.empty() && field.size() < 4 &&
-                          std::ranges::all_of(field, [](char c) { return c >= '0' && c <= '9'; });
-      if (field.find_first_of(":!.[{") != std::string::npos) {
-        call.fail("unsupported field '" + field + "'");
-      }
-      const bool by_position = field.empty() || number;
-      const size_t position = field.empty() ? automatic++ : number ? std::stoul(field) : 0;
-      const Value* value =
-          by_position ? call.arguments.get(position, "\n") : call.arguments.find(field);
-      if (value == nullptr) call.fail("missing value for '" + field + "'");
-      out += to_text(call.runtime, *value);
+      add_text(call.runtime, out, format_value(call, field, automatic));
       i = end;
     }
   }
-  return out;
+  return out.take();
 }
 
 using Function = Value (*)(const Call&);
@@ -363,7 +387,7 @@ Value call_string_method(Runtime& runtime,
                          std::string_view name,
                          const Arguments& arguments) {
   runtime.step();
-  runtime.made(text.size());
+  runtime.scan(text.size());
   const auto it = std::ranges::find(kMethods, name, [](const auto& m) { return m.first; });
   if (it == kMethods.end()) runtime.fail("unsupported method '" + std::string(name) + "' of a str");
   return it->second({runtime, text, name, arguments});
@@ -375,26 +399,39 @@ std::string replace_text(Runtime& runtime,
                          std::string_view to,
                          int64_t count) {
   if (count < 0) count = kAll;
-  std::string out;
-  const auto put = [&] {
-    runtime.made(to.size());
-    out += to;
-    --count;
-  };
+  TextBuilder out(runtime);
   if (from.empty()) {
-    if (count > 0) put();
+    if (count-- > 0) out.add(to);
     for (const std::string_view character : characters(text)) {
-      out += character;
-      if (count > 0) put();
+      out.add(character);
+      if (count-- > 0) out.add(to);
     }
-    return out;
+    return out.take();
   }
-  for (size_t at = 0; count > 0 && (at = text.find(from)) != std::string_view::npos;) {
-    out += text.substr(0, at);
-    put();
-    text.remove_prefix(at + from.size());
+  size_t start = 0;
+  for (; count > 0; --count) {
+    const size_t at = find_text(text, from, start);
+    if (at == std::string_view::npos) break;
+    out.add(text.substr(start, at - start));
+    out.add(to);
+    start = at + from.size();
   }
-  return out += text;
+  out.add(text.substr(start));
+  return out.take();
+}
+
+Value strip_text(Runtime& runtime, std::string_view text, const Value* chars, StripSides sides) {
+  constexpr int64_t kWideSetSteps = 10'000;  // a bit for every code point
+  std::optional<CharacterSet> set;
+  if (chars != nullptr) {
+    runtime.scan(chars->string().size());
+    set.emplace(chars->string());
+    if (!set->is_ascii()) runtime.step(kWideSetSteps);
+  }
+  const CharacterSet* stripped = set ? &*set : nullptr;
+  if (sides.left) text = strip_left(text, stripped);
+  if (sides.right) text = strip_right(text, stripped);
+  return make_text(runtime, text);
 }
 
 bool all_lower(std::string_view text) { return all_of_case(text, is_lower, is_upper); }

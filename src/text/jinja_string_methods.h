@@ -21,6 +21,14 @@ std::string replace_text(Runtime& runtime,
                          std::string_view to,
                          int64_t count);
 
+struct StripSides {
+  bool left = true;
+  bool right = true;
+};
+
+/// str.strip() of the characters in `chars`, a str; of white space when that is null.
+Value strip_text(Runtime& runtime, std::string_view text, const Value* chars, StripSides sides);
+
 /// str.islower() and str.isupper(): some letter has a case, and all that have one have this one.
 bool all_lower(std::string_view text);
 bool all_upper(std::string_view text);

@@ -67,17 +67,17 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 17> kCompari
 }};
 
 /// Python's "is", as far as values that are shared without a trace can tell.
-bool same(const Value& a, const Value& b) {
+bool same(Runtime& runtime, const Value& a, const Value& b) {
   if (a.data().index() != b.data().index()) return false;
   if (a.sequence() != nullptr || a.dict() != nullptr) {
     return a.sequence() == b.sequence() && a.dict() == b.dict();
   }
-  return equal(a, b);
+  return equal(runtime, a, b);
 }
 
 bool remainder_is(Runtime& runtime, const Value& value, const Value& by, int64_t expected) {
   if (value.is_string()) runtime.fail("a remainder needs a number");
-  return equal(binary(runtime, "%", value, by), expected);
+  return equal(runtime, binary(runtime, "%", value, by), expected);
 }
 
 }  // namespace
@@ -94,8 +94,11 @@ bool apply_test(Runtime& runtime,
   if (plain != kPlain.end()) return plain->second(value);
   if (name == "odd") return remainder_is(runtime, value, int64_t{2}, 1);
   if (name == "even") return remainder_is(runtime, value, int64_t{2}, 0);
-  if (name == "lower") return all_lower(to_text(runtime, value));
-  if (name == "upper") return all_upper(to_text(runtime, value));
+  if (name == "lower" || name == "upper") {
+    const std::string text = to_text(runtime, value);
+    runtime.scan(text.size());
+    return name == "lower" ? all_lower(text) : all_upper(text);
+  }
   if (name == "divisibleby") {
     arguments.expect(runtime, name, {"num"}, 1);
     return remainder_is(runtime, value, *arguments.get(0, "num"), 0);
@@ -104,7 +107,7 @@ bool apply_test(Runtime& runtime,
   if (it == kComparisons.end()) runtime.fail("unsupported test '" + std::string(name) + "'");
   arguments.expect(runtime, name, {"other"}, 1);
   const Value& other = *arguments.get(0, "other");
-  return it->second == "sameas" ? same(value, other)
+  return it->second == "sameas" ? same(runtime, value, other)
                                 : compare_by(runtime, it->second, value, other);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -113,17 +114,8 @@ bool is_printable(char32_t c) {
   return std::ranges::none_of(kHidden, [&](const auto& r) { return in(c, r[0], r[1]); });
 }
 
-bool contains_character(std::string_view set, std::string_view character) {
-  while (!set.empty()) {
-    const size_t bytes = character_bytes(set);
-    if (set.substr(0, bytes) == character) return true;
-    set.remove_prefix(bytes);
-  }
-  return false;
-}
-
-bool strips(std::string_view character, const std::string_view* chars) {
-  return chars == nullptr ? is_space(character) : contains_character(*chars, character);
+bool strips(std::string_view character, const CharacterSet* chars) {
+  return chars == nullptr ? is_space(character) : chars->contains(character);
 }
 
 size_t last_character_bytes(std::string_view text) {
@@ -141,6 +133,41 @@ std::string escape(char32_t c) {
   return fmt::format("\\U{:08x}", value);
 }
 
+constexpr size_t kCodePoints = 0x110000;
+
+/// A number for each character, malformed bytes after all code points.
+size_t key_of(std::string_view character) {
+  const auto code = static_cast<size_t>(decode_character(character));
+  return character.size() == 1 && code >= 0x80 ? kCodePoints + code : code;
+}
+
+/// Hands a text's repr() to `add`, piece by piece.
+template <class Add>
+void quote_into(std::string_view text, Add add) {
+  const bool has_single = text.find('\'') != std::string_view::npos;
+  const char mark = has_single && text.find('"') == std::string_view::npos ? '"' : '\'';
+  const std::string_view quotes(&mark, 1);
+  add(quotes);
+  for (const std::string_view character : characters(text)) {
+    const char32_t c = decode_character(character);
+    if (c == '\\' || c == static_cast<char32_t>(mark)) {
+      add("\\");
+      add(character);
+    } else if (c == '\n') {
+      add("\\n");
+    } else if (c == '\r') {
+      add("\\r");
+    } else if (c == '\t') {
+      add("\\t");
+    } else if (is_printable(c)) {
+      add(character);
+    } else {
+      add(escape(c));
+    }
+  }
+  add(quotes);
+}
+
 }  // namespace
 
 size_t character_bytes(std::string_view text) {
@@ -152,20 +179,48 @@ size_t character_bytes(std::string_view text) {
   return bytes;
 }
 
-std::vector<std::string_view> characters(std::string_view text) {
-  std::vector<std::string_view> parts;
-  parts.reserve(text.size());
-  while (!text.empty()) {
-    parts.push_back(text.substr(0, character_bytes(text)));
-    text.remove_prefix(parts.back().size());
-  }
-  return parts;
-}
-
 int64_t count_characters(std::string_view text) {
   int64_t count = 0;
   for (; !text.empty(); ++count) text.remove_prefix(character_bytes(text));
   return count;
+}
+
+size_t character_offset(std::string_view text, int64_t index) {
+  std::string_view rest = text;
+  for (; index > 0 && !rest.empty(); --index) rest.remove_prefix(character_bytes(rest));
+  return text.size() - rest.size();
+}
+
+CharacterSet::CharacterSet(std::string_view chars) {
+  for (const std::string_view character : characters(chars)) {
+    const size_t key = key_of(character);
+    if (key < ascii_.size()) {
+      ascii_[key] = true;
+      continue;
+    }
+    if (others_.size() <= key) others_.resize(key + 1);
+    others_[key] = true;
+  }
+}
+
+bool CharacterSet::contains(std::string_view character) const {
+  const size_t key = key_of(character);
+  return key < ascii_.size() ? ascii_[key] : key < others_.size() && others_[key];
+}
+
+size_t find_text(std::string_view text, std::string_view wanted, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  const std::string_view rest = text.substr(from);
+  const void* at = ::memmem(rest.data(), rest.size(), wanted.data(), wanted.size());
+  if (at == nullptr) return std::string_view::npos;
+  return static_cast<size_t>(static_cast<const char*>(at) - text.data());
+}
+
+size_t find_last_text(std::string_view text, std::string_view wanted) {
+  const std::string backwards(text.rbegin(), text.rend());
+  const std::string wanted_backwards(wanted.rbegin(), wanted.rend());
+  const size_t at = find_text(backwards, wanted_backwards);
+  return at == std::string_view::npos ? at : text.size() - at - wanted.size();
 }
 
 char32_t decode_character(std::string_view character) {
@@ -213,7 +268,7 @@ bool is_space(std::string_view character) {
          c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-std::string_view strip_left(std::string_view text, const std::string_view* chars) {
+std::string_view strip_left(std::string_view text, const CharacterSet* chars) {
   while (!text.empty()) {
     const size_t bytes = character_bytes(text);
     if (!strips(text.substr(0, bytes), chars)) break;
@@ -222,7 +277,7 @@ std::string_view strip_left(std::string_view text, const std::string_view* chars
   return text;
 }
 
-std::string_view strip_right(std::string_view text, const std::string_view* chars) {
+std::string_view strip_right(std::string_view text, const CharacterSet* chars) {
   while (!text.empty()) {
     const size_t bytes = last_character_bytes(text);
     if (!strips(text.substr(text.size() - bytes), chars)) break;
@@ -250,22 +305,17 @@ bool is_lower(std::string_view character) {
   return c == 0xDF || upper(c) != c;
 }
 
-std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends) {
-  std::vector<std::string_view> lines;
-  size_t start = 0;
-  for (size_t at = 0; at < text.size();) {
-    const size_t bytes = character_bytes(text.substr(at));
-    const bool malformed = bytes == 1 && static_cast<unsigned char>(text[at]) >= 0x80;
-    if (malformed || !is_line_end(decode_character(text.substr(at, bytes)))) {
-      at += bytes;
-      continue;
-    }
-    const size_t end = at + (text.substr(at).starts_with("\r\n") ? 2 : bytes);
-    lines.push_back(text.substr(start, (keep_ends ? end : at) - start));
-    start = at = end;
+std::string_view take_line(std::string_view& text, bool keep_ends) {
+  const std::string_view whole = text;
+  while (!text.empty()) {
+    const size_t bytes = character_bytes(text);
+    const size_t at = whole.size() - text.size();
+    const bool malformed = bytes == 1 && static_cast<unsigned char>(text[0]) >= 0x80;
+    const bool ends = !malformed && is_line_end(decode_character(text.substr(0, bytes)));
+    text.remove_prefix(ends && text.starts_with("\r\n") ? 2 : bytes);
+    if (ends) return whole.substr(0, keep_ends ? whole.size() - text.size() : at);
   }
-  if (start < text.size()) lines.push_back(text.substr(start));
-  return lines;
+  return whole;
 }
 
 std::string escape_html(std::string_view text) {
@@ -289,27 +339,13 @@ std::string escape_html(std::string_view text) {
 }
 
 std::string quote(std::string_view text) {
-  const bool has_single = text.find('\'') != std::string_view::npos;
-  const char mark = has_single && text.find('"') == std::string_view::npos ? '"' : '\'';
-  std::string out(1, mark);
-  for (const std::string_view character : characters(text)) {
-    const char32_t c = decode_character(character);
-    if (c == '\\' || c == static_cast<char32_t>(mark)) {
-      out += '\\';
-      out += character;
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\r') {
-      out += "\\r";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (is_printable(c)) {
-      out += character;
-    } else {
-      out += escape(c);
-    }
-  }
-  return out + mark;
+  std::string out;
+  quote_into(text, [&](std::string_view piece) { out += piece; });
+  return out;
+}
+
+void add_quoted(TextBuilder& out, std::string_view text) {
+  quote_into(text, [&](std::string_view piece) { out.add(piece); });
 }
 
 std::string float_text(double value) {

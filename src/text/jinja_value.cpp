@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 
-#include "dms/error.h"
 #include "text/jinja_text.h"
 
 namespace dms::text::jinja {
@@ -12,49 +11,64 @@ namespace {
 
 constexpr int kUnordered = 2;
 
-/// A text that is equal for equal keys; empty when the value is not hashable.
-std::string hash_text(const Value& key) {
-  if (key.is_string()) return "s" + key.string();
-  if (key.is_none()) return "0";
-  if (key.is_integral()) return "n" + std::to_string(key.integer());
-  if (const double* number = key.get<double>()) {
+/// Appends a text that is equal for equal keys; false when the value is not hashable. Tuples can
+/// share their parts, so that what they spell out has no bound but the budget.
+bool append_key(Budget& budget, std::string& out, const Value& key, bool in_tuple = false) {
+  budget.step();
+  if (key.is_string()) {
+    budget.scan(key.string().size());
+    if (in_tuple) budget.make(key.string().size());
+    out += "s" + std::to_string(key.string().size()) + ":" + key.string();
+    return true;
+  }
+  if (in_tuple) budget.make(kObjectBytes);
+  if (key.is_none()) {
+    out += "0";
+  } else if (key.is_integral()) {
+    out += "n" + std::to_string(key.integer()) + ";";
+  } else if (const double* number = key.get<double>()) {
     const bool whole = std::abs(*number) < 9e15 && std::floor(*number) == *number;
-    return "n" + (whole ? std::to_string(static_cast<int64_t>(*number)) : float_text(*number));
+    out +=
+        "n" + (whole ? std::to_string(static_cast<int64_t>(*number)) : float_text(*number)) + ";";
+  } else {
+    const Sequence* tuple = key.sequence();
+    if (tuple == nullptr || tuple->kind != Sequence::Kind::kTuple) return false;
+    out += "t" + std::to_string(tuple->items.size()) + ":";
+    return std::ranges::all_of(
+        tuple->items, [&](const Value& item) { return append_key(budget, out, item, true); });
   }
-  const Sequence* tuple = key.sequence();
-  if (tuple == nullptr || tuple->kind != Sequence::Kind::kTuple) return {};
-  std::string text = "t";
-  for (const Value& item : tuple->items) {
-    const std::string part = hash_text(item);
-    if (part.empty()) return {};
-    text += std::to_string(part.size()) + ":" + part;
-  }
-  return text;
+  return true;
 }
 
-void check_depth(int depth) {
+void check_depth(const Budget& budget, int depth) {
   if (depth <= kMaxValueDepth) return;
-  throw InputError({.where = "chat template",
-                    .what = "values nested too deeply",
-                    .expected = "at most " + std::to_string(kMaxValueDepth) + " levels"});
+  budget.fail("values nested too deeply (expected at most " + std::to_string(kMaxValueDepth) +
+              " levels)");
 }
 
-int depth_above(const std::vector<Value>& items) {
+int depth_above(const Budget& budget, const std::vector<Value>& items) {
   int depth = 0;
   for (const Value& item : items) depth = std::max(depth, depth_of(item));
-  check_depth(depth + 1);
+  check_depth(budget, depth + 1);
   return depth + 1;
 }
 
-bool equal_dicts(const Dict& a, const Dict& b) {
+bool equal_dicts(Budget& budget, const Dict& a, const Dict& b) {
   return a.entries.size() == b.entries.size() && std::ranges::all_of(a.entries, [&](const auto& e) {
-           const Value* other = b.find(e.first);
-           return other != nullptr && equal(e.second, *other);
+           const Value* other = b.find(budget, e.first);
+           return other != nullptr && equal(budget, e.second, *other);
          });
 }
 
-bool equal_sequences(const Sequence& a, const Sequence& b) {
-  return a.kind == b.kind && std::ranges::equal(a.items, b.items, equal);
+bool equal_sequences(Budget& budget, const Sequence& a, const Sequence& b) {
+  const auto same = [&](const Value& x, const Value& y) { return equal(budget, x, y); };
+  return a.kind == b.kind && std::ranges::equal(a.items, b.items, same);
+}
+
+bool equal_strings(Budget& budget, const std::string& a, const std::string& b) {
+  if (a.size() != b.size()) return false;
+  budget.scan(a.size());
+  return a == b;
 }
 
 std::optional<int> compare_numbers(const Value& a, const Value& b) {
@@ -67,37 +81,42 @@ std::optional<int> compare_numbers(const Value& a, const Value& b) {
   return x < y ? -1 : static_cast<int>(x > y);
 }
 
-std::optional<int> compare_sequences(const Sequence& a, const Sequence& b) {
+std::optional<int> compare_sequences(Budget& budget, const Sequence& a, const Sequence& b) {
   for (size_t i = 0; i < std::min(a.items.size(), b.items.size()); ++i) {
-    if (!equal(a.items[i], b.items[i])) return compare(a.items[i], b.items[i]);
+    if (!equal(budget, a.items[i], b.items[i])) return compare(budget, a.items[i], b.items[i]);
   }
-  return compare(static_cast<int64_t>(a.items.size()), static_cast<int64_t>(b.items.size()));
+  return compare_numbers(static_cast<int64_t>(a.items.size()),
+                         static_cast<int64_t>(b.items.size()));
 }
 
 }  // namespace
 
-const Value* Dict::find(const Value& key) const {
-  const std::string text = hash_text(key);
+const Value* Dict::find(Budget& budget, const Value& key) const {
+  std::string text;
+  if (!append_key(budget, text, key)) return nullptr;
   const auto it = index.find(text);
-  return text.empty() || it == index.end() ? nullptr : &entries[it->second].second;
-}
-
-const Value* Dict::find(std::string_view key) const {
-  const auto it = index.find("s" + std::string(key));
   return it == index.end() ? nullptr : &entries[it->second].second;
 }
 
-bool Dict::set(const Value& key, Value value) {
-  std::string text = hash_text(key);
-  if (text.empty()) return false;
+const Value* Dict::find(std::string_view name) const {
+  const auto it = index.find("s" + std::to_string(name.size()) + ":" + std::string(name));
+  return it == index.end() ? nullptr : &entries[it->second].second;
+}
+
+bool Dict::set(Budget& budget, const Value& key, Value value) {
+  std::string text;
+  if (!append_key(budget, text, key)) return false;
   depth = std::max(depth, 1 + std::max(depth_of(value), depth_of(key)));
-  check_depth(depth);
+  check_depth(budget, depth);
   const auto [it, added] = index.try_emplace(std::move(text), entries.size());
-  if (added) {
-    entries.emplace_back(key, std::move(value));
-  } else {
+  if (!added) {
     entries[it->second].second = std::move(value);
+    return true;
   }
+  const size_t taken = 2 * kObjectBytes + 2 * sizeof(Value) + it->first.size();
+  budget.make(taken);
+  bytes += taken;
+  entries.emplace_back(key, std::move(value));
   return true;
 }
 
@@ -109,17 +128,35 @@ int depth_of(const Value& value) {
   return 0;
 }
 
-Value make_sequence(Sequence::Kind kind, std::vector<Value> items) {
-  const int depth = depth_above(items);
+Value make_sequence(Budget& budget, Sequence::Kind kind, std::vector<Value> items) {
+  budget.make(kObjectBytes);
+  const int depth = depth_above(budget, items);
   return std::make_shared<const Sequence>(Sequence{kind, std::move(items), depth});
 }
 
-Value make_dict(Dict dict) { return std::make_shared<const Dict>(std::move(dict)); }
+Value make_dict(Budget& budget, Dict dict) {
+  budget.make(2 * kObjectBytes);
+  return std::make_shared<const Dict>(std::move(dict));
+}
 
-Value make_iterator(std::vector<Value> items) {
-  const int depth = depth_above(items);
+Value make_iterator(Budget& budget, std::vector<Value> items) {
+  budget.make(kObjectBytes);
+  const int depth = depth_above(budget, items);
   return std::make_shared<Iterator>(Iterator{std::move(items), 0, depth});
 }
+
+Value make_text(Budget& budget, std::string_view text) {
+  budget.make(kObjectBytes + text.size());
+  return text;
+}
+
+void ListBuilder::add_all(std::span<const Value> values) {
+  budget_.step(static_cast<int64_t>(values.size()));
+  budget_.make(values.size_bytes());
+  items_.insert(items_.end(), values.begin(), values.end());
+}
+
+void ListBuilder::reverse() { std::ranges::reverse(items_); }
 
 std::string type_name(const Value& value) {
   if (const Sequence* sequence = value.sequence()) {
@@ -151,21 +188,24 @@ bool truthy(const Value& value) {
   return true;
 }
 
-bool equal(const Value& a, const Value& b) {
+bool equal(Budget& budget, const Value& a, const Value& b) {
+  budget.step();
   if (a.is_number() && b.is_number()) return compare_numbers(a, b) == 0;
   if (a.data().index() != b.data().index()) return false;
   if (a.is_undefined() || a.is_none()) return true;
-  if (a.is_string()) return a.string() == b.string();
-  if (a.sequence() != nullptr) return equal_sequences(*a.sequence(), *b.sequence());
-  if (a.dict() != nullptr) return equal_dicts(*a.dict(), *b.dict());
+  if (a.is_string()) return equal_strings(budget, a.string(), b.string());
+  if (a.sequence() != nullptr) return equal_sequences(budget, *a.sequence(), *b.sequence());
+  if (a.dict() != nullptr) return equal_dicts(budget, *a.dict(), *b.dict());
   if (a.iterator() != nullptr) return a.iterator() == b.iterator();
   if (a.name_space() != nullptr) return a.name_space() == b.name_space();
   return a.loop() != nullptr ? a.loop() == b.loop() : a.callable() == b.callable();
 }
 
-std::optional<int> compare(const Value& a, const Value& b) {
+std::optional<int> compare(Budget& budget, const Value& a, const Value& b) {
+  budget.step();
   if (a.is_number() && b.is_number()) return compare_numbers(a, b);
   if (a.is_string() && b.is_string()) {
+    budget.scan(std::min(a.string().size(), b.string().size()));
     const int order = a.string().compare(b.string());  // UTF-8 sorts as code points do
     return order < 0 ? -1 : static_cast<int>(order > 0);
   }
@@ -173,7 +213,7 @@ std::optional<int> compare(const Value& a, const Value& b) {
   const Sequence* y = b.sequence();
   const bool ordered = x != nullptr && y != nullptr && x->kind == y->kind &&
                        (x->kind == Sequence::Kind::kList || x->kind == Sequence::Kind::kTuple);
-  return ordered ? compare_sequences(*x, *y) : std::nullopt;
+  return ordered ? compare_sequences(budget, *x, *y) : std::nullopt;
 }
 
 }  // namespace dms::text::jinja

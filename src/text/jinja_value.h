@@ -7,12 +7,15 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include "text/jinja_budget.h"
 
 namespace dms::text::jinja {
 
@@ -123,11 +126,13 @@ struct Dict {
   std::vector<std::pair<Value, Value>> entries;
   std::unordered_map<std::string, size_t> index;
   int depth = 1;
+  size_t bytes = 0;  // charged for its entries
 
-  const Value* find(const Value& key) const;
-  const Value* find(std::string_view key) const;
+  const Value* find(Budget& budget, const Value& key) const;
+  /// For the name of an attribute or a variable.
+  const Value* find(std::string_view name) const;
   /// Replaces the value of an equal key. False when the key is not hashable.
-  bool set(const Value& key, Value value);
+  bool set(Budget& budget, const Value& key, Value value);
 };
 
 /// What generators are in Python: can be walked once.
@@ -170,21 +175,45 @@ struct Callable {
 constexpr int kMaxValueDepth = 100;
 
 int depth_of(const Value& value);
-Value make_sequence(Sequence::Kind kind, std::vector<Value> items);
-inline Value make_list(std::vector<Value> items) {
-  return make_sequence(Sequence::Kind::kList, std::move(items));
+/// These charge what an object takes beside its elements, which their builders have charged.
+Value make_sequence(Budget& budget, Sequence::Kind kind, std::vector<Value> items);
+inline Value make_list(Budget& budget, std::vector<Value> items) {
+  return make_sequence(budget, Sequence::Kind::kList, std::move(items));
 }
-inline Value make_tuple(std::vector<Value> items) {
-  return make_sequence(Sequence::Kind::kTuple, std::move(items));
+inline Value make_tuple(Budget& budget, std::vector<Value> items) {
+  return make_sequence(budget, Sequence::Kind::kTuple, std::move(items));
 }
-Value make_dict(Dict dict);
-Value make_iterator(std::vector<Value> items);
+Value make_dict(Budget& budget, Dict dict);
+Value make_iterator(Budget& budget, std::vector<Value> items);
+
+/// A text of its own, charged.
+Value make_text(Budget& budget, std::string_view text);
+
+/// Values of a list to be, charged one by one.
+class ListBuilder {
+ public:
+  explicit ListBuilder(Budget& budget) : budget_(budget) { budget.make(kObjectBytes); }
+
+  void add(Value value) {
+    budget_.make(sizeof(Value));
+    items_.push_back(std::move(value));
+  }
+  void add_text(std::string_view text) { add(make_text(budget_, text)); }
+  void add_all(std::span<const Value> values);
+  void reverse();
+  size_t size() const { return items_.size(); }
+  std::vector<Value> take() { return std::move(items_); }
+
+ private:
+  Budget& budget_;
+  std::vector<Value> items_;
+};
 
 /// Python's type name, for messages.
 std::string type_name(const Value& value);
 bool truthy(const Value& value);
-bool equal(const Value& a, const Value& b);
+bool equal(Budget& budget, const Value& a, const Value& b);
 /// Three-way comparison; empty where Python raises TypeError. NaN compares as neither: 2.
-std::optional<int> compare(const Value& a, const Value& b);
+std::optional<int> compare(Budget& budget, const Value& a, const Value& b);
 
 }  // namespace dms::text::jinja

@@ -194,15 +194,16 @@ TEST(JinjaLimits, HostileTemplatesEndInAnError) {
   EXPECT_THAT(error("{% set ns = namespace(x=1) %}{% for i in range(9999) %}"
                     "{% set ns.x = [ns.x] %}{% endfor %}"),
               HasSubstr("nested too deeply"));
-  EXPECT_THAT(error("{{ " + std::string(100000, '(') + "1" + std::string(100000, ')') + " }}"),
+  EXPECT_THAT(error("{{ " + std::string(40000, '(') + "1" + std::string(40000, ')') + " }}"),
               HasSubstr("nested too deeply"));
   std::string sum = "{{ 1";
-  for (int i = 0; i < 50000; ++i) sum += " + 1";
+  for (int i = 0; i < 40000; ++i) sum += " + 1";
   EXPECT_THAT(error(sum + " }}"), HasSubstr("nested too deeply"));
   std::string blocks;
   for (int i = 0; i < 10000; ++i) blocks += "{% if 1 %}";
   EXPECT_THAT(error(blocks), HasSubstr("blocks nested too deeply"));
-  EXPECT_THAT(error("{{ l }}", {.steps = 3}), HasSubstr("too many steps"));
+  EXPECT_THAT(error("{% for x in range(9999) %}{% endfor %}", {.steps = 3}),
+              HasSubstr("too many steps"));
 }
 
 TEST(JinjaLimits, CyclesThroughNamespacesAreFreed) {
