@@ -9,6 +9,7 @@ namespace dms::cli {
 namespace {
 
 constexpr const char* kPlain = "plain";
+constexpr const char* kArgumentOption = "--template-arg";
 
 std::string plain_name(const std::string& role) {
   if (role == "system") return "System";
@@ -23,11 +24,36 @@ std::string render_plain(const std::vector<Message>& messages) {
   return text + "Assistant:";
 }
 
+/// "key=value"; what is not JSON is a text.
+void add_argument(text::ChatJson& arguments, const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw InputError({.where = kArgumentOption,
+                      .what = "bad value",
+                      .got = "'" + text + "'",
+                      .expected = "KEY=VALUE"});
+  }
+  const std::string key = text.substr(0, equals);
+  const std::string value = text.substr(equals + 1);
+  if (key == "messages" || key == "add_generation_prompt") {
+    throw InputError({.where = kArgumentOption,
+                      .what = "'" + key + "' is set by the conversation",
+                      .hint = "give another key"});
+  }
+  arguments[key] = text::ChatJson::accept(value) ? text::parse_chat_json(value, kArgumentOption)
+                                                 : text::ChatJson(value);
+}
+
 }  // namespace
 
-ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const std::string& choice) {
+ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const ChatOptions& options) {
   ChatPrompt prompt;
-  if (choice == kPlain) return prompt;
+  const std::string& choice = options.chat_template;
+  if (choice == kPlain) {
+    if (options.template_args.empty()) return prompt;
+    throw InputError({.where = kArgumentOption, .what = "the plain form takes no arguments"});
+  }
+  for (const std::string& text : options.template_args) add_argument(prompt.arguments_, text);
   prompt.source_ = choice.empty() ? folder.string() : choice;
   if (choice.empty()) {
     prompt.template_ = text::load_chat_template(folder);
@@ -45,12 +71,19 @@ ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const std::stri
 
 std::string ChatPrompt::render(const std::vector<Message>& messages) const {
   if (!template_) return render_plain(messages);
-  text::ChatRequest request;
+  text::ChatRequest request{.kwargs = arguments_};
   for (const Message& message : messages) {
     request.messages.push_back({{"role", message.role}, {"content", message.content}});
   }
   request.special_tokens = template_->special_tokens;
   return template_->chat_template.render(request);
+}
+
+std::string ChatPrompt::render(const std::string& system, const std::string& question) const {
+  std::vector<Message> messages;
+  if (!system.empty()) messages.push_back({.role = "system", .content = system});
+  messages.push_back({.role = "user", .content = question});
+  return render(messages);
 }
 
 std::vector<std::string> ChatPrompt::stops() const {

@@ -5,10 +5,11 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "dms/llm.h"
+#include "cli/chat_options.h"
 #include "text/chat_template.h"
 
 namespace dms::cli {
@@ -20,13 +21,14 @@ struct Message {
 
 class ChatPrompt {
  public:
-  /// `choice`: empty (the folder's template), "plain", or a template file. Throws InputError when
-  /// there is no template or it is malformed.
-  static ChatPrompt make(const std::filesystem::path& folder, const std::string& choice);
+  /// Throws InputError when there is no template, it is malformed, or an argument for it is.
+  static ChatPrompt make(const std::filesystem::path& folder, const ChatOptions& options);
 
   /// The conversation up to where the assistant speaks next. Throws InputError when the template
   /// refuses it.
   std::string render(const std::vector<Message>& messages) const;
+  /// A conversation of one question, after the system message if there is one.
+  std::string render(const std::string& system, const std::string& question) const;
   /// Special tokens are in a template's text already; the plain form leaves them to the tokenizer.
   bool adds_special_tokens() const { return !template_.has_value(); }
   /// Where the template comes from, for errors: a file, the model's folder, or "plain".
@@ -36,6 +38,7 @@ class ChatPrompt {
 
  private:
   std::optional<text::LoadedChatTemplate> template_;  // absent: plain
+  text::ChatJson arguments_ = text::ChatJson::object();
   std::string source_ = "plain";
 };
 

@@ -52,6 +52,7 @@ Generation Conversation::say(const std::string& text,
   keep_common_with(ids);
   const auto fresh = std::span(ids).subspan(cached_ids_.size());
   try {
+    if (progress) progress(0, std::ssize(fresh));  // a caller who gave up meanwhile may throw
     Generation answer = session_.generate(fresh, sampling, on_text, progress);
     if (!answer.error.empty()) throw RunError({.what = answer.error});
     cached_ids_ = ids;

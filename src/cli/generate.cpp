@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "cli/chat_options.h"
+#include "cli/chat_prompt.h"
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/options.h"
@@ -21,6 +23,8 @@ struct Options {
   CacheOptions cache;
   SamplingParams sampling;
   PromptSource prompt;
+  ChatOptions chat;
+  bool is_chat = false;
   bool json = false;
 };
 
@@ -81,9 +85,22 @@ Generation stream(const LLM& llm,
   return result;
 }
 
-void generate(const Options& options) {
+/// With --chat the prompt is the one message of a conversation.
+void apply_chat(Options& options, Prompt& prompt) {
+  if (!options.is_chat) return refuse_chat_options(options.chat, "--chat");
+  if (!prompt.text) {
+    throw InputError({.where = "--chat", .what = "needs a text", .expected = "-p, --prompt-file"});
+  }
+  const ChatPrompt chat = ChatPrompt::make(options.model, options.chat);
+  prompt.text = chat.render(options.chat.system, *prompt.text);
+  options.prompt.no_special |= !chat.adds_special_tokens();
+  for (const std::string& stop : chat.stops()) options.sampling.stop.push_back(stop);
+}
+
+void generate(Options options) {
   require_model(options.model);
-  const Prompt prompt = read_prompt(options.prompt, "-p, --prompt-file, --ids");
+  Prompt prompt = read_prompt(options.prompt, "-p, --prompt-file, --ids");
+  apply_chat(options, prompt);
   LLM llm = open_model(options.model, options.model_options, options.json);
   const std::vector<int32_t> ids = prompt_ids(llm, prompt, options.prompt.no_special);
   Session session = llm.new_session(options.cache);
@@ -111,6 +128,8 @@ CommandBody define(CLI::App& app) {
   add_text(app, "--ids", options->prompt.ids_file, "F", "Token ids, a JSON array");
   add_flag(app, "--no-special", options->prompt.no_special, "Add no special tokens");
   add_flag(app, "--json", options->json, "Print one JSON object");
+  add_flag(app, "--chat", options->is_chat, "The prompt is a message: apply the chat template");
+  add_chat_options(app, options->chat);
   add_sampling_options(app, options->sampling);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
@@ -127,7 +146,8 @@ Command generate_command() {
               "  cat book.txt | dms generate models/demo --prompt-file - --policy random "
               "--policy-args cr=8\n"
               "  dms generate models/demo -p 'Once' --temperature 0.8 --top-p 0.95 --seed 7 "
-              "--stop '.' --json\n",
+              "--stop '.' --json\n"
+              "  dms generate MODEL --chat -p 'Why is the sky blue?'\n",
           .define = define};
 }
 

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <ostream>
 #include <stdexcept>
 #include <string>
 
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "support/errors.h"
 #include "support/temp_folder.h"
 
@@ -42,7 +44,8 @@ LLM& model() {
 
 ChatPrompt prompt_of(const std::string& chat_template) {
   const TempFolder folder;
-  return ChatPrompt::make(kDemo, folder.write("t.jinja", chat_template).string());
+  return ChatPrompt::make(kDemo,
+                          {.chat_template = folder.write("t.jinja", chat_template).string()});
 }
 
 /// A conversation, and what its cache should hold by the tokens of each turn.
@@ -209,6 +212,96 @@ TEST(Conversation, AnInterruptedAnswerIsPartOfIt) {
   EXPECT_FALSE(talk->messages().back().content.empty());
 }
 
+TEST(Conversation, StopsBeforeTheFirstTokenWhereProgressThrows) {
+  Talk talk(kGrowing);
+  talk.expect_as_fresh("It was a dark night, and who came to the door?");
+  const int64_t tokens = talk->session().tokens();
+  const auto stop = [](int64_t done, int64_t) {
+    if (done == 0) throw std::runtime_error("stopped");
+  };
+  EXPECT_THROW(talk->say("Why?", kSampling, {}, stop), std::runtime_error);
+  EXPECT_LE(talk->session().tokens(), tokens);
+  EXPECT_EQ(talk->messages().size(), 2u);
+  const Generation answer = talk->say("And then?", kSampling, {}, {});
+  talk->undo();
+  Session fresh = model().new_session({.policy = "none"});
+  EXPECT_EQ(answer.ids, fresh.generate(talk.ids_with("And then?"), kSampling).ids);
+}
+
+/// The demo, with one token of its answers made a special one, as marks of reasoning are.
+class MarkedModel {
+ public:
+  MarkedModel(const std::string& question, const ChatPrompt& prompt) {
+    const std::string rendered = prompt.render("", question);
+    const std::vector<int32_t> ids = model().encode(rendered, prompt.adds_special_tokens());
+    for (const int32_t id : model().new_session({}).generate(ids, kSampling).ids) {
+      const std::string text = model().decode(std::span(&id, 1), false);
+      // Spelled in the vocabulary as it is in texts.
+      const bool plain = std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+      if (plain && rendered.find(text) == std::string::npos) {
+        write(id, text);
+        return;
+      }
+    }
+  }
+
+  std::string mark;
+  std::optional<LLM> llm;
+
+ private:
+  void write(int32_t id, const std::string& text) {
+    for (const auto& entry : std::filesystem::directory_iterator(kDemo)) {
+      if (entry.path().filename() == "tokenizer.json") continue;
+      std::filesystem::create_symlink(entry.path(), folder_.path() / entry.path().filename());
+    }
+    Json tokenizer = read_json_file(kDemo / "tokenizer.json", int64_t{1} << 30);
+    tokenizer["added_tokens"].push_back({{"id", id},
+                                         {"content", text},
+                                         {"single_word", false},
+                                         {"lstrip", false},
+                                         {"rstrip", false},
+                                         {"normalized", false},
+                                         {"special", true}});
+    folder_.write("tokenizer.json", tokenizer.dump());
+    mark = text;
+    llm.emplace(folder_.path(), ModelOptions{.dtype = "f32"});
+  }
+
+  TempFolder folder_;
+};
+
+TEST(Conversation, KeepsMarksThatAreSpecialTokensForTheTemplate) {
+  const std::string question = "It was a dark night and who came to the door?";
+  const ChatPrompt prompt = prompt_of(kGrowing);
+  MarkedModel marked(question, prompt);
+  ASSERT_TRUE(marked.llm) << "no answer has a token that could be a mark";
+  Conversation talk(*marked.llm, prompt, {.policy = "none"}, "");
+  const Generation answer = talk.say(question, kSampling, {}, {});
+  EXPECT_EQ(answer.text.find(marked.mark), std::string::npos) << answer.text;
+  EXPECT_NE(talk.messages().back().content.find(marked.mark), std::string::npos);
+  // A template that cuts at the mark finds it.
+  const ChatPrompt cutting =
+      prompt_of("{% for m in messages %}[{{ m.role }}] {{ m.content.split('" + marked.mark +
+                "')[-1] }}\n{% endfor %}[assistant]");
+  EXPECT_EQ(cutting.render(talk.messages()).find(marked.mark), std::string::npos);
+}
+
+TEST(Conversation, EndsAMarkedMessageAtAStopText) {
+  const std::string question = "It was a dark night and who came to the door?";
+  const ChatPrompt prompt = prompt_of(kGrowing);
+  MarkedModel marked(question, prompt);
+  ASSERT_TRUE(marked.llm);
+  Conversation talk(*marked.llm, prompt, {.policy = "none"}, "");
+  const std::string whole = talk.say(question, kSampling, {}, {}).text;
+  const std::string stop = whole.substr(whole.size() / 2, 5);
+  talk.reset();
+  SamplingParams sampling = kSampling;
+  sampling.stop = {stop};
+  const Generation answer = talk.say(question, sampling, {}, {});
+  EXPECT_EQ(answer.finish_reason, "stop");
+  EXPECT_EQ(talk.messages().back().content.find(stop), std::string::npos);
+}
+
 TEST(Conversation, IsAsBeforeAfterAnError) {
   Talk talk(kGrowing);
   talk.expect_as_fresh("It was a dark night, and who came to the door?");
@@ -230,7 +323,7 @@ TEST(Conversation, IsAsBeforeAfterAnError) {
 TEST(Conversation, NamesATemplateThatRendersNothing) {
   const TempFolder folder;
   const std::string path = folder.write("silent.jinja", "{% if false %}x{% endif %}").string();
-  const ChatPrompt prompt = ChatPrompt::make(kDemo, path);
+  const ChatPrompt prompt = ChatPrompt::make(kDemo, {.chat_template = path});
   Conversation talk(model(), prompt, {.policy = "none"}, "");
   expect_parts(input_error([&] { talk.say("Hello", kSampling, {}, {}); }),
                {"silent.jinja", "renders", "0 tokens"});

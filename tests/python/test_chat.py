@@ -1,14 +1,18 @@
-"""`dms chat` in a pipe: its answers against single generations, and every command it obeys."""
+"""`dms chat` in a pipe: its answers against single generations, and every command it obeys.
+`dms generate --chat`, which renders one message the same way."""
 
 from __future__ import annotations
 
 import json
+import resource
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
 import pytest
-from harness import DEMO, run_dms, run_ok
+from harness import DEMO, TIMEOUT_S, binary, run_dms, run_ok
 from tokenizers import Tokenizer
 
 TOKENS = 12
@@ -93,7 +97,7 @@ def test_commands_say_what_they_did(dms, tmp_path):
     commands = ["/help", "/undo", "Hello", "/stats", "/undo", "/reset", f"/save {saved}", "/quit"]
     options = ("--template", "plain", *GREEDY)
     text = dms("chat", DEMO, *options, stdin="\n".join(commands)).stdout.decode()
-    for command in ("/reset", "/undo", "/stats", "/save FILE", "/exit"):
+    for command in ("/read FILE", "/reset", "/undo", "/stats", "/save FILE", "/exit"):
         assert f"\n{command} " in text
     expected = [
         "nothing to undo\n",
@@ -113,9 +117,10 @@ def test_commands_say_what_they_did(dms, tmp_path):
 @pytest.mark.parametrize(
     ("line", "parts"),
     [
-        ("/nonsense", ["/nonsense", "unknown command", "/help lists them"]),
-        ("/save", ["/save", "cannot write", "''"]),
-        ("/save /nowhere/x.json", ["/save", "cannot write", "/nowhere/x.json"]),
+        ("/save", ["/save: needs a file name; /save FILE"]),
+        ("/save /nowhere/x.json", ["/nowhere/x.json: cannot be written: No such file"]),
+        ("/read", ["/read: needs a file; /read FILE [TEXT]"]),
+        ("/read /nowhere/x.txt", ["/nowhere/x.txt"]),
     ],
 )
 def test_bad_commands_end_a_pipe(line, parts):
@@ -136,3 +141,114 @@ def test_a_template_that_renders_nothing_is_named(tmp_path):
     assert message.count("\n") == 1
     assert str(template) in message
     assert "renders the conversation to nothing (got 0 tokens, expected at least 1)" in message
+
+
+def test_an_unknown_slash_word_begins_a_question(chat):
+    lines = ["/no_think hello", "/etc/hosts is what?", "/", " /help"]
+    assert questions(chat("plain", lines)) == lines
+
+
+def test_read_puts_a_file_before_the_question(chat, tmp_path):
+    book = tmp_path / "a book.txt"
+    book.write_text("It was a dark night.\nAnd then?\n\n")
+    plain = tmp_path / "plain.txt"
+    plain.write_text("Hello\n")
+    lines = [f"/read {plain}", f"/read '{book}' Who came?", f'/read "{plain}"  And then?']
+    text = "It was a dark night.\nAnd then?\n"
+    assert questions(chat("plain", lines)) == [
+        "Hello",
+        f"{text}\n\nWho came?",
+        "Hello\n\nAnd then?",
+    ]
+
+
+def test_three_quotes_hold_a_question_of_several_lines(chat):
+    lines = ['"""', "It was", "", '/exit"""', '"""/help"""', "One \\", '"""never', "closed"]
+    saved = chat("plain", lines[:6])
+    assert questions(saved) == ["It was\n\n/exit", "/help", "One \\"]
+
+
+def test_an_empty_file_is_no_question(tmp_path):
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n")
+    done = run_dms("chat", DEMO, "--template", "plain", *GREEDY, stdin=f"/read {empty}\n")
+    assert done.returncode == 2
+    assert f"{empty}: is empty" in done.stderr.decode()
+
+
+def test_a_failed_save_keeps_the_earlier_file(tmp_path):
+    saved = tmp_path / "saved.json"
+    saved.write_text("earlier")
+
+    def few_bytes_a_file() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+
+    command = [binary(), "chat", DEMO, "--template", "plain", *GREEDY]
+    done = subprocess.run(
+        [str(part) for part in command],
+        input=f"Hello\n/save {saved}\n".encode(),
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        preexec_fn=few_bytes_a_file,
+    )
+    assert done.returncode == 1
+    assert f"{saved}: cannot be written: File too large" in done.stderr.decode()
+    assert saved.read_text() == "earlier"
+    assert list(tmp_path.iterdir()) == [saved]
+
+
+def test_template_arguments_reach_the_template(tmp_path):
+    template = tmp_path / "t.jinja"
+    template.write_text("{{ raise_exception(enable_thinking ~ '|' ~ name ~ '|' ~ l[1]) }}")
+    options = ["--template-arg", "enable_thinking=false", "--template-arg", "name=a b"]
+    options += ["--template-arg", "l=[1, 2]"]
+    for command in (["chat"], ["generate", "--chat", "-p", "Hello"]):
+        done = run_dms(
+            command[0], DEMO, *command[1:], "--template", template, *options, stdin="x\n"
+        )
+        assert done.returncode == 2
+        assert "False|a b|2" in done.stderr.decode()
+
+
+def test_generate_applies_the_template_to_one_message(template, tmp_path):
+    question = "It was a dark night."
+    system = "Tell a story."
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+    rendered = environment.from_string(template.read_text()).render(
+        messages=messages, add_generation_prompt=True
+    )
+    expected = json.loads(
+        run_ok("generate", DEMO, "-p", rendered, "--no-special", *GREEDY, "--json")
+    )
+    options = ["--chat", "--template", template, "--system", system, *GREEDY, "--json"]
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text(question)
+    for source in (["-p", question], ["--prompt-file", prompt]):
+        report = json.loads(run_ok("generate", DEMO, *source, *options))
+        assert report["ids"] == expected["ids"]
+        assert report["prompt_tokens"] == expected["prompt_tokens"]
+
+
+def test_generate_refuses_what_does_not_go_with_chat(tmp_path):
+    ids = tmp_path / "ids.json"
+    ids.write_text("[1]")
+    cases = [
+        (["--ids", ids, "--chat", "--template", "plain"], "--chat: needs a text"),
+        (["-p", "x", "--system", "Be brief."], "--system: goes with --chat"),
+        (["-p", "x", "--template", "plain"], "--template: goes with --chat"),
+        (["-p", "x", "--template-arg", "a=1"], "--template-arg: goes with --chat"),
+        (["-p", "x", "--chat"], "the model has no chat template"),
+    ]
+    for options, message in cases:
+        done = run_dms("generate", DEMO, *options)
+        assert done.returncode == 2
+        assert message in done.stderr.decode()
+
+
+def test_a_conversation_survives_what_does_not_fit(chat):
+    # On a terminal one goes on after an error; see test_chat_terminal.py. Here: what `generate`
+    # stops at, the context, ends an answer in good order.
+    messages = chat("plain", ["Hello"], "-n", 100000)
+    assert [message["role"] for message in messages] == ["user", "assistant"]

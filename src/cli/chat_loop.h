@@ -1,0 +1,52 @@
+#pragma once
+// The conversation loop of `dms chat`: reads questions and commands, prints answers.
+
+#include <optional>
+#include <string>
+
+#include "cli/chat_input.h"
+#include "cli/conversation.h"
+#include "cli/interrupt_flag.h"
+#include "dms/llm.h"
+
+namespace dms::cli {
+
+class ChatLoop {
+ public:
+  /// `llm` and `prompt` must outlive this.
+  ChatLoop(LLM& llm,
+           const ChatPrompt& prompt,
+           const CacheOptions& cache,
+           const SamplingParams& sampling,
+           const std::string& system);
+
+  /// Until the user leaves or the input ends. In a pipe the first error ends it.
+  void run();
+
+ private:
+  enum class Next { kGoOn, kLeave };
+
+  Next handle(const Reading& reading);
+  Next handle_interrupt(const Reading& reading);
+  /// What to do with a line that begins with the name of a command; false where it names none.
+  bool obey(const std::string& line, Next& next);
+  void answer(const std::string& question);
+  void read_and_answer(std::string argument);
+  void print_stats() const;
+  void save(const std::string& path) const;
+  /// What ended an answer early, for those who watch.
+  void note_end(const Generation& result) const;
+  bool is_stopped() const { return interrupt_ && interrupt_->is_set(); }
+
+  const LLM& llm_;
+  SamplingParams sampling_;
+  Conversation talk_;
+  ChatInput input_;
+  // From one prompt to the next nothing but an answer is there to be stopped; in a pipe Ctrl-C ends
+  // the program.
+  std::optional<InterruptFlag> interrupt_;
+  Timings last_;
+  bool asked_to_leave_ = false;
+};
+
+}  // namespace dms::cli

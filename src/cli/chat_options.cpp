@@ -1,0 +1,34 @@
+#include "cli/chat_options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "cli/options.h"
+#include "dms/error.h"
+
+namespace dms::cli {
+
+void add_chat_options(CLI::App& app, ChatOptions& options) {
+  app.option_defaults()->group("Chat template");
+  add_text(app, "--system", options.system, "TEXT", "A system message");
+  add_text(app,
+           "--template",
+           options.chat_template,
+           "F",
+           "A Jinja chat template, or 'plain' (default: the model's own)");
+  app.add_option("--template-arg",
+                 options.template_args,
+                 "Given to the template, as enable_thinking=false; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.option_defaults()->group("Options");
+}
+
+void refuse_chat_options(const ChatOptions& options, const std::string& needed) {
+  const char* given = !options.system.empty()          ? "--system"
+                      : !options.chat_template.empty() ? "--template"
+                      : !options.template_args.empty() ? "--template-arg"
+                                                       : nullptr;
+  if (given != nullptr) throw InputError({.where = given, .what = "goes with " + needed});
+}
+
+}  // namespace dms::cli

@@ -1,0 +1,240 @@
+"""`dms chat` on a pseudo-terminal: line editing, pastes, Ctrl-C, notes that pipes do not get."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import DEMO, TIMEOUT_S, binary, run_dms
+
+CTRL_C, CTRL_D, UP, HOME = "\x03", "\x04", "\x1b[A", "\x01"
+TAKEN = "\x1b[?2004l"  # after a line has been read
+PASTE = "\x1b[200~{}\x1b[201~"
+PLAIN = ("--template", "plain", "--ignore-eos", "--policy", "none", "--threads", "1")
+SHORT = (*PLAIN, "--max-new-tokens", "4")
+# Longer than any test waits: what ends it is Ctrl-C.
+ENDLESS = (*PLAIN, "--max-new-tokens", "100000")
+
+
+class Terminal:
+    """A program on a terminal of its own. Waits for texts, never for times."""
+
+    def __init__(self, *options: object):
+        command = [str(part) for part in (binary(), "chat", DEMO, *options)]
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm", HOME="/nonexistent")
+            os.environ.pop("LC_ALL", None)
+            os.execv(command[0], command)
+        self.seen = ""
+        self.status: int | None = None
+
+    def wait_for(self, text: str) -> str:
+        """Reads until `text` has come; what came up to it."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while (at := self.seen.find(text)) < 0:
+            assert time.monotonic() < deadline, f"no {text!r} in {self.seen!r}"
+            if not select.select([self.fd], [], [], 1)[0]:
+                continue
+            try:
+                piece = os.read(self.fd, 1 << 16)
+            except OSError:  # the other side has gone
+                piece = b""
+            assert piece, f"ended without {text!r}: {self.seen!r}"
+            self.seen += piece.decode(errors="replace")
+        before, self.seen = self.seen[:at], self.seen[at + len(text) :]
+        return before
+
+    def send(self, text: str) -> None:
+        data = text.encode()
+        while data:
+            data = data[os.write(self.fd, data[:1024]) :]
+
+    def prompt(self) -> str:
+        return self.wait_for("> ")
+
+    def say(self, text: str, key: str = "\r") -> str:
+        """At a prompt: types a line and waits for the next prompt; what was printed between."""
+        self.send(text + key)
+        self.wait_for(TAKEN)
+        return self.prompt()
+
+    def end(self) -> int:
+        """The exit status of a program that has been told to leave."""
+        if self.status is None:
+            while True:
+                try:
+                    if not os.read(self.fd, 1 << 16):
+                        break
+                except OSError:
+                    break
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            os.close(self.fd)
+        return self.status
+
+    def close(self) -> None:
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.end()
+
+
+@pytest.fixture
+def terminal() -> Iterator:
+    """terminal(options) -> a Terminal at its first prompt."""
+    opened: list[Terminal] = []
+
+    def start(*options: object) -> Terminal:
+        opened.append(Terminal(*options))
+        opened[-1].wait_for("Type a message, or /help.")
+        opened[-1].prompt()
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+def questions(chat: Terminal, folder: Path) -> list[str]:
+    saved = folder / "saved.json"
+    chat.say(f"/save {saved}")
+    messages = json.loads(saved.read_text())
+    return [message["content"] for message in messages if message["role"] == "user"]
+
+
+def test_lines_are_edited_and_may_be_long(terminal, tmp_path):
+    chat = terminal(*SHORT)
+    long = "word " * 1200 + "end"
+    chat.say(long)
+    chat.say("orld" + HOME + "Héllo w")
+    assert questions(chat, tmp_path) == [long, "Héllo world"]
+    assert len(long) > 4096
+
+
+def test_a_paste_keeps_its_lines(terminal, tmp_path):
+    chat = terminal(*SHORT)
+    chat.say(PASTE.format("one\rtwo\nthree\n") + "four")
+    long = "\n".join(f"line {i}" for i in range(100))
+    chat.say(PASTE.format(long))
+    assert questions(chat, tmp_path) == ["one\ntwo\nthree\nfour", long]
+
+
+def test_questions_of_several_lines(terminal, tmp_path):
+    chat = terminal(*SHORT)
+    chat.send("one \\\r")
+    chat.wait_for(". ")
+    chat.say("two")
+    chat.send('"""three\r')
+    chat.wait_for(". ")
+    chat.send("\r")
+    chat.wait_for(". ")
+    chat.say('/undo"""')
+    assert questions(chat, tmp_path) == ["one \ntwo", "three\n\n/undo"]
+
+
+def test_the_history_brings_lines_back(terminal, tmp_path):
+    chat = terminal(*SHORT)
+    chat.say("Who came?")
+    chat.say(UP + " And then?")
+    assert questions(chat, tmp_path) == ["Who came?", "Who came? And then?"]
+
+
+def test_ctrl_c_clears_the_line(terminal, tmp_path):
+    chat = terminal(*SHORT)
+    chat.say("Who ca", CTRL_C)
+    chat.send("one \\\r")
+    chat.wait_for(TAKEN)
+    chat.wait_for(". ")
+    chat.say("tw", CTRL_C)
+    chat.say("Hello")
+    assert questions(chat, tmp_path) == ["Hello"]
+
+
+def test_ctrl_c_asks_before_it_drops_a_conversation(terminal):
+    chat = terminal(*SHORT)
+    chat.say("Hello")
+    assert "leaves and forgets the conversation" in chat.say("", CTRL_C)
+    chat.say("And then?")  # asks anew after anything else
+    assert "leaves and forgets the conversation" in chat.say("", CTRL_C)
+    chat.send(CTRL_C)
+    assert chat.end() == 0
+
+
+def test_ctrl_c_leaves_where_nothing_is_lost(terminal):
+    chat = terminal(*SHORT)
+    chat.send(CTRL_C)
+    assert chat.end() == 0
+
+
+def test_ctrl_d_leaves(terminal):
+    chat = terminal(*SHORT)
+    chat.say("Hello")
+    chat.say("", CTRL_C)
+    chat.send(CTRL_D)
+    assert chat.end() == 0
+
+
+def test_ctrl_c_stops_an_answer(terminal):
+    chat = terminal(*ENDLESS)
+    chat.send("It was a dark night.\r")
+    chat.wait_for(TAKEN)
+    chat.wait_for(" ")
+    chat.send(CTRL_C)
+    chat.wait_for("[stopped]")
+    chat.prompt()
+    assert "2 messages" in chat.say("/stats")
+
+
+def test_ctrl_c_stops_the_prefill(terminal, tmp_path):
+    book = tmp_path / "book.txt"
+    book.write_text("It was a dark night, and who came to the door? " * 150)
+    chat = terminal(*SHORT, "--chunk", "1")
+    chat.send(f"/read {book}\r")
+    chat.wait_for("prefill ")
+    chat.send(CTRL_C)
+    chat.wait_for("[stopped: the question is not part of the conversation]")
+    chat.prompt()
+    assert "0 messages, 0 tokens" in chat.say("/stats")
+    assert "[cut" in chat.say("Hello")
+
+
+def test_answers_cut_by_length_are_marked_on_terminals_only(terminal):
+    chat = terminal(*SHORT)
+    assert "[cut at 4 tokens; --max-new-tokens raises it]" in chat.say("Hello")
+    done = run_dms("chat", *(DEMO, *SHORT), stdin="Hello\n")
+    assert b"[cut" not in done.stdout + done.stderr
+
+
+def test_an_answer_that_fills_the_context_says_so(terminal, tmp_path):
+    chat = terminal(*ENDLESS)
+    context = json.loads((DEMO / "config.json").read_text())["max_position_embeddings"]
+    book = tmp_path / "book.txt"
+    book.write_text("a b c d " * (context // 4 - 20))
+    printed = chat.say(f"/read {book}")
+    assert f"[cut: the model's context of {context} tokens is full; /undo or /reset" in printed
+    assert re.search(r"dms: error: .*context", chat.say("And then?"))
+    assert "2 messages" in chat.say("/stats")
+    chat.say("/undo")
+    chat.send("Hello\r")
+    chat.wait_for(TAKEN)
+    chat.wait_for(" ")
+    chat.send(CTRL_C)
+    chat.wait_for("[stopped]")
+
+
+def test_errors_leave_the_conversation_alone(terminal, tmp_path):
+    chat = terminal(*SHORT)
+    chat.say("Hello")
+    for line in ("/save", "/save /nowhere/x.json", "/read /nowhere/x.txt"):
+        assert "dms: error: " in chat.say(line)
+    long = tmp_path / "long.txt"
+    long.write_text("door " * 20000)
+    assert re.search(r"dms: error: .*context", chat.say(f"/read {long}"))
+    assert questions(chat, tmp_path) == ["Hello"]
