@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "kernels/kernel_table.h"
 
 namespace dms::kernels {
@@ -35,10 +36,10 @@ void add(std::span<const float> x, std::span<float> out) {
 void apply(UnaryOp op, std::span<float> x) {
   const RowTable& table = row_table();
   const int64_t count = std::ssize(x);
-#pragma omp parallel for schedule(static) if (count > 2 * kChunk)
-  for (int64_t at = 0; at < count; at += kChunk) {
+  parallel_for(ceil_div(count, kChunk), 1, [&](int64_t chunk) {
+    const int64_t at = chunk * kChunk;
     table.apply(activation_of(op), x.data() + at, std::min(kChunk, count - at));
-  }
+  });
 }
 
 float dot_fixed_order(std::span<const float> a, std::span<const float> b) {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
-#include <omp.h>
-
 #include "base/check.h"
+#include "base/parallel.h"
+#include "base/threads.h"
 #include "kernels/kernel_table.h"
 
 namespace dms::kernels {
@@ -20,8 +20,8 @@ constexpr int64_t kBlockGroups = 1024;
 /// Weights that meet every tile of rows before the next ones do: half a second-level cache.
 constexpr int64_t kUnitBytes = 512 << 10;
 constexpr int64_t kColumnGroupBytes = kPanelRows * 4;
-/// Bytes of weights below which a second thread costs more than it brings.
-constexpr int64_t kSerialBytes = 64 << 10;
+/// Bytes of weights whose product is worth another thread's attention.
+constexpr int64_t kGrainBytes = 32 << 10;
 constexpr int64_t kMaxTileRows = 16;
 
 using TileSums = std::array<float, kMaxTileRows * kPanelRows>;
@@ -80,7 +80,7 @@ class RowBlock {
     const int64_t block_bytes = block_groups_ * kColumnGroupBytes;
     const int64_t panels = args.weights.panels();
     const int64_t units = ceil_div(panels, std::max<int64_t>(1, kUnitBytes / block_bytes));
-    unit_panels_ = ceil_div(panels, round_up(units, omp_get_max_threads()));
+    unit_panels_ = ceil_div(panels, round_up(units, used_threads()));
   }
 
   void multiply() const {
@@ -96,25 +96,25 @@ class RowBlock {
   void multiply_one_tile() const {
     const PackedMatrix& weights = args_.weights;
     pack(0);
-#pragma omp parallel for schedule(static) if (weights.bytes() > kSerialBytes)
-    for (int64_t panel = 0; panel < weights.panels(); ++panel) {
+    parallel_for(weights.panels(), grain(weights.panel_bytes()), [&](int64_t panel) {
       alignas(64) TileSums sums;
       multiply_block(0, panel, {0, groups_}, sums.data());
       finish(0, panel, sums.data());
-    }
+    });
   }
 
   void multiply_tiles() const {
     const int64_t units = ceil_div(args_.weights.panels(), unit_panels_);
-#pragma omp parallel if (args_.weights.bytes() * tiles_ > kSerialBytes)
-    {
-#pragma omp for schedule(static)
-      for (int64_t tile = 0; tile < tiles_; ++tile) pack(tile);
+    const int64_t tile_bytes = ceil_div(rows_, tiles_) * groups_ * kernel_.group_bytes;
+    parallel_for(tiles_, grain(tile_bytes), [&](int64_t tile) { pack(tile); });
+    const int64_t unit_bytes = unit_panels_ * args_.weights.panel_bytes();
+    parallel_for(units, grain(unit_bytes * tiles_), [&](int64_t unit) {
       auto* sums = reinterpret_cast<float*>(scratch_sums(rows_ * unit_panels_ * kPanelRows * 4));
-#pragma omp for schedule(dynamic) nowait
-      for (int64_t unit = 0; unit < units; ++unit) multiply_unit(unit * unit_panels_, sums);
-    }
+      multiply_unit(unit * unit_panels_, sums);
+    });
   }
+
+  static int64_t grain(int64_t bytes) { return ceil_div(kGrainBytes, bytes); }
 
   /// A few panels times all tiles, by blocks of columns whose weights stay in the second-level
   /// cache; sums wait in `sums` between blocks.

@@ -41,7 +41,7 @@ struct MatmulArgs {
   Epilogue epilogue = Epilogue::store;
 };
 
-/// Uses the OpenMP threads of the caller's setting. Throws std::logic_error on a shape mismatch.
+/// Uses the caller's threads (base/threads.h). Throws std::logic_error on a shape mismatch.
 void matmul(const MatmulArgs& args);
 
 }  // namespace dms::kernels

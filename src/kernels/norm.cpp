@@ -3,13 +3,14 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "kernels/kernel_table.h"
 
 namespace dms::kernels {
 namespace {
 
-/// Values from which a second thread is worth waking.
-constexpr int64_t kParallelValues = 1 << 16;
+/// Values that are worth another thread's attention.
+constexpr int64_t kGrainValues = 1 << 15;
 
 float inverse_root(float sum_of_squares, int64_t columns, float eps) {
   return 1.0f / std::sqrt(sum_of_squares / static_cast<float>(columns) + eps);
@@ -32,13 +33,12 @@ void rms_norm(std::span<const float> x,
   const int64_t rows = checked_rows(x, weight, out);
   const int64_t columns = std::ssize(weight);
   const RowTable& table = row_table();
-#pragma omp parallel for schedule(static) if (rows > 1 && rows * columns >= kParallelValues)
-  for (int64_t row = 0; row < rows; ++row) {
+  parallel_for(rows, ceil_div(kGrainValues, columns), [&](int64_t row) {
     const float* in = x.data() + row * columns;
     const float factor = inverse_root(table.sum_products(in, in, columns), columns, eps);
     float* to = out.data() + row * columns;
     table.normalise(in, 0.0f, factor, weight.data(), nullptr, columns, to);
-  }
+  });
 }
 
 void layer_norm(std::span<const float> x,
@@ -51,14 +51,13 @@ void layer_norm(std::span<const float> x,
   ensure(bias.empty() || bias.size() == weight.size(), "a norm's bias of a wrong size");
   const RowTable& table = row_table();
   const float* offsets = bias.empty() ? nullptr : bias.data();
-#pragma omp parallel for schedule(static) if (rows > 1 && rows * columns >= kParallelValues)
-  for (int64_t row = 0; row < rows; ++row) {
+  parallel_for(rows, ceil_div(kGrainValues, columns), [&](int64_t row) {
     const float* in = x.data() + row * columns;
     const float mean = table.sum(in, columns) / static_cast<float>(columns);
     const float squares = table.sum_squared_deviations(in, mean, columns);
     const float factor = inverse_root(squares, columns, eps);
     table.normalise(in, mean, factor, weight.data(), offsets, columns, out.data() + row * columns);
-  }
+  });
 }
 
 }  // namespace dms::kernels

@@ -6,6 +6,8 @@
 
 #include "base/aligned_buffer.h"
 #include "base/check.h"
+#include "base/parallel.h"
+#include "base/threads.h"
 #include "kernels/kernel_table.h"
 
 namespace dms::kernels {
@@ -22,8 +24,7 @@ double best_seconds(int64_t threads, Work work) {
   double best = 0;
   for (int repeat = 0; repeat < kRepeats; ++repeat) {
     const auto start = std::chrono::steady_clock::now();
-#pragma omp parallel for schedule(static) num_threads(static_cast <int>(threads))
-    for (int64_t thread = 0; thread < threads; ++thread) sink = sink + work(thread);
+    parallel_for(threads, 1, [&](int64_t thread) { sink = sink + work(thread); });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     best = repeat == 0 ? seconds.count() : std::min(best, seconds.count());
   }
@@ -50,6 +51,7 @@ double gflop_s(float (*run)(int64_t), int64_t flop_per_round, int64_t threads) {
 
 ProbeResult probe(int64_t threads) {
   ensure(threads > 0, "a probe without threads");
+  const ScopedThreads scoped(threads);
   const ProbeTable& table = probe_table();
   return {.read_gb_s = read_gb_s(table, threads),
           .f32_gflop_s = gflop_s(table.run_f32, table.f32_flop_per_round, threads),

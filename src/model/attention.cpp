@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "kernels/attention.h"
 
 namespace dms::model {
@@ -19,6 +20,9 @@ using kernels::kMaxTilePositions;
 // enough that merging the partial results is noise. Tiles with many rows are plenty as they are.
 constexpr int64_t kThinRows = 16;
 constexpr int64_t kPiecePages = 32;
+/// Bytes of pages, and values of partial results, that are worth another thread's attention.
+constexpr int64_t kGrainBytes = 32 << 10;
+constexpr int64_t kGrainValues = 1 << 14;
 
 /// Queries of one KV head at neighbouring positions.
 struct Tile {
@@ -151,26 +155,27 @@ class LayerAttention {
                             width);
   }
 
-  /// Many query rows: a task is a tile, with everything it needs of its own.
+  /// Many query rows: a task is a tile.
   void run_wide(std::span<const Tile> tiles) const {
-#pragma omp parallel for schedule(dynamic) if (tiles.size() > 1)
-    for (size_t i = 0; i < tiles.size(); ++i) {
-      thread_local cache::TilePages pages;
-      thread_local PartialStore store;
-      thread_local std::vector<AttentionPartial> partials;
-      const Tile& tile = tiles[i];
-      tile.part->segment->cache->gather(layer_, tile.kv_head, tile.first, tile.positions, pages);
-      const std::vector<Piece> pieces =
-          cut(tile, pages, std::max<int64_t>(std::ssize(pages.pages), 1));
-      const int64_t rows = tile.positions * spec_.group();
-      store.resize(std::ssize(pieces), rows, spec_.head_dim);
-      partials.clear();
-      for (const Piece& piece : pieces) {
-        partials.push_back(store.at(std::ssize(partials), rows));
-        attend_piece(piece, partials.back());
-      }
-      merge(tile, partials);
+    parallel_for(std::ssize(tiles), 1, [&](int64_t i) { run_tile(tiles[static_cast<size_t>(i)]); });
+  }
+
+  /// A task with everything it needs of its own.
+  void run_tile(const Tile& tile) const {
+    thread_local cache::TilePages pages;
+    thread_local PartialStore store;
+    thread_local std::vector<AttentionPartial> partials;
+    tile.part->segment->cache->gather(layer_, tile.kv_head, tile.first, tile.positions, pages);
+    const std::vector<Piece> pieces =
+        cut(tile, pages, std::max<int64_t>(std::ssize(pages.pages), 1));
+    const int64_t rows = tile.positions * spec_.group();
+    store.resize(std::ssize(pieces), rows, spec_.head_dim);
+    partials.clear();
+    for (const Piece& piece : pieces) {
+      partials.push_back(store.at(std::ssize(partials), rows));
+      attend_piece(piece, partials.back());
     }
+    merge(tile, partials);
   }
 
   /// Few query rows: a task is a piece of a tile's pages; partial results are merged after.
@@ -196,18 +201,26 @@ class LayerAttention {
     for (const Piece& piece : pieces) {
       partials.push_back(shared_store.at(piece.slot, piece.tile->positions * spec_.group()));
     }
-#pragma omp parallel
-    {
-#pragma omp for schedule(dynamic)
-      for (size_t i = 0; i < pieces.size(); ++i) attend_piece(pieces[i], partials[i]);
-#pragma omp for schedule(static)
-      for (size_t i = 0; i < tiles.size(); ++i) {
-        merge(
-            tiles[i],
-            std::span(partials).subspan(static_cast<size_t>(first_piece[i]),
-                                        static_cast<size_t>(first_piece[i + 1] - first_piece[i])));
-      }
+    parallel_for(std::ssize(pieces), piece_grain(pieces), [&](int64_t i) {
+      attend_piece(pieces[static_cast<size_t>(i)], partials[static_cast<size_t>(i)]);
+    });
+    const int64_t tile_values =
+        ceil_div(std::ssize(pieces), std::ssize(tiles)) * spec_.group() * spec_.head_dim;
+    parallel_for(std::ssize(tiles), ceil_div(kGrainValues, tile_values), [&](int64_t i) {
+      const auto first = static_cast<size_t>(first_piece[static_cast<size_t>(i)]);
+      const auto end = static_cast<size_t>(first_piece[static_cast<size_t>(i) + 1]);
+      merge(tiles[static_cast<size_t>(i)], std::span(partials).subspan(first, end - first));
+    });
+  }
+
+  /// Pieces that hold kGrainBytes, were all of the same length.
+  int64_t piece_grain(std::span<const Piece> pieces) const {
+    int64_t bytes = 0;
+    for (const Piece& piece : pieces) {
+      const cache::SequenceView& view = *piece.tile->part->segment->cache;
+      bytes += (piece.end - piece.begin) * view.window_layout().bytes();
     }
+    return ceil_div(kGrainBytes * std::ssize(pieces), std::max<int64_t>(bytes, 1));
   }
 
   const ModelSpec& spec_;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "dms/error.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
@@ -16,6 +17,9 @@ namespace dms::model {
 namespace {
 
 using kernels::Epilogue;
+
+/// Values of a row-wise step that are worth another thread's attention.
+constexpr int64_t kGrainValues = 1 << 14;
 
 Epilogue gate_epilogue(Activation activation) {
   switch (activation) {
@@ -68,13 +72,12 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute comput
 
 void Decoder::embed(const Batch& batch) {
   const int64_t hidden = spec_.hidden;
-#pragma omp parallel for schedule(static) if (batch.rows > 8)
-  for (int64_t row = 0; row < batch.rows; ++row) {
+  parallel_for(batch.rows, ceil_div(kGrainValues, hidden), [&](int64_t row) {
     weights_.get_embedding(
         batch.row_token[static_cast<size_t>(row)],
         std::span(work_.residual)
             .subspan(static_cast<size_t>(row * hidden), static_cast<size_t>(hidden)));
-  }
+  });
 }
 
 void Decoder::normalise(const NormWeights& weights,
@@ -109,8 +112,7 @@ void Decoder::compute_alpha(const LayerWeights& weights, const Batch& batch) {
   const auto hidden = static_cast<size_t>(spec_.hidden);
   const auto scale = static_cast<float>(spec_.dms->alpha_scale);
   const auto offset = static_cast<float>(spec_.dms->alpha_offset);
-#pragma omp parallel for schedule(static) if (batch.rows > 8)
-  for (int64_t row = 0; row < batch.rows; ++row) {
+  parallel_for(batch.rows, ceil_div(kGrainValues, spec_.hidden), [&](int64_t row) {
     const size_t at = static_cast<size_t>(row) * hidden;
     const std::span<float> normed = std::span(work_.normed).subspan(at, hidden);
     kernels::rms_norm(std::span(work_.residual).subspan(at, hidden),
@@ -123,7 +125,7 @@ void Decoder::compute_alpha(const LayerWeights& weights, const Batch& batch) {
       if (!weights.alpha_bias.empty()) raw += weights.alpha_bias[static_cast<size_t>(head)];
       work_.alpha[static_cast<size_t>(row * spec_.kv_heads + head)] = raw * scale - offset;
     }
-  }
+  });
 }
 
 /// Last channel of the first query head of a group: where `neuron` decisions come from.
@@ -230,8 +232,9 @@ void Decoder::run_layer(int64_t layer, const Batch& batch) {
   const LayerWeights& weights = *batch.layer_weights;
   if (spec_.dms && spec_.dms->source == DmsSource::adapter) compute_alpha(weights, batch);
   project_qkv(weights, batch);
-#pragma omp parallel for schedule(static) if (batch.rows > 8)
-  for (int64_t row = 0; row < batch.rows; ++row) rotate_row(batch, row);
+  parallel_for(batch.rows, ceil_div(kGrainValues, qkv_width(spec_)), [&](int64_t row) {
+    rotate_row(batch, row);
+  });
   append_to_caches(layer, batch);
 
   const auto start = std::chrono::steady_clock::now();

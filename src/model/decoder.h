@@ -1,6 +1,6 @@
 #pragma once
 // The one decoder: a ModelSpec and its weights turned into logits, for any mix of prompts and
-// single tokens of several sequences in one pass over the weights. Engine thread only; uses OpenMP.
+// single tokens of several sequences in one pass over the weights. Engine thread only.
 
 #include <cstdint>
 #include <memory>

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
+#include "base/parallel.h"
 
 namespace dms::model {
 namespace {
@@ -141,17 +141,7 @@ void Loader::pack_panels(const std::vector<RowRun>& runs,
                          int64_t begin,
                          int64_t end,
                          PackedMatrix& matrix) const {
-  std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t panel = begin; panel < end; ++panel) {
-    try {
-      pack_panel(runs, panel, matrix);
-    } catch (...) {
-#pragma omp critical
-      failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
+  parallel_for(end - begin, 1, [&](int64_t i) { pack_panel(runs, begin + i, matrix); });
 }
 
 PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,

@@ -50,7 +50,7 @@ struct DecoderWeights {
 };
 
 /// Reads and packs everything `spec` needs, one tensor's rows at a time, so that memory never
-/// holds much more than the packed weights. `type`: f32 or bf16. Uses OpenMP threads.
+/// holds much more than the packed weights. `type`: f32 or bf16. Uses the caller's threads.
 DecoderWeights load_weights(const ModelSpec& spec, const WeightSource& source, DType type);
 
 }  // namespace dms::model

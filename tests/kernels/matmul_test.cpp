@@ -5,8 +5,8 @@
 #include <numbers>
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
+#include "base/threads.h"
 #include "kernels/isas.h"
 #include "support/seed.h"
 #include "support/shapes.h"
@@ -281,19 +281,17 @@ void expect_same_bits(const Problem& problem, int64_t batch, const std::vector<f
 }
 
 TEST(Matmul, GivesARowTheSameBitsInEveryBatchAndOnAnyThreads) {
-  // More rows than a block of rows, more columns than a block of columns.
-  const std::vector<Shape> shapes{{27, 100, 70}, {40, 64, 5003}, {530, 40, 30}};
+  // More rows than a block of rows, more columns than a block of columns, many panels to share.
+  const std::vector<Shape> shapes{{27, 100, 70}, {40, 64, 5003}, {530, 40, 30}, {7, 500, 700}};
   for_problems(shapes, [](const Problem& problem) {
-    const int threads = omp_get_max_threads();
-    omp_set_num_threads(1);
+    const ScopedThreads scoped(1);
     const std::vector<float> whole = problem.product();
     for (const int64_t batch : {1, 2, 3, 5, 12, 13, 25}) expect_same_bits(problem, batch, whole);
-    for (const int other : {2, 3}) {
-      omp_set_num_threads(other);
+    for (const int64_t threads : {2, 3, 4}) {
+      use_threads(threads);
       const std::vector<float> again = problem.product();
       EXPECT_EQ(std::memcmp(again.data(), whole.data(), whole.size() * sizeof(float)), 0);
     }
-    omp_set_num_threads(threads);
   });
 }
 
