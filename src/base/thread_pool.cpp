@@ -1,13 +1,13 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <limits>
 #include <system_error>
 #include <utility>
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "base/check.h"
 #include "base/threads.h"
@@ -15,9 +15,14 @@
 namespace dms {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 /// How long a thread looks for what it waits for before it sleeps: longer than what lies between
 /// two regions of a token's pass, short beside a time slice.
-constexpr int64_t kSpinNs = 50'000;
+constexpr std::chrono::nanoseconds kSpin = std::chrono::microseconds(50);
+/// Between two calls to sleeping workers. Who was called looks for kSpin at least; who has not come
+/// by then waits for a processor, and calling again only costs.
+constexpr std::chrono::nanoseconds kCallPause = std::chrono::microseconds(100);
 
 thread_local bool is_refused = false;
 
@@ -39,18 +44,17 @@ inline void relax() {
 #endif
 }
 
-/// Whether `is_true` became so within `ns`.
-template <class Condition>
-bool spin_until(int64_t ns, Condition is_true) {
+/// Whether `is_true` became so within `time` and before `is_hopeless`.
+template <class Condition, class Reason>
+bool spin_until(std::chrono::nanoseconds time, Condition is_true, Reason is_hopeless) {
   constexpr int kLooksPerTime = 32;
-  using Clock = std::chrono::steady_clock;
-  const Clock::time_point end = Clock::now() + std::chrono::nanoseconds(ns);
+  const Clock::time_point end = Clock::now() + time;
   do {
     for (int look = 0; look < kLooksPerTime; ++look) {
       if (is_true()) return true;
       relax();
     }
-  } while (Clock::now() < end);
+  } while (!is_hopeless() && Clock::now() < end);
   return false;
 }
 
@@ -76,7 +80,7 @@ class SignalsBlocked {
 ThreadPool::ThreadPool(int64_t threads)
     : shares_(static_cast<size_t>(threads)),
       threads_(threads),
-      spin_ns_(threads <= available_cores() ? kSpinNs : 0) {
+      spin_(threads <= available_cores() ? kSpin : kSpin.zero()) {
   ensure(threads > 0, "a pool without threads");
   const SignalsBlocked blocked;
   try {
@@ -104,9 +108,11 @@ void ThreadPool::run(int64_t count, int64_t grain, LoopBody body) {
   grain_ = grain;
   failed_.store(false, std::memory_order_relaxed);
   deal(count, grain);
-  open(ceil_div(count, grain) - 1);
+  open();
   is_refused = true;
-  work(0);
+  while (run_next(0)) {
+    if (owes_call_) call();
+  }
   is_refused = false;
   close();
   if (failed_.load(std::memory_order_relaxed)) {
@@ -117,6 +123,7 @@ void ThreadPool::run(int64_t count, int64_t grain, LoopBody body) {
 /// Whole grains, as even as possible; the caller's share is never the smaller.
 void ThreadPool::deal(int64_t count, int64_t grain) {
   const int64_t grains = ceil_div(count, grain);
+  wanted_ = std::min(grains, threads_) - 1;
   const auto begin = [&](int64_t thread) {
     return std::min(ceil_div(grains * thread, threads_) * grain, count);
   };
@@ -126,19 +133,29 @@ void ThreadPool::deal(int64_t count, int64_t grain) {
   }
 }
 
-void ThreadPool::open(int64_t wanted) {
+void ThreadPool::open() {
   const uint64_t region = region_of(gate_.load(std::memory_order_relaxed)) + uint64_t{1};
+  caller_cpu_.store(::sched_getcpu(), std::memory_order_relaxed);
   gate_.store(region << 32 | kOpen);
+  owes_call_ = sleepers_.load() > 0;
+  if (owes_call_) call();
+}
+
+/// Wakes the workers that sleep, if the last call is long enough ago.
+void ThreadPool::call() {
+  const Clock::time_point now = Clock::now();
+  if (now - last_call_ < kCallPause) return;
+  last_call_ = now;
+  owes_call_ = false;
   calls_.fetch_add(1);
-  const int64_t asleep = sleepers_.load();
-  if (asleep > 0) futex_wake(calls_, std::min(asleep, wanted));
+  futex_wake(calls_, std::min(wanted_, sleepers_.load()));
 }
 
 /// Nobody comes in any more; those inside finish what they claimed.
 void ThreadPool::close() {
   gate_.fetch_and(~kOpen);
   const auto is_empty = [&] { return (gate_.load() & kInside) == 0; };
-  while (!spin_until(spin_ns_, is_empty)) {
+  while (!spin_until(spin_, is_empty, [] { return false; })) {
     const uint32_t departures = departures_.load();
     caller_sleeps_ = true;
     if (!is_empty()) futex_wait(departures_, departures);
@@ -146,15 +163,16 @@ void ThreadPool::close() {
   }
 }
 
-void ThreadPool::work(int64_t thread) {
-  Share& own = shares_[static_cast<size_t>(thread)];
-  while (run_claim(claim_first(own))) {
+/// Of the thread's own share, or else of another's; false where nothing is left or wanted.
+bool ThreadPool::run_next(int64_t thread) {
+  if (failed_.load(std::memory_order_relaxed)) return false;
+  Range range = claim_first(shares_[static_cast<size_t>(thread)]);
+  for (int64_t step = 1; step < threads_ && range.begin == range.end; ++step) {
+    range = claim_last(shares_[static_cast<size_t>((thread + step) % threads_)]);
   }
-  for (int64_t step = 1; step < threads_; ++step) {
-    Share& other = shares_[static_cast<size_t>((thread + step) % threads_)];
-    while (run_claim(claim_last(other))) {
-    }
-  }
+  if (range.begin == range.end) return false;
+  run_range(range);
+  return true;
 }
 
 ThreadPool::Range ThreadPool::claim_first(Share& share) const {
@@ -184,15 +202,11 @@ ThreadPool::Range ThreadPool::claim_last(Share& share) const {
   }
 }
 
-/// False where there was nothing to run, or nothing more is wanted.
-bool ThreadPool::run_claim(Range range) {
-  if (range.begin == range.end || failed_.load(std::memory_order_relaxed)) return false;
+void ThreadPool::run_range(Range range) {
   try {
     body_.run(body_.context, range.begin, range.end);
-    return true;
   } catch (...) {
     if (!failed_.exchange(true)) failure_ = std::current_exception();
-    return false;
   }
 }
 
@@ -200,7 +214,8 @@ void ThreadPool::worker_main(int64_t thread) {
   refuse_this_thread();
   uint32_t seen = 0;
   while (enter(seen)) {
-    work(thread);
+    while (run_next(thread)) {
+    }
     leave();
   }
 }
@@ -208,7 +223,11 @@ void ThreadPool::worker_main(int64_t thread) {
 /// Waits for a region that this worker was not in yet; false when the pool ends.
 bool ThreadPool::enter(uint32_t& seen) {
   const auto is_over = [&] { return ends_.load() || try_enter(seen); };
-  while (!spin_until(spin_ns_, is_over)) {
+  // Where the caller waits for this very processor, it opens nothing while this thread looks.
+  const auto is_in_the_way = [&] {
+    return ::sched_getcpu() == caller_cpu_.load(std::memory_order_relaxed);
+  };
+  while (!spin_until(spin_, is_over, is_in_the_way)) {
     const uint32_t calls = calls_.load();
     sleepers_.fetch_add(1);
     const uint64_t gate = gate_.load();

@@ -3,6 +3,7 @@
 // the way to use them.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -45,12 +46,13 @@ class ThreadPool {
   };
 
   void deal(int64_t count, int64_t grain);
-  void open(int64_t wanted);
+  void open();
+  void call();
   void close();
-  void work(int64_t thread);
+  bool run_next(int64_t thread);
   Range claim_first(Share& share) const;
   Range claim_last(Share& share) const;
-  bool run_claim(Range range);
+  void run_range(Range range);
 
   void worker_main(int64_t thread);
   bool enter(uint32_t& seen);
@@ -67,14 +69,21 @@ class ThreadPool {
   // Who is inside: the number of the region in the upper half, whether workers may still come in,
   // and how many are in.
   alignas(64) std::atomic<uint64_t> gate_ = 0;
+  std::atomic<int> caller_cpu_ = -1;
   std::atomic<bool> ends_ = false;
-  FutexWord calls_ = 0;  // changes with every region: workers sleep on it
+  FutexWord calls_ = 0;  // changes with every call: workers sleep on it
   std::atomic<int64_t> sleepers_ = 0;
   FutexWord departures_ = 0;  // changes when the last worker leaves: the caller sleeps on it
   std::atomic<bool> caller_sleeps_ = false;
 
   int64_t threads_;
-  int64_t spin_ns_;
+  std::chrono::nanoseconds spin_;
+
+  // The caller's alone.
+  int64_t wanted_ = 0;  // workers that could find something to do
+  bool owes_call_ = false;
+  std::chrono::steady_clock::time_point last_call_;
+
   std::vector<std::thread> workers_;
 };
 

@@ -18,9 +18,7 @@ constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
 /// A root folder with the files that a kernel would show.
 class CpuQuota : public testing::Test {
  protected:
-  void write(const std::string& file, const std::string& text) {
-    root_.write(file, text);
-  }
+  void write(const std::string& file, const std::string& text) { root_.write(file, text); }
   void member_of(const std::string& lines) { write("proc/self/cgroup", lines); }
   int64_t cpus() const { return cpus_of_quota(root_.path()); }
 
