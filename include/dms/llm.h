@@ -65,6 +65,9 @@ struct ModelInfo {
   std::optional<int32_t> bos_id;
   std::optional<DmsInfo> dms;
   std::vector<std::string> notes;  // what is odd about the folder and was read all the same
+  // How the folder's generation_config.json wants tokens chosen, as transformers reads it: greedy
+  // unless it says do_sample. A recommendation: nothing here applies it by itself.
+  SamplingParams sampling{};
 };
 
 /// Called with each new piece of text (whole characters). Return false to stop early.
@@ -126,9 +129,46 @@ class Session {
   std::unique_ptr<State> state_;
 };
 
+/// A model whose weights have not been read: its shape, its tokenizer, and whether options and
+/// prompts fit it. What is wrong is found here before it costs seconds and gigabytes. Const
+/// functions may be called by any thread.
+class ModelSource {
+ public:
+  /// Opens a Hugging Face folder. Throws InputError when it, its weights' headers or an option are
+  /// bad.
+  explicit ModelSource(const std::filesystem::path& folder, const ModelOptions& options = {});
+  /// The shape of `config_file` with random weights and no tokenizer.
+  static ModelSource with_random_weights(const std::filesystem::path& config_file,
+                                         uint64_t seed,
+                                         const ModelOptions& options = {});
+  ModelSource(ModelSource&&) noexcept;
+  ~ModelSource();
+
+  const ModelInfo& info() const;
+  bool has_tokenizer() const;
+  /// As LLM's.
+  std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
+
+  /// Throws InputError for whatever LLM::new_session() would. Returns the most tokens that a session
+  /// with these options holds.
+  int64_t check(const CacheOptions& options) const;
+  /// Throws InputError for whatever generate() would, and for stops that can never be met.
+  void check(const SamplingParams& params) const;
+  /// Throws InputError on an empty prompt, an id out of range or more than `max_tokens` tokens.
+  void check_prompt(std::span<const int32_t> ids, int64_t max_tokens) const;
+
+ private:
+  friend class LLM;
+  struct State;
+  explicit ModelSource(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
 /// A model in memory. Throws InputError when a folder or option is bad.
 class LLM {
  public:
+  /// Reads the weights.
+  explicit LLM(ModelSource source);
   /// Opens a Hugging Face folder.
   explicit LLM(const std::filesystem::path& folder, const ModelOptions& options = {});
   /// The shape of `config_file` with random weights and no tokenizer.

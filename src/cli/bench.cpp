@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -14,6 +15,7 @@
 #include "cli/bench_policy.h"
 #include "cli/bench_report.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/parse.h"
@@ -24,7 +26,6 @@
 namespace dms::cli {
 namespace {
 
-constexpr int64_t kMaxTokens = int64_t{1} << 31;
 constexpr int64_t kMaxConcurrency = 4096;
 constexpr int64_t kMaxRepeats = 1000;
 constexpr int64_t kWarmUpTokens = 32;
@@ -41,7 +42,7 @@ struct Options {
   int64_t gen_tokens = 32;
   int64_t context_tokens = 0;
   int64_t repeats = 3;
-  int64_t seed = 0;
+  uint64_t seed = 0;
   bool json = false;
 };
 
@@ -74,11 +75,8 @@ struct Case {
 
 class Bench {
  public:
-  Bench(LLM& llm, const Options& options, const MachineProbe& machine)
-      : llm_(llm),
-        options_(options),
-        machine_(machine),
-        prompts_(static_cast<uint64_t>(options.seed), llm.info().vocab) {}
+  Bench(LLM& llm, const Options& options)
+      : llm_(llm), options_(options), prompts_(options.seed, llm.info().vocab) {}
 
   void warm_up();
   BenchRun measure(const Case& c);
@@ -87,18 +85,11 @@ class Bench {
   std::vector<Session> open_sessions(const Case& c, const std::optional<Session>& filled);
   void measure_prefill(const Case& c, std::vector<Session>& sessions, BenchRun& run);
   void measure_decode(const Case& c, std::vector<Session>& sessions, BenchRun& run);
-  double peak_flops() const;
 
   LLM& llm_;
   const Options& options_;
-  const MachineProbe& machine_;
   Prompts prompts_;
 };
-
-double Bench::peak_flops() const {
-  const bool uses_bf16 = options_.model_options.dtype == "bf16" && machine_.bf16_gflops > 0;
-  return 1e9 * (uses_bf16 ? machine_.bf16_gflops : machine_.f32_gflops);
-}
 
 double weight_bytes_each(const ModelOptions& options) {
   return (options.weights.empty() ? options.dtype : options.weights) == "f32" ? 4.0 : 2.0;
@@ -143,7 +134,7 @@ void Bench::measure_prefill(const Case& c, std::vector<Session>& sessions, Bench
       count * prefill_flops(info, options_.context_tokens, c.prompt_tokens, visibility);
   run.prefill_tok_s.values.push_back(count * static_cast<double>(c.prompt_tokens) / seconds);
   run.attention_s.values.push_back(attention_s);
-  run.prefill_flops_share.values.push_back(flops / seconds / peak_flops());
+  run.prefill_flops_s.values.push_back(flops / seconds);
 }
 
 void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchRun& run) {
@@ -175,8 +166,7 @@ void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchR
   const double steps = static_cast<double>(tokens) / static_cast<double>(c.concurrency);
   run.decode_tok_s.values.push_back(static_cast<double>(tokens) / seconds);
   run.decode_attention_s.values.push_back(attention_s);
-  run.decode_bandwidth_share.values.push_back((weight_bytes + kv_bytes) * steps / seconds /
-                                              (1e9 * machine_.bandwidth_gb_s));
+  run.decode_bytes_s.values.push_back((weight_bytes + kv_bytes) * steps / seconds);
 }
 
 BenchRun Bench::measure(const Case& c) {
@@ -200,14 +190,10 @@ BenchRun Bench::measure(const Case& c) {
   return run;
 }
 
-LLM open_bench_model(const Options& options) {
-  if (options.config.empty() && !options.random_weights) {
-    return open_model(options.model, options.model_options, options.json);
-  }
-  ProgressLine progress("making random weights for");
-  progress.show(options.config);
-  return LLM::with_random_weights(
-      options.config, static_cast<uint64_t>(options.seed), options.model_options);
+ModelSource open_source(const Options& options) {
+  if (options.config.empty()) return ModelSource(options.model, options.model_options);
+  return ModelSource::with_random_weights(
+      seekable_file(options.config), options.seed, options.model_options);
 }
 
 void check(const Options& options) {
@@ -230,31 +216,32 @@ int64_t peak_rss_bytes() {
   return int64_t{1024} * usage.ru_maxrss;
 }
 
-void check_lengths(const Options& options, const ModelInfo& info) {
+void check_lengths(const Options& options, int64_t max_tokens) {
   const int64_t longest = options.context_tokens + *std::ranges::max_element(options.prompt_lens) +
                           options.gen_tokens + 2;
-  if (longest <= info.context) return;
+  if (longest <= max_tokens) return;
   throw InputError({.where = "--prompt-lens",
                     .what = "context, prompt and generated tokens exceed the model's context",
                     .got = fmt::format("{}", longest),
-                    .expected = fmt::format("at most {}", info.context)});
+                    .expected = fmt::format("at most {}", max_tokens)});
 }
 
-std::vector<BenchPolicy> bench_policies(const Options& options, const ModelInfo& info) {
-  std::vector<BenchPolicy> policies = parse_bench_policies(options.policies, options.cache);
+std::vector<BenchPolicy> bench_policies(const Options& options, const ModelSource& source) {
+  const ModelInfo& info = source.info();
+  std::vector<BenchPolicy> policies =
+      parse_bench_policies(options.policies, with_seekable_files(options.cache));
   for (BenchPolicy& policy : policies) {
     if (policy.label.empty()) policy.label = info.dms ? "dms" : "none";
-    exact_tokens(policy.cache, info);
+    check_lengths(options, source.check(policy.cache));
   }
   return policies;
 }
 
-BenchReport open_report(const Options& options, const MachineProbe& machine, const LLM& llm) {
-  BenchReport report{.machine = machine,
-                     .model = options.model.empty() ? options.config : options.model,
-                     .info = llm.info(),
+BenchReport open_report(const Options& options, const ModelInfo& info) {
+  BenchReport report{.model = options.model.empty() ? options.config : options.model,
+                     .info = info,
                      .dtype = options.model_options.dtype};
-  report.weight_bytes = static_cast<int64_t>(static_cast<double>(llm.info().parameters) *
+  report.weight_bytes = static_cast<int64_t>(static_cast<double>(info.parameters) *
                                              weight_bytes_each(options.model_options));
   return report;
 }
@@ -265,17 +252,15 @@ MachineProbe probe(const Options& options) {
   return probe_machine(options.model_options.threads);
 }
 
-void bench(const Options& options) {
-  check(options);
-  const MachineProbe machine = probe(options);
+/// The model is gone when this returns, so that it does not stand in the probe's way.
+void measure_all(const Options& options,
+                 ModelSource source,
+                 const std::vector<BenchPolicy>& policies,
+                 BenchReport& report) {
   const double start = now_s();
-  LLM llm = open_bench_model(options);
-  BenchReport report = open_report(options, machine, llm);
+  LLM llm = load_model(std::move(source), report.model, options.json);
   report.load_s = now_s() - start;
-  check_lengths(options, llm.info());
-  const std::vector<BenchPolicy> policies = bench_policies(options, llm.info());
-  if (!options.json) print_now(report_head(report));
-  Bench runner(llm, options, machine);
+  Bench runner(llm, options);
   runner.warm_up();
   for (const BenchPolicy& policy : policies) {
     for (const int64_t concurrency : options.concurrencies) {
@@ -285,11 +270,20 @@ void bench(const Options& options) {
       }
     }
   }
-  report.peak_rss_bytes = peak_rss_bytes();
+}
+
+void bench(const Options& options) {
+  check(options);
+  ModelSource source = open_source(options);
+  const std::vector<BenchPolicy> policies = bench_policies(options, source);
+  BenchReport report = open_report(options, source.info());
+  measure_all(options, std::move(source), policies, report);
+  report.peak_rss_bytes = peak_rss_bytes();  // before the probe, whose buffer is not the model's
+  report.machine = probe(options);
   if (options.json) {
     print_json(report_json(report));
   } else {
-    print(runs_table(report.runs));
+    print(report_head(report) + runs_table(report, stdout_columns()));
   }
 }
 
@@ -307,7 +301,7 @@ void add_list(CLI::App& app,
 CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_model_folder(app, options->model);
-  add_text(app, "--config", options->config, "F", "A config.json instead of MODEL");
+  add_input_file(app, "--config", options->config, "A config.json instead of MODEL");
   add_flag(app, "--random-weights", options->random_weights, "Random weights for --config");
   add_list(app, "--prompt-lens", options->prompt_lens, 1, kMaxTokens, "Prompts (default 512)");
   add_integer(
@@ -321,7 +315,10 @@ CommandBody define(CLI::App& app) {
               kMaxTokens,
               "Fill the cache with N tokens first, uncounted");
   add_integer(app, "--repeat", options->repeats, 1, kMaxRepeats, "Measurements each (default 3)");
-  add_integer(app, "--seed", options->seed, 0, INT64_MAX, "Of random weights and prompts");
+  add_value(
+      app, "--seed", "N", "Of random weights and prompts", [options](const std::string& text) {
+        options->seed = parse_seed("--seed", text);
+      });
   add_text(app,
            "--policy",
            options->policies,

@@ -11,6 +11,12 @@ namespace {
 constexpr int64_t kDefaultWindow = 256;
 constexpr const char* kDefaultRecent = "2000";
 
+/// In a list, --window is for those that have one and do not name their own.
+bool leaves_window_aside(const CacheOptions& cache) {
+  if (cache.policy == "none") return cache.kv_dtype.empty();
+  return cache.policy == "streaming" || cache.policy_args.contains("window");
+}
+
 BenchPolicy parse_policy(const std::string& text, const CacheOptions& shared) {
   BenchPolicy policy{.label = text, .cache = shared};
   const size_t colon = text.find(':');
@@ -31,6 +37,10 @@ std::vector<BenchPolicy> parse_bench_policies(const std::string& text, const Cac
   std::vector<BenchPolicy> policies;
   for (const std::string& part : parse_list("--policy", text)) {
     policies.push_back(parse_policy(part, shared));
+  }
+  if (policies.size() == 1) return policies;
+  for (BenchPolicy& policy : policies) {
+    if (leaves_window_aside(policy.cache)) policy.cache.window_tokens.reset();
   }
   return policies;
 }

@@ -13,7 +13,8 @@ struct BenchPolicy {
   CacheOptions cache;
 };
 
-/// A name without settings of its own takes those of `shared`, but `none`, which has none. Throws
+/// A name without settings of its own takes those of `shared`, but `none`, which has none. Of
+/// several, those without a window, or with one of their own, leave the shared one aside. Throws
 /// InputError.
 std::vector<BenchPolicy> parse_bench_policies(const std::string& text, const CacheOptions& shared);
 

@@ -20,7 +20,20 @@ OutputJson machine_json(const MachineProbe& machine) {
           {"bf16_gflops", machine.bf16_gflops}};
 }
 
-OutputJson run_json(const BenchRun& run) {
+/// What the machine can do at best: arithmetic and bytes read, a second.
+struct Peak {
+  double flops;
+  double bytes;
+};
+
+Peak peak_of(const BenchReport& report) {
+  const MachineProbe& machine = report.machine;
+  const bool uses_bf16 = report.dtype == "bf16" && machine.bf16_gflops > 0;
+  return {.flops = 1e9 * (uses_bf16 ? machine.bf16_gflops : machine.f32_gflops),
+          .bytes = 1e9 * machine.bandwidth_gb_s};
+}
+
+OutputJson run_json(const BenchRun& run, const Peak& peak) {
   return {{"prompt_tokens", run.prompt_tokens},
           {"context_tokens", run.context_tokens},
           {"concurrency", run.concurrency},
@@ -30,8 +43,8 @@ OutputJson run_json(const BenchRun& run) {
           {"decode_tok_s", run.decode_tok_s.json()},
           {"attention_s", run.attention_s.json()},
           {"decode_attention_s", run.decode_attention_s.json()},
-          {"prefill_flops_share", run.prefill_flops_share.json()},
-          {"decode_bandwidth_share", run.decode_bandwidth_share.json()},
+          {"prefill_flops_share", run.prefill_flops_s.of(peak.flops).json()},
+          {"decode_bandwidth_share", run.decode_bytes_s.of(peak.bytes).json()},
           {"kv", kv_json(run.kv, false)}};
 }
 
@@ -57,6 +70,12 @@ double Samples::median() const {
 double Samples::min() const { return *std::ranges::min_element(values); }
 double Samples::max() const { return *std::ranges::max_element(values); }
 
+Samples Samples::of(double whole) const {
+  Samples shares = *this;
+  for (double& value : shares.values) value /= whole;
+  return shares;
+}
+
 OutputJson Samples::json() const {
   if (values.empty()) {
     return {{"median", nullptr}, {"min", nullptr}, {"max", nullptr}, {"n", 0}};
@@ -65,8 +84,9 @@ OutputJson Samples::json() const {
 }
 
 OutputJson report_json(const BenchReport& report) {
+  const Peak peak = peak_of(report);
   OutputJson runs = OutputJson::array();
-  for (const BenchRun& run : report.runs) runs.push_back(run_json(run));
+  for (const BenchRun& run : report.runs) runs.push_back(run_json(run, peak));
   return {{"machine", machine_json(report.machine)},
           {"model",
            {{"name", report.model},
@@ -82,13 +102,13 @@ OutputJson report_json(const BenchReport& report) {
 
 std::string report_head(const BenchReport& report) {
   return fmt::format(
-      "machine  {} ({}, {} threads of {} cores): reads {:.1f} GB/s, {:.0f} GFLOP/s f32, {:.0f} "
-      "bf16\n"
-      "model    {}: {} parameters, {} of {} weights, loaded in {:.1f} s\n",
+      "machine  {} ({}, {} of {}): reads {:.1f} GB/s, {:.0f} GFLOP/s f32, {:.0f} bf16\n"
+      "model    {}: {} parameters, {} of {} weights, loaded in {:.1f} s\n"
+      "memory   {} at most\n",
       report.machine.cpu,
       report.machine.isa,
-      report.machine.threads,
-      report.machine.cores,
+      counted(report.machine.threads, "thread"),
+      counted(report.machine.cores, "core"),
       report.machine.bandwidth_gb_s,
       report.machine.f32_gflops,
       report.machine.bf16_gflops,
@@ -96,10 +116,12 @@ std::string report_head(const BenchReport& report) {
       format_count(report.info.parameters),
       format_bytes(report.weight_bytes),
       report.dtype,
-      report.load_s);
+      report.load_s,
+      format_bytes(report.peak_rss_bytes));
 }
 
-std::string runs_table(const std::vector<BenchRun>& runs) {
+std::string runs_table(const BenchReport& report, size_t columns) {
+  const Peak peak = peak_of(report);
   TextTable table({"policy",
                    "context",
                    "prompt",
@@ -112,22 +134,22 @@ std::string runs_table(const std::vector<BenchRun>& runs) {
                    "KV held",
                    "KV bytes",
                    "of dense"});
-  for (const BenchRun& run : runs) {
+  for (const BenchRun& run : report.runs) {
     table.add_row(
         {run.policy,
          fmt::format("{}", run.context_tokens),
          fmt::format("{}", run.prompt_tokens),
          fmt::format("{}", run.concurrency),
          spread(run.prefill_tok_s),
-         percent(run.prefill_flops_share),
+         percent(run.prefill_flops_s.of(peak.flops)),
          run.attention_s.values.empty() ? "-" : fmt::format("{:.2f}", run.attention_s.median()),
          spread(run.decode_tok_s),
-         percent(run.decode_bandwidth_share),
+         percent(run.decode_bytes_s.of(peak.bytes)),
          fmt::format("1/{:.2f}", run.kv.cr),
          format_bytes(run.kv.allocated_bytes),
          fmt::format("1/{:.2f}", run.kv.cr_bytes)});
   }
-  return table.str();
+  return table.str(columns);
 }
 
 }  // namespace dms::cli

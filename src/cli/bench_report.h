@@ -19,6 +19,8 @@ struct Samples {
   double median() const;
   double min() const;
   double max() const;
+  /// Each value as a share of `whole`.
+  Samples of(double whole) const;
   /// {"median", "min", "max", "n"}; the first three are null where nothing was measured.
   OutputJson json() const;
 };
@@ -34,9 +36,9 @@ struct BenchRun {
   Samples decode_tok_s{};        // of all sequences together
   Samples attention_s{};         // in attention kernels, of the prefill
   Samples decode_attention_s{};  // the same of the decode
-  Samples prefill_flops_share{};
-  Samples decode_bandwidth_share{};
-  KvStats kv{};  // after the last token, of all sequences together
+  Samples prefill_flops_s{};     // arithmetic a second
+  Samples decode_bytes_s{};      // weights and entries read a second
+  KvStats kv{};                  // after the last token, of all sequences together
 };
 
 struct BenchReport {
@@ -53,6 +55,6 @@ struct BenchReport {
 OutputJson report_json(const BenchReport& report);
 /// Lines about machine and model; the runs are a table of their own.
 std::string report_head(const BenchReport& report);
-std::string runs_table(const std::vector<BenchRun>& runs);
+std::string runs_table(const BenchReport& report, size_t columns);
 
 }  // namespace dms::cli

@@ -1,6 +1,7 @@
 // dms chat: a conversation in the terminal, or, in a pipe, one question a line.
 
 #include <memory>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -8,6 +9,7 @@
 #include "cli/chat_options.h"
 #include "cli/command.h"
 #include "cli/options.h"
+#include "cli/sampling_options.h"
 
 namespace dms::cli {
 namespace {
@@ -17,14 +19,19 @@ struct Options {
   ChatOptions chat;
   ModelOptions model_options;
   CacheOptions cache;
-  SamplingParams sampling;
+  SamplingOptions sampling;
 };
 
 void chat(const Options& options) {
   require_model(options.model);
   const ChatPrompt prompt = ChatPrompt::make(options.model, options.chat);
-  LLM llm = open_model(options.model, options.model_options);
-  ChatLoop(llm, prompt, options.cache, options.sampling, options.chat.system).run();
+  const CacheOptions cache = with_seekable_files(options.cache);
+  ModelSource source(options.model, options.model_options);
+  source.check(cache);
+  const SamplingParams sampling = options.sampling.resolve(source.info());
+  source.check(sampling);
+  LLM llm = load_model(std::move(source), options.model);
+  ChatLoop(llm, prompt, cache, sampling, options.chat.system).run();
 }
 
 CommandBody define(CLI::App& app) {

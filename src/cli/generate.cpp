@@ -1,6 +1,7 @@
 // dms generate: continues one prompt, printing the text as it comes.
 
 #include <memory>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -12,6 +13,8 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/sampling_options.h"
+#include "cli/text_table.h"
 #include "dms/error.h"
 
 namespace dms::cli {
@@ -21,10 +24,11 @@ struct Options {
   std::string model;
   ModelOptions model_options;
   CacheOptions cache;
-  SamplingParams sampling;
+  SamplingOptions sampling;
   PromptSource prompt;
   ChatOptions chat;
   bool is_chat = false;
+  bool keep_newline = false;
   bool json = false;
 };
 
@@ -55,19 +59,21 @@ OutputJson generation_json(const Generation& result,
 
 void print_summary(const Generation& result, const std::string& policy) {
   if (!stderr_is_terminal()) return;
-  fmt::print(
-      stderr,
-      "prefill {} tokens, {:.1f} tok/s | decode {} tokens, {:.1f} tok/s | policy {}, KV {}\n",
-      result.prompt_tokens,
-      result.timings.prefill_tok_s(),
-      result.ids.size(),
-      result.timings.decode_tok_s(),
-      policy,
-      kv_summary(result.kv));
+  const std::vector<std::string> parts{
+      fmt::format("prefill {}, {:.1f} tok/s",
+                  counted(result.prompt_tokens, "token"),
+                  result.timings.prefill_tok_s()),
+      fmt::format("decode {}, {:.1f} tok/s",
+                  counted(std::ssize(result.ids), "token"),
+                  result.timings.decode_tok_s()),
+      fmt::format("policy {}, KV {}", policy, kv_summary(result.kv))};
+  const std::string line = fmt::format("{}", fmt::join(parts, " | "));
+  const bool fits = line.size() <= stderr_columns();
+  fmt::print(stderr, "{}\n", fits ? line : fmt::format("{}", fmt::join(parts, "\n")));
 }
 
 /// The text goes out piece by piece; without a tokenizer the ids do, at the end.
-Generation stream(const LLM& llm,
+Generation stream(bool has_text,
                   Session& session,
                   const std::vector<int32_t>& ids,
                   const SamplingParams& sampling) {
@@ -79,42 +85,62 @@ Generation stream(const LLM& llm,
   };
   const Generation result = session.generate(ids, sampling, show, progress.callback());
   progress.wipe();
-  if (!llm.has_tokenizer()) print(OutputJson(result.ids).dump());
+  if (!result.error.empty() && result.ids.empty()) return result;
+  if (!has_text) print(OutputJson(result.ids).dump());
   if (!result.text.ends_with('\n')) print("\n");
   flush_output();
   return result;
 }
 
-/// With --chat the prompt is the one message of a conversation.
-void apply_chat(Options& options, Prompt& prompt) {
-  if (!options.is_chat) return refuse_chat_options(options.chat, "--chat");
+/// With --chat the prompt is the one message of a conversation; returns the texts that end an answer.
+std::vector<std::string> apply_chat(const Options& options, PromptSource& source, Prompt& prompt) {
+  if (!options.is_chat) {
+    refuse_chat_options(options.chat, "--chat");
+    return {};
+  }
   if (!prompt.text) {
     throw InputError({.where = "--chat", .what = "needs a text", .expected = "-p, --prompt-file"});
   }
   const ChatPrompt chat = ChatPrompt::make(options.model, options.chat);
   prompt.text = chat.render(options.chat.system, *prompt.text);
-  options.prompt.no_special |= !chat.adds_special_tokens();
-  for (const std::string& stop : chat.stops()) options.sampling.stop.push_back(stop);
+  source.no_special |= !chat.adds_special_tokens();
+  return chat.stops();
 }
 
-void generate(Options options) {
+void check(const Options& options) {
   require_model(options.model);
-  Prompt prompt = read_prompt(options.prompt, "-p, --prompt-file, --ids");
-  apply_chat(options, prompt);
-  LLM llm = open_model(options.model, options.model_options, options.json);
-  const std::vector<int32_t> ids = prompt_ids(llm, prompt, options.prompt.no_special);
-  Session session = llm.new_session(options.cache);
-  const std::string policy = policy_name(options.cache, llm.info());
+  if (options.keep_newline && options.prompt.text_file.empty()) {
+    throw InputError({.where = "--keep-newline", .what = "goes with --prompt-file"});
+  }
+}
+
+void generate(const Options& options) {
+  check(options);
+  PromptSource prompt_source = options.prompt;
+  prompt_source.drops_newline = !options.keep_newline;
+  Prompt prompt = read_prompt(prompt_source, "-p, --prompt-file, --ids");
+  const std::vector<std::string> stops = apply_chat(options, prompt_source, prompt);
+  const CacheOptions cache = with_seekable_files(options.cache);
+  ModelSource source(options.model, options.model_options);
+  SamplingParams sampling = options.sampling.resolve(source.info());
+  sampling.stop.insert(sampling.stop.end(), stops.begin(), stops.end());
+  const int64_t max_tokens = source.check(cache);
+  source.check(sampling);
+  const std::vector<int32_t> ids = prompt_ids(source, prompt, prompt_source.no_special);
+  source.check_prompt(ids, max_tokens);
+  LLM llm = load_model(std::move(source), options.model, options.json);
+  Session session = llm.new_session(cache);
+  const std::string policy = policy_name(cache, llm.info());
   Generation result;
   if (options.json) {
     ProgressLine progress("prefill");
-    result = session.generate(ids, options.sampling, {}, progress.callback());
+    result = session.generate(ids, sampling, {}, progress.callback());
     print_json(generation_json(result, policy, llm.info()));
   } else {
-    result = stream(llm, session, ids, options.sampling);
+    result = stream(llm.has_tokenizer(), session, ids, sampling);
     print_summary(result, policy);
   }
-  // What there is of the answer has been printed.
+  flush_output();  // what there is of the answer
   if (!result.error.empty()) throw RunError({.what = result.error});
 }
 
@@ -124,8 +150,11 @@ CommandBody define(CLI::App& app) {
   add_value(app, "-p,--prompt", "TEXT", "The prompt", [options](const std::string& text) {
     options->prompt.text = text;
   });
-  add_text(app, "--prompt-file", options->prompt.text_file, "F", "A text file, '-' for stdin");
-  add_text(app, "--ids", options->prompt.ids_file, "F", "Token ids, a JSON array");
+  add_input_file(
+      app, "--prompt-file", options->prompt.text_file, "The prompt from a file, '-' for stdin");
+  add_flag(
+      app, "--keep-newline", options->keep_newline, "Keep the newline that ends the prompt file");
+  add_input_file(app, "--ids", options->prompt.ids_file, "Token ids, a JSON array");
   add_flag(app, "--no-special", options->prompt.no_special, "Add no special tokens");
   add_flag(app, "--json", options->json, "Print one JSON object");
   add_flag(app, "--chat", options->is_chat, "The prompt is a message: apply the chat template");
@@ -143,7 +172,8 @@ Command generate_command() {
           .summary = "Continue a prompt",
           .examples =
               "  dms generate models/demo -p 'It was a dark night' -n 64\n"
-              "  cat book.txt | dms generate models/demo --prompt-file - --policy random "
+              "  cat examples/long_prompt.txt | dms generate models/demo --prompt-file - --policy "
+              "random "
               "--policy-args cr=8\n"
               "  dms generate models/demo -p 'Once' --temperature 0.8 --top-p 0.95 --seed 7 "
               "--stop '.' --json\n"

@@ -1,8 +1,18 @@
 #include "cli/input.h"
 
+#include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <string_view>
+#include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/input_file.h"
 #include "base/token_ids.h"
@@ -14,18 +24,57 @@ namespace {
 
 constexpr int64_t kMaxBytes = int64_t{1} << 30;
 
-std::string read_standard_input() {
-  std::string text;
-  char buffer[1 << 16];
-  for (size_t count = 0; (count = std::fread(buffer, 1, sizeof buffer, stdin)) > 0;) {
-    text.append(buffer, count);
-    if (static_cast<int64_t>(text.size()) > kMaxBytes) {
-      throw InputError({.where = "standard input",
+constexpr const char* kStandardInput = "standard input";
+
+bool is_regular(const std::filesystem::path& path) {
+  std::error_code ignored;  // what cannot be looked up is for the reader to refuse
+  return std::filesystem::is_regular_file(path, ignored);
+}
+
+/// Hands over a pipe's bytes block by block, at most kMaxBytes.
+template <class Sink>
+void read_stream(std::FILE* file, const std::string& where, Sink sink) {
+  std::array<char, size_t{1} << 16> block;
+  int64_t total = 0;
+  for (size_t count = 0; (count = std::fread(block.data(), 1, block.size(), file)) > 0;) {
+    total += static_cast<int64_t>(count);
+    if (total > kMaxBytes) {
+      throw InputError({.where = where,
                         .what = "too large",
                         .expected = fmt::format("at most {} bytes", kMaxBytes)});
     }
+    sink(std::string_view(block.data(), count));
   }
-  return text;
+  if (std::ferror(file) == 0) return;
+  throw InputError(
+      {.where = where, .what = fmt::format("cannot be read: {}", std::strerror(errno))});
+}
+
+/// `path` as a stream, or standard input for "-".
+template <class Sink>
+void read_unseekable(const std::string& path, Sink sink) {
+  if (path == "-") {
+    read_stream(stdin, kStandardInput, sink);
+    return;
+  }
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             std::fclose);
+  if (!file) {
+    throw InputError(
+        {.where = path, .what = fmt::format("cannot be read: {}", std::strerror(errno))});
+  }
+  read_stream(file.get(), path, sink);
+}
+
+void append_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      throw RunError({.where = "copy of a pipe in memory", .what = std::strerror(errno)});
+    }
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
 }
 
 void require_utf8(const std::string& text, const std::string& where) {
@@ -35,14 +84,31 @@ void require_utf8(const std::string& text, const std::string& where) {
 
 }  // namespace
 
+std::filesystem::path seekable_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const bool is_pipe =
+      path == "-" || (std::filesystem::exists(path, ignored) && !is_regular(path) &&
+                      !std::filesystem::is_directory(path, ignored));
+  if (!is_pipe) return path;
+  const int fd = ::memfd_create("dms-input", 0);
+  if (fd < 0) throw RunError({.where = path.string(), .what = std::strerror(errno)});
+  read_unseekable(path, [fd](std::string_view bytes) { append_all(fd, bytes); });
+  return fmt::format("/proc/self/fd/{}", fd);
+}
+
 std::string read_text(const std::string& path) {
-  std::string text = path == "-" ? read_standard_input() : read_text_file(path, kMaxBytes);
-  require_utf8(text, path == "-" ? "standard input" : path);
+  std::string text;
+  if (is_regular(path)) {
+    text = read_text_file(path, kMaxBytes);
+  } else {
+    read_unseekable(path, [&text](std::string_view bytes) { text += bytes; });
+  }
+  require_utf8(text, path == "-" ? kStandardInput : path);
   return text;
 }
 
 std::vector<int32_t> read_ids(const std::string& path) {
-  const std::string where = path == "-" ? "standard input" : path;
+  const std::string where = path == "-" ? kStandardInput : path;
   return parse_ids(read_text(path), where);
 }
 
@@ -55,16 +121,25 @@ Prompt read_prompt(const PromptSource& source, const std::string& options) {
                       .expected = "one of " + options});
   }
   if (!source.ids_file.empty()) {
+    if (source.no_special) {
+      throw InputError({.where = "--no-special", .what = "has no effect on ids", .got = "--ids"});
+    }
     return {.text = std::nullopt, .ids = read_ids(source.ids_file), .ids_from = source.ids_file};
   }
-  if (!source.text) return {.text = read_text(source.text_file), .ids = {}};
-  require_utf8(*source.text, "-p");
-  return {.text = source.text, .ids = {}};
+  if (source.text) {
+    require_utf8(*source.text, "-p");
+    return {.text = source.text, .ids = {}};
+  }
+  std::string text = read_text(source.text_file);
+  if (source.drops_newline && text.ends_with('\n')) {
+    text.resize(text.size() - (text.ends_with("\r\n") ? 2 : 1));
+  }
+  return {.text = std::move(text), .ids = {}};
 }
 
-std::vector<int32_t> prompt_ids(const LLM& llm, const Prompt& prompt, bool no_special) {
-  if (prompt.text) return llm.encode(*prompt.text, !no_special);
-  const int64_t vocab = llm.info().vocab;
+std::vector<int32_t> prompt_ids(const ModelSource& model, const Prompt& prompt, bool no_special) {
+  if (prompt.text) return model.encode(*prompt.text, !no_special);
+  const int64_t vocab = model.info().vocab;
   for (size_t i = 0; i < prompt.ids.size(); ++i) {
     if (prompt.ids[i] < vocab) continue;
     throw InputError({.where = fmt::format("{}: element {}", prompt.ids_from, i),

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/text_table.h"
@@ -40,6 +41,15 @@ OutputJson dms_json(const DmsInfo& dms) {
           {"origin", dms.origin}};
 }
 
+OutputJson generation_json(const SamplingParams& sampling) {
+  return {{"do_sample", sampling.temperature > 0},
+          {"temperature", sampling.temperature},
+          {"top_k", sampling.top_k},
+          {"top_p", sampling.top_p},
+          {"min_p", sampling.min_p},
+          {"repetition_penalty", sampling.repetition_penalty}};
+}
+
 OutputJson info_json(const ModelInfo& info) {
   const double compact = compact_bytes_per_token(info);
   return {{"model_type", info.model_type},
@@ -55,6 +65,7 @@ OutputJson info_json(const ModelInfo& info) {
           {"tied_head", info.tied_head},
           {"bos_id", info.bos_id ? OutputJson(*info.bos_id) : OutputJson()},
           {"eos_ids", info.eos_ids},
+          {"generation", generation_json(info.sampling)},
           {"kv_bytes_per_token", info.kv_bytes_per_token},
           {"kv_bytes_per_token_compact", compact > 0 ? OutputJson(compact) : OutputJson()},
           {"dms", info.dms ? dms_json(*info.dms) : OutputJson()},
@@ -74,6 +85,18 @@ std::string dms_line(const DmsInfo& dms) {
   return dms.disable_eviction ? text + ", eviction disabled" : text;
 }
 
+std::string generation_line(const SamplingParams& sampling) {
+  std::string text = "greedy";
+  if (sampling.temperature > 0) {
+    text = fmt::format("temperature {}", sampling.temperature);
+    if (sampling.top_k > 0) text += fmt::format(", top-k {}", sampling.top_k);
+    if (sampling.top_p < 1) text += fmt::format(", top-p {}", sampling.top_p);
+    if (sampling.min_p > 0) text += fmt::format(", min-p {}", sampling.min_p);
+  }
+  if (sampling.repetition_penalty == 1) return text;
+  return text + fmt::format(", repetition penalty {}", sampling.repetition_penalty);
+}
+
 std::string memory_line(int64_t bytes_per_token, int64_t context) {
   return fmt::format("{} per token, {} at {} tokens",
                      format_bytes(bytes_per_token),
@@ -83,21 +106,22 @@ std::string memory_line(int64_t bytes_per_token, int64_t context) {
 
 void print_info(const ModelInfo& info) {
   const auto line = [](std::string_view label, const std::string& value) {
-    print(fmt::format("{:<13}{}\n", label, value));
+    print(labelled_line(label, value, stdout_columns()));
   };
   line("model", info.model_type);
   line("parameters", fmt::format("{} ({})", format_count(info.parameters), info.parameters));
   line("shape",
-       fmt::format("{} layers, hidden {}, ffn {}, {} query and {} KV heads of {}",
-                   info.layers,
+       fmt::format("{}, hidden {}, ffn {}, {}, {} of {}",
+                   counted(info.layers, "layer"),
                    info.hidden,
                    info.ffn,
-                   info.q_heads,
-                   info.kv_heads,
+                   counted(info.q_heads, "query head"),
+                   counted(info.kv_heads, "KV head"),
                    info.head_dim));
   line("vocabulary", fmt::format("{}{}", info.vocab, info.tied_head ? ", tied head" : ""));
-  line("context", fmt::format("{} tokens", info.context));
+  line("context", counted(info.context, "token"));
   line("end tokens", fmt::format("{}", fmt::join(info.eos_ids, ", ")));
+  line("generation", generation_line(info.sampling));
   line("KV dense", memory_line(info.kv_bytes_per_token, info.context) + ", bf16");
   if (const double compact = compact_bytes_per_token(info); compact > 0) {
     line("KV compact",
@@ -114,8 +138,9 @@ void inspect(const Options& options) {
                       .what = options.model.empty() ? "missing" : "given beside --config",
                       .expected = "a Hugging Face folder, or --config config.json"});
   }
-  const ModelInfo info =
-      inspect_model(options.model.empty() ? options.config : options.model, options.adapter);
+  const std::filesystem::path path =
+      options.model.empty() ? seekable_file(options.config) : std::filesystem::path(options.model);
+  const ModelInfo info = inspect_model(path, options.adapter);
   if (options.json) {
     print_json(info_json(info));
   } else {
@@ -126,7 +151,7 @@ void inspect(const Options& options) {
 CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_model_folder(app, options->model);
-  add_text(app, "--config", options->config, "F", "A config.json instead of MODEL");
+  add_input_file(app, "--config", options->config, "A config.json instead of MODEL");
   add_adapter(app, options->adapter);
   add_flag(app, "--json", options->json, "Print one JSON object");
   return [options] { inspect(*options); };

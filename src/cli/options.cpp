@@ -1,9 +1,12 @@
 #include "cli/options.h"
 
-#include <limits>
+#include <algorithm>
+#include <array>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
+#include "cli/input.h"
 #include "cli/output.h"
 #include "cli/parse.h"
 #include "cli/progress.h"
@@ -12,10 +15,10 @@
 namespace dms::cli {
 namespace {
 
-constexpr int64_t kMaxTokens = int64_t{1} << 31;
 constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxChunk = int64_t{1} << 20;
-constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+constexpr const char* kInputFile = "FILE";
+constexpr std::array kStandardInput{"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"};
 
 /// "-n,--max-new-tokens" is called --max-new-tokens in errors.
 std::string long_name(const std::string& names) {
@@ -30,39 +33,6 @@ void read_device(const std::string& text) {
                     .what = is_known ? "not built in" : "unknown device",
                     .got = text,
                     .expected = "cpu"});
-}
-
-void add_token_choice_options(CLI::App& app, SamplingParams& params) {
-  add_number(app, "--temperature", params.temperature, 0, kUnbounded, "0: greedy (default)");
-  add_integer(app, "--top-k", params.top_k, 0, kMaxTokens, "Keep the N likeliest tokens; 0: all");
-  add_number(app, "--top-p", params.top_p, 0, 1, "Keep the smallest set with this probability");
-  add_number(app, "--min-p", params.min_p, 0, 1, "Keep tokens with this share of the best one's");
-  add_value(
-      app, "--seed", "N", "Same seed, same text (default 0)", [&params](const std::string& text) {
-        constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-        params.seed = static_cast<uint64_t>(parse_integer("--seed", text, 0, kMax));
-      });
-}
-
-void add_penalty_options(CLI::App& app, SamplingParams& params) {
-  add_number(app,
-             "--repetition-penalty",
-             params.repetition_penalty,
-             std::numeric_limits<double>::min(),
-             kUnbounded,
-             "Divides the logits of tokens seen (default 1)");
-  add_number(app,
-             "--presence-penalty",
-             params.presence_penalty,
-             -kUnbounded,
-             kUnbounded,
-             "Subtracted once from generated tokens");
-  add_number(app,
-             "--frequency-penalty",
-             params.frequency_penalty,
-             -kUnbounded,
-             kUnbounded,
-             "Subtracted per occurrence");
 }
 
 }  // namespace
@@ -89,18 +59,6 @@ CLI::Option* add_integer(CLI::App& app,
   return add_value(app, names, "N", help, read);
 }
 
-CLI::Option* add_number(CLI::App& app,
-                        const std::string& names,
-                        double& target,
-                        double min,
-                        double max,
-                        const std::string& help) {
-  const auto read = [name = long_name(names), &target, min, max](const std::string& text) {
-    target = parse_number(name, text, min, max);
-  };
-  return add_value(app, names, "X", help, read);
-}
-
 CLI::Option* add_text(CLI::App& app,
                       const std::string& names,
                       std::string& target,
@@ -108,6 +66,29 @@ CLI::Option* add_text(CLI::App& app,
                       const std::string& help) {
   return add_value(
       app, names, value_name, help, [&target](const std::string& text) { target = text; });
+}
+
+CLI::Option* add_input_file(CLI::App& app,
+                            const std::string& names,
+                            std::string& target,
+                            const std::string& help) {
+  return add_text(app, names, target, kInputFile, help);
+}
+
+void check_standard_input(const CLI::App& app) {
+  std::string first;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_type_name() != kInputFile || option->empty()) continue;
+    if (std::ranges::find(kStandardInput, option->results().back()) == kStandardInput.end()) {
+      continue;
+    }
+    if (!first.empty()) {
+      throw InputError({.where = option->get_name(),
+                        .what = "standard input can be read once",
+                        .got = first + " reads it too"});
+    }
+    first = option->get_name();
+  }
 }
 
 void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help) {
@@ -177,8 +158,8 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
             });
   add_value(app,
             "--decisions",
-            "F.npy",
-            "Decisions for the policy forced",
+            kInputFile,
+            "Decisions for the policy forced (NumPy format)",
             [&options](const std::string& text) { options.decisions_file = text; });
   add_value(app,
             "--window",
@@ -197,23 +178,15 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
   app.option_defaults()->group("Options");
 }
 
-void add_sampling_options(CLI::App& app, SamplingParams& params) {
-  app.option_defaults()->group("Sampling");
-  add_integer(
-      app, "-n,--max-new-tokens", params.max_new_tokens, 0, kMaxTokens, "At most N (default 128)");
-  add_token_choice_options(app, params);
-  add_penalty_options(app, params);
-  app.add_option("--stop", params.stop, "End before this text; may be repeated")
-      ->type_name("TEXT")
-      ->allow_extra_args(false);
-  add_flag(app, "--ignore-eos", params.ignore_eos, "Go on after end-of-sequence tokens");
-  app.option_defaults()->group("Options");
+CacheOptions with_seekable_files(CacheOptions options) {
+  options.decisions_file = seekable_file(options.decisions_file);
+  return options;
 }
 
-LLM open_model(const std::string& folder, const ModelOptions& options, bool json) {
+LLM load_model(ModelSource source, const std::string& name, bool json) {
   ProgressLine progress("loading");
-  progress.show(folder);
-  LLM llm(folder, options);
+  progress.show(name);
+  LLM llm(std::move(source));
   progress.wipe();
   if (!json) print_notes(llm.info());
   return llm;

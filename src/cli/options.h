@@ -16,6 +16,8 @@ class Option;
 
 namespace dms::cli {
 
+inline constexpr int64_t kMaxTokens = int64_t{1} << 31;
+
 /// Declares an option with one value; `read` turns its text into the setting, or throws InputError.
 /// Given twice, the last one counts.
 CLI::Option* add_value(CLI::App& app,
@@ -30,17 +32,18 @@ CLI::Option* add_integer(CLI::App& app,
                          int64_t min,
                          int64_t max,
                          const std::string& help);
-CLI::Option* add_number(CLI::App& app,
-                        const std::string& names,
-                        double& target,
-                        double min,
-                        double max,
-                        const std::string& help);
 CLI::Option* add_text(CLI::App& app,
                       const std::string& names,
                       std::string& target,
                       const std::string& value_name,
                       const std::string& help);
+/// A file that is read, "-" for standard input.
+CLI::Option* add_input_file(CLI::App& app,
+                            const std::string& names,
+                            std::string& target,
+                            const std::string& help);
+/// Throws InputError where two of these read standard input.
+void check_standard_input(const CLI::App& app);
 void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help);
 /// The positional MODEL. `require_model` says that it was given.
 void add_model_folder(CLI::App& app, std::string& folder);
@@ -55,11 +58,11 @@ void add_model_options(CLI::App& app, ModelOptions& options);
 void add_cache_options(CLI::App& app, CacheOptions& options);
 /// The same without --policy.
 void add_cache_options_but_policy(CLI::App& app, CacheOptions& options);
-/// --max-new-tokens and how tokens are chosen
-void add_sampling_options(CLI::App& app, SamplingParams& params);
+/// The options with a decisions file that can be read again and again.
+CacheOptions with_seekable_files(CacheOptions options);
 
-/// Opens the model; says so on a terminal. What is odd about it goes to standard error, a line
-/// each; with `json` it is left to the object that the command prints ("notes").
-LLM open_model(const std::string& folder, const ModelOptions& options, bool json = false);
+/// Reads the weights; says so on a terminal. What is odd about the model goes to standard error, a
+/// line each; with `json` it is left to the object that the command prints ("notes").
+LLM load_model(ModelSource source, const std::string& name, bool json = false);
 
 }  // namespace dms::cli

@@ -1,7 +1,12 @@
 #pragma once
-// Standard output and the terminal. Every write is checked: a full disk or a closed pipe is a
-// RunError, not silence.
+// Standard output and the terminal. Every write is checked: a full disk is a RunError, not silence,
+// and a reader that went away (`| head`) ends the program.
 
+#include <cstddef>
+#include <exception>
+#include <filesystem>
+#include <limits>
+#include <string>
 #include <string_view>
 
 #include <nlohmann/json.hpp>
@@ -17,11 +22,28 @@ bool stdin_is_terminal();
 bool stdout_is_terminal();
 bool stderr_is_terminal();
 
-/// Writes to standard output. Throws RunError when it cannot be written.
+/// Nobody reads standard output any longer: no failure, but no reason to go on.
+class ClosedPipe : public std::exception {};
+
+/// Columns of the terminal that standard output or error is: COLUMNS where it is set, else what the
+/// terminal says. No limit where it is none.
+inline constexpr size_t kAnyWidth = std::numeric_limits<size_t>::max();
+size_t stdout_columns();
+size_t stderr_columns();
+
+/// Writes to standard output. Throws RunError when it cannot be written, ClosedPipe when nobody
+/// reads it.
 void print(std::string_view text);
 /// The same, and makes it visible at once.
 void print_now(std::string_view text);
 void flush_output();
+/// Before something else is written to the terminal: ends a line that print() has begun on it.
+void end_line();
+/// "dms: note: …" on standard error.
+void note(std::string_view text);
+/// Throws InputError where a file could not be written to, before the work it is to hold; nothing
+/// for an empty path.
+void check_writable(const std::filesystem::path& path);
 /// One object on one line; text that is not UTF-8 is repaired.
 void print_json(const OutputJson& value);
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -65,6 +66,14 @@ std::string number_range(double min, double max) {
   return above ? fmt::format("a number, at least {}", min) : "a number";
 }
 
+std::optional<double> finite_number(std::string_view text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  if (!whole || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
 }  // namespace
 
 int64_t parse_integer(const std::string& option, std::string_view text, int64_t min, int64_t max) {
@@ -75,14 +84,24 @@ int64_t parse_integer(const std::string& option, std::string_view text, int64_t 
   return value;
 }
 
-double parse_number(const std::string& option, std::string_view text, double min, double max) {
-  double value = 0;
+uint64_t parse_seed(const std::string& option, std::string_view text) {
+  uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool whole = error == std::errc() && end == text.data() + text.size();
-  if (!whole || !std::isfinite(value) || value < min || value > max) {
-    bad_value(option, text, number_range(min, max));
-  }
+  if (!whole) bad_value(option, text, "an integer, 0 to 2^64 - 1");
   return value;
+}
+
+double parse_positive_number(const std::string& option, std::string_view text) {
+  const std::optional<double> value = finite_number(text);
+  if (!value || *value <= 0) bad_value(option, text, "a number, more than 0");
+  return *value;
+}
+
+double parse_number(const std::string& option, std::string_view text, double min, double max) {
+  const std::optional<double> value = finite_number(text);
+  if (!value || *value < min || *value > max) bad_value(option, text, number_range(min, max));
+  return *value;
 }
 
 int64_t parse_bytes(const std::string& option, std::string_view text) {

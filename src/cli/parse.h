@@ -10,8 +10,13 @@
 namespace dms::cli {
 
 int64_t parse_integer(const std::string& option, std::string_view text, int64_t min, int64_t max);
+/// Any number that a 64-bit seed can be.
+uint64_t parse_seed(const std::string& option, std::string_view text);
 /// A finite number in [min, max].
 double parse_number(const std::string& option, std::string_view text, double min, double max);
+
+/// A finite number above 0.
+double parse_positive_number(const std::string& option, std::string_view text);
 
 /// "512MiB", "2GB", "1.5g", "1048576": KB, MB, … are powers of 1000; K, KiB, … of 1024. Any case;
 /// one byte or more.

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "cli/output.h"
+#include "cli/text_table.h"
 
 namespace dms::cli {
 namespace {
@@ -20,7 +21,9 @@ ProgressLine::~ProgressLine() { wipe(); }
 
 void ProgressLine::show(const std::string& text) {
   if (!enabled_) return;
-  std::fputs(fmt::format("\r\x1b[K{} {}", label_, text).c_str(), stderr);
+  // A line that wraps could not be wiped.
+  const std::string line = first_columns(fmt::format("{} {}", label_, text), stderr_columns() - 1);
+  std::fputs(("\r\x1b[K" + line).c_str(), stderr);
   std::fflush(stderr);
   visible_ = true;
 }

@@ -11,6 +11,7 @@
 
 #include "base/suggest.h"
 #include "cli/command.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "dms/error.h"
 #include "text/utf8.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kBadInput = 2;
+constexpr int kClosedPipe = 128 + SIGPIPE;
 
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
   const std::string nearest = nearest_name(name, candidates);
@@ -100,6 +102,7 @@ void run_command(const Command& command, std::span<const std::string> arguments)
     refuse(app, error);
   }
   check_extras(app);
+  check_standard_input(app);
   body();
 }
 
@@ -119,6 +122,7 @@ void dispatch(std::span<const std::string> arguments) {
 
 /// What a hostile file put into a message stays one line of valid text.
 int report(std::string_view what, int status) {
+  end_line();
   std::string message = text::to_well_formed(what);
   std::ranges::replace_if(
       message, [](char c) { return c == '\n' || c == '\r'; }, ' ');
@@ -126,14 +130,23 @@ int report(std::string_view what, int status) {
   return status;
 }
 
+/// As if the signal had not been ignored: the shell sees what other tools end with.
+int end_by_closed_pipe() {
+  std::signal(SIGPIPE, SIG_DFL);
+  std::raise(SIGPIPE);
+  return kClosedPipe;
+}
+
 }  // namespace
 
 int run(std::span<const std::string> arguments) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then a failed write, which is reported
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then a failed write, and files are cleaned up
   try {
     dispatch(arguments);
     flush_output();
     return 0;
+  } catch (const ClosedPipe&) {
+    return end_by_closed_pipe();
   } catch (const InputError& error) {
     return report(error.what(), kBadInput);
   } catch (const Error& error) {

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -18,11 +20,16 @@
 #include "cli/log_likelihood.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/parse.h"
 #include "cli/progress.h"
+#include "cli/score_windows.h"
+#include "cli/text_table.h"
 #include "dms/error.h"
 
 namespace dms::cli {
 namespace {
+
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 struct Options {
   std::string model;
@@ -31,7 +38,9 @@ struct Options {
   PromptSource prompt;
   std::string logits_file;
   std::string decisions_file;
-  int64_t decode_from = std::numeric_limits<int64_t>::max();
+  int64_t decode_from = kNever;
+  std::optional<int64_t> context;
+  std::optional<int64_t> stride;
   bool json = false;
 };
 
@@ -45,19 +54,27 @@ void require_finite(std::span<const float> row, int64_t token) {
                   .expected = "finite numbers"});
 }
 
-/// Takes the logits after token 0, 1, 2, … in turn.
+/// How a text is cut.
+struct Plan {
+  int64_t context;  // tokens of a window
+  int64_t stride;
+  std::vector<ScoreWindow> windows;
+};
+
+/// Adds up what the tokens of a text cost.
 class Scorer {
  public:
   Scorer(std::span<const int32_t> ids, int64_t vocab, const std::string& logits_file) : ids_(ids) {
     if (!logits_file.empty()) writer_.emplace(logits_file, std::ssize(ids), vocab);
   }
 
-  void take(std::span<const float> row) {
-    require_finite(row, rows_);
+  /// The logits after token `token`, seen in `window`.
+  void take(int64_t token, const ScoreWindow& window, std::span<const float> row) {
+    require_finite(row, token);
     if (writer_) writer_->write_row(row.data());
-    if (++rows_ < std::ssize(ids_)) {
-      total_nll_ += negative_log_likelihood(row, ids_[static_cast<size_t>(rows_)]);
-    }
+    const int64_t next = token + 1;
+    if (next < window.first_scored || next >= window.end) return;
+    total_nll_ += negative_log_likelihood(row, ids_[static_cast<size_t>(next)]);
   }
   void close() {
     if (writer_) writer_->close();
@@ -67,40 +84,26 @@ class Scorer {
  private:
   std::span<const int32_t> ids_;
   std::optional<NpyRowWriter> writer_;
-  int64_t rows_ = 0;
   double total_nll_ = 0;
 };
 
-void score_tokens(Session& session,
+/// Sends a window's tokens through a session, from `decode_from` on one by one.
+void score_window(Session& session,
                   std::span<const int32_t> ids,
+                  const ScoreWindow& window,
                   int64_t decode_from,
+                  const std::function<void(int64_t done)>& show,
                   Scorer& scorer) {
-  ProgressLine progress("score");
-  const auto total = std::ssize(ids);
-  const auto prefilled = static_cast<size_t>(std::clamp<int64_t>(decode_from, 0, total));
-  const auto take = [&scorer](int64_t, std::span<const float> row) { scorer.take(row); };
-  const auto show = [&](int64_t done, int64_t) { progress.update(done, total); };
-  if (prefilled > 0) session.append_scored(ids.first(prefilled), take, show);
-  for (size_t i = prefilled; i < ids.size(); ++i) {
-    session.append_scored(ids.subspan(i, 1), take);
-    progress.update(static_cast<int64_t>(i) + 1, total);
-  }
-}
-
-void print_score(
-    const Options& options, int64_t tokens, double nll, const KvStats& kv, const ModelInfo& info) {
-  if (options.json) {
-    print_json({{"tokens", tokens},
-                {"nll", nll},
-                {"ppl", std::exp(nll)},
-                {"kv", kv_json(kv, true)},
-                {"notes", info.notes}});
-  } else {
-    print(fmt::format("tokens  {}\nnll     {:.6f}\nppl     {:.4f}\nkv      {}\n",
-                      tokens,
-                      nll,
-                      std::exp(nll),
-                      kv_summary(kv)));
+  const auto part = ids.subspan(static_cast<size_t>(window.begin),
+                                static_cast<size_t>(window.end - window.begin));
+  const auto prefilled = static_cast<size_t>(std::clamp<int64_t>(decode_from, 0, std::ssize(part)));
+  int64_t token = window.begin;
+  const auto take = [&](int64_t, std::span<const float> row) { scorer.take(token++, window, row); };
+  const auto progress = [&](int64_t done, int64_t) { show(done); };
+  if (prefilled > 0) session.append_scored(part.first(prefilled), take, progress);
+  for (size_t i = prefilled; i < part.size(); ++i) {
+    session.append_scored(part.subspan(i, 1), take);
+    show(static_cast<int64_t>(i) + 1);
   }
 }
 
@@ -115,33 +118,146 @@ void save_decisions(const std::filesystem::path& path,
                    .values = {decisions.begin(), decisions.end()}});
 }
 
+/// The memory of the first window, which is as long as any.
+KvStats score_tokens(const Options& options,
+                     const CacheOptions& cache,
+                     LLM& llm,
+                     std::span<const int32_t> ids,
+                     const Plan& plan,
+                     Scorer& scorer) {
+  ProgressLine progress("score");
+  int64_t total = 0;
+  for (const ScoreWindow& window : plan.windows) total += window.end - window.begin;
+  KvStats kv;
+  int64_t before = 0;
+  for (const ScoreWindow& window : plan.windows) {
+    Session session = llm.new_session(cache);
+    const auto show = [&](int64_t done) { progress.update(before + done, total); };
+    score_window(session, ids, window, options.decode_from, show, scorer);
+    before += window.end - window.begin;
+    if (window.begin > 0) continue;
+    kv = session.kv();
+    if (!options.decisions_file.empty()) {
+      save_decisions(options.decisions_file, llm.info(), session.decisions());
+    }
+  }
+  return kv;
+}
+
+void print_score(const Options& options,
+                 int64_t tokens,
+                 const Plan& plan,
+                 double nll,
+                 const KvStats& kv,
+                 const ModelInfo& info) {
+  const auto windows = std::ssize(plan.windows);
+  if (options.json) {
+    print_json({{"tokens", tokens},
+                {"windows", windows},
+                {"context", plan.context},
+                {"stride", plan.stride},
+                {"nll", nll},
+                {"ppl", std::exp(nll)},
+                {"kv", kv_json(kv, true)},
+                {"notes", info.notes}});
+    return;
+  }
+  print(fmt::format("tokens  {}\n", tokens));
+  if (windows > 1) {
+    print(fmt::format("windows {} of {} tokens, stride {}; kv: the first one's\n",
+                      windows,
+                      plan.context,
+                      plan.stride));
+  }
+  print(fmt::format(
+      "nll     {:.6f}\nppl     {:.4f}\nkv      {}\n", nll, std::exp(nll), kv_summary(kv)));
+}
+
+/// `max_tokens`: what a session holds, the model's context or more where a policy bounds positions.
+Plan make_plan(const Options& options, int64_t context_of_model, int64_t max_tokens, int64_t tokens) {
+  if (tokens < 2) {
+    throw InputError({.where = "prompt",
+                      .what = "too short to score",
+                      .got = counted(tokens, "token"),
+                      .expected = "at least 2"});
+  }
+  const auto refuse = [](const char* where, const char* what, int64_t got, std::string expected) {
+    throw InputError({.where = where,
+                      .what = what,
+                      .got = fmt::format("{}", got),
+                      .expected = std::move(expected)});
+  };
+  const int64_t longest = std::clamp(tokens, std::min(context_of_model, max_tokens), max_tokens);
+  const int64_t context = options.context.value_or(longest);
+  if (context > max_tokens) {
+    refuse("--context", "longer than the model's", context, fmt::format("at most {}", max_tokens));
+  }
+  const int64_t stride = options.stride.value_or(std::max<int64_t>(context / 2, 1));
+  if (stride >= context) {
+    refuse("--stride",
+           "each window must begin inside the one before",
+           stride,
+           fmt::format("less than the window, {} tokens", context));
+  }
+  return {.context = context, .stride = stride, .windows = score_windows(tokens, context, stride)};
+}
+
+/// What is said of single tokens' place in the text has no meaning in several windows.
+void check_one_window(const Options& options, int64_t tokens, const Plan& plan) {
+  if (plan.windows.size() == 1) return;
+  const auto refuse = [&](const char* option, bool is_given) {
+    if (!is_given) return;
+    throw InputError({.where = option,
+                      .what = "needs a text that fits into one window",
+                      .got = counted(tokens, "token"),
+                      .expected = fmt::format("at most {}", plan.context)});
+  };
+  refuse("--logits", !options.logits_file.empty());
+  refuse("--decode-from", options.decode_from != kNever);
+  refuse("--save-decisions", !options.decisions_file.empty());
+}
+
 void score(const Options& options) {
   require_model(options.model);
   const Prompt prompt = read_prompt(options.prompt, "--text-file, --ids");
-  LLM llm = open_model(options.model, options.model_options, options.json);
-  const std::vector<int32_t> ids = prompt_ids(llm, prompt, options.prompt.no_special);
-  if (ids.size() < 2) {
-    throw InputError({.where = "prompt",
-                      .what = "too short to score",
-                      .got = fmt::format("{} tokens", ids.size()),
-                      .expected = "at least 2"});
-  }
-  Session session = llm.new_session(options.cache);
-  Scorer scorer(ids, llm.info().vocab, options.logits_file);
-  score_tokens(session, ids, options.decode_from, scorer);
+  const CacheOptions cache = with_seekable_files(options.cache);
+  ModelSource source(options.model, options.model_options);
+  const int64_t max_tokens = source.check(cache);
+  const std::vector<int32_t> ids = prompt_ids(source, prompt, options.prompt.no_special);
+  const Plan plan = make_plan(options, source.info().context, max_tokens, std::ssize(ids));
+  check_one_window(options, std::ssize(ids), plan);
+  check_writable(options.decisions_file);
+  Scorer scorer(ids, source.info().vocab, options.logits_file);
+  LLM llm = load_model(std::move(source), options.model, options.json);
+  const KvStats kv = score_tokens(options, cache, llm, ids, plan, scorer);
   scorer.close();
-  if (!options.decisions_file.empty()) {
-    save_decisions(options.decisions_file, llm.info(), session.decisions());
-  }
-  print_score(options, std::ssize(ids), scorer.mean_nll(), session.kv(), llm.info());
+  print_score(options, std::ssize(ids), plan, scorer.mean_nll(), kv, llm.info());
+}
+
+void add_window_options(CLI::App& app, Options& options) {
+  add_value(app,
+            "--context",
+            "N",
+            "Longer texts are scored in windows of N tokens (default: the model's)",
+            [&options](const std::string& text) {
+              options.context = parse_integer("--context", text, 2, kMaxTokens);
+            });
+  add_value(app,
+            "--stride",
+            "N",
+            "that begin N tokens apart (default: half of --context)",
+            [&options](const std::string& text) {
+              options.stride = parse_integer("--stride", text, 1, kMaxTokens);
+            });
 }
 
 CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_model_folder(app, options->model);
-  add_text(app, "--text-file", options->prompt.text_file, "F", "A text file, '-' for stdin");
-  add_text(app, "--ids", options->prompt.ids_file, "F", "Token ids, a JSON array");
+  add_input_file(app, "--text-file", options->prompt.text_file, "A text file, '-' for stdin");
+  add_input_file(app, "--ids", options->prompt.ids_file, "Token ids, a JSON array");
   add_flag(app, "--no-special", options->prompt.no_special, "Add no special tokens");
+  add_window_options(app, *options);
   add_text(app,
            "--logits",
            options->logits_file,
@@ -170,9 +286,11 @@ Command score_command() {
   return {.name = "score",
           .summary = "Measure a text's perplexity through the cache",
           .examples =
-              "  dms score models/demo --text-file book.txt\n"
-              "  dms score models/demo --text-file book.txt --policy streaming "
+              "  dms score models/demo --text-file examples/long_prompt.txt\n"
+              "  dms score models/demo --text-file examples/long_prompt.txt --policy streaming "
               "--policy-args start_size=4,recent_size=256 --json\n"
+              "  dms score models/demo --text-file examples/long_prompt.txt --context 1024 "
+              "--stride 256\n"
               "  dms score models/demo --ids ids.json --logits logits.npy --decode-from "
               "100\n",
           .define = define};

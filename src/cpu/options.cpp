@@ -27,6 +27,21 @@ void check_range(const std::string& option, int64_t value, int64_t min, int64_t 
                     .expected = std::to_string(min) + " to " + std::to_string(max)});
 }
 
+std::string policy_name(const ModelSpec& spec, const CacheOptions& options) {
+  if (!options.policy.empty()) return options.policy;
+  return spec.dms ? "dms" : "none";
+}
+
+/// Without a policy the window only says which tokens are stored in its type.
+void check_window(const ModelSpec& spec, const cache::CacheShape& shape, const CacheOptions& cache) {
+  if (!cache.window_tokens || policy_name(spec, cache) != "none") return;
+  if (shape.survivor_type != shape.window_type) return;
+  throw InputError({.where = "--window",
+                    .what = "has no effect with the policy none",
+                    .got = std::to_string(*cache.window_tokens),
+                    .expected = "another --policy, or a --kv-dtype other than --dtype"});
+}
+
 }  // namespace
 
 ResolvedModelOptions resolve(const ModelOptions& options) {
@@ -56,13 +71,16 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache) {
   check_range("--preallocate", cache.preallocate_tokens, 0, kMaxPreallocated);
-  return {.layers = spec.layers,
-          .kv_heads = spec.kv_heads,
-          .head_dim = spec.head_dim,
-          .window_type = model.dtype,
-          .survivor_type =
-              cache.kv_dtype.empty() ? model.dtype : storage_type("--kv-dtype", cache.kv_dtype),
-          .sliding_window = spec.sliding_window};
+  cache::CacheShape shape{
+      .layers = spec.layers,
+      .kv_heads = spec.kv_heads,
+      .head_dim = spec.head_dim,
+      .window_type = model.dtype,
+      .survivor_type =
+          cache.kv_dtype.empty() ? model.dtype : storage_type("--kv-dtype", cache.kv_dtype),
+      .sliding_window = spec.sliding_window};
+  check_window(spec, shape, cache);
+  return shape;
 }
 
 policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options) {
@@ -79,8 +97,7 @@ policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& op
                                               .disable_eviction = spec.dms->disable_eviction,
                                               .target_cr = spec.dms->target_cr};
   }
-  const std::string name = !options.policy.empty() ? options.policy : (spec.dms ? "dms" : "none");
-  policy::PolicyPtr source = policy::make_policy(name, request);
+  policy::PolicyPtr source = policy::make_policy(policy_name(spec, options), request);
   if (source->far_position(0) && spec.rope.scaling == RopeScaling::dynamic) {
     throw InputError({.where = "--policy-args: enable_pos_shift",
                       .what = "cannot be used with RoPE scaling that depends on the length",

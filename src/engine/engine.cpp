@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/prompt_check.h"
 
 namespace dms::engine {
 namespace {
@@ -62,34 +63,20 @@ Engine::Engine(Model& model, Vocabulary vocabulary, EngineOptions options)
 
 Engine::~Engine() = default;
 
-void Engine::check_prompt(const Submission& submission, int64_t max_tokens) const {
-  const std::vector<int32_t>& prompt = submission.request.prompt;
-  if (prompt.empty() && (!submission.sequence || submission.request.sampling.max_new_tokens > 0)) {
-    throw InputError(
-        {.where = "prompt", .what = "is empty", .got = "0 tokens", .expected = "at least 1"});
-  }
-  const auto bad =
-      std::ranges::find_if(prompt, [&](int32_t id) { return id < 0 || id >= model_.vocab(); });
-  if (bad != prompt.end()) {
-    throw InputError({.where = "prompt: element " + std::to_string(bad - prompt.begin()),
-                      .what = "token id out of range",
-                      .got = std::to_string(*bad),
-                      .expected = "0 to " + std::to_string(model_.vocab() - 1)});
-  }
-  const int64_t before = submission.sequence ? submission.sequence->tokens() : 0;
-  if (const int64_t total = before + std::ssize(prompt); total > max_tokens) {
-    throw InputError({.where = "prompt",
-                      .what = "longer than the model's context",
-                      .got = std::to_string(total) + " tokens",
-                      .expected = "at most " + std::to_string(max_tokens)});
-  }
+void Engine::check_submission(const Submission& submission, int64_t max_tokens) const {
+  const Request& request = submission.request;
+  const Room room{.tokens = submission.sequence ? submission.sequence->tokens() : 0,
+                  .max_tokens = max_tokens,
+                  .vocab = model_.vocab()};
+  const bool may_be_empty = submission.sequence && request.sampling.max_new_tokens == 0;
+  may_be_empty ? check_ids(request.prompt, room) : check_prompt(request.prompt, room);
 }
 
 RequestId Engine::submit(Submission submission) {
   const std::shared_ptr<Sequence> sequence = submission.sequence;
   std::shared_ptr<const SequencePlan> plan;
   if (!sequence) plan = model_.plan(submission.request.cache);
-  check_prompt(submission, sequence ? sequence->max_tokens() : plan->max_tokens());
+  check_submission(submission, sequence ? sequence->max_tokens() : plan->max_tokens());
   if (sequence && sequence->is_busy) {
     throw InputError({.where = "session", .what = "is at work on another prompt already"});
   }

@@ -59,7 +59,7 @@ class Engine {
   void give_up_newest(const Pass& wanted);
   std::optional<std::span<const float>> forward(const Pass& pass);
   void commit(const Pass& pass, std::span<const float> logits);
-  void check_prompt(const Submission& submission, int64_t max_tokens) const;
+  void check_submission(const Submission& submission, int64_t max_tokens) const;
 
   Model& model_;
   Vocabulary vocabulary_;

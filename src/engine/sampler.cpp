@@ -11,43 +11,10 @@
 
 #include "base/check.h"
 #include "dms/error.h"
+#include "engine/sampling_check.h"
 
 namespace dms::engine {
 namespace {
-
-void require(bool valid, const char* option, double got, const char* expected) {
-  if (valid) return;
-  throw InputError({.where = option,
-                    .what = "value out of range",
-                    .got = fmt::format("{}", got),
-                    .expected = expected});
-}
-
-void validate(const SamplingParams& params) {
-  require(params.max_new_tokens >= 0,
-          "max_new_tokens",
-          static_cast<double>(params.max_new_tokens),
-          "at least 0");
-  require(std::isfinite(params.temperature) && params.temperature >= 0,
-          "temperature",
-          params.temperature,
-          "a number, at least 0");
-  require(params.top_k >= 0, "top_k", static_cast<double>(params.top_k), "at least 0");
-  require(params.top_p >= 0 && params.top_p <= 1, "top_p", params.top_p, "0 to 1");
-  require(params.min_p >= 0 && params.min_p <= 1, "min_p", params.min_p, "0 to 1");
-  require(std::isfinite(params.repetition_penalty) && params.repetition_penalty > 0,
-          "repetition_penalty",
-          params.repetition_penalty,
-          "a number above 0");
-  require(std::isfinite(params.presence_penalty),
-          "presence_penalty",
-          params.presence_penalty,
-          "a finite number");
-  require(std::isfinite(params.frequency_penalty),
-          "frequency_penalty",
-          params.frequency_penalty,
-          "a finite number");
-}
 
 /// Lowest index of the largest value.
 int32_t best_token(std::span<const float> logits) {
@@ -91,7 +58,7 @@ float kth_largest(std::span<const float> values, size_t k) {
 }  // namespace
 
 Sampler::Sampler(const SamplingParams& params) : params_(params), random_(params.seed) {
-  validate(params);
+  check(params);
 }
 
 void Sampler::see_prompt(std::span<const int32_t> tokens) {

@@ -12,56 +12,16 @@
 #include "base/threads.h"
 #include "cpu/cpu_model.h"
 #include "engine/engine.h"
-#include "kernels/isa.h"
 #include "llm/core.h"
 #include "llm/model_info.h"
+#include "llm/model_source.h"
 #include "llm/request_run.h"
 #include "model/spec/adapter.h"
+#include "model/spec/generation_config.h"
 #include "model/spec/load.h"
 #include "text/tokenizer.h"
 
 namespace dms {
-namespace {
-
-constexpr std::string_view kTokenizerFile = "tokenizer.json";
-
-/// Packs the weights of `spec`, and of the adapter that the options name, which `spec` then has.
-std::shared_ptr<Core> make_core(ModelSpec spec,
-                                std::unique_ptr<WeightSource> source,
-                                std::optional<text::Tokenizer> tokenizer,
-                                const ModelOptions& options) {
-  // A wrong DMS_ISA is found here: kernels first meet it inside parallel regions, which an
-  // exception must not leave.
-  kernels::active_isa();
-  auto core = std::make_shared<Core>();
-  core->options = cpu::resolve(options);
-  use_threads(core->options.threads);
-  if (!options.adapter.empty()) {
-    apply_adapter(options.adapter, spec);
-    source = layer_weights(std::move(source), open_adapter(options.adapter, spec));
-  }
-  model::DecoderWeights weights = model::load_weights(spec, *source, core->options.weight_type);
-  core->spec = spec;
-  core->tokenizer = std::move(tokenizer);
-  core->model = std::make_unique<cpu::CpuModel>(std::move(spec), std::move(weights), core->options);
-  core->engine = std::make_unique<engine::Engine>(
-      *core->model,
-      engine::Vocabulary{.tokenizer = core->tokenizer ? &*core->tokenizer : nullptr,
-                         .eos_ids = core->spec.eos_ids},
-      engine::EngineOptions{.chunk_tokens = core->options.chunk_tokens,
-                            .max_step_tokens = core->options.max_step_tokens});
-  return core;
-}
-
-/// Many a fine-tune names the token that ends its turns in the tokenizer's files only.
-void add_end_token(std::optional<int32_t> id, ModelSpec& spec) {
-  if (!id || *id >= spec.vocab || std::ranges::find(spec.eos_ids, *id) != spec.eos_ids.end()) {
-    return;
-  }
-  spec.eos_ids.push_back(*id);
-}
-
-}  // namespace
 
 struct LLM::State {
   std::shared_ptr<Core> core;
@@ -75,53 +35,45 @@ LLM::LLM(std::unique_ptr<State> state) : state_(std::move(state)) {}
 LLM::LLM(LLM&&) noexcept = default;
 LLM::~LLM() = default;
 
-LLM::LLM(const std::filesystem::path& folder, const ModelOptions& options)
-    : state_(std::make_unique<State>()) {
-  ModelSpec spec = load_spec(folder, MetadataScope::local);
-  state_->folder = folder;
-  std::optional<text::Tokenizer> tokenizer;
-  if (path_exists(folder / kTokenizerFile)) {
-    tokenizer.emplace(text::Tokenizer::load_folder(folder));
-    add_end_token(tokenizer->eos_id(), spec);
-  }
-  std::unique_ptr<WeightSource> source = open_checkpoint(folder, spec);
-  state_->core = make_core(std::move(spec), std::move(source), std::move(tokenizer), options);
-  state_->info = llm::make_model_info(state_->core->spec);
+LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
+  ModelSource::State& from = *source.state_;
+  auto core = std::make_shared<Core>();
+  core->options = from.options;
+  core->enter();
+  model::DecoderWeights weights =
+      model::load_weights(from.spec, *from.weights, core->options.weight_type);
+  from.weights.reset();
+  core->spec = from.spec;
+  core->tokenizer = std::move(from.tokenizer);
+  core->model =
+      std::make_unique<cpu::CpuModel>(std::move(from.spec), std::move(weights), core->options);
+  core->engine = std::make_unique<engine::Engine>(
+      *core->model,
+      engine::Vocabulary{.tokenizer = core->tokenizer ? &*core->tokenizer : nullptr,
+                         .eos_ids = core->spec.eos_ids},
+      engine::EngineOptions{.chunk_tokens = core->options.chunk_tokens,
+                            .max_step_tokens = core->options.max_step_tokens});
+  *state_ = {.core = std::move(core), .info = std::move(from.info), .folder = from.folder};
 }
+
+LLM::LLM(const std::filesystem::path& folder, const ModelOptions& options)
+    : LLM(ModelSource(folder, options)) {}
 
 LLM LLM::with_random_weights(const std::filesystem::path& config_file,
                              uint64_t seed,
                              const ModelOptions& options) {
-  auto state = std::make_unique<State>();
-  ModelSpec spec = load_spec_from_config(config_file);
-  std::unique_ptr<WeightSource> source = random_weights(spec, seed);
-  state->core = make_core(std::move(spec), std::move(source), std::nullopt, options);
-  state->info = llm::make_model_info(state->core->spec);
-  return LLM(std::move(state));
+  return LLM(ModelSource::with_random_weights(config_file, seed, options));
 }
 
 const ModelInfo& LLM::info() const { return state_->info; }
 bool LLM::has_tokenizer() const { return state_->core->tokenizer.has_value(); }
 
-namespace {
-
-const text::Tokenizer& require_tokenizer(const Core& core, const std::filesystem::path& folder) {
-  if (!core.tokenizer) {
-    throw InputError({.where = (folder / kTokenizerFile).string(),
-                      .what = "missing",
-                      .hint = "give token ids instead of text (--ids)"});
-  }
-  return *core.tokenizer;
-}
-
-}  // namespace
-
 std::vector<int32_t> LLM::encode(std::string_view text, bool add_special_tokens) const {
-  return require_tokenizer(*state_->core, state_->folder).encode(text, add_special_tokens);
+  return llm::require_tokenizer(state_->core->tokenizer, state_->folder).encode(text, add_special_tokens);
 }
 
 std::string LLM::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
-  return require_tokenizer(*state_->core, state_->folder).decode(ids, skip_special_tokens);
+  return llm::require_tokenizer(state_->core->tokenizer, state_->folder).decode(ids, skip_special_tokens);
 }
 
 RequestId LLM::submit(Request request) {
@@ -173,10 +125,12 @@ KvStats LLM::kv(std::span<const Session> sessions) const {
 }
 
 ModelInfo inspect_model(const std::filesystem::path& path, const std::filesystem::path& adapter) {
+  const bool is_model_folder = is_folder(path) || !path_exists(path);
   ModelSpec spec =
-      is_file(path) ? load_spec_from_config(path) : load_spec(path, MetadataScope::local);
+      is_model_folder ? load_spec(path, MetadataScope::local) : load_spec_from_config(path);
   if (!adapter.empty()) apply_adapter(adapter, spec);
-  return llm::make_model_info(spec);
+  return llm::make_model_info(
+      spec, is_model_folder ? load_generation_config(path) : GenerationConfig{});
 }
 
 }  // namespace dms

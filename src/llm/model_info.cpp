@@ -4,8 +4,22 @@
 #include "model/spec/load.h"
 
 namespace dms::llm {
+namespace {
 
-ModelInfo make_model_info(const ModelSpec& spec) {
+/// transformers leaves temperature, top_k, top_p and min_p aside where it does not sample.
+SamplingParams recommended_sampling(const GenerationConfig& config) {
+  SamplingParams params{.repetition_penalty = config.repetition_penalty};
+  if (!config.do_sample) return params;
+  params.temperature = config.temperature;
+  params.top_k = config.top_k;
+  params.top_p = config.top_p;
+  params.min_p = config.min_p;
+  return params;
+}
+
+}  // namespace
+
+ModelInfo make_model_info(const ModelSpec& spec, const GenerationConfig& generation) {
   ModelInfo info{.model_type = spec.model_type,
                  .parameters = parameter_count(spec),
                  .layers = spec.layers,
@@ -22,7 +36,8 @@ ModelInfo make_model_info(const ModelSpec& spec) {
                  .eos_ids = spec.eos_ids,
                  .bos_id = spec.bos_id,
                  .dms = std::nullopt,
-                 .notes = spec.notes};
+                 .notes = spec.notes,
+                 .sampling = recommended_sampling(generation)};
   if (spec.dms) {
     info.dms = DmsInfo{.source = spec.dms->source == DmsSource::adapter ? "adapter" : "neuron",
                        .window = spec.dms->window,

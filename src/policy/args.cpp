@@ -1,3 +1,4 @@
+#include <array>
 #include <charconv>
 
 #include "dms/error.h"
@@ -15,9 +16,16 @@ std::optional<T> parse_number(const std::string& text) {
   return value;
 }
 
+/// As short as it reads back: 0.5, not 0.500000.
+template <class T>
+std::string number_text(T value) {
+  std::array<char, 32> text;
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
 template <class T>
 std::string range_text(std::string_view kind, T min, T max) {
-  return std::string(kind) + " from " + std::to_string(min) + " to " + std::to_string(max);
+  return std::string(kind) + " from " + number_text(min) + " to " + number_text(max);
 }
 
 }  // namespace
@@ -45,6 +53,14 @@ int64_t ArgReader::integer(const std::string& key, int64_t fallback, int64_t min
   if (text == nullptr) return fallback;
   const std::optional<int64_t> value = parse_number<int64_t>(*text);
   if (!value || *value < min || *value > max) wrong(key, *text, range_text("an integer", min, max));
+  return *value;
+}
+
+uint64_t ArgReader::seed(const std::string& key) {
+  const std::string* text = find(key);
+  if (text == nullptr) return 0;
+  const std::optional<uint64_t> value = parse_number<uint64_t>(*text);
+  if (!value) wrong(key, *text, "an integer from 0 to 2^64 - 1");
   return *value;
 }
 

@@ -42,6 +42,8 @@ class ArgReader {
   bool has(const std::string& key) { return find(key) != nullptr; }
   /// Each throws InputError naming the argument when its value has another form or range.
   int64_t integer(const std::string& key, int64_t fallback, int64_t min, int64_t max);
+  /// Any unsigned 64-bit number; 0 where there is none.
+  uint64_t seed(const std::string& key);
   double number(const std::string& key, double fallback, double min, double max);
   bool boolean(const std::string& key, bool fallback);
   /// Throws InputError on an argument that was never read, suggesting those that exist.

@@ -1,6 +1,7 @@
 // Evicts each token with probability 1 - 1/cr by a seeded hash of (layer, head, position): the cost
 // of a compressed cache where no trained checkpoint exists. For benchmarks of speed.
 
+#include "dms/error.h"
 #include "policy/policy.h"
 
 namespace dms::policy {
@@ -46,14 +47,19 @@ class Random final : public cache::FateSource {
 PolicyPtr make_random(const PolicyRequest& request) {
   ArgReader args("random", request.args);
   const double cr = args.number("cr", 8.0, 1.0, 1e6);
-  const int64_t seed = args.integer("seed", 0, 0, INT64_MAX);
+  const uint64_t seed = args.seed("seed");
   PolicyRequest with_window = request;
-  if (args.has("window") && !request.window) {
+  if (args.has("window")) {
     with_window.window = args.integer("window", kDefaultWindow, 0, kMaxWindow);
+    if (request.window && request.window != with_window.window) {
+      throw InputError({.where = "--window",
+                        .what = "contradicts --policy-args window",
+                        .got = std::to_string(*request.window),
+                        .expected = std::to_string(*with_window.window)});
+    }
   }
   args.finish();
-  return std::make_shared<Random>(
-      cr, request.kv_heads, static_cast<uint64_t>(seed), resolve_window(with_window));
+  return std::make_shared<Random>(cr, request.kv_heads, seed, resolve_window(with_window));
 }
 
 }  // namespace dms::policy

@@ -35,6 +35,19 @@ TEST(BenchPolicies, OwnSettingsReplaceTheSharedOnes) {
   EXPECT_THROW(parse_bench_policies("random:cr", shared_options()), InputError);
 }
 
+TEST(BenchPolicies, InAListTheWindowIsForThoseThatHaveOne) {
+  CacheOptions shared;
+  shared.window_tokens = 99;
+  const auto policies = parse_bench_policies("none,streaming,random:window=7,dms", shared);
+  EXPECT_FALSE(policies[0].cache.window_tokens);
+  EXPECT_FALSE(policies[1].cache.window_tokens);
+  EXPECT_FALSE(policies[2].cache.window_tokens);
+  EXPECT_EQ(policies[3].cache.window_tokens, 99);
+  EXPECT_EQ(parse_bench_policies("none", shared)[0].cache.window_tokens, 99) << "to be refused";
+  shared.kv_dtype = "bf16";
+  EXPECT_EQ(parse_bench_policies("none,dms", shared)[0].cache.window_tokens, 99);
+}
+
 TEST(ExactTokens, ComeFromOptionArgumentModelOrDefault) {
   ModelInfo info;
   CacheOptions cache;

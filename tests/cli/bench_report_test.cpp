@@ -37,9 +37,49 @@ TEST(BenchReport, HasTheFieldsThatScriptsRelyOn) {
 }
 
 TEST(RunsTable, ShowsADashWhereNothingWasMeasured) {
-  BenchRun run;
-  run.policy = "none";
-  EXPECT_NE(runs_table({run}).find(" -"), std::string::npos);
+  BenchReport report;
+  report.runs.emplace_back().policy = "none";
+  EXPECT_NE(runs_table(report, kAnyWidth).find(" -"), std::string::npos);
+}
+
+TEST(RunsTable, FitsTheTerminal) {
+  BenchReport report;
+  for (const char* policy : {"none", "random:cr=8:window=256"}) {
+    BenchRun& run = report.runs.emplace_back();
+    run.policy = policy;
+    run.prefill_tok_s.values = {12345.6, 12399.9};
+  }
+  for (const size_t columns : {60u, 80u}) {
+    const std::string table = runs_table(report, columns);
+    for (size_t begin = 0; begin < table.size();) {
+      const size_t end = table.find('\n', begin);
+      EXPECT_LE(end - begin, columns) << table;
+      begin = end + 1;
+    }
+  }
+}
+
+TEST(BenchReport, SharesAreOfTheProbe) {
+  BenchReport report;
+  report.machine.bandwidth_gb_s = 40;
+  report.machine.f32_gflops = 100;
+  report.machine.bf16_gflops = 200;
+  BenchRun& run = report.runs.emplace_back();
+  run.prefill_flops_s.values = {50e9};
+  run.decode_bytes_s.values = {10e9};
+  const auto share = [&report](const char* dtype, const char* field) {
+    report.dtype = dtype;
+    return report_json(report)["runs"][0][field]["median"].get<double>();
+  };
+  EXPECT_DOUBLE_EQ(share("f32", "prefill_flops_share"), 0.5);
+  EXPECT_DOUBLE_EQ(share("bf16", "prefill_flops_share"), 0.25);
+  EXPECT_DOUBLE_EQ(share("bf16", "decode_bandwidth_share"), 0.25);
+}
+
+TEST(BenchReport, CountsOneThread) {
+  BenchReport report;
+  report.machine.threads = report.machine.cores = 1;
+  EXPECT_NE(report_head(report).find("1 thread of 1 core)"), std::string::npos);
 }
 
 }  // namespace

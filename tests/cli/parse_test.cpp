@@ -61,6 +61,26 @@ TEST(ParseInteger, SaysPlaceValueAndBounds) {
   }
 }
 
+TEST(ParseSeed, TakesAll64Bits) {
+  EXPECT_EQ(parse_seed("--x", "0"), 0u);
+  EXPECT_EQ(parse_seed("--x", "18446744073709551615"), std::numeric_limits<uint64_t>::max());
+  for (const char* text : {"", "-1", "18446744073709551616", "1.5", "0x10"}) {
+    EXPECT_THROW(parse_seed("--x", text), InputError) << text;
+  }
+}
+
+TEST(ParsePositiveNumber, SaysMoreThanZero) {
+  EXPECT_DOUBLE_EQ(parse_positive_number("--x", "1e-300"), 1e-300);
+  for (const char* text : {"0", "-1", "nan", "inf", "", "1e999"}) {
+    try {
+      parse_positive_number("--x", text);
+      FAIL() << text;
+    } catch (const InputError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("expected a number, more than 0")) << text;
+    }
+  }
+}
+
 TEST(ParseNumber, RefusesNanAndInfinity) {
   EXPECT_DOUBLE_EQ(parse_number("--x", "0.25", 0, 1), 0.25);
   EXPECT_DOUBLE_EQ(parse_number("--x", "1e-3", 0, 1), 1e-3);

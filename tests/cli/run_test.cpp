@@ -59,6 +59,13 @@ TEST(Run, ExplainsWrongUsageInOneLine) {
   expect_refused({"inspect", kDemo, "--config", "x"}, "given beside --config");
   expect_refused({"bench", "--random-weights"}, "--config");
   expect_refused({"score", kDemo, "--text-file", "/nowhere.txt"}, "/nowhere.txt");
+  expect_refused({"generate", kDemo, "-p", "a", "--keep-newline"}, "--keep-newline");
+}
+
+TEST(Run, StandardInputIsReadByOneOption) {
+  expect_refused({"generate", kDemo, "--prompt-file", "-", "--decisions", "/dev/stdin"},
+                 "--decisions: standard input can be read once (got --prompt-file reads it too)");
+  expect_refused({"score", kDemo, "--ids", "-", "--text-file", "-"}, "standard input");
 }
 
 TEST(Run, HelpAndVersionSucceed) {

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "cli/output.h"
+
 namespace dms::cli {
 namespace {
 
@@ -26,6 +28,41 @@ TEST(TextTable, AlignsNumbersToTheRight) {
   table.add_row({"none", "9.5"});
   table.add_row({"größer", "120"});
   EXPECT_EQ(table.str(), "name    tok/s\nnone      9.5\ngrößer    120\n");
+}
+
+TEST(TextTable, IsTurnedRoundWhereItDoesNotFit) {
+  TextTable table({"name", "tok/s"});
+  table.add_row({"none", "9.5"});
+  table.add_row({"dms", "120"});
+  table.add_row({"random", "80"});
+  EXPECT_EQ(table.str(13), table.str()) << "as wide as the terminal";
+  EXPECT_EQ(table.str(12),
+            "name   none\ntok/s   9.5\n\nname   dms\ntok/s  120\n\nname   random\ntok/s      80\n");
+  TextTable wide({"a", "b", "c", "d"});
+  wide.add_row({"111111", "222222", "333333", "444444"});
+  wide.add_row({"1", "2", "3", "4"});
+  EXPECT_EQ(wide.str(12), "a  111111  1\nb  222222  2\nc  333333  3\nd  444444  4\n");
+}
+
+TEST(FirstColumns, CountsCharacters) {
+  EXPECT_EQ(first_columns("größer", 4), "größ");
+  EXPECT_EQ(first_columns("größer", 80), "größer");
+  EXPECT_EQ(first_columns("ab", 0), "");
+}
+
+TEST(Counted, KnowsOne) {
+  EXPECT_EQ(counted(1, "thread"), "1 thread");
+  EXPECT_EQ(counted(0, "thread"), "0 threads");
+  EXPECT_EQ(counted(2, "thread"), "2 threads");
+}
+
+TEST(LabelledLine, BreaksAfterCommas) {
+  EXPECT_EQ(labelled_line("shape", "1 layer, hidden 2", kAnyWidth),
+            "shape        1 layer, hidden 2\n");
+  EXPECT_EQ(labelled_line("shape", "1 layer, hidden 2", 25),
+            "shape        1 layer,\n             hidden 2\n");
+  EXPECT_EQ(labelled_line("file", "/a/path/of/no/end/to/it", 20),
+            "file         /a/path/of/no/end/to/it\n");
 }
 
 TEST(TextTable, LeavesNoTrailingSpaces) {

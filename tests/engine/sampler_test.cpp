@@ -295,6 +295,13 @@ TEST(Sampler, NamesTheOptionThatIsOutOfRange) {
   EXPECT_THAT(message({.presence_penalty = INFINITY}), StartsWith("presence_penalty"));
   EXPECT_THAT(message({.frequency_penalty = NAN}), StartsWith("frequency_penalty"));
   EXPECT_EQ(message({.temperature = 0.7, .top_k = 40, .top_p = 0}), "accepted");
+  const auto many = [](size_t count) { return std::vector<std::string>(count, "x"); };
+  EXPECT_THAT(message({.stop = many(65)}), StartsWith("stop: too many"));
+  EXPECT_THAT(message({.stop = {""}}), StartsWith("stop: empty"));
+  EXPECT_THAT(message({.stop = {std::string(1025, 'x')}}), StartsWith("stop: stop string too long"));
+  EXPECT_THAT(message({.stop_ids = std::vector<int32_t>(65)}), StartsWith("stop ids"));
+  EXPECT_THAT(message({.stop_ids = {-1}}), StartsWith("stop_ids"));
+  EXPECT_EQ(message({.stop = many(64), .stop_ids = std::vector<int32_t>(64)}), "accepted");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "dms/error.h"
+#include "support/errors.h"
 #include "support/seed.h"
 
 namespace dms {
@@ -28,10 +29,14 @@ constexpr const char* kConfig = R"({
 
 constexpr int64_t kKibi = 1024;
 
-LLM tiny_llm(const ModelOptions& options = {.dtype = "f32"}) {
+std::filesystem::path tiny_config() {
   const auto path = std::filesystem::path(testing::TempDir()) / "llm_test_config.json";
   std::ofstream(path) << kConfig;
-  return LLM::with_random_weights(path, seed(), options);
+  return path;
+}
+
+LLM tiny_llm(const ModelOptions& options = {.dtype = "f32"}) {
+  return LLM::with_random_weights(tiny_config(), seed(), options);
 }
 
 std::vector<int32_t> random_ids(int64_t count) {
@@ -116,6 +121,40 @@ TEST(Llm, RequestsRunSideBySideAndCanBeCancelled) {
   EXPECT_TRUE(
       std::equal(results.at(1).ids.begin(), results.at(1).ids.end(), results.at(2).ids.begin()));
   EXPECT_GT(results.at(2).kv.held_tokens, 0);
+}
+
+TEST(ModelSource, RefusesWhatASessionWouldRefuse) {
+  const ModelSource source = ModelSource::with_random_weights(tiny_config(), seed());
+  const auto refusal_of = [](const auto& action) { return testing_support::input_error(action); };
+  const auto check = [&](const CacheOptions& options) {
+    return refusal_of([&] { source.check(options); });
+  };
+  EXPECT_THAT(check({.policy = "oracle"}), HasSubstr("--policy"));
+  EXPECT_THAT(check({.policy = "dms"}), HasSubstr("--policy"));
+  EXPECT_THAT(check({.policy = "random", .policy_args = {{"cr", "0"}}}), HasSubstr("cr"));
+  EXPECT_THAT(check({.policy = "forced", .decisions_file = "/nowhere"}), HasSubstr("/nowhere"));
+  EXPECT_THAT(check({.policy = "random", .window_tokens = -1}), HasSubstr("--window"));
+  EXPECT_THAT(check({.window_tokens = 9}), HasSubstr("--window: has no effect"));
+  EXPECT_THAT(check({.kv_dtype = "int9"}), HasSubstr("--kv-dtype"));
+  EXPECT_THAT(check({.preallocate_tokens = -1}), HasSubstr("--preallocate"));
+  source.check(CacheOptions{.policy = "random", .window_tokens = 9});
+  source.check(CacheOptions{.window_tokens = 9, .kv_dtype = "f32"});
+
+  const auto check_params = [&](const SamplingParams& params) {
+    return refusal_of([&] { source.check(params); });
+  };
+  EXPECT_THAT(check_params({.top_p = 2}), HasSubstr("top_p"));
+  EXPECT_THAT(check_params({.stop_ids = {83}}), HasSubstr("--stop-id"));
+  EXPECT_THAT(check_params({.stop = {"x"}}), HasSubstr("--stop: the model has no tokenizer"));
+  source.check(SamplingParams{.stop_ids = {82}});
+
+  const auto check_ids = [&](const std::vector<int32_t>& ids) {
+    return refusal_of([&] { source.check_prompt(ids, source.check(CacheOptions{})); });
+  };
+  EXPECT_THAT(check_ids({}), HasSubstr("is empty"));
+  EXPECT_THAT(check_ids({1, 83}), HasSubstr("element 1"));
+  EXPECT_THAT(check_ids(random_ids(8193)), HasSubstr("at most 8192"));
+  source.check_prompt(random_ids(8192), source.check(CacheOptions{}));
 }
 
 TEST(Llm, MemoryOfSeveralSessionsIsCountedOnce) {

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
+from bad_input import assert_error
 from harness import DEMO, ROOT, mean_nll
 from tokenizers import Tokenizer
+from transformers import GenerationConfig
 
 import models
 
@@ -153,6 +160,147 @@ def test_generate_stops_at_a_text(dms_json):
 def test_max_new_tokens_ends_with_length(dms_json):
     report = dms_json("generate", DEMO, "-p", "a", "--max-new-tokens", 5, "--ignore-eos")
     assert (report["finish_reason"], len(report["ids"])) == ("length", 5)
+
+
+def test_generate_stops_after_a_token(dms_json):
+    command = ("generate", DEMO, "-p", "It was a dark night", "-n", 40, "--ignore-eos")
+    ids = dms_json(*command)["ids"]
+    report = dms_json(*command, "--stop-id", 8191, "--stop-id", ids[10])
+    assert report["ids"] == ids[: ids.index(ids[10]) + 1]
+    assert report["finish_reason"] == "stop"
+
+
+def test_what_was_made_before_the_memory_limit_is_kept(dms, dms_json):
+    command = ("generate", DEMO, "-p", "It was a dark night", "--ignore-eos")
+    done = dms(*command, "-n", 2000, "--kv-memory", "300KiB", "--json", check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["finish_reason"] == "error"
+    assert done.stderr.decode() == f"dms: error: {report['error']}\n"
+    assert len(report["ids"]) > 10
+    whole = dms_json(*command, "-n", len(report["ids"]))
+    assert (report["ids"], report["text"]) == (whole["ids"], whole["text"])
+    plain = dms(*command, "-n", 2000, "--kv-memory", "300KiB", check=False)
+    assert plain.stdout.decode() == report["text"] + "\n"
+
+
+def test_a_prompt_beyond_the_memory_limit_is_an_error(dms):
+    done = dms("generate", DEMO, "-p", "a", "--kv-memory", "4KiB", "--json", check=False)
+    assert_error(done, "KV memory: limit reached", status=1)
+
+
+GENERATION_CONFIGS = [
+    {},
+    {"do_sample": True},
+    {"do_sample": True, "temperature": 0.6, "top_k": 20, "top_p": 0.95},
+    {"do_sample": True, "temperature": 0.7, "min_p": 0.05, "repetition_penalty": 1.05},
+    {"do_sample": True, "top_k": 0},
+    {"temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.2},
+    {"do_sample": False, "max_new_tokens": 7},
+]
+
+
+@pytest.fixture
+def recommending(tmp_path):
+    """recommending(settings) -> a copy of the demo with this generation_config.json."""
+
+    def make(settings: dict) -> Path:
+        folder = shutil.copytree(DEMO, tmp_path / "m", dirs_exist_ok=True)
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 1, **settings}))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("settings", GENERATION_CONFIGS, ids=json.dumps)
+def test_sampling_defaults_are_those_of_transformers(dms_json, recommending, settings):
+    folder = recommending(settings)
+    oracle = GenerationConfig.from_pretrained(folder)
+    defaults = GenerationConfig._get_default_generation_params()
+    shown = dms_json("inspect", folder)["generation"]
+
+    def wanted(key, off):
+        value = getattr(oracle, key)
+        return next(v for v in (value, defaults.get(key), off) if v is not None)
+
+    assert shown["repetition_penalty"] == wanted("repetition_penalty", 1.0)
+    assert shown["do_sample"] == bool(oracle.do_sample)
+    if oracle.do_sample:
+        offs = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+        assert {key: shown[key] for key in offs} == {k: wanted(k, off) for k, off in offs.items()}
+    else:
+        assert shown["temperature"] == 0
+
+
+def test_sampling_defaults_are_what_generate_does(dms_json, recommending):
+    folder = recommending({"do_sample": True, "temperature": 1.2, "top_k": 30, "top_p": 0.9})
+    command = ("-p", "It was a dark night", "-n", 24, "--seed", 3)
+    plain = dms_json("generate", DEMO, *command)["ids"]
+    same = ("--temperature", 1.2, "--top-k", 30, "--top-p", 0.9)
+    sampled = dms_json("generate", folder, *command)["ids"]
+    assert sampled == dms_json("generate", DEMO, *command, *same)["ids"] != plain
+    for greedy in (("--greedy",), ("--temperature", 0)):
+        assert dms_json("generate", folder, *command, *greedy)["ids"] == plain
+    warm = ("--temperature", 1.7)
+    expected = dms_json("generate", DEMO, *command, *same, *warm)["ids"]
+    assert dms_json("generate", folder, *command, *warm)["ids"] == expected
+
+
+def test_score_is_the_same_whatever_the_folder_recommends(dms_json, recommending, tmp_path):
+    (tmp_path / "ids.json").write_text(json.dumps(list(range(100, 160))))
+    folder = recommending({"do_sample": True, "temperature": 2.0, "repetition_penalty": 3.0})
+    command = ("--ids", tmp_path / "ids.json")
+    assert dms_json("score", folder, *command)["nll"] == dms_json("score", DEMO, *command)["nll"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_newline_that_ends_a_file_is_not_the_prompts(dms_json, tmp_path, end):
+    text = "It was a dark night"
+    (tmp_path / "prompt").write_bytes((text + end).encode())
+    command = ("generate", DEMO, "--prompt-file", tmp_path / "prompt", "-n", 1)
+    oracle = Tokenizer.from_file(str(DEMO / "tokenizer.json"))
+    assert dms_json(*command)["prompt_tokens"] == len(oracle.encode(text).ids)
+    kept = dms_json(*command, "--keep-newline")["prompt_tokens"]
+    assert kept == len(oracle.encode(text + end).ids)
+
+
+def feed(path: Path, data: bytes) -> None:
+    """Makes `path` a pipe through which `data` comes once."""
+    os.mkfifo(path)
+    Thread(target=lambda: path.write_bytes(data), daemon=True).start()
+
+
+PIPES = ["fifo", "-", "/dev/stdin"]
+
+
+@pytest.mark.parametrize("kind", PIPES)
+def test_files_may_be_pipes(dms_json, tmp_path, kind):
+    decisions = BytesIO()
+    np.save(decisions, np.ones((6, 2, 90), np.uint8))
+    files = {
+        "--prompt-file": (b"It was a dark night", ("generate", DEMO, "-n", 3)),
+        "--text-file": (b"It was a dark night", ("score", DEMO)),
+        "--ids": (b"[5, 6, 7]", ("score", DEMO)),
+        "--config": ((DEMO / "config.json").read_bytes(), ("inspect",)),
+        "--decisions": (
+            decisions.getvalue(),
+            ("generate", DEMO, "-p", "It was", "-n", 90, "--policy", "forced", "--window", 9),
+        ),
+    }
+    for option, (data, command) in files.items():
+        path = tmp_path / option.strip("-")
+        path.write_bytes(data)
+        expected = dms_json(*command, option, path)
+        path.unlink()
+        stdin = b"" if kind == "fifo" else data
+        if kind == "fifo":
+            feed(path, data)
+        report = dms_json(*command, option, path if kind == "fifo" else kind, stdin=stdin)
+        for timed in (expected, report):
+            timed.pop("timings", None)
+        if option == "--config":
+            assert report["dms"].pop("origin") != expected["dms"].pop("origin")
+        assert report == expected, option
 
 
 def test_score_fields(score):

@@ -114,10 +114,10 @@ def test_random_window_argument(score, model):
     assert_close(scored.logits, expected, "window=20")
 
 
-def test_none_ignores_the_window(score, model):
+def test_none_keeps_all(score, model):
     folder, reference, ids = model
     expected = reference.run(ids).logits
-    scored = score(folder, ids, "--policy", "none", "--window", 16)
+    scored = score(folder, ids, "--policy", "none")
     assert_close(scored.logits, expected, "none")
     assert (
         scored.report["kv"]["cr"] == pytest.approx(1.0) or reference.config.model_type == "mistral"

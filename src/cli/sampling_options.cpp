@@ -1,0 +1,135 @@
+#include "cli/sampling_options.h"
+
+#include <limits>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/parse.h"
+#include "dms/error.h"
+
+namespace dms::cli {
+namespace {
+
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
+
+void add_token_choice_options(CLI::App& app, SamplingOptions& options) {
+  add_value(app,
+            "--temperature",
+            "X",
+            "0: always the likeliest token (default: the model's, else 0)",
+            [&options](const std::string& text) {
+              options.set(&SamplingParams::temperature,
+                          parse_number("--temperature", text, 0, kUnbounded));
+            });
+  app.add_flag_callback(
+      "--greedy", [&options] { options.be_greedy(); }, "The same as --temperature 0");
+  const auto add_share = [&](const std::string& name, auto field, const std::string& help) {
+    add_value(app, name, "X", help, [&options, name, field](const std::string& text) {
+      options.set_of_sampling(name, field, parse_number(name, text, 0, 1));
+    });
+  };
+  add_value(app,
+            "--top-k",
+            "N",
+            "Keep the N likeliest tokens; 0: all",
+            [&options](const std::string& text) {
+              options.set_of_sampling(
+                  "--top-k", &SamplingParams::top_k, parse_integer("--top-k", text, 0, kMaxTokens));
+            });
+  add_share("--top-p", &SamplingParams::top_p, "Keep the smallest set with this probability");
+  add_share("--min-p", &SamplingParams::min_p, "Keep tokens with this share of the best one's");
+  add_value(
+      app, "--seed", "N", "Same seed, same text (default 0)", [&options](const std::string& text) {
+        options.set(&SamplingParams::seed, parse_seed("--seed", text));
+      });
+}
+
+void add_penalty_options(CLI::App& app, SamplingOptions& options) {
+  add_value(app,
+            "--repetition-penalty",
+            "X",
+            "Divides the logits of tokens seen (default: the model's, else 1)",
+            [&options](const std::string& text) {
+              options.set(&SamplingParams::repetition_penalty,
+                          parse_positive_number("--repetition-penalty", text));
+            });
+  const auto add_penalty = [&](const std::string& name, auto field, const std::string& help) {
+    add_value(app, name, "X", help, [&options, name, field](const std::string& text) {
+      options.set(field, parse_number(name, text, -kUnbounded, kUnbounded));
+    });
+  };
+  add_penalty("--presence-penalty",
+              &SamplingParams::presence_penalty,
+              "Subtracted once from generated tokens");
+  add_penalty(
+      "--frequency-penalty", &SamplingParams::frequency_penalty, "Subtracted per occurrence");
+}
+
+void add_end_options(CLI::App& app, SamplingOptions& options) {
+  app.add_option_function<std::vector<std::string>>(
+         "--stop",
+         [&options](const std::vector<std::string>& texts) {
+           options.set(&SamplingParams::stop, texts);
+         },
+         "End before this text; may be repeated")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->take_all();
+  app.add_option_function<std::vector<std::string>>(
+         "--stop-id",
+         [&options](const std::vector<std::string>& texts) {
+           std::vector<int32_t> ids;
+           for (const std::string& text : texts) {
+             constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
+             ids.push_back(static_cast<int32_t>(parse_integer("--stop-id", text, 0, kMax)));
+           }
+           options.set(&SamplingParams::stop_ids, ids);
+         },
+         "End after this token; may be repeated")
+      ->type_name("N")
+      ->expected(1)
+      ->take_all();
+  app.add_flag_callback(
+      "--ignore-eos",
+      [&options] { options.set(&SamplingParams::ignore_eos, true); },
+      "Go on after end-of-sequence tokens");
+}
+
+}  // namespace
+
+void add_sampling_options(CLI::App& app, SamplingOptions& options) {
+  app.option_defaults()->group("Sampling");
+  add_value(app,
+            "-n,--max-new-tokens",
+            "N",
+            "At most N (default 128)",
+            [&options](const std::string& text) {
+              options.set(&SamplingParams::max_new_tokens,
+                          parse_integer("--max-new-tokens", text, 0, kMaxTokens));
+            });
+  add_token_choice_options(app, options);
+  add_penalty_options(app, options);
+  add_end_options(app, options);
+  app.option_defaults()->group("Options");
+}
+
+SamplingParams SamplingOptions::resolve(const ModelInfo& model) const {
+  SamplingParams params = model.sampling;
+  if (is_greedy_) params.temperature = 0;
+  for (const auto& apply : given_) apply(params);
+  if (is_greedy_ && params.temperature > 0) {
+    throw InputError({.where = "--greedy",
+                      .what = "contradicts --temperature",
+                      .got = fmt::format("--temperature {}", params.temperature),
+                      .expected = "one of them"});
+  }
+  if (params.temperature == 0 && !of_sampling_.empty()) {
+    note(fmt::format("{}: without effect at temperature 0", fmt::join(of_sampling_, ", ")));
+  }
+  return params;
+}
+
+}  // namespace dms::cli

@@ -1,0 +1,21 @@
+#include "cli/score_windows.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace dms::cli {
+
+std::vector<ScoreWindow> score_windows(int64_t tokens, int64_t window, int64_t stride) {
+  ensure(stride >= 1 && stride < window, "windows overlap");
+  std::vector<ScoreWindow> windows;
+  int64_t scored = 1;
+  for (int64_t begin = 0; scored < tokens; begin += stride) {
+    const int64_t end = std::min(begin + window, tokens);
+    windows.push_back({.begin = begin, .end = end, .first_scored = scored});
+    scored = end;
+  }
+  return windows;
+}
+
+}  // namespace dms::cli

@@ -1,0 +1,61 @@
+#include "engine/sampling_check.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "dms/error.h"
+#include "engine/stop_matcher.h"
+
+namespace dms::engine {
+namespace {
+
+// Each token of an answer is compared with all of them.
+constexpr size_t kMaxStopIds = 64;
+
+template <class T>
+void require(bool valid, const char* where, T got, const std::string& expected) {
+  if (valid) return;
+  throw InputError({.where = where,
+                    .what = "value out of range",
+                    .got = fmt::format("{}", got),
+                    .expected = expected});
+}
+
+void check_stops(const SamplingParams& params) {
+  const StopMatcher refuses_what_it_cannot_hold(params.stop);
+  require(params.stop_ids.size() <= kMaxStopIds,
+          "stop ids",
+          params.stop_ids.size(),
+          fmt::format("at most {}", kMaxStopIds));
+  for (const int32_t id : params.stop_ids) require(id >= 0, "stop_ids", id, "at least 0");
+}
+
+}  // namespace
+
+void check(const SamplingParams& params) {
+  const auto is_share = [](double value) { return value >= 0 && value <= 1; };
+  require(params.max_new_tokens >= 0, "max_new_tokens", params.max_new_tokens, "at least 0");
+  require(std::isfinite(params.temperature) && params.temperature >= 0,
+          "temperature",
+          params.temperature,
+          "a number, at least 0");
+  require(params.top_k >= 0, "top_k", params.top_k, "at least 0");
+  require(is_share(params.top_p), "top_p", params.top_p, "0 to 1");
+  require(is_share(params.min_p), "min_p", params.min_p, "0 to 1");
+  require(std::isfinite(params.repetition_penalty) && params.repetition_penalty > 0,
+          "repetition_penalty",
+          params.repetition_penalty,
+          "a number, more than 0");
+  require(std::isfinite(params.presence_penalty),
+          "presence_penalty",
+          params.presence_penalty,
+          "a finite number");
+  require(std::isfinite(params.frequency_penalty),
+          "frequency_penalty",
+          params.frequency_penalty,
+          "a finite number");
+  check_stops(params);
+}
+
+}  // namespace dms::engine

@@ -1,0 +1,129 @@
+#include "llm/model_source.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/file_status.h"
+#include "cpu/cpu_model.h"
+#include "engine/prompt_check.h"
+#include "engine/sampling_check.h"
+#include "kernels/isa.h"
+#include "llm/model_info.h"
+#include "model/spec/adapter.h"
+#include "model/spec/generation_config.h"
+#include "model/spec/load.h"
+
+namespace dms {
+namespace {
+
+constexpr std::string_view kTokenizerFile = "tokenizer.json";
+
+/// What can be wrong before any file is looked at. A wrong DMS_ISA is found here: kernels first
+/// meet it inside parallel regions, which an exception must not leave.
+cpu::ResolvedModelOptions check_options(const ModelOptions& options) {
+  kernels::active_isa();
+  return cpu::resolve(options);
+}
+
+/// Gives `spec` the eviction of an adapter, and `weights` what it needs.
+void add_adapter(const std::filesystem::path& adapter,
+                 ModelSpec& spec,
+                 std::unique_ptr<WeightSource>& weights) {
+  if (adapter.empty()) return;
+  apply_adapter(adapter, spec);
+  weights = layer_weights(std::move(weights), open_adapter(adapter, spec));
+}
+
+/// Many a fine-tune names the token that ends its turns in the tokenizer's files only.
+void add_end_token(std::optional<int32_t> id, ModelSpec& spec) {
+  if (!id || *id >= spec.vocab || std::ranges::find(spec.eos_ids, *id) != spec.eos_ids.end()) {
+    return;
+  }
+  spec.eos_ids.push_back(*id);
+}
+
+}  // namespace
+
+ModelSource::ModelSource(std::unique_ptr<State> state) : state_(std::move(state)) {}
+ModelSource::ModelSource(ModelSource&&) noexcept = default;
+ModelSource::~ModelSource() = default;
+
+ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions& options) {
+  const cpu::ResolvedModelOptions resolved = check_options(options);
+  ModelSpec spec = load_spec(folder, MetadataScope::local);
+  std::optional<text::Tokenizer> tokenizer;
+  if (path_exists(folder / kTokenizerFile)) {
+    tokenizer.emplace(text::Tokenizer::load_folder(folder));
+    add_end_token(tokenizer->eos_id(), spec);
+  }
+  std::unique_ptr<WeightSource> weights = open_checkpoint(folder, spec);
+  add_adapter(options.adapter, spec, weights);
+  ModelInfo info = llm::make_model_info(spec, load_generation_config(folder));
+  state_ = std::make_unique<State>(State{.spec = std::move(spec),
+                                         .options = resolved,
+                                         .weights = std::move(weights),
+                                         .tokenizer = std::move(tokenizer),
+                                         .folder = folder,
+                                         .info = std::move(info)});
+}
+
+ModelSource ModelSource::with_random_weights(const std::filesystem::path& config_file,
+                                             uint64_t seed,
+                                             const ModelOptions& options) {
+  const cpu::ResolvedModelOptions resolved = check_options(options);
+  ModelSpec spec = load_spec_from_config(config_file);
+  std::unique_ptr<WeightSource> weights = random_weights(spec, seed);
+  add_adapter(options.adapter, spec, weights);
+  ModelInfo info = llm::make_model_info(spec, {});
+  return ModelSource(std::make_unique<State>(State{.spec = std::move(spec),
+                                                   .options = resolved,
+                                                   .weights = std::move(weights),
+                                                   .info = std::move(info)}));
+}
+
+const ModelInfo& ModelSource::info() const { return state_->info; }
+bool ModelSource::has_tokenizer() const { return state_->tokenizer.has_value(); }
+
+std::vector<int32_t> ModelSource::encode(std::string_view text, bool add_special_tokens) const {
+  return llm::require_tokenizer(state_->tokenizer, state_->folder)
+      .encode(text, add_special_tokens);
+}
+
+int64_t ModelSource::check(const CacheOptions& options) const {
+  return cpu::make_plan(state_->spec, state_->options, options)->max_tokens();
+}
+
+void ModelSource::check(const SamplingParams& params) const {
+  engine::check(params);
+  const int64_t vocab = state_->spec.vocab;
+  for (const int32_t id : params.stop_ids) {
+    if (id < vocab) continue;
+    throw InputError({.where = "--stop-id",
+                      .what = "no such token",
+                      .got = std::to_string(id),
+                      .expected = "0 to " + std::to_string(vocab - 1)});
+  }
+  if (!params.stop.empty() && !has_tokenizer()) {
+    throw InputError({.where = "--stop",
+                      .what = "the model has no tokenizer.json, so that its answers are no text",
+                      .hint = "use --stop-id"});
+  }
+}
+
+void ModelSource::check_prompt(std::span<const int32_t> ids, int64_t max_tokens) const {
+  engine::check_prompt(ids, {.max_tokens = max_tokens, .vocab = state_->spec.vocab});
+}
+
+namespace llm {
+
+const text::Tokenizer& require_tokenizer(const std::optional<text::Tokenizer>& tokenizer,
+                                         const std::filesystem::path& folder) {
+  if (tokenizer) return *tokenizer;
+  throw InputError({.where = (folder / kTokenizerFile).string(),
+                    .what = "missing",
+                    .hint = "give token ids instead of text (--ids)"});
+}
+
+}  // namespace llm
+}  // namespace dms

@@ -1,0 +1,32 @@
+#pragma once
+// What an LLM is made from.
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "cpu/options.h"
+#include "dms/llm.h"
+#include "model/spec/model_spec.h"
+#include "model/spec/weights.h"
+#include "text/tokenizer.h"
+
+namespace dms {
+
+struct ModelSource::State {
+  ModelSpec spec;  // with the adapter's eviction
+  cpu::ResolvedModelOptions options;
+  std::unique_ptr<WeightSource> weights;  // with the adapter's
+  std::optional<text::Tokenizer> tokenizer{};
+  std::filesystem::path folder{};  // empty: random weights
+  ModelInfo info{};
+};
+
+namespace llm {
+
+/// Throws InputError naming `folder` where there is none.
+const text::Tokenizer& require_tokenizer(const std::optional<text::Tokenizer>& tokenizer,
+                                         const std::filesystem::path& folder);
+
+}  // namespace llm
+}  // namespace dms
