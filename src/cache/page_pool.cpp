@@ -43,6 +43,13 @@ Page Page::share() const {
 
 bool Page::is_shared() const { return slab_->references[static_cast<size_t>(index_)] > 1; }
 
+void Page::unshare() {
+  if (!is_shared()) return;
+  Page copy = pool_->allocate();
+  std::ranges::copy(std::as_const(*this).bytes(), copy.bytes().begin());
+  *this = std::move(copy);
+}
+
 std::span<std::byte> Page::bytes() {
   const int64_t size = pool_->page_bytes();
   return {slab_->memory.data() + index_ * size, static_cast<size_t>(size)};

@@ -38,6 +38,8 @@ class Page {
   /// Another reference to the same page.
   Page share() const;
   bool is_shared() const;
+  /// Makes it ours alone, before a write: a shared one becomes a copy. Throws RunError.
+  void unshare();
   std::span<std::byte> bytes();
   std::span<const std::byte> bytes() const;
 

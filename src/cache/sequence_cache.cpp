@@ -24,11 +24,10 @@ SequenceCache::SequenceCache(const CacheShape& shape,
     : shape_(shape),
       pools_(std::move(pools)),
       source_(std::move(source)),
-      head_shape_(std::make_unique<HeadShape>(
-          HeadShape{.window_layout = layout(shape, shape.window_type),
-                    .survivor_layout = layout(shape, shape.survivor_type),
-                    .window_pool = &pools_->pool(shape.window_type),
-                    .survivor_pool = &pools_->pool(shape.survivor_type)})) {
+      head_shape_{.window_layout = layout(shape, shape.window_type),
+                  .survivor_layout = layout(shape, shape.survivor_type),
+                  .window_pool = &pools_->pool(shape.window_type),
+                  .survivor_pool = &pools_->pool(shape.survivor_type)} {
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     LayerState& state = layers_.emplace_back();
     state.visibility = {.window = source_->window(),
@@ -36,7 +35,7 @@ SequenceCache::SequenceCache(const CacheShape& shape,
                                               ? 0
                                               : shape.sliding_window[static_cast<size_t>(layer)],
                         .far_frame = source_->far_position(0).has_value()};
-    for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(*head_shape_);
+    for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(head_shape_);
   }
 }
 
@@ -82,7 +81,7 @@ void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
       evict);
   for (int64_t head = 0; head < shape_.kv_heads; ++head) {
     for (int64_t i = 0; i < count; ++i) {
-      state.heads[static_cast<size_t>(head)].set_fate(
+      state.heads[static_cast<size_t>(head)].fates().set(
           begin + i, evict[static_cast<size_t>(head * count + i)] != 0);
     }
   }
@@ -92,7 +91,8 @@ void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
 void SequenceCache::gather(
     int64_t layer, int64_t kv_head, int64_t first, int64_t positions, TilePages& out) const {
   const LayerState& state = layers_[static_cast<size_t>(layer)];
-  state.heads[static_cast<size_t>(kv_head)].gather(first, positions, state.visibility, out);
+  state.heads[static_cast<size_t>(kv_head)].gather(
+      {.first = first, .positions = positions}, state.visibility, out);
 }
 
 void SequenceCache::finish_layer(int64_t layer) {
@@ -205,7 +205,7 @@ void SequenceCache::truncate(int64_t tokens) {
         std::min(state.decided_end, std::max<int64_t>(tokens - source_->decision_shift(), 0));
     for (HeadCache& head : state.heads) {
       head.truncate(tokens);
-      head.clear_fates(state.decided_end);
+      head.fates().clear_from(state.decided_end);
     }
   }
   tokens_ = tokens;
@@ -217,7 +217,7 @@ void SequenceCache::restart(int64_t tokens) {
         std::min(state.decided_end, std::max<int64_t>(tokens - source_->decision_shift(), 0));
     for (HeadCache& head : state.heads) {
       head.clear_entries();
-      head.clear_fates(state.decided_end);
+      head.fates().clear_from(state.decided_end);
     }
   }
   tokens_ = 0;
@@ -229,7 +229,7 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     copy->layers_[layer].decided_end = layers_[layer].decided_end;
     for (size_t head = 0; head < layers_[layer].heads.size(); ++head) {
-      copy->layers_[layer].heads[head] = layers_[layer].heads[head].fork(*copy->head_shape_);
+      copy->layers_[layer].heads[head] = layers_[layer].heads[head].fork();
     }
   }
   return copy;
@@ -277,7 +277,7 @@ std::vector<uint8_t> SequenceCache::decisions() const {
   for (const LayerState& state : layers_) {
     for (const HeadCache& head : state.heads) {
       for (int64_t i = 0; i < tokens_; ++i) {
-        out.push_back(i < state.decided_end && head.is_evicted(i) ? 1 : 0);
+        out.push_back(i < state.decided_end && head.fates().is_evicted(i) ? 1 : 0);
       }
     }
   }

@@ -62,8 +62,8 @@ class SequenceCache final : public SequenceView {
 
   int64_t tokens() const override { return tokens_; }
   const FateSource& fate_source() const override { return *source_; }
-  kernels::KvPageLayout window_layout() const override { return head_shape_->window_layout; }
-  kernels::KvPageLayout survivor_layout() const override { return head_shape_->survivor_layout; }
+  kernels::KvPageLayout window_layout() const override { return head_shape_.window_layout; }
+  kernels::KvPageLayout survivor_layout() const override { return head_shape_.survivor_layout; }
   void append(const LayerChunk& chunk) override;
   void gather(int64_t layer,
               int64_t kv_head,
@@ -107,7 +107,7 @@ class SequenceCache final : public SequenceView {
   CacheShape shape_;
   std::shared_ptr<CachePools> pools_;
   std::shared_ptr<const FateSource> source_;
-  std::unique_ptr<HeadShape> head_shape_;
+  HeadShape head_shape_;
   std::vector<LayerState> layers_;
   int64_t tokens_ = 0;
   mutable int64_t peak_table_bytes_ = 0;
