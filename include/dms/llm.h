@@ -100,6 +100,10 @@ class Session {
   /// that meets the memory limit it throws RunError, and the next call goes on with it.
   void truncate(int64_t tokens);
 
+  /// Writes tokens, compact cache and options to a file, whole or not at all, for
+  /// LLM::load_session(). Throws InputError where the file cannot be made, RunError on a full disk.
+  void save(const std::filesystem::path& file);
+
   /// An independent continuation that shares this one's memory until either writes.
   Session fork() const;
 
@@ -199,6 +203,10 @@ class LLM {
 
   /// Throws InputError on a bad option; RunError when there is no memory to preallocate.
   Session new_session(const CacheOptions& cache = {});
+
+  /// A session that Session::save() wrote, to go on as if it had never been interrupted. Throws
+  /// InputError where the file is damaged or of another model, RunError at the memory limit.
+  Session load_session(const std::filesystem::path& file);
 
   /// Continues several prompts together: one pass over the weights serves all of them.
   /// `sessions` and `prompts` have the same length, no session stands there twice. Where one of

@@ -75,4 +75,17 @@ int64_t ExactWindow::pages_before(int64_t position, int64_t count, int64_t end) 
   return own;
 }
 
+void ExactWindow::write(ByteWriter& out) const {
+  out.value(begin_);
+  write_pages(pages_, out);
+}
+
+void ExactWindow::read(ByteReader& in, int64_t tokens) {
+  begin_ = in.number(0, tokens, "the window's first position");
+  first_page_ = begin_ / kPageTokens;
+  pages_ = read_pages(in, *pool_);
+  const int64_t pages = ceil_div(tokens, kPageTokens) - first_page_;
+  in.require(pages_.empty() || std::ssize(pages_) == pages, "a window of another length");
+}
+
 }  // namespace dms::cache

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/bytes.h"
 #include "cache/page_pool.h"
 #include "kernels/kv_page.h"
 
@@ -33,6 +34,11 @@ class ExactWindow {
   /// Forgets `position` and later tokens.
   void truncate(int64_t position);
   void clear() { pages_.clear(); }
+
+  void write(ByteWriter& out) const;
+  /// What write() wrote of a sequence of `tokens` tokens. Throws InputError where it can't be that,
+  /// RunError at the memory limit.
+  void read(ByteReader& in, int64_t tokens);
 
   /// Pages that storing `count` tokens from `position` on takes: new ones and copies of shared
   /// ones.

@@ -44,4 +44,13 @@ void FateLog::clear_from(int64_t position) {
   }
 }
 
+FateLog FateLog::read(ByteReader& in, int64_t end) {
+  FateLog log;
+  log.words_ = in.list<uint32_t>();
+  FateLog checked = log;
+  checked.clear_from(end);
+  in.require(checked.words_ == log.words_, "decisions about tokens that are not there");
+  return log;
+}
+
 }  // namespace dms::cache

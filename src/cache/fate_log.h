@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/bytes.h"
+
 namespace dms::cache {
 
 class FateLog {
@@ -18,6 +20,9 @@ class FateLog {
   int64_t kept_between(int64_t begin, int64_t end) const;
   /// Forgets what was decided about `position` and later tokens.
   void clear_from(int64_t position);
+  void write(ByteWriter& out) const { out.list(std::span(words_)); }
+  /// Throws InputError where it says anything of tokens from `end` on.
+  static FateLog read(ByteReader& in, int64_t end);
   int64_t bytes() const { return static_cast<int64_t>(words_.capacity() * sizeof(uint32_t)); }
 
  private:

@@ -102,6 +102,23 @@ void HeadCache::clear_entries() {
   sealed_end_ = 0;
 }
 
+void HeadCache::write(ByteWriter& out) const {
+  fates_.write(out);
+  out.value(sealed_end_);
+  window_.write(out);
+  survivors_.write(out);
+}
+
+void HeadCache::read(ByteReader& in, int64_t tokens, int64_t decided_end) {
+  fates_ = FateLog::read(in, decided_end);
+  sealed_end_ = in.number(0, tokens, "the end of what is sealed");
+  window_.read(in, tokens);
+  const bool has_all =
+      window_.page_count() > 0 ? window_.begin() <= sealed_end_ : sealed_end_ == tokens;
+  in.require(has_all, "tokens are neither in the window nor sealed");
+  survivors_.read(in, sealed());
+}
+
 int64_t HeadCache::held_tokens(int64_t tokens, const Visibility& visibility) const {
   const int64_t first_recent = std::max<int64_t>(tokens - 1 - visibility.window, 0);
   const int64_t first_seen =

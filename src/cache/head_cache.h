@@ -74,6 +74,11 @@ class HeadCache {
   /// Forgets all entries but keeps the fates, for recomputation.
   void clear_entries();
 
+  void write(ByteWriter& out) const;
+  /// What write() wrote of a sequence of `tokens` tokens, of which `decided_end` have a decision.
+  /// Throws InputError where it can't be that, RunError at the memory limit.
+  void read(ByteReader& in, int64_t tokens, int64_t decided_end);
+
   /// Entries a query at tokens - 1 could see; rollback slack not counted.
   int64_t held_tokens(int64_t tokens, const Visibility& visibility) const;
   int64_t window_pages() const { return window_.page_count(); }

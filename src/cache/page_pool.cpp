@@ -60,6 +60,21 @@ std::span<const std::byte> Page::bytes() const {
   return {slab_->memory.data() + index_ * size, static_cast<size_t>(size)};
 }
 
+void write_pages(std::span<const Page> pages, ByteWriter& out) {
+  out.value(static_cast<int64_t>(pages.size()));
+  for (const Page& page : pages) out.bytes(page.bytes());
+}
+
+std::vector<Page> read_pages(ByteReader& in, PagePool& pool) {
+  const int64_t count = in.count_of(pool.page_bytes());
+  std::vector<Page> pages;
+  for (int64_t i = 0; i < count; ++i) {
+    pages.push_back(pool.allocate());
+    std::ranges::copy(in.bytes(pool.page_bytes()), pages.back().bytes().begin());
+  }
+  return pages;
+}
+
 PagePool::PagePool(int64_t page_bytes, MemoryBudget& budget)
     : page_bytes_(page_bytes), budget_(budget) {}
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/bytes.h"
 
 namespace dms::cache {
 
@@ -52,6 +53,11 @@ class Page {
   Slab* slab_ = nullptr;
   int64_t index_ = 0;
 };
+
+/// A list of pages as bytes, the count first.
+void write_pages(std::span<const Page> pages, ByteWriter& out);
+/// Throws InputError where the bytes end early, RunError at the memory limit.
+std::vector<Page> read_pages(ByteReader& in, PagePool& pool);
 
 class PagePool {
  public:

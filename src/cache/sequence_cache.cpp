@@ -235,6 +235,26 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
   return copy;
 }
 
+void SequenceCache::write(ByteWriter& out) const {
+  out.value(tokens_);
+  for (const LayerState& state : layers_) {
+    out.value(state.decided_end);
+    for (const HeadCache& head : state.heads) head.write(out);
+  }
+}
+
+void SequenceCache::read(ByteReader& in, int64_t tokens) {
+  ensure(tokens_ == 0, "a cache is read once");
+  tokens_ = in.number(tokens, tokens, "the number of tokens");
+  for (LayerState& state : layers_) {
+    state.decided_end = in.number(0, tokens_, "the number of decisions");
+    for (HeadCache& head : state.heads) {
+      head.read(in, tokens_, state.decided_end);
+      in.require(head.sealed_end() <= state.decided_end, "tokens without a decision are sealed");
+    }
+  }
+}
+
 CacheUsage SequenceCache::usage() const {
   CacheUsage usage;
   usage.dense_tokens = tokens_ * shape_.layers * shape_.kv_heads;

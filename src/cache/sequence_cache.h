@@ -89,6 +89,13 @@ class SequenceCache final : public SequenceView {
 
   std::unique_ptr<SequenceCache> fork() const;
 
+  /// Everything it holds, to go on later as if never interrupted.
+  void write(ByteWriter& out) const;
+  /// What write() wrote of a cache of the same shape and policy with `tokens` tokens, into an empty
+  /// one. Throws InputError where it can't be that, RunError at the memory limit; the cache is then
+  /// to be dropped.
+  void read(ByteReader& in, int64_t tokens);
+
   CacheUsage usage() const;
   /// uint8 [layers, kv_heads, tokens]: 1 = the token's own fate is eviction.
   std::vector<uint8_t> decisions() const;

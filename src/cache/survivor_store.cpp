@@ -113,4 +113,17 @@ int64_t SurvivorStore::page_need(int64_t count) const {
   return ceil_div(slot + count, kPageTokens) - (writes_on ? 1 : 0);
 }
 
+void SurvivorStore::write(ByteWriter& out) const {
+  out.value(expired_pages_);
+  write_pages(pages_, out);
+}
+
+void SurvivorStore::read(ByteReader& in, const Sealed& sealed) {
+  count_ = sealed.fates.kept_between(0, sealed.end);
+  const int64_t pages = ceil_div(count_, kPageTokens);
+  expired_pages_ = in.number(0, pages, "the pages of survivors that expired");
+  pages_ = read_pages(in, *pool_);
+  in.require(expired_pages_ + std::ssize(pages_) == pages, "survivors of another number");
+}
+
 }  // namespace dms::cache

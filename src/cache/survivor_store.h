@@ -60,6 +60,11 @@ class SurvivorStore {
               const Visibility& visibility,
               TilePages& out) const;
 
+  void write(ByteWriter& out) const;
+  /// What write() wrote. Throws InputError where it is not what `sealed` says was kept, RunError at
+  /// the memory limit.
+  void read(ByteReader& in, const Sealed& sealed);
+
   /// Whether a query after `tokens` tokens finds all that its sliding window shows it.
   bool reaches_back_to(const Sealed& sealed, int64_t tokens, int64_t sliding_window) const;
   /// Pages that appending `count` entries takes: new ones and a copy of a shared one.

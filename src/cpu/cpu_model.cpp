@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "base/check.h"
 
 namespace dms::cpu {
@@ -53,6 +55,7 @@ class CpuSequence final : public engine::SequenceState {
   std::unique_ptr<SequenceState> fork() const override {
     return std::make_unique<CpuSequence>(cache_->fork());
   }
+  void write(ByteWriter& out) const override { cache_->write(out); }
   std::vector<uint8_t> decisions() const override { return cache_->decisions(); }
 
   cache::SequenceCache& cache() { return *cache_; }
@@ -125,9 +128,8 @@ std::shared_ptr<const engine::SequencePlan> CpuModel::plan(const CacheOptions& o
   return make_plan(decoder_.spec(), options_, options);
 }
 
-std::unique_ptr<engine::SequenceState> CpuModel::new_sequence(
-    std::shared_ptr<const engine::SequencePlan> plan) {
-  const auto* ours = dynamic_cast<const Plan*>(plan.get());
+std::unique_ptr<cache::SequenceCache> CpuModel::new_cache(const engine::SequencePlan& plan) {
+  const auto* ours = dynamic_cast<const Plan*>(&plan);
   ensure(ours != nullptr, "a plan of this model");
   // With the last sequence went what was reserved for it, and the highest use so far.
   if (pools_.use_count() == 1) {
@@ -136,7 +138,40 @@ std::unique_ptr<engine::SequenceState> CpuModel::new_sequence(
   }
   auto cache = std::make_unique<cache::SequenceCache>(ours->shape, pools_, ours->source);
   if (ours->preallocate_tokens > 0) cache->preallocate(ours->preallocate_tokens);
+  return cache;
+}
+
+std::unique_ptr<engine::SequenceState> CpuModel::new_sequence(
+    std::shared_ptr<const engine::SequencePlan> plan) {
+  return std::make_unique<CpuSequence>(new_cache(*plan));
+}
+
+std::unique_ptr<engine::SequenceState> CpuModel::read_sequence(
+    std::shared_ptr<const engine::SequencePlan> plan, ByteReader& in, int64_t tokens) {
+  std::unique_ptr<cache::SequenceCache> cache = new_cache(*plan);
+  cache->read(in, tokens);
   return std::make_unique<CpuSequence>(std::move(cache));
+}
+
+std::string CpuModel::fingerprint() const {
+  const ModelSpec& spec = decoder_.spec();
+  // A few sums tell two trainings of one shape apart; they do not depend on threads or ISA.
+  double weights = 0;
+  for (const model::LayerWeights& layer : decoder_.weights().layers) {
+    for (const float scale : layer.attention_norm.scale) weights = 0.75 * weights + scale;
+  }
+  return fmt::format("{} {}x{} heads {}/{}x{} vocab {} theta {} {} weights {} sum {}",
+                     spec.model_type,
+                     spec.layers,
+                     spec.hidden,
+                     spec.q_heads,
+                     spec.kv_heads,
+                     spec.head_dim,
+                     spec.vocab,
+                     spec.rope.theta,
+                     dtype_name(options_.dtype),
+                     dtype_name(options_.weight_type),
+                     weights);
 }
 
 bool CpuModel::reserve(std::span<const engine::Part> parts) {

@@ -27,6 +27,9 @@ class CpuModel final : public engine::Model {
   std::shared_ptr<const engine::SequencePlan> plan(const CacheOptions& options) const override;
   std::unique_ptr<engine::SequenceState> new_sequence(
       std::shared_ptr<const engine::SequencePlan> plan) override;
+  std::unique_ptr<engine::SequenceState> read_sequence(
+      std::shared_ptr<const engine::SequencePlan> plan, ByteReader& in, int64_t tokens) override;
+  std::string fingerprint() const override;
   bool reserve(std::span<const engine::Part> parts) override;
   RunError shortage(std::span<const engine::Part> parts) const override;
   std::span<const float> forward(std::span<const engine::Part> parts) override;
@@ -34,6 +37,8 @@ class CpuModel final : public engine::Model {
   KvStats usage(std::span<const engine::SequenceState* const> sequences) const override;
 
  private:
+  std::unique_ptr<cache::SequenceCache> new_cache(const engine::SequencePlan& plan);
+
   ResolvedModelOptions options_;
   model::Decoder decoder_;
   std::shared_ptr<cache::CachePools> pools_;  // shared with the sequences

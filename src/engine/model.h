@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "dms/cache.h"
 #include "dms/error.h"
 
@@ -41,6 +42,9 @@ class SequenceState {
   /// An independent copy that shares memory until either writes: a branch, or a snapshot.
   virtual std::unique_ptr<SequenceState> fork() const = 0;
 
+  /// Everything it holds, for Model::read_sequence() to go on from as if never interrupted.
+  virtual void write(ByteWriter& out) const = 0;
+
   /// uint8 [layers, kv_heads, tokens()]: 1 = the token's own fate is eviction.
   virtual std::vector<uint8_t> decisions() const = 0;
 };
@@ -69,6 +73,15 @@ class Model {
   virtual std::shared_ptr<const SequencePlan> plan(const CacheOptions& options) const = 0;
   /// Throws RunError where there is no memory to preallocate.
   virtual std::unique_ptr<SequenceState> new_sequence(std::shared_ptr<const SequencePlan> plan) = 0;
+
+  /// The sequence of `tokens` tokens that SequenceState::write() wrote under an equal plan. Throws
+  /// InputError where the bytes can't be that, RunError at the memory limit.
+  virtual std::unique_ptr<SequenceState> read_sequence(std::shared_ptr<const SequencePlan> plan,
+                                                       ByteReader& in,
+                                                       int64_t tokens) = 0;
+  /// What a saved sequence must have been computed with: the model's shape, types and weights, in
+  /// few words.
+  virtual std::string fingerprint() const = 0;
 
   /// Whether a pass over `parts` is sure to find memory, whatever is evicted; it is then kept for
   /// the pass that follows.

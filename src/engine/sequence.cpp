@@ -1,7 +1,9 @@
 #include "engine/sequence.h"
 
-#include <algorithm>
+#include <limits>
 #include <string>
+
+#include "base/check.h"
 
 namespace dms::engine {
 
@@ -42,6 +44,27 @@ std::shared_ptr<Sequence> Sequence::fork() const {
   copy->length_ = length_;
   copy->ids_ = ids_;
   return copy;
+}
+
+void Sequence::write(ByteWriter& out) const {
+  ensure(missing().empty(), "a sequence is whole when it is written");
+  out.value(length_);
+  out.list(std::span(ids_));
+  state_->write(out);
+}
+
+std::shared_ptr<Sequence> Sequence::read(ByteReader& in,
+                                         Model& model,
+                                         const std::shared_ptr<const SequencePlan>& plan) {
+  const int64_t length = in.number(0, std::numeric_limits<int32_t>::max(), "the first prompt");
+  std::vector<int32_t> ids = in.list<int32_t>();
+  in.require(std::ssize(ids) <= plan->max_tokens(), "more tokens than the model's context");
+  for (const int32_t id : ids) in.require(id >= 0 && id < model.vocab(), "a token id out of range");
+  auto sequence = std::make_shared<Sequence>(model.read_sequence(plan, in, std::ssize(ids)),
+                                             plan->max_tokens());
+  sequence->length_ = length;
+  sequence->ids_ = std::move(ids);
+  return sequence;
 }
 
 }  // namespace dms::engine

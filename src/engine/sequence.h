@@ -47,6 +47,14 @@ class Sequence {
   void truncate(int64_t tokens);
   std::shared_ptr<Sequence> fork() const;
 
+  /// Tokens and state as bytes; nothing may be missing().
+  void write(ByteWriter& out) const;
+  /// Throws InputError where the bytes are not those of a sequence of `model` under `plan`,
+  /// RunError at the memory limit.
+  static std::shared_ptr<Sequence> read(ByteReader& in,
+                                        Model& model,
+                                        const std::shared_ptr<const SequencePlan>& plan);
+
   /// A request is at work on it.
   bool is_busy = false;
 

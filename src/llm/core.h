@@ -25,6 +25,7 @@ struct Core {
 
 struct Session::State {
   std::shared_ptr<Core> core;
+  CacheOptions options;
   std::shared_ptr<engine::Sequence> sequence;
   std::vector<float> logits;  // [vocab], after the last token that append() was given
 };

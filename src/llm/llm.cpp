@@ -16,6 +16,7 @@
 #include "llm/model_info.h"
 #include "llm/model_source.h"
 #include "llm/request_run.h"
+#include "llm/session_file.h"
 #include "model/spec/adapter.h"
 #include "model/spec/generation_config.h"
 #include "model/spec/load.h"
@@ -94,8 +95,17 @@ Session LLM::new_session(const CacheOptions& options) {
   engine::Model& model = *state_->core->model;
   const std::shared_ptr<const engine::SequencePlan> plan = model.plan(options);
   auto sequence = std::make_shared<engine::Sequence>(model.new_sequence(plan), plan->max_tokens());
-  return Session(std::make_unique<Session::State>(
-      Session::State{.core = state_->core, .sequence = std::move(sequence), .logits = {}}));
+  return Session(std::make_unique<Session::State>(Session::State{
+      .core = state_->core, .options = options, .sequence = std::move(sequence), .logits = {}}));
+}
+
+Session LLM::load_session(const std::filesystem::path& file) {
+  llm::SavedSession saved = llm::read_session(file, *state_->core->model);
+  return Session(
+      std::make_unique<Session::State>(Session::State{.core = state_->core,
+                                                      .options = std::move(saved.options),
+                                                      .sequence = std::move(saved.sequence),
+                                                      .logits = {}}));
 }
 
 std::vector<Generation> LLM::generate(std::span<Session> sessions,

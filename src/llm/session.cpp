@@ -5,6 +5,7 @@
 
 #include "llm/core.h"
 #include "llm/request_run.h"
+#include "llm/session_file.h"
 
 namespace dms {
 namespace {
@@ -61,8 +62,15 @@ void Session::truncate(int64_t tokens) {
 }
 
 Session Session::fork() const {
-  return Session(std::make_unique<State>(
-      State{.core = state_->core, .sequence = state_->sequence->fork(), .logits = {}}));
+  return Session(std::make_unique<State>(State{.core = state_->core,
+                                               .options = state_->options,
+                                               .sequence = state_->sequence->fork(),
+                                               .logits = {}}));
+}
+
+void Session::save(const std::filesystem::path& file) {
+  if (!state_->sequence->missing().empty()) append_rows({}, false, {}, {});
+  llm::write_session(file, *state_->core->model, state_->options, *state_->sequence);
 }
 
 Generation Session::generate(std::span<const int32_t> prompt,

@@ -73,6 +73,9 @@ class Line {
     sequence_ = std::make_shared<engine::Sequence>(model.new_sequence(plan), plan->max_tokens());
   }
 
+  Line(CpuModel& model, std::shared_ptr<engine::Sequence> sequence, int64_t chunk_tokens)
+      : model_(&model), sequence_(std::move(sequence)), chunk_tokens_(chunk_tokens) {}
+
   int64_t tokens() const { return sequence_->tokens(); }
   std::vector<uint8_t> decisions() const { return sequence_->state().decisions(); }
   const std::shared_ptr<engine::Sequence>& sequence() const { return sequence_; }

@@ -14,6 +14,7 @@
 #include "dms/error.h"
 #include "support/errors.h"
 #include "support/seed.h"
+#include "support/temp_folder.h"
 
 namespace dms {
 namespace {
@@ -97,6 +98,33 @@ TEST(Llm, WhatACallersFunctionThrowsComesOutOfTheCall) {
   EXPECT_THROW(session.append(random_ids(600), fail), std::runtime_error);
   EXPECT_LT(session.tokens(), 600) << "nothing more is computed";
   session.append(random_ids(5));
+}
+
+TEST(Llm, ASavedSessionGoesOnInAnotherProcess) {
+  const testing_support::TempFolder folder;
+  const std::filesystem::path file = folder.path() / "talk.dms";
+  const CacheOptions cache{.policy = "random", .policy_args = {{"cr", "3"}}, .window_tokens = 20};
+  const SamplingParams sampling{.max_new_tokens = 30, .ignore_eos = true};
+  LLM llm = tiny_llm();
+  Session session = llm.new_session(cache);
+  session.append(random_ids(200));
+  session.save(file);
+  const Generation expected = session.generate(random_ids(3), sampling);
+  {
+    LLM other = tiny_llm();
+    Session restored = other.load_session(file);
+    EXPECT_EQ(restored.tokens(), 200);
+    const Generation got = restored.generate(random_ids(3), sampling);
+    EXPECT_EQ(got.ids, expected.ids);
+    EXPECT_EQ(got.kv.held_tokens, expected.kv.held_tokens);
+  }
+  LLM bf16 = tiny_llm({.dtype = "bf16"});
+  EXPECT_THROW(bf16.load_session(file), InputError);
+  EXPECT_THROW(llm.load_session(folder.path() / "none.dms"), InputError);
+  std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(500).put('!');
+  EXPECT_THROW(llm.load_session(file), InputError);
+  std::ofstream(file, std::ios::trunc) << "DMS";
+  EXPECT_THROW(llm.load_session(file), InputError);
 }
 
 TEST(Llm, RequestsRunSideBySideAndCanBeCancelled) {

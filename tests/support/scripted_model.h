@@ -58,6 +58,15 @@ class ScriptedModel final : public engine::Model {
     return std::make_unique<State>(*this, Ids());
   }
 
+  std::unique_ptr<engine::SequenceState> read_sequence(std::shared_ptr<const engine::SequencePlan>,
+                                                       ByteReader& in,
+                                                       int64_t tokens) override {
+    auto state = std::make_unique<State>(*this, in.list<int32_t>());
+    in.require(state->tokens() == tokens, "another number of tokens");
+    return state;
+  }
+  std::string fingerprint() const override { return "scripted"; }
+
   bool reserve(std::span<const engine::Part> parts) override {
     int64_t wanted = live_tokens;
     for (const engine::Part& part : parts) wanted += std::ssize(part.ids);
@@ -121,6 +130,7 @@ class ScriptedModel final : public engine::Model {
     std::unique_ptr<SequenceState> fork() const override {
       return std::make_unique<State>(model, ids);
     }
+    void write(ByteWriter& out) const override { out.list(std::span(ids)); }
     std::vector<uint8_t> decisions() const override { return {}; }
     void resize(int64_t tokens) {
       model.live_tokens += tokens - std::ssize(ids);

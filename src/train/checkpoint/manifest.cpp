@@ -6,12 +6,12 @@
 #include <span>
 #include <system_error>
 
+#include "base/checksum.h"
 #include "base/file_status.h"
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/output_file.h"
 #include "dms/error.h"
-#include "train/checkpoint/crc32.h"
 
 namespace dms::train {
 namespace {

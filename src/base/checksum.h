@@ -1,12 +1,12 @@
 #pragma once
-// CRC-32 as zip, gzip and PNG have it (polynomial 0x04C11DB7, reflected).
+// CRC-32 as zip, gzip and PNG have it (zlib's).
 
 #include <cstdint>
 #include <span>
 
-namespace dms::train {
+namespace dms {
 
 /// Of `bytes`; or of what `previous` is the CRC of, followed by `bytes`.
 uint32_t crc32(std::span<const std::byte> bytes, uint32_t previous = 0);
 
-}  // namespace dms::train
+}  // namespace dms

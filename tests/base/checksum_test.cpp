@@ -1,4 +1,4 @@
-#include "train/checkpoint/crc32.h"
+#include "base/checksum.h"
 
 #include <random>
 #include <string_view>
@@ -8,7 +8,7 @@
 
 #include "support/seed.h"
 
-namespace dms::train {
+namespace dms {
 namespace {
 
 std::span<const std::byte> bytes_of(std::string_view text) {
@@ -47,4 +47,4 @@ TEST(Crc32, EqualsTheDefinitionAtEveryLengthAlignmentAndCut) {
 }
 
 }  // namespace
-}  // namespace dms::train
+}  // namespace dms

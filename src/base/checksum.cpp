@@ -1,0 +1,12 @@
+#include "base/checksum.h"
+
+#include <zlib.h>
+
+namespace dms {
+
+uint32_t crc32(std::span<const std::byte> bytes, uint32_t previous) {
+  return static_cast<uint32_t>(
+      ::crc32_z(previous, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
+
+}  // namespace dms

@@ -1,0 +1,27 @@
+#pragma once
+// A session as a file: its tokens, its compact cache and the options that keep it, so that a
+// conversation goes on later as if it had never been interrupted.
+
+#include <filesystem>
+#include <memory>
+
+#include "dms/cache.h"
+#include "engine/sequence.h"
+
+namespace dms::llm {
+
+struct SavedSession {
+  CacheOptions options;
+  std::shared_ptr<engine::Sequence> sequence;
+};
+
+/// Whole or not at all. Throws InputError where the file cannot be made, RunError on a full disk.
+void write_session(const std::filesystem::path& file,
+                   const engine::Model& model,
+                   const CacheOptions& options,
+                   const engine::Sequence& sequence);
+
+/// Throws InputError where the file is damaged or of another model, RunError at the memory limit.
+SavedSession read_session(const std::filesystem::path& file, engine::Model& model);
+
+}  // namespace dms::llm
