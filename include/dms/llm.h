@@ -153,8 +153,8 @@ class ModelSource {
   /// As LLM's.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
 
-  /// Throws InputError for whatever LLM::new_session() would. Returns the most tokens that a session
-  /// with these options holds.
+  /// Throws InputError for whatever LLM::new_session() would. Returns the most tokens that a
+  /// session with these options holds.
   int64_t check(const CacheOptions& options) const;
   /// Throws InputError for whatever generate() would, and for stops that can never be met.
   void check(const SamplingParams& params) const;

@@ -92,7 +92,8 @@ Generation stream(bool has_text,
   return result;
 }
 
-/// With --chat the prompt is the one message of a conversation; returns the texts that end an answer.
+/// With --chat the prompt is the one message of a conversation; returns the texts that end an
+/// answer.
 std::vector<std::string> apply_chat(const Options& options, PromptSource& source, Prompt& prompt) {
   if (!options.is_chat) {
     refuse_chat_options(options.chat, "--chat");

@@ -174,7 +174,10 @@ void print_score(const Options& options,
 }
 
 /// `max_tokens`: what a session holds, the model's context or more where a policy bounds positions.
-Plan make_plan(const Options& options, int64_t context_of_model, int64_t max_tokens, int64_t tokens) {
+Plan make_plan(const Options& options,
+               int64_t context_of_model,
+               int64_t max_tokens,
+               int64_t tokens) {
   if (tokens < 2) {
     throw InputError({.where = "prompt",
                       .what = "too short to score",

@@ -33,7 +33,9 @@ std::string policy_name(const ModelSpec& spec, const CacheOptions& options) {
 }
 
 /// Without a policy the window only says which tokens are stored in its type.
-void check_window(const ModelSpec& spec, const cache::CacheShape& shape, const CacheOptions& cache) {
+void check_window(const ModelSpec& spec,
+                  const cache::CacheShape& shape,
+                  const CacheOptions& cache) {
   if (!cache.window_tokens || policy_name(spec, cache) != "none") return;
   if (shape.survivor_type != shape.window_type) return;
   throw InputError({.where = "--window",
@@ -71,14 +73,14 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache) {
   check_range("--preallocate", cache.preallocate_tokens, 0, kMaxPreallocated);
-  cache::CacheShape shape{
-      .layers = spec.layers,
-      .kv_heads = spec.kv_heads,
-      .head_dim = spec.head_dim,
-      .window_type = model.dtype,
-      .survivor_type =
-          cache.kv_dtype.empty() ? model.dtype : storage_type("--kv-dtype", cache.kv_dtype),
-      .sliding_window = spec.sliding_window};
+  cache::CacheShape shape{.layers = spec.layers,
+                          .kv_heads = spec.kv_heads,
+                          .head_dim = spec.head_dim,
+                          .window_type = model.dtype,
+                          .survivor_type = cache.kv_dtype.empty()
+                                               ? model.dtype
+                                               : storage_type("--kv-dtype", cache.kv_dtype),
+                          .sliding_window = spec.sliding_window};
   check_window(spec, shape, cache);
   return shape;
 }

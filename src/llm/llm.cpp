@@ -70,11 +70,13 @@ const ModelInfo& LLM::info() const { return state_->info; }
 bool LLM::has_tokenizer() const { return state_->core->tokenizer.has_value(); }
 
 std::vector<int32_t> LLM::encode(std::string_view text, bool add_special_tokens) const {
-  return llm::require_tokenizer(state_->core->tokenizer, state_->folder).encode(text, add_special_tokens);
+  return llm::require_tokenizer(state_->core->tokenizer, state_->folder)
+      .encode(text, add_special_tokens);
 }
 
 std::string LLM::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
-  return llm::require_tokenizer(state_->core->tokenizer, state_->folder).decode(ids, skip_special_tokens);
+  return llm::require_tokenizer(state_->core->tokenizer, state_->folder)
+      .decode(ids, skip_special_tokens);
 }
 
 RequestId LLM::submit(Request request) {
@@ -139,8 +141,8 @@ ModelInfo inspect_model(const std::filesystem::path& path, const std::filesystem
   ModelSpec spec =
       is_model_folder ? load_spec(path, MetadataScope::local) : load_spec_from_config(path);
   if (!adapter.empty()) apply_adapter(adapter, spec);
-  return llm::make_model_info(
-      spec, is_model_folder ? load_generation_config(path) : GenerationConfig{});
+  return llm::make_model_info(spec,
+                              is_model_folder ? load_generation_config(path) : GenerationConfig{});
 }
 
 }  // namespace dms

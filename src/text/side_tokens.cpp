@@ -8,8 +8,8 @@
 #include <unordered_set>
 
 #include "base/file_status.h"
-#include "base/json.h"
 #include "base/input_file.h"
+#include "base/json.h"
 #include "dms/error.h"
 #include "text/json_key_order.h"
 

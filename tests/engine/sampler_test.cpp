@@ -298,7 +298,8 @@ TEST(Sampler, NamesTheOptionThatIsOutOfRange) {
   const auto many = [](size_t count) { return std::vector<std::string>(count, "x"); };
   EXPECT_THAT(message({.stop = many(65)}), StartsWith("stop: too many"));
   EXPECT_THAT(message({.stop = {""}}), StartsWith("stop: empty"));
-  EXPECT_THAT(message({.stop = {std::string(1025, 'x')}}), StartsWith("stop: stop string too long"));
+  EXPECT_THAT(message({.stop = {std::string(1025, 'x')}}),
+              StartsWith("stop: stop string too long"));
   EXPECT_THAT(message({.stop_ids = std::vector<int32_t>(65)}), StartsWith("stop ids"));
   EXPECT_THAT(message({.stop_ids = {-1}}), StartsWith("stop_ids"));
   EXPECT_EQ(message({.stop = many(64), .stop_ids = std::vector<int32_t>(64)}), "accepted");
