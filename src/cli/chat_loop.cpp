@@ -30,7 +30,7 @@ constexpr const char* kHelp =
 struct Stopped {};
 
 /// A line for who watches, on the terminal's own channel.
-void note(const std::string& text) {
+void tell(const std::string& text) {
   if (stderr_is_terminal()) fmt::print(stderr, "{}\n", text);
 }
 
@@ -56,7 +56,7 @@ ChatLoop::ChatLoop(LLM& llm,
 }
 
 void ChatLoop::run() {
-  if (input_.is_interactive()) note("Type a message, or /help.");
+  if (input_.is_interactive()) tell("Type a message, or /help.");
   for (Next next = Next::kGoOn; next == Next::kGoOn;) {
     try {
       const Reading reading = input_.read();
@@ -76,7 +76,7 @@ ChatLoop::Next ChatLoop::handle(const Reading& reading) {
   if (reading.kind == Reading::Kind::kInterrupt) return handle_interrupt(reading);
   asked_to_leave_ = false;
   if (reading.kind == Reading::Kind::kEnd) {
-    if (input_.is_interactive()) note("");
+    if (input_.is_interactive()) tell("");
     return Next::kLeave;
   }
   Next next = Next::kGoOn;
@@ -94,7 +94,7 @@ ChatLoop::Next ChatLoop::handle_interrupt(const Reading& reading) {
   const bool has_said = !talk_.messages().empty() && talk_.messages().back().role != "system";
   if (asked_to_leave_ || !has_said) return Next::kLeave;
   asked_to_leave_ = true;
-  note("Ctrl-C again, or Ctrl-D, leaves and forgets the conversation; /save FILE keeps it.");
+  tell("Ctrl-C again, or Ctrl-D, leaves and forgets the conversation; /save FILE keeps it.");
   return Next::kGoOn;
 }
 
@@ -143,7 +143,7 @@ void ChatLoop::answer(const std::string& question) {
     note_end(result);
   } catch (const Stopped&) {
     progress.wipe();
-    note("[stopped: the question is not part of the conversation]");
+    tell("[stopped: the question is not part of the conversation]");
   } catch (...) {
     if (begun) print_now("\n");
     throw;
@@ -151,14 +151,14 @@ void ChatLoop::answer(const std::string& question) {
 }
 
 void ChatLoop::note_end(const Generation& result) const {
-  if (is_stopped()) return note("[stopped]");
+  if (is_stopped()) return tell("[stopped]");
   if (result.finish_reason != "length") return;
   const int64_t context = llm_.info().context;
   if (context > 0 && talk_.session().tokens() >= context) {
-    note(fmt::format("[cut: the model's context of {} tokens is full; /undo or /reset makes room]",
+    tell(fmt::format("[cut: the model's context of {} tokens is full; /undo or /reset makes room]",
                      context));
   } else {
-    note(fmt::format("[cut at {} tokens; --max-new-tokens raises it]", sampling_.max_new_tokens));
+    tell(fmt::format("[cut at {} tokens; --max-new-tokens raises it]", sampling_.max_new_tokens));
   }
 }
 
