@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <new>
 
 #include "dms/error.h"
@@ -50,6 +51,8 @@ std::string describe(const std::exception_ptr& failure) {
     return kNoMemory;
   } catch (const c10::Error& error) {
     return describe_torch(error);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return error.path1().string() + ": " + error.code().message();
   } catch (const std::exception& error) {
     const std::string text = error.what();
     return "internal error: " + text.substr(0, text.find('\n'));

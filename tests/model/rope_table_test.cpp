@@ -16,11 +16,12 @@ namespace {
 constexpr int64_t kBorder = 64;
 
 RopeSpec dynamic_rope() {
-  return {.theta = 10000.0,
-          .rotary_dim = 8,
-          .scaling = RopeScaling::dynamic,
-          .factor = 2.0,
-          .original_context = kBorder};
+  RopeSpec rope;
+  rope.rotary_dim = 8;
+  rope.scaling = RopeScaling::dynamic;
+  rope.factor = 2.0;
+  rope.original_context = kBorder;
+  return rope;
 }
 
 std::vector<float> expected_cosines(int64_t prompt_tokens, int64_t position) {
@@ -78,7 +79,9 @@ TEST(RopeTable, ASequenceThatIsComputedAnewTakesTheFrequenciesOfItsNewLength) {
 }
 
 TEST(RopeTable, WithoutDynamicEveryLengthSharesOne) {
-  RopeTable table({.rotary_dim = 8});
+  RopeSpec plain;
+  plain.rotary_dim = 8;
+  RopeTable table(plain);
   for (int64_t prompt = 1; prompt < 50; ++prompt) {
     table.prepare(std::vector<RopeTable::Need>{{prompt, 2 * prompt}});
   }

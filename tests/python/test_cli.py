@@ -185,8 +185,12 @@ def test_what_was_made_before_the_memory_limit_is_kept(dms, dms_json):
 
 
 def test_a_prompt_beyond_the_memory_limit_is_an_error(dms):
-    done = dms("generate", DEMO, "-p", "a", "--kv-memory", "4KiB", "--json", check=False)
-    assert_error(done, "KV memory: limit reached", status=1)
+    command = ("generate", DEMO, "-p", "a", "--kv-memory", "4KiB")
+    assert_error(dms(*command, check=False), "KV memory: limit reached", status=1)
+    done = dms(*command, "--json", check=False)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ids"], report["text"]) == (1, [], "")
+    assert done.stderr.decode() == f"dms: error: {report['error']}\n"
 
 
 GENERATION_CONFIGS = [

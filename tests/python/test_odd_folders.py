@@ -91,6 +91,7 @@ def test_tensors_nobody_reads_are_named(score, tmp_path):
         ({"max_position_embeddings": None}, ("max_position_embeddings", "2048")),
         ({"dtype": "float64"}, ("dtype", "float64")),
         ({"dtype": "float8_e4m3fn"}, ("dtype", "float8_e4m3fn")),
+        ({"router_limit": float("inf"), "router_floor": float("nan")}, ()),
     ],
     ids=str,
 )

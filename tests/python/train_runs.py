@@ -82,6 +82,7 @@ def build_base(folder: Path, tokenizer: Tokenizer, **changes) -> Path:
 
 def load_tensors(*files: Path) -> dict:
     """The tensors of several safetensors files."""
+    assert files, "no files of tensors"
     tensors: dict = {}
     for file in files:
         tensors |= load_file(file)

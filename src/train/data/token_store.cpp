@@ -1,7 +1,6 @@
 #include "train/data/token_store.h"
 
 #include <algorithm>
-#include <ranges>
 #include <string>
 
 #include "base/check.h"
@@ -111,10 +110,13 @@ void TokenStore::check_offsets() const {
 
 int64_t TokenStore::document_of(int64_t place) const {
   ensure(place >= 0 && place < tokens(), "a token of the store");
-  const auto documents = std::views::iota(int64_t{1}, this->documents());
-  const auto next = std::ranges::partition_point(
-      documents, [&](int64_t document) { return offset(document) <= place; });
-  return next - documents.begin();
+  int64_t document = 0;
+  int64_t end = documents();
+  while (end - document > 1) {
+    const int64_t middle = document + (end - document) / 2;
+    (offset(middle) <= place ? document : end) = middle;
+  }
+  return document;
 }
 
 void TokenStore::read(int64_t first, int64_t count, Sample& out) const {

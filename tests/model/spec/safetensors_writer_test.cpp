@@ -10,6 +10,7 @@
 
 #include "base/input_file.h"
 #include "model/spec/safetensors.h"
+#include "model/spec/safetensors_file.h"
 #include "support/errors.h"
 #include "support/file_limit.h"
 #include "support/seed.h"
@@ -23,6 +24,7 @@ using testing_support::expect_parts;
 using testing_support::FileLimit;
 using testing_support::input_error;
 using testing_support::run_error;
+using testing_support::stored_bytes;
 using testing_support::TempFolder;
 
 std::vector<std::byte> random_bytes(int64_t count, uint64_t seed) {

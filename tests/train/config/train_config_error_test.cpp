@@ -81,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"dms.tau=1e999", {"got 1e999"}},
         BadValue{"dms.tau=inf", {"got inf"}},
         BadValue{"dms.tau_start=0.05", {"below tau", "at least 0.1"}},
-        BadValue{"dms.initial_cr=0.5", {"got 0.5", "1.0 to"}},
+        BadValue{"dms.initial_cr=0.5", {"got 0.5", "a number, 1 to"}},
         BadValue{"dms.final_cr=0.99", {"got 0.99"}},
         BadValue{"dms.final_step=0", {"got 0"}},
         BadValue{"dms.decision_shift=2", {"got 2", "0 to 1"}},

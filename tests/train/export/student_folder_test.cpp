@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "model/spec/adapter.h"
 #include "model/spec/safetensors.h"
+#include "model/spec/safetensors_file.h"
 #include "train/export/base_folder.h"
 
 namespace dms::train {
@@ -21,6 +22,7 @@ using testing_support::BaseFolder;
 using testing_support::bf16_bytes;
 using testing_support::NoiseWeights;
 using testing_support::read_all;
+using testing_support::stored_bytes;
 using testing_support::tiny_config;
 
 constexpr int64_t kMaxBytes = int64_t{1} << 20;
@@ -164,6 +166,19 @@ TEST(StudentFolder, AFastDmsBaseBecomesAnNvidiaStudent) {
   expect_same_settings(*load_spec(out, MetadataScope::server).dms, adapter());
 }
 
+TEST(StudentFolder, AHeadOfItsOwnIsUntiedInTheConfig) {
+  const BaseFolder base(tiny_config());
+  Json config = read_json_file(base.path() / "config.json");
+  config["tie_word_embeddings"] = true;
+  base.folder().write("base/config.json", config.dump());
+  const fs::path out = base.beside("student");
+  write_student_folder(base.path(), out, {.dms = adapter()}, base.weights());
+  EXPECT_EQ(read_json_file(out / "config.json")["tie_word_embeddings"], false);
+  const ModelSpec spec = load_spec(out, MetadataScope::local);
+  EXPECT_FALSE(spec.tied_head);
+  EXPECT_TRUE(spec.notes.empty());
+}
+
 TEST(StudentFolder, APlainModelStaysPlainAndCanHaveAnyType) {
   const BaseFolder base(tiny_config());
   for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
@@ -171,10 +186,8 @@ TEST(StudentFolder, APlainModelStaysPlainAndCanHaveAnyType) {
     write_student_folder(base.path(), out, {.dtype = type}, base.weights());
     const ModelSpec spec = load_spec(out, MetadataScope::local);
     EXPECT_FALSE(spec.dms);
-    EXPECT_EQ(
-        parse_dtype(
-            Json::parse(read_text_file(out / "config.json", 1 << 20)).value("torch_dtype", "")),
-        type);
+    const Json config = read_json_file(out / "config.json");
+    EXPECT_EQ(parse_dtype(config.value("torch_dtype", "")), type);
     const auto written = open_checkpoint(out, spec);
     const WeightName weight = weight_names(spec).front();
     std::vector<float> expected = base.weights().all(weight);

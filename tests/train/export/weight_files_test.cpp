@@ -8,6 +8,7 @@
 #include "base/input_file.h"
 #include "base/json.h"
 #include "model/spec/safetensors.h"
+#include "model/spec/safetensors_file.h"
 #include "train/export/base_folder.h"
 
 namespace dms::train {
@@ -15,6 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing_support::NoiseWeights;
+using testing_support::stored_bytes;
 using testing_support::TempFolder;
 
 WeightName weight(const std::string& name, std::vector<int64_t> shape) {
