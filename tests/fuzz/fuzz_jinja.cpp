@@ -12,9 +12,11 @@
 #include "dms/error.h"
 #include "text/chat_template.h"
 
-#if defined(__clang__) && __has_feature(address_sanitizer)
+#ifdef __clang__
+#if __has_feature(address_sanitizer)
 #define DMS_FUZZ_COUNTS_MEMORY
 #include <sanitizer/allocator_interface.h>
+#endif
 #endif
 
 namespace {
