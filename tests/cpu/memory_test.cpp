@@ -136,14 +136,14 @@ TEST(Rollback, IsTakenUpAgainWhereMemoryStoppedIt) {
   CpuModel free_model = tiny_model(kShape, seed());
   const std::vector<int32_t> ids = random_ids(400, free_model.vocab(), seed());
   const std::vector<int32_t> others = random_ids(150, free_model.vocab(), seed() + 1);
-  Line reference(free_model, {}, 16);
+  Line reference(free_model, CacheOptions{}, 16);
   reference.append(ids);
   const int64_t limit = page_bytes(free_model, reference) + 8 * kPageBytes;
   reference.truncate(300);
   reference.append(others);
 
   CpuModel model = tiny_model(kShape, seed(), DType::f32, limit);
-  Line sequence(model, {}, 16);
+  Line sequence(model, CacheOptions{}, 16);
   sequence.append(ids);
   std::optional<Line> fork = sequence.fork();  // holds the memory that the recomputation wants
   EXPECT_THROW(sequence.truncate(300), RunError);
