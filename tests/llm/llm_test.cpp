@@ -37,7 +37,8 @@ std::filesystem::path tiny_config() {
 }
 
 LLM tiny_llm(const ModelOptions& options = {.dtype = "f32"}) {
-  return LLM::with_random_weights(tiny_config(), seed(), options);
+  const testing_support::TempFolder folder;  // of its own: tests run side by side
+  return LLM::with_random_weights(folder.write("config.json", kConfig), seed(), options);
 }
 
 std::vector<int32_t> random_ids(int64_t count) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "dms/error.h"
+#include "support/temp_folder.h"
 
 namespace dms::policy {
 namespace {
@@ -104,8 +105,10 @@ TEST(Random, EvictsTheStatedShareAndDependsOnPositionAlone) {
   EXPECT_NE(all, decide(*make_policy("random", request({{"seed", "4"}})), 1, 0, 20000));
 }
 
-std::filesystem::path write_npy(const std::string& shape, const std::vector<uint8_t>& values) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "decisions.npy";
+std::filesystem::path write_npy(const testing_support::TempFolder& folder,
+                                const std::string& shape,
+                                const std::vector<uint8_t>& values) {
+  const std::filesystem::path path = folder.path() / "decisions.npy";
   std::string header = "{'descr': '|u1', 'fortran_order': False, 'shape': (" + shape + "), }";
   header.resize(118 - 1, ' ');
   header += '\n';
@@ -116,15 +119,16 @@ std::filesystem::path write_npy(const std::string& shape, const std::vector<uint
 }
 
 TEST(Forced, ReadsDecisionsAndKeepsWhatLiesBeyondThem) {
+  const testing_support::TempFolder folder;
   PolicyRequest r = request();
   EXPECT_THROW(make_policy("forced", r), InputError);
-  r.decisions_file = write_npy("2, 3, 2", {0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 1, 0});
+  r.decisions_file = write_npy(folder, "2, 3, 2", {0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 1, 0});
   const PolicyPtr forced = make_policy("forced", r);
   EXPECT_EQ(decide(*forced, 1, 1, 3), (std::vector<uint8_t>{1, 0, 0, 0, 0, 0, 0, 0, 0}));
   EXPECT_THROW(make_policy("none", r), InputError);
-  r.decisions_file = write_npy("2, 3, 2", {0, 1, 1, 0, 0, 0, 2, 1, 0, 0, 1, 0});
+  r.decisions_file = write_npy(folder, "2, 3, 2", {0, 1, 1, 0, 0, 0, 2, 1, 0, 0, 1, 0});
   EXPECT_THROW(make_policy("forced", r), InputError);
-  r.decisions_file = write_npy("3, 2, 2", std::vector<uint8_t>(12, 0));
+  r.decisions_file = write_npy(folder, "3, 2, 2", std::vector<uint8_t>(12, 0));
   EXPECT_THROW(make_policy("forced", r), InputError);
 }
 

@@ -187,7 +187,6 @@ BAD_IDS = {
     "": ("ids.json: line 1, column 1: malformed JSON",),
     "[" * 1_000_000: ("ids.json: element 0", "got an array"),
     '{"ids": [], "x": ' + "[" * 1_000_000: ("ids.json: line 1", "nested too deeply"),
-    json.dumps([1] * (models.CONTEXT + 1)): ("prompt: ", "2049 tokens", "at most 2048"),
 }
 
 
@@ -198,6 +197,13 @@ def test_bad_ids(dms, good, tmp_path, command, text):
     path.write_text(text)
     done = dms(command, good, "--ids", path, "--dtype", "f32", check=False)
     assert_error(done, *BAD_IDS[text])
+
+
+def test_ids_longer_than_the_model(dms, good, tmp_path):
+    path = tmp_path / "ids.json"
+    path.write_text(json.dumps([1] * (models.CONTEXT + 1)))
+    done = dms("generate", good, "--ids", path, "--dtype", "f32", check=False)
+    assert_error(done, "prompt: ", "2049 tokens", "at most 2048")
 
 
 def test_empty_prompt(dms):

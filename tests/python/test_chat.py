@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
-from harness import DEMO, TIMEOUT_S, binary, run_dms, run_ok
+from harness import DEMO, HANG_GUARD_S, binary, run_dms, run_ok
 from tokenizers import Tokenizer
 
 TOKENS = 12
@@ -189,7 +189,7 @@ def test_a_failed_save_keeps_the_earlier_file(tmp_path):
         [str(part) for part in command],
         input=f"Hello\n/save {saved}\n".encode(),
         capture_output=True,
-        timeout=TIMEOUT_S,
+        timeout=HANG_GUARD_S,
         preexec_fn=few_bytes_a_file,
     )
     assert done.returncode == 1

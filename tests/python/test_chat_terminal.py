@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import DEMO, TIMEOUT_S, binary, run_dms
+from harness import DEMO, HANG_GUARD_S, binary, run_dms
 
 CTRL_C, CTRL_D, UP, HOME = "\x03", "\x04", "\x1b[A", "\x01"
 TAKEN = "\x1b[?2004l"  # after a line has been read
@@ -39,7 +39,7 @@ class Terminal:
 
     def wait_for(self, text: str) -> str:
         """Reads until `text` has come; what came up to it."""
-        deadline = time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + HANG_GUARD_S
         while (at := self.seen.find(text)) < 0:
             assert time.monotonic() < deadline, f"no {text!r} in {self.seen!r}"
             if not select.select([self.fd], [], [], 1)[0]:

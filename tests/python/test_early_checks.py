@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 from bad_input import assert_error
-from harness import DEMO, TIMEOUT_S, binary
+from harness import DEMO, HANG_GUARD_S, binary
 
 HIDDEN, FFN, LAYERS, VOCAB = 4096, 14336, 16, 8192
 MEMORY = 1 << 30  # a fifth of what the weights need
@@ -74,7 +74,7 @@ def run_small(*args: object) -> subprocess.CompletedProcess:
         [str(binary()), *map(str, args)],
         capture_output=True,
         preexec_fn=limit,
-        timeout=TIMEOUT_S,
+        timeout=HANG_GUARD_S,
         check=False,
     )
 

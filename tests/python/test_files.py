@@ -114,9 +114,18 @@ def test_an_interrupted_run_leaves_nothing_of_its_output(tmp_path, number):
     logits = out / "logits.npy"
     logits.write_text("old")
     command = [binary(), "score", DEMO, "--ids", ids, "--dtype", "f32", "--logits", logits]
+
+    def heed_signals():
+        signal.signal(number, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
+
     give_up = time.monotonic() + HANG_GUARD_S
     while True:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=heed_signals if number != signal.SIGKILL else None,
+        )
         while process.poll() is None:
             if any(link.startswith(f"{out}/") for link in open_files(process)):
                 process.send_signal(number)

@@ -12,7 +12,7 @@ import termios
 from threading import Thread
 
 import pytest
-from harness import DEMO, TIMEOUT_S, binary
+from harness import DEMO, HANG_GUARD_S, binary
 
 
 def run_on_terminal(*args: object, columns: int, stdin: bytes = b"") -> tuple[int, str]:
@@ -40,7 +40,7 @@ def run_on_terminal(*args: object, columns: int, stdin: bytes = b"") -> tuple[in
         stdout=slave,
         stderr=slave,
         env=environment,
-        timeout=TIMEOUT_S,
+        timeout=HANG_GUARD_S,
         check=False,
     )
     os.close(slave)
@@ -99,7 +99,7 @@ def test_a_reader_that_went_away_is_no_error(command, tmp_path):
         stdout=writer,
         stderr=subprocess.PIPE,
         input=b"hello",
-        timeout=TIMEOUT_S,
+        timeout=HANG_GUARD_S,
         check=False,
     )
     os.close(writer)
