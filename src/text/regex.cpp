@@ -108,9 +108,12 @@ struct RegexWork::Scratch {
   Owned<pcre2_jit_stack> stack;
 };
 
-RegexWork::RegexWork(size_t bytes)
-    : unchecked_left_(kUncheckedSteps + kUncheckedStepsPerByte * bytes),
-      checked_left_(kCheckedSteps + kCheckedStepsPerByte * bytes) {}
+RegexWork::RegexWork(size_t bytes) { begin(bytes); }
+
+void RegexWork::begin(size_t bytes) {
+  unchecked_left_ = kUncheckedSteps + kUncheckedStepsPerByte * bytes;
+  checked_left_ = kCheckedSteps + kCheckedStepsPerByte * bytes;
+}
 
 RegexWork::~RegexWork() = default;
 

@@ -8,13 +8,16 @@
 
 namespace dms::text {
 
-/// One for a text, used by all its patterns, so that their work adds up; also the memory they match
-/// in. One thread at a time.
+/// One for each text, used by all its patterns, so that their work adds up; also the memory they
+/// match in. One thread at a time.
 class RegexWork {
  public:
   /// For a text of `bytes` bytes.
-  explicit RegexWork(size_t bytes);
+  explicit RegexWork(size_t bytes = 0);
   ~RegexWork();
+
+  /// Begins anew with another text, in the same memory.
+  void begin(size_t bytes);
 
  private:
   friend class Regex;
@@ -29,8 +32,8 @@ class RegexWork {
   }
   Scratch& scratch();
 
-  uint64_t unchecked_left_;
-  uint64_t checked_left_;  // steps of matching that is counted step by step
+  uint64_t unchecked_left_ = 0;
+  uint64_t checked_left_ = 0;  // steps of matching that is counted step by step
   std::unique_ptr<Scratch> scratch_;
 };
 

@@ -137,6 +137,7 @@ class Declarations {
   void read_extra();
   void read_decoder();
   void read_added_tokens_file(const SideFile& file);
+  void add(int32_t id, const Declared& token);
   void add_model_specific(const SideFile& file, const std::string& key, const Json& value);
 
   const std::vector<AddedToken>& listed_;
@@ -149,6 +150,7 @@ class Declarations {
   std::unordered_set<std::string>
       known_special_;                  // what makes a token of added_tokens.json special
   std::map<int32_t, Declared> added_;  // by id: the order in which they are added
+  std::unordered_map<std::string, Declared> by_content_;  // their flags, which named ones take
 };
 
 void Declarations::read_named() {
@@ -157,7 +159,7 @@ void Declarations::read_named() {
     const Json* value = file.find(key);
     if (value == nullptr) continue;
     Declared token = read_token(*value, true, file.where + ": " + std::string(key));
-    known_special_.insert(token.token.content);
+    if (&file == &map_ || value->is_string()) known_special_.insert(token.token.content);
     named_.emplace(key, std::move(token));
   }
 }
@@ -213,9 +215,16 @@ void Declarations::read_extra() {
   };
   const Json* own = config_.find(kExtra);
   const bool is_older = config_.names(kOlderExtra) && (own == nullptr || own->empty());
-  append(config_, is_older ? kOlderExtra : kExtra, false);
+  const std::string_view key = is_older ? kOlderExtra : kExtra;
+  append(config_, key, false);
+  for (size_t i = 0; i < extra_.size(); ++i) {
+    if (config_.json[key][i].is_string()) known_special_.insert(extra_[i].token.content);
+  }
+  const size_t own_count = extra_.size();
   append(map_, kExtra, true);
-  for (const Declared& token : extra_) known_special_.insert(token.token.content);
+  for (size_t i = own_count; i < extra_.size(); ++i) {
+    known_special_.insert(extra_[i].token.content);
+  }
   if (is_older || has_list(config_) || has_list(map_)) return;
   append(map_.names(kOlderExtra) ? map_ : config_, kOlderExtra, map_.names(kOlderExtra));
 }
@@ -225,7 +234,7 @@ void Declarations::read_decoder() {
   const JsonFields checked(*config_.find("added_tokens_decoder"), where);
   for (const auto& [key, json] : config_.find("added_tokens_decoder")->items()) {
     const JsonFields fields(json, where + ": " + key);
-    added_.insert_or_assign(read_id(key, where), read_token(json, false, fields.where()));
+    add(read_id(key, where), read_token(json, false, fields.where()));
   }
 }
 
@@ -234,17 +243,23 @@ void Declarations::read_added_tokens_file(const SideFile& file) {
     const JsonFields fields(file.json, file.where);
     const auto id = static_cast<int32_t>(fields.integer(content, 0, Vocabulary::kMaxId));
     const bool special = known_special_.contains(content);
-    added_.insert_or_assign(
-        id, Declared{.token = {.content = content, .normalized = !special, .special = special}});
+    add(id, Declared{.token = {.content = content, .normalized = !special, .special = special}});
   }
-  for (const AddedToken& token : listed_) added_.insert_or_assign(token.id, Declared{token});
+  for (const AddedToken& token : listed_) add(token.id, Declared{token});
+}
+
+void Declarations::add(int32_t id, const Declared& token) {
+  by_content_.insert_or_assign(token.token.content, token);
+  added_.insert_or_assign(id, token);
 }
 
 SideTokens Declarations::in_order() const {
   std::vector<const Declared*> all_named;
   for (const std::string_view key : kNamed) {
     const auto it = named_.find(key);
-    if (it != named_.end()) all_named.push_back(&it->second);
+    if (it == named_.end()) continue;
+    const auto same = by_content_.find(it->second.token.content);
+    all_named.push_back(same == by_content_.end() ? &it->second : &same->second);
   }
   for (const Declared& token : model_specific_) all_named.push_back(&token);
 

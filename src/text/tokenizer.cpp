@@ -31,6 +31,7 @@ constexpr std::string_view kMeta = "\xE2\x96\x81";  // U+2581
 struct Workspace {
   Bpe::Workspace bpe;
   Unigram::Workspace unigram;
+  RegexWork patterns;
 };
 
 // Workspaces that are not in use, so that each call has its own and their word caches live on.
@@ -112,7 +113,6 @@ struct Tokenizer::Impl {
     size_t input_bytes;
     size_t most_ids;  // more are of no use
     GrowthLimit limit;
-    RegexWork work;
     std::vector<int32_t>& ids;
     size_t ids_before;  // that are not of the text
     size_t normalized_bytes = 0;
@@ -162,7 +162,7 @@ struct Tokenizer::Impl {
   bool encode_text(std::string_view text, bool at_start, Encoding& out) const {
     Normalizer::Result changed;
     if (!normalizer.is_identity()) {
-      changed = normalizer.apply(text, out.input_bytes, out.work);
+      changed = normalizer.apply(text, out.input_bytes, out.workspace.patterns);
       at_start = at_start && changed.keeps_start;
       out.normalized_bytes += changed.text.size();
       out.limit.check(out.normalized_bytes);
@@ -171,21 +171,22 @@ struct Tokenizer::Impl {
     return added.normalized().find(text, [&](const Section& section) {
       const bool is_first = std::exchange(at_start, false);
       if (section.token) return out.add(*section.token);
-      return pre_tokenizer.apply(
-          section.text, out.input_bytes, is_first, out.work, [&](std::string_view piece) {
-            return encode_piece(piece, out);
-          });
+      return pre_tokenizer.apply(section.text,
+                                 out.input_bytes,
+                                 is_first,
+                                 out.workspace.patterns,
+                                 [&](std::string_view piece) { return encode_piece(piece, out); });
     });
   }
 
   // Appends the ids of well-formed text, until there are more than `most_ids`.
   void encode(std::string_view text, size_t most_ids, std::vector<int32_t>& ids) const {
     std::unique_ptr<Workspace> workspace = workspaces.take();
+    workspace->patterns.begin(text.size());
     Encoding out{.workspace = *workspace,
                  .input_bytes = text.size(),
                  .most_ids = most_ids,
                  .limit = GrowthLimit(where, text.size()),
-                 .work = RegexWork(text.size()),
                  .ids = ids,
                  .ids_before = ids.size()};
     bool at_start = true;

@@ -107,9 +107,9 @@ Model read_unigram(const JsonFields& model) {
                         .expected = "[\"token\", score]"});
     }
     const auto id = static_cast<int64_t>(options.scores.size());
-    read.vocabulary.add(entry[0].get<std::string>(),
-                        id > Vocabulary::kMaxId ? -1 : static_cast<int32_t>(id),
-                        where);
+    read.vocabulary.add_repeatable(entry[0].get<std::string>(),
+                                   id > Vocabulary::kMaxId ? -1 : static_cast<int32_t>(id),
+                                   where);
     options.scores.push_back(entry[1].get<double>());
   }
   if (model.has("unk_id")) {

@@ -23,6 +23,12 @@ class Unpacker {
     }
   }
 
+  /// `base` and a difference with a sign.
+  uint32_t near(uint32_t base) {
+    const uint32_t difference = number();
+    return difference % 2 == 1 ? base - difference / 2 : base + difference / 2;
+  }
+
   /// The next of ascending code points.
   uint32_t code_point() { return code_point_ += number(); }
 
@@ -65,12 +71,15 @@ DecompositionTables unpack_decompositions() {
   std::map<std::vector<uint32_t>, uint32_t> composed;  // by parts; shorter ones come first below
   for (const bool is_canonical : {true, false}) {
     Unpacker packed(is_canonical ? kPackedCanonical : kPackedCompatible);
+    uint32_t first = 0;
     while (!packed.is_done()) {
       Decomposition& item = tables.all.emplace_back();
       item.code_point = packed.code_point();
       item.is_canonical = is_canonical;
       const uint32_t count = packed.number();
-      for (uint32_t i = 0; i < count / 2; ++i) item.parts.push_back(packed.number());
+      first = packed.near(first);
+      item.parts.push_back(first);
+      while (item.parts.size() < count / 2) item.parts.push_back(packed.number());
       if (count % 2 == 1) composed.emplace(item.parts, item.code_point);
     }
   }
@@ -92,8 +101,7 @@ std::vector<LowercaseMapping> unpack_lowercase() {
   std::vector<LowercaseMapping> mappings;
   while (!packed.is_done()) {
     const uint32_t c = packed.code_point();
-    const uint32_t difference = packed.number();
-    mappings.push_back({c, difference % 2 == 1 ? c - difference / 2 : c + difference / 2});
+    mappings.push_back({c, packed.near(c)});
   }
   return mappings;
 }

@@ -4,8 +4,27 @@
 #include "text/byte_alphabet.h"
 
 namespace dms::text {
+namespace {
+
+[[noreturn]] void given_twice(const std::string& text, int32_t id, const std::string& where) {
+  throw InputError({.where = where,
+                    .what = "token given twice: '" + text.substr(0, 60) + "'",
+                    .got = "id " + std::to_string(id),
+                    .expected = "one id for a token and one token for an id"});
+}
+
+}  // namespace
 
 void Vocabulary::add(std::string text, int32_t id, const std::string& where) {
+  if (ids_.contains(text)) given_twice(text, id, where);
+  ids_.emplace(store(std::move(text), id, where), id);
+}
+
+void Vocabulary::add_repeatable(std::string text, int32_t id, const std::string& where) {
+  ids_.insert_or_assign(store(std::move(text), id, where), id);
+}
+
+std::string_view Vocabulary::store(std::string text, int32_t id, const std::string& where) {
   if (id < 0 || id > kMaxId) {
     throw InputError({.where = where,
                       .what = "token id out of range: token '" + text.substr(0, 60) + "'",
@@ -14,15 +33,11 @@ void Vocabulary::add(std::string text, int32_t id, const std::string& where) {
   }
   const size_t index = static_cast<size_t>(id);
   if (index >= texts_.size()) texts_.resize(index + 1, nullptr);
-  if (texts_[index] != nullptr || ids_.contains(text)) {
-    throw InputError({.where = where,
-                      .what = "token given twice: '" + text.substr(0, 60) + "'",
-                      .got = "id " + std::to_string(id),
-                      .expected = "one id for a token and one token for an id"});
-  }
+  if (texts_[index] != nullptr) given_twice(text, id, where);
   storage_.push_back(std::move(text));
   texts_[index] = &storage_.back();
-  ids_.emplace(storage_.back(), id);
+  ++size_;
+  return storage_.back();
 }
 
 std::optional<int32_t> Vocabulary::find(std::string_view text) const {
