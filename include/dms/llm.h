@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -150,8 +151,11 @@ class ModelSource {
 
   const ModelInfo& info() const;
   bool has_tokenizer() const;
-  /// As LLM's.
-  std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
+  /// As LLM's; where more than `max_tokens` are of no use it stops once there are more, so that a
+  /// text that is far too long costs little.
+  std::vector<int32_t> encode(std::string_view text,
+                              bool add_special_tokens = true,
+                              int64_t max_tokens = std::numeric_limits<int32_t>::max()) const;
 
   /// Throws InputError for whatever LLM::new_session() would. Returns the most tokens that a
   /// session with these options holds.

@@ -127,7 +127,7 @@ void generate(const Options& options) {
   sampling.stop.insert(sampling.stop.end(), stops.begin(), stops.end());
   const int64_t max_tokens = source.check(cache);
   source.check(sampling);
-  const std::vector<int32_t> ids = prompt_ids(source, prompt, prompt_source.no_special);
+  const std::vector<int32_t> ids = prompt_ids(source, prompt, prompt_source.no_special, max_tokens);
   source.check_prompt(ids, max_tokens);
   LLM llm = load_model(std::move(source), options.model, options.json);
   Session session = llm.new_session(cache);

@@ -137,8 +137,18 @@ Prompt read_prompt(const PromptSource& source, const std::string& options) {
   return {.text = std::move(text), .ids = {}};
 }
 
-std::vector<int32_t> prompt_ids(const ModelSource& model, const Prompt& prompt, bool no_special) {
-  if (prompt.text) return model.encode(*prompt.text, !no_special);
+std::vector<int32_t> prompt_ids(const ModelSource& model,
+                                const Prompt& prompt,
+                                bool no_special,
+                                int64_t max_tokens) {
+  if (prompt.text) {
+    std::vector<int32_t> ids = model.encode(*prompt.text, !no_special, max_tokens);
+    if (std::ssize(ids) <= max_tokens) return ids;
+    throw InputError({.where = "prompt",
+                      .what = "longer than the model's context",
+                      .got = fmt::format("more than {} tokens", max_tokens),
+                      .expected = fmt::format("at most {}", max_tokens)});
+  }
   const int64_t vocab = model.info().vocab;
   for (size_t i = 0; i < prompt.ids.size(); ++i) {
     if (prompt.ids[i] < vocab) continue;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,6 +46,9 @@ Prompt read_prompt(const PromptSource& source, const std::string& options);
 
 /// The prompt's tokens. Throws InputError for a text when the model has no tokenizer, and for ids
 /// that the model does not have.
-std::vector<int32_t> prompt_ids(const ModelSource& model, const Prompt& prompt, bool no_special);
+std::vector<int32_t> prompt_ids(const ModelSource& model,
+                                const Prompt& prompt,
+                                bool no_special,
+                                int64_t max_tokens = std::numeric_limits<int32_t>::max());
 
 }  // namespace dms::cli

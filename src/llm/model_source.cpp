@@ -85,8 +85,11 @@ ModelSource ModelSource::with_random_weights(const std::filesystem::path& config
 const ModelInfo& ModelSource::info() const { return state_->info; }
 bool ModelSource::has_tokenizer() const { return state_->tokenizer.has_value(); }
 
-std::vector<int32_t> ModelSource::encode(std::string_view text, bool add_special_tokens) const {
-  return llm::require_tokenizer(state_->tokenizer, state_->folder).encode(text, add_special_tokens);
+std::vector<int32_t> ModelSource::encode(std::string_view text,
+                                         bool add_special_tokens,
+                                         int64_t max_tokens) const {
+  return llm::require_tokenizer(state_->tokenizer, state_->folder)
+      .encode(text, add_special_tokens, max_tokens);
 }
 
 int64_t ModelSource::check(const CacheOptions& options) const {

@@ -59,6 +59,12 @@ void grow(std::vector<float>& buffer, int64_t count) {
   if (std::ssize(buffer) < count) buffer.resize(static_cast<size_t>(count));
 }
 
+/// Rows of logits are large: the room for a whole chunk's goes with the first pass that wants few.
+void fit(std::vector<float>& buffer, size_t count) {
+  if (buffer.capacity() / 4 > count) buffer = {};
+  buffer.resize(count);
+}
+
 }  // namespace
 
 Decoder::Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute compute)
@@ -260,8 +266,8 @@ std::span<const float> Decoder::project_head(const Batch& batch) {
   const auto hidden = static_cast<size_t>(spec_.hidden);
   const auto rows = std::ssize(batch.logit_rows);
   if (rows == 0) return {};
-  head_rows_.resize(static_cast<size_t>(rows) * hidden);
-  logits_.resize(static_cast<size_t>(rows * spec_.vocab));
+  fit(head_rows_, static_cast<size_t>(rows) * hidden);
+  fit(logits_, static_cast<size_t>(rows * spec_.vocab));
   for (int64_t i = 0; i < rows; ++i) {
     const auto from = static_cast<size_t>(batch.logit_rows[static_cast<size_t>(i)]) * hidden;
     std::ranges::copy(std::span(work_.residual).subspan(from, hidden),
