@@ -23,15 +23,22 @@ constexpr size_t kHeader = alignof(std::max_align_t);
 std::atomic<size_t> g_live = 0;
 std::atomic<size_t> g_peak = 0;
 
-void* allocate(size_t bytes) {
+/// Null where there is no memory.
+void* allocate_or_null(size_t bytes) {
   auto* block = static_cast<char*>(std::malloc(bytes + kHeader));
-  if (block == nullptr) throw std::bad_alloc();
+  if (block == nullptr) return nullptr;
   *reinterpret_cast<size_t*>(block) = bytes;
   const size_t live = g_live += bytes;
   size_t peak = g_peak;
   while (live > peak && !g_peak.compare_exchange_weak(peak, live)) {
   }
   return block + kHeader;
+}
+
+void* allocate(size_t bytes) {
+  void* memory = allocate_or_null(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
 }
 
 void release(void* pointer) {
@@ -45,6 +52,11 @@ void release(void* pointer) {
 
 void* operator new(size_t bytes) { return allocate(bytes); }
 void* operator new[](size_t bytes) { return allocate(bytes); }
+// Those that do not throw too: a sanitizer's own would not call the ones above.
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return allocate_or_null(bytes); }
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept {
+  return allocate_or_null(bytes);
+}
 void operator delete(void* pointer) noexcept { release(pointer); }
 void operator delete[](void* pointer) noexcept { release(pointer); }
 void operator delete(void* pointer, size_t) noexcept { release(pointer); }
