@@ -54,6 +54,7 @@ SideFile read_side_file(const fs::path& path) {
 struct Declared {
   AddedToken token;
   bool says_normalized = true;
+  bool is_text = false;  // the content alone
 
   void make_special() {
     token.special = true;
@@ -66,7 +67,21 @@ struct Declared {
 };
 
 Declared plain_special(std::string content) {
-  return {.token = {.content = std::move(content), .special = true}};
+  return {.token = {.content = std::move(content), .special = true}, .is_text = true};
+}
+
+std::string identity(const Declared& declared) {
+  const AddedToken& token = declared.token;
+  std::string text = token.content;
+  for (const bool flag : {declared.is_text,
+                          token.single_word,
+                          token.lstrip,
+                          token.rstrip,
+                          token.normalized,
+                          token.special}) {
+    text += flag ? '1' : '0';
+  }
+  return text;
 }
 
 // "content" or {"content": …, flags}.
@@ -270,8 +285,11 @@ SideTokens Declarations::in_order() const {
     known.insert(token.token.content);
     tokens.push_back(token);
   }
+  std::unordered_set<std::string> added;
   const auto add_unknown = [&](const Declared& token) {
-    if (!known.contains(token.token.content)) tokens.push_back(token);
+    // The same once more changes nothing, even where another came between.
+    if (known.contains(token.token.content) || !added.insert(identity(token)).second) return;
+    tokens.push_back(token);
   };
   std::unordered_set<std::string_view> names;
   for (const Declared* token : all_named) {

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tokenizers
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
 
-transformers = pytest.importorskip("transformers")
-tokenizers = pytest.importorskip("tokenizers")
+from models import Shape, build
 
 FOLDERS = 40
 CONTENTS = ["<s>", "</s>", "<|im_end|>", "<img>", "ab", "abc", "XY", "q", "é", "tool call", " sp"]
@@ -44,11 +47,14 @@ def tokenizer_json(rng: random.Random) -> dict:
     for content in rng.sample(CONTENTS, rng.randrange(4)):
         ident = vocab.get(content, len(vocab) + sum(t["content"] not in vocab for t in added))
         added.append(dict.fromkeys(FLAGS, False) | flags(rng, id=ident, content=content))
+    replace = {"type": "Replace", "pattern": {"String": "x"}, "content": "."}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     return {
         "version": "1.0",
         "added_tokens": added,
-        "normalizer": {"type": "Lowercase"} if rng.random() < 0.3 else None,
+        # Changes no token's spelling: the library decodes a token that was normalized first and is
+        # not any more in its normalized form, and no longer as a special one.
+        "normalizer": rng.choice([None, replace]),
         "pre_tokenizer": byte_level,
         "decoder": byte_level,
         "model": {"type": "BPE", "vocab": vocab, "merges": []},
@@ -125,3 +131,65 @@ def test_equals_auto_tokenizer(
         assert ours["text"] == theirs.decode(ids, skip_special_tokens=True), context
         compared += 1
     assert compared > FOLDERS // 16, "too few folders that AutoTokenizer reads"
+
+
+def sentencepiece(vocab: int) -> tokenizers.Tokenizer:
+    """Llama-2's decoder, which drops the space at the start of a text, over words and bytes."""
+    words = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁"]
+    words += [f"▁w{i}" for i in range(vocab - len(words))]
+    model = tokenizers.models.BPE(
+        {word: i for i, word in enumerate(words)}, [], unk_token="<unk>", byte_fallback=True
+    )
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.decoder = tokenizers.decoders.Sequence(
+        [
+            tokenizers.decoders.Replace("▁", " "),
+            tokenizers.decoders.ByteFallback(),
+            tokenizers.decoders.Fuse(),
+            tokenizers.decoders.Strip(" ", 1, 0),
+        ]
+    )
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    return tokenizer
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model of random weights with that tokenizer; it says words and no bytes."""
+    folder = build(tmp_path / "model", Shape("llama", vocab=400, tied=False), seed=1)
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"][:260] = torch.zeros(())
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    sentencepiece(400).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_an_end_token_of_the_tokenizer_ends_an_answer(
+    model: Path, tmp_path: Path, dms_json: Callable[..., dict]
+) -> None:
+    """It counts beside those of config.json."""
+    (tmp_path / "ids").write_text("[1, 270, 280]")
+    command = ("generate", str(model), "--ids", str(tmp_path / "ids"), "-n", 12)
+    before = dms_json(*command)["ids"]
+    last = before[5]
+    end = {"__type": "AddedToken", "content": sentencepiece(400).id_to_token(last)}
+    (model / "tokenizer_config.json").write_text(json.dumps({"eos_token": end}))
+    report = dms_json(*command)
+    assert report["ids"] == before[: before.index(last) + 1]
+    assert report["finish_reason"] == "stop"
+
+
+def test_a_continuation_goes_on_where_its_prompt_ended(
+    model: Path, tmp_path: Path, dms_json: Callable[..., dict]
+) -> None:
+    """Its text keeps the space of its first word, and does not lose a character begun before."""
+    tokenizer = sentencepiece(400)
+    word, snow = 300, [tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in "☃".encode()]
+    for prompt in ([1, word, 310], [1, word, *snow], [1, word, *snow[:2]]):
+        (tmp_path / "ids").write_text(json.dumps(prompt))
+        command = ("--ids", str(tmp_path / "ids"), "-n", 12, "--ignore-eos")
+        report = dms_json("generate", str(model), *command)
+        whole = tokenizer.decode(prompt + report["ids"])
+        said = tokenizer.decode(prompt).rstrip("\ufffd")
+        assert whole.startswith(said)
+        assert report["text"] == whole[len(said) :]
