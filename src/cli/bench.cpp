@@ -283,7 +283,8 @@ void bench(const Options& options) {
   if (options.json) {
     print_json(report_json(report));
   } else {
-    print(report_head(report) + runs_table(report, stdout_columns()));
+    const size_t columns = stdout_columns();
+    print(report_head(report, columns) + runs_table(report, columns));
   }
 }
 
@@ -337,10 +338,9 @@ Command bench_command() {
           .summary = "Measure prefill, decode and memory against the machine's best",
           .examples =
               "  dms bench models/demo --prompt-lens 512,2048 --gen 32 --repeat 3\n"
-              "  dms bench --config configs/shapes/llama-3.2-1b.json --random-weights "
-              "--policy none,random:cr=8\n"
-              "  dms bench models/demo --context 3000 --prompt-lens 1 --concurrency 1,8 "
-              "--json\n",
+              "  dms bench --config configs/shapes/llama-3.2-1b.json --random-weights \\\n"
+              "      --policy none,random:cr=8\n"
+              "  dms bench models/demo --context 3000 --prompt-lens 1 --concurrency 1,8\n",
           .define = define};
 }
 

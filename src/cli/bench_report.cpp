@@ -100,24 +100,28 @@ OutputJson report_json(const BenchReport& report) {
           {"notes", report.info.notes}};
 }
 
-std::string report_head(const BenchReport& report) {
-  return fmt::format(
-      "machine  {} ({}, {} of {}): reads {:.1f} GB/s, {:.0f} GFLOP/s f32, {:.0f} bf16\n"
-      "model    {}: {} parameters, {} of {} weights, loaded in {:.1f} s\n"
-      "memory   {} at most\n",
-      report.machine.cpu,
-      report.machine.isa,
-      counted(report.machine.threads, "thread"),
-      counted(report.machine.cores, "core"),
-      report.machine.bandwidth_gb_s,
-      report.machine.f32_gflops,
-      report.machine.bf16_gflops,
-      report.model,
-      format_count(report.info.parameters),
-      format_bytes(report.weight_bytes),
-      report.dtype,
-      report.load_s,
-      format_bytes(report.peak_rss_bytes));
+std::string report_head(const BenchReport& report, size_t columns) {
+  const MachineProbe& machine = report.machine;
+  return labelled_line(
+             "machine",
+             fmt::format("{} ({}, {} of {}), reads {:.1f} GB/s, {:.0f} GFLOP/s f32, {:.0f} bf16",
+                         machine.cpu,
+                         machine.isa,
+                         counted(machine.threads, "thread"),
+                         counted(machine.cores, "core"),
+                         machine.bandwidth_gb_s,
+                         machine.f32_gflops,
+                         machine.bf16_gflops),
+             columns) +
+         labelled_line("model",
+                       fmt::format("{}, {} parameters, {} of {} weights, loaded in {:.1f} s",
+                                   report.model,
+                                   format_count(report.info.parameters),
+                                   format_bytes(report.weight_bytes),
+                                   report.dtype,
+                                   report.load_s),
+                       columns) +
+         labelled_line("memory", format_bytes(report.peak_rss_bytes) + " at most", columns);
 }
 
 std::string runs_table(const BenchReport& report, size_t columns) {

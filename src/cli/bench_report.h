@@ -54,7 +54,7 @@ struct BenchReport {
 
 OutputJson report_json(const BenchReport& report);
 /// Lines about machine and model; the runs are a table of their own.
-std::string report_head(const BenchReport& report);
+std::string report_head(const BenchReport& report, size_t columns);
 std::string runs_table(const BenchReport& report, size_t columns);
 
 }  // namespace dms::cli

@@ -14,10 +14,10 @@ void add_chat_options(CLI::App& app, ChatOptions& options) {
            "--template",
            options.chat_template,
            "F",
-           "A Jinja chat template, or 'plain' (default: the model's own)");
+           "A Jinja chat template, or 'plain'\n(default: the model's own)");
   app.add_option("--template-arg",
                  options.template_args,
-                 "Given to the template, as enable_thinking=false; may be repeated")
+                 "For the template, as enable_thinking=false;\nmay be repeated")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   app.option_defaults()->group("Options");

@@ -57,10 +57,11 @@ Command extract_command() {
   return {.name = "extract",
           .summary = "Make a model folder from a training checkpoint",
           .examples =
-              "  dms extract --config configs/qwen3_8b.yaml --checkpoint "
-              "outputs/qwen3_8b/checkpoint-238 --out models/Qwen3-8B-DMS-8x\n"
-              "  dms extract --config configs/qwen3_8b.yaml --checkpoint "
-              "outputs/qwen3_8b/checkpoint-238 --out adapters/qwen3-8b-8x --adapter-only\n",
+              "  dms extract --config configs/qwen3_8b.yaml \\\n"
+              "      --checkpoint outputs/qwen3_8b/checkpoint-238 --out models/Qwen3-8B-DMS-8x\n"
+              "  dms extract --config configs/qwen3_8b.yaml \\\n"
+              "      --checkpoint outputs/qwen3_8b/checkpoint-238 \\\n"
+              "      --out adapters/qwen3-8b-8x --adapter-only\n",
           .define = define};
 }
 

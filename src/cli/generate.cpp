@@ -59,15 +59,15 @@ OutputJson generation_json(const Generation& result,
 
 void print_summary(const Generation& result, const std::string& policy) {
   if (!stderr_is_terminal()) return;
-  const std::vector<std::string> parts{
-      fmt::format("prefill {}, {:.1f} tok/s",
-                  counted(result.prompt_tokens, "token"),
-                  result.timings.prefill_tok_s()),
-      fmt::format("decode {}, {:.1f} tok/s",
-                  counted(std::ssize(result.ids), "token"),
-                  result.timings.decode_tok_s()),
-      fmt::format("policy {}, KV {}", policy, kv_summary(result.kv))};
-  const std::string line = fmt::format("{}", fmt::join(parts, " | "));
+  const std::vector<std::string> parts{fmt::format("prefill {}, {:.1f} tok/s",
+                                                   counted(result.prompt_tokens, "token"),
+                                                   result.timings.prefill_tok_s()),
+                                       fmt::format("decode {}, {:.1f} tok/s",
+                                                   counted(std::ssize(result.ids), "token"),
+                                                   result.timings.decode_tok_s()),
+                                       "policy " + policy,
+                                       "KV " + kv_summary(result.kv)};
+  const std::string line = fmt::format("{} | {} | {}, {}", parts[0], parts[1], parts[2], parts[3]);
   const bool fits = line.size() <= stderr_columns();
   fmt::print(stderr, "{}\n", fits ? line : fmt::format("{}", fmt::join(parts, "\n")));
 }
@@ -173,11 +173,10 @@ Command generate_command() {
           .summary = "Continue a prompt",
           .examples =
               "  dms generate models/demo -p 'It was a dark night' -n 64\n"
-              "  cat examples/long_prompt.txt | dms generate models/demo --prompt-file - --policy "
-              "random "
-              "--policy-args cr=8\n"
-              "  dms generate models/demo -p 'Once' --temperature 0.8 --top-p 0.95 --seed 7 "
-              "--stop '.' --json\n"
+              "  cat examples/long_prompt.txt | dms generate models/demo --prompt-file - \\\n"
+              "      --policy random --policy-args cr=8\n"
+              "  dms generate models/demo -p 'Once' --temperature 0.8 --top-p 0.95 \\\n"
+              "      --seed 7 --stop '.' --json\n"
               "  dms generate MODEL --chat -p 'Why is the sky blue?'\n",
           .define = define};
 }

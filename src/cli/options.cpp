@@ -108,7 +108,7 @@ void add_adapter(CLI::App& app, std::filesystem::path& adapter) {
   add_value(app,
             "--adapter",
             "DIR",
-            "A trained eviction adapter, applied to a plain model",
+            "A trained eviction adapter for a plain model",
             [&adapter](const std::string& text) {
               if (text.empty()) {
                 throw InputError({.where = "--adapter", .what = "needs a folder"});
@@ -143,7 +143,7 @@ void add_cache_options(CLI::App& app, CacheOptions& options) {
            "--policy",
            options.policy,
            "NAME",
-           "none, dms, streaming, forced, random (default: dms where trained, else none)");
+           "none, dms, streaming, forced or random\n(default: dms where trained, else none)");
   add_cache_options_but_policy(app, options);
 }
 
@@ -164,7 +164,7 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
   add_value(app,
             "--window",
             "N",
-            "Tokens kept exactly (default: the model's, else 256)",
+            "Tokens kept exactly (default: model's, else 256)",
             [&options](const std::string& text) {
               options.window_tokens = parse_integer("--window", text, 0, kMaxTokens);
             });

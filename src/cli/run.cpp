@@ -36,8 +36,8 @@ std::string overview() {
     text += fmt::format("  {:<10}{}\n", command.name, command.summary);
   }
   return text +
-         "\n`dms COMMAND --help` lists the options with examples; `dms --version` prints the "
-         "version.\n";
+         "\n`dms COMMAND --help` lists the options with examples, `dms --version` prints\n"
+         "the version.\n";
 }
 
 const Command& find_command(const std::string& name) {
@@ -90,8 +90,8 @@ void run_command(const Command& command, std::span<const std::string> arguments)
   CLI::App app(std::string(command.summary), fmt::format("dms {}", command.name));
   app.footer("\nExamples:\n" + std::string(command.examples));
   app.set_help_flag("-h,--help", "Print this help");
-  app.allow_extras();  // so that check_extras can say what was meant
-  app.get_formatter()->column_width(34);
+  app.allow_extras();                     // so that check_extras can say what was meant
+  app.get_formatter()->column_width(28);  // leaves 52 of a terminal's 80
   const CommandBody body = command.define(app);
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

@@ -19,7 +19,7 @@ void add_token_choice_options(CLI::App& app, SamplingOptions& options) {
   add_value(app,
             "--temperature",
             "X",
-            "0: always the likeliest token (default: the model's, else 0)",
+            "0: the likeliest token (default: model's, else 0)",
             [&options](const std::string& text) {
               options.set(&SamplingParams::temperature,
                           parse_number("--temperature", text, 0, kUnbounded));
@@ -51,7 +51,7 @@ void add_penalty_options(CLI::App& app, SamplingOptions& options) {
   add_value(app,
             "--repetition-penalty",
             "X",
-            "Divides the logits of tokens seen (default: the model's, else 1)",
+            "Divides the logits of tokens seen\n(default: model's, else 1)",
             [&options](const std::string& text) {
               options.set(&SamplingParams::repetition_penalty,
                           parse_positive_number("--repetition-penalty", text));

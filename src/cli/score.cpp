@@ -241,14 +241,14 @@ void add_window_options(CLI::App& app, Options& options) {
   add_value(app,
             "--context",
             "N",
-            "Longer texts are scored in windows of N tokens (default: the model's)",
+            "Longer texts are scored in windows of N tokens\n(default: the model's context)",
             [&options](const std::string& text) {
               options.context = parse_integer("--context", text, 2, kMaxTokens);
             });
   add_value(app,
             "--stride",
             "N",
-            "that begin N tokens apart (default: half of --context)",
+            "that begin N tokens apart (default: context / 2)",
             [&options](const std::string& text) {
               options.stride = parse_integer("--stride", text, 1, kMaxTokens);
             });
@@ -290,12 +290,11 @@ Command score_command() {
           .summary = "Measure a text's perplexity through the cache",
           .examples =
               "  dms score models/demo --text-file examples/long_prompt.txt\n"
-              "  dms score models/demo --text-file examples/long_prompt.txt --policy streaming "
-              "--policy-args start_size=4,recent_size=256 --json\n"
-              "  dms score models/demo --text-file examples/long_prompt.txt --context 1024 "
-              "--stride 256\n"
-              "  dms score models/demo --ids ids.json --logits logits.npy --decode-from "
-              "100\n",
+              "  dms score models/demo --text-file examples/long_prompt.txt \\\n"
+              "      --policy streaming --policy-args start_size=4,recent_size=256 --json\n"
+              "  dms score models/demo --text-file examples/long_prompt.txt \\\n"
+              "      --context 1024 --stride 256\n"
+              "  dms score models/demo --ids ids.json --logits logits.npy --decode-from 100\n",
           .define = define};
 }
 

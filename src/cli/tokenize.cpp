@@ -134,7 +134,7 @@ CommandBody define(CLI::App& app) {
   add_flag(app,
            "--no-special",
            options->no_special,
-           "Add no special tokens; with --decode: leave them out of the text");
+           "Add no special tokens;\nwith --decode: leave them out of the text");
   add_flag(app, "--decode", options->decode, "Turn ids into text");
   add_text(app, "--ids", options->ids_file, "F", "Ids to decode, JSON; default: standard input");
   add_flag(app, "--json", options->json, "Print one JSON object");

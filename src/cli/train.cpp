@@ -50,8 +50,8 @@ Command train_command() {
           .examples =
               "  dms train configs/qwen3_8b.yaml --estimate\n"
               "  dms train configs/qwen3_8b.yaml --resume auto\n"
-              "  dms train configs/llama-3.2-1b.yaml --set data.max_length=4096 --set "
-              "hf_trainer.max_steps=100\n"
+              "  dms train configs/llama-3.2-1b.yaml --set data.max_length=4096 \\\n"
+              "      --set hf_trainer.max_steps=100\n"
               "  mpirun -n 2 dms train configs/llama-3.2-1b.yaml\n",
           .define = define};
 }

@@ -40,7 +40,7 @@ void add_overrides(CLI::App& app, std::vector<std::string>& overrides) {
   app.add_option_function<std::vector<std::string>>(
          "--set",
          [&overrides](const std::vector<std::string>& texts) { overrides = texts; },
-         "Set a key of CONFIG, as data.max_length=512; may be repeated")
+         "Set a key of CONFIG, as data.max_length=512;\nmay be repeated")
       ->type_name("KEY=VALUE")
       ->expected(1)
       ->take_all();

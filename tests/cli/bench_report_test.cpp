@@ -79,7 +79,7 @@ TEST(BenchReport, SharesAreOfTheProbe) {
 TEST(BenchReport, CountsOneThread) {
   BenchReport report;
   report.machine.threads = report.machine.cores = 1;
-  EXPECT_NE(report_head(report).find("1 thread of 1 core)"), std::string::npos);
+  EXPECT_NE(report_head(report, kAnyWidth).find("1 thread of 1 core)"), std::string::npos);
 }
 
 }  // namespace

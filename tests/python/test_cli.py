@@ -57,6 +57,12 @@ def test_help_has_examples(dms, command):
     assert f"dms {command} " in dms(command, "--help").stdout.decode().split("xamples", 1)[1]
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_80_columns(dms, command):
+    text = dms(*command.split(), "--help").stdout.decode()
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_every_command_is_listed(dms):
     text = dms("--help").stdout.decode()
     assert all(command in text for command in COMMANDS)
