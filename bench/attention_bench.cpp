@@ -82,9 +82,9 @@ const ProbeResult& machine(int64_t threads) {
   return threads == 1 ? one : several;
 }
 
-void prefill(benchmark::State& state, DType type, int64_t head_dim, bool is_masked) {
+void prefill(benchmark::State& state, KvFormat format, int64_t head_dim, bool is_masked) {
   constexpr int64_t kPages = 128;
-  Pages pages({.type = type, .head_dim = head_dim}, kPages);
+  Pages pages({.format = format, .head_dim = head_dim}, kPages);
   std::mt19937 random(2);
   std::vector<uint32_t> masks(kPages * kMaxTilePositions);
   for (uint32_t& mask : masks) mask = static_cast<uint32_t>(random());
@@ -95,8 +95,9 @@ void prefill(benchmark::State& state, DType type, int64_t head_dim, bool is_mask
   for (auto step : state) tile.attend_to(pages.layout, pages.refs);
   const double flops =
       4.0 * static_cast<double>(kMaxTilePositions * kGroup * kPages * kPageTokens * head_dim);
-  const double peak = type == DType::bf16 && machine(1).bf16_gflop_s > 0 ? machine(1).bf16_gflop_s
-                                                                         : machine(1).f32_gflop_s;
+  const double peak = format != KvFormat::f32 && machine(1).bf16_gflop_s > 0
+                          ? machine(1).bf16_gflop_s
+                          : machine(1).f32_gflop_s;
   const double work = flops * static_cast<double>(state.iterations()) / 1e9;
   state.counters["GFLOP/s"] = benchmark::Counter(work, benchmark::Counter::kIsRate);
   state.counters["share"] = benchmark::Counter(work / peak, benchmark::Counter::kIsRate);
@@ -120,23 +121,23 @@ const Pages& decode_pages(const KvPageLayout& layout) {
   static std::mutex mutex;
   static std::unique_ptr<Pages> pages;
   const std::lock_guard lock(mutex);
-  if (pages == nullptr || pages->layout.type != layout.type ||
-      pages->layout.head_dim != layout.head_dim) {
+  if (pages == nullptr || pages->layout != layout) {
     pages = std::make_unique<Pages>(layout, kDecodeBytes / layout.bytes());
   }
   return *pages;
 }
 
-void register_shape(DType type, int64_t head_dim) {
-  const std::string shape = std::string(dtype_name(type)) + "/" + std::to_string(head_dim);
+void register_shape(KvFormat format, int64_t head_dim) {
+  const std::string shape = std::string(kv_format_name(format)) + "/" + std::to_string(head_dim);
   for (const bool is_masked : {false, true}) {
     const std::string name = "prefill/" + shape + (is_masked ? "/masked" : "");
-    benchmark::RegisterBenchmark(
-        name.c_str(), [=](benchmark::State& state) { prefill(state, type, head_dim, is_masked); });
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+      prefill(state, format, head_dim, is_masked);
+    });
   }
   for (const int threads : {1, kDecodeThreads}) {
     const std::string name = "decode/" + shape;
-    const KvPageLayout layout{.type = type, .head_dim = head_dim};
+    const KvPageLayout layout{.format = format, .head_dim = head_dim};
     benchmark::RegisterBenchmark(
         name.c_str(), [layout](benchmark::State& state) { decode(state, decode_pages(layout)); })
         ->Threads(threads)
@@ -149,8 +150,8 @@ void register_shape(DType type, int64_t head_dim) {
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  for (const dms::DType type : {dms::DType::bf16, dms::DType::f32}) {
-    for (const int64_t head_dim : {64, 128}) dms::kernels::register_shape(type, head_dim);
+  for (const dms::kernels::KvFormat format : dms::kernels::kv_formats()) {
+    for (const int64_t head_dim : {64, 128}) dms::kernels::register_shape(format, head_dim);
   }
   benchmark::AddCustomContext("isa",
                               std::string(dms::kernels::isa_name(dms::kernels::active_isa())));

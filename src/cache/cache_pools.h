@@ -1,26 +1,24 @@
 #pragma once
-// The pools of one model: one for each number type its sequences store, all under one budget, so
+// The pools of one model: one for each size of page its sequences store, all under one budget, so
 // that a limit holds for all of them together. Engine thread only.
 
 #include <cstdint>
 #include <map>
 
-#include "base/dtype.h"
 #include "cache/page_pool.h"
 
 namespace dms::cache {
 
-/// Pages of each type that a pass takes at most.
-using PageDemand = std::map<DType, int64_t>;
+/// Pages of each size in bytes that a pass takes at most.
+using PageDemand = std::map<int64_t, int64_t>;
 
 class CachePools {
  public:
   /// `limit_bytes` 0: none.
-  CachePools(int64_t head_dim, int64_t limit_bytes)
-      : head_dim_(head_dim), budget_{.limit_bytes = limit_bytes} {}
+  explicit CachePools(int64_t limit_bytes) : budget_{.limit_bytes = limit_bytes} {}
 
-  /// The pool of pages of `type`, made where there is none yet.
-  PagePool& pool(DType type);
+  /// The pool of pages of that size, made where there is none yet.
+  PagePool& pool(int64_t page_bytes);
   MemoryBudget& budget() { return budget_; }
   const MemoryBudget& budget() const { return budget_; }
 
@@ -30,9 +28,8 @@ class CachePools {
   void promise(const PageDemand& demand);
 
  private:
-  int64_t head_dim_;
   MemoryBudget budget_;
-  std::map<DType, PagePool> pools_;
+  std::map<int64_t, PagePool> pools_;  // by page_bytes
 };
 
 }  // namespace dms::cache

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "cache/ordered_store.h"
 #include "cache/page_bits.h"
+#include "cache/slot_store.h"
 
 namespace dms::cache {
 
@@ -15,42 +17,79 @@ PageNeed& PageNeed::operator+=(const PageNeed& other) {
   return *this;
 }
 
+namespace {
+
+std::unique_ptr<SurvivorStore> make_store(const HeadShape& shape) {
+  if (shape.plans) return std::make_unique<SlotStore>(shape.survivor_layout, *shape.survivor_pool);
+  return std::make_unique<OrderedStore>(shape.survivor_layout, *shape.survivor_pool);
+}
+
+}  // namespace
+
+HeadCache::HeadCache(const HeadShape& shape)
+    : HeadCache(ExactWindow(shape.window_layout, *shape.window_pool), make_store(shape)) {}
+
 HeadCache HeadCache::fork() const {
-  return {window_.fork(), survivors_.fork(), fates_, sealed_end_};
+  HeadCache copy(window_.fork(), survivors_->fork());
+  copy.fates_ = fates_;
+  copy.times_ = times_;
+  copy.sealed_end_ = sealed_end_;
+  return copy;
 }
 
 void HeadCache::seal_until(int64_t end) {
   for (int64_t position = sealed_end_; position < end; ++position) {
     if (fates_.is_evicted(position)) continue;
-    survivors_.append(
-        window_.layout(), window_.page(position / kPageTokens), position % kPageTokens);
+    survivors_->append(position, in_window(position));
   }
   sealed_end_ = std::max(sealed_end_, end);
+}
+
+StoredToken HeadCache::in_window(int64_t position) const {
+  return {.layout = window_.layout(),
+          .page = window_.page(position / kPageTokens),
+          .slot = position % kPageTokens};
+}
+
+void HeadCache::evict(std::span<const int32_t> positions, int64_t time) {
+  for (const int32_t position : positions) {
+    fates_.set(position, true);
+    times_.set(position, time);
+  }
+  survivors_->drop_evicted(sealed());
+}
+
+void HeadCache::visit(
+    int64_t tokens,
+    const std::function<void(int64_t position, const StoredToken& token)>& visitor) const {
+  survivors_->visit(visitor);
+  for (int64_t position = sealed_end_; position < tokens; ++position) {
+    if (!fates_.is_evicted(position)) visitor(position, in_window(position));
+  }
 }
 
 PageNeed HeadCache::page_need(int64_t position, int64_t count, int64_t end) const {
   // Those whose fate is still open count as kept.
   const int64_t sealed = fates_.kept_between(std::min(sealed_end_, end), end);
   return {.window = window_.page_need(position, count),
-          .survivors = survivors_.page_need(sealed),
+          .survivors = survivors_->page_need(sealed),
           .given_back = window_.pages_before(position, count, end)};
 }
 
 void HeadCache::gather(const QueryTile& tile, const Visibility& visibility, TilePages& out) const {
-  out.pages.clear();
-  out.masks.clear();
+  out.clear();
   // Masks are pointed into while the vector grows: room for every page that can carry one.
-  const int64_t sliding_pages =
-      visibility.sliding_window > 0 ? survivors_.page_count() : int64_t{1};
-  out.masks.reserve(
-      static_cast<size_t>((2 * window_.page_count() + sliding_pages + 1) * tile.positions));
+  const int64_t masked_pages =
+      2 * window_.page_count() + survivors_->most_masked_pages(visibility) + 1;
+  out.masks.reserve(static_cast<size_t>(masked_pages * tile.positions));
   // Below the band everything kept is among the survivors and seen by the whole tile.
   const int64_t band = std::clamp(std::max<int64_t>(tile.first - visibility.window, 0),
                                   std::min(window_.begin(), sealed_end_),
                                   sealed_end_);
-  survivors_.gather(sealed(), band, tile, visibility, out);
-  out.band_begin = std::ssize(out.pages);
+  survivors_->gather(sealed(), band, tile, visibility, out);
+  out.close_run(survivors_->layout());
   gather_band(band, tile, visibility, out);
+  out.close_run(window_.layout());
 }
 
 void HeadCache::gather_band(int64_t begin,
@@ -81,42 +120,54 @@ void HeadCache::gather_band(int64_t begin,
 }
 
 bool HeadCache::can_truncate(int64_t tokens, int64_t exact_tokens, int64_t sliding_window) const {
-  if (!survivors_.reaches_back_to(sealed(), tokens, sliding_window)) return false;
+  if (!survivors_->reaches_back_to(sealed(), tokens, sliding_window)) return false;
   const int64_t needed = std::max<int64_t>(tokens - exact_tokens, 0);
   if (needed >= sealed_end_) return true;
-  return one_type() && fates_.kept_between(needed, sealed_end_) == sealed_end_ - needed;
+  return one_layout() && fates_.kept_between(needed, sealed_end_) == sealed_end_ - needed;
 }
 
 void HeadCache::truncate(int64_t tokens) {
   if (tokens < sealed_end_) {
-    survivors_.truncate(sealed(), tokens);
+    survivors_->truncate(sealed(), tokens);
     sealed_end_ = tokens;
     window_.clear();
   }
   window_.truncate(tokens);
 }
 
-void HeadCache::clear_entries() {
+void HeadCache::restart(int64_t tokens) {
   window_.clear();
-  survivors_.clear();
+  survivors_->clear();
   sealed_end_ = 0;
+  times_.forget_after(tokens);
+  if (survivors_->can_drop()) fates_.clear_from(0);
 }
 
 void HeadCache::write(ByteWriter& out) const {
   fates_.write(out);
   out.value(sealed_end_);
   window_.write(out);
-  survivors_.write(out);
+  survivors_->write(out);
+  if (survivors_->can_drop()) times_.write(out);
 }
 
-void HeadCache::read(ByteReader& in, int64_t tokens, int64_t decided_end) {
+void HeadCache::read(ByteReader& in,
+                     int64_t tokens,
+                     int64_t decided_end,
+                     std::span<const int64_t> plans) {
   fates_ = FateLog::read(in, decided_end);
   sealed_end_ = in.number(0, tokens, "the end of what is sealed");
   window_.read(in, tokens);
   const bool has_all =
       window_.page_count() > 0 ? window_.begin() <= sealed_end_ : sealed_end_ == tokens;
   in.require(has_all, "tokens are neither in the window nor sealed");
-  survivors_.read(in, sealed());
+  survivors_->read(in, sealed());
+  if (!survivors_->can_drop()) return;
+  times_.read(in, plans);
+  for (int64_t position = 0; position < tokens; ++position) {
+    in.require(fates_.is_evicted(position) == (times_.at(position) > 0),
+               "decisions that nobody planned");
+  }
 }
 
 int64_t HeadCache::held_tokens(int64_t tokens, const Visibility& visibility) const {
@@ -128,8 +179,8 @@ int64_t HeadCache::held_tokens(int64_t tokens, const Visibility& visibility) con
 }
 
 int64_t HeadCache::table_bytes() const {
-  return window_.table_bytes() + survivors_.table_bytes() + fates_.bytes() +
-         static_cast<int64_t>(sizeof(*this));
+  return window_.table_bytes() + survivors_->table_bytes() + fates_.bytes() + times_.bytes() +
+         static_cast<int64_t>(sizeof(*this) + sizeof(SlotStore));
 }
 
 }  // namespace dms::cache

@@ -1,13 +1,17 @@
 #pragma once
 // The entries of one KV head of one sequence in one layer, in two parts: the exact window with
 // every token from sealed_end() on, and the survivors among those before. A token moves from the
-// first to the second, or is forgotten, exactly once: when it is sealed. Engine thread only;
-// gather() is const and may run on several threads.
+// first to the second, or is forgotten, exactly once: when it is sealed. Where the policy plans,
+// survivors may go later too. Engine thread only; gather() and visit() are const and may run on
+// several threads.
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <utility>
 
+#include "cache/eviction_times.h"
 #include "cache/exact_window.h"
 #include "cache/fate_log.h"
 #include "cache/survivor_store.h"
@@ -20,6 +24,7 @@ struct HeadShape {
   kernels::KvPageLayout survivor_layout;
   PagePool* window_pool = nullptr;
   PagePool* survivor_pool = nullptr;
+  bool plans = false;  // survivors may be evicted after they were sealed
 };
 
 /// Pages that a chunk takes in one head.
@@ -33,9 +38,7 @@ struct PageNeed {
 
 class HeadCache {
  public:
-  explicit HeadCache(const HeadShape& shape)
-      : window_(shape.window_layout, *shape.window_pool),
-        survivors_(shape.survivor_layout, *shape.survivor_pool) {}
+  explicit HeadCache(const HeadShape& shape);
   HeadCache(HeadCache&&) = default;
   HeadCache& operator=(HeadCache&&) = default;
 
@@ -56,12 +59,22 @@ class HeadCache {
   void seal_until(int64_t end);
   void drop_sealed() { window_.drop_before(sealed_end_); }
 
+  /// Forgets the tokens at `positions`, of those that can_drop() shapes hold, after `time` tokens.
+  void evict(std::span<const int32_t> positions, int64_t time);
+  /// Evicts again what evict() did after `time` tokens.
+  void evict_again(int64_t time) { evict(times_.evicted_at(time), time); }
+  /// What it holds of the tokens below `tokens`, in any order.
+  void visit(int64_t tokens,
+             const std::function<void(int64_t position, const StoredToken& token)>& visitor) const;
+
   /// What it takes to store `count` tokens from `position` on and to seal_until(`end`).
   PageNeed page_need(int64_t position, int64_t count, int64_t end) const;
+  /// Pages that evict() may have to copy.
+  int64_t shared_survivor_pages() const { return survivors_->shared_pages(); }
 
   /// Frees survivors that no query at `next_position` or later sees through the sliding window.
   void expire(int64_t next_position, int64_t sliding_window) {
-    survivors_.expire(sealed(), next_position, sliding_window);
+    survivors_->expire(sealed(), next_position, sliding_window);
   }
 
   void gather(const QueryTile& tile, const Visibility& visibility, TilePages& out) const;
@@ -71,37 +84,38 @@ class HeadCache {
   /// where survivors have another type than the window must all be in the window.
   bool can_truncate(int64_t tokens, int64_t exact_tokens, int64_t sliding_window) const;
   void truncate(int64_t tokens);
-  /// Forgets all entries but keeps the fates, for recomputation.
-  void clear_entries();
+  /// Forgets all entries but keeps the fates, for recomputation; of those that were planned, when
+  /// they were, but for what was planned after `tokens` tokens.
+  void restart(int64_t tokens);
 
   void write(ByteWriter& out) const;
-  /// What write() wrote of a sequence of `tokens` tokens, of which `decided_end` have a decision.
-  /// Throws InputError where it can't be that, RunError at the memory limit.
-  void read(ByteReader& in, int64_t tokens, int64_t decided_end);
+  /// What write() wrote of a sequence of `tokens` tokens, of which `decided_end` have a decision,
+  /// and where plans were carried out after each of `plans`. Throws InputError where it can't be
+  /// that, RunError at the memory limit.
+  void read(ByteReader& in, int64_t tokens, int64_t decided_end, std::span<const int64_t> plans);
 
   /// Entries a query at tokens - 1 could see; rollback slack not counted.
   int64_t held_tokens(int64_t tokens, const Visibility& visibility) const;
   int64_t window_pages() const { return window_.page_count(); }
-  int64_t survivor_pages() const { return survivors_.page_count(); }
+  int64_t survivor_pages() const { return survivors_->page_count(); }
   int64_t table_bytes() const;
   int64_t sealed_end() const { return sealed_end_; }
 
  private:
-  HeadCache(ExactWindow window, SurvivorStore survivors, FateLog fates, int64_t sealed_end)
-      : window_(std::move(window)),
-        survivors_(std::move(survivors)),
-        fates_(std::move(fates)),
-        sealed_end_(sealed_end) {}
+  HeadCache(ExactWindow window, std::unique_ptr<SurvivorStore> survivors)
+      : window_(std::move(window)), survivors_(std::move(survivors)) {}
+  StoredToken in_window(int64_t position) const;
   Sealed sealed() const { return {.fates = fates_, .end = sealed_end_}; }
-  bool one_type() const { return window_.layout().type == survivors_.layout().type; }
+  bool one_layout() const { return window_.layout() == survivors_->layout(); }
   void gather_band(int64_t begin,
                    const QueryTile& tile,
                    const Visibility& visibility,
                    TilePages& out) const;
 
   ExactWindow window_;
-  SurvivorStore survivors_;
+  std::unique_ptr<SurvivorStore> survivors_;
   FateLog fates_;
+  EvictionTimes times_;
   int64_t sealed_end_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "base/check.h"
@@ -12,29 +13,32 @@ namespace {
 
 using kernels::kPageTokens;
 
-kernels::KvPageLayout layout(const CacheShape& shape, DType type) {
-  return {.type = type, .head_dim = shape.head_dim};
+kernels::KvPageLayout layout(const CacheShape& shape, kernels::KvFormat format) {
+  return {.format = format, .head_dim = shape.head_dim};
 }
 
 }  // namespace
 
 SequenceCache::SequenceCache(const CacheShape& shape,
                              std::shared_ptr<CachePools> pools,
-                             std::shared_ptr<const FateSource> source)
+                             std::shared_ptr<const Policy> policy)
     : shape_(shape),
       pools_(std::move(pools)),
-      source_(std::move(source)),
-      head_shape_{.window_layout = layout(shape, shape.window_type),
-                  .survivor_layout = layout(shape, shape.survivor_type),
-                  .window_pool = &pools_->pool(shape.window_type),
-                  .survivor_pool = &pools_->pool(shape.survivor_type)} {
+      policy_(std::move(policy)),
+      head_shape_{.window_layout = layout(shape, shape.window_format),
+                  .survivor_layout = layout(shape, shape.survivor_format),
+                  .window_pool = &pools_->pool(layout(shape, shape.window_format).bytes()),
+                  .survivor_pool = &pools_->pool(layout(shape, shape.survivor_format).bytes()),
+                  .plans = policy_->plans()} {
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     LayerState& state = layers_.emplace_back();
-    state.visibility = {.window = source_->window(),
+    state.visibility = {.window = policy_->window(),
                         .sliding_window = shape.sliding_window.empty()
                                               ? 0
                                               : shape.sliding_window[static_cast<size_t>(layer)],
-                        .far_frame = source_->far_position(0).has_value()};
+                        .far_frame = policy_->far_position(0).has_value()};
+    state.queries =
+        QueryRing(policy_->needs().last_queries, shape.kv_heads * shape.group * shape.head_dim);
     for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(head_shape_);
   }
 }
@@ -50,14 +54,24 @@ void SequenceCache::append(const LayerChunk& chunk) {
           tokens_ + i, chunk.keys.subspan(at, count), chunk.values.subspan(at, count));
     }
   }
+  pass_ = {.tokens = chunk.count, .ended_prompt = chunk.ended_prompt};
+  keep_queries(state, chunk);
   settle_fates(state, chunk);
   const int64_t sealed = sealed_end(state, tokens_ + chunk.count);
   for (HeadCache& head : state.heads) head.seal_until(sealed);
 }
 
+void SequenceCache::keep_queries(LayerState& state, const LayerChunk& chunk) const {
+  const int64_t kept = std::min(state.queries.count(), chunk.count);
+  for (int64_t i = chunk.count - kept; i < chunk.count; ++i) {
+    state.queries.store(tokens_ + i,
+                        chunk.queries.subspan(static_cast<size_t>(i * chunk.token_stride)));
+  }
+}
+
 int64_t SequenceCache::exact_tokens(const LayerState& state) const {
   // A token whose fate is still open after a rollback must not have been sealed.
-  return std::max(state.visibility.window, source_->decision_shift());
+  return std::max(state.visibility.window, policy_->decision_shift());
 }
 
 int64_t SequenceCache::sealed_end(const LayerState& state, int64_t tokens) const {
@@ -65,27 +79,28 @@ int64_t SequenceCache::sealed_end(const LayerState& state, int64_t tokens) const
 }
 
 void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
-  const int64_t shift = source_->decision_shift();
+  const int64_t shift = policy_->decision_shift();
   const int64_t end = tokens_ + chunk.count - shift;
   const int64_t begin = std::max(state.decided_end, std::max<int64_t>(tokens_ - shift, 0));
   if (begin >= end) return;
   const int64_t count = end - begin;
+  state.decided_end = end;
+  if (policy_->plans()) return;
   // Logit row j belongs to token tokens_ + j and settles token tokens_ + j - shift.
   const auto skipped = static_cast<size_t>((begin + shift - tokens_) * shape_.kv_heads);
   std::vector<uint8_t> evict(static_cast<size_t>(count * shape_.kv_heads), 0);
-  source_->decide(
-      {.layer = chunk.layer,
-       .first = begin,
-       .count = count,
-       .logits = source_->uses_logits() ? chunk.logits.subspan(skipped) : std::span<const float>{}},
-      evict);
+  policy_->decide({.layer = chunk.layer,
+                   .first = begin,
+                   .count = count,
+                   .logits = policy_->needs().decision_logits ? chunk.logits.subspan(skipped)
+                                                              : std::span<const float>{}},
+                  evict);
   for (int64_t head = 0; head < shape_.kv_heads; ++head) {
     for (int64_t i = 0; i < count; ++i) {
       state.heads[static_cast<size_t>(head)].fates().set(
           begin + i, evict[static_cast<size_t>(head * count + i)] != 0);
     }
   }
-  state.decided_end = end;
 }
 
 void SequenceCache::gather(
@@ -95,11 +110,49 @@ void SequenceCache::gather(
       {.first = first, .positions = positions}, state.visibility, out);
 }
 
+bool SequenceCache::is_planned(int64_t tokens) const {
+  return std::ranges::binary_search(plans_, tokens);
+}
+
+/// Whether a plan is due at the end of the pass under way: after all that were carried out before.
+bool SequenceCache::needs_plan() const {
+  const int64_t end = tokens_ + pass_.tokens;
+  if (!plans_.empty() && end <= plans_.back()) return false;
+  const int64_t interval = policy_->interval();
+  return (interval > 0 && end % interval == 0) ||
+         (policy_->plans_at_prompt_end() && pass_.ended_prompt > 0);
+}
+
 void SequenceCache::finish_layer(int64_t layer) {
-  for (HeadCache& head : layers_[static_cast<size_t>(layer)].heads) head.drop_sealed();
+  LayerState& state = layers_[static_cast<size_t>(layer)];
+  for (HeadCache& head : state.heads) head.drop_sealed();
+  const int64_t end = tokens_ + pass_.tokens;
+  if (is_planned(end)) {
+    for (HeadCache& head : state.heads) head.evict_again(end);
+  } else if (needs_plan()) {
+    plan_layer({.policy = policy_.get(),
+                .queries = &state.queries,
+                .tokens = end,
+                .prompt_begin = end - pass_.ended_prompt,
+                .head_dim = shape_.head_dim,
+                .group = shape_.group,
+                .attention_scale = shape_.attention_scale,
+                .sliding_window = state.visibility.sliding_window},
+               state.heads);
+  }
+}
+
+int64_t SequenceCache::pass_limit() const {
+  int64_t limit = std::numeric_limits<int64_t>::max();
+  if (const int64_t interval = policy_->interval(); interval > 0) {
+    limit = interval - tokens_ % interval;
+  }
+  const auto next = std::ranges::upper_bound(plans_, tokens_);
+  return next == plans_.end() ? limit : std::min(limit, *next - tokens_);
 }
 
 void SequenceCache::commit(int64_t count) {
+  if (needs_plan()) plans_.push_back(tokens_ + count);
   tokens_ += count;
   for (LayerState& state : layers_) {
     if (state.visibility.sliding_window == 0) continue;
@@ -118,13 +171,16 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
   for (const LayerState& state : layers_) {
     const int64_t sealed = sealed_end(state, tokens_ + count);
     PageNeed need;
-    for (const HeadCache& head : state.heads) need += head.page_need(tokens_, count, sealed);
+    for (const HeadCache& head : state.heads) {
+      need += head.page_need(tokens_, count, sealed);
+      if (policy_->plans()) need.survivors += head.shared_survivor_pages();
+    }
     window += std::max<int64_t>(need.window - need.given_back, 0);
     survivors += need.survivors;
     held_back = std::max(held_back, need.given_back);
   }
-  demand[shape_.window_type] += window + held_back;
-  demand[shape_.survivor_type] += survivors;
+  demand[head_shape_.window_layout.bytes()] += window + held_back;
+  demand[head_shape_.survivor_layout.bytes()] += survivors;
 }
 
 namespace {
@@ -170,14 +226,14 @@ RunError memory_shortage(std::span<const Growth> parts) {
 }
 
 void SequenceCache::preallocate(int64_t tokens) {
-  const int64_t window = std::min(tokens, source_->window() + kRollbackTokens);
+  const int64_t window = std::min(tokens, policy_->window() + kRollbackTokens);
   const auto survivors = static_cast<int64_t>(
-      std::ceil(static_cast<double>(tokens - window) * source_->expected_keep()));
+      std::ceil(static_cast<double>(tokens - window) * policy_->expected_keep()));
   const int64_t heads = shape_.layers * shape_.kv_heads;
   const int64_t window_pages = heads * (ceil_div(window, kPageTokens) + 1);
   const int64_t survivor_pages = heads * ceil_div(survivors, kPageTokens);
-  PagePool& window_pool = pools_->pool(shape_.window_type);
-  PagePool& survivor_pool = pools_->pool(shape_.survivor_type);
+  PagePool& window_pool = *head_shape_.window_pool;
+  PagePool& survivor_pool = *head_shape_.survivor_pool;
   if (&window_pool == &survivor_pool) {
     window_pool.reserve(window_pages + survivor_pages);
   } else {
@@ -187,7 +243,8 @@ void SequenceCache::preallocate(int64_t tokens) {
 }
 
 bool SequenceCache::can_truncate(int64_t tokens) const {
-  const int64_t shift = source_->decision_shift();
+  if (!plans_.empty() && plans_.back() > tokens) return false;
+  const int64_t shift = policy_->decision_shift();
   return std::ranges::all_of(layers_, [&](const LayerState& state) {
     return std::ranges::all_of(state.heads, [&](const HeadCache& head) {
       const bool fates_stay =
@@ -202,7 +259,7 @@ void SequenceCache::truncate(int64_t tokens) {
   ensure(tokens <= tokens_ && can_truncate(tokens), "truncation needs recomputation");
   for (LayerState& state : layers_) {
     state.decided_end =
-        std::min(state.decided_end, std::max<int64_t>(tokens - source_->decision_shift(), 0));
+        std::min(state.decided_end, std::max<int64_t>(tokens - policy_->decision_shift(), 0));
     for (HeadCache& head : state.heads) {
       head.truncate(tokens);
       head.fates().clear_from(state.decided_end);
@@ -212,11 +269,13 @@ void SequenceCache::truncate(int64_t tokens) {
 }
 
 void SequenceCache::restart(int64_t tokens) {
+  plans_.erase(std::ranges::upper_bound(plans_, tokens), plans_.end());
   for (LayerState& state : layers_) {
     state.decided_end =
-        std::min(state.decided_end, std::max<int64_t>(tokens - source_->decision_shift(), 0));
+        std::min(state.decided_end, std::max<int64_t>(tokens - policy_->decision_shift(), 0));
+    if (policy_->plans()) state.decided_end = 0;
     for (HeadCache& head : state.heads) {
-      head.clear_entries();
+      head.restart(tokens);
       head.fates().clear_from(state.decided_end);
     }
   }
@@ -224,10 +283,12 @@ void SequenceCache::restart(int64_t tokens) {
 }
 
 std::unique_ptr<SequenceCache> SequenceCache::fork() const {
-  auto copy = std::make_unique<SequenceCache>(shape_, pools_, source_);
+  auto copy = std::make_unique<SequenceCache>(shape_, pools_, policy_);
   copy->tokens_ = tokens_;
+  copy->plans_ = plans_;
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     copy->layers_[layer].decided_end = layers_[layer].decided_end;
+    copy->layers_[layer].queries = layers_[layer].queries;
     for (size_t head = 0; head < layers_[layer].heads.size(); ++head) {
       copy->layers_[layer].heads[head] = layers_[layer].heads[head].fork();
     }
@@ -237,6 +298,7 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
 
 void SequenceCache::write(ByteWriter& out) const {
   out.value(tokens_);
+  out.list(std::span(plans_));
   for (const LayerState& state : layers_) {
     out.value(state.decided_end);
     for (const HeadCache& head : state.heads) head.write(out);
@@ -246,10 +308,16 @@ void SequenceCache::write(ByteWriter& out) const {
 void SequenceCache::read(ByteReader& in, int64_t tokens) {
   ensure(tokens_ == 0, "a cache is read once");
   tokens_ = in.number(tokens, tokens, "the number of tokens");
+  plans_ = in.list<int64_t>();
+  const bool is_rising =
+      std::ranges::adjacent_find(plans_, std::ranges::greater_equal()) == plans_.end();
+  const bool is_inside = plans_.empty() || (plans_.front() > 0 && plans_.back() <= tokens_);
+  in.require(is_rising && is_inside && (plans_.empty() || policy_->plans()),
+             "plans that this sequence can't have had");
   for (LayerState& state : layers_) {
     state.decided_end = in.number(0, tokens_, "the number of decisions");
     for (HeadCache& head : state.heads) {
-      head.read(in, tokens_, state.decided_end);
+      head.read(in, tokens_, state.decided_end, plans_);
       in.require(head.sealed_end() <= state.decided_end, "tokens without a decision are sealed");
     }
   }
@@ -258,12 +326,14 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
 CacheUsage SequenceCache::usage() const {
   CacheUsage usage;
   usage.dense_tokens = tokens_ * shape_.layers * shape_.kv_heads;
-  usage.dense_bytes = usage.dense_tokens * 2 * shape_.head_dim * dtype_bytes(shape_.survivor_type);
+  const int64_t element_bytes = shape_.window_format == kernels::KvFormat::f32 ? 4 : 2;
+  usage.dense_bytes = usage.dense_tokens * 2 * shape_.head_dim * element_bytes;
   int64_t tables = static_cast<int64_t>(sizeof(*this) + layers_.size() * sizeof(LayerState));
   int64_t window_pages = 0;
   int64_t survivor_pages = 0;
   for (const LayerState& state : layers_) {
     std::vector<int64_t>& held = usage.held_per_head.emplace_back();
+    tables += state.queries.bytes();
     for (const HeadCache& head : state.heads) {
       held.push_back(head.held_tokens(tokens_, state.visibility));
       usage.held_tokens += held.back();
@@ -279,8 +349,8 @@ CacheUsage SequenceCache::usage() const {
            static_cast<int64_t>(static_cast<double>(pages) / static_cast<double>(in_use) *
                                 static_cast<double>(pool.free_pages() * pool.page_bytes()));
   };
-  const PagePool& window = pools_->pool(shape_.window_type);
-  const PagePool& survivor = pools_->pool(shape_.survivor_type);
+  const PagePool& window = *head_shape_.window_pool;
+  const PagePool& survivor = *head_shape_.survivor_pool;
   usage.allocated_bytes = tables;
   usage.allocated_bytes += &window == &survivor ? with_share(window_pages + survivor_pages, window)
                                                 : with_share(window_pages, window) +

@@ -10,6 +10,7 @@
 
 #include "cache/cache_pools.h"
 #include "cache/head_cache.h"
+#include "cache/layer_plan.h"
 #include "cache/view.h"
 #include "dms/error.h"
 
@@ -22,8 +23,10 @@ struct CacheShape {
   int64_t layers = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  DType window_type = DType::bf16;
-  DType survivor_type = DType::bf16;
+  int64_t group = 1;             // query heads per KV head
+  float attention_scale = 1.0f;  // multiplies q . k
+  kernels::KvFormat window_format = kernels::KvFormat::bf16;
+  kernels::KvFormat survivor_format = kernels::KvFormat::bf16;
   std::vector<int64_t> sliding_window{};  // per layer, 0: none; empty: none anywhere
 };
 
@@ -55,15 +58,13 @@ RunError memory_shortage(std::span<const Growth> parts);
 
 class SequenceCache final : public SequenceView {
  public:
-  /// `source` decides evictions. Pools are shared with the other sequences of a model.
+  /// Pools are shared with the other sequences of a model.
   SequenceCache(const CacheShape& shape,
                 std::shared_ptr<CachePools> pools,
-                std::shared_ptr<const FateSource> source);
+                std::shared_ptr<const Policy> policy);
 
   int64_t tokens() const override { return tokens_; }
-  const FateSource& fate_source() const override { return *source_; }
-  kernels::KvPageLayout window_layout() const override { return head_shape_.window_layout; }
-  kernels::KvPageLayout survivor_layout() const override { return head_shape_.survivor_layout; }
+  const Policy& policy() const override { return *policy_; }
   void append(const LayerChunk& chunk) override;
   void gather(int64_t layer,
               int64_t kv_head,
@@ -76,15 +77,18 @@ class SequenceCache final : public SequenceView {
   /// Adds the pages that a pass with `count` more tokens takes at most, whatever is evicted.
   void add_demand(int64_t count, PageDemand& demand) const;
   CachePools& pools() const { return *pools_; }
-  /// Takes the pages that `tokens` tokens will need by the source's estimate. Throws RunError.
+  /// Takes the pages that `tokens` tokens will need by the policy's estimate. Throws RunError.
   void preallocate(int64_t tokens);
+
+  /// Most tokens that the next pass may append: plans are carried out between passes.
+  int64_t pass_limit() const;
 
   /// Whether truncate(tokens) is possible without recomputation.
   bool can_truncate(int64_t tokens) const;
   /// Forgets all but the first `tokens` tokens; needs can_truncate(tokens).
   void truncate(int64_t tokens);
-  /// Forgets every entry; the fates of the first `tokens` tokens stay and will be replayed when the
-  /// same tokens are appended again.
+  /// Forgets every entry; the fates of the first `tokens` tokens, and the plans carried out up to
+  /// there, stay and will be replayed when the same tokens are appended again.
   void restart(int64_t tokens);
 
   std::unique_ptr<SequenceCache> fork() const;
@@ -105,18 +109,29 @@ class SequenceCache final : public SequenceView {
     std::vector<HeadCache> heads;
     int64_t decided_end = 0;  // fates of tokens below are settled
     Visibility visibility;
+    QueryRing queries{0, 0};
+  };
+  /// What the pass under way appends.
+  struct Pass {
+    int64_t tokens = 0;
+    int64_t ended_prompt = 0;
   };
 
+  void keep_queries(LayerState& state, const LayerChunk& chunk) const;
   void settle_fates(LayerState& state, const LayerChunk& chunk);
+  bool is_planned(int64_t tokens) const;
+  bool needs_plan() const;
   int64_t exact_tokens(const LayerState& state) const;
   int64_t sealed_end(const LayerState& state, int64_t tokens) const;
 
   CacheShape shape_;
   std::shared_ptr<CachePools> pools_;
-  std::shared_ptr<const FateSource> source_;
+  std::shared_ptr<const Policy> policy_;
   HeadShape head_shape_;
   std::vector<LayerState> layers_;
   int64_t tokens_ = 0;
+  Pass pass_;
+  std::vector<int64_t> plans_;  // after how many tokens plans were carried out, rising
   mutable int64_t peak_table_bytes_ = 0;
 };
 

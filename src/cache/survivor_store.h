@@ -1,9 +1,11 @@
 #pragma once
-// The tokens of one head that stay beyond the window: append-only pages, in order of position.
-// Which positions they are is told by the log of fates: survivors, expired ones included, are the
-// kept tokens below the sealed end. Engine thread only, but for gather().
+// The tokens of one head that stay beyond the window, in pages of their own. Two stores: one that
+// only appends, in order of position (ordered_store.h), and one whose entries may go at any time
+// (slot_store.h). Engine thread only, but for gather().
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -32,54 +34,77 @@ struct QueryTile {
   int64_t positions = 0;
 };
 
+/// A token where it lies.
+struct StoredToken {
+  kernels::KvPageLayout layout;
+  std::span<const std::byte> page;
+  int64_t slot = 0;
+};
+
 class SurvivorStore {
  public:
   SurvivorStore(const kernels::KvPageLayout& layout, PagePool& pool)
       : layout_(layout), pool_(&pool) {}
+  virtual ~SurvivorStore() = default;
+  SurvivorStore(const SurvivorStore&) = delete;
+  SurvivorStore& operator=(const SurvivorStore&) = delete;
 
   /// Shares every page with the copy; whoever writes first copies.
-  SurvivorStore fork() const;
+  virtual std::unique_ptr<SurvivorStore> fork() const = 0;
 
   const kernels::KvPageLayout& layout() const { return layout_; }
 
-  /// Takes token `slot` of a page of the window, which has `window_layout`.
-  void append(const kernels::KvPageLayout& window_layout,
-              std::span<const std::byte> window_page,
-              int64_t slot);
+  /// Takes the token at `position`; positions come in order.
+  virtual void append(int64_t position, const StoredToken& token) = 0;
   /// Frees pages that no query at `next_position` or later sees through the sliding window.
-  void expire(const Sealed& sealed, int64_t next_position, int64_t sliding_window);
+  virtual void expire(const Sealed& sealed, int64_t next_position, int64_t sliding_window) = 0;
   /// Forgets the entries of tokens from `position` on.
-  void truncate(const Sealed& sealed, int64_t position);
-  void clear();
+  virtual void truncate(const Sealed& sealed, int64_t position) = 0;
+  virtual void clear() = 0;
+
+  /// Whether entries may go after they were taken: drop_evicted() and visit() then work.
+  virtual bool can_drop() const { return false; }
+  /// Forgets the entries that `sealed` says are evicted.
+  virtual void drop_evicted(const Sealed& sealed);
+  virtual void visit(
+      const std::function<void(int64_t position, const StoredToken& token)>& visitor) const;
 
   /// Adds the pages that the tile sees of tokens below `end`, and their masks, to `out`, which has
-  /// room for them.
-  void gather(const Sealed& sealed,
-              int64_t end,
-              const QueryTile& tile,
-              const Visibility& visibility,
-              TilePages& out) const;
+  /// room for most_masks() pages' masks.
+  virtual void gather(const Sealed& sealed,
+                      int64_t end,
+                      const QueryTile& tile,
+                      const Visibility& visibility,
+                      TilePages& out) const = 0;
+  /// Pages that gather() may give masks.
+  virtual int64_t most_masked_pages(const Visibility& visibility) const = 0;
 
-  void write(ByteWriter& out) const;
+  virtual void write(ByteWriter& out) const = 0;
   /// What write() wrote. Throws InputError where it is not what `sealed` says was kept, RunError at
   /// the memory limit.
-  void read(ByteReader& in, const Sealed& sealed);
+  virtual void read(ByteReader& in, const Sealed& sealed) = 0;
 
   /// Whether a query after `tokens` tokens finds all that its sliding window shows it.
-  bool reaches_back_to(const Sealed& sealed, int64_t tokens, int64_t sliding_window) const;
+  virtual bool reaches_back_to(const Sealed& sealed,
+                               int64_t tokens,
+                               int64_t sliding_window) const = 0;
   /// Pages that appending `count` entries takes: new ones and a copy of a shared one.
   int64_t page_need(int64_t count) const;
+  /// Pages that drop_evicted() may have to copy.
+  int64_t shared_pages() const;
   int64_t page_count() const { return std::ssize(pages_); }
-  int64_t table_bytes() const { return std::ssize(pages_) * static_cast<int64_t>(sizeof(Page)); }
+  virtual int64_t table_bytes() const;
 
- private:
-  int64_t kept_below(const Sealed& sealed, int64_t position) const;
+ protected:
+  /// Takes over `from`'s shape, and its pages as shared ones.
+  void share_pages(const SurvivorStore& from);
+  /// Writes the token behind the last one.
+  void append_token(const StoredToken& token);
 
   kernels::KvPageLayout layout_;
   PagePool* pool_;
   std::vector<Page> pages_;
-  int64_t count_ = 0;          // entries ever appended and not truncated, expired ones included
-  int64_t expired_pages_ = 0;  // freed from the front
+  int64_t count_ = 0;  // slots used, those of pages freed from the front included
 };
 
 }  // namespace dms::cache

@@ -18,7 +18,7 @@ constexpr int64_t kMaxTokens = std::numeric_limits<int32_t>::max();
 
 /// Where no key is read from further away than the context, whatever the sequence's length, it may
 /// grow on.
-int64_t longest_sequence(const cache::FateSource& source, int64_t context) {
+int64_t longest_sequence(const cache::Policy& source, int64_t context) {
   const std::optional<int64_t> far = source.far_position(kMaxTokens);
   return far && *far < context && source.window() < context ? kMaxTokens : context;
 }
@@ -49,6 +49,7 @@ class CpuSequence final : public engine::SequenceState {
   explicit CpuSequence(std::unique_ptr<cache::SequenceCache> cache) : cache_(std::move(cache)) {}
 
   int64_t tokens() const override { return cache_->tokens(); }
+  int64_t pass_limit() const override { return cache_->pass_limit(); }
   bool can_truncate(int64_t tokens) const override { return cache_->can_truncate(tokens); }
   void truncate(int64_t tokens) override { cache_->truncate(tokens); }
   void restart(int64_t tokens) override { cache_->restart(tokens); }
@@ -104,7 +105,7 @@ std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
                                                       const ResolvedModelOptions& model,
                                                       const CacheOptions& options) {
   return std::make_shared<Plan>(cache_shape(spec, model, options),
-                                make_fate_source(spec, options),
+                                make_policy(spec, options),
                                 options.preallocate_tokens,
                                 spec.context);
 }
@@ -114,8 +115,7 @@ CpuModel::CpuModel(ModelSpec spec,
                    const ResolvedModelOptions& options)
     : options_(options),
       decoder_(std::move(spec), std::move(weights), options.compute),
-      pools_(
-          std::make_shared<cache::CachePools>(decoder_.spec().head_dim, options.kv_memory_bytes)) {}
+      pools_(std::make_shared<cache::CachePools>(options.kv_memory_bytes)) {}
 
 int64_t CpuModel::length_border(int64_t length) const {
   const RopeSpec& rope = decoder_.spec().rope;
@@ -133,8 +133,7 @@ std::unique_ptr<cache::SequenceCache> CpuModel::new_cache(const engine::Sequence
   ensure(ours != nullptr, "a plan of this model");
   // With the last sequence went what was reserved for it, and the highest use so far.
   if (pools_.use_count() == 1) {
-    pools_ =
-        std::make_shared<cache::CachePools>(decoder_.spec().head_dim, options_.kv_memory_bytes);
+    pools_ = std::make_shared<cache::CachePools>(options_.kv_memory_bytes);
   }
   auto cache = std::make_unique<cache::SequenceCache>(ours->shape, pools_, ours->source);
   if (ours->preallocate_tokens > 0) cache->preallocate(ours->preallocate_tokens);
@@ -188,7 +187,8 @@ std::span<const float> CpuModel::forward(std::span<const engine::Part> parts) {
     segments.push_back({.cache = &cache_of(part),
                         .ids = part.ids,
                         .logits = rows_of(part.logits),
-                        .prompt_tokens = part.length});
+                        .prompt_tokens = part.length,
+                        .ended_prompt = part.ended_prompt});
   }
   return decoder_.forward(segments);
 }

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include "dms/error.h"
 
@@ -17,6 +18,18 @@ DType storage_type(const std::string& option, const std::string& value) {
   if (value == "bf16") return DType::bf16;
   throw InputError(
       {.where = option, .what = "unknown type", .got = value, .expected = "f32 or bf16"});
+}
+
+kernels::KvFormat page_format(const std::string& option, std::string_view name) {
+  if (const auto format = kernels::parse_kv_format(name)) return *format;
+  std::string known;
+  for (const kernels::KvFormat format : kernels::kv_formats()) {
+    known += (known.empty() ? "" : ", ") + std::string(kernels::kv_format_name(format));
+  }
+  throw InputError({.where = option,
+                    .what = "unknown type",
+                    .got = std::string(name),
+                    .expected = "one of " + known});
 }
 
 void check_range(const std::string& option, int64_t value, int64_t min, int64_t max) {
@@ -37,7 +50,7 @@ void check_window(const ModelSpec& spec,
                   const cache::CacheShape& shape,
                   const CacheOptions& cache) {
   if (!cache.window_tokens || policy_name(spec, cache) != "none") return;
-  if (shape.survivor_type != shape.window_type) return;
+  if (shape.survivor_format != shape.window_format) return;
   throw InputError({.where = "--window",
                     .what = "has no effect with the policy none",
                     .got = std::to_string(*cache.window_tokens),
@@ -73,19 +86,21 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache) {
   check_range("--preallocate", cache.preallocate_tokens, 0, kMaxPreallocated);
-  cache::CacheShape shape{.layers = spec.layers,
-                          .kv_heads = spec.kv_heads,
-                          .head_dim = spec.head_dim,
-                          .window_type = model.dtype,
-                          .survivor_type = cache.kv_dtype.empty()
-                                               ? model.dtype
-                                               : storage_type("--kv-dtype", cache.kv_dtype),
-                          .sliding_window = spec.sliding_window};
+  cache::CacheShape shape{
+      .layers = spec.layers,
+      .kv_heads = spec.kv_heads,
+      .head_dim = spec.head_dim,
+      .group = spec.group(),
+      .attention_scale = spec.query_scale(),
+      .window_format = page_format("--dtype", dtype_name(model.dtype)),
+      .survivor_format = page_format(
+          "--kv-dtype", cache.kv_dtype.empty() ? dtype_name(model.dtype) : cache.kv_dtype),
+      .sliding_window = spec.sliding_window};
   check_window(spec, shape, cache);
   return shape;
 }
 
-policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options) {
+policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options) {
   policy::PolicyRequest request{.layers = spec.layers,
                                 .kv_heads = spec.kv_heads,
                                 .args = options.policy_args,

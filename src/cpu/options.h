@@ -24,6 +24,6 @@ ResolvedModelOptions resolve(const ModelOptions& options);
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache);
-policy::PolicyPtr make_fate_source(const ModelSpec& spec, const CacheOptions& options);
+policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options);
 
 }  // namespace dms::cpu

@@ -47,7 +47,8 @@ struct Engine::Pass {
     parts.push_back({.sequence = &running.sequence().state(),
                      .ids = what.ids,
                      .logits = what.logits,
-                     .length = running.sequence().length()});
+                     .length = running.sequence().length(),
+                     .ended_prompt = what.ended_prompt});
   }
   void pop() {
     owners.pop_back();

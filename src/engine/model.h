@@ -4,6 +4,7 @@
 // policies, heads or devices.
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,6 +32,9 @@ class SequenceState {
   /// Computed and in the cache.
   virtual int64_t tokens() const = 0;
 
+  /// Most tokens that the next pass may append, because something is to be done after them.
+  virtual int64_t pass_limit() const { return std::numeric_limits<int64_t>::max(); }
+
   /// Whether truncate(tokens) is possible without computing anything again.
   virtual bool can_truncate(int64_t tokens) const = 0;
   /// Forgets all but the first `tokens` tokens; needs can_truncate(tokens).
@@ -56,7 +60,8 @@ struct Part {
   SequenceState* sequence = nullptr;
   std::span<const int32_t> ids;
   LogitRows logits = LogitRows::none;
-  int64_t length = 0;  // what length-dependent RoPE is fixed for; see Model::length_border()
+  int64_t length = 0;        // what length-dependent RoPE is fixed for; see Model::length_border()
+  int64_t ended_prompt = 0;  // the last id ends a prompt of so many tokens; 0: it ends none
 };
 
 class Model {

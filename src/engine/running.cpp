@@ -58,6 +58,7 @@ void Running::activate(Model& model) {
 }
 
 Running::Work Running::next(int64_t max_tokens) const {
+  max_tokens = std::min(max_tokens, submission_.sequence->state().pass_limit());
   const std::span<const int32_t> missing = submission_.sequence->missing();
   const auto first = [max_tokens](std::span<const int32_t> ids) {
     return ids.first(static_cast<size_t>(std::min(max_tokens, std::ssize(ids))));
@@ -70,6 +71,8 @@ Running::Work Running::next(int64_t max_tokens) const {
       std::span(submission_.request.prompt).subspan(static_cast<size_t>(prompt_done_));
   Work work{.phase = Phase::prompt, .ids = first(left)};
   const bool is_last = work.ids.size() == left.size();
+  // A single token is no prompt: so is decoding driven from outside.
+  if (is_last && prompt_tokens() > 1) work.ended_prompt = prompt_tokens();
   const bool wants_last = submission_.prompt_logits == LogitRows::last ||
                           submission_.request.sampling.max_new_tokens > 0;
   if (submission_.prompt_logits == LogitRows::all) {

@@ -47,6 +47,7 @@ class Running {
     Phase phase = Phase::prompt;
     std::span<const int32_t> ids{};  // valid until advance()
     LogitRows logits = LogitRows::none;
+    int64_t ended_prompt = 0;  // tokens of the prompt whose last one is among the ids; else 0
 
     int64_t row_count() const {
       if (logits == LogitRows::all) return std::ssize(ids);

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "kernels/attention_table.h"
 #include "kernels/isa.h"
+#include "kernels/kv_format_table.h"
 
 namespace dms::kernels {
 namespace {
@@ -26,7 +27,6 @@ std::byte* workspace(int64_t rows, int64_t head_dim_padded) {
 void check_call(const AttentionArgs& args, const AttentionPartial& partial, int64_t stride) {
   const KvPageLayout& layout = args.layout;
   const int64_t rows = args.positions * args.group;
-  ensure(layout.type == DType::f32 || layout.type == DType::bf16, "pages of an unknown type");
   ensure(layout.head_dim > 0 && args.group > 0, "an empty head or group");
   ensure(args.positions > 0 && args.positions <= kMaxTilePositions, "a tile of wrong height");
   ensure(args.scale > 0, "a scale that is not positive");
@@ -98,8 +98,7 @@ void attend(const AttentionArgs& args, AttentionPartial partial) {
       .output = partial.output.data(),
       .workspace = workspace(args.positions * args.group, layout.head_dim_padded()),
   };
-  const AttentionTable& table = attention_table();
-  (layout.type == DType::f32 ? table.attend_f32 : table.attend_bf16)(call);
+  (attention_table().*format_row(layout.format).attend)(call);
 }
 
 void merge_partials(std::span<const AttentionPartial> partials,

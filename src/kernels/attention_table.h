@@ -40,6 +40,7 @@ constexpr int64_t attend_workspace_bytes(int64_t rows, int64_t head_dim_padded) 
 struct AttentionTable {
   void (*attend_f32)(const AttendCall&);
   void (*attend_bf16)(const AttendCall&);
+  void (*attend_int8)(const AttendCall&);
 };
 
 extern const AttentionTable kAttentionGeneric;

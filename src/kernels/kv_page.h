@@ -2,10 +2,11 @@
 // How 32 tokens of one KV head lie in memory: the unit of the cache and of every attention kernel.
 //
 // A page holds kPageTokens = 32 tokens: first their keys, then their values, each in the order in
-// which the kernels broadcast and multiply (p = 4 / sizeof(element), element f32 or bf16):
+// which the kernels broadcast and multiply (p = 4 / sizeof(element) for f32 and bf16):
 //   keys    [head_dim_padded / p][32][p]   so q . k for 16 tokens is a chain of vector FMAs over
 //                                          channels, without a horizontal sum
 //   values  [32 / p][head_dim_padded][p]   so the weighted sum over tokens is the same chain
+//   int8 pages hold bytes in bf16's order (p = 2), then a bf16 scale for each key and each value
 // head_dim_padded is head_dim rounded up to 16 (a vector); the padding is zero.
 // 32 tokens: the visibility of a page to one query is one 32-bit word, two vectors of scores are
 // enough work per load, and half-empty pages waste at most 31 tokens a head (docs/decisions).
@@ -13,7 +14,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/dtype.h"
+#include "kernels/kv_format.h"
 
 namespace dms::kernels {
 
@@ -21,12 +22,12 @@ inline constexpr int64_t kPageTokens = 32;
 
 /// Sizes of one head's page.
 struct KvPageLayout {
-  DType type = DType::bf16;  // f32 | bf16
+  KvFormat format = KvFormat::bf16;
   int64_t head_dim = 0;
 
   int64_t head_dim_padded() const { return (head_dim + 15) / 16 * 16; }
-  int64_t value_offset_bytes() const { return kPageTokens * head_dim_padded() * dtype_bytes(type); }
-  int64_t bytes() const { return 2 * value_offset_bytes(); }
+  int64_t bytes() const;
+  bool operator==(const KvPageLayout&) const = default;
 };
 
 /// Stores `key` and `value` (float32 [head_dim]) as token `slot` of a page. When slot is 0 the
@@ -67,5 +68,12 @@ void copy_token(const KvPageLayout& layout,
                 int64_t from_slot,
                 std::span<std::byte> to,
                 int64_t to_slot);
+
+/// copy_token() into a page whose other tokens stay whatever to_slot is; `to` may be `from`.
+void overwrite_token(const KvPageLayout& layout,
+                     std::span<const std::byte> from,
+                     int64_t from_slot,
+                     std::span<std::byte> to,
+                     int64_t to_slot);
 
 }  // namespace dms::kernels

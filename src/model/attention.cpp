@@ -33,13 +33,11 @@ struct Tile {
   int64_t row() const { return part->first_row + first - part->first_position; }
 };
 
-/// A run of one tile's pages in one layout.
+/// A part of a run of one tile's pages.
 struct Piece {
   const Tile* tile = nullptr;
-  const cache::TilePages* pages = nullptr;
-  int64_t begin = 0;
-  int64_t end = 0;
-  bool in_window_layout = true;
+  kernels::KvPageLayout layout;
+  std::span<const kernels::PageRef> pages;
   int64_t slot = 0;  // index of its partial result
 };
 
@@ -71,11 +69,7 @@ struct PartialStore {
 class LayerAttention {
  public:
   LayerAttention(const ModelSpec& spec, int64_t layer, const Batch& batch, Workspace& work)
-      : spec_(spec),
-        layer_(layer),
-        work_(work),
-        scale_(spec.attention_scale != 0.0 ? static_cast<float>(spec.attention_scale)
-                                           : 1.0f / std::sqrt(static_cast<float>(spec.head_dim))) {
+      : spec_(spec), layer_(layer), work_(work), scale_(spec.query_scale()) {
     for (const BatchSegment& part : batch.segments) add_tiles(part);
   }
 
@@ -102,22 +96,20 @@ class LayerAttention {
     }
   }
 
-  std::vector<Piece> cut(const Tile& tile, const cache::TilePages& pages, int64_t max_pages) const {
-    const cache::SequenceView& view = *tile.part->segment->cache;
-    const bool one_layout = view.window_layout().type == view.survivor_layout().type;
-    const auto end = std::ssize(pages.pages);
+  static std::vector<Piece> cut(const Tile& tile,
+                                const cache::TilePages& pages,
+                                int64_t max_pages) {
     std::vector<Piece> pieces;
-    const auto cut_run = [&](int64_t begin, int64_t run_end, bool in_window_layout) {
-      for (int64_t at = begin; at < run_end; at += max_pages) {
-        pieces.push_back({.tile = &tile,
-                          .pages = &pages,
-                          .begin = at,
-                          .end = std::min(at + max_pages, run_end),
-                          .in_window_layout = in_window_layout});
+    for (const cache::PageRun& run : pages.runs) {
+      for (int64_t at = run.begin; at < run.end; at += max_pages) {
+        const int64_t count = std::min(max_pages, run.end - at);
+        pieces.push_back(
+            {.tile = &tile,
+             .layout = run.layout,
+             .pages = std::span(pages.pages)
+                          .subspan(static_cast<size_t>(at), static_cast<size_t>(count))});
       }
-    };
-    cut_run(0, one_layout ? end : pages.band_begin, one_layout);
-    if (!one_layout) cut_run(pages.band_begin, end, true);
+    }
     return pieces;
   }
 
@@ -127,20 +119,17 @@ class LayerAttention {
     const int64_t width = qkv_width(spec_);
     const auto at =
         static_cast<size_t>(tile.row() * width + tile.kv_head * spec_.group() * spec_.head_dim);
-    const bool shifted = view.fate_source().far_position(0).has_value();
-    kernels::attend(
-        {.layout = piece.in_window_layout ? view.window_layout() : view.survivor_layout(),
-         .positions = tile.positions,
-         .group = spec_.group(),
-         .scale = scale_,
-         .q = std::span(work_.qkv).subspan(at),
-         .q_far =
-             shifted ? std::span<const float>(work_.q_far).subspan(at) : std::span<const float>{},
-         .pages = std::span(piece.pages->pages)
-                      .subspan(static_cast<size_t>(piece.begin),
-                               static_cast<size_t>(piece.end - piece.begin)),
-         .q_position_stride = width},
-        partial);
+    const bool shifted = view.policy().far_position(0).has_value();
+    kernels::attend({.layout = piece.layout,
+                     .positions = tile.positions,
+                     .group = spec_.group(),
+                     .scale = scale_,
+                     .q = std::span(work_.qkv).subspan(at),
+                     .q_far = shifted ? std::span<const float>(work_.q_far).subspan(at)
+                                      : std::span<const float>{},
+                     .pages = piece.pages,
+                     .q_position_stride = width},
+                    partial);
   }
 
   void merge(const Tile& tile, std::span<const AttentionPartial> partials) const {
@@ -216,10 +205,7 @@ class LayerAttention {
   /// Pieces that hold kGrainBytes, were all of the same length.
   int64_t piece_grain(std::span<const Piece> pieces) const {
     int64_t bytes = 0;
-    for (const Piece& piece : pieces) {
-      const cache::SequenceView& view = *piece.tile->part->segment->cache;
-      bytes += (piece.end - piece.begin) * view.window_layout().bytes();
-    }
+    for (const Piece& piece : pieces) bytes += std::ssize(piece.pages) * piece.layout.bytes();
     return ceil_div(kGrainBytes * std::ssize(pieces), std::max<int64_t>(bytes, 1));
   }
 

@@ -23,7 +23,8 @@ struct Batch {
       const int64_t position = part.cache->tokens();
       segments.push_back(
           {.segment = &part, .first_row = rows, .rows = count, .first_position = position});
-      shifts_positions |= part.cache->fate_source().far_position(0).has_value();
+      needs_decision_logits |= part.cache->policy().needs().decision_logits;
+      shifts_positions |= part.cache->policy().far_position(0).has_value();
       for (int64_t i = 0; i < count; ++i) {
         row_segment.push_back(&part);
         row_token.push_back(part.ids[static_cast<size_t>(i)]);
@@ -38,6 +39,7 @@ struct Batch {
 
   int64_t rows = 0;
   bool shifts_positions = false;
+  bool needs_decision_logits = false;
   std::vector<BatchSegment> segments;
   std::vector<const Segment*> row_segment;  // [rows]
   std::vector<int32_t> row_token;           // [rows]

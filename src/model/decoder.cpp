@@ -178,7 +178,7 @@ void Decoder::rotate_row(const Batch& batch, int64_t row) {
     if (is_neuron && spec_.dms->zero_after_rope) zero_borrowed_channels(queries);
   };
   const int64_t position = batch.row_position[static_cast<size_t>(row)];
-  if (const std::optional<int64_t> far = segment.cache->fate_source().far_position(position)) {
+  if (const std::optional<int64_t> far = segment.cache->policy().far_position(position)) {
     const std::span<float> q_far = std::span(work_.q_far).subspan(at, q_values);
     std::ranges::copy(q, q_far.begin());
     turn_queries(q_far, *far);
@@ -203,7 +203,9 @@ void Decoder::append_to_caches(int64_t layer, const Batch& batch) {
                                  .keys = qkv.subspan(static_cast<size_t>(q_values)),
                                  .values = qkv.subspan(static_cast<size_t>(q_values + kv_values)),
                                  .token_stride = width,
-                                 .logits = alpha});
+                                 .logits = alpha,
+                                 .queries = qkv,
+                                 .ended_prompt = part.segment->ended_prompt});
   }
 }
 
@@ -236,7 +238,9 @@ void Decoder::run_mlp(const LayerWeights& weights, const Batch& batch) {
 
 void Decoder::run_layer(int64_t layer, const Batch& batch) {
   const LayerWeights& weights = *batch.layer_weights;
-  if (spec_.dms && spec_.dms->source == DmsSource::adapter) compute_alpha(weights, batch);
+  if (batch.needs_decision_logits && spec_.dms && spec_.dms->source == DmsSource::adapter) {
+    compute_alpha(weights, batch);
+  }
   project_qkv(weights, batch);
   parallel_for(batch.rows, ceil_div(kGrainValues, qkv_width(spec_)), [&](int64_t row) {
     rotate_row(batch, row);

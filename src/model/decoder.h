@@ -23,6 +23,7 @@ struct Segment {
   std::span<const int32_t> ids;
   LogitRows logits = LogitRows::last;
   int64_t prompt_tokens = 0;  // length of the sequence's first prompt (dynamic RoPE)
+  int64_t ended_prompt = 0;   // the last id ends a prompt of so many; 0: it ends none
 };
 
 struct Batch;

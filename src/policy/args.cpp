@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -80,6 +81,16 @@ bool ArgReader::boolean(const std::string& key, bool fallback) {
   if (*text == "true" || *text == "1") return true;
   if (*text == "false" || *text == "0") return false;
   wrong(key, *text, "true or false");
+}
+
+size_t ArgReader::choice(const std::string& key, std::initializer_list<const char*> names) {
+  const std::string* text = find(key);
+  if (text == nullptr) return 0;
+  const auto* found = std::find(names.begin(), names.end(), *text);
+  if (found != names.end()) return static_cast<size_t>(found - names.begin());
+  std::string known;
+  for (const char* name : names) known += (known.empty() ? "" : " or ") + std::string(name);
+  wrong(key, *text, known);
 }
 
 void ArgReader::finish() const {

@@ -6,7 +6,7 @@
 namespace dms::policy {
 namespace {
 
-class Dms final : public cache::FateSource {
+class Dms final : public cache::Policy {
  public:
   Dms(const TrainedEviction& trained, int64_t kv_heads, int64_t window)
       : trained_(trained), kv_heads_(kv_heads), window_(window) {}
@@ -15,7 +15,9 @@ class Dms final : public cache::FateSource {
   int64_t decision_shift() const override {
     return trained_.disable_eviction ? 0 : trained_.decision_shift;
   }
-  bool uses_logits() const override { return !trained_.disable_eviction; }
+  cache::PolicyNeeds needs() const override {
+    return {.decision_logits = !trained_.disable_eviction};
+  }
   double expected_keep() const override {
     return trained_.target_cr > 1.0 ? 1.0 / trained_.target_cr : 1.0;
   }

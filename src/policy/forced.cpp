@@ -9,7 +9,7 @@
 namespace dms::policy {
 namespace {
 
-class Forced final : public cache::FateSource {
+class Forced final : public cache::Policy {
  public:
   Forced(NpyBytes decisions, int64_t window) : decisions_(std::move(decisions)), window_(window) {}
 

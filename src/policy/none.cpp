@@ -6,11 +6,10 @@
 namespace dms::policy {
 namespace {
 
-class None final : public cache::FateSource {
+class None final : public cache::Policy {
  public:
   explicit None(int64_t window) : window_(window) {}
   int64_t window() const override { return window_; }
-  void decide(const cache::FateRequest&, std::span<uint8_t>) const override {}
 
  private:
   int64_t window_;

@@ -18,6 +18,9 @@ constexpr std::array kPolicies{
     Entry{"streaming", make_streaming},
     Entry{"forced", make_forced},
     Entry{"random", make_random},
+    Entry{"knorm", make_knorm},
+    Entry{"snapkv", make_snapkv},
+    Entry{"tova", make_tova},
 };
 
 constexpr auto kNames = [] {
@@ -51,6 +54,14 @@ PolicyPtr make_policy(std::string_view name, const PolicyRequest& request) {
                       .expected = "--policy forced"});
   }
   return entry->make(request);
+}
+
+void refuse_window(std::string_view policy, const PolicyRequest& request) {
+  if (!request.window) return;
+  throw InputError({.where = "--window",
+                    .what = "the policy " + std::string(policy) + " has no window",
+                    .got = std::to_string(*request.window),
+                    .expected = "no --window"});
 }
 
 int64_t resolve_window(const PolicyRequest& request) {

@@ -1,9 +1,10 @@
 #pragma once
-// Eviction policies by name. A policy is one file that implements cache::FateSource and one line in
+// Eviction policies by name. A policy is one file that implements cache::Policy and one line in
 // policies.cpp; semantics.md section 3 lists what each keeps.
 
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "cache/view.h"
+#include "cache/policy.h"
 
 namespace dms::policy {
 
@@ -46,6 +47,8 @@ class ArgReader {
   uint64_t seed(const std::string& key);
   double number(const std::string& key, double fallback, double min, double max);
   bool boolean(const std::string& key, bool fallback);
+  /// The index of one of `names`; 0 where there is none.
+  size_t choice(const std::string& key, std::initializer_list<const char*> names);
   /// Throws InputError on an argument that was never read, suggesting those that exist.
   void finish() const;
 
@@ -66,16 +69,22 @@ inline constexpr int64_t kMaxWindow = int64_t{1} << 30;
 /// --window, else the model's, else kDefaultWindow. Throws InputError on a negative window.
 int64_t resolve_window(const PolicyRequest& request);
 
-using PolicyPtr = std::shared_ptr<const cache::FateSource>;
+using PolicyPtr = std::shared_ptr<const cache::Policy>;
 
 /// Throws InputError on an unknown name or bad arguments.
 PolicyPtr make_policy(std::string_view name, const PolicyRequest& request);
 std::span<const std::string_view> policy_names();
+
+/// Throws InputError on a --window, for policies that have none.
+void refuse_window(std::string_view policy, const PolicyRequest& request);
 
 PolicyPtr make_none(const PolicyRequest& request);
 PolicyPtr make_dms(const PolicyRequest& request);
 PolicyPtr make_streaming(const PolicyRequest& request);
 PolicyPtr make_forced(const PolicyRequest& request);
 PolicyPtr make_random(const PolicyRequest& request);
+PolicyPtr make_knorm(const PolicyRequest& request);
+PolicyPtr make_snapkv(const PolicyRequest& request);
+PolicyPtr make_tova(const PolicyRequest& request);
 
 }  // namespace dms::policy

@@ -15,7 +15,7 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-class Random final : public cache::FateSource {
+class Random final : public cache::Policy {
  public:
   Random(double cr, int64_t kv_heads, uint64_t seed, int64_t window)
       : keep_(1.0 / cr), kv_heads_(kv_heads), seed_(seed), window_(window) {}

@@ -11,7 +11,7 @@
 namespace dms::policy {
 namespace {
 
-class Streaming final : public cache::FateSource {
+class Streaming final : public cache::Policy {
  public:
   Streaming(int64_t start_size, int64_t recent_size, bool shift_positions)
       : start_size_(start_size), recent_size_(recent_size), shift_positions_(shift_positions) {}

@@ -11,18 +11,19 @@
 
 #include <gtest/gtest.h>
 
+#include "base/dtype.h"
 #include "cache/sequence_cache.h"
 
 namespace dms::cache {
 
 /// Evicts where the logit is positive; everything a test wants to vary.
-class TestSource final : public FateSource {
+class TestSource final : public Policy {
  public:
   TestSource(int64_t window, int64_t shift, int64_t kv_heads)
       : window_(window), shift_(shift), kv_heads_(kv_heads) {}
   int64_t window() const override { return window_; }
   int64_t decision_shift() const override { return shift_; }
-  bool uses_logits() const override { return true; }
+  PolicyNeeds needs() const override { return {.decision_logits = true}; }
   void decide(const FateRequest& request, std::span<uint8_t> evict) const override {
     for (int64_t head = 0; head < kv_heads_; ++head) {
       for (int64_t i = 0; i < request.count; ++i) {
@@ -45,24 +46,25 @@ struct CacheCase {
   int64_t shift = 0;
   int64_t sliding_window = 0;
   double evict_share = 0.5;
-  DType window_type = DType::bf16;
-  DType survivor_type = DType::bf16;
+  kernels::KvFormat window_format = kernels::KvFormat::bf16;
+  kernels::KvFormat survivor_format = kernels::KvFormat::bf16;
 
   bool rounds_survivors() const {
-    return window_type == DType::f32 && survivor_type == DType::bf16;
+    return window_format == kernels::KvFormat::f32 && survivor_format == kernels::KvFormat::bf16;
   }
 
   std::string text() const {
     return "window " + std::to_string(window) + " shift " + std::to_string(shift) + " sliding " +
-           std::to_string(sliding_window) + " evict " + std::to_string(evict_share) + " types " +
-           std::string(dtype_name(window_type)) + " " + std::string(dtype_name(survivor_type));
+           std::to_string(sliding_window) + " evict " + std::to_string(evict_share) + " formats " +
+           std::string(kv_format_name(window_format)) + " " +
+           std::string(kv_format_name(survivor_format));
   }
   CacheShape shape() const {
     return {.layers = layers,
             .kv_heads = kv_heads,
             .head_dim = 3,
-            .window_type = window_type,
-            .survivor_type = survivor_type,
+            .window_format = window_format,
+            .survivor_format = survivor_format,
             .sliding_window = std::vector<int64_t>(static_cast<size_t>(layers), sliding_window)};
   }
 };
@@ -213,8 +215,8 @@ class CacheModel {
     std::vector<float> value(3);
     for (int64_t p = 0; p < std::ssize(tile.pages); ++p) {
       const kernels::PageRef& page = tile.pages[static_cast<size_t>(p)];
-      const kernels::KvPageLayout layout =
-          p < tile.band_begin ? cache_->survivor_layout() : cache_->window_layout();
+      const auto run = std::ranges::find_if(tile.runs, [p](const PageRun& r) { return p < r.end; });
+      const kernels::KvPageLayout layout = run->layout;
       const uint32_t mask = page.masks == nullptr ? ~0u : page.masks[index];
       for (int64_t slot = 0; slot < 32; ++slot) {
         if ((mask >> slot & 1) == 0) continue;

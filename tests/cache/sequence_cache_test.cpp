@@ -9,6 +9,7 @@
 namespace dms::cache {
 namespace {
 
+using kernels::KvFormat;
 using testing_support::seed;
 
 std::vector<CacheCase> cases() {
@@ -21,16 +22,21 @@ std::vector<CacheCase> cases() {
     }
     all.push_back({.window = window, .sliding_window = 50});
     all.push_back({.window = window, .shift = 1, .sliding_window = 7});
-    all.push_back({.window = window, .survivor_type = DType::f32});
+    all.push_back({.window = window, .survivor_format = KvFormat::f32});
     for (const double share : {0.0, 0.5}) {
-      all.push_back({.window = window, .evict_share = share, .window_type = DType::f32});
+      all.push_back({.window = window, .evict_share = share, .window_format = KvFormat::f32});
     }
   }
   return all;
 }
 
-std::shared_ptr<CachePools> pools_for(const CacheCase& c, int64_t limit_bytes = 0) {
-  return std::make_shared<CachePools>(c.shape().head_dim, limit_bytes);
+/// Of every test's heads.
+int64_t page_bytes(KvFormat format) {
+  return kernels::KvPageLayout{.format = format, .head_dim = 3}.bytes();
+}
+
+std::shared_ptr<CachePools> make_pools(int64_t limit_bytes = 0) {
+  return std::make_shared<CachePools>(limit_bytes);
 }
 
 class EveryCase : public testing::TestWithParam<CacheCase> {};
@@ -38,7 +44,7 @@ class EveryCase : public testing::TestWithParam<CacheCase> {};
 TEST_P(EveryCase, ShowsEachQueryWhatTheRuleSaysWhateverTheChunking) {
   const CacheCase c = GetParam();
   for (const int64_t chunk : {1, 7, 31, 32, 33, 64, 200}) {
-    const auto pools = pools_for(c);
+    const auto pools = make_pools();
     CacheModel model(c, pools, seed());
     while (model.tokens() < 200) {
       model.append(model.make_tokens(std::min<int64_t>(chunk, 200 - model.tokens())));
@@ -49,7 +55,7 @@ TEST_P(EveryCase, ShowsEachQueryWhatTheRuleSaysWhateverTheChunking) {
 
 TEST_P(EveryCase, StaysRightOverTurnsRollbacksAndForks) {
   const CacheCase c = GetParam();
-  const auto pools = pools_for(c);
+  const auto pools = make_pools();
   std::mt19937_64 random(seed());
   std::vector<CacheModel> models;
   models.emplace_back(c, pools, seed());
@@ -75,13 +81,13 @@ TEST_P(EveryCase, StaysRightOverTurnsRollbacksAndForks) {
     if (HasFatalFailure()) return;
   }
   models.clear();
-  EXPECT_EQ(pools->pool(c.window_type).pages_in_use(), 0);
-  EXPECT_EQ(pools->pool(c.survivor_type).pages_in_use(), 0);
+  EXPECT_EQ(pools->pool(page_bytes(c.window_format)).pages_in_use(), 0);
+  EXPECT_EQ(pools->pool(page_bytes(c.survivor_format)).pages_in_use(), 0);
 }
 
 TEST_P(EveryCase, APassThatMayBeginFindsItsMemory) {
   const CacheCase c = GetParam();
-  const auto pools = pools_for(c, int64_t{90} * 1024 * dtype_bytes(c.window_type));
+  const auto pools = make_pools(90 * page_bytes(c.window_format));
   std::mt19937_64 random(seed());
   std::vector<CacheModel> models;
   for (int64_t i = 0; i < 3; ++i) models.emplace_back(c, pools, random());
@@ -124,10 +130,10 @@ TEST(SequenceCache, GivesTheMemoryOfEvictedTokensBack) {
   int64_t pages[2] = {};
   for (const bool evicts : {false, true}) {
     const CacheCase& c = evicts ? sparse : dense;
-    const auto pools = pools_for(c);
+    const auto pools = make_pools();
     CacheModel model(c, pools, seed());
     for (int i = 0; i < 40; ++i) model.append(model.make_tokens(32));
-    pages[evicts ? 1 : 0] = pools->pool(DType::bf16).pages_in_use();
+    pages[evicts ? 1 : 0] = pools->pool(page_bytes(KvFormat::bf16)).pages_in_use();
   }
   EXPECT_EQ(pages[0], 4 * 40);  // all tokens of 2 layers x 2 heads
   EXPECT_LE(pages[1], 4 * 3);   // window + slack
@@ -135,8 +141,7 @@ TEST(SequenceCache, GivesTheMemoryOfEvictedTokensBack) {
 
 TEST(SequenceCache, RefusesToGrowBeyondTheLimitAndKeepsItsState) {
   const CacheCase c{.layers = 1, .kv_heads = 1, .window = 32, .evict_share = 0.0};
-  const int64_t page_bytes = kernels::KvPageLayout{.type = DType::bf16, .head_dim = 3}.bytes();
-  const auto pools = pools_for(c, 20 * page_bytes);
+  const auto pools = make_pools(20 * page_bytes(KvFormat::bf16));
   CacheModel model(c, pools, seed());
   const auto has_room = [&model](int64_t tokens) {
     const std::vector<Growth> growth{{.cache = &model.cache(), .tokens = tokens}};
@@ -144,7 +149,7 @@ TEST(SequenceCache, RefusesToGrowBeyondTheLimitAndKeepsItsState) {
   };
   while (has_room(8)) model.append(model.make_tokens(8));
   EXPECT_GT(model.tokens(), 18 * 32) << "room is left unused";
-  EXPECT_LE(pools->budget().used_bytes, 20 * page_bytes);
+  EXPECT_LE(pools->budget().used_bytes, 20 * page_bytes(KvFormat::bf16));
   EXPECT_FALSE(has_room(64));
   model.truncate(10);
   model.append(model.make_tokens(8));
@@ -152,13 +157,13 @@ TEST(SequenceCache, RefusesToGrowBeyondTheLimitAndKeepsItsState) {
 
 TEST(SequenceCache, PreallocatesWhatItWillNeed) {
   const CacheCase c{.window = 32};
-  const auto pools = pools_for(c);
+  const auto pools = make_pools();
   CacheModel model(c, pools, seed());
   model.cache().preallocate(500);
-  const int64_t slabs = pools->pool(DType::bf16).slab_bytes();
+  const int64_t slabs = pools->pool(page_bytes(KvFormat::bf16)).slab_bytes();
   EXPECT_GT(slabs, 0);
   for (int i = 0; i < 10; ++i) model.append(model.make_tokens(32));
-  EXPECT_EQ(pools->pool(DType::bf16).slab_bytes(), slabs);
+  EXPECT_EQ(pools->pool(page_bytes(KvFormat::bf16)).slab_bytes(), slabs);
 }
 
 TEST(PagePool, CountsFreeAndUsedPages) {

@@ -17,7 +17,8 @@ namespace {
 using testing_support::seed;
 
 constexpr size_t kSequences = 8;
-const int64_t kPageBytes = kernels::KvPageLayout{.type = DType::f32, .head_dim = 16}.bytes();
+const int64_t kPageBytes =
+    kernels::KvPageLayout{.format = kernels::KvFormat::f32, .head_dim = 16}.bytes();
 const TinyShape kShape{
     .dms = DmsSpec{.source = DmsSource::adapter, .decision_shift = 1, .window = 16}};
 

@@ -15,6 +15,8 @@ namespace dms::cpu {
 constexpr float kTolerance = 1e-4f;
 // Survivors off by half a unit in bf16's last place, in keys and in values, through two layers.
 constexpr float kRoundedTolerance = 4 * 0x1p-8f;
+// Off by half a step of 127 to the largest channel.
+constexpr float kInt8Tolerance = 8.0f / 127.0f;
 
 struct Case {
   std::string name;
@@ -23,7 +25,10 @@ struct Case {
 
   /// Of the largest logit. Whether a token in the rollback slack is read exactly or rounded depends
   /// on the chunking.
-  float tolerance() const { return cache.kv_dtype == "bf16" ? kRoundedTolerance : kTolerance; }
+  float tolerance() const {
+    if (cache.kv_dtype == "int8") return kInt8Tolerance;
+    return cache.kv_dtype == "bf16" ? kRoundedTolerance : kTolerance;
+  }
 };
 
 inline void PrintTo(const Case& c, std::ostream* os) { *os << c.name; }
@@ -77,6 +82,49 @@ inline std::vector<Case> cases() {
                  {.group = 3},
                  {.policy = "streaming",
                   .policy_args = {{"recent_size", "40"}, {"enable_pos_shift", "true"}},
+                  .kv_dtype = "bf16"}});
+  all.push_back(
+      {"none_int8", {.group = 3, .head_dim = 24}, {.policy = "none", .kv_dtype = "int8"}});
+  all.push_back({"random_int8",
+                 {.sliding_window = 90},
+                 {.policy = "random",
+                  .policy_args = {{"cr", "2"}},
+                  .window_tokens = 33,
+                  .kv_dtype = "int8"}});
+  for (const char* interval : {"1", "16", "33"}) {
+    all.push_back({std::string("tova_i") + interval,
+                   {.kv_heads = 3},
+                   {.policy = "tova", .policy_args = {{"budget", "40"}, {"interval", interval}}}});
+  }
+  all.push_back({"tova_sliding",
+                 {.group = 3, .sliding_window = 50},
+                 {.policy = "tova", .policy_args = {{"budget", "20"}, {"interval", "10"}}}});
+  return all;
+}
+
+/// Policies whose plans depend on where prompts end.
+inline std::vector<Case> prompt_cases() {
+  std::vector<Case> all;
+  for (const char* over : {"head", "layer"}) {
+    const std::string name = std::string("_over_") + over;
+    all.push_back({"knorm" + name,
+                   {.kv_heads = 3},
+                   {.policy = "knorm",
+                    .policy_args = {{"compression_ratio", "0.6"}, {"budget_over", over}}}});
+    all.push_back(
+        {"snapkv" + name,
+         {.kv_heads = 3, .group = 3},
+         {.policy = "snapkv",
+          .policy_args = {
+              {"compression_ratio", "0.7"}, {"window_size", "12"}, {"budget_over", over}}}});
+  }
+  all.push_back({"knorm_budget_sliding",
+                 {.sliding_window = 60},
+                 {.policy = "knorm", .policy_args = {{"budget", "30"}}}});
+  all.push_back({"snapkv_rounded",
+                 {},
+                 {.policy = "snapkv",
+                  .policy_args = {{"budget", "40"}, {"window_size", "8"}, {"kernel_size", "3"}},
                   .kv_dtype = "bf16"}});
   return all;
 }

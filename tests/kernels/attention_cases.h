@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "base/dtype.h"
 #include "kernels/attention.h"
 #include "kernels/isas.h"
 #include "support/seed.h"
@@ -17,7 +18,7 @@ namespace dms::kernels {
 enum class Masks { none, random, sparse, edges, some_rows_empty, some_pages_empty, all_empty };
 
 struct AttentionShape {
-  DType type = DType::bf16;
+  KvFormat format = KvFormat::bf16;
   int64_t head_dim = 64;
   int64_t group = 1;
   int64_t positions = 1;
@@ -28,7 +29,7 @@ struct AttentionShape {
 };
 
 inline std::string describe(const AttentionShape& shape) {
-  return std::string(dtype_name(shape.type)) + " head_dim " + std::to_string(shape.head_dim) +
+  return std::string(kv_format_name(shape.format)) + " head_dim " + std::to_string(shape.head_dim) +
          " group " + std::to_string(shape.group) + " positions " + std::to_string(shape.positions) +
          " pages " + std::to_string(shape.pages) + " masks " +
          std::to_string(static_cast<int>(shape.masks)) + (shape.far ? " far" : "") + " scores " +
@@ -113,21 +114,22 @@ class AttentionProblem {
     return answer;
   }
 
-  /// Relative error that float32 sums, the exponential's polynomial and, with bf16 pages, the
+  /// Relative error that float32 sums, the exponential's polynomial and, but for float32 pages, the
   /// rounding of the weights may leave in `sum` and in output against `magnitude`.
   double relative_error(const RowAnswer& answer) const {
-    const double weight_rounding = shape_.type == DType::bf16 ? 0x1p-8 : 0.0;
+    const double weight_rounding = shape_.format == KvFormat::f32 ? 0.0 : 0x1p-8;
     const double tokens = static_cast<double>(shape_.pages * kPageTokens);
     return 2 * (weight_rounding + std::expm1(2 * answer.score_error) + tokens * 0x1p-24 + 2e-6);
   }
 
  private:
-  KvPageLayout layout() const { return {.type = shape_.type, .head_dim = shape_.head_dim}; }
+  KvPageLayout layout() const { return {.format = shape_.format, .head_dim = shape_.head_dim}; }
   int64_t stride() const { return shape_.group * shape_.head_dim + 5; }
   float scale() const { return shape_.score_size / std::sqrt(static_cast<float>(shape_.head_dim)); }
   float normal() { return std::normal_distribution<float>()(random_); }
-  float stored(float value) const {
-    return shape_.type == DType::bf16 ? to_float(to_bf16(value)) : value;
+  /// A query's channel as it is multiplied.
+  float rounded(float value) const {
+    return shape_.format == KvFormat::f32 ? value : to_float(to_bf16(value));
   }
 
   void fill_queries() {
@@ -146,9 +148,11 @@ class AttentionProblem {
       std::vector<float> value(key.size());
       for (float& x : key) x = size * normal();
       for (float& x : value) x = size * normal();
-      store_token(layout(), {page.data(), static_cast<size_t>(page.bytes())}, slot, key, value);
-      for (const float x : key) keys_.push_back(stored(x));
-      for (const float x : value) values_.push_back(stored(x));
+      const std::span<std::byte> bytes{page.data(), static_cast<size_t>(page.bytes())};
+      store_token(layout(), bytes, slot, key, value);
+      load_token(layout(), bytes, slot, key, value);
+      keys_.insert(keys_.end(), key.begin(), key.end());
+      values_.insert(values_.end(), value.begin(), value.end());
     }
     pages_.push_back(std::move(page));
   }
@@ -203,7 +207,7 @@ class AttentionProblem {
         double dot = 0;
         double size = 0;
         for (size_t c = 0; c < head_dim; ++c) {
-          const double product = static_cast<double>(stored(q[c])) * keys_[token * head_dim + c];
+          const double product = static_cast<double>(rounded(q[c])) * keys_[token * head_dim + c];
           dot += product;
           size += std::abs(product);
         }

@@ -64,19 +64,19 @@ void expect_answer(const AttentionShape& shape, uint64_t seed) {
   }
 }
 
-class Attention : public testing::TestWithParam<DType> {};
+class Attention : public testing::TestWithParam<KvFormat> {};
 
-INSTANTIATE_TEST_SUITE_P(Types,
+INSTANTIATE_TEST_SUITE_P(Formats,
                          Attention,
-                         testing::Values(DType::f32, DType::bf16),
-                         [](const auto& type) { return std::string(dtype_name(type.param)); });
+                         testing::ValuesIn(kv_formats().begin(), kv_formats().end()),
+                         [](const auto& f) { return std::string(kv_format_name(f.param)); });
 
 TEST_P(Attention, EqualsFloat64OnUsualShapes) {
   uint64_t seed = testing_support::seed();
   for (const int64_t head_dim : {64, 80, 96, 128}) {
     for (const int64_t group : {1, 4, 8}) {
       for (const int64_t positions : {1, 32}) {
-        expect_answer({.type = GetParam(),
+        expect_answer({.format = GetParam(),
                        .head_dim = head_dim,
                        .group = group,
                        .positions = positions,
@@ -95,7 +95,7 @@ TEST_P(Attention, EqualsFloat64OnRandomShapes) {
     return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
   };
   for (int trial = 0; trial < 120; ++trial) {
-    expect_answer({.type = GetParam(),
+    expect_answer({.format = GetParam(),
                    .head_dim = between(1, 130),
                    .group = between(1, 8),
                    .positions = between(0, 2) == 0 ? 1 : between(1, 32),
@@ -109,15 +109,15 @@ TEST_P(Attention, EqualsFloat64OnRandomShapes) {
 }
 
 TEST_P(Attention, TakesLargeHeadsAndGroups) {
-  expect_answer({.type = GetParam(), .head_dim = 256, .group = 1, .positions = 3, .pages = 5},
+  expect_answer({.format = GetParam(), .head_dim = 256, .group = 1, .positions = 3, .pages = 5},
                 testing_support::seed());
-  expect_answer({.type = GetParam(), .head_dim = 64, .group = 71, .positions = 4, .pages = 3},
+  expect_answer({.format = GetParam(), .head_dim = 64, .group = 71, .positions = 4, .pages = 3},
                 testing_support::seed());
 }
 
 TEST_P(Attention, SurvivesExtremeScores) {
   for (const Masks masks : {Masks::none, Masks::random, Masks::some_rows_empty}) {
-    expect_answer({.type = GetParam(),
+    expect_answer({.format = GetParam(),
                    .head_dim = 64,
                    .group = 2,
                    .positions = 7,
@@ -130,7 +130,7 @@ TEST_P(Attention, SurvivesExtremeScores) {
 
 TEST_P(Attention, GivesZerosToAQueryThatSeesNothing) {
   for (const int64_t pages : {0, 1, 4, 5}) {
-    expect_answer({.type = GetParam(),
+    expect_answer({.format = GetParam(),
                    .head_dim = 33,
                    .group = 3,
                    .positions = 5,
@@ -145,7 +145,7 @@ TEST_P(Attention, GivesARowTheSameBitsAloneAndInATile) {
   for (const Masks masks :
        {Masks::none, Masks::random, Masks::sparse, Masks::some_rows_empty, Masks::edges}) {
     for (const int64_t head_dim : {64, 128, 37}) {
-      const AttentionShape shape{.type = GetParam(),
+      const AttentionShape shape{.format = GetParam(),
                                  .head_dim = head_dim,
                                  .group = 3,
                                  .positions = 11,
@@ -197,7 +197,7 @@ std::vector<float> run_split(const AttentionProblem& problem, const std::vector<
 TEST_P(Attention, MergesPartsIntoTheWhole) {
   uint64_t seed = testing_support::seed();
   for (const Masks masks : {Masks::random, Masks::some_pages_empty, Masks::all_empty}) {
-    const AttentionShape shape{.type = GetParam(),
+    const AttentionShape shape{.format = GetParam(),
                                .head_dim = 40,
                                .group = 2,
                                .positions = 5,

@@ -1,6 +1,9 @@
 #include "kernels/kv_page.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -40,7 +43,7 @@ Page garbage(const KvPageLayout& layout) {
 }
 
 float element(const KvPageLayout& layout, const Page& page, int64_t index) {
-  if (layout.type == DType::f32) {
+  if (layout.format == KvFormat::f32) {
     float value = 0;
     std::memcpy(&value, page.data() + index * 4, 4);
     return value;
@@ -51,21 +54,53 @@ float element(const KvPageLayout& layout, const Page& page, int64_t index) {
 }
 
 float rounded(const KvPageLayout& layout, float value) {
-  return layout.type == DType::f32 ? value : to_float(to_bf16(value));
+  return layout.format == KvFormat::f32 ? value : to_float(to_bf16(value));
 }
 
-class KvPage : public testing::TestWithParam<DType> {
+/// Largest magnitude of a token's channels.
+float largest(std::span<const float> x) {
+  float size = 0;
+  for (const float value : x) size = std::max(size, std::abs(value));
+  return size;
+}
+
+class KvPage : public testing::TestWithParam<KvFormat> {
  protected:
-  KvPageLayout layout(int64_t head_dim) const { return {.type = GetParam(), .head_dim = head_dim}; }
+  KvPageLayout layout(int64_t head_dim) const {
+    return {.format = GetParam(), .head_dim = head_dim};
+  }
 };
 
-INSTANTIATE_TEST_SUITE_P(Types,
-                         KvPage,
-                         testing::Values(DType::f32, DType::bf16),
-                         [](const auto& type) { return std::string(dtype_name(type.param)); });
+class FloatPage : public KvPage {};
 
-TEST_P(KvPage, LaysTokensOutAsTheHeaderSays) {
-  const int64_t pack = GetParam() == DType::f32 ? 1 : 2;
+const auto kFormatName = [](const auto& format) {
+  return std::string(kv_format_name(format.param));
+};
+
+INSTANTIATE_TEST_SUITE_P(Formats,
+                         KvPage,
+                         testing::ValuesIn(kv_formats().begin(), kv_formats().end()),
+                         kFormatName);
+INSTANTIATE_TEST_SUITE_P(Formats,
+                         FloatPage,
+                         testing::Values(KvFormat::f32, KvFormat::bf16),
+                         kFormatName);
+
+TEST(KvFormats, HaveNamesThatAreRead) {
+  for (const KvFormat format : kv_formats()) {
+    EXPECT_EQ(parse_kv_format(kv_format_name(format)), format);
+  }
+  EXPECT_EQ(parse_kv_format("int7"), std::nullopt);
+}
+
+TEST(KvFormats, TakeThePageBytesTheHeaderSays) {
+  EXPECT_EQ((KvPageLayout{.format = KvFormat::f32, .head_dim = 64}.bytes()), 2 * 32 * 64 * 4);
+  EXPECT_EQ((KvPageLayout{.format = KvFormat::bf16, .head_dim = 33}.bytes()), 2 * 32 * 48 * 2);
+  EXPECT_EQ((KvPageLayout{.format = KvFormat::int8, .head_dim = 64}.bytes()), 2 * 32 * (64 + 2));
+}
+
+TEST_P(FloatPage, LaysTokensOutAsTheHeaderSays) {
+  const int64_t pack = GetParam() == KvFormat::f32 ? 1 : 2;
   for (const int64_t head_dim : {1, 15, 16, 33, 64}) {
     const KvPageLayout layout = this->layout(head_dim);
     const int64_t padded = layout.head_dim_padded();
@@ -90,7 +125,7 @@ TEST_P(KvPage, LaysTokensOutAsTheHeaderSays) {
   }
 }
 
-TEST_P(KvPage, ReadsBackWhatWasStored) {
+TEST_P(FloatPage, ReadsBackWhatWasStored) {
   for (const int64_t head_dim : {1, 2, 17, 80, 128}) {
     const KvPageLayout layout = this->layout(head_dim);
     const Tokens tokens(kPageTokens, head_dim, head_dim, testing_support::seed());
@@ -108,6 +143,56 @@ TEST_P(KvPage, ReadsBackWhatWasStored) {
       }
     }
   }
+}
+
+TEST(Int8Page, ReadsBackWithinHalfAStepOfEachTokensOwnScale) {
+  std::mt19937_64 random(testing_support::seed());
+  for (int trial = 0; trial < 100; ++trial) {
+    const auto head_dim = static_cast<int64_t>(1 + random() % 130);
+    const KvPageLayout layout{.format = KvFormat::int8, .head_dim = head_dim};
+    Tokens tokens(kPageTokens, head_dim, head_dim, random());
+    const float size = std::ldexp(1.0f, static_cast<int>(random() % 60) - 30);
+    for (float& x : tokens.keys) x *= size;
+    Page page = garbage(layout);
+    store_tokens(layout,
+                 page,
+                 0,
+                 {.keys = tokens.keys,
+                  .values = tokens.values,
+                  .token_stride = head_dim,
+                  .count = kPageTokens});
+    std::vector<float> key(static_cast<size_t>(head_dim));
+    std::vector<float> value(key);
+    for (int64_t slot = 0; slot < kPageTokens; ++slot) {
+      load_token(layout, page, slot, key, value);
+      // Half a step of a scale that was rounded up to 8 bits.
+      const float key_step = largest(tokens.key(slot)) / 127.0f * (1 + 0x1p-7f);
+      const float value_step = largest(tokens.value(slot)) / 127.0f * (1 + 0x1p-7f);
+      for (size_t c = 0; c < key.size(); ++c) {
+        ASSERT_NEAR(key[c], tokens.key(slot)[c], key_step * 0.5001f);
+        ASSERT_NEAR(value[c], tokens.value(slot)[c], value_step * 0.5001f);
+      }
+    }
+  }
+}
+
+TEST(Int8Page, KeepsZerosAndShowsWhatIsNotFinite) {
+  const KvPageLayout layout{.format = KvFormat::int8, .head_dim = 3};
+  Page page = garbage(layout);
+  const std::vector<float> zeros(3, 0.0f);
+  const std::vector<float> tiny(3, 1e-40f);
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> odd{1.0f, infinity, 2.0f};
+  std::vector<float> key(3);
+  std::vector<float> value(3);
+  store_token(layout, page, 0, zeros, tiny);
+  load_token(layout, page, 0, key, value);
+  EXPECT_EQ(key, zeros);
+  EXPECT_EQ(value, zeros);
+  store_token(layout, page, 1, odd, zeros);
+  load_token(layout, page, 1, key, value);
+  for (const float x : key) EXPECT_TRUE(std::isnan(x));
+  EXPECT_EQ(value, zeros);
 }
 
 TEST_P(KvPage, StoresManyTokensAsOneByOneOnEveryIsa) {
@@ -155,6 +240,24 @@ TEST_P(KvPage, CopiesATokenAndNothingElse) {
     copy_token(layout, from, source, to, target);
     store_token(layout, expected, target, tokens.key(source), tokens.value(source));
     ASSERT_TRUE(to == expected) << source << " -> " << target;
+  }
+}
+
+TEST_P(KvPage, OverwritesATokenAndNothingElse) {
+  const KvPageLayout layout = this->layout(21);
+  const Tokens tokens(kPageTokens, 21, 21, testing_support::seed());
+  const auto filled = [&](int64_t moved_to, int64_t moved_from) {
+    Page page = garbage(layout);
+    for (int64_t slot = 0; slot < kPageTokens; ++slot) {
+      const int64_t token = slot == moved_to ? moved_from : slot;
+      store_token(layout, page, slot, tokens.key(token), tokens.value(token));
+    }
+    return page;
+  };
+  for (const auto& [from, to] : std::vector<std::pair<int64_t, int64_t>>{{31, 0}, {5, 6}, {9, 9}}) {
+    Page page = filled(0, 0);
+    overwrite_token(layout, page, from, page, to);
+    EXPECT_TRUE(page == filled(to, from)) << from << " -> " << to;
   }
 }
 

@@ -19,7 +19,7 @@ PolicyRequest request(std::map<std::string, std::string> args = {}) {
           .trained = std::nullopt};
 }
 
-std::vector<uint8_t> decide(const cache::FateSource& source,
+std::vector<uint8_t> decide(const cache::Policy& source,
                             int64_t layer,
                             int64_t first,
                             int64_t count,

@@ -3,7 +3,6 @@
 // namespace, like attention_tile.inc.h, which says what a page type provides.
 
 constexpr unsigned kPageSlots = 32;
-constexpr int64_t kWordBytes = 4;
 constexpr int64_t kBlockPages = kAttendBlockTokens / kPageSlots;
 constexpr int64_t kLineBytes = 64;
 constexpr float kLog2E = 1.44269504088896341f;
@@ -113,6 +112,23 @@ inline void prefetch_second_key_half(const char* page, int64_t lines, int64_t r,
   }
 }
 
+/// A page's scales follow its elements: 32 for keys, then 32 for values, bf16.
+template <class Type>
+inline const char* page_scales(const TileState<Type>& state, const PageRef& page) {
+  const int64_t words = state.call->head_dim_padded / Type::kPack * 2;
+  return reinterpret_cast<const char*>(page.data) + words * kPageSlots * Type::kWordBytes;
+}
+
+/// Makes a page's q . k of what its integers gave.
+template <class Type>
+inline void scale_scores(const char* scales, float* scores) {
+  for (unsigned slot = 0; slot < kPageSlots; slot += Type::kLanes) {
+    const auto scaled =
+        Type::multiply(Type::load(scores + slot), Type::load_scales(scales + slot * 2));
+    Type::store(scores + slot, scaled);
+  }
+}
+
 /// Writes the row's softmax weights exp2(log2_scale * score - max) and returns their sum.
 template <class Type>
 inline float row_weights(
@@ -133,10 +149,19 @@ inline float row_weights(
       const auto low = exp2<Type>(Type::fma(Type::load(scores + slot), scale, shift));
       const auto high =
           exp2<Type>(Type::fma(Type::load(scores + slot + Type::kLanes), scale, shift));
-      sum = Type::pack_weights(Type::keep_where(Type::mask(mask, v), low),
-                               Type::keep_where(Type::mask(mask, v + 1), high),
-                               weights + slot / Type::kPack,
-                               sum);
+      const auto seen_low = Type::keep_where(Type::mask(mask, v), low);
+      const auto seen_high = Type::keep_where(Type::mask(mask, v + 1), high);
+      if constexpr (Type::kScaled) {
+        const char* scales =
+            page_scales(state, *block.pages[i]) + (kPageSlots + v * Type::kLanes) * 2;
+        Type::pack_weights(Type::multiply(seen_low, Type::load_scales(scales)),
+                           Type::multiply(seen_high, Type::load_scales(scales + Type::kLanes * 2)),
+                           weights + slot / Type::kPack,
+                           sum);
+        sum = Type::add(sum, Type::add(seen_low, seen_high));
+      } else {
+        sum = Type::pack_weights(seen_low, seen_high, weights + slot / Type::kPack, sum);
+      }
     }
   }
   return Type::reduce_add(sum);

@@ -2,7 +2,10 @@
 // Attention in registers, for every instruction set with fused multiply-adds. Included inside an
 // anonymous namespace by a file that defines the page types. A page type has, besides plain vector
 // arithmetic on its `Vector` of kLanes floats:
-// - Words: kLanes 32-bit words of a page, by load_words(); kPack: elements in such a word.
+// - Words: kLanes words of a page, by load_words(); kPack: elements in such a word; kWordBytes: its
+//   size in the page.
+// - kScaled: the elements are integers, whose scales by token (load_scales()) go into whole scores
+//   and weights.
 // - Word: a query's or weight's counterpart of one page word; Factor: the same in all lanes, by
 //   broadcast(); multiply_add() adds the products of a Factor and Words to sums.
 // - pack() turns floats into Word; pack_weights() does so for two vectors of softmax weights and
@@ -27,7 +30,7 @@ inline void dot_keys(const typename Type::Word* q,
                      int64_t key_words,
                      float* scores) {
   constexpr unsigned kPart = Type::kPageScoreVectors;
-  constexpr int64_t kKeyRow = kPageSlots * kWordBytes;
+  constexpr int64_t kKeyRow = kPageSlots * Type::kWordBytes;
   typename Type::Vector sums[V][R];
 #pragma GCC unroll 16
   for (unsigned v = 0; v < V; ++v) {
@@ -72,7 +75,7 @@ inline void score_pages(const TileState<Type>& state, const Block& block, int64_
     for (unsigned p = 0; p < P; ++p) {
       const char* page = reinterpret_cast<const char*>(block.pages[first + p]->data);
       for (unsigned v = 0; v < kVectors; ++v) {
-        keys[p * kVectors + v] = page + (part + v) * Type::kLanes * kWordBytes;
+        keys[p * kVectors + v] = page + (part + v) * Type::kLanes * Type::kWordBytes;
       }
       next[p] = block.next[first + p];
     }
@@ -98,6 +101,14 @@ inline void score_block(const TileState<Type>& state, const Block& block) {
     }
   }
   for (; i < block.count; ++i) score_pages<Type, R, 1>(state, block, i);
+  if constexpr (Type::kScaled) {
+    for (i = 0; i < block.count; ++i) {
+      const char* scales = page_scales(state, *block.pages[i]);
+      for (unsigned r = 0; r < R; ++r) {
+        scale_scores<Type>(scales, state.scores + r * kAttendBlockTokens + i * kPageSlots);
+      }
+    }
+  }
 }
 
 /// output[r][channel ...] = output * alpha[r] + weights[r] . values for V vectors of channels.
@@ -111,8 +122,8 @@ inline void add_values(const TileState<Type>& state,
   constexpr int64_t kPageWords = kPageSlots / Type::kPack;
   constexpr int64_t kWeightStride = kAttendBlockTokens / Type::kPack;
   const int64_t head_dim = state.call->head_dim;
-  const int64_t value_row = state.call->head_dim_padded * kWordBytes;
-  const int64_t value_offset = value_row * kPageWords + channel * kWordBytes;
+  const int64_t value_row = state.call->head_dim_padded * Type::kWordBytes;
+  const int64_t value_offset = value_row * kPageWords + channel * Type::kWordBytes;
   typename Type::Vector sums[V][R];
 #pragma GCC unroll 16
   for (unsigned r = 0; r < R; ++r) {
@@ -131,7 +142,7 @@ inline void add_values(const TileState<Type>& state,
       typename Type::Words words[V];
 #pragma GCC unroll 16
       for (unsigned v = 0; v < V; ++v) {
-        const int64_t offset = w * value_row + v * Type::kLanes * kWordBytes;
+        const int64_t offset = w * value_row + v * Type::kLanes * Type::kWordBytes;
         words[v] = Type::load_words(values + offset);
         if (kPrefetches<R>) __builtin_prefetch(next + offset);
       }

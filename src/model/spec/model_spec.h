@@ -3,6 +3,7 @@
 // know about an architecture, and nothing about its name. Filled by one file per family under
 // families/, from a Hugging Face config.json.
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -146,6 +147,11 @@ struct ModelSpec {
   std::vector<std::string> notes;  // what is odd about the folder and was read all the same
 
   int64_t group() const { return q_heads / kv_heads; }
+  /// What multiplies q . k.
+  float query_scale() const {
+    return attention_scale != 0.0 ? static_cast<float>(attention_scale)
+                                  : 1.0f / std::sqrt(static_cast<float>(head_dim));
+  }
   int64_t sliding_window_at(int64_t layer) const {
     return sliding_window.empty() ? 0 : sliding_window[static_cast<size_t>(layer)];
   }

@@ -9,6 +9,8 @@ namespace dms::kernels {
 namespace {
 
 struct Avx2 {
+  static constexpr bool kScaled = false;
+  static constexpr int64_t kWordBytes = 4;
   static constexpr unsigned kLanes = 8;
   static constexpr unsigned kPageScoreVectors = 2;
   static constexpr unsigned score_pages(unsigned rows) { return rows == 1 ? 2 : 1; }
@@ -31,6 +33,7 @@ struct Avx2 {
     for (int64_t i = 0; i < count; ++i) target[i] = items[i];
   }
   static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
   static Vector subtract(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
   static Vector round(Vector x) {
@@ -108,6 +111,23 @@ struct Bf16 : Avx2 {
   }
 };
 
+/// Integers, widened in registers.
+struct Int8 : Bf16 {
+  static constexpr bool kScaled = true;
+  static constexpr int64_t kWordBytes = 2;
+
+  static Words load_words(const char* words) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(words));
+    const __m256i pairs = _mm256_cvtepi8_epi16(bytes);
+    return {_mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(pairs, 16), 16)),
+            _mm256_cvtepi32_ps(_mm256_srai_epi32(pairs, 16))};
+  }
+  static Vector load_scales(const char* scales) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
+};
+
 struct F32 : Avx2 {
   static constexpr unsigned kMaxRows = 6;
   static constexpr unsigned kPack = 1;
@@ -137,6 +157,7 @@ struct F32 : Avx2 {
 const AttentionTable kAttentionAvx2 = {
     attend<F32>,
     attend<Bf16>,
+    attend<Int8>,
 };
 
 }  // namespace dms::kernels

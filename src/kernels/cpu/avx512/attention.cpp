@@ -31,6 +31,7 @@ struct Avx512 {
     _mm512_mask_storeu_ps(target, first(count), x);
   }
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector subtract(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
   static Vector round(Vector x) {
@@ -48,6 +49,8 @@ struct Avx512 {
   static float reduce_max(Vector x) { return _mm512_reduce_max_ps(x); }
   static float reduce_add(Vector x) { return _mm512_reduce_add_ps(x); }
 
+  static constexpr bool kScaled = false;
+  static constexpr int64_t kWordBytes = 4;
   static Words load_words(const char* words) { return _mm512_loadu_si512(words); }
 };
 
@@ -68,6 +71,23 @@ struct Bf16 : Avx512 {
     const auto packed = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
     _mm512_storeu_si512(words, packed);
     return multiply_add(sum, _mm512_set1_epi32(0x3f803f80), packed);  // bf16 ones
+  }
+};
+
+/// Integers up to 127 are bf16 numbers: widened in registers, they are multiplied as such.
+struct Int8 : Bf16 {
+  static constexpr bool kScaled = true;
+  static constexpr int64_t kWordBytes = 2;
+
+  static Words load_words(const char* words) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
+    const auto widen = [](__m128i half) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(half)); };
+    return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(widen(_mm256_extracti128_si256(bytes, 1)),
+                                                         widen(_mm256_castsi256_si128(bytes))));
+  }
+  static Vector load_scales(const char* scales) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
   }
 };
 
@@ -94,6 +114,7 @@ struct F32 : Avx512 {
 const AttentionTable kAttentionAvx512 = {
     attend<F32>,
     attend<Bf16>,
+    attend<Int8>,
 };
 
 }  // namespace dms::kernels

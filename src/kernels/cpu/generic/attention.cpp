@@ -26,17 +26,28 @@ float bf16_value(uint16_t stored) {
 /// Pages of float32: one channel and one token a word.
 struct F32 {
   using Element = float;
+  static constexpr bool kScaled = false;
   static constexpr int64_t kPack = 1;
   static float load(Element stored) { return stored; }
-  static Element round(float value) { return value; }
+  static float round(float value) { return value; }
 };
 
 /// Pages of bf16: neighbouring channels (keys) or tokens (values) share a 32-bit word.
 struct Bf16 {
   using Element = uint16_t;
+  static constexpr bool kScaled = false;
   static constexpr int64_t kPack = 2;
   static float load(Element stored) { return bf16_value(stored); }
-  static Element round(float value) { return bf16_bits(value); }
+  static float round(float value) { return bf16_value(bf16_bits(value)); }
+};
+
+/// Pages of integers in the order of bf16's elements, then a bf16 scale for each key and value.
+struct Int8 {
+  using Element = signed char;
+  static constexpr bool kScaled = true;
+  static constexpr int64_t kPack = 2;
+  static float load(Element stored) { return stored; }
+  static float round(float value) { return bf16_value(bf16_bits(value)); }
 };
 
 template <class Type>
@@ -62,9 +73,22 @@ float score(const AttendCall& call,
             int64_t slot) {
   float dot = 0;
   for (int64_t c = 0; c < call.head_dim; ++c) {
-    dot += Type::load(Type::round(q[c])) * Type::load(keys[key_index<Type>(c, slot)]);
+    dot += Type::round(q[c]) * Type::load(keys[key_index<Type>(c, slot)]);
   }
   return dot * call.scale;
+}
+
+/// The scale of a token's key (side 0) or value (1).
+template <class Type>
+float token_scale(const AttendCall& call,
+                  const typename Type::Element* page,
+                  int64_t side,
+                  int64_t slot) {
+  if constexpr (!Type::kScaled) return 1.0f;
+  uint16_t bits = 0;
+  const auto* scales = reinterpret_cast<const char*>(page + 2 * kTokens * call.head_dim_padded);
+  __builtin_memcpy(&bits, scales + (side * kTokens + slot) * 2, sizeof bits);
+  return bf16_value(bits);
 }
 
 /// Brings the row's sums to a new, larger maximum.
@@ -84,14 +108,17 @@ void add_page(
   float scores[kTokens];
   float max = kNoScore;
   for (int64_t j = 0; j < kTokens; ++j) {
-    scores[j] = (mask >> j & 1u) != 0 ? score<Type>(call, keys, q, j) : kNoScore;
+    const bool is_seen = (mask >> j & 1u) != 0;
+    scores[j] =
+        is_seen ? score<Type>(call, keys, q, j) * token_scale<Type>(call, keys, 0, j) : kNoScore;
     max = scores[j] > max ? scores[j] : max;
   }
   raise_max(row, max, call.head_dim);
   for (int64_t j = 0; j < kTokens; ++j) {
     if ((mask >> j & 1u) == 0) continue;
-    const float weight = Type::load(Type::round(__builtin_expf(scores[j] - row.max)));
-    row.sum += weight;
+    const float exact = __builtin_expf(scores[j] - row.max);
+    const float weight = Type::round(exact * token_scale<Type>(call, keys, 1, j));
+    row.sum += Type::kScaled ? exact : weight;
     for (int64_t c = 0; c < call.head_dim; ++c) {
       row.output[c] += weight * Type::load(values[value_index<Type>(c, j, call.head_dim_padded)]);
     }
@@ -126,6 +153,7 @@ void attend(const AttendCall& call) {
 const AttentionTable kAttentionGeneric = {
     attend<F32>,
     attend<Bf16>,
+    attend<Int8>,
 };
 
 }  // namespace dms::kernels

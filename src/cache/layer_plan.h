@@ -1,0 +1,48 @@
+#pragma once
+// How a policy's plan for one layer comes about: what its heads hold is put before the policy, and
+// what it says goes.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cache/head_cache.h"
+#include "cache/policy.h"
+
+namespace dms::cache {
+
+/// A layer's last queries, by position.
+class QueryRing {
+ public:
+  /// `count` rows of `width` floats; 0: nothing is kept.
+  QueryRing(int64_t count, int64_t width) : count_(count), width_(width) {}
+
+  int64_t count() const { return count_; }
+  void store(int64_t position, std::span<const float> queries);
+  /// One of the last count() rows that were stored.
+  std::span<const float> at(int64_t position) const;
+  int64_t bytes() const { return static_cast<int64_t>(rows_.capacity() * sizeof(float)); }
+
+ private:
+  int64_t count_;
+  int64_t width_;
+  std::vector<float> rows_;
+};
+
+/// What a plan is made from, besides the heads.
+struct PlanContext {
+  const Policy* policy = nullptr;
+  const QueryRing* queries = nullptr;
+  int64_t tokens = 0;        // computed so far
+  int64_t prompt_begin = 0;  // of the prompt that has ended; else tokens
+  int64_t head_dim = 0;
+  int64_t group = 1;
+  float attention_scale = 1.0f;
+  int64_t sliding_window = 0;
+};
+
+/// Asks the policy and forgets what it says goes. Throws std::logic_error on a plan of another
+/// shape.
+void plan_layer(const PlanContext& context, std::span<HeadCache> heads);
+
+}  // namespace dms::cache

@@ -1,0 +1,22 @@
+#include "cache/view.h"
+
+namespace dms::cache {
+
+void TilePages::clear() {
+  pages.clear();
+  masks.clear();
+  runs.clear();
+}
+
+void TilePages::close_run(const kernels::KvPageLayout& layout) {
+  const int64_t begin = runs.empty() ? 0 : runs.back().end;
+  const auto end = std::ssize(pages);
+  if (begin == end) return;
+  if (!runs.empty() && runs.back().layout == layout) {
+    runs.back().end = end;
+  } else {
+    runs.push_back({.layout = layout, .begin = begin, .end = end});
+  }
+}
+
+}  // namespace dms::cache
