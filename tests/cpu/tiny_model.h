@@ -51,29 +51,36 @@ inline ModelSpec tiny_spec(const TinyShape& shape) {
   return spec;
 }
 
-inline CpuModel tiny_model(const TinyShape& shape,
-                           uint64_t seed,
+inline CpuModel tiny_model(const ModelSpec& spec,
+                           const WeightSource& weights,
                            DType type = DType::f32,
                            int64_t kv_memory_bytes = 0) {
-  const ModelSpec spec = tiny_spec(shape);
   return CpuModel(spec,
-                  model::load_weights(spec, *random_weights(spec, seed), type),
+                  model::load_weights(spec, weights, type),
                   {.dtype = type,
                    .weight_type = type,
                    .compute = type == DType::f32 ? kernels::Compute::f32 : kernels::Compute::bf16,
                    .kv_memory_bytes = kv_memory_bytes});
 }
 
+inline CpuModel tiny_model(const TinyShape& shape,
+                           uint64_t seed,
+                           DType type = DType::f32,
+                           int64_t kv_memory_bytes = 0) {
+  const ModelSpec spec = tiny_spec(shape);
+  return tiny_model(spec, *random_weights(spec, seed), type, kv_memory_bytes);
+}
+
 /// One sequence, computed by an engine of its own.
 class Line {
  public:
-  Line(CpuModel& model, const CacheOptions& cache, int64_t chunk_tokens)
+  Line(engine::Model& model, const CacheOptions& cache, int64_t chunk_tokens)
       : model_(&model), chunk_tokens_(chunk_tokens) {
     const auto plan = model.plan(cache);
     sequence_ = std::make_shared<engine::Sequence>(model.new_sequence(plan), plan->max_tokens());
   }
 
-  Line(CpuModel& model, std::shared_ptr<engine::Sequence> sequence, int64_t chunk_tokens)
+  Line(engine::Model& model, std::shared_ptr<engine::Sequence> sequence, int64_t chunk_tokens)
       : model_(&model), sequence_(std::move(sequence)), chunk_tokens_(chunk_tokens) {}
 
   int64_t tokens() const { return sequence_->tokens(); }
@@ -113,7 +120,7 @@ class Line {
   }
 
  private:
-  CpuModel* model_;
+  engine::Model* model_;
   std::shared_ptr<engine::Sequence> sequence_;
   int64_t chunk_tokens_;
 };

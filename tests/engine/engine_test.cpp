@@ -1,6 +1,13 @@
+// The engine on every model that stands behind its seam: what it schedules and what it hands out
+// must not depend on which.
+
 #include "engine/engine.h"
 
-#include <map>
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <functional>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 
@@ -8,89 +15,35 @@
 #include <gtest/gtest.h>
 
 #include "dms/error.h"
-#include "support/scripted_model.h"
+#include "engine/engine_fixture.h"
 
 namespace dms::engine {
 namespace {
 
 using testing::ElementsAre;
+using testing::FloatNear;
 using testing::HasSubstr;
+using testing::Pointwise;
 using testing::SizeIs;
-using testing_support::ScriptedModel;
-using Ids = std::vector<int32_t>;
 
-constexpr int64_t kChunk = 8;
+size_t at(int32_t id) { return static_cast<size_t>(id); }
 
-/// What one request's sink heard.
-struct Heard {
-  Ids tokens;
-  std::vector<int64_t> prompt_done;
-  std::vector<TokenChoice> choices;
-  std::vector<Generation> finished;
-
-  const Generation& result() const { return finished.at(0); }
-};
-
-class EngineTest : public testing::Test {
- protected:
-  Engine& engine(EngineOptions options = {.chunk_tokens = kChunk, .max_step_tokens = 2 * kChunk},
-                 Ids eos_ids = {}) {
-    engine_.emplace(
-        model_, Vocabulary{.tokenizer = nullptr, .eos_ids = std::move(eos_ids)}, options);
-    return *engine_;
-  }
-
-  EventSink into(Heard& heard) {
-    return [&heard](const Event& event) {
-      ASSERT_TRUE(heard.finished.empty()) << "an event after the last one";
-      if (const auto* prompt = std::get_if<PromptProgress>(&event)) {
-        heard.prompt_done.push_back(prompt->done);
-      } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
-        heard.tokens.push_back(token->id);
-        heard.choices.push_back(token->choice);
-      } else {
-        heard.finished.push_back(std::get<FinishedEvent>(event).result);
-      }
-    };
-  }
-
-  RequestId ask(Heard& heard, Ids prompt, SamplingParams sampling, int64_t priority = 0) {
-    return engine_->submit({.request = {.prompt = std::move(prompt),
-                                        .sampling = std::move(sampling),
-                                        .priority = priority,
-                                        .sink = into(heard)}});
-  }
-
-  std::shared_ptr<Sequence> sequence() {
-    return std::make_shared<Sequence>(model_.new_sequence(model_.plan({})),
-                                      ScriptedModel::kContext);
-  }
-
-  void run() {
-    while (engine_->step()) {
-    }
-  }
-
-  ScriptedModel model_;
-  std::optional<Engine> engine_;
-};
-
-TEST_F(EngineTest, ContinuesEachPromptUntilItsLimit) {
+TEST_P(EngineTest, ContinuesEachPromptUntilItsLimit) {
   engine();
   Heard first;
   Heard second;
   ask(first, {1, 2, 3}, {.max_new_tokens = 3});
   ask(second, {50}, {.max_new_tokens = 5});
   run();
-  EXPECT_THAT(first.result().ids, ElementsAre(4, 5, 6));
+  EXPECT_EQ(first.result().ids, alone_.answer(Ids{1, 2, 3}, 3));
   EXPECT_EQ(first.tokens, first.result().ids);
-  EXPECT_THAT(second.result().ids, ElementsAre(51, 52, 53, 54, 55));
+  EXPECT_EQ(second.result().ids, alone_.answer(Ids{50}, 5));
   EXPECT_EQ(first.result().finish_reason, "length");
   EXPECT_EQ(first.result().prompt_tokens, 3);
   EXPECT_EQ(model_.live_sequences, 0);
 }
 
-TEST_F(EngineTest, ALongPromptDoesNotStallRunningAnswers) {
+TEST_P(EngineTest, ALongPromptDoesNotStallRunningAnswers) {
   engine({.chunk_tokens = kChunk, .max_step_tokens = kChunk});
   Heard answer;
   Heard prompt;
@@ -103,7 +56,7 @@ TEST_F(EngineTest, ALongPromptDoesNotStallRunningAnswers) {
   EXPECT_THAT(prompt.prompt_done, ElementsAre(8, 16, 20));
 }
 
-TEST_F(EngineTest, APassTakesWholeChunksOfSeveralPrompts) {
+TEST_P(EngineTest, APassTakesWholeChunksOfSeveralPrompts) {
   engine();
   std::vector<Heard> heard(3);
   for (Heard& each : heard) ask(each, Ids(12, 7), {.max_new_tokens = 1});
@@ -111,7 +64,7 @@ TEST_F(EngineTest, APassTakesWholeChunksOfSeveralPrompts) {
   EXPECT_EQ(model_.passes, (std::vector<std::vector<int64_t>>{{8, 8}, {4, 4, 8}, {4}}));
 }
 
-TEST_F(EngineTest, HigherPriorityGoesFirstAndEqualOnesByAge) {
+TEST_P(EngineTest, HigherPriorityGoesFirstAndEqualOnesByAge) {
   engine({.chunk_tokens = kChunk, .max_step_tokens = kChunk, .max_sequences = 1});
   std::vector<Heard> heard(4);
   std::vector<int> order;
@@ -129,31 +82,33 @@ TEST_F(EngineTest, HigherPriorityGoesFirstAndEqualOnesByAge) {
   EXPECT_THAT(order, ElementsAre(2, 0, 1, 3));
 }
 
-TEST_F(EngineTest, StopsAtEndTokensUnlessToldNotTo) {
-  engine({}, {12});
+TEST_P(EngineTest, StopsAtEndTokensUnlessToldNotTo) {
+  const int32_t start = alone_.lively_start(4);
+  const Ids answer = alone_.answer(Ids{start}, 4);
+  engine({}, {answer[1]});
   Heard stopped;
   Heard ignored;
   Heard by_id;
-  ask(stopped, {10}, {.max_new_tokens = 4});
-  ask(ignored, {10}, {.max_new_tokens = 4, .ignore_eos = true});
-  ask(by_id, {10}, {.max_new_tokens = 4, .stop_ids = {13}, .ignore_eos = true});
+  ask(stopped, {start}, {.max_new_tokens = 4});
+  ask(ignored, {start}, {.max_new_tokens = 4, .ignore_eos = true});
+  ask(by_id, {start}, {.max_new_tokens = 4, .stop_ids = {answer[2]}, .ignore_eos = true});
   run();
-  EXPECT_THAT(stopped.result().ids, ElementsAre(11, 12));
+  EXPECT_THAT(stopped.result().ids, ElementsAre(answer[0], answer[1]));
   EXPECT_EQ(stopped.result().finish_reason, "stop");
-  EXPECT_THAT(ignored.result().ids, SizeIs(4));
+  EXPECT_EQ(ignored.result().ids, answer);
   EXPECT_EQ(ignored.result().finish_reason, "length");
-  EXPECT_THAT(by_id.result().ids, ElementsAre(11, 12, 13));
+  EXPECT_THAT(by_id.result().ids, ElementsAre(answer[0], answer[1], answer[2]));
   EXPECT_EQ(by_id.result().finish_reason, "stop");
 }
 
-TEST_F(EngineTest, StopsWhereTheContextEndsUnlessThePolicyBoundsPositions) {
+TEST_P(EngineTest, StopsWhereTheContextEndsUnlessThePolicyBoundsPositions) {
   engine();
   Heard bounded;
   Heard endless;
   ask(bounded, Ids(60, 7), {.max_new_tokens = 100});
   engine_->submit({.request = {.prompt = Ids(70, 7),
                                .sampling = {.max_new_tokens = 100},
-                               .cache = {.policy = "endless"},
+                               .cache = endless_cache(),
                                .sink = into(endless)}});
   run();
   EXPECT_THAT(bounded.result().ids, SizeIs(5));  // the last one needs no place in the cache
@@ -161,7 +116,7 @@ TEST_F(EngineTest, StopsWhereTheContextEndsUnlessThePolicyBoundsPositions) {
   EXPECT_THAT(endless.result().ids, SizeIs(100));
 }
 
-TEST_F(EngineTest, RefusesBadRequestsAndGoesOn) {
+TEST_P(EngineTest, RefusesBadRequestsAndGoesOn) {
   engine();
   Heard heard;
   EXPECT_THROW(ask(heard, {}, {}), InputError);
@@ -176,44 +131,12 @@ TEST_F(EngineTest, RefusesBadRequestsAndGoesOn) {
                InputError);
   ask(heard, {1}, {.max_new_tokens = 1});
   run();
-  EXPECT_THAT(heard.result().ids, ElementsAre(2));
+  EXPECT_EQ(heard.result().ids, alone_.answer(Ids{1}, 1));
 }
 
-TEST_F(EngineTest, ContinuesOverTheSameSequence) {
-  engine();
-  const auto shared = sequence();
-  for (const int32_t start : {10, 30}) {
-    Heard heard;
-    engine_->submit(
-        {.request = {.prompt = {start}, .sampling = {.max_new_tokens = 2}, .sink = into(heard)},
-         .sequence = shared});
-    run();
-    EXPECT_THAT(heard.result().ids, ElementsAre(start + 1, start + 2));
-  }
-  // Two prompts and two sampled tokens; the last is not yet appended.
-  EXPECT_THAT(shared->ids(), ElementsAre(10, 11, 30, 31));
-}
-
-TEST_F(EngineTest, ASequenceServesOneRequestAtATime) {
-  engine();
-  const auto shared = sequence();
-  const auto submit = [&](Heard& heard) {
-    engine_->submit(
-        {.request = {.prompt = {1}, .sampling = {.max_new_tokens = 2}, .sink = into(heard)},
-         .sequence = shared});
-  };
-  Heard first;
-  Heard second;
-  submit(first);
-  EXPECT_THROW(submit(second), InputError);
-  run();
-  submit(second);
-  run();
-  EXPECT_THAT(second.result().ids, ElementsAre(2, 3));
-}
-
-TEST_F(EngineTest, WhatASamplerRefusesEndsOneRequest) {
-  model_.poison = {33};
+TEST_P(EngineTest, WhatASamplerRefusesEndsOneRequest) {
+  const Ids spoilt = joined({{31}, alone_.answer(Ids{31}, 2)});
+  model_.is_spoilt = [&](std::span<const int32_t> ids) { return std::ranges::equal(ids, spoilt); };
   engine();
   std::vector<Heard> heard(3);
   std::vector<std::shared_ptr<Sequence>> sequences;
@@ -228,14 +151,14 @@ TEST_F(EngineTest, WhatASamplerRefusesEndsOneRequest) {
   run();
   EXPECT_EQ(heard[1].result().finish_reason, "error");
   EXPECT_THAT(heard[1].result().error, HasSubstr("NaN"));
-  EXPECT_THAT(heard[1].result().ids, ElementsAre(32, 33));
-  for (const size_t i : {0u, 2u}) EXPECT_THAT(heard[i].result().ids, SizeIs(5)) << i;
-  for (const auto& each : sequences) {
-    EXPECT_EQ(ScriptedModel::computed(each->state()), Ids(each->ids().begin(), each->ids().end()));
+  EXPECT_THAT(heard[1].result().ids, ElementsAre(spoilt[1], spoilt[2]));
+  for (const size_t i : {0u, 2u}) {
+    EXPECT_EQ(heard[i].result().ids, alone_.answer(Ids{starts[i]}, 5)) << i;
   }
+  for (const auto& each : sequences) expect_computed(*each);
 }
 
-TEST_F(EngineTest, ASinkThatThrowsEndsItsRequestAndNoOther) {
+TEST_P(EngineTest, ASinkThatThrowsEndsItsRequestAndNoOther) {
   engine();
   Heard other;
   int calls = 0;
@@ -248,11 +171,11 @@ TEST_F(EngineTest, ASinkThatThrowsEndsItsRequestAndNoOther) {
   ask(other, {50}, {.max_new_tokens = 5});
   run();
   EXPECT_EQ(calls, 2);  // the prompt's progress, and the end
-  EXPECT_THAT(other.result().ids, SizeIs(5));
+  EXPECT_EQ(other.result().ids, alone_.answer(Ids{50}, 5));
   EXPECT_EQ(model_.live_sequences, 0);
 }
 
-TEST_F(EngineTest, ASinkMayNotStep) {
+TEST_P(EngineTest, ASinkMayNotStep) {
   engine();
   std::string error;
   engine_->submit(
@@ -269,7 +192,7 @@ TEST_F(EngineTest, ASinkMayNotStep) {
   EXPECT_THAT(error, HasSubstr("step"));
 }
 
-TEST_F(EngineTest, CancelsAtAnyMoment) {
+TEST_P(EngineTest, CancelsAtAnyMoment) {
   for (int passes_before = 0; passes_before < 6; ++passes_before) {
     engine();
     Heard cancelled;
@@ -281,34 +204,12 @@ TEST_F(EngineTest, CancelsAtAnyMoment) {
     engine_->cancel(12345);
     run();
     EXPECT_EQ(cancelled.result().finish_reason, "cancelled") << passes_before;
-    EXPECT_THAT(other.result().ids, SizeIs(9)) << passes_before;
+    EXPECT_EQ(other.result().ids, alone_.answer(Ids{50}, 9)) << passes_before;
     EXPECT_EQ(model_.live_sequences, 0);
   }
 }
 
-TEST_F(EngineTest, APassThatFailsEndsItsRequestsAndLeavesSequencesUsable) {
-  model_.failing_passes = {3};
-  engine();
-  const auto kept = sequence();
-  Heard failed;
-  engine_->submit(
-      {.request = {.prompt = Ids(12, 7), .sampling = {.max_new_tokens = 5}, .sink = into(failed)},
-       .sequence = kept});
-  run();
-  EXPECT_EQ(failed.result().finish_reason, "error");
-  EXPECT_THAT(failed.result().error, HasSubstr("pass failed"));
-  EXPECT_EQ(kept->tokens(), 12);
-  EXPECT_THAT(kept->missing(), SizeIs(12));
-  Heard again;
-  engine_->submit(
-      {.request = {.prompt = {40}, .sampling = {.max_new_tokens = 2}, .sink = into(again)},
-       .sequence = kept});
-  run();
-  EXPECT_THAT(again.result().ids, ElementsAre(41, 42));
-  EXPECT_EQ(ScriptedModel::computed(kept->state()), Ids(kept->ids().begin(), kept->ids().end()));
-}
-
-TEST_F(EngineTest, AtTheMemoryLimitTheNewestGivesWay) {
+TEST_P(EngineTest, AtTheMemoryLimitTheNewestGivesWay) {
   model_.limit_tokens = 44;
   engine();
   std::vector<Heard> heard(3);
@@ -321,13 +222,13 @@ TEST_F(EngineTest, AtTheMemoryLimitTheNewestGivesWay) {
   EXPECT_EQ(model_.live_tokens, 0);
 }
 
-TEST_F(EngineTest, AtTheMemoryLimitPromptsComeInSmallerPieces) {
+TEST_P(EngineTest, AtTheMemoryLimitPromptsComeInSmallerPieces) {
   model_.limit_tokens = 14;
   engine();
   Heard heard;
   ask(heard, Ids(13, 7), {.max_new_tokens = 2});
   run();
-  EXPECT_THAT(heard.result().ids, ElementsAre(8, 9));
+  EXPECT_EQ(heard.result().ids, alone_.answer(Ids(13, 7), 2));
   EXPECT_EQ(model_.passes, (std::vector<std::vector<int64_t>>{{8}, {5}, {1}}));
   model_.limit_tokens = 11;
   model_.passes.clear();
@@ -338,103 +239,47 @@ TEST_F(EngineTest, AtTheMemoryLimitPromptsComeInSmallerPieces) {
   EXPECT_EQ(cut.result().finish_reason, "error");
 }
 
-TEST_F(EngineTest, ComputesAgainWhatALongRollbackLost) {
+TEST_P(EngineTest, HandsOutTheLogitsOfPromptTokens) {
   engine();
-  const auto kept = sequence();
-  Heard first;
-  engine_->submit(
-      {.request = {.prompt = Ids(20, 7), .sampling = {.max_new_tokens = 1}, .sink = into(first)},
-       .sequence = kept});
-  run();
-  kept->truncate(18);
-  EXPECT_TRUE(kept->missing().empty()) << "four tokens go back at once";
-  kept->truncate(10);
-  EXPECT_THAT(kept->missing(), SizeIs(10));
-  Heard second;
-  engine_->submit(
-      {.request = {.prompt = {40}, .sampling = {.max_new_tokens = 2}, .sink = into(second)},
-       .sequence = kept});
-  run();
-  EXPECT_THAT(second.result().ids, ElementsAre(41, 42));
-  Ids expected(10, 7);
-  expected.insert(expected.end(), {40, 41});
-  EXPECT_EQ(ScriptedModel::computed(kept->state()), expected);
-  EXPECT_THROW(kept->truncate(13), InputError);
-  EXPECT_THROW(kept->truncate(-1), InputError);
-}
-
-TEST_F(EngineTest, AnEmptyPromptCatchesUp) {
-  engine();
-  const auto kept = sequence();
-  Heard first;
-  engine_->submit(
-      {.request = {.prompt = Ids(20, 7), .sampling = {.max_new_tokens = 0}, .sink = into(first)},
-       .sequence = kept});
-  run();
-  kept->truncate(5);
-  Heard second;
-  engine_->submit(
-      {.request = {.prompt = {}, .sampling = {.max_new_tokens = 0}, .sink = into(second)},
-       .sequence = kept});
-  run();
-  EXPECT_EQ(second.result().finish_reason, "length");
-  EXPECT_EQ(ScriptedModel::computed(kept->state()), Ids(5, 7));
-}
-
-TEST_F(EngineTest, BeyondTheBorderOfItsRopeASequenceIsComputedOnceForTheWholeContext) {
-  model_.border = 16;
-  engine();
-  Heard shorter;
-  const auto kept = sequence();
-  engine_->submit(
-      {.request = {.prompt = Ids(12, 7), .sampling = {.max_new_tokens = 20}, .sink = into(shorter)},
-       .sequence = kept});
-  run();
-  EXPECT_THAT(shorter.result().ids, SizeIs(20));
-  EXPECT_EQ(ScriptedModel::lengths_fixed_for(kept->state()), ScriptedModel::kContext);
-  EXPECT_EQ(ScriptedModel::computed(kept->state()), Ids(kept->ids().begin(), kept->ids().end()));
-  int64_t computed = 0;
-  for (const auto& pass : model_.passes) computed += pass.at(0);
-  EXPECT_EQ(computed, 31 + 16) << "sixteen tokens twice, the others once";
-}
-
-TEST_F(EngineTest, HandsOutTheLogitsOfPromptTokens) {
-  engine();
+  const Ids prompt{5, 9, 1, 2, 3, 4, 5, 6, 7, 30};
+  const auto expected = alone_.rows(prompt);
   std::vector<int64_t> indices;
-  Ids likeliest;
   const auto sink = [&](int64_t index, std::span<const float> row) {
     indices.push_back(index);
-    likeliest.push_back(static_cast<int32_t>(std::ranges::max_element(row) - row.begin()));
+    EXPECT_THAT(row, Pointwise(FloatNear(1e-4f), expected.at(static_cast<size_t>(index))));
   };
   for (const LogitRows rows : {LogitRows::all, LogitRows::last}) {
-    engine_->submit(
-        {.request = {.prompt = {5, 9, 1, 2, 3, 4, 5, 6, 7, 30}, .sampling = {.max_new_tokens = 0}},
-         .prompt_logits = rows,
-         .on_logits = sink});
+    engine_->submit({.request = {.prompt = prompt, .sampling = {.max_new_tokens = 0}},
+                     .prompt_logits = rows,
+                     .on_logits = sink});
     run();
   }
   EXPECT_THAT(indices, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9));
-  EXPECT_THAT(likeliest, ElementsAre(6, 10, 2, 3, 4, 5, 6, 7, 8, 31, 31));
 }
 
-TEST_F(EngineTest, ReportsLogProbabilitiesWhereAskedFor) {
+TEST_P(EngineTest, ReportsLogProbabilitiesWhereAskedFor) {
   engine();
   Heard heard;
   ask(heard, {5}, {.max_new_tokens = 2, .log_probabilities = 3});
   run();
-  // One logit is 1, ninety-nine are 0.
-  const double total = std::log(std::exp(1.0) + 99);
   ASSERT_THAT(heard.choices, SizeIs(2));
-  EXPECT_EQ(heard.choices[0].chosen.id, 6);
-  EXPECT_NEAR(heard.choices[0].chosen.log_probability, 1 - total, 1e-6);
+  const std::vector<float> row = alone_.rows(Ids{5}).front();
+  double total = 0;
+  for (const float logit : row) total += std::exp(double{logit});
+  std::vector<int32_t> falling(kVocab);
+  std::iota(falling.begin(), falling.end(), 0);
+  std::ranges::stable_sort(falling, std::greater<>(), [&](int32_t id) { return row[at(id)]; });
+  EXPECT_EQ(heard.choices[0].chosen.id, falling[0]);
   ASSERT_THAT(heard.choices[0].likeliest, SizeIs(3));
-  EXPECT_EQ(heard.choices[0].likeliest[0].id, 6);
-  EXPECT_EQ(heard.choices[0].likeliest[1].id, 0);
-  EXPECT_NEAR(heard.choices[0].likeliest[1].log_probability, -total, 1e-6);
+  for (size_t i = 0; i < 3; ++i) {
+    const TokenProbability& likely = heard.choices[0].likeliest[i];
+    EXPECT_EQ(likely.id, falling[i]);
+    EXPECT_NEAR(likely.log_probability, row[at(falling[i])] - std::log(total), 1e-4);
+  }
   EXPECT_THAT(heard.result().choices, SizeIs(2));
 }
 
-TEST_F(EngineTest, OtherThreadsSubmitAndCancelWhileItRuns) {
+TEST_P(EngineTest, OtherThreadsSubmitAndCancelWhileItRuns) {
   engine();
   constexpr int kThreads = 3;
   constexpr int kRequests = 40;
@@ -463,6 +308,8 @@ TEST_F(EngineTest, OtherThreadsSubmitAndCancelWhileItRuns) {
   for (std::thread& client : clients) client.join();
   EXPECT_EQ(model_.live_sequences, 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(On, EngineTest, testing::ValuesIn(kBackends), backend_case_name);
 
 }  // namespace
 }  // namespace dms::engine

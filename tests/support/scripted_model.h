@@ -1,13 +1,10 @@
 #pragma once
 // A model without weights: what follows a text is what a script says. It remembers tokens as they
-// are, counts memory in tokens, and fails where it is told to, so that the engine can be tested
-// by itself.
+// are, so that the engine can be tested by itself.
 
-#include <algorithm>
 #include <functional>
 #include <limits>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,67 +20,58 @@ class ScriptedModel final : public engine::Model {
   /// The token after `ids`.
   using Script = std::function<int32_t(std::span<const int32_t> ids)>;
 
-  static constexpr int64_t kVocab = 100;
-  static constexpr int64_t kContext = 64;
+  struct Shape {
+    int64_t vocab = 100;
+    int64_t context = 64;
+    int64_t border = 0;  // of a RoPE fixed for no more than this; 0: none
+  };
 
   /// By default every token t is followed by t + 1.
-  explicit ScriptedModel(Script script = {}) : script_(std::move(script)) {
-    if (!script_) script_ = [](std::span<const int32_t> ids) { return (ids.back() + 1) % kVocab; };
+  explicit ScriptedModel(const Shape& shape, Script script = {})
+      : shape_(shape), script_(std::move(script)) {
+    if (script_) return;
+    script_ = [vocab = shape.vocab](std::span<const int32_t> ids) {
+      return static_cast<int32_t>((ids.back() + 1) % vocab);
+    };
   }
 
-  // What the tests set.
-  int64_t limit_tokens = 0;          // of all sequences together; 0: none
-  int64_t border = kContext;         // of a RoPE fixed for no more than this
-  std::set<int64_t> failing_passes;  // counted from 1
-  std::set<int32_t> poison;          // tokens whose logits are NaN
-  // What they look at.
-  std::vector<std::vector<int64_t>> passes;  // tokens of each part
-  int64_t live_tokens = 0;
-  int64_t live_sequences = 0;
-
-  int64_t vocab() const override { return kVocab; }
-  int64_t context() const override { return kContext; }
+  int64_t vocab() const override { return shape_.vocab; }
+  int64_t context() const override { return shape_.context; }
   int64_t length_border(int64_t length) const override {
-    return length <= border ? border : std::numeric_limits<int64_t>::max();
+    return length <= shape_.border ? shape_.border : std::numeric_limits<int64_t>::max();
   }
 
+  /// Its policies are "none" and, without a bound of the length, "streaming".
   std::shared_ptr<const engine::SequencePlan> plan(const CacheOptions& options) const override {
-    if (options.policy != "" && options.policy != "endless") {
+    const bool is_endless = options.policy == "streaming";
+    if (!is_endless && options.policy != "" && options.policy != "none") {
       throw InputError({.where = "policy", .what = "unknown", .got = options.policy});
     }
-    return std::make_shared<Plan>(options.policy == "endless" ? 1'000'000 : kContext);
+    return std::make_shared<Plan>(is_endless ? 1'000'000 : shape_.context);
   }
   std::unique_ptr<engine::SequenceState> new_sequence(
       std::shared_ptr<const engine::SequencePlan>) override {
-    return std::make_unique<State>(*this, Ids());
+    return std::make_unique<State>();
   }
 
   std::unique_ptr<engine::SequenceState> read_sequence(std::shared_ptr<const engine::SequencePlan>,
                                                        ByteReader& in,
                                                        int64_t tokens) override {
-    auto state = std::make_unique<State>(*this, in.list<int32_t>());
+    auto state = std::make_unique<State>();
+    state->ids = in.list<int32_t>();
     in.require(state->tokens() == tokens, "another number of tokens");
     return state;
   }
   std::string fingerprint() const override { return "scripted"; }
 
-  bool reserve(std::span<const engine::Part> parts) override {
-    int64_t wanted = live_tokens;
-    for (const engine::Part& part : parts) wanted += std::ssize(part.ids);
-    return limit_tokens == 0 || wanted <= limit_tokens;
-  }
+  bool reserve(std::span<const engine::Part>) override { return true; }
   RunError shortage(std::span<const engine::Part>) const override {
-    return RunError({.where = "KV memory", .what = "limit reached"});
+    return RunError({.where = "KV memory", .what = "has no limit"});
   }
 
   std::span<const float> forward(std::span<const engine::Part> parts) override {
     logits_.clear();
-    passes.emplace_back();
-    for (const engine::Part& part : parts) {
-      passes.back().push_back(std::ssize(part.ids));
-      append(part);
-      if (failing_passes.contains(std::ssize(passes))) throw RunError({.what = "pass failed"});
-    }
+    for (const engine::Part& part : parts) append(part);
     return logits_;
   }
 
@@ -94,15 +82,6 @@ class ScriptedModel final : public engine::Model {
     return stats;
   }
 
-  /// Where each sequence's computation ended up with ids that were not those of its text, the
-  /// engine is wrong: checked at every append.
-  static const Ids& computed(const engine::SequenceState& state) {
-    return static_cast<const State&>(state).ids;
-  }
-  static int64_t lengths_fixed_for(const engine::SequenceState& state) {
-    return static_cast<const State&>(state).length;
-  }
-
  private:
   struct Plan final : engine::SequencePlan {
     explicit Plan(int64_t max) : max_(max) {}
@@ -110,59 +89,32 @@ class ScriptedModel final : public engine::Model {
     int64_t max_;
   };
 
-  /// Going back more than four tokens needs recomputation.
   struct State final : engine::SequenceState {
-    State(ScriptedModel& m, Ids i) : model(m), ids(std::move(i)) {
-      model.live_tokens += std::ssize(ids);
-      ++model.live_sequences;
-    }
-    ~State() override {
-      model.live_tokens -= std::ssize(ids);
-      --model.live_sequences;
-    }
     int64_t tokens() const override { return std::ssize(ids); }
-    bool can_truncate(int64_t tokens) const override { return std::ssize(ids) - tokens <= 4; }
-    void truncate(int64_t tokens) override {
-      ensure(can_truncate(tokens), "as promised");
-      resize(tokens);
-    }
-    void restart(int64_t) override { resize(0); }
-    std::unique_ptr<SequenceState> fork() const override {
-      return std::make_unique<State>(model, ids);
-    }
+    bool can_truncate(int64_t) const override { return true; }
+    void truncate(int64_t tokens) override { ids.resize(static_cast<size_t>(tokens)); }
+    void restart(int64_t) override { ids.clear(); }
+    std::unique_ptr<SequenceState> fork() const override { return std::make_unique<State>(*this); }
     void write(ByteWriter& out) const override { out.list(std::span(ids)); }
     std::vector<uint8_t> decisions() const override { return {}; }
-    void resize(int64_t tokens) {
-      model.live_tokens += tokens - std::ssize(ids);
-      ids.resize(static_cast<size_t>(tokens));
-    }
 
-    ScriptedModel& model;
     Ids ids;
-    int64_t length = 0;
   };
 
   void append(const engine::Part& part) {
-    auto& state = static_cast<State&>(*part.sequence);
-    ensure(!part.ids.empty(), "a part has tokens");
-    if (state.ids.empty()) state.length = part.length;
-    ensure(state.length == part.length, "a RoPE is fixed once");
+    Ids& ids = static_cast<State&>(*part.sequence).ids;
     for (size_t i = 0; i < part.ids.size(); ++i) {
-      state.ids.push_back(part.ids[i]);
-      ++live_tokens;
+      ids.push_back(part.ids[i]);
       const bool wanted = part.logits == engine::LogitRows::all ||
                           (part.logits == engine::LogitRows::last && i + 1 == part.ids.size());
-      if (wanted) add_row(state.ids);
+      if (!wanted) continue;
+      const auto row = logits_.size();
+      logits_.resize(row + static_cast<size_t>(shape_.vocab), 0.0f);
+      logits_[row + static_cast<size_t>(script_(ids))] = 1.0f;
     }
   }
 
-  void add_row(const Ids& ids) {
-    std::vector<float> row(kVocab, 0.0f);
-    row[static_cast<size_t>(script_(ids))] = 1.0f;
-    if (poison.contains(ids.back())) row.assign(kVocab, std::numeric_limits<float>::quiet_NaN());
-    logits_.insert(logits_.end(), row.begin(), row.end());
-  }
-
+  Shape shape_;
   Script script_;
   std::vector<float> logits_;
 };

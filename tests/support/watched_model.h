@@ -1,0 +1,193 @@
+#pragma once
+// Any model, watched and made to fail: it says what was asked of it, remembers which tokens each
+// sequence was computed from, and ends passes, spoils logits or refuses memory where it is told to.
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "engine/model.h"
+
+namespace dms::testing_support {
+
+class WatchedModel final : public engine::Model {
+ public:
+  using Ids = std::vector<int32_t>;
+
+  /// `model` outlives it.
+  explicit WatchedModel(engine::Model& model) : model_(model) {}
+
+  // What the tests set.
+  int64_t limit_tokens = 0;                                  // of all sequences together; 0: none
+  std::set<int64_t> failing_passes;                          // that end half-way; counted from 1
+  std::function<bool(std::span<const int32_t>)> is_spoilt =  // of these ids' last, logits are NaN
+      [](std::span<const int32_t>) { return false; };
+  // What they look at.
+  std::vector<std::vector<int64_t>> passes;  // tokens of each part
+  int64_t live_tokens = 0;
+  int64_t live_sequences = 0;
+
+  static constexpr int64_t kRollbackTokens = 4;  // going back further needs recomputation
+
+  int64_t vocab() const override { return model_.vocab(); }
+  int64_t context() const override { return model_.context(); }
+  int64_t length_border(int64_t length) const override { return model_.length_border(length); }
+  std::shared_ptr<const engine::SequencePlan> plan(const CacheOptions& options) const override {
+    return model_.plan(options);
+  }
+  std::unique_ptr<engine::SequenceState> new_sequence(
+      std::shared_ptr<const engine::SequencePlan> plan) override {
+    return std::make_unique<State>(*this, model_.new_sequence(std::move(plan)), Ids());
+  }
+  std::unique_ptr<engine::SequenceState> read_sequence(
+      std::shared_ptr<const engine::SequencePlan> plan, ByteReader& in, int64_t tokens) override {
+    Ids ids = in.list<int32_t>();
+    in.require(std::ssize(ids) == tokens, "another number of tokens");
+    return std::make_unique<State>(
+        *this, model_.read_sequence(std::move(plan), in, tokens), std::move(ids));
+  }
+  std::string fingerprint() const override { return model_.fingerprint(); }
+
+  bool reserve(std::span<const engine::Part> parts) override {
+    int64_t wanted = live_tokens;
+    for (const engine::Part& part : parts) wanted += std::ssize(part.ids);
+    return (limit_tokens == 0 || wanted <= limit_tokens) && model_.reserve(inner(parts));
+  }
+  RunError shortage(std::span<const engine::Part>) const override {
+    return RunError({.where = "KV memory", .what = "limit reached"});
+  }
+
+  std::span<const float> forward(std::span<const engine::Part> parts) override {
+    passes.emplace_back();
+    for (const engine::Part& part : parts) passes.back().push_back(std::ssize(part.ids));
+    std::vector<engine::Part> asked = inner(parts);
+    if (failing_passes.contains(std::ssize(passes))) fail_half_way(parts, asked);
+    for (const engine::Part& part : parts) take(part, part.ids);
+    const std::span<const float> logits = model_.forward(asked);
+    logits_.assign(logits.begin(), logits.end());
+    spoil(parts);
+    return logits_;
+  }
+
+  double attention_seconds() const override { return model_.attention_seconds(); }
+  KvStats usage(std::span<const engine::SequenceState* const> sequences) const override {
+    std::vector<const engine::SequenceState*> states;
+    for (const auto* sequence : sequences) {
+      states.push_back(static_cast<const State*>(sequence)->model_state.get());
+    }
+    return model_.usage(states);
+  }
+
+  /// What a sequence was computed from.
+  static const Ids& computed(const engine::SequenceState& state) {
+    return static_cast<const State&>(state).ids;
+  }
+  /// The length its RoPE was fixed for.
+  static int64_t length_fixed_for(const engine::SequenceState& state) {
+    return static_cast<const State&>(state).length.value();
+  }
+
+ private:
+  struct State final : engine::SequenceState {
+    State(WatchedModel& w, std::unique_ptr<SequenceState> s, Ids i)
+        : watcher(w), model_state(std::move(s)), ids(std::move(i)) {
+      watcher.live_tokens += std::ssize(ids);
+      ++watcher.live_sequences;
+    }
+    ~State() override {
+      resize(0);
+      --watcher.live_sequences;
+    }
+    int64_t tokens() const override { return model_state->tokens(); }
+    bool can_truncate(int64_t tokens) const override {
+      return this->tokens() - tokens <= kRollbackTokens && model_state->can_truncate(tokens);
+    }
+    void truncate(int64_t tokens) override {
+      ensure(can_truncate(tokens), "as promised");
+      model_state->truncate(tokens);
+      resize(tokens);
+    }
+    void restart(int64_t tokens) override {
+      model_state->restart(tokens);
+      resize(0);
+      length.reset();
+      is_broken = false;
+    }
+    std::unique_ptr<SequenceState> fork() const override {
+      auto copy = std::make_unique<State>(watcher, model_state->fork(), ids);
+      copy->length = length;
+      return copy;
+    }
+    void write(ByteWriter& out) const override {
+      out.list(std::span(ids));
+      model_state->write(out);
+    }
+    std::vector<uint8_t> decisions() const override { return model_state->decisions(); }
+    void resize(int64_t tokens) {
+      watcher.live_tokens += tokens - std::ssize(ids);
+      ids.resize(static_cast<size_t>(tokens));
+    }
+
+    WatchedModel& watcher;
+    std::unique_ptr<SequenceState> model_state;
+    Ids ids;
+    std::optional<int64_t> length{};
+    bool is_broken = false;
+  };
+
+  static std::vector<engine::Part> inner(std::span<const engine::Part> parts) {
+    std::vector<engine::Part> asked(parts.begin(), parts.end());
+    for (engine::Part& part : asked) {
+      part.sequence = static_cast<State*>(part.sequence)->model_state.get();
+    }
+    return asked;
+  }
+
+  /// Notes that `ids` are computed, under the conditions that every pass must keep.
+  void take(const engine::Part& part, std::span<const int32_t> ids) {
+    auto& state = static_cast<State&>(*part.sequence);
+    ensure(!ids.empty(), "a part has tokens");
+    ensure(!state.is_broken, "what was part of a pass that failed is restarted");
+    if (!state.length) state.length = part.length;
+    ensure(*state.length == part.length, "a RoPE is fixed once");
+    state.ids.insert(state.ids.end(), ids.begin(), ids.end());
+    live_tokens += std::ssize(ids);
+  }
+
+  /// The first part is computed by half, the others not at all.
+  [[noreturn]] void fail_half_way(std::span<const engine::Part> parts,
+                                  std::vector<engine::Part>& asked) {
+    for (const engine::Part& part : parts) static_cast<State*>(part.sequence)->is_broken = true;
+    asked.resize(1);
+    asked[0].ids = asked[0].ids.first((asked[0].ids.size() + 1) / 2);
+    model_.forward(asked);
+    throw RunError({.what = "pass failed"});
+  }
+
+  void spoil(std::span<const engine::Part> parts) {
+    auto row = logits_.begin();
+    for (const engine::Part& part : parts) {
+      const Ids& ids = static_cast<const State&>(*part.sequence).ids;
+      const auto count = std::ssize(part.ids);
+      const int64_t wanted = part.logits == engine::LogitRows::all    ? count
+                             : part.logits == engine::LogitRows::last ? 1
+                                                                      : 0;
+      for (int64_t i = wanted - 1; i >= 0; --i, row += vocab()) {
+        if (!is_spoilt(std::span(ids).first(static_cast<size_t>(std::ssize(ids) - i)))) continue;
+        std::fill_n(row, vocab(), std::numeric_limits<float>::quiet_NaN());
+      }
+    }
+  }
+
+  engine::Model& model_;
+  std::vector<float> logits_;
+};
+
+}  // namespace dms::testing_support
