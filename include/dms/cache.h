@@ -24,7 +24,7 @@ struct CacheOptions {
 struct KvStats {
   int64_t dense_tokens = 0;     // tokens x layers x kv_heads
   int64_t held_tokens = 0;      // survivors + window (rollback slack not counted)
-  int64_t dense_bytes = 0;      // keys and values of dense_tokens, exact size
+  int64_t dense_bytes = 0;      // keys and values of dense_tokens in the model's dtype
   int64_t allocated_bytes = 0;  // pages, window, slack and every table, as taken from the system
   int64_t peak_bytes = 0;       // highest so far, pages of all sequences open with these included
   double cr = 1.0;              // dense_tokens / held_tokens

@@ -214,6 +214,7 @@ TEST(RoundedSurvivors, ALongRollbackReadsNoneOfThemInTheWindow) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Invariance, EveryCase, testing::ValuesIn(cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Intervals, EveryCase, testing::ValuesIn(interval_cases()), case_name);
 
 }  // namespace
 }  // namespace dms::cpu

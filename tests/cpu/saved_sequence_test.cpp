@@ -88,6 +88,7 @@ TEST_P(SavedSequence, DamageIsRefusedOrHarmless) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, SavedSequence, testing::ValuesIn(cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Intervals, SavedSequence, testing::ValuesIn(interval_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Prompts, SavedSequence, testing::ValuesIn(prompt_cases()), case_name);
 
 }  // namespace

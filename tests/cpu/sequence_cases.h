@@ -91,6 +91,12 @@ inline std::vector<Case> cases() {
                   .policy_args = {{"cr", "2"}},
                   .window_tokens = 33,
                   .kv_dtype = "int8"}});
+  return all;
+}
+
+/// Policies that plan at fixed lengths, wherever prompts end.
+inline std::vector<Case> interval_cases() {
+  std::vector<Case> all;
   for (const char* interval : {"1", "16", "33"}) {
     all.push_back({std::string("tova_i") + interval,
                    {.kv_heads = 3},

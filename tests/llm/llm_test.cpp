@@ -206,7 +206,7 @@ struct StorageTypes {
   std::string weights{};
   std::string kv_dtype{};
 
-  int64_t survivor_bytes() const { return (kv_dtype.empty() ? dtype : kv_dtype) == "f32" ? 4 : 2; }
+  int64_t element_bytes() const { return dtype == "f32" ? 4 : 2; }
 };
 
 void PrintTo(const StorageTypes& types, std::ostream* os) {
@@ -226,7 +226,7 @@ std::vector<float> last_logits(const StorageTypes& types) {
   std::span<const float> row = session.append(std::span(ids).first(300));
   for (size_t i = 300; i < ids.size(); ++i) row = session.append(std::span(ids).subspan(i, 1));
   const KvStats kv = session.kv();
-  EXPECT_EQ(kv.dense_bytes, kv.dense_tokens * 2 * 16 * types.survivor_bytes());
+  EXPECT_EQ(kv.dense_bytes, kv.dense_tokens * 2 * 16 * types.element_bytes());
   return {row.begin(), row.end()};
 }
 

@@ -1,0 +1,92 @@
+"""Policies that rank what a cache holds, knorm, snapkv and tova, against the independent reference:
+which entries stay, and the logits of what is computed then."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from harness import assert_close
+from policy_reference import Held, PolicyReference, PromptPolicy, Tova, assert_same_kept
+
+import models
+
+TOKENS = 190
+SHAPES = {
+    "llama": models.Shape("llama", layers=2, q_heads=6, kv_heads=3, head_dim=24, rope="llama3"),
+    "mistral": models.Shape("mistral", q_heads=8, kv_heads=1, head_dim=64, sliding_window=130),
+    "qwen3": models.Shape("qwen3", q_heads=4, kv_heads=4, head_dim=16, rope="yarn"),
+}
+RATIO = 0.4  # of what goes, with snapkv
+# [prompt, window_size, kernel_size]; a window that is more than the budget, which kvpress cuts and
+# we keep, is a test of its own.
+SNAPKV_CASES = [
+    (prompt, window, kernel)
+    for prompt in (63, 64, 65, 129, 180)
+    for window, kernel in ((64, 5), (32, 7), (1, 1))
+    if prompt <= window or window <= int(prompt * (1 - RATIO))
+]
+# In float32 scores this close to the cut may fall on its other side.
+NEAR_TIE = 1e-4
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def model(request, tmp_path_factory, seed):
+    """(folder, reference, ids)"""
+    shape = SHAPES[request.param]
+    folder = models.build(tmp_path_factory.mktemp("run") / "model", shape, seed)
+    return folder, PolicyReference(folder), models.random_ids(shape, TOKENS, seed)
+
+
+def assert_equal(scored, held: Held, how: str) -> None:
+    kept = scored.decisions == 0
+    assert_same_kept(kept, held, NEAR_TIE)
+    if np.array_equal(kept, held.kept):  # a near tie that fell otherwise is another mask
+        assert_close(scored.logits, held.logits, how)
+
+
+@pytest.mark.parametrize("budget_over", ["head", "layer"])
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 0.9])
+@pytest.mark.parametrize("prompt", [65, 127, 170])
+def test_knorm(score, model, prompt, ratio, budget_over):
+    folder, reference, ids = model
+    held = reference.hold(ids, PromptPolicy("knorm", ratio, budget_over), prompt)
+    arguments = f"compression_ratio={ratio},budget_over={budget_over}"
+    for chunk in (1, 32, 33, 256):
+        options = ("--policy", "knorm", "--policy-args", arguments, "--chunk", chunk)
+        scored = score(folder, ids, *options, "--decode-from", prompt)
+        assert_equal(scored, held, f"{arguments} prompt {prompt} chunk {chunk}")
+
+
+@pytest.mark.parametrize("budget_over", ["head", "layer"])
+@pytest.mark.parametrize(("prompt", "window", "kernel"), SNAPKV_CASES)
+def test_snapkv(score, model, prompt, window, kernel, budget_over):
+    folder, reference, ids = model
+    policy = PromptPolicy("snapkv", RATIO, budget_over, window, kernel)
+    held = reference.hold(ids, policy, prompt)
+    arguments = (
+        f"compression_ratio={RATIO},budget_over={budget_over},"
+        f"window_size={window},kernel_size={kernel}"
+    )
+    for chunk in (7, 64, 256):
+        options = ("--policy", "snapkv", "--policy-args", arguments, "--chunk", chunk)
+        scored = score(folder, ids, *options, "--decode-from", prompt)
+        assert_equal(scored, held, f"{arguments} prompt {prompt} chunk {chunk}")
+
+
+@pytest.mark.parametrize(("budget", "interval"), [(40, 1), (33, 16), (64, 32), (100, 31)])
+def test_tova(score, model, budget, interval):
+    folder, reference, ids = model
+    held = reference.hold(ids, Tova(budget, interval))
+    arguments = f"budget={budget},interval={interval}"
+    for way in [("--chunk", 1), ("--chunk", 64), ("--chunk", 256), ("--decode-from", 45)]:
+        scored = score(folder, ids, "--policy", "tova", "--policy-args", arguments, *way)
+        assert_equal(scored, held, f"{arguments} {way}")
+
+
+def test_a_window_wider_than_the_budget_stays(score, model):
+    folder, _, ids = model
+    arguments = "compression_ratio=0.9,window_size=64"
+    options = ("--policy", "snapkv", "--policy-args", arguments, "--decode-from", 180)
+    kept = score(folder, ids, *options).decisions == 0
+    assert kept[:, :, 180 - 64 :].all()
+    assert not kept[:, :, : 180 - 64].any()
