@@ -82,6 +82,7 @@ class AddedTokens {
               const Normalizer& normalizer,
               const std::string& where);
 
+  const std::deque<AddedToken>& tokens() const { return tokens_; }
   const TokenFinder& plain() const { return plain_; }            // in the text as given
   const TokenFinder& normalized() const { return normalized_; }  // in normalized text
   const AddedToken* find(int32_t id) const;

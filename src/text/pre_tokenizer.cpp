@@ -1,5 +1,6 @@
 #include "text/pre_tokenizer.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -178,6 +179,13 @@ class PreTokenizer::Run {
   RegexWork& work_;
   PieceSink sink_;
 };
+
+bool PreTokenizer::keeps_text() const {
+  return std::ranges::none_of(steps_, [](const Step& step) {
+    const auto* split = std::get_if<Split>(&step);
+    return split != nullptr && split->behavior == SplitBehavior::removed;
+  });
+}
 
 bool PreTokenizer::apply(std::string_view text,
                          size_t input_bytes,

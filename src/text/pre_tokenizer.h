@@ -34,6 +34,9 @@ class PreTokenizer {
              RegexWork& work,
              PieceSink sink) const;
 
+  /// Whether everything of a text is in some piece.
+  bool keeps_text() const;
+
   /// How the pieces are to be encoded. A ByteLevel at the end leaves them as raw bytes instead of
   /// spelling every byte out.
   Bpe::Alphabet alphabet() const { return alphabet_; }

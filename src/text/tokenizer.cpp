@@ -88,7 +88,8 @@ struct Tokenizer::Impl {
         decoder(std::move(parts.decoder)),
         added(std::move(parts.added_tokens), vocabulary, normalizer, where + ": added_tokens"),
         bos(std::move(parts.bos)),
-        eos(std::move(parts.eos)) {}
+        eos(std::move(parts.eos)),
+        bound(find_bound()) {}
 
   std::string where;
   Vocabulary vocabulary;
@@ -100,7 +101,23 @@ struct Tokenizer::Impl {
   AddedTokens added;
   std::optional<std::string> bos;
   std::optional<std::string> eos;
+  std::optional<IdBound> bound;  // of well-formed text
   mutable WorkspacePool workspaces;
+
+  // Nothing where a stage may take text away.
+  std::optional<IdBound> find_bound() const {
+    if (!normalizer.is_identity() || !pre_tokenizer.keeps_text()) return std::nullopt;
+    const auto* unigram = std::get_if<Unigram>(&model);
+    std::optional<IdBound> found = unigram != nullptr
+                                       ? unigram->id_bound()
+                                       : std::get<Bpe>(model).id_bound(pre_tokenizer.alphabet());
+    if (!found) return std::nullopt;
+    for (const AddedToken& token : added.tokens()) {
+      if (token.lstrip || token.rstrip) return std::nullopt;
+      found->bytes_per_id = std::max(found->bytes_per_id, token.spelling.size());
+    }
+    return found;
+  }
 
   const std::string* token_text(int32_t id) const {
     const AddedToken* token = added.find(id);
@@ -133,14 +150,14 @@ struct Tokenizer::Impl {
     if (const auto* unigram = std::get_if<Unigram>(&model)) {
       const bool is_bytes = alphabet == Bpe::Alphabet::bytes;
       const std::string spelled = is_bytes ? to_byte_alphabet(piece) : std::string();
-      unigram->encode(is_bytes ? spelled : piece, out.workspace.unigram, out.ids);
+      unigram->encode(is_bytes ? spelled : piece, out.workspace.unigram, out.ids, out.most_ids);
       return out.goes_on();
     }
     const Bpe& bpe = std::get<Bpe>(model);
     if (alphabet == Bpe::Alphabet::characters && bpe.separable_at_meta()) {
       return encode_at_meta(bpe, piece, out);
     }
-    bpe.encode(piece, alphabet, out.workspace.bpe, out.ids);
+    bpe.encode(piece, alphabet, out.workspace.bpe, out.ids, out.most_ids);
     return out.goes_on();
   }
 
@@ -152,7 +169,7 @@ struct Tokenizer::Impl {
       while (piece.substr(body).starts_with(kMeta)) body += kMeta.size();
       const size_t end = std::min(piece.find(kMeta, body), piece.size());
       const std::string_view word = piece.substr(start, end - start);
-      bpe.encode(word, Bpe::Alphabet::characters, out.workspace.bpe, out.ids);
+      bpe.encode(word, Bpe::Alphabet::characters, out.workspace.bpe, out.ids, out.most_ids);
       start = end;
     }
     return out.goes_on();
@@ -237,17 +254,17 @@ std::vector<int32_t> Tokenizer::encode(std::string_view utf8,
   check_length(utf8.size());
   const auto most_ids = static_cast<size_t>(std::max<int64_t>(max_tokens, 0));
   const PostProcessor& around = impl_->post_processor;
+  const bool takes_text = !add_special_tokens || around.keeps_text();
+  const std::string repaired = is_well_formed(utf8) ? std::string() : to_well_formed(utf8);
+  const std::string_view text = repaired.empty() ? utf8 : repaired;
+  if (takes_text && impl_->bound && impl_->bound->is_exceeded(text, most_ids)) {
+    return std::vector<int32_t>(most_ids + 1);
+  }
   std::vector<int32_t> ids;
-  ids.reserve(std::min(utf8.size() / 4, most_ids) + around.before().size() + around.after().size() +
+  ids.reserve(std::min(text.size() / 4, most_ids) + around.before().size() + around.after().size() +
               1);
   if (add_special_tokens) ids.assign(around.before().begin(), around.before().end());
-  if (!add_special_tokens || around.keeps_text()) {
-    if (is_well_formed(utf8)) {
-      impl_->encode(utf8, most_ids, ids);
-    } else {
-      impl_->encode(to_well_formed(utf8), most_ids, ids);
-    }
-  }
+  if (takes_text) impl_->encode(text, most_ids, ids);
   if (add_special_tokens) ids.insert(ids.end(), around.after().begin(), around.after().end());
   return ids;
 }

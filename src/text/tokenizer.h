@@ -38,8 +38,9 @@ class Tokenizer {
   /// absurdly longer (growth_limit.h) or when it exceeds 2^31 - 1 bytes.
   std::vector<int32_t> encode(std::string_view utf8, bool add_special_tokens) const;
 
-  /// The same where more than `max_tokens` are of no use: stops once there are more, and returns
-  /// these. So a text that is far too long costs little.
+  /// The same where more than `max_tokens` are of no use: stops once there are sure to be more, and
+  /// returns more than `max_tokens` ids, not all of which need to be the text's. So a text that is
+  /// far too long costs little, be it a single word.
   std::vector<int32_t> encode(std::string_view utf8,
                               bool add_special_tokens,
                               int64_t max_tokens) const;

@@ -52,6 +52,22 @@ Unigram::Unigram(const Vocabulary& vocabulary, UnigramOptions options, std::stri
   for (uint32_t byte = 0; byte < 256; ++byte) {
     byte_ids_[byte] = vocabulary.find(fallback_token(static_cast<uint8_t>(byte))).value_or(-1);
   }
+  spells_unknown_ = options_.byte_fallback && std::ranges::find(byte_ids_, -1) == byte_ids_.end();
+  for (int32_t id = 0; id <= vocabulary.largest_id(); ++id) {
+    const std::string* text = vocabulary.text(id);
+    if (text != nullptr) longest_ = std::max(longest_, count_code_points(*text));
+  }
+}
+
+std::optional<IdBound> Unigram::id_bound() const {
+  if (!spells_unknown_) return std::nullopt;
+  IdBound bound;
+  bound.counts.fill(true);
+  for (int32_t id = 0; id <= vocabulary_->largest_id(); ++id) {
+    const std::string* text = vocabulary_->text(id);
+    if (text != nullptr) bound.bytes_per_id = std::max(bound.bytes_per_id, text->size());
+  }
+  return bound;
 }
 
 int32_t Unigram::require_unk() const {
@@ -77,13 +93,22 @@ void Unigram::append_unknown(std::string_view text, std::vector<int32_t>& ids) c
 
 // The ways through a piece, as far as they are not settled: where no token reaches across a byte,
 // all of them meet there, and what lies before it is written. So a long piece needs little memory.
+//
+// Characters that are sure to be covered by tokens of their own length at most are counted: all,
+// where unknown ones are spelled, else those that have a token and do not stand in a literal unk.
 class Unigram::Lattice {
  public:
   Lattice(const Unigram& model,
           std::string_view piece,
           Workspace& workspace,
-          std::vector<int32_t>& ids)
-      : model_(model), piece_(piece), ids_(ids), nodes_(workspace.nodes_), path_(workspace.path_) {
+          std::vector<int32_t>& ids,
+          size_t most_ids)
+      : model_(model),
+        piece_(piece),
+        ids_(ids),
+        most_ids_(most_ids),
+        nodes_(workspace.nodes_),
+        path_(workspace.path_) {
     nodes_.assign(1, Node{});
   }
 
@@ -92,11 +117,21 @@ class Unigram::Lattice {
       extend_from(at);
       at += static_cast<size_t>(code_point_at(piece_, at).bytes);
       if (reach_ == at) settle(at);
+      if (least_ids() > most_ids_) {
+        ids_.resize(std::max(ids_.size(), most_ids_ + 1));
+        return;
+      }
     }
     write_unknown();
   }
 
  private:
+  // How many there will be at least, by what was seen so far.
+  size_t least_ids() const {
+    const size_t characters = open_characters_ + unknown_characters_;
+    return ids_.size() + (characters + model_.longest_ - 1) / model_.longest_;
+  }
+
   void offer(size_t start, size_t end, double score, int32_t id) {
     if (end - base_ >= nodes_.size()) nodes_.resize(end - base_ + 1);
     reach_ = std::max(reach_, end);
@@ -111,7 +146,9 @@ class Unigram::Lattice {
     model_.trie_.for_each_prefix(piece_.substr(at), [&](size_t bytes, int32_t id) {
       offer(at, at + bytes, model_.options_.scores[static_cast<size_t>(id)] + score, id);
       has_single = has_single || bytes == character;
+      if (id == model_.options_.unk_id) literal_unk_end_ = std::max(literal_unk_end_, at + bytes);
     });
+    if (model_.spells_unknown_ || (has_single && at >= literal_unk_end_)) ++open_characters_;
     if (!has_single) {
       const bool is_known =
           at + character - base_ < nodes_.size() && nodes_[at + character - base_].id >= 0;
@@ -130,6 +167,10 @@ class Unigram::Lattice {
       if (node.id == model_.options_.unk_id) {
         unknown_start_ = std::min(unknown_start_, node.start);
         unknown_end_ = path_.back();
+        if (model_.spells_unknown_) {
+          unknown_characters_ +=
+              count_code_points(piece_.substr(node.start, unknown_end_ - node.start));
+        }
       } else {
         write_unknown();
         ids_.push_back(node.id);
@@ -137,6 +178,7 @@ class Unigram::Lattice {
     }
     nodes_.assign(1, {.score = nodes_[end - base_].score});
     base_ = end;
+    open_characters_ = 0;
   }
 
   void write_unknown() {
@@ -145,24 +187,30 @@ class Unigram::Lattice {
     }
     unknown_start_ = std::string_view::npos;
     unknown_end_ = 0;
+    unknown_characters_ = 0;
   }
 
   const Unigram& model_;
   std::string_view piece_;
   std::vector<int32_t>& ids_;
+  size_t most_ids_;
   std::vector<Node>& nodes_;  // by byte, from `base_` on
   std::vector<size_t>& path_;
   size_t base_ = 0;
   size_t reach_ = 0;                               // the furthest byte at which a token ends
   size_t unknown_start_ = std::string_view::npos;  // a run of unknown characters not yet written
   size_t unknown_end_ = 0;
+  size_t unknown_characters_ = 0;  // of it, where they are spelled
+  size_t open_characters_ = 0;     // counted and not settled
+  size_t literal_unk_end_ = 0;
 };
 
 void Unigram::encode(std::string_view piece,
                      Workspace& workspace,
-                     std::vector<int32_t>& ids) const {
+                     std::vector<int32_t>& ids,
+                     size_t most_ids) const {
   if (piece.size() > WordCache::kMaxWordBytes) {
-    Lattice(*this, piece, workspace, ids).run();
+    Lattice(*this, piece, workspace, ids, most_ids).run();
     return;
   }
   const uint64_t hash = WordCache::hash(piece);
@@ -172,7 +220,7 @@ void Unigram::encode(std::string_view piece,
     return;
   }
   const size_t before = ids.size();
-  Lattice(*this, piece, workspace, ids).run();
+  Lattice(*this, piece, workspace, ids, SIZE_MAX).run();
   workspace.cache_.insert(piece, hash, std::span(ids).subspan(before));
 }
 

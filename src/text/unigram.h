@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "text/byte_trie.h"
+#include "text/id_bound.h"
 #include "text/vocabulary.h"
 #include "text/word_cache.h"
 
@@ -28,9 +29,16 @@ class Unigram {
   /// What one thread works in: reused buffers and the cache of words seen.
   class Workspace;
 
-  /// Appends the ids of `piece`. Throws InputError for an unknown character where there is no
-  /// unk_id.
-  void encode(std::string_view piece, Workspace& workspace, std::vector<int32_t>& ids) const;
+  /// Appends the ids of `piece`. More than `most_ids` in all are of no use: where a long piece is
+  /// sure to bring them, appends so many, whichever they are, and stops. Throws InputError for an
+  /// unknown character where there is no unk_id.
+  void encode(std::string_view piece,
+              Workspace& workspace,
+              std::vector<int32_t>& ids,
+              size_t most_ids = SIZE_MAX) const;
+
+  /// How few ids a piece can become; nothing where any number of bytes may become one.
+  std::optional<IdBound> id_bound() const;
 
  private:
   /// The best way to end at a byte.
@@ -50,6 +58,8 @@ class Unigram {
   double unk_score_;
   ByteTrie trie_;
   std::vector<int32_t> byte_ids_;  // <0x00> to <0xFF>; -1 where the vocabulary has none
+  bool spells_unknown_ = false;    // characters outside the vocabulary never become one token
+  size_t longest_ = 1;             // characters of the longest token
 };
 
 class Unigram::Workspace {

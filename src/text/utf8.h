@@ -25,6 +25,9 @@ CodePoint code_point_before(std::string_view text, size_t end);
 /// Appends the UTF-8 of a code point.
 void append_utf8(std::string& out, uint32_t code_point);
 
+/// Code points of well-formed text.
+size_t count_code_points(std::string_view text);
+
 bool is_well_formed(std::string_view text);
 
 /// `text` with ill-formed parts replaced by U+FFFD.

@@ -4,9 +4,6 @@
 
 #include "text/jinja_budget.h"
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -15,58 +12,16 @@
 #include <gtest/gtest.h>
 
 #include "support/errors.h"
+#include "support/peak_memory.h"
 #include "text/chat_template.h"
-
-namespace {
-
-constexpr size_t kHeader = alignof(std::max_align_t);
-std::atomic<size_t> g_live = 0;
-std::atomic<size_t> g_peak = 0;
-
-/// Null where there is no memory.
-void* allocate_or_null(size_t bytes) {
-  auto* block = static_cast<char*>(std::malloc(bytes + kHeader));
-  if (block == nullptr) return nullptr;
-  *reinterpret_cast<size_t*>(block) = bytes;
-  const size_t live = g_live += bytes;
-  size_t peak = g_peak;
-  while (live > peak && !g_peak.compare_exchange_weak(peak, live)) {
-  }
-  return block + kHeader;
-}
-
-void* allocate(size_t bytes) {
-  void* memory = allocate_or_null(bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-void release(void* pointer) {
-  if (pointer == nullptr) return;
-  char* block = static_cast<char*>(pointer) - kHeader;
-  g_live -= *reinterpret_cast<size_t*>(block);
-  std::free(block);
-}
-
-}  // namespace
-
-void* operator new(size_t bytes) { return allocate(bytes); }
-void* operator new[](size_t bytes) { return allocate(bytes); }
-// Those that do not throw too: a sanitizer's own would not call the ones above.
-void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return allocate_or_null(bytes); }
-void* operator new[](size_t bytes, const std::nothrow_t&) noexcept {
-  return allocate_or_null(bytes);
-}
-void operator delete(void* pointer) noexcept { release(pointer); }
-void operator delete[](void* pointer) noexcept { release(pointer); }
-void operator delete(void* pointer, size_t) noexcept { release(pointer); }
-void operator delete[](void* pointer, size_t) noexcept { release(pointer); }
 
 namespace dms::text {
 namespace {
 
 using dms::testing_support::expect_parts;
+using dms::testing_support::held_bytes;
 using dms::testing_support::input_error;
+using dms::testing_support::peak_of;
 using testing::AnyOf;
 using testing::HasSubstr;
 
@@ -109,16 +64,19 @@ TEST_P(JinjaBudget, EndsByACountAndInItsMemory) {
   // A tenth of the steps and a quarter of the bytes that are usual: so many bombs take their time.
   constexpr ChatLimits kLimits{.steps = 1'000'000, .bytes = int64_t{16} << 20};
   // Growing texts and lists are twice what they hold, three times while they move.
-  constexpr size_t kMost = size_t{4} * kLimits.bytes;
-  const size_t before = g_live;
-  g_peak = before;
-  const std::string error = input_error([&] {
-    ChatTemplate(GetParam().source, "bomb.jinja").render({.messages = ChatJson::array()}, kLimits);
+  constexpr int64_t kMost = 4 * kLimits.bytes;
+  const int64_t before = held_bytes;
+  std::string error;
+  const int64_t peak = peak_of([&] {
+    error = input_error([&] {
+      ChatTemplate(GetParam().source, "bomb.jinja")
+          .render({.messages = ChatJson::array()}, kLimits);
+    });
   });
   EXPECT_THAT(error, HasSubstr("bomb.jinja: line 1: "));
   EXPECT_THAT(error, AnyOf(HasSubstr("too many steps"), HasSubstr("too much text")));
-  EXPECT_LE(g_peak - before, kMost);
-  EXPECT_LE(g_live, before + (size_t{1} << 16)) << "kept after the rendering";
+  EXPECT_LE(peak, kMost);
+  EXPECT_LE(held_bytes, before + (1 << 16)) << "kept after the rendering";
 }
 
 const auto kName = [](const auto& test) { return test.param.name; };
