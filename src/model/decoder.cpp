@@ -61,7 +61,7 @@ void grow(std::vector<float>& buffer, int64_t count) {
 
 /// Rows of logits are large: the room for a whole chunk's goes with the first pass that wants few.
 void fit(std::vector<float>& buffer, size_t count) {
-  if (buffer.capacity() / 4 > count) buffer = {};
+  if (buffer.capacity() / 4 > count) buffer = std::vector<float>();  // {} would keep the room
   buffer.resize(count);
 }
 

@@ -138,3 +138,11 @@ def test_prompts_and_files(large, tmp_path, args, word):
     command, *rest = (tmp_path / "ids.json" if word == "IDS" else word for word in args)
     assert_error(run_small(command, large, *rest), word)
     assert os.listdir(tmp_path) == ["ids.json"]
+
+
+@pytest.mark.parametrize("part", ["x", "word ", "\N{CYRILLIC SMALL LETTER ZHE}"])
+def test_texts_far_beyond_the_context(large, tmp_path, part):
+    """Merging all of it would take more memory than there is."""
+    (tmp_path / "text").write_text(part * (100_000_000 // len(part.encode())))
+    done = run_small("generate", large, "--prompt-file", tmp_path / "text")
+    assert_error(done, "prompt: longer than", "got more than 512 tokens", "expected at most 512")
