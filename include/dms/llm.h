@@ -229,8 +229,8 @@ class LLM {
   std::unique_ptr<State> state_;
 };
 
-/// Reads a folder's config.json, DMS metadata and the names of its tensors, or a config.json alone;
-/// and the settings of an adapter where one is named. Loads no weights.
+/// Reads a folder's config.json, DMS metadata, tokenizer and the names of its tensors, or a
+/// config.json alone; and the settings of an adapter where one is named. Loads no weights.
 ModelInfo inspect_model(const std::filesystem::path& path,
                         const std::filesystem::path& adapter = {});
 

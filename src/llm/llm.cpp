@@ -136,10 +136,24 @@ KvStats LLM::kv(std::span<const Session> sessions) const {
   return state_->core->model->usage(states);
 }
 
+namespace {
+
+/// A tokenizer that cannot be read does not hide what the model is.
+void add_end_token_of(const std::filesystem::path& folder, ModelSpec& spec) {
+  try {
+    llm::load_tokenizer(folder, spec);
+  } catch (const InputError& error) {
+    spec.notes.emplace_back(error.what());
+  }
+}
+
+}  // namespace
+
 ModelInfo inspect_model(const std::filesystem::path& path, const std::filesystem::path& adapter) {
   const bool is_model_folder = is_folder(path) || !path_exists(path);
   ModelSpec spec =
       is_model_folder ? load_spec(path, MetadataScope::local) : load_spec_from_config(path);
+  if (is_model_folder) add_end_token_of(path, spec);
   if (!adapter.empty()) apply_adapter(adapter, spec);
   return llm::make_model_info(spec,
                               is_model_folder ? load_generation_config(path) : GenerationConfig{});

@@ -1,6 +1,5 @@
 #include "llm/model_source.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -35,14 +34,6 @@ void add_adapter(const std::filesystem::path& adapter,
   weights = layer_weights(std::move(weights), open_adapter(adapter, spec));
 }
 
-/// Many a fine-tune names the token that ends its turns in the tokenizer's files only.
-void add_end_token(std::optional<int32_t> id, ModelSpec& spec) {
-  if (!id || *id >= spec.vocab || std::ranges::find(spec.eos_ids, *id) != spec.eos_ids.end()) {
-    return;
-  }
-  spec.eos_ids.push_back(*id);
-}
-
 }  // namespace
 
 ModelSource::ModelSource(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -52,11 +43,7 @@ ModelSource::~ModelSource() = default;
 ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions& options) {
   const cpu::ResolvedModelOptions resolved = check_options(options);
   ModelSpec spec = load_spec(folder, MetadataScope::local);
-  std::optional<text::Tokenizer> tokenizer;
-  if (path_exists(folder / kTokenizerFile)) {
-    tokenizer.emplace(text::Tokenizer::load_folder(folder));
-    add_end_token(tokenizer->eos_id(), spec);
-  }
+  std::optional<text::Tokenizer> tokenizer = llm::load_tokenizer(folder, spec);
   std::unique_ptr<WeightSource> weights = open_checkpoint(folder, spec);
   add_adapter(options.adapter, spec, weights);
   ModelInfo info = llm::make_model_info(spec, load_generation_config(folder));
@@ -118,6 +105,14 @@ void ModelSource::check_prompt(std::span<const int32_t> ids, int64_t max_tokens)
 }
 
 namespace llm {
+
+std::optional<text::Tokenizer> load_tokenizer(const std::filesystem::path& folder,
+                                              ModelSpec& spec) {
+  if (!path_exists(folder / kTokenizerFile)) return std::nullopt;
+  text::Tokenizer tokenizer = text::Tokenizer::load_folder(folder);
+  add_end_token(spec, tokenizer.eos_id());
+  return tokenizer;
+}
 
 const text::Tokenizer& require_tokenizer(const std::optional<text::Tokenizer>& tokenizer,
                                          const std::filesystem::path& folder) {

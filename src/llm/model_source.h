@@ -24,6 +24,9 @@ struct ModelSource::State {
 
 namespace llm {
 
+/// The tokenizer of a folder that has one; the end token it names joins the spec's.
+std::optional<text::Tokenizer> load_tokenizer(const std::filesystem::path& folder, ModelSpec& spec);
+
 /// Throws InputError naming `folder` where there is none.
 const text::Tokenizer& require_tokenizer(const std::optional<text::Tokenizer>& tokenizer,
                                          const std::filesystem::path& folder);

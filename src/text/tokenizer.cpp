@@ -313,6 +313,20 @@ std::optional<int32_t> Tokenizer::eos_id() const {
   return impl_->eos ? token_id(*impl_->eos) : std::nullopt;
 }
 
+std::string Tokenizer::describe_added_tokens() const {
+  Json list = Json::array();
+  for (const AddedToken& token : impl_->added.tokens()) {
+    list.push_back({token.id,
+                    token.content,
+                    token.single_word,
+                    token.lstrip,
+                    token.rstrip,
+                    token.normalized,
+                    token.special});
+  }
+  return list.dump();
+}
+
 int64_t Tokenizer::vocab_size() const {
   return impl_->vocabulary.size() + impl_->added.beyond_vocabulary();
 }

@@ -64,6 +64,10 @@ class Tokenizer {
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
 
+  /// Every added token with its id and flags, as one text: what side files change of a
+  /// tokenizer.json shows in it.
+  std::string describe_added_tokens() const;
+
   /// Number of tokens, added ones included.
   int64_t vocab_size() const;
   /// One more than the largest id: what a model's embedding needs at least.

@@ -15,10 +15,8 @@ Batch Batch::to(at::Device device) const {
           .tokens = tokens};
 }
 
-Batch make_batch(const PreparedData& data,
-                 int64_t first,
-                 int64_t size,
-                 std::span<const int32_t> eos_ids) {
+Batch make_batch(const PreparedData& data, int64_t first, int64_t size) {
+  const std::vector<int32_t>& ends = data.end_tokens();
   std::vector<Sample> samples;
   int64_t width = 0;
   for (int64_t i = 0; i < size; ++i) {
@@ -41,7 +39,7 @@ Batch make_batch(const PreparedData& data,
     for (size_t i = 0; i < count; ++i) {
       const int64_t at = row * width + static_cast<int64_t>(i);
       ids[at] = sample.ids[i];
-      if (std::ranges::find(eos_ids, sample.ids[i]) != eos_ids.end()) continue;
+      if (std::ranges::find(ends, sample.ids[i]) != ends.end()) continue;
       // The last token's target is unknown here; whether it counts is told by its own mark.
       const bool is_last = i + 1 == count;
       counted[at] = sample.loss[is_last ? i : i + 1] != 0;

@@ -2,7 +2,6 @@
 // Samples to tensors: what one micro-batch feeds the model and which of its tokens count.
 
 #include <cstdint>
-#include <span>
 
 #include "train/config/train_config.h"
 #include "train/data/batches.h"
@@ -23,9 +22,6 @@ struct Batch {
 
 /// Samples [first, first + size). A token counts when it is neither padding nor an end of text
 /// (nothing can be learned from what follows that) and its target is wanted by the data.
-Batch make_batch(const PreparedData& data,
-                 int64_t first,
-                 int64_t size,
-                 std::span<const int32_t> eos_ids);
+Batch make_batch(const PreparedData& data, int64_t first, int64_t size);
 
 }  // namespace dms::train

@@ -57,8 +57,7 @@ Trainer::Totals Trainer::accumulate() {
   for (int64_t i = 0; i < trainer.accumulation_steps; ++i) {
     const int64_t micro = i * ranks_.size() + ranks_.rank();
     const int64_t first = samples_ + micro * trainer.batch_size;
-    const Batch batch =
-        make_batch(data_, first, trainer.batch_size, spec.eos_ids).to(student_.device());
+    const Batch batch = make_batch(data_, first, trainer.batch_size).to(student_.device());
     const MicroResult result = (*objective_)(batch, step_, micro);
     result.loss.backward();
     optimizer_.accumulate();

@@ -177,6 +177,16 @@ def test_an_end_token_of_the_tokenizer_ends_an_answer(
     report = dms_json(*command)
     assert report["ids"] == before[: before.index(last) + 1]
     assert report["finish_reason"] == "stop"
+    assert last in dms_json("inspect", str(model))["eos_ids"]
+
+
+def test_a_broken_tokenizer_hides_nothing_from_inspect(
+    model: Path, dms_json: Callable[..., dict]
+) -> None:
+    (model / "tokenizer_config.json").write_text('{"eos_token": 3}')
+    report = dms_json("inspect", str(model))
+    assert report["eos_ids"]
+    assert any("eos_token" in note for note in report["notes"])
 
 
 def test_a_continuation_goes_on_where_its_prompt_ended(

@@ -24,7 +24,7 @@ Sample sample(std::vector<int32_t> ids, std::vector<uint8_t> loss = {}) {
 
 Batch batch_of(std::vector<Sample> samples, const std::vector<int32_t>& eos = {2}) {
   const auto count = std::ssize(samples);
-  return make_batch(GivenData(std::move(samples)), 0, count, eos);
+  return make_batch(GivenData(std::move(samples), eos), 0, count);
 }
 
 TEST(Batch, PadsRowsOnTheRight) {
@@ -52,7 +52,7 @@ TEST(Batch, MarksChooseTargets) {
 
 TEST(Batch, TakesTheSamplesAskedFor) {
   const GivenData data({sample({1, 4}), sample({3, 4}), sample({5, 4})});
-  const Batch batch = make_batch(data, 1, 3, {});
+  const Batch batch = make_batch(data, 1, 3);
   EXPECT_THAT(values(batch.ids), ElementsAre(3, 4, 5, 4, 1, 4));
   EXPECT_THAT(values(batch.targets), ElementsAre(4, -1, 4, -1, 4, -1));
 }

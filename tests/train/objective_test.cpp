@@ -52,7 +52,7 @@ class Bench {
   explicit Bench(const Case& c)
       : student_(fixture::tiny_student(shape_of(c), at::kDouble)),
         teacher_(fixture::tiny_student(plain(shape_of(c)), at::kDouble, 2)),
-        batch_(make_batch(data_, 0, 2, student_.spec().eos_ids)) {
+        batch_(make_batch(data_, 0, 2)) {
     config_.dms.kl = c.kl;
     config_.dms.per_layer = c.per_layer;
     config_.dms.decision_shift = c.shift;
@@ -89,7 +89,8 @@ class Bench {
   }
 
   fixture::GivenData data_{{{{5, 7, 2, 9, 30, 11, 6, 3, 17, 5, 8}, std::vector<uint8_t>(11, 1)},
-                            {{12, 4, 25, 1, 32, 0, 9}, {1, 1, 0, 1, 1, 1, 1}}}};
+                            {{12, 4, 25, 1, 32, 0, 9}, {1, 1, 0, 1, 1, 1, 1}}},
+                           {2}};
   TrainConfig config_;
   Student student_;
   Student teacher_;

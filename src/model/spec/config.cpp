@@ -160,6 +160,13 @@ ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope) {
   return spec;
 }
 
+void add_end_token(ModelSpec& spec, std::optional<int32_t> id) {
+  if (!id || *id >= spec.vocab || std::ranges::find(spec.eos_ids, *id) != spec.eos_ids.end()) {
+    return;
+  }
+  spec.eos_ids.push_back(*id);
+}
+
 ModelSpec load_spec_from_config(const std::filesystem::path& config_file) {
   const Json root = read_json_file(config_file, kMaxConfigBytes);
   const JsonFields config(root, config_file.string());

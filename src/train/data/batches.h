@@ -44,6 +44,8 @@ class PreparedData {
   /// Sample `index` of an endless, deterministic order; index may exceed size() (further epochs).
   /// Throws InputError when a cache file turns out to be damaged, RunError when it was cut short.
   virtual Sample sample(int64_t index) const = 0;
+  /// Tokens that end a text: nothing can be learned from what follows one.
+  virtual const std::vector<int32_t>& end_tokens() const = 0;
   virtual const std::vector<DatasetReport>& report() const = 0;
   /// What a user should know: rebuilt caches, doubled start tokens, much text cut off.
   virtual const std::vector<std::string>& notes() const = 0;

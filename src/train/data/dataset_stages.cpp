@@ -101,11 +101,16 @@ const DatasetSection& DatasetStages::declared(const std::string& name,
                     .expected = names.empty() ? "one declared under data.datasets" : names});
 }
 
+std::optional<int32_t> DatasetStages::end_token() const {
+  return config_.data.add_eos ? model_.end_token() : std::nullopt;
+}
+
 Json DatasetStages::common_settings() const {
+  const std::optional<int32_t> end = end_token();
   return {{"format", kFormat},
           {"tokenizer", model_.tokenizer_hash},
           {"vocab", model_.vocab},
-          {"end_token", config_.data.add_eos && model_.eos ? Json(*model_.eos) : Json()}};
+          {"end_token", end ? Json(*end) : Json()}};
 }
 
 TokenStage DatasetStages::read_tokens(const DatasetSection& dataset) {
@@ -182,7 +187,7 @@ TokenStage DatasetStages::generate_tokens(const DatasetSection& dataset) {
                                  .where = where,
                                  .model = model_,
                                  .source = source == nullptr ? nullptr : source->store.get(),
-                                 .end_token = config_.data.add_eos ? model_.eos : std::nullopt,
+                                 .end_token = end_token(),
                                  .max_length = config_.data.max_length,
                                  .seed = config_.trainer.seed};
   Json settings = common_settings();

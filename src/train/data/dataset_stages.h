@@ -42,6 +42,7 @@ class DatasetStages {
  private:
   const TokenStage& tokens(const std::string& name);
   const DatasetSection& declared(const std::string& name, const std::string& wanted_by) const;
+  std::optional<int32_t> end_token() const;  // what is put after texts
   Json common_settings() const;
   TokenStage read_tokens(const DatasetSection& dataset);
   TokenStage generate_tokens(const DatasetSection& dataset);

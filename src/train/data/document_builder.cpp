@@ -57,12 +57,13 @@ DocumentBuilder::DocumentBuilder(const DatasetSection& dataset,
     return;
   }
   field_ = field_path(dataset.field.empty() ? "text" : dataset.field, "text");
-  if (data.add_eos && !model.eos) {
+  if (data.add_eos && !model.end_token()) {
     throw InputError({.where = "data.add_eos",
                       .what = "the model names no end token",
-                      .hint = "set eos_token_id in its config.json, or add_eos: false"});
+                      .hint = "set eos_token_id in its config.json or eos_token in its "
+                              "tokenizer_config.json, or add_eos: false"});
   }
-  if (data.add_eos) eos_ = model.eos;
+  if (data.add_eos) eos_ = model.end_token();
 }
 
 bool DocumentBuilder::is_in_split(const Record& record) const {

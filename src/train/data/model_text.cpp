@@ -57,17 +57,17 @@ Edge edge_at(const text::Tokenizer& tokenizer,
 }  // namespace
 
 ModelText load_model_text(const fs::path& folder) {
-  const ModelSpec spec = load_spec(folder, MetadataScope::local);
-  const fs::path file = folder / "tokenizer.json";
-  const std::string json = read_text_file(file, kMaxBytes);
-  ModelText model{.tokenizer = text::Tokenizer::parse(json, file.string()),
-                  .chat = text::load_chat_template(folder),
-                  .eos = std::nullopt,
-                  .vocab = spec.vocab,
-                  .tokenizer_hash = sha256(json),
-                  .chat_hash = hash_chat_files(folder)};
-  if (!spec.eos_ids.empty()) model.eos = spec.eos_ids.front();
-  return model;
+  ModelSpec spec = load_spec(folder, MetadataScope::local);
+  text::Tokenizer tokenizer = text::Tokenizer::load_folder(folder);
+  add_end_token(spec, tokenizer.eos_id());
+  std::string tokenizer_hash = sha256(read_text_file(folder / "tokenizer.json", kMaxBytes) +
+                                      tokenizer.describe_added_tokens());
+  return {.tokenizer = std::move(tokenizer),
+          .chat = text::load_chat_template(folder),
+          .end_tokens = std::move(spec.eos_ids),
+          .vocab = spec.vocab,
+          .tokenizer_hash = std::move(tokenizer_hash),
+          .chat_hash = hash_chat_files(folder)};
 }
 
 Document encode_text(const text::Tokenizer& tokenizer, std::string_view text) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -18,10 +19,15 @@ namespace dms::train::data {
 struct ModelText {
   text::Tokenizer tokenizer;
   std::optional<text::LoadedChatTemplate> chat;
-  std::optional<int32_t> eos;  // the first end token of config.json, then generation_config.json
+  std::vector<int32_t> end_tokens;  // what generation stops at: the configs', then the tokenizer's
   int64_t vocab = 0;
-  std::string tokenizer_hash;  // of tokenizer.json
+  std::string tokenizer_hash;  // of tokenizer.json, and of the tokens as side files left them
   std::string chat_hash;       // of the files a chat template may come from
+
+  /// What is put after a text: the first of them.
+  std::optional<int32_t> end_token() const {
+    return end_tokens.empty() ? std::nullopt : std::optional(end_tokens.front());
+  }
 };
 
 /// Throws InputError when a file is missing or broken.

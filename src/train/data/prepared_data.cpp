@@ -21,10 +21,12 @@ class BlendedData final : public PreparedData {
  public:
   BlendedData(data::Blend blend,
               std::vector<std::unique_ptr<const data::SampleIndex>> indices,
+              std::vector<int32_t> end_tokens,
               std::vector<DatasetReport> report,
               std::vector<std::string> notes)
       : blend_(std::move(blend)),
         indices_(std::move(indices)),
+        end_tokens_(std::move(end_tokens)),
         report_(std::move(report)),
         notes_(std::move(notes)) {}
 
@@ -34,12 +36,14 @@ class BlendedData final : public PreparedData {
     const data::SampleIndex& dataset = *indices_[static_cast<size_t>(pick.dataset)];
     return dataset.sample(pick.turn % dataset.samples());
   }
+  const std::vector<int32_t>& end_tokens() const override { return end_tokens_; }
   const std::vector<DatasetReport>& report() const override { return report_; }
   const std::vector<std::string>& notes() const override { return notes_; }
 
  private:
   data::Blend blend_;
   std::vector<std::unique_ptr<const data::SampleIndex>> indices_;
+  std::vector<int32_t> end_tokens_;
   std::vector<DatasetReport> report_;
   std::vector<std::string> notes_;
 };
@@ -134,8 +138,11 @@ std::unique_ptr<PreparedData> prepare_data(const TrainConfig& config,
     indices.push_back(std::move(samples.index));
   }
   notes.insert(notes.begin(), cache.notes().begin(), cache.notes().end());
-  return std::make_unique<BlendedData>(
-      std::move(blend), std::move(indices), std::move(reports), std::move(notes));
+  return std::make_unique<BlendedData>(std::move(blend),
+                                       std::move(indices),
+                                       model.end_tokens,
+                                       std::move(reports),
+                                       std::move(notes));
 }
 
 }  // namespace dms::train

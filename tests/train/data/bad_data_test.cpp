@@ -179,6 +179,7 @@ TEST_F(BadData, ModelWithoutAnEndToken) {
     Json changed = config;
     changed.erase("eos_token_id");
     folder_.write("model/config.json", changed.dump());
+    folder_.write("model/tokenizer_config.json", "{}");
     c.data.max_length = 16;
   };
   expect_parts(error_of(good_, without_end), {"data.add_eos", "no end token", "add_eos: false"});

@@ -27,7 +27,7 @@ class Generators : public ::testing::Test {
       std::string text(opening);
       for (int i = 0; i < 300; ++i) text += " Sentence " + std::to_string(i) + " went by.\n";
       Document document = encode_text(tokenizer_, text);
-      document.ids.push_back(*model_.eos);
+      document.ids.push_back(*model_.end_token());
       writer.append(document);
     }
     source_ = std::make_unique<TokenStore>(folder_.path(), writer.finish());
@@ -39,7 +39,7 @@ class Generators : public ::testing::Test {
                            .where = "data.datasets.x.generator",
                            .model = model_,
                            .source = source_.get(),
-                           .end_token = model_.eos,
+                           .end_token = model_.end_token(),
                            .max_length = max_length,
                            .seed = 9});
   }
@@ -85,7 +85,7 @@ TEST_F(Generators, RecallAsksForAFactThatTheTextHolds) {
     ASSERT_LE(std::ssize(document.ids), 512);
     ASSERT_EQ(document.ids.size(), document.loss.size());
     EXPECT_EQ(document.ids.front(), 0) << "begins as every text does";
-    EXPECT_EQ(document.ids.back(), *model_.eos);
+    EXPECT_EQ(document.ids.back(), *model_.end_token());
     const std::string text = text_of(document);
     const std::string answer = counted_text(document);  // " VALUE."
     const size_t question = text.rfind('\n', text.rfind('?'));

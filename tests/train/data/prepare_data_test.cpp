@@ -1,6 +1,7 @@
 // The whole way from files to samples.
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -299,6 +300,37 @@ TEST_F(CachedData, OtherTokenizersTokenizeAgain) {
   tokenizer["added_tokens"][5]["lstrip"] = true;
   folder_.write("model/tokenizer.json", tokenizer.dump());
   EXPECT_EQ(work_done(other), "tokenize numbers, pack numbers");
+  const std::string template_alone = R"({"chat_template": "x"})";
+  folder_.write("model/tokenizer_config.json", template_alone);
+  EXPECT_EQ(work_done(other), "") << "the same tokens";
+  folder_.write("model/added_tokens.json", R"({"<extra>": 8192})");
+  EXPECT_EQ(work_done(other), "tokenize numbers, pack numbers") << "a token more";
+  folder_.write("model/special_tokens_map.json", R"({"eos_token": "<extra>"})");
+  EXPECT_EQ(work_done(other), "tokenize numbers, pack numbers") << "a special one";
+}
+
+/// What a folder's side files add is what generation knows.
+TEST_F(CachedData, TokensAndEndsOfSideFilesAreThoseOfTheText) {
+  TrainConfig other = config();
+  other.model.name = model_with_template(folder_, kPlainTemplate);
+  Json model = read_json_file(demo_model() / "config.json");
+  model.erase("eos_token_id");
+  folder_.write("model/config.json", model.dump());
+  folder_.write("model/tokenizer_config.json",
+                R"({"eos_token": "<|eot_id|>", "extra_special_tokens": ["says:"]})");
+  const text::Tokenizer tokenizer = text::Tokenizer::load_folder(other.model.name);
+  const int32_t says = *tokenizer.token_id("says:");
+  const int32_t end = *tokenizer.token_id("<|eot_id|>");
+  model["vocab_size"] = says + 1;
+  folder_.write("model/config.json", model.dump());
+  const auto data = prepare_data(other, {});
+  EXPECT_EQ(data->end_tokens(), std::vector<int32_t>{end});
+  std::map<int32_t, int64_t> counts;
+  for (const Sample& sample : first_samples(*data, data->report()[0].samples)) {
+    for (const int32_t id : sample.ids) ++counts[id];
+  }
+  EXPECT_GT(counts[says], 0);
+  EXPECT_GT(counts[end], 0);
 }
 
 TEST_F(CachedData, GeneratedDatasetsFollowTheirSource) {

@@ -54,7 +54,7 @@ Tensors run_forward(const Json& job) {
   const at::NoGradGuard no_grad;
   const Student student = open_student(job);
   const std::vector<Sample> samples = samples_of(job);
-  const Batch batch = make_batch(fixture::GivenData(samples), 0, std::ssize(samples), {});
+  const Batch batch = make_batch(fixture::GivenData(samples), 0, std::ssize(samples));
   const PassOptions options = options_of(job, student.spec());
   const PassResult pass = student.forward(batch.ids, batch.lengths, options);
   Tensors tensors{{"logits", at::matmul(pass.hidden, student.head().t())},

@@ -26,7 +26,7 @@ Tensors run_objective(const Json& job) {
   if (teacher) widen(*teacher, type_of(job));
   const std::vector<Sample> samples = samples_of(job);
   const ModelSpec& spec = student.spec();
-  const Batch batch = make_batch(fixture::GivenData(samples), 0, std::ssize(samples), spec.eos_ids);
+  const Batch batch = make_batch(fixture::GivenData(samples, spec.eos_ids), 0, std::ssize(samples));
   const int64_t step = job.at("step");
   const int64_t micro = job.at("micro");
   const MicroResult result = (*make_objective(config, student, teacher.get()))(batch, step, micro);
