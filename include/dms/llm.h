@@ -84,6 +84,8 @@ class Session {
   ~Session();
 
   int64_t tokens() const;
+  /// The most it can hold.
+  int64_t max_tokens() const;
 
   /// Appends tokens (any number: prefill, or one: decode) and returns the logits after the last
   /// one, float32 [vocab], valid until the next call. Throws InputError on an id out of range, more
@@ -151,8 +153,8 @@ class ModelSource {
 
   const ModelInfo& info() const;
   bool has_tokenizer() const;
-  /// As LLM's; where more than `max_tokens` are of no use it stops once there are more, so that a
-  /// text that is far too long costs little.
+  /// Throws InputError when the folder has no tokenizer.json. Where more than `max_tokens` are of no
+  /// use it stops once there are more, so that a text that is far too long costs little.
   std::vector<int32_t> encode(std::string_view text,
                               bool add_special_tokens = true,
                               int64_t max_tokens = std::numeric_limits<int32_t>::max()) const;
@@ -189,8 +191,10 @@ class LLM {
   const ModelInfo& info() const;
 
   bool has_tokenizer() const;
-  /// Throws InputError when the folder has no tokenizer.json.
-  std::vector<int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
+  /// Throws InputError when the folder has no tokenizer.json. As ModelSource's.
+  std::vector<int32_t> encode(std::string_view text,
+                              bool add_special_tokens = true,
+                              int64_t max_tokens = std::numeric_limits<int32_t>::max()) const;
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
   /// Takes a request in; its sink is told what becomes of it while step() runs. Throws InputError

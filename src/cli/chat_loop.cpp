@@ -136,21 +136,27 @@ void ChatLoop::answer(const std::string& question) {
     if (is_stopped()) throw Stopped();
     if (done > 0) progress.update(done, total);
   };
+  Generation result;
   try {
-    const Generation result = talk_.say(question, sampling_, show, advance);
-    last_ = result.timings;
+    result = talk_.say(question, sampling_, show, advance);
+    progress.wipe();
     print_now(result.text.ends_with('\n') ? "" : "\n");
-    note_end(result);
   } catch (const Stopped&) {
     progress.wipe();
-    tell("[stopped: the question is not part of the conversation]");
+    return tell("[stopped: the question is not part of the conversation]");
   } catch (...) {
     if (begun) print_now("\n");
     throw;
   }
+  last_ = result.timings;
+  note_end(result);
 }
 
 void ChatLoop::note_end(const Generation& result) const {
+  if (!result.error.empty()) {
+    throw RunError({.what = result.error,
+                    .hint = "the answer so far is kept; /undo or /reset makes room"});
+  }
   if (is_stopped()) return tell("[stopped]");
   if (result.finish_reason != "length") return;
   const int64_t context = llm_.info().context;

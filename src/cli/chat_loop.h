@@ -34,7 +34,7 @@ class ChatLoop {
   void read_and_answer(std::string argument);
   void print_stats() const;
   void save(const std::string& path) const;
-  /// What ended an answer early, for those who watch.
+  /// What ended an answer early, for those who watch. Throws RunError where a failure did.
   void note_end(const Generation& result) const;
   bool is_stopped() const { return interrupt_ && interrupt_->is_set(); }
 

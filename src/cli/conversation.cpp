@@ -35,26 +35,45 @@ void Conversation::keep_common_with(std::span<const int32_t> ids) {
   cached_ids_.resize(static_cast<size_t>(common));
 }
 
-Generation Conversation::say(const std::string& text,
-                             const SamplingParams& sampling,
-                             const TextSink& on_text,
-                             const Progress& progress) {
-  std::vector<Message> messages = messages_;
-  messages.push_back({.role = "user", .content = text});
-  const std::vector<int32_t> ids =
-      llm_.encode(prompt_.render(messages), prompt_.adds_special_tokens());
+std::vector<int32_t> Conversation::ids_of(const std::vector<Message>& messages) const {
+  const int64_t most = session_.max_tokens();
+  const auto refuse_too_long = [most](const std::vector<int32_t>& tokens) {
+    if (std::ssize(tokens) <= most) return;
+    throw InputError({.where = "conversation",
+                      .what = "longer than the model's context",
+                      .got = "more than " + std::to_string(most) + " tokens",
+                      .expected = "at most " + std::to_string(most),
+                      .hint = "shorten the question, or make room with /undo or /reset"});
+  };
+  // To render a text of hundreds of megabytes would cost many times what it costs to refuse it.
+  refuse_too_long(llm_.encode(messages.back().content, false, most));
+  std::vector<int32_t> ids =
+      llm_.encode(prompt_.render(messages), prompt_.adds_special_tokens(), most);
   if (ids.empty()) {
     throw InputError({.where = prompt_.source(),
                       .what = "the chat template renders the conversation to nothing",
                       .got = "0 tokens",
                       .expected = "at least 1"});
   }
+  refuse_too_long(ids);
+  return ids;
+}
+
+Generation Conversation::say(const std::string& text,
+                             const SamplingParams& sampling,
+                             const TextSink& on_text,
+                             const Progress& progress) {
+  std::vector<Message> messages = messages_;
+  messages.push_back({.role = "user", .content = text});
+  const std::vector<int32_t> ids = ids_of(messages);
   keep_common_with(ids);
   const auto fresh = std::span(ids).subspan(cached_ids_.size());
   try {
     if (progress) progress(0, std::ssize(fresh));  // a caller who gave up meanwhile may throw
     Generation answer = session_.generate(fresh, sampling, on_text, progress);
-    if (!answer.error.empty()) throw RunError({.what = answer.error});
+    if (!answer.error.empty() && answer.ids.empty()) {
+      throw RunError({.what = answer.error, .hint = "/undo or /reset makes room"});
+    }
     cached_ids_ = ids;
     cached_ids_.insert(cached_ids_.end(), answer.ids.begin(), answer.ids.end());
     cached_ids_.resize(static_cast<size_t>(session_.tokens()));

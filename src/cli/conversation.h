@@ -16,8 +16,9 @@ class Conversation {
   /// `llm` and `prompt` must outlive this. `system` may be empty.
   Conversation(LLM& llm, const ChatPrompt& prompt, const CacheOptions& cache, std::string system);
 
-  /// Says `text` and returns the answer, handing it to `on_text` piece by piece. When it throws,
-  /// the conversation is as it was before.
+  /// Says `text` and returns the answer, handing it to `on_text` piece by piece. An answer that
+  /// something cut short, as its `error` says, is kept as far as it came. When it throws, the
+  /// conversation is as it was before.
   Generation say(const std::string& text,
                  const SamplingParams& sampling,
                  const TextSink& on_text,
@@ -31,6 +32,8 @@ class Conversation {
   const Session& session() const { return session_; }
 
  private:
+  /// The tokens of the conversation, one to the most that fit.
+  std::vector<int32_t> ids_of(const std::vector<Message>& messages) const;
   /// What the history holds of an answer: its text with the marks a template may look for ([THINK])
   /// although they are special tokens, without end-of-turn tokens.
   std::string message_of(const Generation& answer, const std::vector<std::string>& stops) const;

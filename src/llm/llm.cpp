@@ -69,9 +69,11 @@ LLM LLM::with_random_weights(const std::filesystem::path& config_file,
 const ModelInfo& LLM::info() const { return state_->info; }
 bool LLM::has_tokenizer() const { return state_->core->tokenizer.has_value(); }
 
-std::vector<int32_t> LLM::encode(std::string_view text, bool add_special_tokens) const {
+std::vector<int32_t> LLM::encode(std::string_view text,
+                                 bool add_special_tokens,
+                                 int64_t max_tokens) const {
   return llm::require_tokenizer(state_->core->tokenizer, state_->folder)
-      .encode(text, add_special_tokens);
+      .encode(text, add_special_tokens, max_tokens);
 }
 
 std::string LLM::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {

@@ -23,6 +23,7 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 int64_t Session::tokens() const { return state_->sequence->tokens(); }
+int64_t Session::max_tokens() const { return state_->sequence->max_tokens(); }
 
 std::span<const float> Session::append(std::span<const int32_t> ids, const Progress& progress) {
   std::vector<float>& logits = state_->logits;

@@ -312,12 +312,51 @@ TEST(Conversation, IsAsBeforeAfterAnError) {
   EXPECT_EQ(talk->messages().size(), 2u);
   std::string endless;
   for (int i = 0; i < 5000; ++i) endless += " door";
-  expect_parts(input_error([&] { talk->say(endless, kSampling, {}, {}); }), {"context"});
+  const std::string most = std::to_string(talk->session().max_tokens());
+  expect_parts(input_error([&] { talk->say(endless, kSampling, {}, {}); }),
+               {"context", "got more than " + most + " tokens", "/undo"});
   EXPECT_EQ(talk->messages().size(), 2u);
   Generation answer = talk->say("And then?", kSampling, {}, {});
   talk->undo();
   Session fresh = model().new_session({.policy = "none"});
   EXPECT_EQ(answer.ids, fresh.generate(talk.ids_with("And then?"), kSampling).ids);
+}
+
+// Of a file of hundreds of megabytes nothing is made but its first tokens.
+TEST(Conversation, RefusesWhatIsTooLongBeforeItIsRendered) {
+  Talk talk("{{ raise_exception('rendered') }}");
+  std::string endless;
+  for (int i = 0; i < 5000; ++i) endless += " door";
+  expect_parts(input_error([&] { talk->say(endless, kSampling, {}, {}); }), {"context"});
+  expect_parts(input_error([&] { talk->say("Why?", kSampling, {}, {}); }), {"rendered"});
+  EXPECT_TRUE(talk->messages().empty());
+}
+
+TEST(Conversation, KeepsAnAnswerThatMeetsTheMemoryLimit) {
+  LLM small(kDemo, {.dtype = "f32", .kv_memory_bytes = int64_t{2} << 20});
+  const ChatPrompt prompt = prompt_of(kGrowing);
+  Conversation talk(small, prompt, {.policy = "none"}, "");
+  talk.say("It was a dark night, and who came to the door?", kSampling, {}, {});
+  SamplingParams endless = kSampling;
+  endless.max_new_tokens = 1000;
+  const Generation cut = talk.say("And then?", endless, {}, {});
+  EXPECT_EQ(cut.finish_reason, "error");
+  ASSERT_EQ(talk.messages().size(), 4u);
+  EXPECT_FALSE(talk.messages().back().content.empty());
+  EXPECT_LT(std::ssize(cut.ids), endless.max_new_tokens);
+
+  std::string too_much;
+  for (int i = 0; i < 1500; ++i) too_much += " door";
+  EXPECT_THROW(talk.say(too_much, kSampling, {}, {}), RunError);
+  EXPECT_EQ(talk.messages().size(), 4u);
+  EXPECT_TRUE(talk.undo());
+  const Generation answer = talk.say("How did it end?", kSampling, {}, {});
+  EXPECT_EQ(answer.error, "");
+  talk.undo();
+  std::vector<Message> messages = talk.messages();
+  messages.push_back({.role = "user", .content = "How did it end?"});
+  const std::vector<int32_t> ids = model().encode(prompt.render(messages), false);
+  EXPECT_EQ(answer.ids, model().new_session({.policy = "none"}).generate(ids, kSampling).ids);
 }
 
 TEST(Conversation, NamesATemplateThatRendersNothing) {
