@@ -73,7 +73,7 @@ struct ModelInfo {
 
 /// Called with each new piece of text (whole characters). Return false to stop early.
 using TextSink = std::function<bool(std::string_view piece)>;
-/// Called while a prompt is computed: tokens done, tokens in all.
+/// Called while a prompt, or what was lost before it, is computed: tokens done, tokens in all.
 using Progress = std::function<void(int64_t done, int64_t total)>;
 
 /// One conversation over one cache. Outlives neither its LLM nor a move of it.
@@ -100,8 +100,9 @@ class Session {
 
   /// Forgets all but the first `tokens` tokens. Up to the rollback slack (32) at once without
   /// recomputation; beyond it what is missing is recomputed with the decisions taken before. Where
-  /// that meets the memory limit it throws RunError, and the next call goes on with it.
-  void truncate(int64_t tokens);
+  /// that meets the memory limit it throws RunError, or what `progress` throws; the tokens are
+  /// forgotten all the same, and the next call goes on with what is missing.
+  void truncate(int64_t tokens, const Progress& progress = {});
 
   /// Writes tokens, compact cache and options to a file, whole or not at all, for
   /// LLM::load_session(). Throws InputError where the file cannot be made, RunError on a full disk.

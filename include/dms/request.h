@@ -55,7 +55,8 @@ struct Generation {
   KvStats kv;
 };
 
-/// More of the prompt has been computed.
+/// More of the prompt has been computed, or of what its sequence had lost before (a long rollback,
+/// the border of a dynamic RoPE, also in the midst of an answer): both are counted.
 struct PromptProgress {
   int64_t done = 0;
   int64_t total = 0;

@@ -26,7 +26,7 @@ constexpr const char* kHelp =
     "\\                 at a line's end: the question goes on\n"
     "Ctrl-C stops an answer, or clears the line.\n";
 
-/// Ctrl-C before the first word of an answer.
+/// Ctrl-C while something is computed that no word comes of.
 struct Stopped {};
 
 /// A line for who watches, on the terminal's own channel.
@@ -134,7 +134,7 @@ void ChatLoop::answer(const std::string& question) {
   };
   const auto advance = [&](int64_t done, int64_t total) {
     if (is_stopped()) throw Stopped();
-    if (done > 0) progress.update(done, total);
+    if (done > 0 && !begun) progress.update(done, total);
   };
   Generation result;
   try {
@@ -143,6 +143,7 @@ void ChatLoop::answer(const std::string& question) {
     print_now(result.text.ends_with('\n') ? "" : "\n");
   } catch (const Stopped&) {
     progress.wipe();
+    if (begun) print_now("\n");
     return tell("[stopped: the question is not part of the conversation]");
   } catch (...) {
     if (begun) print_now("\n");
@@ -154,8 +155,8 @@ void ChatLoop::answer(const std::string& question) {
 
 void ChatLoop::note_end(const Generation& result) const {
   if (!result.error.empty()) {
-    throw RunError({.what = result.error,
-                    .hint = "the answer so far is kept; /undo or /reset makes room"});
+    throw RunError(
+        {.what = result.error, .hint = "the answer so far is kept; /undo or /reset makes room"});
   }
   if (is_stopped()) return tell("[stopped]");
   if (result.finish_reason != "length") return;

@@ -29,10 +29,15 @@ std::string Conversation::message_of(const Generation& answer,
   return text.substr(std::min(text.find_first_not_of(" \n"), text.size()));
 }
 
-void Conversation::keep_common_with(std::span<const int32_t> ids) {
+void Conversation::keep_common_with(std::span<const int32_t> ids, const Progress& progress) {
   const int64_t common = std::min(common_prefix(cached_ids_, ids), std::ssize(ids) - 1);
-  if (common < session_.tokens()) session_.truncate(common);
   cached_ids_.resize(static_cast<size_t>(common));
+  if (common < session_.tokens()) session_.truncate(common, progress);
+}
+
+void Conversation::note_cached(std::vector<int32_t> ids) {
+  ids.resize(std::min(ids.size(), static_cast<size_t>(session_.tokens())));
+  cached_ids_ = std::move(ids);
 }
 
 std::vector<int32_t> Conversation::ids_of(const std::vector<Message>& messages) const {
@@ -65,8 +70,8 @@ Generation Conversation::say(const std::string& text,
                              const Progress& progress) {
   std::vector<Message> messages = messages_;
   messages.push_back({.role = "user", .content = text});
-  const std::vector<int32_t> ids = ids_of(messages);
-  keep_common_with(ids);
+  std::vector<int32_t> ids = ids_of(messages);
+  keep_common_with(ids, progress);
   const auto fresh = std::span(ids).subspan(cached_ids_.size());
   try {
     if (progress) progress(0, std::ssize(fresh));  // a caller who gave up meanwhile may throw
@@ -74,14 +79,15 @@ Generation Conversation::say(const std::string& text,
     if (!answer.error.empty() && answer.ids.empty()) {
       throw RunError({.what = answer.error, .hint = "/undo or /reset makes room"});
     }
-    cached_ids_ = ids;
-    cached_ids_.insert(cached_ids_.end(), answer.ids.begin(), answer.ids.end());
-    cached_ids_.resize(static_cast<size_t>(session_.tokens()));
+    ids.insert(ids.end(), answer.ids.begin(), answer.ids.end());
+    note_cached(std::move(ids));
     messages.push_back({.role = "assistant", .content = message_of(answer, sampling.stop)});
     messages_ = std::move(messages);
     return answer;
   } catch (...) {
-    if (session_.tokens() > std::ssize(cached_ids_)) session_.truncate(std::ssize(cached_ids_));
+    // Nothing is computed here, where nobody could stop it: the next question rolls back what it
+    // does not share.
+    note_cached(std::move(ids));
     throw;
   }
 }

@@ -38,14 +38,16 @@ class Conversation {
   /// although they are special tokens, without end-of-turn tokens.
   std::string message_of(const Generation& answer, const std::vector<std::string>& stops) const;
   /// Rolls the cache back to what it shares with `ids`, less at least one token to compute.
-  void keep_common_with(std::span<const int32_t> ids);
+  void keep_common_with(std::span<const int32_t> ids, const Progress& progress);
+  /// The cache holds a beginning of `ids`, or these and tokens nobody knows.
+  void note_cached(std::vector<int32_t> ids);
 
   LLM& llm_;
   const ChatPrompt& prompt_;
   CacheOptions cache_;
   Session session_;
   std::vector<Message> messages_;
-  std::vector<int32_t> cached_ids_;  // the tokens in the session's cache
+  std::vector<int32_t> cached_ids_;  // the first tokens in the session's cache
 };
 
 }  // namespace dms::cli

@@ -78,12 +78,17 @@ Generation stream(bool has_text,
                   const std::vector<int32_t>& ids,
                   const SamplingParams& sampling) {
   ProgressLine progress("prefill");
-  const auto show = [&progress](std::string_view piece) {
+  bool begun = false;
+  const auto show = [&](std::string_view piece) {
     progress.wipe();
     print_now(piece);
+    begun = true;
     return true;
   };
-  const Generation result = session.generate(ids, sampling, show, progress.callback());
+  const auto advance = [&](int64_t done, int64_t total) {
+    if (!begun) progress.update(done, total);  // it would wipe the line that the text is on
+  };
+  const Generation result = session.generate(ids, sampling, show, advance);
   progress.wipe();
   if (!result.error.empty() && result.ids.empty()) return result;
   if (!has_text) print(OutputJson(result.ids).dump());

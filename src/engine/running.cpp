@@ -89,12 +89,19 @@ void Running::advance(const Model& model, const Work& work, std::span<const floa
       advance_prompt(model, work, rows);
     } else if (work.phase == Phase::decode) {
       sample(model, rows);
-    } else if (prompt_tokens() == 0 && sequence().missing().empty()) {
-      finish(model, "length");  // it came to catch up, and has
+    } else {
+      advance_replay(model, work);
     }
   } catch (const std::exception& error) {
     fail(model, error.what());
   }
+}
+
+void Running::advance_replay(const Model& model, const Work& work) {
+  replayed_ += std::ssize(work.ids);
+  report_progress();
+  if (prompt_tokens() > 0 || !sequence().missing().empty()) return;
+  finish(model, "length");  // it came to catch up, and has
 }
 
 void Running::advance_prompt(const Model& model, const Work& work, std::span<const float> rows) {
@@ -108,7 +115,7 @@ void Running::advance_prompt(const Model& model, const Work& work, std::span<con
       submission_.on_logits(first_row + i, rows.subspan(static_cast<size_t>(i) * vocab, vocab));
     }
   }
-  report(PromptProgress{.done = prompt_done_, .total = prompt_tokens()});
+  report_progress();
   if (prompt_done_ < prompt_tokens()) return;
   if (submission_.request.sampling.max_new_tokens == 0) {
     finish(model, "length");
@@ -163,6 +170,12 @@ std::string Running::text_of(int32_t token, bool& stopped) {
 
 void Running::report(const Event& event) const {
   if (submission_.request.sink) submission_.request.sink(event);
+}
+
+void Running::report_progress() const {
+  const int64_t missing = std::ssize(submission_.sequence->missing());
+  report(PromptProgress{.done = replayed_ + prompt_done_,
+                        .total = replayed_ + missing + prompt_tokens()});
 }
 
 void Running::finish(const Model& model, const char* reason) {

@@ -89,12 +89,14 @@ class Running {
  private:
   void finish(const Model& model, const char* reason);
   int64_t prompt_tokens() const { return std::ssize(submission_.request.prompt); }
+  void advance_replay(const Model& model, const Work& work);
   void advance_prompt(const Model& model, const Work& work, std::span<const float> rows);
   void sample(const Model& model, std::span<const float> logits);
   void accept(const Model& model, TokenChoice choice);
   /// Text that a new token made certain; sets `stopped` when it met a stop text.
   std::string text_of(int32_t token, bool& stopped);
   void report(const Event& event) const;
+  void report_progress() const;
 
   RequestId id_;
   Submission submission_;
@@ -104,6 +106,7 @@ class Running {
   StopMatcher stops_;
   std::optional<text::StreamDecoder> decoder_;
   int64_t prompt_done_ = 0;
+  int64_t replayed_ = 0;
   std::optional<int32_t> next_token_;  // sampled, not yet in the cache
   bool is_ready_ = false;
   bool is_done_ = false;

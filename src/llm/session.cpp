@@ -57,9 +57,9 @@ void Session::append_rows(
   require_success(RequestRun(*state_->core->engine, std::move(submission), {}, progress).finish());
 }
 
-void Session::truncate(int64_t tokens) {
+void Session::truncate(int64_t tokens, const Progress& progress) {
   state_->sequence->truncate(tokens);
-  if (!state_->sequence->missing().empty()) append_rows({}, false, {}, {});
+  if (!state_->sequence->missing().empty()) append_rows({}, false, {}, progress);
 }
 
 Session Session::fork() const {

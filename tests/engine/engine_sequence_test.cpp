@@ -72,8 +72,10 @@ TEST_P(EngineSequenceTest, ComputesAgainWhatALongRollbackLost) {
   EXPECT_TRUE(kept->missing().empty()) << "four tokens go back at once";
   kept->truncate(10);
   EXPECT_THAT(kept->missing(), SizeIs(10));
-  const Ids answer = go_on(kept, {40}, 2).result().ids;
+  const Heard second = go_on(kept, {40}, 2);
+  const Ids& answer = second.result().ids;
   EXPECT_EQ(answer, alone_.answer(joined({Ids(10, 7), {40}}), 2));
+  EXPECT_THAT(second.prompt_done, ElementsAre(8, 10, 11)) << "what was lost counts";
   EXPECT_EQ(WatchedModel::computed(kept->state()), joined({Ids(10, 7), {40, answer[0]}}));
   EXPECT_THROW(kept->truncate(13), InputError);
   EXPECT_THROW(kept->truncate(-1), InputError);

@@ -101,6 +101,33 @@ TEST(Llm, WhatACallersFunctionThrowsComesOutOfTheCall) {
   session.append(random_ids(5));
 }
 
+TEST(Llm, ALongRollbackCanBeInterruptedAndGoesOn) {
+  LLM llm = tiny_llm({.dtype = "f32", .chunk_tokens = 64});
+  const CacheOptions cache{.policy = "random", .policy_args = {{"cr", "3"}}, .window_tokens = 20};
+  const std::vector<int32_t> ids = random_ids(600);
+  Session session = llm.new_session(cache);
+  session.append(ids);
+  std::vector<int64_t> seen;
+  const auto stop = [&](int64_t done, int64_t total) {
+    EXPECT_EQ(total, 400);
+    seen.push_back(done);
+    if (seen.size() == 2) throw std::runtime_error("stopped");
+  };
+  EXPECT_THROW(session.truncate(400, stop), std::runtime_error);
+  EXPECT_EQ(seen, (std::vector<int64_t>{64, 128}));
+  EXPECT_EQ(session.tokens(), 400);
+  int64_t last_total = 0;
+  const auto count = [&](int64_t, int64_t total) { last_total = total; };
+  const std::span<const float> row = session.append(random_ids(3), count);
+  const std::vector<float> got(row.begin(), row.end());
+  EXPECT_EQ(last_total, 400 - 128 + 3);
+  Session fresh = llm.new_session(cache);
+  fresh.append(std::span(ids).first(400));
+  const std::span<const float> expected = fresh.append(random_ids(3));
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], 1e-3f);
+  EXPECT_EQ(session.decisions(), fresh.decisions());
+}
+
 TEST(Llm, ASavedSessionGoesOnInAnotherProcess) {
   const testing_support::TempFolder folder;
   const std::filesystem::path file = folder.path() / "talk.dms";
