@@ -16,8 +16,8 @@
 
 #include "base/input_file.h"
 #include "base/token_ids.h"
+#include "base/utf8.h"
 #include "dms/error.h"
-#include "text/utf8.h"
 
 namespace dms::cli {
 namespace {
@@ -78,7 +78,7 @@ void append_all(int fd, std::string_view bytes) {
 }
 
 void require_utf8(const std::string& text, const std::string& where) {
-  if (text::is_well_formed(text)) return;
+  if (is_well_formed(text)) return;
   throw InputError({.where = where, .what = "is not text", .expected = "UTF-8"});
 }
 

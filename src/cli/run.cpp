@@ -10,11 +10,11 @@
 #include <fmt/format.h>
 
 #include "base/suggest.h"
+#include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "dms/error.h"
-#include "text/utf8.h"
 
 namespace dms::cli {
 namespace {
@@ -123,7 +123,7 @@ void dispatch(std::span<const std::string> arguments) {
 /// What a hostile file put into a message stays one line of valid text.
 int report(std::string_view what, int status) {
   end_line();
-  std::string message = text::to_well_formed(what);
+  std::string message = to_well_formed(what);
   std::ranges::replace_if(
       message, [](char c) { return c == '\n' || c == '\r'; }, ' ');
   std::fputs(fmt::format("dms: error: {}\n", message).c_str(), stderr);

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <functional>
 
+#include "base/utf8.h"
 #include "dms/error.h"
 #include "text/byte_alphabet.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

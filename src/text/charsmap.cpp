@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "base/utf8.h"
 #include "dms/error.h"
 #include "text/graphemes.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

@@ -5,9 +5,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/pipeline_json.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

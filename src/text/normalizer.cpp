@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/pipeline_json.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

@@ -1,7 +1,7 @@
 #include "text/pipeline_json.h"
 
+#include "base/utf8.h"
 #include "dms/error.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 

@@ -6,9 +6,9 @@
 
 #include <pcre2.h>
 
+#include "base/utf8.h"
 #include "dms/error.h"
 #include "text/regex_translate.h"
-#include "text/utf8.h"
 
 // A match is first sought in a short window and with few backtracks, so that what it can cost is
 // bounded by the product of the two; where it needs more, both are raised, and what such a try

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <optional>
 
+#include "base/utf8.h"
 #include "dms/error.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

@@ -3,8 +3,8 @@
 #include <cstring>
 #include <optional>
 
+#include "base/utf8.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

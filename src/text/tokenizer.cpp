@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "base/input_file.h"
+#include "base/utf8.h"
 #include "dms/error.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
@@ -19,7 +20,6 @@
 #include "text/side_tokens.h"
 #include "text/tokenizer_json.h"
 #include "text/unigram.h"
-#include "text/utf8.h"
 #include "text/vocabulary.h"
 
 namespace dms::text {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace dms::text {
 namespace {

@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace dms::cli {
 namespace {
@@ -39,7 +39,7 @@ void expect_refused(const std::vector<std::string>& arguments, const std::string
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.error, AllOf(StartsWith("dms: error: "), HasSubstr(message)));
   EXPECT_EQ(outcome.error.find('\n'), outcome.error.size() - 1) << outcome.error;
-  EXPECT_TRUE(text::is_well_formed(outcome.error)) << outcome.error;
+  EXPECT_TRUE(is_well_formed(outcome.error)) << outcome.error;
 }
 
 TEST(Run, ExplainsWrongUsageInOneLine) {

@@ -10,10 +10,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
 #include "dms/error.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 namespace {
 
@@ -31,13 +31,13 @@ void stream(const dms::text::Tokenizer& tokenizer, std::span<const int32_t> ids)
     require(stream.held() <= kMostHeld);
   }
   streamed += stream.finish();
-  require(dms::text::is_well_formed(streamed));
+  require(dms::is_well_formed(streamed));
 }
 
 void use(const dms::text::Tokenizer& tokenizer, std::string_view text) {
   const std::vector<int32_t> ids = tokenizer.encode(text, true);
   require(ids == tokenizer.encode(text, true));
-  require(dms::text::is_well_formed(tokenizer.decode(ids, true)));
+  require(dms::is_well_formed(tokenizer.decode(ids, true)));
   const std::vector<int32_t> some = tokenizer.encode(text, true, 8);
   require(some.size() > 8 ? ids.size() > 8 : some == ids);
   stream(tokenizer, ids);

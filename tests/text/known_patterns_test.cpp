@@ -6,9 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include "base/utf8.h"
 #include "support/seed.h"
 #include "text/regex.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

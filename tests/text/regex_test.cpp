@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/utf8.h"
 #include "dms/error.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

@@ -1,8 +1,8 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <gtest/gtest.h>
 
-namespace dms::text {
+namespace dms {
 namespace {
 
 struct ReplacedCase {
@@ -48,4 +48,4 @@ TEST(Utf8, EveryCodePointSurvivesBothWays) {
 }
 
 }  // namespace
-}  // namespace dms::text
+}  // namespace dms

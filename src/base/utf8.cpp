@@ -1,9 +1,9 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <algorithm>
 #include <cstring>
 
-namespace dms::text {
+namespace dms {
 namespace {
 
 constexpr CodePoint broken(int32_t bytes) { return {kReplacement, bytes, false}; }
@@ -26,7 +26,6 @@ bool second_byte_fits(uint8_t lead, uint8_t second) {
 }
 
 int32_t expected_bytes(uint8_t lead) {
-  if (lead < 0x80) return 1;
   if (lead < 0xC2 || lead > 0xF4) return 0;
   return lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
 }
@@ -45,11 +44,10 @@ size_t ascii_prefix(std::string_view text, size_t offset) {
 
 }  // namespace
 
-CodePoint code_point_at(std::string_view text, size_t offset) {
+CodePoint beyond_ascii_at(std::string_view text, size_t offset) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[offset + i]); };
   const uint8_t lead = byte(0);
   const int32_t bytes = expected_bytes(lead);
-  if (bytes == 1) return {lead, 1, true};
   if (bytes == 0) return broken(1);
   uint32_t value = lead & (0x7Fu >> bytes);
   for (int32_t i = 1; i < bytes; ++i) {
@@ -113,4 +111,4 @@ std::string to_well_formed(std::string_view text) {
   return out;
 }
 
-}  // namespace dms::text
+}  // namespace dms
