@@ -1,32 +1,24 @@
 #include "dms/error.h"
 
+#include "base/utf8.h"
+
 namespace dms {
 namespace {
 
-/// Length of the UTF-8 sequence that `text` begins with, or 0 where it begins with none.
-size_t sequence_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const size_t length = byte(0) < 0x80 ? 1 : byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
-  if (length > text.size() || (byte(0) >= 0x80 && (byte(0) < 0xc2 || byte(0) > 0xf4))) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  return length;
-}
-
-/// One line of valid UTF-8, whatever a hostile file put into the message.
+/// One line of valid UTF-8 that a terminal shows as it is, whatever a hostile file put into it.
 std::string one_line(std::string_view text) {
   std::string line;
-  while (!text.empty()) {
-    const size_t length = sequence_length(text);
-    if (length == 0) {
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = code_point_at(text, at);
+    const auto bytes = static_cast<size_t>(point.bytes);
+    if (!point.well_formed) {
       line += '?';
-    } else if (static_cast<unsigned char>(text.front()) < 0x20) {
+    } else if (is_control(point.value)) {
       line += ' ';
     } else {
-      line += text.substr(0, length);
+      line += text.substr(at, bytes);
     }
-    text.remove_prefix(length == 0 ? 1 : length);
+    at += bytes;
   }
   return line;
 }

@@ -64,10 +64,10 @@ void ChatLoop::run() {
       next = handle(reading);
     } catch (const Error& error) {
       if (!input_.is_interactive()) throw;
-      fmt::print(stderr, "dms: error: {}\n", error.what());
+      print_error(error);
     } catch (const std::bad_alloc&) {
       if (!input_.is_interactive()) throw;
-      fmt::print(stderr, "dms: error: memory: the system has no more to give\n");
+      print_error(out_of_memory());
     }
   }
 }

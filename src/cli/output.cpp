@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/output_file.h"
+#include "base/terminal_text.h"
 #include "cli/text_table.h"
-#include "dms/error.h"
 
 namespace dms::cli {
 namespace {
@@ -48,7 +48,8 @@ size_t stderr_columns() { return columns_of(STDERR_FILENO); }
 
 void print(std::string_view text) {
   if (text.empty()) return;
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) cannot_write();
+  const std::string shown = text_for(STDOUT_FILENO, text);
+  if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size()) cannot_write();
   g_line_is_open = text.back() != '\n';
 }
 
@@ -66,6 +67,15 @@ void end_line() {
   std::fputs("\n", stdout);
   std::fflush(stdout);
   g_line_is_open = false;
+}
+
+void print_error(const Error& error) {
+  end_line();
+  std::fputs(fmt::format("dms: error: {}\n", error.what()).c_str(), stderr);
+}
+
+RunError out_of_memory() {
+  return RunError({.where = "memory", .what = "the system has no more to give"});
 }
 
 void note(std::string_view text) {

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "dms/error.h"
 #include "dms/llm.h"
 
 namespace dms::cli {
@@ -31,7 +32,8 @@ inline constexpr size_t kAnyWidth = std::numeric_limits<size_t>::max();
 size_t stdout_columns();
 size_t stderr_columns();
 
-/// Writes to standard output. Throws RunError when it cannot be written, ClosedPipe when nobody
+/// Writes to standard output; on a terminal without control characters (base/terminal_text.h), so
+/// hand it whole characters. Throws RunError when it cannot be written, ClosedPipe when nobody
 /// reads it.
 void print(std::string_view text);
 /// The same, and makes it visible at once.
@@ -39,6 +41,9 @@ void print_now(std::string_view text);
 void flush_output();
 /// Before something else is written to the terminal: ends a line that print() has begun on it.
 void end_line();
+/// "dms: error: …" on standard error.
+void print_error(const Error& error);
+RunError out_of_memory();
 /// "dms: note: …" on standard error.
 void note(std::string_view text);
 /// Throws InputError where a file could not be written to, before the work it is to hold; nothing

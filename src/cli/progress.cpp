@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/terminal_text.h"
 #include "cli/output.h"
 #include "cli/text_table.h"
 
@@ -22,7 +23,8 @@ ProgressLine::~ProgressLine() { wipe(); }
 void ProgressLine::show(const std::string& text) {
   if (!enabled_) return;
   // A line that wraps could not be wiped.
-  const std::string line = first_columns(fmt::format("{} {}", label_, text), stderr_columns() - 1);
+  const std::string line =
+      first_columns(escape_controls(fmt::format("{} {}", label_, text)), stderr_columns() - 1);
   std::fputs(("\r\x1b[K" + line).c_str(), stderr);
   std::fflush(stderr);
   visible_ = true;

@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "base/suggest.h"
-#include "base/utf8.h"
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -120,13 +119,8 @@ void dispatch(std::span<const std::string> arguments) {
   }
 }
 
-/// What a hostile file put into a message stays one line of valid text.
-int report(std::string_view what, int status) {
-  end_line();
-  std::string message = to_well_formed(what);
-  std::ranges::replace_if(
-      message, [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  std::fputs(fmt::format("dms: error: {}\n", message).c_str(), stderr);
+int report(const Error& error, int status) {
+  print_error(error);
   return status;
 }
 
@@ -148,13 +142,13 @@ int run(std::span<const std::string> arguments) {
   } catch (const ClosedPipe&) {
     return end_by_closed_pipe();
   } catch (const InputError& error) {
-    return report(error.what(), kBadInput);
+    return report(error, kBadInput);
   } catch (const Error& error) {
-    return report(error.what(), kFailed);
+    return report(error, kFailed);
   } catch (const std::bad_alloc&) {
-    return report("memory: the system has no more to give", kFailed);
+    return report(out_of_memory(), kFailed);
   } catch (const std::exception& error) {
-    return report(std::string("internal error: ") + error.what(), kFailed);
+    return report(RunError({.where = "internal error", .what = error.what()}), kFailed);
   }
 }
 

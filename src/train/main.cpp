@@ -107,9 +107,10 @@ int dispatch(int argc, char** argv) {
     return 0;
   }
   const TrainConfig config = load_train_config(arguments.config, arguments.overrides);
-  std::cout << (*prepare
-                    ? run_prepare(config, arguments.json, terminal_progress())
-                    : run_inspect(config, arguments.samples, arguments.json, terminal_progress()));
+  const std::string report =
+      *prepare ? run_prepare(config, arguments.json, terminal_progress())
+               : run_inspect(config, arguments.samples, arguments.json, terminal_progress());
+  std::cout << text_for(STDOUT_FILENO, report);
   return 0;
 }
 

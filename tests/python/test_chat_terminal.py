@@ -201,8 +201,44 @@ def test_ctrl_c_stops_the_prefill(terminal, tmp_path):
     chat.send(CTRL_C)
     chat.wait_for("[stopped: the question is not part of the conversation]")
     chat.prompt()
-    assert "0 messages, 0 tokens" in chat.say("/stats")
+    assert "0 messages, " in chat.say("/stats")
     assert "[cut" in chat.say("Hello")
+
+
+def test_ctrl_c_stops_a_recomputation(terminal, tmp_path):
+    book = tmp_path / "book.txt"
+    text = "It was a dark night, and who came to the door? " * 80
+    book.write_text(text + "And what did she say to the captain then? " * 10)
+    chat = terminal(*SHORT, "--chunk", "1")
+    chat.say(f"/read {book}")
+    chat.say("/undo")
+    book.write_text(text)  # what is common is longer ago than the rollback slack
+    chat.send(f"/read {book}\r")
+    chat.wait_for("prefill ")
+    chat.send(CTRL_C)
+    chat.wait_for("[stopped: the question is not part of the conversation]")
+    chat.prompt()
+    assert "0 messages, " in chat.say("/stats")
+    assert "[cut" in chat.say("Hello")
+
+
+def test_an_answer_that_meets_the_memory_limit_is_kept(terminal, tmp_path):
+    chat = terminal(*ENDLESS, "--kv-memory", "1MiB")
+    printed = chat.say("It was a dark night.")
+    assert re.search(r"dms: error: KV memory: limit reached.*answer so far is kept", printed)
+    assert "/undo or /reset makes room" in printed
+    assert "2 messages" in chat.say("/stats")
+    saved = tmp_path / "talk.json"
+    chat.say(f"/save {saved}")
+    answer = json.loads(saved.read_text())[-1]
+    assert answer["role"] == "assistant"
+    assert len(answer["content"]) > 100
+    assert "/undo or /reset makes room" in chat.say("And then?")
+    assert "2 messages" in chat.say("/stats")
+    chat.say("/undo")
+    chat.send("Hello\r")
+    chat.wait_for(TAKEN)
+    chat.wait_for("error: KV memory")
 
 
 def test_answers_cut_by_length_are_marked_on_terminals_only(terminal):

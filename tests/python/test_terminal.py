@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
 import termios
+from pathlib import Path
 from threading import Thread
 
 import pytest
-from harness import DEMO, HANG_GUARD_S, binary
+from harness import DEMO, HANG_GUARD_S, binary, run_ok
 
 
 def run_on_terminal(*args: object, columns: int, stdin: bytes = b"") -> tuple[int, str]:
@@ -105,3 +108,62 @@ def test_a_reader_that_went_away_is_no_error(command, tmp_path):
     os.close(writer)
     assert done.returncode == -signal.SIGPIPE
     assert done.stderr == b""
+
+
+ESCAPES = "\x1b[31m\x9b2J\x7f\r"
+SHOWN = "\\u001b[31m\\u009b2J\\u007f\\u000d"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    """The demo, all of whose answers hold escape sequences where others have an e."""
+    folder = tmp_path_factory.mktemp("hostile") / "m\x1b[31m"
+    shutil.copytree(DEMO, folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    replace = {"type": "Replace", "pattern": {"String": "e"}, "content": ESCAPES}
+    tokenizer["decoder"] = {"type": "Sequence", "decoders": [tokenizer["decoder"], replace]}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return folder
+
+
+NAMES = ("generate", "chat", "decode", "tokenize", "inspect", "json", "error")
+
+
+def commands_that_show_text(folder: Path) -> dict[str, tuple]:
+    """Each with its standard input."""
+    prompt = ("-p", "It was a dark night and", "-n", 20)
+    ids = run_ok("tokenize", DEMO, "--json", stdin="the sea").encode()
+    return {
+        "generate": (("generate", folder, *prompt), b""),
+        "chat": (("chat", folder, "--template", "plain", "-n", 20), b"Who came there?\n"),
+        "decode": (("tokenize", folder, "--decode"), ids),
+        "tokenize": (("tokenize", folder), f"a{ESCAPES}b".encode()),
+        "inspect": (("inspect", folder), b""),
+        "json": (("generate", folder, *prompt, "--json"), b""),
+        "error": (("score", folder, "--ids", "-"), b'["\x1b[31m"]'),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_reaches_a_terminal_with_its_control_characters(hostile, name):
+    command, stdin = commands_that_show_text(hostile)[name]
+    _, text = run_on_terminal(*command, columns=80, stdin=stdin)
+    progress = text.replace("\r\x1b[K", "")  # ours, on standard error
+    controls = {c for c in progress if c not in "\n\t" and (c < " " or "\x7f" <= c < "\xa0")}
+    assert not controls, text
+    if name in ("generate", "chat", "decode"):
+        assert SHOWN in text
+
+
+def test_a_pipe_keeps_every_byte(hostile):
+    command, _ = commands_that_show_text(hostile)["generate"]
+    assert ESCAPES in run_ok(*command)
+    report = run_ok(*command, "--json")
+    assert ESCAPES in json.loads(report)["text"]
+    assert SHOWN not in report
+
+
+def test_json_on_a_terminal_is_the_same_json(hostile):
+    command, _ = commands_that_show_text(hostile)["json"]
+    _, text = run_on_terminal(*command, columns=80)
+    assert ESCAPES in json.loads(text[text.index("{") :])["text"]
