@@ -11,7 +11,6 @@
 #include "base/input_file.h"
 #include "base/json.h"
 #include "dms/error.h"
-#include "text/json_key_order.h"
 
 namespace dms::text {
 namespace {
@@ -29,7 +28,7 @@ bool is_named(std::string_view key) { return std::ranges::find(kNamed, key) != k
 struct SideFile {
   std::string where;
   Json json = Json::object();
-  JsonKeyOrder order = {};
+  OrderedJson ordered = OrderedJson::object();  // the same: new tokens get their ids in this order
 
   const Json* find(std::string_view key) const {
     const auto it = json.find(key);
@@ -46,7 +45,7 @@ SideFile read_side_file(const fs::path& path) {
   if (!file.json.is_object()) {
     throw InputError({.where = file.where, .what = "bad file", .expected = "a JSON object"});
   }
-  file.order = json_key_order(text, kExtra);
+  file.ordered = parse_ordered_json(text, file.where);
   return file;
 }
 
@@ -195,14 +194,14 @@ void Declarations::add_model_specific(const SideFile& file,
 // extra_special_tokens where it is an object.
 void Declarations::read_model_specific() {
   const auto keys_of = [&](const SideFile& file, bool strings) {
-    for (const std::string& key : file.order.top) {
+    for (const auto& [key, unused] : file.ordered.items()) {
       const Json* value = file.find(key);
       if (value == nullptr || !key.ends_with("_token") || is_named(key)) continue;
       if (strings ? value->is_string() : value->is_object()) add_model_specific(file, key, *value);
     }
   };
   keys_of(config_, false);
-  for (const std::string& key : map_.order.top) {
+  for (const auto& [key, unused] : map_.ordered.items()) {
     const Json* value = map_.find(key);
     if (value == nullptr || !key.ends_with("_token") || is_named(key)) continue;
     add_model_specific(map_, key, *value);
@@ -211,8 +210,8 @@ void Declarations::read_model_specific() {
   for (const SideFile* file : {&config_, &map_}) {
     const Json* extra = file->find(kExtra);
     if (extra == nullptr || !extra->is_object()) continue;
-    for (const std::string& key : file->order.nested) {
-      if (extra->contains(key)) add_model_specific(*file, key, extra->at(key));
+    for (const auto& [key, unused] : file->ordered.at(kExtra).items()) {
+      add_model_specific(*file, key, extra->at(key));
     }
   }
 }

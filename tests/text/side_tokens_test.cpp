@@ -88,6 +88,13 @@ TEST_F(TokenizerFolder, ReadsTheOlderFilesOnlyWithoutAListInTheConfig) {
   EXPECT_EQ(load().token_id("<later>"), std::nullopt);
 }
 
+TEST_F(TokenizerFolder, KeepsTheOrderOfKeysWherePythonsNumbersStand) {
+  write("tokenizer_config.json",
+        R"({"scale": NaN, "z_token": "<z>", "a_token": "<a>",
+            "extra_special_tokens": {"y_token": "<y>", "b_token": "<b>"}})");
+  EXPECT_THAT(load().encode("<z><a><y><b>", false), ElementsAre(4, 5, 6, 7));
+}
+
 TEST_F(TokenizerFolder, NamesWhatIsBroken) {
   struct Case {
     const char* file;
