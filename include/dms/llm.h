@@ -2,8 +2,9 @@
 // The public face of libdms: open a model, talk to it through a compact KV cache, count what it
 // costs. Several LLMs may live side by side.
 //
-// Threads: LLM::submit(), cancel() and wait() may be called by any, encode(), decode() and info()
-// too; everything else by one thread at a time, the engine thread of the LLM it belongs to.
+// Threads: LLM::submit(), cancel(), wait() and stop_waiting() may be called by any, encode(),
+// decode() and info() too; everything else by one thread at a time, the engine thread of the LLM it
+// belongs to.
 
 #include <cstdint>
 #include <filesystem>
@@ -208,6 +209,7 @@ class LLM {
   bool step();
   /// Blocks until a request or a cancellation has come, or stop_waiting() was called.
   void wait();
+  /// Ends one wait(): a present one, or else the next.
   void stop_waiting();
 
   /// Throws InputError on a bad option; RunError when there is no memory to preallocate.

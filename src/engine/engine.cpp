@@ -98,10 +98,11 @@ void Engine::cancel(RequestId id) {
 
 void Engine::wait() {
   std::unique_lock lock(mutex_);
-  if (!requests_.empty()) return;
-  something_to_do_.wait(lock,
-                        [&] { return !inbox_.empty() || !cancelled_.empty() || is_stopped_; });
-  is_stopped_ = false;
+  const auto is_something_to_do = [&] {
+    return has_requests_ || !inbox_.empty() || !cancelled_.empty();
+  };
+  something_to_do_.wait(lock, [&] { return is_something_to_do() || is_stopped_; });
+  if (!is_something_to_do()) is_stopped_ = false;
 }
 
 void Engine::stop_waiting() {
@@ -117,8 +118,15 @@ bool Engine::step() {
   if (!pass.is_empty()) {
     if (const auto logits = forward(pass)) commit(pass, *logits);
   }
+  return retire();
+}
+
+/// Whether requests are left.
+bool Engine::retire() {
   std::erase_if(requests_, [](const auto& running) { return running->is_done(); });
-  return !requests_.empty();
+  const std::lock_guard lock(mutex_);
+  has_requests_ = !requests_.empty();
+  return has_requests_;
 }
 
 void Engine::take_in() {
@@ -128,6 +136,7 @@ void Engine::take_in() {
     const std::lock_guard lock(mutex_);
     std::swap(fresh, inbox_);
     std::swap(cancelled, cancelled_);
+    has_requests_ |= !fresh.empty();
   }
   for (std::unique_ptr<Running>& running : fresh) {
     const auto place = std::ranges::upper_bound(

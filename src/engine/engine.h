@@ -4,8 +4,8 @@
 // prompts fill what the pass has left, in whole chunks, so that a long prompt never stalls an
 // answer and an answer never depends on what else runs. A request that fails ends alone.
 //
-// Threads: submit(), cancel() and wait() may be called by any; everything else, the sinks included,
-// is the engine thread's.
+// Threads: submit(), cancel(), wait() and stop_waiting() may be called by any; everything else, the
+// sinks included, is the engine thread's.
 
 #include <condition_variable>
 #include <cstdint>
@@ -43,6 +43,7 @@ class Engine {
   void cancel(RequestId id);
   /// Blocks until there is something to do or stop_waiting() is called.
   void wait();
+  /// Ends one wait(): a present one, or else the next.
   void stop_waiting();
 
   /// One pass over the model. False: nothing is left to do. Not to be called by a sink.
@@ -52,6 +53,7 @@ class Engine {
   struct Pass;
 
   void take_in();
+  bool retire();
   void activate_waiting();
   Pass schedule();
   Pass fill_pass();
@@ -71,6 +73,7 @@ class Engine {
   std::condition_variable something_to_do_;
   std::vector<std::unique_ptr<Running>> inbox_;
   std::set<RequestId> cancelled_;
+  bool has_requests_ = false;  // taken in and not retired
   bool is_stopped_ = false;
   RequestId next_id_ = 1;
 };
