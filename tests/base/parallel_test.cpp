@@ -185,9 +185,6 @@ TEST(ParallelFor, ServesSeveralCallersAtOnce) {
 }
 
 TEST(ParallelFor, MakesWorkersAnewAfterFork) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "the sanitizer allows no threads after fork";
-#endif
   const ScopedThreads scoped(2);
   EXPECT_THAT(runs_of(10, 1), Each(1));
   const pid_t child = ::fork();
