@@ -155,8 +155,8 @@ class ModelSource {
 
   const ModelInfo& info() const;
   bool has_tokenizer() const;
-  /// Throws InputError when the folder has no tokenizer.json. Where more than `max_tokens` are of no
-  /// use it stops once there are more, so that a text that is far too long costs little.
+  /// Throws InputError when the folder has no tokenizer.json. Where more than `max_tokens` are of
+  /// no use it stops once there are more, so that a text that is far too long costs little.
   std::vector<int32_t> encode(std::string_view text,
                               bool add_special_tokens = true,
                               int64_t max_tokens = std::numeric_limits<int32_t>::max()) const;

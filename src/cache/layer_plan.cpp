@@ -97,14 +97,25 @@ void QueryRing::store(int64_t position, std::span<const float> queries) {
                     rows_.begin() + position % count_ * width_);
 }
 
+void QueryRing::read(ByteReader& in) {
+  rows_ = in.list<float>();
+  in.require(rows_.empty() || std::ssize(rows_) == count_ * width_, "queries of another number");
+}
+
 std::span<const float> QueryRing::at(int64_t position) const {
   return std::span(rows_).subspan(static_cast<size_t>(position % count_ * width_),
                                   static_cast<size_t>(width_));
 }
 
+void observe_layer(const PlanContext& context, std::span<const HeadCache> heads) {
+  if (context.state == nullptr) return;
+  context.policy->observe(read_layer(context, heads), *context.state);
+}
+
 void plan_layer(const PlanContext& context, std::span<HeadCache> heads) {
   const LayerEntries layer = read_layer(context, heads);
-  const EvictionPlan plan = context.policy->plan(layer);
+  if (context.state != nullptr) context.policy->observe(layer, *context.state);
+  const EvictionPlan plan = context.policy->plan(layer, context.state);
   ensure(plan.size() == heads.size(), "a plan for each head");
   for (size_t head = 0; head < heads.size(); ++head) {
     const std::vector<int32_t>& positions = layer.heads[head].positions;

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/bytes.h"
 #include "cache/head_cache.h"
 #include "cache/policy.h"
 
@@ -21,6 +22,9 @@ class QueryRing {
   void store(int64_t position, std::span<const float> queries);
   /// One of the last count() rows that were stored.
   std::span<const float> at(int64_t position) const;
+  void write(ByteWriter& out) const { out.list(std::span(rows_)); }
+  /// Throws InputError on rows of another number.
+  void read(ByteReader& in);
   int64_t bytes() const { return static_cast<int64_t>(rows_.capacity() * sizeof(float)); }
 
  private:
@@ -32,6 +36,7 @@ class QueryRing {
 /// What a plan is made from, besides the heads.
 struct PlanContext {
   const Policy* policy = nullptr;
+  PolicyState* state = nullptr;  // of the layer, where the policy has one
   const QueryRing* queries = nullptr;
   int64_t tokens = 0;        // computed so far
   int64_t prompt_begin = 0;  // of the prompt that has ended; else tokens
@@ -40,6 +45,9 @@ struct PlanContext {
   float attention_scale = 1.0f;
   int64_t sliding_window = 0;
 };
+
+/// Shows the layer to a policy that remembers, where a plan is only carried out again.
+void observe_layer(const PlanContext& context, std::span<const HeadCache> heads);
 
 /// Asks the policy and forgets what it says goes. Throws std::logic_error on a plan of another
 /// shape.

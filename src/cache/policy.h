@@ -3,12 +3,16 @@
 // - it settles each token's fate once, at the latest when the token leaves the window (decide());
 // - it ranks what a layer holds and says what goes (plan()): when a prompt ends, or whenever the
 //   sequence's length is a multiple of an interval, over all heads of a layer at once.
-// Policies are immutable and know nothing of pages. semantics.md section 3.
+// Policies are immutable and know nothing of pages; what one has to remember of a sequence is a
+// state of its own. semantics.md section 3.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
+
+#include "base/bytes.h"
 
 namespace dms::cache {
 
@@ -47,6 +51,19 @@ struct LayerEntries {
 /// 1: the entry goes. [kv_heads][entries]
 using EvictionPlan = std::vector<std::vector<uint8_t>>;
 
+/// What a policy remembers of one layer of a sequence.
+class PolicyState {
+ public:
+  virtual ~PolicyState() = default;
+  virtual std::unique_ptr<PolicyState> fork() const = 0;
+  /// Forgets everything: the sequence is computed again, and observed again on the way.
+  virtual void restart() = 0;
+  virtual void write(ByteWriter& out) const = 0;
+  /// What write() wrote. Throws InputError where it can't be that.
+  virtual void read(ByteReader& in) = 0;
+  virtual int64_t bytes() const = 0;
+};
+
 class Policy {
  public:
   virtual ~Policy() = default;
@@ -70,7 +87,13 @@ class Policy {
   virtual bool plans_at_prompt_end() const { return false; }
   /// Plans are due at the multiples of so many tokens; 0: at none.
   virtual int64_t interval() const { return 0; }
-  virtual EvictionPlan plan(const LayerEntries&) const { return {}; }
+  /// `state`: of this layer, what new_state() made and observe() has seen; null where it made none.
+  virtual EvictionPlan plan(const LayerEntries&, const PolicyState*) const { return {}; }
+
+  /// For one layer; null: there is nothing to remember.
+  virtual std::unique_ptr<PolicyState> new_state() const { return nullptr; }
+  /// Before every plan(), and where one is carried out again.
+  virtual void observe(const LayerEntries&, PolicyState&) const {}
 
   bool plans() const { return plans_at_prompt_end() || interval() > 0; }
 };

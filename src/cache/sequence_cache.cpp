@@ -39,6 +39,7 @@ SequenceCache::SequenceCache(const CacheShape& shape,
                         .far_frame = policy_->far_position(0).has_value()};
     state.queries =
         QueryRing(policy_->needs().last_queries, shape.kv_heads * shape.group * shape.head_dim);
+    state.policy_state = policy_->new_state();
     for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(head_shape_);
   }
 }
@@ -127,18 +128,24 @@ void SequenceCache::finish_layer(int64_t layer) {
   LayerState& state = layers_[static_cast<size_t>(layer)];
   for (HeadCache& head : state.heads) head.drop_sealed();
   const int64_t end = tokens_ + pass_.tokens;
+  if (is_planned(end) || needs_plan()) carry_out_plan(state, end);
+}
+
+void SequenceCache::carry_out_plan(LayerState& state, int64_t end) {
+  const PlanContext context{.policy = policy_.get(),
+                            .state = state.policy_state.get(),
+                            .queries = &state.queries,
+                            .tokens = end,
+                            .prompt_begin = end - pass_.ended_prompt,
+                            .head_dim = shape_.head_dim,
+                            .group = shape_.group,
+                            .attention_scale = shape_.attention_scale,
+                            .sliding_window = state.visibility.sliding_window};
   if (is_planned(end)) {
+    observe_layer(context, state.heads);
     for (HeadCache& head : state.heads) head.evict_again(end);
-  } else if (needs_plan()) {
-    plan_layer({.policy = policy_.get(),
-                .queries = &state.queries,
-                .tokens = end,
-                .prompt_begin = end - pass_.ended_prompt,
-                .head_dim = shape_.head_dim,
-                .group = shape_.group,
-                .attention_scale = shape_.attention_scale,
-                .sliding_window = state.visibility.sliding_window},
-               state.heads);
+  } else {
+    plan_layer(context, state.heads);
   }
 }
 
@@ -274,6 +281,7 @@ void SequenceCache::restart(int64_t tokens) {
     state.decided_end =
         std::min(state.decided_end, std::max<int64_t>(tokens - policy_->decision_shift(), 0));
     if (policy_->plans()) state.decided_end = 0;
+    if (state.policy_state) state.policy_state->restart();
     for (HeadCache& head : state.heads) {
       head.restart(tokens);
       head.fates().clear_from(state.decided_end);
@@ -289,6 +297,9 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     copy->layers_[layer].decided_end = layers_[layer].decided_end;
     copy->layers_[layer].queries = layers_[layer].queries;
+    if (layers_[layer].policy_state) {
+      copy->layers_[layer].policy_state = layers_[layer].policy_state->fork();
+    }
     for (size_t head = 0; head < layers_[layer].heads.size(); ++head) {
       copy->layers_[layer].heads[head] = layers_[layer].heads[head].fork();
     }
@@ -301,6 +312,9 @@ void SequenceCache::write(ByteWriter& out) const {
   out.list(std::span(plans_));
   for (const LayerState& state : layers_) {
     out.value(state.decided_end);
+    if (state.policy_state) state.policy_state->write(out);
+    // Queries of an interval under way; those of a prompt are computed with its end.
+    if (policy_->interval() > 0) state.queries.write(out);
     for (const HeadCache& head : state.heads) head.write(out);
   }
 }
@@ -316,6 +330,8 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
              "plans that this sequence can't have had");
   for (LayerState& state : layers_) {
     state.decided_end = in.number(0, tokens_, "the number of decisions");
+    if (state.policy_state) state.policy_state->read(in);
+    if (policy_->interval() > 0) state.queries.read(in);
     for (HeadCache& head : state.heads) {
       head.read(in, tokens_, state.decided_end, plans_);
       in.require(head.sealed_end() <= state.decided_end, "tokens without a decision are sealed");
@@ -334,6 +350,7 @@ CacheUsage SequenceCache::usage() const {
   for (const LayerState& state : layers_) {
     std::vector<int64_t>& held = usage.held_per_head.emplace_back();
     tables += state.queries.bytes();
+    if (state.policy_state) tables += state.policy_state->bytes();
     for (const HeadCache& head : state.heads) {
       held.push_back(head.held_tokens(tokens_, state.visibility));
       usage.held_tokens += held.back();

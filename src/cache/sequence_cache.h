@@ -110,6 +110,7 @@ class SequenceCache final : public SequenceView {
     int64_t decided_end = 0;  // fates of tokens below are settled
     Visibility visibility;
     QueryRing queries{0, 0};
+    std::unique_ptr<PolicyState> policy_state;  // where the policy has one
   };
   /// What the pass under way appends.
   struct Pass {
@@ -121,6 +122,7 @@ class SequenceCache final : public SequenceView {
   void settle_fates(LayerState& state, const LayerChunk& chunk);
   bool is_planned(int64_t tokens) const;
   bool needs_plan() const;
+  void carry_out_plan(LayerState& state, int64_t end);
   int64_t exact_tokens(const LayerState& state) const;
   int64_t sealed_end(const LayerState& state, int64_t tokens) const;
 

@@ -14,7 +14,8 @@ class Knorm final : public cache::Policy {
   cache::PolicyNeeds needs() const override { return {.key_norms = true}; }
   bool plans_at_prompt_end() const override { return true; }
 
-  cache::EvictionPlan plan(const cache::LayerEntries& layer) const override {
+  cache::EvictionPlan plan(const cache::LayerEntries& layer,
+                           const cache::PolicyState*) const override {
     Scores scores;
     for (const cache::HeadEntries& head : layer.heads) {
       std::vector<float>& of_head = scores.emplace_back();

@@ -21,6 +21,7 @@ constexpr std::array kPolicies{
     Entry{"knorm", make_knorm},
     Entry{"snapkv", make_snapkv},
     Entry{"tova", make_tova},
+    Entry{"h2o", make_h2o},
 };
 
 constexpr auto kNames = [] {

@@ -86,5 +86,6 @@ PolicyPtr make_random(const PolicyRequest& request);
 PolicyPtr make_knorm(const PolicyRequest& request);
 PolicyPtr make_snapkv(const PolicyRequest& request);
 PolicyPtr make_tova(const PolicyRequest& request);
+PolicyPtr make_h2o(const PolicyRequest& request);
 
 }  // namespace dms::policy

@@ -34,7 +34,8 @@ class Snapkv final : public cache::Policy {
   cache::PolicyNeeds needs() const override { return {.last_queries = window_size_}; }
   bool plans_at_prompt_end() const override { return true; }
 
-  cache::EvictionPlan plan(const cache::LayerEntries& layer) const override {
+  cache::EvictionPlan plan(const cache::LayerEntries& layer,
+                           const cache::PolicyState*) const override {
     const int64_t window_begin = std::max(layer.tokens - window_size_, layer.prompt_begin);
     Scores scores;
     for (const cache::HeadEntries& head : layer.heads) {

@@ -19,7 +19,8 @@ class Tova final : public cache::Policy {
   cache::PolicyNeeds needs() const override { return {.last_queries = 1}; }
   int64_t interval() const override { return interval_; }
 
-  cache::EvictionPlan plan(const cache::LayerEntries& layer) const override {
+  cache::EvictionPlan plan(const cache::LayerEntries& layer,
+                           const cache::PolicyState*) const override {
     std::vector<float> mean(layer.heads.front().attention.size(), 0.0f);
     for (const cache::HeadEntries& head : layer.heads) {
       for (size_t i = 0; i < mean.size(); ++i) mean[i] += head.attention[i];

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/bounds.h"
+#include "base/terminal_text.h"
 #include "dms/error.h"
 #include "train/agreement.h"
 #include "train/checkpoint/checkpoints.h"

@@ -102,6 +102,11 @@ inline std::vector<Case> interval_cases() {
                    {.kv_heads = 3},
                    {.policy = "tova", .policy_args = {{"budget", "40"}, {"interval", interval}}}});
   }
+  for (const char* interval : {"1", "16"}) {
+    all.push_back({std::string("h2o_i") + interval,
+                   {.kv_heads = 3},
+                   {.policy = "h2o", .policy_args = {{"budget", "41"}, {"interval", interval}}}});
+  }
   all.push_back({"tova_sliding",
                  {.group = 3, .sliding_window = 50},
                  {.policy = "tova", .policy_args = {{"budget", "20"}, {"interval", "10"}}}});

@@ -40,6 +40,16 @@ class Tova:
     interval: int = 1
 
 
+@dataclass(frozen=True)
+class H2o:
+    """Holds `budget` entries a head: at the multiples of `interval` the newest half of the budget
+    (the odd one with it) and, of the others, those that all queries so far attended most, a head's
+    queries added up; each head for itself."""
+
+    budget: int
+    interval: int = 1
+
+
 @dataclass
 class Held:
     """What a sequence holds after its last token, and what it computed on the way."""
@@ -144,7 +154,7 @@ def rank_prompt(scores: np.ndarray, policy: PromptPolicy) -> Ranked:
 class RankedRequest(Request):
     """A pass of PolicyReference; what its layers hold is left in `layers`."""
 
-    policy: PromptPolicy | Tova | None = None
+    policy: PromptPolicy | Tova | H2o | None = None
     prompt: int = 0
     layers: list[Ranked] = field(default_factory=list)
 
@@ -152,7 +162,7 @@ class RankedRequest(Request):
 class PolicyReference(Reference):
     """One model folder in float64 under a policy that ranks."""
 
-    def hold(self, ids: list[int], policy: PromptPolicy | Tova, prompt: int | None = None) -> Held:
+    def hold(self, ids: list[int], policy: PromptPolicy | Tova | H2o, prompt: int | None = None) -> Held:
         """Computes `ids`, of which the first `prompt` (or all) are the prompt."""
         prompt = len(ids) if prompt is None else prompt
         request = RankedRequest(policy=policy, prompt=prompt, first_prompt=prompt)
@@ -172,6 +182,8 @@ class PolicyReference(Reference):
         scores = np.where(self._causal(layer, tokens), scores / math.sqrt(self.head_dim), -np.inf)
         if isinstance(request.policy, Tova):
             visible = self._attend_running(scores, request)
+        elif isinstance(request.policy, H2o):
+            visible = self._attend_heavy(scores, request)
         else:
             visible = self._attend_prompt(keys, scores, request)
         weights = softmax(np.where(visible.repeat(self.group, axis=0), scores, -np.inf))
@@ -214,6 +226,30 @@ class PolicyReference(Reference):
         shape = (self.kv_heads, 1)
         request.layers.append(Ranked(np.tile(held, shape), np.tile(margins, shape)))
         return np.broadcast_to(visible, (self.kv_heads, tokens, tokens))
+
+    def _attend_heavy(self, scores, request: RankedRequest) -> np.ndarray:
+        """bool [kv_heads, query, key]: likewise, each KV head by what its own group attended."""
+        tokens = scores.shape[1]
+        visible = np.zeros((self.kv_heads, tokens, tokens), bool)
+        held = np.zeros((self.kv_heads, tokens), bool)
+        margins = np.full((self.kv_heads, tokens), np.inf)
+        sums = np.zeros((self.kv_heads, tokens))
+        newest = request.policy.budget - request.policy.budget // 2
+        for token in range(tokens):
+            held[:, token] = True
+            visible[:, token] = held
+            grouped = scores[:, token].reshape(self.kv_heads, self.group, tokens)
+            row = np.where(held[:, None, :], grouped, -np.inf)
+            sums += softmax(row).mean(axis=1)
+            if (token + 1) % request.policy.interval:
+                continue
+            for head in range(self.kv_heads):
+                recent = np.flatnonzero(held[head])[-newest:]
+                ranked = sums[head].copy()
+                ranked[recent] = np.inf
+                drop_least(ranked, token, request.policy.budget, held[head], margins[head])
+        request.layers.append(Ranked(held.copy(), margins))
+        return visible
 
 
 def drop_least(

@@ -1,4 +1,4 @@
-"""Policies that rank what a cache holds, knorm, snapkv and tova, against the independent reference:
+"""Policies that rank what a cache holds, knorm, snapkv, tova and h2o, against the independent reference:
 which entries stay, and the logits of what is computed then."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from harness import assert_close
-from policy_reference import Held, PolicyReference, PromptPolicy, Tova, assert_same_kept
+from policy_reference import H2o, Held, PolicyReference, PromptPolicy, Tova, assert_same_kept
 
 import models
 
@@ -80,6 +80,16 @@ def test_tova(score, model, budget, interval):
     arguments = f"budget={budget},interval={interval}"
     for way in [("--chunk", 1), ("--chunk", 64), ("--chunk", 256), ("--decode-from", 45)]:
         scored = score(folder, ids, "--policy", "tova", "--policy-args", arguments, *way)
+        assert_equal(scored, held, f"{arguments} {way}")
+
+
+@pytest.mark.parametrize(("budget", "interval"), [(40, 1), (33, 16), (64, 32), (100, 31)])
+def test_h2o(score, model, budget, interval):
+    folder, reference, ids = model
+    held = reference.hold(ids, H2o(budget, interval))
+    arguments = f"budget={budget},interval={interval}"
+    for way in [("--chunk", 1), ("--chunk", 64), ("--chunk", 256), ("--decode-from", 45)]:
+        scored = score(folder, ids, "--policy", "h2o", "--policy-args", arguments, *way)
         assert_equal(scored, held, f"{arguments} {way}")
 
 

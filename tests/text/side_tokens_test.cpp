@@ -89,9 +89,8 @@ TEST_F(TokenizerFolder, ReadsTheOlderFilesOnlyWithoutAListInTheConfig) {
 }
 
 TEST_F(TokenizerFolder, KeepsTheOrderOfKeysWherePythonsNumbersStand) {
-  write("tokenizer_config.json",
-        R"({"scale": NaN, "z_token": "<z>", "a_token": "<a>",
-            "extra_special_tokens": {"y_token": "<y>", "b_token": "<b>"}})");
+  write("tokenizer_config.json", std::string(R"({"scale": NaN, "z_token": "<z>", "a_token": "<a>",
+                        "extra_special_tokens": {"y_token": "<y>", "b_token": "<b>"}})"));
   EXPECT_THAT(load().encode("<z><a><y><b>", false), ElementsAre(4, 5, 6, 7));
 }
 

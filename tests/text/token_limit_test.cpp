@@ -4,11 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/utf8.h"
 #include "support/peak_memory.h"
 #include "support/seed.h"
 #include "text/byte_alphabet.h"
 #include "text/tokenizer_fixture.h"
-#include "text/utf8.h"
 
 namespace dms::text {
 namespace {

@@ -24,8 +24,8 @@ ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope);
 /// The spec of a config.json alone (for --random-weights).
 ModelSpec load_spec_from_config(const std::filesystem::path& config_file);
 
-/// Adds a token that ends a text to the spec's, where the model has it: many a fine-tune names the one
-/// that ends its turns in the tokenizer's files only.
+/// Adds a token that ends a text to the spec's, where the model has it: many a fine-tune names the
+/// one that ends its turns in the tokenizer's files only.
 void add_end_token(ModelSpec& spec, std::optional<int32_t> id);
 
 /// The folder's safetensors, single or sharded by index. Checks that every weight of `spec` is

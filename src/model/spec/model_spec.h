@@ -142,7 +142,8 @@ struct ModelSpec {
   std::span<const WeightPattern> weight_patterns;  // the family's table (static storage)
 
   std::optional<DmsSpec> dms;
-  std::vector<int32_t> eos_ids;  // of config.json and generation_config.json, and what add_end_token() added
+  std::vector<int32_t>
+      eos_ids;  // of config.json and generation_config.json, and what add_end_token() added
   std::optional<int32_t> bos_id;
   std::vector<std::string> notes;  // what is odd about the folder and was read all the same
 

@@ -138,11 +138,8 @@ std::unique_ptr<PreparedData> prepare_data(const TrainConfig& config,
     indices.push_back(std::move(samples.index));
   }
   notes.insert(notes.begin(), cache.notes().begin(), cache.notes().end());
-  return std::make_unique<BlendedData>(std::move(blend),
-                                       std::move(indices),
-                                       model.end_tokens,
-                                       std::move(reports),
-                                       std::move(notes));
+  return std::make_unique<BlendedData>(
+      std::move(blend), std::move(indices), model.end_tokens, std::move(reports), std::move(notes));
 }
 
 }  // namespace dms::train
