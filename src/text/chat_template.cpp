@@ -4,9 +4,6 @@
 #include <utility>
 
 #include "dms/error.h"
-#include "text/jinja_json.h"
-#include "text/jinja_parser.h"
-#include "text/jinja_renderer.h"
 
 namespace dms::text {
 namespace {
@@ -34,51 +31,41 @@ ChatJson with_reasoning(const ChatJson& message) {
   return message;
 }
 
-jinja::Dict context_of(jinja::Budget& budget, const ChatRequest& request) {
+/// The variables a template sees; later ones win.
+ChatJson variables_of(const ChatRequest& request) {
   require(request.messages.is_array(), "messages", "a JSON array");
   require(request.kwargs.is_object(), "template arguments", "a JSON object");
+  ChatJson variables = ChatJson::object();
+  for (const auto& [name, token] : request.special_tokens) variables[name] = token;
+  variables["tools"] = nullptr;
+  variables["documents"] = nullptr;
+  for (const auto& [name, value] : request.kwargs.items()) variables[name] = value;
   ChatJson messages = ChatJson::array();
   for (const ChatJson& message : request.messages) {
     require(message.is_object(), "messages", "JSON objects");
     messages.push_back(with_reasoning(message));
   }
-  jinja::Dict context;
-  const auto set = [&](const std::string& name, jinja::Value value) {
-    context.set(budget, jinja::Value(name), std::move(value));
-  };
-  for (const auto& [name, token] : request.special_tokens) set(name, token);
-  set("tools", jinja::None{});
-  set("documents", jinja::None{});
-  for (const auto& [name, value] : request.kwargs.items())
-    set(name, jinja::from_json(budget, value));
-  set("messages", jinja::from_json(budget, messages));
-  set("add_generation_prompt", request.add_generation_prompt);
-  return context;
+  variables["messages"] = std::move(messages);
+  variables["add_generation_prompt"] = request.add_generation_prompt;
+  return variables;
+}
+
+std::string_view of_sane_length(std::string_view source, const std::string& where) {
+  if (source.size() <= kMaxSource) return source;
+  throw InputError({.where = where, .what = "template too long", .expected = "at most 1 MiB"});
 }
 
 }  // namespace
-
-struct ChatTemplate::Tree {
-  jinja::Body body;
-};
 
 ChatJson parse_chat_json(std::string_view text, const std::string& where) {
   return parse_ordered_json(text, where);
 }
 
-ChatTemplate::ChatTemplate(std::string_view source, std::string where) : where_(std::move(where)) {
-  if (source.size() > kMaxSource) {
-    throw InputError({.where = where_, .what = "template too long", .expected = "at most 1 MiB"});
-  }
-  tree_ = std::make_shared<const Tree>(Tree{jinja::parse_template(source, where_)});
-}
+ChatTemplate::ChatTemplate(std::string_view source, const std::string& where)
+    : template_(of_sane_length(source, where), where) {}
 
 std::string ChatTemplate::render(const ChatRequest& request, const ChatLimits& limits) const {
-  jinja::Runtime runtime(
-      where_,
-      jinja::limits_for({.steps = limits.steps, .bytes = limits.bytes},
-                        jinja::bytes_of(request.messages) + jinja::bytes_of(request.kwargs)));
-  return jinja::render_body(tree_->body, context_of(runtime, request), runtime);
+  return template_.render(variables_of(request), {.steps = limits.steps, .bytes = limits.bytes});
 }
 
 }  // namespace dms::text

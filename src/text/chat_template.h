@@ -5,7 +5,6 @@
 
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "text/jinja/jinja.h"
 
 namespace dms::text {
 
@@ -44,16 +44,14 @@ class ChatTemplate {
  public:
   /// `where` names the template in errors. Throws InputError on a malformed template and on
   /// statements outside of the supported subset.
-  explicit ChatTemplate(std::string_view source, std::string where);
+  ChatTemplate(std::string_view source, const std::string& where);
 
   /// Throws InputError when the template refuses the messages (with its own message), uses a
   /// filter, test or method outside of the supported subset, or exceeds the limits.
   std::string render(const ChatRequest& request, const ChatLimits& limits = {}) const;
 
  private:
-  struct Tree;
-  std::string where_;
-  std::shared_ptr<const Tree> tree_;
+  jinja::Template template_;
 };
 
 struct LoadedChatTemplate {

@@ -1,6 +1,6 @@
-// Input: a chat template. Parsing and rendering must end soon, in a text or an InputError, the same
-// way twice, and in a few times the memory that the limits allow. The values are long enough for
-// whatever is not counted to be felt.
+// Input: a chat template, and a condition on a record. Parsing, rendering and judging must end
+// soon, in an answer or an InputError, the same way twice, and in a few times the memory that the
+// limits allow. The values are long enough for whatever is not counted to be felt.
 
 #include <atomic>
 #include <cstddef>
@@ -11,6 +11,7 @@
 
 #include "dms/error.h"
 #include "text/chat_template.h"
+#include "text/jinja/jinja.h"
 
 #ifdef __clang__
 #if __has_feature(address_sanitizer)
@@ -85,6 +86,19 @@ std::string outcome(std::string_view source) {
   }
 }
 
+std::string verdict(std::string_view source) {
+  static const dms::Json record = {{"a", 1}, {"messages", messages()}, {"b", nullptr}};
+  const MemoryWatch watch(source.size(), record.dump().size());
+  try {
+    const dms::text::jinja::Expression expression(source, "fuzz");
+    const bool holds =
+        expression.holds(record, "record", {.steps = kLimits.steps, .bytes = kLimits.bytes});
+    return holds ? "true" : "false";
+  } catch (const dms::InputError& error) {
+    return std::string("error ") + error.what();
+  }
+}
+
 }  // namespace
 
 #ifdef DMS_FUZZ_COUNTS_MEMORY
@@ -98,5 +112,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view source(reinterpret_cast<const char*>(data), size);
   if (source.find("strftime_now") != std::string_view::npos) return 0;  // differs from call to call
   if (outcome(source) != outcome(source)) std::abort();
+  if (verdict(source) != verdict(source)) std::abort();
   return 0;
 }

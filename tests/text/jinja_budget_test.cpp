@@ -2,8 +2,6 @@
 // taken more than a few times the memory it is allowed; and what long conversations need is far
 // from that.
 
-#include "text/jinja_budget.h"
-
 #include <ostream>
 #include <string>
 #include <vector>
@@ -14,6 +12,7 @@
 #include "support/errors.h"
 #include "support/peak_memory.h"
 #include "text/chat_template.h"
+#include "text/jinja/budget.h"
 
 namespace dms::text {
 namespace {

@@ -1,9 +1,8 @@
-#include "text/jinja_lexer.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "dms/error.h"
+#include "text/jinja/lexer.h"
 
 namespace dms::text::jinja {
 namespace {
@@ -11,7 +10,7 @@ namespace {
 /// Text as it is, tags as <kind:text>.
 std::string shape(std::string_view source) {
   std::string out;
-  for (const Token& token : tokenize(source, "t")) {
+  for (const Token& token : tokenize(source, {.where = "t"})) {
     switch (token.kind) {
       case Token::Kind::kText:
         out += token.text;
@@ -69,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(JinjaLexerErrors, NameLineAndReason) {
   const auto message = [](std::string_view source) -> std::string {
     try {
-      tokenize(source, "file");
+      tokenize(source, {.where = "file"});
     } catch (const InputError& error) {
       return error.what();
     }

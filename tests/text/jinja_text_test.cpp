@@ -1,9 +1,9 @@
-#include "text/jinja_text.h"
-
 #include <cmath>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "text/jinja/text.h"
 
 namespace dms::text::jinja {
 namespace {

@@ -96,7 +96,7 @@ BuiltDocument DocumentBuilder::build(const Record& record) const {
                       .expected = ".jsonl"});
   }
   const Json fields = fields_of(record);
-  if (filter_ && !filter_->keeps(fields, record.where)) {
+  if (filter_ && !filter_->holds(fields, record.where + ": filter")) {
     return {.document = {}, .dropped = "filter"};
   }
   Document document;

@@ -4,10 +4,10 @@
 #include <optional>
 #include <string>
 
+#include "text/jinja/jinja.h"
 #include "train/config/train_config.h"
 #include "train/data/conversation.h"
 #include "train/data/fields.h"
-#include "train/data/filter.h"
 #include "train/data/model_text.h"
 #include "train/data/sources.h"
 #include "train/data/token_store.h"
@@ -39,7 +39,7 @@ class DocumentBuilder {
   const DatasetSection& dataset_;
   const ModelText& model_;
   std::optional<int32_t> eos_;  // appended to texts
-  std::optional<Filter> filter_;
+  std::optional<text::jinja::Expression> filter_;
   std::optional<FieldPath> field_;
   std::optional<FieldPath> prompt_;
   std::optional<FieldPath> response_;

@@ -106,7 +106,8 @@ TEST_F(BadData, FiltersThatDropAllOrCannotBeUsed) {
   expect_parts(error_of(good_, filter("n > 100")),
                {"data.datasets.mine", "no documents are left", "\"filter\":30"});
   expect_parts(error_of(good_, filter("n >")), {"data.datasets.mine.filter: column 4"});
-  expect_parts(error_of(good_, filter("m > 3")), {"mine.jsonl:1: filter: field m is missing"});
+  expect_parts(error_of(good_, filter("m > 3")),
+               {"mine.jsonl:1: filter: column 1: field 'm' is missing"});
 }
 
 TEST_F(BadData, NothingToReadOrTooLittle) {
