@@ -10,7 +10,6 @@
 #include "train/data/generator.h"
 #include "train/data/parallel.h"
 #include "train/data/random.h"
-#include "train/data/sha256.h"
 
 namespace dms::train::data {
 namespace {
