@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "train/data/random.h"
+#include "base/random.h"
 
 namespace dms::train::data {
 

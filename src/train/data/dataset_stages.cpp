@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "base/input_file.h"
+#include "base/random.h"
 #include "base/threads.h"
 #include "dms/error.h"
 #include "train/data/document_builder.h"
 #include "train/data/generator.h"
 #include "train/data/parallel.h"
-#include "train/data/random.h"
 
 namespace dms::train::data {
 namespace {

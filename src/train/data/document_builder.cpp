@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/random.h"
 #include "dms/error.h"
-#include "train/data/random.h"
 
 namespace dms::train::data {
 namespace {

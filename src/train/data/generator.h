@@ -9,8 +9,8 @@
 #include <string>
 
 #include "base/json.h"
+#include "base/random.h"
 #include "train/data/model_text.h"
-#include "train/data/random.h"
 #include "train/data/token_store.h"
 
 namespace dms::train::data {

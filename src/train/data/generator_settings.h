@@ -12,14 +12,6 @@ namespace dms::train::data {
 
 constexpr int64_t kMaxGenerated = int64_t{1} << 32;
 
-/// Both ends included.
-struct Range {
-  int64_t first = 0;
-  int64_t last = 0;
-
-  int64_t draw(Random& random) const { return random.between(first, last); }
-};
-
 class GeneratorSettings {
  public:
   /// Throws InputError naming a setting that is neither common to all kinds (kind, source,

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_span.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "train/data/token_store.h"
@@ -32,12 +33,6 @@ struct ModelText {
 
 /// Throws InputError when a file is missing or broken.
 ModelText load_model_text(const std::filesystem::path& folder);
-
-/// A part of a text, in bytes.
-struct ByteSpan {
-  size_t begin = 0;
-  size_t end = 0;
-};
 
 /// The tokens of `text` as Hugging Face's tokenizer.encode gives them, special tokens around them
 /// included; where the text itself begins with the start token, the second one is dropped.

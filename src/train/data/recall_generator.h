@@ -1,8 +1,6 @@
 #pragma once
-// `kind: recall`: facts hidden in text, questions about some of them at its end, with their
-// answers: teaches retrieval in the form of RULER's needle tasks (single 1-3 and multikey:
-// arXiv 2404.06654). Half of the documents use RULER's own words, the others vary them
-// (recall_phrases.h). Settings beside the common ones:
+// `kind: recall`: documents that are recall tasks with their answers (tasks/recall.h): teaches
+// retrieval. Settings beside the common ones:
 //   min_tokens, max_tokens     (256, max_length)  lengths are log-uniform between them
 //   needles        [min, max]  ([1, 4])    facts in the text, each with a key of its own
 //   queries        [min, max]  ([1, 1])    facts that are asked for, at most as many as there are

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "train/data/random.h"
+#include "base/random.h"
 
 namespace dms::train::data {
 namespace {

@@ -8,17 +8,20 @@
 #include <fmt/format.h>
 
 #include "base/output_file.h"
-#include "train/report/axis.h"
-#include "train/report/heatmap.h"
-#include "train/report/line_chart.h"
-#include "train/report/number_format.h"
-#include "train/report/page_style.h"
+#include "report/axis.h"
+#include "report/heatmap.h"
+#include "report/line_chart.h"
+#include "report/number_format.h"
+#include "report/page.h"
 
 namespace dms::train {
 namespace {
 
 using report::LineChart;
 using report::Series;
+using report::short_duration;
+using report::short_number;
+using report::tile;
 
 using Field = std::function<std::optional<double>(const StepMetrics&)>;
 
@@ -99,10 +102,6 @@ std::string charts(const RunReport& run) {
   return charts.html();
 }
 
-std::string tile(const std::string& name, const std::string& value) {
-  return fmt::format(R"(<div class="tile"><span>{}</span><b>{}</b></div>)", name, value);
-}
-
 /// What the run came to, in large letters.
 std::string tiles(const std::vector<StepMetrics>& steps) {
   if (steps.empty()) return "";
@@ -114,7 +113,7 @@ std::string tiles(const std::vector<StepMetrics>& steps) {
     const double step_s = static_cast<double>(step.tokens) / step.tok_s;
     if (std::isfinite(step_s)) seconds += step_s;
   }
-  std::string html = "<div class=\"tiles\">" + tile("steps", fmt::format("{}", last.step));
+  std::string html = tile("steps", fmt::format("{}", last.step));
   if (last.kl) {
     html += tile("loss", short_number(last.loss)) + tile("KL", short_number(*last.kl));
   }
@@ -122,37 +121,19 @@ std::string tiles(const std::vector<StepMetrics>& steps) {
   if (last.cr) html += tile("CR", fmt::format("{:.2f}", *last.cr));
   html += tile("tokens", short_number(tokens));
   html += tile("time in steps", short_duration(seconds));
-  return html + "</div>\n";
-}
-
-std::string facts(const RunReport& run) {
-  if (run.facts.empty()) return "";
-  std::string html = "<section class=\"card wide\"><h2>The run</h2><table>";
-  for (const auto& [name, value] : run.facts) {
-    html += fmt::format(
-        "<tr><th>{}</th><td>{}</td></tr>", report::escape_html(name), report::escape_html(value));
-  }
-  return html + "</table></section>\n";
+  return html;
 }
 
 }  // namespace
 
 std::string render_report(const RunReport& run) {
-  const std::string title = report::escape_html(run.title);
-  std::string html = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<title>{}</title>\n<style>{}</style></head>\n<body><main>\n<h1>{}</h1>\n",
-      title,
-      report::kPageStyle,
-      title);
-  html += tiles(run.steps);
-  html += "<div class=\"grid\">\n";
-  html += run.steps.empty() ? std::string("<p class=\"empty wide\">No step was recorded.</p>\n")
-                            : charts(run);
-  html += report::render(run.retention);
-  html += facts(run);
-  return html + "</div>\n</main></body></html>\n";
+  report::Page page{.title = run.title, .tiles = tiles(run.steps)};
+  page.cards = run.steps.empty()
+                   ? std::string("<p class=\"empty wide\">No step was recorded.</p>\n")
+                   : charts(run);
+  page.cards += report::render_retention(run.retention);
+  if (!run.facts.empty()) page.cards += report::table_card("The run", run.facts);
+  return report::render(page);
 }
 
 void write_report(const std::filesystem::path& file, const RunReport& report) {

@@ -6,10 +6,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "train/report/number_format.h"
+#include "report/number_format.h"
 
 namespace dms::train {
 namespace {
+
+using report::short_duration;
+using report::short_number;
 
 constexpr double kNewStepWeight = 0.1;  // of the moving average of seconds a step
 

@@ -1,4 +1,4 @@
-#include "train/data/random.h"
+#include "base/random.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-namespace dms::train::data {
+namespace dms {
 namespace {
 
 // The reference implementation's first outputs for seed 1234567 (Vigna's splitmix64.c).
@@ -91,4 +91,4 @@ TEST(Random, ShuffleIsAPermutationAndNeverChanges) {
 }
 
 }  // namespace
-}  // namespace dms::train::data
+}  // namespace dms

@@ -1,11 +1,11 @@
-#include "train/report/axis.h"
+#include "report/axis.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "train/report/number_format.h"
+#include "report/number_format.h"
 
-namespace dms::train::report {
+namespace dms::report {
 namespace {
 
 constexpr double kLogFactor = 50.0;
@@ -99,4 +99,4 @@ std::optional<Axis> make_axis(std::span<const double> values, const AxisOptions&
   return log_axis(least / 1.1, found.max * 1.1);
 }
 
-}  // namespace dms::train::report
+}  // namespace dms::report

@@ -1,4 +1,4 @@
-#include "train/report/downsample.h"
+#include "report/downsample.h"
 
 #include <cmath>
 #include <limits>
@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-namespace dms::train::report {
+namespace dms::report {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -73,4 +73,4 @@ TEST(Downsample, AGapEndsTheStroke) {
 }
 
 }  // namespace
-}  // namespace dms::train::report
+}  // namespace dms::report

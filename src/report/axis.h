@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace dms::train::report {
+namespace dms::report {
 
 /// Beyond it a value counts as not finite: differences of larger ones overflow.
 constexpr double kLargest = 1e100;
@@ -40,4 +40,4 @@ struct AxisOptions {
 /// is none.
 std::optional<Axis> make_axis(std::span<const double> values, const AxisOptions& options);
 
-}  // namespace dms::train::report
+}  // namespace dms::report

@@ -1,4 +1,4 @@
-#include "train/report/axis.h"
+#include "report/axis.h"
 
 #include <cmath>
 #include <limits>
@@ -11,7 +11,7 @@
 
 #include "support/seed.h"
 
-namespace dms::train::report {
+namespace dms::report {
 namespace {
 
 using ::testing::ElementsAre;
@@ -104,4 +104,4 @@ TEST(Axis, TicksAreFewOrderedAndInside) {
 }
 
 }  // namespace
-}  // namespace dms::train::report
+}  // namespace dms::report

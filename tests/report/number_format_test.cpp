@@ -1,11 +1,11 @@
-#include "train/report/number_format.h"
+#include "report/number_format.h"
 
 #include <cmath>
 #include <limits>
 
 #include <gtest/gtest.h>
 
-namespace dms::train {
+namespace dms::report {
 namespace {
 
 TEST(ShortNumber, IsReadAtAGlance) {
@@ -47,4 +47,4 @@ TEST(ShortDuration, HasTwoUnits) {
 }
 
 }  // namespace
-}  // namespace dms::train
+}  // namespace dms::report

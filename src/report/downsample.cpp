@@ -1,12 +1,12 @@
-#include "train/report/downsample.h"
+#include "report/downsample.h"
 
 #include <algorithm>
 #include <optional>
 
 #include "base/check.h"
-#include "train/report/axis.h"
+#include "report/axis.h"
 
-namespace dms::train::report {
+namespace dms::report {
 namespace {
 
 std::optional<Point> summarise(std::span<const double> steps, std::span<const double> values) {
@@ -47,4 +47,4 @@ std::vector<Stroke> downsample(std::span<const double> steps,
   return strokes;
 }
 
-}  // namespace dms::train::report
+}  // namespace dms::report

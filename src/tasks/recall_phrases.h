@@ -1,10 +1,10 @@
 #pragma once
-// The words of recall documents. {key} and {value} are a fact's; {thing} is number or uuid.
+// The words of recall tasks. {key} and {value} are a fact's; {thing} is number or uuid.
 
 #include <array>
 #include <string_view>
 
-namespace dms::train::data {
+namespace dms::tasks {
 
 struct RecallPhrases {
   std::string_view intro_one;   // before a text with one fact; may be empty
@@ -76,4 +76,4 @@ inline constexpr std::array<std::string_view, 96> kNouns{
     "road",   "saddle",  "salt",    "shadow",   "ship",   "spoon",   "stone",  "table",  "ticket",
     "tower",  "valley",  "violin",  "wagon",    "window", "winter"};
 
-}  // namespace dms::train::data
+}  // namespace dms::tasks

@@ -1,10 +1,11 @@
 #pragma once
-// A chart of values over steps as an HTML figure: inline SVG, colours from the page's style.
+// A chart of values over steps as an HTML figure: inline SVG, colours from the page's style
+// (page.h).
 
 #include <string>
 #include <vector>
 
-namespace dms::train::report {
+namespace dms::report {
 
 struct Series {
   std::string name;
@@ -25,7 +26,4 @@ struct LineChart {
 /// names the steps whose values are not finite.
 std::string render(const LineChart& chart);
 
-/// `text` with what has a meaning in HTML escaped.
-std::string escape_html(const std::string& text);
-
-}  // namespace dms::train::report
+}  // namespace dms::report

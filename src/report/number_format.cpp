@@ -1,11 +1,11 @@
-#include "train/report/number_format.h"
+#include "report/number_format.h"
 
 #include <array>
 #include <cmath>
 
 #include <fmt/format.h>
 
-namespace dms::train {
+namespace dms::report {
 namespace {
 
 constexpr size_t kMostFixed =
@@ -65,4 +65,4 @@ std::string short_duration(double seconds) {
   return fmt::format("{}d{:02}h", total / 86400, part(3600, 24));
 }
 
-}  // namespace dms::train
+}  // namespace dms::report

@@ -1,9 +1,12 @@
-#pragma once
-// The report page's style sheet. Series colours keep apart for the colour-blind, in both schemes.
+#include "report/page.h"
 
-namespace dms::train::report {
+#include <fmt/format.h>
 
-inline constexpr const char* kPageStyle = R"(
+namespace dms::report {
+namespace {
+
+// Series colours keep apart for the colour-blind, in both schemes.
+constexpr const char* kStyle = R"(
 :root {
   color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --edge: #e3e6ea; --text: #1c2127; --faint: #69717c;
@@ -66,4 +69,56 @@ th { color: var(--faint); width: 220px; padding-right: 16px; }
 @media print { .card, .tile { break-inside: avoid; } }
 )";
 
-}  // namespace dms::train::report
+}  // namespace
+
+std::string render(const Page& page) {
+  const std::string title = escape_html(page.title);
+  std::string html = fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+      "<title>{}</title>\n<style>{}</style></head>\n<body><main>\n<h1>{}</h1>\n",
+      title,
+      kStyle,
+      title);
+  if (!page.tiles.empty()) html += "<div class=\"tiles\">" + page.tiles + "</div>\n";
+  return html + "<div class=\"grid\">\n" + page.cards + "</div>\n</main></body></html>\n";
+}
+
+std::string tile(const std::string& name, const std::string& value) {
+  return fmt::format(
+      R"(<div class="tile"><span>{}</span><b>{}</b></div>)", escape_html(name), escape_html(value));
+}
+
+std::string table_card(const std::string& title,
+                       std::span<const std::pair<std::string, std::string>> rows) {
+  std::string html = "<section class=\"card wide\"><h2>" + escape_html(title) + "</h2><table>";
+  for (const auto& [name, value] : rows) {
+    html += fmt::format("<tr><th>{}</th><td>{}</td></tr>", escape_html(name), escape_html(value));
+  }
+  return html + "</table></section>\n";
+}
+
+std::string escape_html(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      default:
+        escaped += c;
+    }
+  }
+  return escaped;
+}
+
+}  // namespace dms::report

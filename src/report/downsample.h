@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-namespace dms::train::report {
+namespace dms::report {
 
 struct Point {
   double step = 0.0;  // mean of the stretch
@@ -24,4 +24,4 @@ std::vector<Stroke> downsample(std::span<const double> steps,
                                std::span<const double> values,
                                int64_t points);
 
-}  // namespace dms::train::report
+}  // namespace dms::report

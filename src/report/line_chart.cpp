@@ -1,4 +1,4 @@
-#include "train/report/line_chart.h"
+#include "report/line_chart.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,11 +6,12 @@
 
 #include <fmt/format.h>
 
-#include "train/report/axis.h"
-#include "train/report/downsample.h"
-#include "train/report/number_format.h"
+#include "report/axis.h"
+#include "report/downsample.h"
+#include "report/number_format.h"
+#include "report/page.h"
 
-namespace dms::train::report {
+namespace dms::report {
 namespace {
 
 // The SVG's own units; the page scales it to the width of its card.
@@ -163,29 +164,6 @@ std::string plot(const LineChart& chart, const Frame& frame) {
 
 }  // namespace
 
-std::string escape_html(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
-}
-
 std::string render(const LineChart& chart) {
   std::vector<double> values;
   for (const Series& series : chart.series) {
@@ -203,4 +181,4 @@ std::string render(const LineChart& chart) {
   return html + missing_steps(chart) + "</figure>\n";
 }
 
-}  // namespace dms::train::report
+}  // namespace dms::report

@@ -1,4 +1,4 @@
-#include "train/report/heatmap.h"
+#include "report/heatmap.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "train/report/axis.h"
+#include "report/axis.h"
 
-namespace dms::train::report {
+namespace dms::report {
 namespace {
 
 constexpr double kWidth = 1140;
@@ -38,7 +38,7 @@ double mean_of(const std::vector<double>& shares) {
   return sum / static_cast<double>(shares.size());
 }
 
-Grid make_grid(const Retention& retention) {
+Grid make_grid(const std::vector<std::vector<double>>& retention) {
   Grid grid{.layers = std::ssize(retention)};
   double largest = 0;
   for (const std::vector<double>& layer : retention) {
@@ -131,7 +131,7 @@ std::string scale(const Grid& grid) {
 
 }  // namespace
 
-std::string render(const Retention& retention) {
+std::string render_retention(const std::vector<std::vector<double>>& retention) {
   const Grid grid = make_grid(retention);
   if (grid.layers == 0 || grid.heads == 0) return "";
   const double width = kLeft + static_cast<double>(grid.layers) * grid.cell_width;
@@ -154,4 +154,4 @@ std::string render(const Retention& retention) {
          scale(grid) + svg + "</figure>\n";
 }
 
-}  // namespace dms::train::report
+}  // namespace dms::report
