@@ -10,6 +10,7 @@
 #include "train/data/document_builder.h"
 #include "train/data/generator.h"
 #include "train/data/parallel.h"
+#include "train/data/sha256.h"
 
 namespace dms::train::data {
 namespace {

@@ -16,5 +16,16 @@ TEST(Sha256, GivesThePublishedDigests) {
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST(Sha256, PiecesAddUpToTheWhole) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += static_cast<char>(i * 7);
+  for (const size_t size : {1u, 63u, 64u, 65u, 200u, 1000u}) {
+    Sha256 hash;
+    for (size_t at = 0; at < text.size(); at += size)
+      hash.add(std::string_view(text).substr(at, size));
+    EXPECT_EQ(hash.finish(), sha256(text)) << size;
+  }
+}
+
 }  // namespace
 }  // namespace dms::train::data
