@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dms {
@@ -19,6 +21,9 @@ struct CacheOptions {
   std::string kv_dtype = "";               // survivors' storage; empty: the model's dtype
   int64_t preallocate_tokens = 0;          // take the pages this many tokens will need at once
 };
+
+/// What CacheOptions::policy can be.
+std::span<const std::string_view> policy_names();
 
 /// Memory of one or more sequences. Token counts are entries summed over layers and KV heads.
 struct KvStats {

@@ -3,8 +3,8 @@
 // costs. Several LLMs may live side by side.
 //
 // Threads: LLM::submit(), cancel(), wait() and stop_waiting() may be called by any, encode(),
-// decode() and info() too; everything else by one thread at a time, the engine thread of the LLM it
-// belongs to.
+// decode(), tokenizer() and info() too; everything else by one thread at a time, the engine thread of
+// the LLM it belongs to.
 
 #include <cstdint>
 #include <filesystem>
@@ -19,8 +19,10 @@
 
 #include "dms/cache.h"
 #include "dms/error.h"
+#include "dms/model_info.h"
 #include "dms/request.h"
 #include "dms/sampling.h"
+#include "dms/tokenizer.h"
 
 namespace dms {
 
@@ -33,43 +35,9 @@ struct ModelOptions {
   int64_t max_step_tokens = 512;  // prompt tokens of one pass together, at least chunk_tokens
   // Hard limit on the pages (keys and values, without tables) of all sequences together; 0: none.
   int64_t kv_memory_bytes = 0;
-  std::filesystem::path
-      adapter{};  // folder of a trained eviction adapter, applied to a plain model
-};
-
-/// What `dms inspect` prints.
-struct DmsInfo {
-  std::string source;  // "adapter" | "neuron"
-  int64_t window = 0;
-  int64_t decision_shift = 0;
-  std::string alpha_per;  // "head" | "layer"
-  double alpha_scale = 0;
-  double alpha_offset = 0;
-  double target_cr = 0;  // 0: not stated
-  bool disable_eviction = false;
-  std::string origin;  // the file the settings came from
-};
-
-struct ModelInfo {
-  std::string model_type;
-  int64_t parameters = 0;
-  int64_t layers = 0;
-  int64_t hidden = 0;
-  int64_t q_heads = 0;
-  int64_t kv_heads = 0;
-  int64_t head_dim = 0;
-  int64_t ffn = 0;
-  int64_t vocab = 0;
-  int64_t context = 0;
-  int64_t kv_bytes_per_token = 0;  // dense, in bf16, whatever the cache's dtype
-  bool tied_head = false;
-  std::vector<int32_t> eos_ids;
-  std::optional<int32_t> bos_id;
-  std::optional<DmsInfo> dms;
-  std::vector<std::string> notes;  // what is odd about the folder and was read all the same
-  // How the folder's generation_config.json wants tokens chosen, as transformers reads it: greedy
-  // unless it says do_sample. A recommendation: nothing here applies it by itself.
-  SamplingParams sampling{};
+  // A trained eviction adapter's folder, applied to a plain model.
+  std::filesystem::path adapter{};
+  MetadataScope metadata_scope = MetadataScope::folder_only;
 };
 
 /// Called with each new piece of text (whole characters). Return false to stop early.
@@ -155,8 +123,9 @@ class ModelSource {
 
   const ModelInfo& info() const;
   bool has_tokenizer() const;
-  /// Throws InputError when the folder has no tokenizer.json. Where more than `max_tokens` are of
-  /// no use it stops once there are more, so that a text that is far too long costs little.
+  /// Throws InputError when the folder has no tokenizer.json; so do the functions below.
+  const Tokenizer& tokenizer() const;
+  /// As Tokenizer's.
   std::vector<int32_t> encode(std::string_view text,
                               bool add_special_tokens = true,
                               int64_t max_tokens = std::numeric_limits<int32_t>::max()) const;
@@ -193,7 +162,9 @@ class LLM {
   const ModelInfo& info() const;
 
   bool has_tokenizer() const;
-  /// Throws InputError when the folder has no tokenizer.json. As ModelSource's.
+  /// Throws InputError when the folder has no tokenizer.json; so do the functions below.
+  const Tokenizer& tokenizer() const;
+  /// As Tokenizer's.
   std::vector<int32_t> encode(std::string_view text,
                               bool add_special_tokens = true,
                               int64_t max_tokens = std::numeric_limits<int32_t>::max()) const;
@@ -239,6 +210,7 @@ class LLM {
 /// Reads a folder's config.json, DMS metadata, tokenizer and the names of its tensors, or a
 /// config.json alone; and the settings of an adapter where one is named. Loads no weights.
 ModelInfo inspect_model(const std::filesystem::path& path,
-                        const std::filesystem::path& adapter = {});
+                        const std::filesystem::path& adapter = {},
+                        MetadataScope scope = MetadataScope::folder_only);
 
 }  // namespace dms

@@ -24,7 +24,11 @@ std::string one_line(std::string_view text) {
 }
 
 std::string message(const ErrorParts& parts) {
-  std::string text = parts.where.empty() ? parts.what : parts.where + ": " + parts.what;
+  std::string text;
+  for (const std::string& place : {parts.where, parts.field}) {
+    if (!place.empty()) text += place + ": ";
+  }
+  text += parts.what;
   if (!parts.got.empty() && !parts.expected.empty()) {
     text += " (got " + parts.got + ", expected " + parts.expected + ")";
   } else if (!parts.got.empty()) {
@@ -38,6 +42,7 @@ std::string message(const ErrorParts& parts) {
 
 }  // namespace
 
-Error::Error(const ErrorParts& parts) : std::runtime_error(message(parts)) {}
+Error::Error(const ErrorParts& parts)
+    : std::runtime_error(message(parts)), parts_(std::make_shared<const ErrorParts>(parts)) {}
 
 }  // namespace dms

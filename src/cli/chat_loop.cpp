@@ -200,7 +200,7 @@ void ChatLoop::save(const std::string& path) const {
     throw InputError({.where = "/save", .what = "needs a file name", .hint = "/save FILE"});
   }
   OutputJson messages = OutputJson::array();
-  for (const Message& message : talk_.messages()) {
+  for (const ChatMessage& message : talk_.messages()) {
     messages.push_back({{"role", message.role}, {"content", message.content}});
   }
   write_text_file(expand_home(path),

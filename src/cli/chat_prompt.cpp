@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "cli/input.h"
 #include "dms/error.h"
 
@@ -16,16 +17,16 @@ std::string plain_name(const std::string& role) {
   return role == "user" ? "User" : "Assistant";
 }
 
-std::string render_plain(const std::vector<Message>& messages) {
+std::string render_plain(const std::vector<ChatMessage>& messages) {
   std::string text;
-  for (const Message& message : messages) {
+  for (const ChatMessage& message : messages) {
     text += plain_name(message.role) + ": " + message.content + "\n";
   }
   return text + "Assistant:";
 }
 
 /// "key=value"; what is not JSON is a text.
-void add_argument(text::ChatJson& arguments, const std::string& text) {
+void add_argument(OrderedJson& arguments, const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
     throw InputError({.where = kArgumentOption,
@@ -40,8 +41,8 @@ void add_argument(text::ChatJson& arguments, const std::string& text) {
                       .what = "'" + key + "' is set by the conversation",
                       .hint = "give another key"});
   }
-  arguments[key] = text::ChatJson::accept(value) ? text::parse_chat_json(value, kArgumentOption)
-                                                 : text::ChatJson(value);
+  arguments[key] =
+      OrderedJson::accept(value) ? parse_ordered_json(value, kArgumentOption) : OrderedJson(value);
 }
 
 }  // namespace
@@ -53,14 +54,12 @@ ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const ChatOptio
     if (options.template_args.empty()) return prompt;
     throw InputError({.where = kArgumentOption, .what = "the plain form takes no arguments"});
   }
-  for (const std::string& text : options.template_args) add_argument(prompt.arguments_, text);
+  OrderedJson arguments = OrderedJson::object();
+  for (const std::string& text : options.template_args) add_argument(arguments, text);
+  prompt.arguments_ = arguments.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
   prompt.source_ = choice.empty() ? folder.string() : choice;
-  if (choice.empty()) {
-    prompt.template_ = text::load_chat_template(folder);
-  } else {
-    prompt.template_ = {.chat_template = text::ChatTemplate(read_text(choice), choice),
-                        .special_tokens = text::load_special_tokens(folder)};
-  }
+  prompt.template_ =
+      choice.empty() ? ChatTemplate::load(folder) : ChatTemplate(read_text(choice), choice, folder);
   if (!prompt.template_) {
     throw InputError({.where = folder.string(),
                       .what = "the model has no chat template",
@@ -69,18 +68,13 @@ ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const ChatOptio
   return prompt;
 }
 
-std::string ChatPrompt::render(const std::vector<Message>& messages) const {
+std::string ChatPrompt::render(const std::vector<ChatMessage>& messages) const {
   if (!template_) return render_plain(messages);
-  text::ChatRequest request{.kwargs = arguments_};
-  for (const Message& message : messages) {
-    request.messages.push_back({{"role", message.role}, {"content", message.content}});
-  }
-  request.special_tokens = template_->special_tokens;
-  return template_->chat_template.render(request);
+  return template_->render({.messages = messages, .arguments = arguments_});
 }
 
 std::string ChatPrompt::render(const std::string& system, const std::string& question) const {
-  std::vector<Message> messages;
+  std::vector<ChatMessage> messages;
   if (!system.empty()) messages.push_back({.role = "system", .content = system});
   messages.push_back({.role = "user", .content = question});
   return render(messages);

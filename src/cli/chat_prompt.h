@@ -2,22 +2,17 @@
 // A conversation as the text a model continues: by the model's own template, a given one, or the
 // plain form "User: …\nAssistant: …".
 
+#include <cstdint>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "cli/chat_options.h"
-#include "text/chat_template.h"
+#include "dms/chat.h"
 
 namespace dms::cli {
-
-struct Message {
-  std::string role;  // system | user | assistant
-  std::string content;
-};
 
 class ChatPrompt {
  public:
@@ -26,7 +21,7 @@ class ChatPrompt {
 
   /// The conversation up to where the assistant speaks next. Throws InputError when the template
   /// refuses it.
-  std::string render(const std::vector<Message>& messages) const;
+  std::string render(const std::vector<ChatMessage>& messages) const;
   /// A conversation of one question, after the system message if there is one.
   std::string render(const std::string& system, const std::string& question) const;
   /// Special tokens are in a template's text already; the plain form leaves them to the tokenizer.
@@ -37,8 +32,8 @@ class ChatPrompt {
   std::vector<std::string> stops() const;
 
  private:
-  std::optional<text::LoadedChatTemplate> template_;  // absent: plain
-  text::ChatJson arguments_ = text::ChatJson::object();
+  std::optional<ChatTemplate> template_;  // absent: plain
+  std::string arguments_;                 // a JSON object
   std::string source_ = "plain";
 };
 

@@ -40,7 +40,7 @@ void Conversation::note_cached(std::vector<int32_t> ids) {
   cached_ids_ = std::move(ids);
 }
 
-std::vector<int32_t> Conversation::ids_of(const std::vector<Message>& messages) const {
+std::vector<int32_t> Conversation::ids_of(const std::vector<ChatMessage>& messages) const {
   const int64_t most = session_.max_tokens();
   const auto refuse_too_long = [most](const std::vector<int32_t>& tokens) {
     if (std::ssize(tokens) <= most) return;
@@ -68,7 +68,7 @@ Generation Conversation::say(const std::string& text,
                              const SamplingParams& sampling,
                              const TextSink& on_text,
                              const Progress& progress) {
-  std::vector<Message> messages = messages_;
+  std::vector<ChatMessage> messages = messages_;
   messages.push_back({.role = "user", .content = text});
   std::vector<int32_t> ids = ids_of(messages);
   keep_common_with(ids, progress);

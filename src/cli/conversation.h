@@ -28,12 +28,12 @@ class Conversation {
   /// Forgets the last question and its answer; false when there is none.
   bool undo();
 
-  const std::vector<Message>& messages() const { return messages_; }
+  const std::vector<ChatMessage>& messages() const { return messages_; }
   const Session& session() const { return session_; }
 
  private:
   /// The tokens of the conversation, one to the most that fit.
-  std::vector<int32_t> ids_of(const std::vector<Message>& messages) const;
+  std::vector<int32_t> ids_of(const std::vector<ChatMessage>& messages) const;
   /// What the history holds of an answer: its text with the marks a template may look for ([THINK])
   /// although they are special tokens, without end-of-turn tokens.
   std::string message_of(const Generation& answer, const std::vector<std::string>& stops) const;
@@ -46,7 +46,7 @@ class Conversation {
   const ChatPrompt& prompt_;
   CacheOptions cache_;
   Session session_;
-  std::vector<Message> messages_;
+  std::vector<ChatMessage> messages_;
   std::vector<int32_t> cached_ids_;  // the first tokens in the session's cache
 };
 

@@ -140,7 +140,7 @@ void inspect(const Options& options) {
   }
   const std::filesystem::path path =
       options.model.empty() ? seekable_file(options.config) : std::filesystem::path(options.model);
-  const ModelInfo info = inspect_model(path, options.adapter);
+  const ModelInfo info = inspect_model(path, options.adapter, MetadataScope::with_parent);
   if (options.json) {
     print_json(info_json(info));
   } else {

@@ -118,6 +118,7 @@ void add_adapter(CLI::App& app, std::filesystem::path& adapter) {
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options) {
+  options.metadata_scope = MetadataScope::with_parent;  // the user's own files
   app.option_defaults()->group("Model");
   add_text(app, "--dtype", options.dtype, "TYPE", "f32 or bf16 (default)");
   add_text(app, "--weights", options.weights, "TYPE", "Storage of the weights (default: --dtype)");

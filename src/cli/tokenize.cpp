@@ -1,20 +1,19 @@
 // dms tokenize: text to ids and back, by the tokenizer alone.
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "base/file_status.h"
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "dms/error.h"
-#include "text/tokenizer.h"
+#include "dms/tokenizer.h"
 
 namespace dms::cli {
 namespace {
@@ -28,19 +27,14 @@ struct Options {
   bool json = false;
 };
 
-text::Tokenizer load_tokenizer(const std::string& model) {
-  const std::filesystem::path path(model);
-  return is_folder(path) ? text::Tokenizer::load_folder(path) : text::Tokenizer::load(path);
-}
-
 /// A JSON string; text that is not UTF-8 is repaired.
 std::string quoted(const std::string& text) {
   return OutputJson(text).dump(-1, ' ', false, OutputJson::error_handler_t::replace);
 }
 
-std::string token_json(const text::Tokenizer& tokenizer, int32_t id) {
-  const std::string* token = tokenizer.token_text(id);
-  return token == nullptr ? "\"\"" : quoted(*token);
+std::string token_json(const Tokenizer& tokenizer, int32_t id) {
+  const std::optional<TokenInfo> token = tokenizer.token(id);
+  return quoted(token ? token->text : "");
 }
 
 /// Output in pieces of some size: the tokens of a long text are never all there as text.
@@ -61,7 +55,7 @@ class PieceWriter {
 };
 
 /// {"ids": […], "tokens": […]} on one line.
-void write_json(const text::Tokenizer& tokenizer, std::span<const int32_t> ids) {
+void write_json(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
   PieceWriter out;
   out.add("{\"ids\":[");
   for (size_t i = 0; i < ids.size(); ++i) out.add(fmt::format("{}{}", i == 0 ? "" : ",", ids[i]));
@@ -75,7 +69,7 @@ void write_json(const text::Tokenizer& tokenizer, std::span<const int32_t> ids) 
 }
 
 /// One token a line; control characters as JSON writes them, so that it stays on its line.
-void write_lines(const text::Tokenizer& tokenizer, std::span<const int32_t> ids) {
+void write_lines(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
   PieceWriter out;
   for (const int32_t id : ids) {
     const std::string token = token_json(tokenizer, id);
@@ -84,7 +78,7 @@ void write_lines(const text::Tokenizer& tokenizer, std::span<const int32_t> ids)
   out.flush();
 }
 
-void encode(const text::Tokenizer& tokenizer, const Options& options) {
+void encode(const Tokenizer& tokenizer, const Options& options) {
   std::vector<int32_t> ids;
   {
     const std::string text = read_text(options.text_file);
@@ -106,7 +100,7 @@ void check_ids(const std::vector<int32_t>& ids, int64_t limit, const std::string
                     .expected = fmt::format("0 to {}", limit - 1)});
 }
 
-void decode(const text::Tokenizer& tokenizer, const Options& options) {
+void decode(const Tokenizer& tokenizer, const Options& options) {
   const std::vector<int32_t> ids = read_ids(options.ids_file);
   check_ids(ids, tokenizer.id_limit(), options.ids_file);
   const std::string text = tokenizer.decode(ids, options.no_special);
@@ -119,7 +113,7 @@ void decode(const text::Tokenizer& tokenizer, const Options& options) {
 
 void tokenize(const Options& options) {
   require_model(options.model);
-  const text::Tokenizer tokenizer = load_tokenizer(options.model);
+  const Tokenizer tokenizer(options.model);
   if (options.decode) {
     decode(tokenizer, options);
   } else {

@@ -8,14 +8,13 @@
 #include "dms/llm.h"
 #include "engine/engine.h"
 #include "model/spec/model_spec.h"
-#include "text/tokenizer.h"
 
 namespace dms {
 
 struct Core {
   ModelSpec spec;
   cpu::ResolvedModelOptions options;
-  std::optional<text::Tokenizer> tokenizer;
+  std::optional<Tokenizer> tokenizer;
   std::unique_ptr<engine::Model> model;
   std::unique_ptr<engine::Engine> engine;
 

@@ -50,7 +50,7 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
       std::make_unique<cpu::CpuModel>(std::move(from.spec), std::move(weights), core->options);
   core->engine = std::make_unique<engine::Engine>(
       *core->model,
-      engine::Vocabulary{.tokenizer = core->tokenizer ? &*core->tokenizer : nullptr,
+      engine::Vocabulary{.tokenizer = core->tokenizer ? core->tokenizer->impl_.get() : nullptr,
                          .eos_ids = core->spec.eos_ids},
       engine::EngineOptions{.chunk_tokens = core->options.chunk_tokens,
                             .max_step_tokens = core->options.max_step_tokens});
@@ -69,16 +69,18 @@ LLM LLM::with_random_weights(const std::filesystem::path& config_file,
 const ModelInfo& LLM::info() const { return state_->info; }
 bool LLM::has_tokenizer() const { return state_->core->tokenizer.has_value(); }
 
+const Tokenizer& LLM::tokenizer() const {
+  return llm::require_tokenizer(state_->core->tokenizer, state_->folder);
+}
+
 std::vector<int32_t> LLM::encode(std::string_view text,
                                  bool add_special_tokens,
                                  int64_t max_tokens) const {
-  return llm::require_tokenizer(state_->core->tokenizer, state_->folder)
-      .encode(text, add_special_tokens, max_tokens);
+  return tokenizer().encode(text, add_special_tokens, max_tokens);
 }
 
 std::string LLM::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
-  return llm::require_tokenizer(state_->core->tokenizer, state_->folder)
-      .decode(ids, skip_special_tokens);
+  return tokenizer().decode(ids, skip_special_tokens);
 }
 
 RequestId LLM::submit(Request request) {
@@ -151,10 +153,11 @@ void add_end_token_of(const std::filesystem::path& folder, ModelSpec& spec) {
 
 }  // namespace
 
-ModelInfo inspect_model(const std::filesystem::path& path, const std::filesystem::path& adapter) {
+ModelInfo inspect_model(const std::filesystem::path& path,
+                        const std::filesystem::path& adapter,
+                        MetadataScope scope) {
   const bool is_model_folder = is_folder(path) || !path_exists(path);
-  ModelSpec spec =
-      is_model_folder ? load_spec(path, MetadataScope::local) : load_spec_from_config(path);
+  ModelSpec spec = is_model_folder ? load_spec(path, scope) : load_spec_from_config(path);
   if (is_model_folder) add_end_token_of(path, spec);
   if (!adapter.empty()) apply_adapter(adapter, spec);
   return llm::make_model_info(spec,

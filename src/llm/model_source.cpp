@@ -42,8 +42,8 @@ ModelSource::~ModelSource() = default;
 
 ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions& options) {
   const cpu::ResolvedModelOptions resolved = check_options(options);
-  ModelSpec spec = load_spec(folder, MetadataScope::local);
-  std::optional<text::Tokenizer> tokenizer = llm::load_tokenizer(folder, spec);
+  ModelSpec spec = load_spec(folder, options.metadata_scope);
+  std::optional<Tokenizer> tokenizer = llm::load_tokenizer(folder, spec);
   std::unique_ptr<WeightSource> weights = open_checkpoint(folder, spec);
   add_adapter(options.adapter, spec, weights);
   ModelInfo info = llm::make_model_info(spec, load_generation_config(folder));
@@ -72,11 +72,14 @@ ModelSource ModelSource::with_random_weights(const std::filesystem::path& config
 const ModelInfo& ModelSource::info() const { return state_->info; }
 bool ModelSource::has_tokenizer() const { return state_->tokenizer.has_value(); }
 
+const Tokenizer& ModelSource::tokenizer() const {
+  return llm::require_tokenizer(state_->tokenizer, state_->folder);
+}
+
 std::vector<int32_t> ModelSource::encode(std::string_view text,
                                          bool add_special_tokens,
                                          int64_t max_tokens) const {
-  return llm::require_tokenizer(state_->tokenizer, state_->folder)
-      .encode(text, add_special_tokens, max_tokens);
+  return tokenizer().encode(text, add_special_tokens, max_tokens);
 }
 
 int64_t ModelSource::check(const CacheOptions& options) const {
@@ -106,16 +109,15 @@ void ModelSource::check_prompt(std::span<const int32_t> ids, int64_t max_tokens)
 
 namespace llm {
 
-std::optional<text::Tokenizer> load_tokenizer(const std::filesystem::path& folder,
-                                              ModelSpec& spec) {
+std::optional<Tokenizer> load_tokenizer(const std::filesystem::path& folder, ModelSpec& spec) {
   if (!path_exists(folder / kTokenizerFile)) return std::nullopt;
-  text::Tokenizer tokenizer = text::Tokenizer::load_folder(folder);
+  Tokenizer tokenizer(folder);
   add_end_token(spec, tokenizer.eos_id());
   return tokenizer;
 }
 
-const text::Tokenizer& require_tokenizer(const std::optional<text::Tokenizer>& tokenizer,
-                                         const std::filesystem::path& folder) {
+const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer,
+                                   const std::filesystem::path& folder) {
   if (tokenizer) return *tokenizer;
   throw InputError({.where = (folder / kTokenizerFile).string(),
                     .what = "missing",

@@ -9,7 +9,6 @@
 #include "dms/llm.h"
 #include "model/spec/model_spec.h"
 #include "model/spec/weights.h"
-#include "text/tokenizer.h"
 
 namespace dms {
 
@@ -17,7 +16,7 @@ struct ModelSource::State {
   ModelSpec spec;  // with the adapter's eviction
   cpu::ResolvedModelOptions options;
   std::unique_ptr<WeightSource> weights;  // with the adapter's
-  std::optional<text::Tokenizer> tokenizer{};
+  std::optional<Tokenizer> tokenizer{};
   std::filesystem::path folder{};  // empty: random weights
   ModelInfo info{};
 };
@@ -25,11 +24,11 @@ struct ModelSource::State {
 namespace llm {
 
 /// The tokenizer of a folder that has one; the end token it names joins the spec's.
-std::optional<text::Tokenizer> load_tokenizer(const std::filesystem::path& folder, ModelSpec& spec);
+std::optional<Tokenizer> load_tokenizer(const std::filesystem::path& folder, ModelSpec& spec);
 
 /// Throws InputError naming `folder` where there is none.
-const text::Tokenizer& require_tokenizer(const std::optional<text::Tokenizer>& tokenizer,
-                                         const std::filesystem::path& folder);
+const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer,
+                                   const std::filesystem::path& folder);
 
 }  // namespace llm
 }  // namespace dms

@@ -21,7 +21,7 @@ std::string joined(const std::vector<std::string>& tokens, std::string_view sepa
   return text;
 }
 
-size_t bytes_of(const std::vector<std::string>& tokens) {
+size_t sum_of_sizes(const std::vector<std::string>& tokens) {
   size_t bytes = 0;
   for (const std::string& token : tokens) bytes += token.size();
   return bytes;
@@ -100,15 +100,21 @@ void Decoder::read(const Json& json, const std::string& where) {
   }
 }
 
-// The steps on one list of tokens.
+// The steps on one list of tokens: a whole text, or some out of its midst, whose ends are no
+// text's and whose bytes need not make characters.
 class Decoder::Run {
  public:
-  Run(std::vector<std::string> tokens, const std::string& where)
-      : tokens_(std::move(tokens)), limit_(where, bytes_of(tokens_)), work_(bytes_of(tokens_)) {}
+  enum class Part { whole, midst };
+
+  Run(std::vector<std::string> tokens, const std::string& where, Part part)
+      : tokens_(std::move(tokens)),
+        is_whole_(part == Part::whole),
+        limit_(where, sum_of_sizes(tokens_)),
+        work_(sum_of_sizes(tokens_)) {}
 
   void step(const Step& step) {
     std::visit([this](const auto& kind) { run(kind); }, step);
-    limit_.check(bytes_of(tokens_));
+    limit_.check(sum_of_sizes(tokens_));
   }
   std::string result(std::string_view separator) const { return joined(tokens_, separator); }
 
@@ -116,14 +122,16 @@ class Decoder::Run {
   void run(const ByteLevel&) {
     std::string bytes;
     for (const std::string& token : tokens_) bytes += from_byte_alphabet(token).value_or(token);
-    tokens_.assign(1, is_well_formed(bytes) ? std::move(bytes) : to_well_formed(bytes));
+    const bool is_kept = !is_whole_ || is_well_formed(bytes);
+    tokens_.assign(1, is_kept ? std::move(bytes) : to_well_formed(bytes));
+    is_fused_ = true;
   }
 
   void run(const ByteFallback&) {
     std::vector<std::string> out;
     std::string bytes;
     const auto flush = [&] {
-      if (!bytes.empty()) out.push_back(text_of_bytes(bytes));
+      if (!bytes.empty()) out.push_back(is_whole_ ? text_of_bytes(bytes) : bytes);
       bytes.clear();
     };
     for (std::string& token : tokens_) {
@@ -138,9 +146,13 @@ class Decoder::Run {
     tokens_ = std::move(out);
   }
 
-  void run(const Fuse&) { tokens_.assign(1, joined(tokens_, "")); }
+  void run(const Fuse&) {
+    tokens_.assign(1, joined(tokens_, ""));
+    is_fused_ = true;
+  }
 
   void run(const Strip& step) {
+    if (is_fused_ && !is_whole_) return;  // it is about the text's ends
     for (std::string& token : tokens_) {
       std::string_view rest = token;
       for (int64_t i = 0; i < step.start && rest.starts_with(step.content); ++i) {
@@ -160,7 +172,7 @@ class Decoder::Run {
   void run(const Metaspace& step) {
     const Pattern pattern = LiteralPattern{step.replacement};
     for (size_t i = 0; i < tokens_.size(); ++i) {
-      replace(tokens_[i], pattern, i == 0 && step.drop_in_first ? "" : " ");
+      replace(tokens_[i], pattern, is_whole_ && i == 0 && step.drop_in_first ? "" : " ");
     }
   }
 
@@ -168,16 +180,17 @@ class Decoder::Run {
     if (step.suffix.empty()) return;
     const Pattern pattern = LiteralPattern{step.suffix};
     for (size_t i = 0; i < tokens_.size(); ++i) {
-      replace(tokens_[i], pattern, i + 1 == tokens_.size() ? "" : " ");
+      replace(tokens_[i], pattern, is_whole_ && i + 1 == tokens_.size() ? "" : " ");
     }
   }
 
   void run(const WordPiece& step) {
     for (size_t i = 0; i < tokens_.size(); ++i) {
       std::string& token = tokens_[i];
-      if (i > 0 && token.starts_with(step.prefix)) {
+      const bool goes_on = i > 0 || !is_whole_;
+      if (goes_on && token.starts_with(step.prefix)) {
         token.erase(0, step.prefix.size());
-      } else if (i > 0) {
+      } else if (goes_on) {
         token = std::string(" ").append(token);
       }
       if (step.cleanup) clean_up(token);
@@ -211,15 +224,23 @@ class Decoder::Run {
   }
 
   std::vector<std::string> tokens_;
+  bool is_whole_;
+  bool is_fused_ = false;
   GrowthLimit limit_;
   RegexWork work_;
   size_t grown_ = 0;
 };
 
 std::string Decoder::apply(std::vector<std::string> tokens) const {
-  Run run(std::move(tokens), where_);
+  Run run(std::move(tokens), where_, Run::Part::whole);
   for (const Step& step : steps_) run.step(step);
   return run.result(present_ ? "" : " ");
+}
+
+std::string Decoder::bytes_of(std::string token) const {
+  Run run({std::move(token)}, where_, Run::Part::midst);
+  for (const Step& step : steps_) run.step(step);
+  return run.result("");
 }
 
 }  // namespace dms::text

@@ -24,6 +24,9 @@ class Decoder {
   /// Well-formed UTF-8 for any tokens. Throws InputError when a step makes them absurdly long.
   std::string apply(std::vector<std::string> tokens) const;
 
+  /// What one token in the midst of a text adds to it: perhaps bytes that make no character yet.
+  std::string bytes_of(std::string token) const;
+
  private:
   struct ByteLevel {};
   struct ByteFallback {};

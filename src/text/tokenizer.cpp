@@ -285,6 +285,12 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
 
 const std::string* Tokenizer::token_text(int32_t id) const { return impl_->token_text(id); }
 
+std::string Tokenizer::token_bytes(int32_t id) const {
+  if (const AddedToken* added = impl_->added.find(id)) return added->content;
+  const std::string* token = impl_->token_text(id);
+  return token == nullptr ? "" : impl_->decoder.bytes_of(*token);
+}
+
 std::optional<int32_t> Tokenizer::token_id(std::string_view token) const {
   if (const AddedToken* added = impl_->added.find(token)) return added->id;
   return impl_->vocabulary.find(token);

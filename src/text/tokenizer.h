@@ -52,6 +52,9 @@ class Tokenizer {
   /// The vocabulary's own spelling of a token (byte-level ones in the byte alphabet; added tokens
   /// that are sought in normalized text in their normalized form), or null.
   const std::string* token_text(int32_t id) const;
+  /// What a token in the midst of a text adds to it: perhaps a part of a character. Empty for an id
+  /// that is no token's.
+  std::string token_bytes(int32_t id) const;
   /// The id of a token as the file writes it.
   std::optional<int32_t> token_id(std::string_view token) const;
   bool is_special(int32_t id) const;

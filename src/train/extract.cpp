@@ -34,7 +34,7 @@ std::vector<std::string> extract(const TrainConfig& config,
     return {};
   }
   const bool drops_eviction =
-      !spec.dms && load_spec(config.model.name, MetadataScope::local).dms.has_value();
+      !spec.dms && load_spec(config.model.name, MetadataScope::with_parent).dms.has_value();
   std::vector<std::string> notes = write_student_folder(config.model.name,
                                                         out,
                                                         {.dms = spec.dms,

@@ -25,7 +25,7 @@ Student load_student(const TrainConfig& config, at::Device device) {
 std::unique_ptr<Student> load_teacher(const TrainConfig& config, const Student& student) {
   if (!needs_own_teacher(config, student.spec())) return nullptr;
   const auto& folder = config.model.teacher.empty() ? config.model.name : config.model.teacher;
-  ModelSpec spec = load_spec(folder, MetadataScope::local);
+  ModelSpec spec = load_spec(folder, MetadataScope::with_parent);
   spec.dms.reset();
   if (spec.vocab != student.spec().vocab) {
     throw InputError({.where = folder.string(),

@@ -56,7 +56,7 @@ class Trained final : public WeightSource {
 }  // namespace
 
 ModelSpec student_spec(const TrainConfig& config) {
-  ModelSpec spec = load_spec(config.model.name, MetadataScope::local);
+  ModelSpec spec = load_spec(config.model.name, MetadataScope::with_parent);
   spec.dms.reset();
   if (config.objective == Objective::lm) return spec;
   const DmsSection& dms = config.dms;
@@ -96,7 +96,7 @@ bool needs_own_teacher(const TrainConfig& config, const ModelSpec& spec) {
 std::unique_ptr<WeightSource> open_base(const TrainConfig& config, const ModelSpec& spec) {
   const bool wants_adapter = spec.dms && spec.dms->source == DmsSource::adapter;
   if (config.model.from_scratch) return random_weights(spec, config.trainer.seed);
-  const ModelSpec found = load_spec(config.model.name, MetadataScope::local);
+  const ModelSpec found = load_spec(config.model.name, MetadataScope::with_parent);
   const bool has_adapter = found.dms && found.dms->source == DmsSource::adapter;
   if (has_adapter || !wants_adapter) return open_checkpoint(config.model.name, spec);
   ModelSpec plain = spec;

@@ -12,6 +12,10 @@ TEST(Error, IsOneLineInAFixedOrder) {
                           .expected = "1 or 2",
                           .hint = "take 1"});
   EXPECT_STREQ(error.what(), "file: key: bad value (got 3, expected 1 or 2); take 1");
+  EXPECT_EQ(error.parts().where, "file: key");
+  EXPECT_EQ(error.parts().hint, "take 1");
+  EXPECT_STREQ(InputError({.field = "top_p", .what = "out of range"}).what(),
+               "top_p: out of range");
   EXPECT_STREQ(RunError({.what = "bad", .expected = "good"}).what(), "bad (expected good)");
 }
 

@@ -61,7 +61,7 @@ class Talk {
 
   /// The tokens of the conversation with this question.
   std::vector<int32_t> ids_with(const std::string& question) const {
-    std::vector<Message> messages = talk_.messages();
+    std::vector<ChatMessage> messages = talk_.messages();
     messages.push_back({.role = "user", .content = question});
     return model().encode(prompt_.render(messages), prompt_.adds_special_tokens());
   }
@@ -392,7 +392,7 @@ TEST(Conversation, KeepsAnAnswerThatMeetsTheMemoryLimit) {
   const Generation answer = talk.say("How did it end?", kSampling, {}, {});
   EXPECT_EQ(answer.error, "");
   talk.undo();
-  std::vector<Message> messages = talk.messages();
+  std::vector<ChatMessage> messages = talk.messages();
   messages.push_back({.role = "user", .content = "How did it end?"});
   const std::vector<int32_t> ids = model().encode(prompt.render(messages), false);
   EXPECT_EQ(answer.ids, model().new_session({.policy = "none"}).generate(ids, kSampling).ids);

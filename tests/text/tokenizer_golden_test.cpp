@@ -69,6 +69,14 @@ void check_continuations(const Tokenizer& tokenizer, const std::vector<int32_t>&
   }
 }
 
+// The bytes of the tokens, one by one, make the text, but for a space that its start drops.
+void check_bytes(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  std::string bytes;
+  for (const int32_t id : ids) bytes += tokenizer.token_bytes(id);
+  const std::string whole = tokenizer.decode(ids, false);
+  EXPECT_TRUE(bytes == whole || bytes == " " + whole) << bytes;
+}
+
 void check_case(const Tokenizer& tokenizer, const Json& golden) {
   SCOPED_TRACE(golden["case"].get<std::string>());
   const std::vector<int32_t> ids = read_ids(golden["ids"]);
@@ -83,6 +91,7 @@ void check_case(const Tokenizer& tokenizer, const Json& golden) {
   }
   // Ids that no text has may hold byte runs that break after whole characters.
   if (golden.contains("text") && ids.size() < 600) check_continuations(tokenizer, ids);
+  if (golden.contains("text")) check_bytes(tokenizer, ids);
 }
 
 class TokenizerGolden : public testing::TestWithParam<std::string> {};

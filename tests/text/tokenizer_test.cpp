@@ -155,6 +155,37 @@ TEST(Tokenizer, StopsWhenThereAreMoreTokensThanWanted) {
   EXPECT_EQ(tokenizer.encode(text, false, std::ssize(all)), all);
 }
 
+/// The bytes of the first token of a vocabulary with this decoder.
+std::string bytes_under(const Json& decoder, const std::string& token) {
+  Json json = tokenizer_json({token, "a"});
+  json["decoder"] = decoder;
+  return parsed(json).token_bytes(0);
+}
+
+TEST(Tokenizer, SaysWhatATokenInTheMidstOfATextAdds) {
+  const std::string meta = "\u2581";
+  const Json byte_level = {{"type", "ByteLevel"}};
+  EXPECT_EQ(bytes_under(byte_level, "\u0120dark"), " dark");
+  EXPECT_EQ(bytes_under(byte_level, "\u00c3"), "\xC3") << "half a character";
+  EXPECT_EQ(bytes_under(Json(), "\u0120x"), "\u0120x");
+  const Json llama = {{"type", "Sequence"},
+                      {"decoders",
+                       {{{"type", "Replace"}, {"pattern", {{"String", meta}}}, {"content", " "}},
+                        {{"type", "ByteFallback"}},
+                        {{"type", "Fuse"}},
+                        {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}};
+  EXPECT_EQ(bytes_under(llama, meta + "dark"), " dark");
+  EXPECT_EQ(bytes_under(llama, "<0xE4>"), "\xE4");
+  const Json metaspace = {
+      {"type", "Metaspace"}, {"replacement", meta}, {"prepend_scheme", "always"}};
+  EXPECT_EQ(bytes_under(metaspace, meta + "dark"), " dark");
+  EXPECT_EQ(bytes_under({{"type", "BPEDecoder"}, {"suffix", "</w>"}}, "dark</w>"), "dark ");
+  const Json word_piece = {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+  EXPECT_EQ(bytes_under(word_piece, "##er"), "er");
+  EXPECT_EQ(bytes_under(word_piece, "dark"), " dark");
+  EXPECT_EQ(bytes_under(word_piece, "."), ".");
+}
+
 TEST(Tokenizer, SaysTheTextOfSpecialTokens) {
   Json json = tokenizer_json({"a"});
   json["added_tokens"] = {added("<|im_end|>", 1, {{"special", true}}), added("b", 2)};

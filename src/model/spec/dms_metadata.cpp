@@ -135,7 +135,7 @@ std::optional<DmsSpec> find_dms_metadata(const std::filesystem::path& folder,
     const Json root = read_json_file(own, kMaxMetadataBytes);
     return from_fastdms(fastdms_fields(root, own.string()), own, config);
   }
-  if (scope == MetadataScope::local) {
+  if (scope == MetadataScope::with_parent) {
     std::error_code error;
     const std::filesystem::path parent = parent_as_given(std::filesystem::absolute(folder, error));
     const std::filesystem::path log = parent / kTrainingLog;

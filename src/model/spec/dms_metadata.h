@@ -11,9 +11,9 @@
 
 namespace dms {
 
-/// Looks in `folder`/dms_metadata.json, then (local scope) in the parent's training_log.json where
-/// that holds a DMS setting, then for dms_* keys in `config`. Nothing found: a plain model. Throws
-/// InputError on absurd values.
+/// Looks in `folder`/dms_metadata.json, then (where the scope allows it) in the parent's
+/// training_log.json where that holds a DMS setting, then for dms_* keys in `config`. Nothing
+/// found: a plain model. Throws InputError on absurd values.
 std::optional<DmsSpec> find_dms_metadata(const std::filesystem::path& folder,
                                          const JsonFields& config,
                                          MetadataScope scope);

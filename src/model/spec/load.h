@@ -8,14 +8,10 @@
 #include <span>
 #include <string_view>
 
+#include "dms/model_info.h"
 #include "model/spec/weights.h"
 
 namespace dms {
-
-enum class MetadataScope {
-  local,   // a local command: DMS metadata may lie in the folder's parent (FastDMS' layout)
-  server,  // never looks outside the folder
-};
 
 /// Reads `folder`/config.json, generation_config.json and the DMS metadata (semantics.md section
 /// 1). Throws InputError naming file, field, got and expected.

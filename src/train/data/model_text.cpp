@@ -57,7 +57,7 @@ Edge edge_at(const text::Tokenizer& tokenizer,
 }  // namespace
 
 ModelText load_model_text(const fs::path& folder) {
-  ModelSpec spec = load_spec(folder, MetadataScope::local);
+  ModelSpec spec = load_spec(folder, MetadataScope::with_parent);
   text::Tokenizer tokenizer = text::Tokenizer::load_folder(folder);
   add_end_token(spec, tokenizer.eos_id());
   std::string tokenizer_hash = sha256(read_text_file(folder / "tokenizer.json", kMaxBytes) +

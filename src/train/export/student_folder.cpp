@@ -34,7 +34,8 @@ bool is_student_file(std::string_view name) {
 /// A plain model in the way may be anybody's; one with trained eviction is a student.
 void refuse_plain_model(const fs::path& out) {
   std::error_code error;
-  if (!fs::exists(out / kConfigFile, error) || load_spec(out, MetadataScope::server).dms) return;
+  if (!fs::exists(out / kConfigFile, error) || load_spec(out, MetadataScope::folder_only).dms)
+    return;
   throw InputError({.where = out.string(),
                     .what = "exists and holds a model without trained eviction",
                     .expected = "a new or empty folder, or a student to replace",
@@ -84,7 +85,7 @@ bool have_same_settings(const DmsSpec& a, const DmsSpec& b) {
 
 /// What was written must be read as what was meant.
 void check_result(const fs::path& folder, const ModelSpec& meant) {
-  const ModelSpec found = load_spec(folder, MetadataScope::local);
+  const ModelSpec found = load_spec(folder, MetadataScope::with_parent);
   const bool same = found.dms.has_value() == meant.dms.has_value() &&
                     (!meant.dms || have_same_settings(*found.dms, *meant.dms));
   ensure(same, "a student's settings are read as they were written");
@@ -111,7 +112,7 @@ std::vector<std::string> write_student_folder(const fs::path& base_folder,
                                               const StudentOptions& options,
                                               const WeightSource& source) {
   check_student_output(base_folder, out, options.replaces_plain);
-  ModelSpec spec = load_spec(base_folder, MetadataScope::local);
+  ModelSpec spec = load_spec(base_folder, MetadataScope::with_parent);
   if (options.dms || options.plain) spec.dms = options.dms;
   const fs::path target = resolve_output(out);
   prepare_parent(target);

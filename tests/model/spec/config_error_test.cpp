@@ -109,7 +109,7 @@ TEST(ConfigError, QuantisedWeightsAreNamed) {
   const auto load = [&](const Json& settings) {
     config["quantization_config"] = settings;
     folder.write("config.json", config.dump());
-    return load_spec(folder.path(), MetadataScope::local);
+    return load_spec(folder.path(), MetadataScope::with_parent);
   };
   for (const char* method : {"gptq", "awq", "fp8"}) {
     expect_parts(input_error([&] {
@@ -133,7 +133,7 @@ TEST(ConfigError, AModelThatFitsNoMachineIsRefused) {
 TEST(ConfigError, AFolderWithoutConfigIsNamed) {
   const TempFolder folder;
   const auto load = [](const std::filesystem::path& path) {
-    return input_error([&] { load_spec(path, MetadataScope::local); });
+    return input_error([&] { load_spec(path, MetadataScope::with_parent); });
   };
   expect_parts(load(folder.path() / "absent"), {"absent", "no such model folder"});
   expect_parts(load(folder.path()), {folder.path().string(), "has no config.json"});
@@ -145,7 +145,7 @@ TEST(ConfigError, AFolderWithoutConfigIsNamed) {
 
 TEST(ConfigError, AFolderOfAnotherFormatSaysWhichAndWhatToDo) {
   const auto load = [](const std::filesystem::path& path) {
-    return input_error([&] { load_spec(path, MetadataScope::local); });
+    return input_error([&] { load_spec(path, MetadataScope::with_parent); });
   };
   const TempFolder folder;
   expect_parts(load(folder.write("model.gguf", "GGUF")), {"model.gguf", "is a file"});
@@ -157,7 +157,7 @@ TEST(ConfigError, AFolderOfAnotherFormatSaysWhichAndWhatToDo) {
 
 TEST(ConfigError, PathsThatCannotBeLookedUpAreBadInputs) {
   const auto load = [](const std::filesystem::path& path) {
-    return input_error([&] { load_spec(path, MetadataScope::local); });
+    return input_error([&] { load_spec(path, MetadataScope::with_parent); });
   };
   const std::string long_name(300, 'n');
   const TempFolder folder;

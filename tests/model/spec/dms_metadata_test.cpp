@@ -23,7 +23,7 @@ using testing_support::tiny_config;
 constexpr const char* kConfig = "model/config.json";
 constexpr const char* kMetadata = "model/dms_metadata.json";
 
-DmsSpec load(const TempFolder& folder, MetadataScope scope = MetadataScope::local) {
+DmsSpec load(const TempFolder& folder, MetadataScope scope = MetadataScope::with_parent) {
   return load_spec(folder.path() / "model", scope).dms.value_or(DmsSpec{.origin = "none"});
 }
 
@@ -89,10 +89,10 @@ TEST(DmsMetadata, TheNearestFileDecides) {
   EXPECT_EQ(load(folder).window, 11);
   folder.write("training_log.json", R"({"config": {"window_size": 22}})");
   EXPECT_EQ(load(folder).window, 22);
-  EXPECT_EQ(load(folder, MetadataScope::server).window, 11) << "a server stays in the folder";
+  EXPECT_EQ(load(folder, MetadataScope::folder_only).window, 11) << "a server stays in the folder";
   folder.write(kMetadata, R"({"window_size": 33})");
   EXPECT_EQ(load(folder).window, 33);
-  EXPECT_EQ(load(folder, MetadataScope::server).window, 33);
+  EXPECT_EQ(load(folder, MetadataScope::folder_only).window, 33);
 }
 
 TEST(DmsMetadata, ATrainingLogOfAnybodyElseCountsForNothing) {
@@ -143,7 +143,7 @@ TEST(DmsMetadata, TheParentIsThatOfThePathAsGiven) {
   const auto link = folder.path() / "mine" / "link";
   std::filesystem::create_directory_symlink(folder.path() / "store" / "model", link);
   for (const auto& path : {link, link / "", link / "."}) {
-    EXPECT_EQ(load_spec(path, MetadataScope::local).dms.value().window, 55) << path;
+    EXPECT_EQ(load_spec(path, MetadataScope::with_parent).dms.value().window, 55) << path;
   }
 }
 

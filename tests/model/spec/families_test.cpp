@@ -183,9 +183,10 @@ TEST(TokenIds, BothFilesTogetherWithoutRepeats) {
   config["eos_token_id"] = 3;
   config["bos_token_id"] = 1;
   folder.write("config.json", config.dump());
-  EXPECT_EQ(load_spec(folder.path(), MetadataScope::local).eos_ids, (std::vector<int32_t>{3}));
+  EXPECT_EQ(load_spec(folder.path(), MetadataScope::with_parent).eos_ids,
+            (std::vector<int32_t>{3}));
   folder.write("generation_config.json", R"({"eos_token_id": [7, 3, 5]})");
-  const ModelSpec spec = load_spec(folder.path(), MetadataScope::local);
+  const ModelSpec spec = load_spec(folder.path(), MetadataScope::with_parent);
   EXPECT_EQ(spec.eos_ids, (std::vector<int32_t>{3, 7, 5}));
   EXPECT_EQ(spec.bos_id, 1);
   EXPECT_TRUE(spec.notes.empty());
@@ -198,7 +199,7 @@ TEST(TokenIds, AnIdThatNoTokenHasIsLeftOutWithANote) {
   config["bos_token_id"] = uint64_t{1} << 63;
   folder.write("config.json", config.dump());
   folder.write("generation_config.json", R"({"eos_token_id": [2147483648, 31]})");
-  const ModelSpec spec = load_spec(folder.path(), MetadataScope::local);
+  const ModelSpec spec = load_spec(folder.path(), MetadataScope::with_parent);
   EXPECT_EQ(spec.eos_ids, (std::vector<int32_t>{3, 31}));
   EXPECT_FALSE(spec.bos_id);
   ASSERT_EQ(spec.notes.size(), 4u);

@@ -48,7 +48,7 @@ class Folder {
 
   ModelSpec load() const {
     folder_.write("model.safetensors", tensor_file(tensors_));
-    return load_spec(folder_.path(), MetadataScope::local);
+    return load_spec(folder_.path(), MetadataScope::with_parent);
   }
   /// The same with a shard for each tensor.
   ModelSpec load_sharded() const {
@@ -60,7 +60,7 @@ class Folder {
       map[tensors_[i].name] = file;
     }
     folder_.write("model.safetensors.index.json", Json{{"weight_map", map}}.dump());
-    return load_spec(folder_.path(), MetadataScope::local);
+    return load_spec(folder_.path(), MetadataScope::with_parent);
   }
 
  private:
@@ -179,7 +179,7 @@ TEST(UnreadTensors, BuffersThatEveryReaderComputesAreNoNews) {
 TEST(WeightSurvey, FilesThatAreMissingOrDamagedSayNothing) {
   const TempFolder folder;
   folder.write("config.json", tied_config().dump());
-  const auto load = [&] { return load_spec(folder.path(), MetadataScope::local); };
+  const auto load = [&] { return load_spec(folder.path(), MetadataScope::with_parent); };
   EXPECT_TRUE(load().notes.empty());
   folder.write("model.safetensors", "no such file");
   EXPECT_TRUE(load().notes.empty());

@@ -56,7 +56,7 @@ class BaseFolder {
     config["torch_dtype"] = "bfloat16";
     config["architectures"] = Json::array({"SomeForCausalLM"});
     folder_.write("base/config.json", config.dump());
-    spec_ = load_spec(path_, MetadataScope::server);
+    spec_ = load_spec(path_, MetadataScope::folder_only);
     Json header = Json::object();
     std::string data;
     for (const WeightName& weight : weight_names(spec_)) {

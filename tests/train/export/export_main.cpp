@@ -26,7 +26,7 @@ Json write_student(const Json& job) {
   const std::string base = job.at("base");
   dms::train::StudentOptions options{.dtype = *dms::parse_dtype(job.at("dtype").get<std::string>()),
                                      .max_shard_bytes = job.at("max_shard_bytes")};
-  dms::ModelSpec spec = dms::load_spec(base, dms::MetadataScope::local);
+  dms::ModelSpec spec = dms::load_spec(base, dms::MetadataScope::with_parent);
   std::unique_ptr<dms::WeightSource> source = dms::open_checkpoint(base, spec);
   if (job.contains("adapter")) {
     const std::string adapter = job.at("adapter");
@@ -42,7 +42,7 @@ Json write_student(const Json& job) {
 
 Json write_adapter(const Json& job) {
   const std::string student = job.at("student");
-  const dms::ModelSpec spec = dms::load_spec(student, dms::MetadataScope::local);
+  const dms::ModelSpec spec = dms::load_spec(student, dms::MetadataScope::with_parent);
   const std::string out = job.at("out");
   dms::train::write_adapter_folder(out, spec, 0.1, *dms::open_checkpoint(student, spec));
   return {{"notes", Json::array()}};

@@ -74,7 +74,7 @@ TEST_P(StudentOfEveryFamily, IsReadBackWithTheBasesBytesAndRoundedAdapters) {
   const auto source = layer_weights(base.open(), std::make_unique<NoiseWeights>(trained));
   const StudentOptions options{.dms = adapter(), .max_shard_bytes = shard_bytes()};
   write_student_folder(base.path(), out, options, *source);
-  const ModelSpec spec = load_spec(out, MetadataScope::local);
+  const ModelSpec spec = load_spec(out, MetadataScope::with_parent);
   ASSERT_TRUE(spec.dms);
   expect_same_settings(*spec.dms, adapter());
   EXPECT_EQ(spec.tied_head, base.spec().tied_head);
@@ -131,7 +131,7 @@ TEST_P(StudentOfEveryForm, IsReadBackWithItsSettings) {
   const BaseFolder base(tiny_config("qwen3"));
   const fs::path out = base.beside("student");
   write_student_folder(base.path(), out, {.dms = GetParam().dms}, NoiseWeights(2));
-  expect_same_settings(*load_spec(out, MetadataScope::server).dms, GetParam().dms);
+  expect_same_settings(*load_spec(out, MetadataScope::folder_only).dms, GetParam().dms);
   const bool is_fastdms = !GetParam().dms.zero_after_rope;
   EXPECT_EQ(fs::exists(out / "dms_metadata.json"), is_fastdms);
   const Json config = Json::parse(read_text_file(out / "config.json", kMaxBytes));
@@ -139,7 +139,7 @@ TEST_P(StudentOfEveryForm, IsReadBackWithItsSettings) {
   // As a base of the next training its settings stay what they are, and a plain base takes them.
   const fs::path again = base.beside("again");
   write_student_folder(out, again, {}, NoiseWeights(2));
-  expect_same_settings(*load_spec(again, MetadataScope::server).dms, GetParam().dms);
+  expect_same_settings(*load_spec(again, MetadataScope::folder_only).dms, GetParam().dms);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -163,7 +163,7 @@ TEST(StudentFolder, AFastDmsBaseBecomesAnNvidiaStudent) {
   const fs::path out = base.beside("student");
   write_student_folder(base.path(), out, {.dms = adapter()}, NoiseWeights(2));
   EXPECT_FALSE(fs::exists(out / "dms_metadata.json"));
-  expect_same_settings(*load_spec(out, MetadataScope::server).dms, adapter());
+  expect_same_settings(*load_spec(out, MetadataScope::folder_only).dms, adapter());
 }
 
 TEST(StudentFolder, AHeadOfItsOwnIsUntiedInTheConfig) {
@@ -174,7 +174,7 @@ TEST(StudentFolder, AHeadOfItsOwnIsUntiedInTheConfig) {
   const fs::path out = base.beside("student");
   write_student_folder(base.path(), out, {.dms = adapter()}, base.weights());
   EXPECT_EQ(read_json_file(out / "config.json")["tie_word_embeddings"], false);
-  const ModelSpec spec = load_spec(out, MetadataScope::local);
+  const ModelSpec spec = load_spec(out, MetadataScope::with_parent);
   EXPECT_FALSE(spec.tied_head);
   EXPECT_TRUE(spec.notes.empty());
 }
@@ -184,7 +184,7 @@ TEST(StudentFolder, APlainModelStaysPlainAndCanHaveAnyType) {
   for (const DType type : {DType::f32, DType::f16, DType::bf16}) {
     const fs::path out = base.beside(std::string(dtype_name(type)));
     write_student_folder(base.path(), out, {.dtype = type}, base.weights());
-    const ModelSpec spec = load_spec(out, MetadataScope::local);
+    const ModelSpec spec = load_spec(out, MetadataScope::with_parent);
     EXPECT_FALSE(spec.dms);
     const Json config = read_json_file(out / "config.json");
     EXPECT_EQ(parse_dtype(config.value("torch_dtype", "")), type);
@@ -204,7 +204,7 @@ TEST(StudentFolder, ABaseOfAConfigAloneIsEnough) {
   fs::remove(base.path() / "model.safetensors");
   const fs::path out = base.beside("deep") / "er" / "student";
   write_student_folder(base.path(), out, {.dms = adapter()}, NoiseWeights(2));
-  EXPECT_TRUE(load_spec(out, MetadataScope::local).dms);
+  EXPECT_TRUE(load_spec(out, MetadataScope::with_parent).dms);
 }
 
 TEST(StudentFolder, TakesWhatBelongsToAModelAndLeavesTheRest) {

@@ -47,7 +47,7 @@ class StudentOutput : public ::testing::Test {
     return late;
   }
   int64_t window_at(const fs::path& folder) const {
-    return load_spec(folder, MetadataScope::local).dms->window;
+    return load_spec(folder, MetadataScope::with_parent).dms->window;
   }
 
   const BaseFolder base{tiny_config()};

@@ -11,7 +11,7 @@ namespace {
 
 Student open_student(const Json& job) {
   const std::string folder = job.at("model");
-  ModelSpec spec = load_spec(folder, MetadataScope::local);
+  ModelSpec spec = load_spec(folder, MetadataScope::with_parent);
   if (job.contains("window")) spec.dms->window = job.at("window");
   Parameters parameters(spec, *open_checkpoint(folder, spec), type_of(job));
   return Student(std::move(spec), std::move(parameters));

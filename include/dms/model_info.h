@@ -1,0 +1,54 @@
+#pragma once
+// What a folder says of its model.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dms/sampling.h"
+
+namespace dms {
+
+/// Where DMS settings are looked for.
+enum class MetadataScope {
+  folder_only,  // nothing is read outside of the model's folder
+  with_parent,  // and in the training_log.json beside it (FastDMS's layout)
+};
+
+/// How a model's eviction was trained.
+struct DmsInfo {
+  std::string source;  // "adapter" | "neuron"
+  int64_t window = 0;
+  int64_t decision_shift = 0;
+  std::string alpha_per;  // "head" | "layer"
+  double alpha_scale = 0;
+  double alpha_offset = 0;
+  double target_cr = 0;  // 0: not stated
+  bool disable_eviction = false;
+  std::string origin;  // the file the settings came from
+};
+
+struct ModelInfo {
+  std::string model_type;
+  int64_t parameters = 0;
+  int64_t layers = 0;
+  int64_t hidden = 0;
+  int64_t q_heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t ffn = 0;
+  int64_t vocab = 0;
+  int64_t context = 0;
+  int64_t kv_bytes_per_token = 0;  // dense, in bf16, whatever the cache's dtype
+  bool tied_head = false;
+  std::vector<int32_t> eos_ids;
+  std::optional<int32_t> bos_id;
+  std::optional<DmsInfo> dms;
+  std::vector<std::string> notes;  // what is odd about the folder and was read all the same
+  // How the folder's generation_config.json wants tokens chosen, as transformers reads it: greedy
+  // unless it says do_sample. A recommendation: nothing here applies it by itself.
+  SamplingParams sampling{};
+};
+
+}  // namespace dms
