@@ -9,6 +9,7 @@
 #include "cli/chat_options.h"
 #include "cli/chat_prompt.h"
 #include "cli/command.h"
+#include "cli/flags.h"
 #include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -44,7 +45,7 @@ OutputJson generation_json(const Generation& result,
   return {{"text", result.text},
           {"ids", result.ids},
           {"finish_reason", result.finish_reason},
-          {"error", result.error.empty() ? OutputJson() : OutputJson(result.error)},
+          {"error", result.error.empty() ? OutputJson() : OutputJson(in_flags(result.error))},
           {"prompt_tokens", result.prompt_tokens},
           {"policy", policy},
           {"timings",

@@ -13,6 +13,7 @@
 
 #include "base/output_file.h"
 #include "base/terminal_text.h"
+#include "cli/flags.h"
 #include "cli/text_table.h"
 
 namespace dms::cli {
@@ -71,7 +72,7 @@ void end_line() {
 
 void print_error(const Error& error) {
   end_line();
-  std::fputs(fmt::format("dms: error: {}\n", error.what()).c_str(), stderr);
+  std::fputs(fmt::format("dms: error: {}\n", in_flags(error)).c_str(), stderr);
 }
 
 RunError out_of_memory() {

@@ -14,9 +14,9 @@ namespace {
 constexpr size_t kMaxStopIds = 64;
 
 template <class T>
-void require(bool valid, const char* where, T got, const std::string& expected) {
+void require(bool valid, const char* field, T got, const std::string& expected) {
   if (valid) return;
-  throw InputError({.where = where,
+  throw InputError({.field = field,
                     .what = "value out of range",
                     .got = fmt::format("{}", got),
                     .expected = expected});
@@ -25,7 +25,7 @@ void require(bool valid, const char* where, T got, const std::string& expected) 
 void check_stops(const SamplingParams& params) {
   const StopMatcher refuses_what_it_cannot_hold(params.stop);
   require(params.stop_ids.size() <= kMaxStopIds,
-          "stop ids",
+          "stop_ids",
           params.stop_ids.size(),
           fmt::format("at most {}", kMaxStopIds));
   for (const int32_t id : params.stop_ids) require(id >= 0, "stop_ids", id, "at least 0");

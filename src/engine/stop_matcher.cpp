@@ -35,15 +35,15 @@ std::optional<Match> first_match(std::string_view text, const std::vector<std::s
 
 StopMatcher::StopMatcher(std::vector<std::string> stops) : stops_(std::move(stops)) {
   if (stops_.size() > kMaxStops) {
-    throw InputError({.where = "stop",
+    throw InputError({.field = "stop",
                       .what = "too many stop strings",
                       .got = std::to_string(stops_.size()),
                       .expected = "at most " + std::to_string(kMaxStops)});
   }
   for (const std::string& stop : stops_) {
-    if (stop.empty()) throw InputError({.where = "stop", .what = "empty stop string"});
+    if (stop.empty()) throw InputError({.field = "stop", .what = "empty stop string"});
     if (stop.size() > kMaxStopBytes) {
-      throw InputError({.where = "stop",
+      throw InputError({.field = "stop",
                         .what = "stop string too long",
                         .got = std::to_string(stop.size()) + " bytes",
                         .expected = "at most " + std::to_string(kMaxStopBytes)});

@@ -91,15 +91,15 @@ void ModelSource::check(const SamplingParams& params) const {
   const int64_t vocab = state_->spec.vocab;
   for (const int32_t id : params.stop_ids) {
     if (id < vocab) continue;
-    throw InputError({.where = "--stop-id",
+    throw InputError({.field = "stop_ids",
                       .what = "no such token",
                       .got = std::to_string(id),
                       .expected = "0 to " + std::to_string(vocab - 1)});
   }
   if (!params.stop.empty() && !has_tokenizer()) {
-    throw InputError({.where = "--stop",
+    throw InputError({.field = "stop",
                       .what = "the model has no tokenizer.json, so that its answers are no text",
-                      .hint = "use --stop-id"});
+                      .hint = "use stop_ids"});
   }
 }
 
@@ -121,7 +121,7 @@ const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer,
   if (tokenizer) return *tokenizer;
   throw InputError({.where = (folder / kTokenizerFile).string(),
                     .what = "missing",
-                    .hint = "give token ids instead of text (--ids)"});
+                    .hint = "give token ids instead of text"});
 }
 
 }  // namespace llm

@@ -300,7 +300,7 @@ TEST(Sampler, NamesTheOptionThatIsOutOfRange) {
   EXPECT_THAT(message({.stop = {""}}), StartsWith("stop: empty"));
   EXPECT_THAT(message({.stop = {std::string(1025, 'x')}}),
               StartsWith("stop: stop string too long"));
-  EXPECT_THAT(message({.stop_ids = std::vector<int32_t>(65)}), StartsWith("stop ids"));
+  EXPECT_THAT(message({.stop_ids = std::vector<int32_t>(65)}), StartsWith("stop_ids"));
   EXPECT_THAT(message({.stop_ids = {-1}}), StartsWith("stop_ids"));
   EXPECT_EQ(message({.stop = many(64), .stop_ids = std::vector<int32_t>(64)}), "accepted");
 }

@@ -200,15 +200,15 @@ TEST(ModelSource, RefusesWhatASessionWouldRefuse) {
     return refusal_of([&] { source.check(params); });
   };
   EXPECT_THAT(check_params({.top_p = 2}), HasSubstr("top_p"));
-  EXPECT_THAT(check_params({.stop_ids = {83}}), HasSubstr("--stop-id"));
-  EXPECT_THAT(check_params({.stop = {"x"}}), HasSubstr("--stop: the model has no tokenizer"));
+  EXPECT_THAT(check_params({.stop_ids = {83}}), HasSubstr("stop_ids: no such token"));
+  EXPECT_THAT(check_params({.stop = {"x"}}), HasSubstr("stop: the model has no tokenizer"));
   source.check(SamplingParams{.stop_ids = {82}});
 
   const auto check_ids = [&](const std::vector<int32_t>& ids) {
     return refusal_of([&] { source.check_prompt(ids, source.check(CacheOptions{})); });
   };
   EXPECT_THAT(check_ids({}), HasSubstr("is empty"));
-  EXPECT_THAT(check_ids({1, 83}), HasSubstr("element 1"));
+  EXPECT_THAT(check_ids({1, 83}), HasSubstr("prompt[1]"));
   EXPECT_THAT(check_ids(random_ids(8193)), HasSubstr("at most 8192"));
   source.check_prompt(random_ids(8192), source.check(CacheOptions{}));
 }
