@@ -24,7 +24,7 @@ AlignedBuffer::AlignedBuffer(int64_t bytes) : bytes_(bytes) {
   if (memory == MAP_FAILED) {
     throw RunError({.where = "memory",
                     .what = "the system refused " + std::to_string(bytes) + " bytes",
-                    .hint = "use a smaller model, context or --kv-memory"});
+                    .hint = "use a smaller model, context or kv_memory_bytes"});
   }
   data_ = static_cast<std::byte*>(memory);
   if (bytes >= kHugePageBytes) ::madvise(memory, static_cast<size_t>(bytes), MADV_HUGEPAGE);

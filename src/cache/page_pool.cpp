@@ -131,7 +131,7 @@ void PagePool::add_slab(int64_t pages) {
          .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
          .expected = "at most " +
                      std::to_string(budget_.limit_bytes == 0 ? kMaxBytes : budget_.limit_bytes),
-         .hint = "raise --kv-memory, shorten the input or use a smaller window"});
+         .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
   }
   auto slab = std::make_unique<Page::Slab>();
   slab->memory = AlignedBuffer(bytes);

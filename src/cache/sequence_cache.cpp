@@ -229,7 +229,7 @@ RunError memory_shortage(std::span<const Growth> parts) {
                    .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
                    .got = "up to " + std::to_string(needed) + " bytes for the next step",
                    .expected = "at most " + std::to_string(pools.budget().limit_bytes),
-                   .hint = "raise --kv-memory, shorten the input or use a smaller window"});
+                   .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
 }
 
 void SequenceCache::preallocate(int64_t tokens) {

@@ -13,28 +13,28 @@ constexpr int64_t kMaxChunk = int64_t{1} << 20;
 constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxPreallocated = std::numeric_limits<int32_t>::max();
 
-DType storage_type(const std::string& option, const std::string& value) {
+DType storage_type(const std::string& field, const std::string& value) {
   if (value == "f32") return DType::f32;
   if (value == "bf16") return DType::bf16;
   throw InputError(
-      {.where = option, .what = "unknown type", .got = value, .expected = "f32 or bf16"});
+      {.field = field, .what = "unknown type", .got = value, .expected = "f32 or bf16"});
 }
 
-kernels::KvFormat page_format(const std::string& option, std::string_view name) {
+kernels::KvFormat page_format(const std::string& field, std::string_view name) {
   if (const auto format = kernels::parse_kv_format(name)) return *format;
   std::string known;
   for (const kernels::KvFormat format : kernels::kv_formats()) {
     known += (known.empty() ? "" : ", ") + std::string(kernels::kv_format_name(format));
   }
-  throw InputError({.where = option,
+  throw InputError({.field = field,
                     .what = "unknown type",
                     .got = std::string(name),
                     .expected = "one of " + known});
 }
 
-void check_range(const std::string& option, int64_t value, int64_t min, int64_t max) {
+void check_range(const std::string& field, int64_t value, int64_t min, int64_t max) {
   if (value >= min && value <= max) return;
-  throw InputError({.where = option,
+  throw InputError({.field = field,
                     .what = "out of range",
                     .got = std::to_string(value),
                     .expected = std::to_string(min) + " to " + std::to_string(max)});
@@ -51,32 +51,32 @@ void check_window(const ModelSpec& spec,
                   const CacheOptions& cache) {
   if (!cache.window_tokens || policy_name(spec, cache) != "none") return;
   if (shape.survivor_format != shape.window_format) return;
-  throw InputError({.where = "--window",
+  throw InputError({.field = "window_tokens",
                     .what = "has no effect with the policy none",
                     .got = std::to_string(*cache.window_tokens),
-                    .expected = "another --policy, or a --kv-dtype other than --dtype"});
+                    .expected = "another policy, or another kv_dtype"});
 }
 
 }  // namespace
 
 ResolvedModelOptions resolve(const ModelOptions& options) {
-  check_range("--threads", options.threads, 0, kMaxThreads);
-  check_range("--chunk", options.chunk_tokens, 1, kMaxChunk);
+  check_range("threads", options.threads, 0, kMaxThreads);
+  check_range("chunk_tokens", options.chunk_tokens, 1, kMaxChunk);
   check_range("max_step_tokens", options.max_step_tokens, 1, kMaxChunk);
-  check_range("--kv-memory", options.kv_memory_bytes, 0, std::numeric_limits<int64_t>::max());
+  check_range("kv_memory_bytes", options.kv_memory_bytes, 0, std::numeric_limits<int64_t>::max());
   ResolvedModelOptions resolved{
-      .dtype = storage_type("--dtype", options.dtype),
+      .dtype = storage_type("dtype", options.dtype),
       .threads = options.threads,
       .chunk_tokens = options.chunk_tokens,
       .max_step_tokens = std::max(options.max_step_tokens, options.chunk_tokens),
       .kv_memory_bytes = options.kv_memory_bytes};
   resolved.weight_type =
-      options.weights.empty() ? resolved.dtype : storage_type("--weights", options.weights);
+      options.weights.empty() ? resolved.dtype : storage_type("weights", options.weights);
   if (resolved.weight_type == DType::f32 && resolved.dtype == DType::bf16) {
-    throw InputError({.where = "--weights",
-                      .what = "f32 weights need --dtype f32",
-                      .got = "--dtype bf16",
-                      .expected = "--dtype f32"});
+    throw InputError({.field = "weights",
+                      .what = "f32 weights need the dtype f32",
+                      .got = "dtype bf16",
+                      .expected = "dtype f32"});
   }
   resolved.compute = resolved.dtype == DType::bf16 ? kernels::Compute::bf16 : kernels::Compute::f32;
   return resolved;
@@ -85,16 +85,16 @@ ResolvedModelOptions resolve(const ModelOptions& options) {
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache) {
-  check_range("--preallocate", cache.preallocate_tokens, 0, kMaxPreallocated);
+  check_range("preallocate_tokens", cache.preallocate_tokens, 0, kMaxPreallocated);
   cache::CacheShape shape{
       .layers = spec.layers,
       .kv_heads = spec.kv_heads,
       .head_dim = spec.head_dim,
       .group = spec.group(),
       .attention_scale = spec.query_scale(),
-      .window_format = page_format("--dtype", dtype_name(model.dtype)),
+      .window_format = page_format("dtype", dtype_name(model.dtype)),
       .survivor_format = page_format(
-          "--kv-dtype", cache.kv_dtype.empty() ? dtype_name(model.dtype) : cache.kv_dtype),
+          "kv_dtype", cache.kv_dtype.empty() ? dtype_name(model.dtype) : cache.kv_dtype),
       .sliding_window = spec.sliding_window};
   check_window(spec, shape, cache);
   return shape;
@@ -116,7 +116,7 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
   }
   policy::PolicyPtr source = policy::make_policy(policy_name(spec, options), request);
   if (source->far_position(0) && spec.rope.scaling == RopeScaling::dynamic) {
-    throw InputError({.where = "--policy-args: enable_pos_shift",
+    throw InputError({.field = "policy_args.enable_pos_shift",
                       .what = "cannot be used with RoPE scaling that depends on the length",
                       .got = "rope scaling dynamic",
                       .expected = "enable_pos_shift=false"});

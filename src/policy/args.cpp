@@ -43,7 +43,7 @@ const std::string* ArgReader::find(const std::string& key) {
 void ArgReader::wrong(const std::string& key,
                       const std::string& got,
                       const std::string& want) const {
-  throw InputError({.where = "--policy-args: " + key,
+  throw InputError({.field = "policy_args." + key,
                     .what = "bad value for policy " + policy_,
                     .got = got,
                     .expected = want});
@@ -98,7 +98,7 @@ void ArgReader::finish() const {
     if (known_.contains(key)) continue;
     std::string names;
     for (const std::string& name : known_) names += (names.empty() ? "" : ", ") + name;
-    throw InputError({.where = "--policy-args",
+    throw InputError({.field = "policy_args",
                       .what = "policy " + policy_ + " has no such argument",
                       .got = key,
                       .expected = names.empty() ? "no arguments" : "one of " + names});

@@ -75,7 +75,7 @@ Budget Budget::read(ArgReader& args) {
   Budget budget;
   if (args.has("budget")) {
     if (args.has("compression_ratio")) {
-      throw InputError({.where = "--policy-args",
+      throw InputError({.field = "policy_args",
                         .what = "budget and compression_ratio say the same",
                         .got = "both",
                         .expected = "one of them"});

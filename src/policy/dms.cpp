@@ -43,11 +43,11 @@ class Dms final : public cache::Policy {
 
 PolicyPtr make_dms(const PolicyRequest& request) {
   if (!request.trained) {
-    throw InputError({.where = "--policy",
+    throw InputError({.field = "policy",
                       .what = "this model has no trained eviction",
                       .got = "dms",
                       .expected = "a model folder with DMS metadata",
-                      .hint = "try --policy streaming or random"});
+                      .hint = "try the policy streaming or random"});
   }
   TrainedEviction trained = *request.trained;
   ArgReader args("dms", request.args);

@@ -64,7 +64,7 @@ void check(const NpyBytes& decisions, const PolicyRequest& request) {
 PolicyPtr make_forced(const PolicyRequest& request) {
   ArgReader("forced", request.args).finish();
   if (request.decisions_file.empty()) {
-    throw InputError({.where = "--decisions",
+    throw InputError({.field = "decisions_file",
                       .what = "the policy forced needs a decisions file",
                       .expected = "uint8 [layers, kv_heads, tokens] in NumPy format"});
   }

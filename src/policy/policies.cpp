@@ -43,33 +43,33 @@ std::span<const std::string_view> policy_names() { return kNames; }
 PolicyPtr make_policy(std::string_view name, const PolicyRequest& request) {
   const auto* entry = std::ranges::find(kPolicies, name, &Entry::name);
   if (entry == kPolicies.end()) {
-    throw InputError({.where = "--policy",
+    throw InputError({.field = "policy",
                       .what = "unknown policy",
                       .got = std::string(name),
                       .expected = "one of " + joined_names()});
   }
   if (!request.decisions_file.empty() && name != "forced") {
-    throw InputError({.where = "--decisions",
+    throw InputError({.field = "decisions_file",
                       .what = "only the policy forced reads decisions",
-                      .got = "--policy " + std::string(name),
-                      .expected = "--policy forced"});
+                      .got = "policy " + std::string(name),
+                      .expected = "policy forced"});
   }
   return entry->make(request);
 }
 
 void refuse_window(std::string_view policy, const PolicyRequest& request) {
   if (!request.window) return;
-  throw InputError({.where = "--window",
+  throw InputError({.field = "window_tokens",
                     .what = "the policy " + std::string(policy) + " has no window",
                     .got = std::to_string(*request.window),
-                    .expected = "no --window"});
+                    .expected = "no window_tokens"});
 }
 
 int64_t resolve_window(const PolicyRequest& request) {
   const int64_t window =
       request.window.value_or(request.trained ? request.trained->window : kDefaultWindow);
   if (window < 0 || window > kMaxWindow) {
-    throw InputError({.where = "--window",
+    throw InputError({.field = "window_tokens",
                       .what = "out of range",
                       .got = std::to_string(window),
                       .expected = "0 to " + std::to_string(kMaxWindow)});

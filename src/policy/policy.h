@@ -30,10 +30,10 @@ struct TrainedEviction {
 struct PolicyRequest {
   int64_t layers = 0;
   int64_t kv_heads = 0;
-  std::map<std::string, std::string> args;  // --policy-args
-  std::optional<int64_t> window;            // --window
-  std::filesystem::path decisions_file;     // --decisions
-  std::optional<TrainedEviction> trained;   // empty: the model has none
+  std::map<std::string, std::string> args;  // CacheOptions::policy_args
+  std::optional<int64_t> window;            // CacheOptions::window_tokens
+  std::filesystem::path decisions_file;
+  std::optional<TrainedEviction> trained;  // empty: the model has none
 };
 
 /// Typed access to a policy's arguments; finish() rejects those nobody asked for.
@@ -66,7 +66,8 @@ class ArgReader {
 inline constexpr int64_t kDefaultWindow = 256;
 inline constexpr int64_t kMaxWindow = int64_t{1} << 30;
 
-/// --window, else the model's, else kDefaultWindow. Throws InputError on a negative window.
+/// The window asked for, else the model's, else kDefaultWindow. Throws InputError on a negative
+/// window.
 int64_t resolve_window(const PolicyRequest& request);
 
 using PolicyPtr = std::shared_ptr<const cache::Policy>;
@@ -75,7 +76,7 @@ using PolicyPtr = std::shared_ptr<const cache::Policy>;
 PolicyPtr make_policy(std::string_view name, const PolicyRequest& request);
 std::span<const std::string_view> policy_names();
 
-/// Throws InputError on a --window, for policies that have none.
+/// Throws InputError on a window asked for, for policies that have none.
 void refuse_window(std::string_view policy, const PolicyRequest& request);
 
 PolicyPtr make_none(const PolicyRequest& request);

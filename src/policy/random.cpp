@@ -52,8 +52,8 @@ PolicyPtr make_random(const PolicyRequest& request) {
   if (args.has("window")) {
     with_window.window = args.integer("window", kDefaultWindow, 0, kMaxWindow);
     if (request.window && request.window != with_window.window) {
-      throw InputError({.where = "--window",
-                        .what = "contradicts --policy-args window",
+      throw InputError({.field = "window_tokens",
+                        .what = "contradicts policy_args window",
                         .got = std::to_string(*request.window),
                         .expected = std::to_string(*with_window.window)});
     }

@@ -65,7 +65,7 @@ PolicyPtr make_snapkv(const PolicyRequest& request) {
   const int64_t window_size = args.integer("window_size", 64, 1, kMaxQueries);
   const int64_t kernel_size = args.integer("kernel_size", 5, 1, kMaxKernel);
   if (kernel_size % 2 == 0) {
-    throw InputError({.where = "--policy-args: kernel_size",
+    throw InputError({.field = "policy_args.kernel_size",
                       .what = "has no middle",
                       .got = std::to_string(kernel_size),
                       .expected = "an odd number"});

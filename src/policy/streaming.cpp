@@ -41,10 +41,10 @@ class Streaming final : public cache::Policy {
 
 PolicyPtr make_streaming(const PolicyRequest& request) {
   if (request.window) {
-    throw InputError({.where = "--window",
+    throw InputError({.field = "window_tokens",
                       .what = "the policy streaming has no window of its own",
                       .got = std::to_string(*request.window),
-                      .expected = "--policy-args recent_size=" + std::to_string(*request.window)});
+                      .expected = "policy_args recent_size=" + std::to_string(*request.window)});
   }
   ArgReader args("streaming", request.args);
   const int64_t start_size = args.integer("start_size", 4, 0, kMaxWindow);

@@ -185,14 +185,14 @@ TEST(ModelSource, RefusesWhatASessionWouldRefuse) {
   const auto check = [&](const CacheOptions& options) {
     return refusal_of([&] { source.check(options); });
   };
-  EXPECT_THAT(check({.policy = "oracle"}), HasSubstr("--policy"));
-  EXPECT_THAT(check({.policy = "dms"}), HasSubstr("--policy"));
+  EXPECT_THAT(check({.policy = "oracle"}), HasSubstr("policy: "));
+  EXPECT_THAT(check({.policy = "dms"}), HasSubstr("policy: "));
   EXPECT_THAT(check({.policy = "random", .policy_args = {{"cr", "0"}}}), HasSubstr("cr"));
   EXPECT_THAT(check({.policy = "forced", .decisions_file = "/nowhere"}), HasSubstr("/nowhere"));
-  EXPECT_THAT(check({.policy = "random", .window_tokens = -1}), HasSubstr("--window"));
-  EXPECT_THAT(check({.window_tokens = 9}), HasSubstr("--window: has no effect"));
-  EXPECT_THAT(check({.kv_dtype = "int9"}), HasSubstr("--kv-dtype"));
-  EXPECT_THAT(check({.preallocate_tokens = -1}), HasSubstr("--preallocate"));
+  EXPECT_THAT(check({.policy = "random", .window_tokens = -1}), HasSubstr("window_tokens"));
+  EXPECT_THAT(check({.window_tokens = 9}), HasSubstr("window_tokens: has no effect"));
+  EXPECT_THAT(check({.kv_dtype = "int9"}), HasSubstr("kv_dtype"));
+  EXPECT_THAT(check({.preallocate_tokens = -1}), HasSubstr("preallocate_tokens"));
   source.check(CacheOptions{.policy = "random", .window_tokens = 9});
   source.check(CacheOptions{.window_tokens = 9, .kv_dtype = "f32"});
 
