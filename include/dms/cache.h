@@ -25,6 +25,12 @@ struct CacheOptions {
 /// What CacheOptions::policy can be.
 std::span<const std::string_view> policy_names();
 
+/// What CacheOptions come to with a model.
+struct CachePlan {
+  int64_t max_tokens = 0;     // the longest sequence
+  int64_t window_tokens = 0;  // before the current one, kept exactly
+};
+
 /// Memory of one or more sequences. Token counts are entries summed over layers and KV heads.
 struct KvStats {
   int64_t dense_tokens = 0;     // tokens x layers x kv_heads

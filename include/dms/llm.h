@@ -130,9 +130,8 @@ class ModelSource {
                               bool add_special_tokens = true,
                               int64_t max_tokens = std::numeric_limits<int32_t>::max()) const;
 
-  /// Throws InputError for whatever LLM::new_session() would. Returns the most tokens that a
-  /// session with these options holds.
-  int64_t check(const CacheOptions& options) const;
+  /// Throws InputError for whatever LLM::new_session() would.
+  CachePlan check(const CacheOptions& options) const;
   /// Throws InputError for whatever generate() would, and for stops that can never be met.
   void check(const SamplingParams& params) const;
   /// Throws InputError on an empty prompt, an id out of range or more than `max_tokens` tokens.

@@ -124,7 +124,7 @@ void Bench::measure_prefill(const Case& c, std::vector<Session>& sessions, Bench
     attention_s += session.timings().attention_s - attention_before;
   }
   const ModelInfo& info = llm_.info();
-  const int64_t window = exact_tokens(c.policy->cache, info);
+  const int64_t window = c.policy->plan.window_tokens;
   const int64_t tokens = options_.context_tokens + c.prompt_tokens;
   const Visibility visibility{
       .window_tokens = window,
@@ -230,9 +230,10 @@ std::vector<BenchPolicy> bench_policies(const Options& options, const ModelSourc
   const ModelInfo& info = source.info();
   std::vector<BenchPolicy> policies =
       parse_bench_policies(options.policies, with_seekable_files(options.cache));
+  plan_policies(source, policies);
   for (BenchPolicy& policy : policies) {
     if (policy.label.empty()) policy.label = info.dms ? "dms" : "none";
-    check_lengths(options, source.check(policy.cache));
+    check_lengths(options, policy.plan.max_tokens);
   }
   return policies;
 }

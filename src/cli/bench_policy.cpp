@@ -1,21 +1,13 @@
 #include "cli/bench_policy.h"
 
 #include <algorithm>
-#include <limits>
+#include <exception>
 
 #include "cli/parse.h"
+#include "dms/error.h"
 
 namespace dms::cli {
 namespace {
-
-constexpr int64_t kDefaultWindow = 256;
-constexpr const char* kDefaultRecent = "2000";
-
-/// In a list, --window is for those that have one and do not name their own.
-bool leaves_window_aside(const CacheOptions& cache) {
-  if (cache.policy == "none") return cache.kv_dtype.empty();
-  return cache.policy == "streaming" || cache.policy_args.contains("window");
-}
 
 BenchPolicy parse_policy(const std::string& text, const CacheOptions& shared) {
   BenchPolicy policy{.label = text, .cache = shared};
@@ -30,6 +22,17 @@ BenchPolicy parse_policy(const std::string& text, const CacheOptions& shared) {
   return policy;
 }
 
+/// What is wrong with the policy's window; nothing where the policy takes it, and has its plan.
+std::exception_ptr refusal_of_window(const ModelSource& source, BenchPolicy& policy) {
+  try {
+    policy.plan = source.check(policy.cache);
+    return nullptr;
+  } catch (const InputError& error) {
+    if (error.parts().field != "window_tokens") throw;
+    return std::current_exception();
+  }
+}
+
 }  // namespace
 
 std::vector<BenchPolicy> parse_bench_policies(const std::string& text, const CacheOptions& shared) {
@@ -38,26 +41,21 @@ std::vector<BenchPolicy> parse_bench_policies(const std::string& text, const Cac
   for (const std::string& part : parse_list("--policy", text)) {
     policies.push_back(parse_policy(part, shared));
   }
-  if (policies.size() == 1) return policies;
-  for (BenchPolicy& policy : policies) {
-    if (leaves_window_aside(policy.cache)) policy.cache.window_tokens.reset();
-  }
   return policies;
 }
 
-int64_t exact_tokens(const CacheOptions& cache, const ModelInfo& info) {
-  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-  const auto argument = [&cache](const char* key, const char* fallback) {
-    const auto found = cache.policy_args.find(key);
-    return found == cache.policy_args.end() ? std::string(fallback) : found->second;
-  };
-  if (cache.policy == "streaming") {
-    return parse_integer("--policy-args", argument("recent_size", kDefaultRecent), 0, kMax);
+void plan_policies(const ModelSource& source, std::vector<BenchPolicy>& policies) {
+  std::exception_ptr refusal;
+  bool is_taken = false;
+  for (BenchPolicy& policy : policies) {
+    const std::exception_ptr refused = refusal_of_window(source, policy);
+    is_taken |= !refused;
+    if (!refused) continue;
+    refusal = refused;
+    policy.cache.window_tokens.reset();
+    policy.plan = source.check(policy.cache);
   }
-  if (cache.window_tokens) return *cache.window_tokens;
-  const int64_t fallback = info.dms ? info.dms->window : kDefaultWindow;
-  return parse_integer(
-      "--policy-args", argument("window", std::to_string(fallback).c_str()), 0, kMax);
+  if (!is_taken) std::rethrow_exception(refusal);
 }
 
 }  // namespace dms::cli

@@ -11,14 +11,16 @@ namespace dms::cli {
 struct BenchPolicy {
   std::string label;  // as written
   CacheOptions cache;
+  CachePlan plan{};
 };
 
-/// A name without settings of its own takes those of `shared`, but `none`, which has none. Of
-/// several, those without a window, or with one of their own, leave the shared one aside. Throws
+/// A name without settings of its own takes those of `shared`, but `none`, which has none. Throws
 /// InputError.
 std::vector<BenchPolicy> parse_bench_policies(const std::string& text, const CacheOptions& shared);
 
-/// Tokens kept exactly under these options: what the roofline counts as dense.
-int64_t exact_tokens(const CacheOptions& cache, const ModelInfo& info);
+/// Checks each with the model and makes its plan. Of several, those that cannot have the shared
+/// window (they have none, or one of their own) leave it aside; one at least must take it. Throws
+/// InputError.
+void plan_policies(const ModelSource& source, std::vector<BenchPolicy>& policies);
 
 }  // namespace dms::cli

@@ -131,7 +131,7 @@ void generate(const Options& options) {
   ModelSource source(options.model, options.model_options);
   SamplingParams sampling = options.sampling.resolve(source.info());
   sampling.stop.insert(sampling.stop.end(), stops.begin(), stops.end());
-  const int64_t max_tokens = source.check(cache);
+  const int64_t max_tokens = source.check(cache).max_tokens;
   source.check(sampling);
   const std::vector<int32_t> ids = prompt_ids(source, prompt, prompt_source.no_special, max_tokens);
   source.check_prompt(ids, max_tokens);

@@ -26,6 +26,24 @@ std::string long_name(const std::string& names) {
   return dashes == std::string::npos ? names : names.substr(dashes);
 }
 
+/// "none, dms, streaming,\nforced or random": lines that fit beside the names of the options.
+std::string policy_list() {
+  constexpr size_t kColumns = 52;
+  const auto names = policy_names();
+  std::string text;
+  size_t used = 0;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const bool is_last = i + 1 == names.size();
+    const std::string word =
+        (is_last && i > 0 ? "or " : "") + std::string(names[i]) + (i + 2 < names.size() ? "," : "");
+    const bool fits = used + 1 + word.size() <= kColumns;
+    if (i > 0) text += fits ? ' ' : '\n';
+    used = (fits ? used + 1 : 0) + word.size();
+    text += word;
+  }
+  return text;
+}
+
 void read_device(const std::string& text) {
   if (text == "cpu") return;
   const bool is_known = text == "cuda";
@@ -144,7 +162,7 @@ void add_cache_options(CLI::App& app, CacheOptions& options) {
            "--policy",
            options.policy,
            "NAME",
-           "none, dms, streaming, forced or random\n(default: dms where trained, else none)");
+           policy_list() + "\n(default: dms where trained, else none)");
   add_cache_options_but_policy(app, options);
 }
 

@@ -225,7 +225,7 @@ void score(const Options& options) {
   const Prompt prompt = read_prompt(options.prompt, "--text-file, --ids");
   const CacheOptions cache = with_seekable_files(options.cache);
   ModelSource source(options.model, options.model_options);
-  const int64_t max_tokens = source.check(cache);
+  const int64_t max_tokens = source.check(cache).max_tokens;
   const std::vector<int32_t> ids = prompt_ids(source, prompt, options.prompt.no_special);
   const Plan plan = make_plan(options, source.info().context, max_tokens, std::ssize(ids));
   check_one_window(options, std::ssize(ids), plan);

@@ -35,6 +35,7 @@ class Plan final : public engine::SequencePlan {
         max_tokens_(longest_sequence(*source, context)) {}
 
   int64_t max_tokens() const override { return max_tokens_; }
+  int64_t window_tokens() const override { return source->window(); }
 
   const cache::CacheShape shape;
   const policy::PolicyPtr source;

@@ -22,6 +22,8 @@ class SequencePlan {
   virtual ~SequencePlan() = default;
   /// The longest sequence: the model's context, unless the policy bounds positions.
   virtual int64_t max_tokens() const = 0;
+  /// Tokens before the current one that are kept exactly.
+  virtual int64_t window_tokens() const = 0;
 };
 
 /// What a model holds of one sequence: the tokens it computed, compact. Engine thread only.

@@ -82,8 +82,9 @@ std::vector<int32_t> ModelSource::encode(std::string_view text,
   return tokenizer().encode(text, add_special_tokens, max_tokens);
 }
 
-int64_t ModelSource::check(const CacheOptions& options) const {
-  return cpu::make_plan(state_->spec, state_->options, options)->max_tokens();
+CachePlan ModelSource::check(const CacheOptions& options) const {
+  const auto plan = cpu::make_plan(state_->spec, state_->options, options);
+  return {.max_tokens = plan->max_tokens(), .window_tokens = plan->window_tokens()};
 }
 
 void ModelSource::check(const SamplingParams& params) const {

@@ -1,5 +1,7 @@
 #include "cli/bench_policy.h"
 
+#include <filesystem>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,31 +37,44 @@ TEST(BenchPolicies, OwnSettingsReplaceTheSharedOnes) {
   EXPECT_THROW(parse_bench_policies("random:cr", shared_options()), InputError);
 }
 
-TEST(BenchPolicies, InAListTheWindowIsForThoseThatHaveOne) {
+ModelSource source() {
+  const std::filesystem::path folder(DMS_SOURCE_DIR);
+  return ModelSource(folder / "models" / "demo");
+}
+
+std::vector<BenchPolicy> planned(const std::string& text, const CacheOptions& shared) {
+  std::vector<BenchPolicy> policies = parse_bench_policies(text, shared);
+  plan_policies(source(), policies);
+  return policies;
+}
+
+TEST(BenchPolicies, InAListTheWindowIsForThoseThatTakeIt) {
   CacheOptions shared;
   shared.window_tokens = 99;
-  const auto policies = parse_bench_policies("none,streaming,random:window=7,dms", shared);
+  const auto policies = planned("none,streaming,random:window=7,dms", shared);
   EXPECT_FALSE(policies[0].cache.window_tokens);
   EXPECT_FALSE(policies[1].cache.window_tokens);
   EXPECT_FALSE(policies[2].cache.window_tokens);
   EXPECT_EQ(policies[3].cache.window_tokens, 99);
-  EXPECT_EQ(parse_bench_policies("none", shared)[0].cache.window_tokens, 99) << "to be refused";
-  shared.kv_dtype = "bf16";
-  EXPECT_EQ(parse_bench_policies("none,dms", shared)[0].cache.window_tokens, 99);
+  EXPECT_EQ(policies[1].plan.window_tokens, 2000);
+  EXPECT_EQ(policies[2].plan.window_tokens, 7);
+  EXPECT_EQ(policies[3].plan.window_tokens, 99);
+  shared.kv_dtype = "f32";
+  EXPECT_EQ(planned("none,dms", shared)[0].cache.window_tokens, 99);
 }
 
-TEST(ExactTokens, ComeFromOptionArgumentModelOrDefault) {
-  ModelInfo info;
-  CacheOptions cache;
-  EXPECT_EQ(exact_tokens(cache, info), 256);
-  info.dms.emplace().window = 512;
-  EXPECT_EQ(exact_tokens(cache, info), 512);
-  cache.policy_args = {{"window", "100"}};
-  EXPECT_EQ(exact_tokens(cache, info), 100);
-  cache.window_tokens = 7;
-  EXPECT_EQ(exact_tokens(cache, info), 7);
-  cache.policy = "streaming";
-  EXPECT_EQ(exact_tokens(cache, info), 2000);
+TEST(BenchPolicies, AWindowThatNoneTakesIsRefused) {
+  CacheOptions shared;
+  shared.window_tokens = 99;
+  EXPECT_THROW(planned("none", shared), InputError);
+  EXPECT_THROW(planned("none,streaming", shared), InputError);
+  shared.window_tokens = (int64_t{1} << 30) + 1;
+  EXPECT_THROW(planned("none,random", shared), InputError);
+}
+
+TEST(BenchPolicies, WhatElseIsWrongIsRefused) {
+  EXPECT_THROW(planned("none,oracle", {}), InputError);
+  EXPECT_THROW(planned("none,random:cr=0", {}), InputError);
 }
 
 }  // namespace

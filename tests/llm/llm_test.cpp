@@ -205,12 +205,12 @@ TEST(ModelSource, RefusesWhatASessionWouldRefuse) {
   source.check(SamplingParams{.stop_ids = {82}});
 
   const auto check_ids = [&](const std::vector<int32_t>& ids) {
-    return refusal_of([&] { source.check_prompt(ids, source.check(CacheOptions{})); });
+    return refusal_of([&] { source.check_prompt(ids, source.check(CacheOptions{}).max_tokens); });
   };
   EXPECT_THAT(check_ids({}), HasSubstr("is empty"));
   EXPECT_THAT(check_ids({1, 83}), HasSubstr("prompt[1]"));
   EXPECT_THAT(check_ids(random_ids(8193)), HasSubstr("at most 8192"));
-  source.check_prompt(random_ids(8192), source.check(CacheOptions{}));
+  source.check_prompt(random_ids(8192), source.check(CacheOptions{}).max_tokens);
 }
 
 TEST(Llm, MemoryOfSeveralSessionsIsCountedOnce) {

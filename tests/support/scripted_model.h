@@ -86,6 +86,7 @@ class ScriptedModel final : public engine::Model {
   struct Plan final : engine::SequencePlan {
     explicit Plan(int64_t max) : max_(max) {}
     int64_t max_tokens() const override { return max_; }
+    int64_t window_tokens() const override { return 0; }
     int64_t max_;
   };
 
