@@ -2,9 +2,6 @@
 
 #include "dms/llm.h"
 
-#include <algorithm>
-#include <optional>
-#include <string>
 #include <utility>
 
 #include "base/check.h"
@@ -20,7 +17,6 @@
 #include "model/spec/adapter.h"
 #include "model/spec/generation_config.h"
 #include "model/spec/load.h"
-#include "text/tokenizer.h"
 
 namespace dms {
 
