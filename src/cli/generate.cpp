@@ -1,6 +1,9 @@
 // dms generate: continues one prompt, printing the text as it comes.
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -98,20 +101,28 @@ Generation stream(bool has_text,
   return result;
 }
 
-/// With --chat the prompt is the one message of a conversation; returns the texts that end an
-/// answer.
-std::vector<std::string> apply_chat(const Options& options, PromptSource& source, Prompt& prompt) {
+/// With --chat the prompt is the one message of a conversation.
+std::optional<ChatPrompt> chat_of(const Options& options, const Prompt& prompt) {
   if (!options.is_chat) {
     refuse_chat_options(options.chat, "--chat");
-    return {};
+    return std::nullopt;
   }
   if (!prompt.text) {
     throw InputError({.where = "--chat", .what = "needs a text", .expected = "-p, --prompt-file"});
   }
-  const ChatPrompt chat = ChatPrompt::make(options.model, options.chat);
-  prompt.text = chat.render(options.chat.system, *prompt.text);
-  source.no_special |= !chat.adds_special_tokens();
-  return chat.stops();
+  return ChatPrompt::make(options.model, options.chat);
+}
+
+std::vector<int32_t> ids_of(const Options& options,
+                            const ModelSource& source,
+                            Prompt prompt,
+                            const std::optional<ChatPrompt>& chat,
+                            int64_t max_tokens) {
+  if (!chat) return prompt_ids(source, prompt, options.prompt.no_special, max_tokens);
+  prompt_ids(source, prompt, true, max_tokens);  // refused before it is rendered, which costs more
+  prompt.text = chat->render(options.chat.system, *prompt.text);
+  const bool no_special = options.prompt.no_special || !chat->adds_special_tokens();
+  return prompt_ids(source, prompt, no_special, max_tokens);
 }
 
 void check(const Options& options) {
@@ -126,14 +137,14 @@ void generate(const Options& options) {
   PromptSource prompt_source = options.prompt;
   prompt_source.drops_newline = !options.keep_newline;
   Prompt prompt = read_prompt(prompt_source, "-p, --prompt-file, --ids");
-  const std::vector<std::string> stops = apply_chat(options, prompt_source, prompt);
+  const std::optional<ChatPrompt> chat = chat_of(options, prompt);
   const CacheOptions cache = with_seekable_files(options.cache);
   ModelSource source(options.model, options.model_options);
   SamplingParams sampling = options.sampling.resolve(source.info());
-  sampling.stop.insert(sampling.stop.end(), stops.begin(), stops.end());
+  if (chat) std::ranges::copy(chat->stops(), std::back_inserter(sampling.stop));
   const int64_t max_tokens = source.check(cache).max_tokens;
   source.check(sampling);
-  const std::vector<int32_t> ids = prompt_ids(source, prompt, prompt_source.no_special, max_tokens);
+  const std::vector<int32_t> ids = ids_of(options, source, std::move(prompt), chat, max_tokens);
   source.check_prompt(ids, max_tokens);
   LLM llm = load_model(std::move(source), options.model, options.json);
   Session session = llm.new_session(cache);
@@ -142,6 +153,7 @@ void generate(const Options& options) {
   if (options.json) {
     ProgressLine progress("prefill");
     result = session.generate(ids, sampling, {}, progress.callback());
+    progress.wipe();
     print_json(generation_json(result, policy, llm.info()));
   } else {
     result = stream(llm.has_tokenizer(), session, ids, sampling);

@@ -234,12 +234,19 @@ def test_generate_applies_the_template_to_one_message(template, tmp_path):
 def test_generate_refuses_what_does_not_go_with_chat(tmp_path):
     ids = tmp_path / "ids.json"
     ids.write_text("[1]")
+    refusing = tmp_path / "refusing.jinja"
+    refusing.write_text("{{ raise_exception('rendered') }}")
     cases = [
         (["--ids", ids, "--chat", "--template", "plain"], "--chat: needs a text"),
         (["-p", "x", "--system", "Be brief."], "--system: goes with --chat"),
         (["-p", "x", "--template", "plain"], "--template: goes with --chat"),
         (["-p", "x", "--template-arg", "a=1"], "--template-arg: goes with --chat"),
         (["-p", "x", "--chat"], "the model has no chat template"),
+        (
+            ["-p", "door " * 5000, "--chat", "--template", refusing],
+            "longer than the model's context",
+        ),
+        (["-p", "door", "--chat", "--template", refusing], "rendered"),
     ]
     for options, message in cases:
         done = run_dms("generate", DEMO, *options)
