@@ -92,7 +92,7 @@ TEST(LlmThreads, AnyMayAskASourceWhatFitsIt) {
   const Threads clients([&](int) {
     for (int i = 0; i < 10; ++i) {
       const std::vector<int32_t> ids = source.encode("It was a dark night");
-      source.check_prompt(ids, source.check(CacheOptions{.policy = "streaming"}));
+      source.check_prompt(ids, source.check(CacheOptions{.policy = "streaming"}).max_tokens);
       source.check(SamplingParams{.stop = {"dark"}});
       EXPECT_TRUE(source.has_tokenizer());
       EXPECT_GT(source.info().layers, 0);

@@ -14,6 +14,7 @@ class Plan final : public engine::SequencePlan {
   Plan(PlainPolicy plain_policy, int64_t preallocate)
       : policy(std::move(plain_policy)), preallocate_tokens(preallocate) {}
   int64_t max_tokens() const override { return policy.max_tokens; }
+  int64_t window_tokens() const override { return policy.window; }
 
   const PlainPolicy policy;
   const int64_t preallocate_tokens;
