@@ -3,8 +3,8 @@
 // costs. Several LLMs may live side by side.
 //
 // Threads: LLM::submit(), cancel(), wait() and stop_waiting() may be called by any, encode(),
-// decode(), tokenizer() and info() too; everything else by one thread at a time, the engine thread of
-// the LLM it belongs to.
+// decode(), tokenizer() and info() too; everything else by one thread at a time, the engine thread
+// of the LLM it belongs to.
 
 #include <cstdint>
 #include <filesystem>

@@ -162,7 +162,9 @@ class RankedRequest(Request):
 class PolicyReference(Reference):
     """One model folder in float64 under a policy that ranks."""
 
-    def hold(self, ids: list[int], policy: PromptPolicy | Tova | H2o, prompt: int | None = None) -> Held:
+    def hold(
+        self, ids: list[int], policy: PromptPolicy | Tova | H2o, prompt: int | None = None
+    ) -> Held:
         """Computes `ids`, of which the first `prompt` (or all) are the prompt."""
         prompt = len(ids) if prompt is None else prompt
         request = RankedRequest(policy=policy, prompt=prompt, first_prompt=prompt)

@@ -1,5 +1,5 @@
-"""Policies that rank what a cache holds, knorm, snapkv, tova and h2o, against the independent reference:
-which entries stay, and the logits of what is computed then."""
+"""Policies that rank what a cache holds, knorm, snapkv, tova and h2o, against the independent
+reference: which entries stay, and the logits of what is computed then."""
 
 from __future__ import annotations
 
