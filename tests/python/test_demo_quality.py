@@ -49,6 +49,16 @@ def test_kld_over_a_book(score, oracle, book_ids):
     assert mean_kld(expected, scored.logits) < MAX_KLD_NATS
 
 
+def test_kld_of_int8_survivors(score, book_ids):
+    runs = [
+        score(DEMO, book_ids, "--policy", "none", "--kv-dtype", kv_dtype, "--weights", "bf16")
+        for kv_dtype in ("bf16", "int8")
+    ]
+    assert 0 < mean_kld(*(run.logits for run in runs)) < MAX_KLD_NATS
+    of_bf16, of_int8 = (run.report["kv"]["allocated_bytes"] for run in runs)
+    assert of_int8 < 0.55 * of_bf16
+
+
 def greedy(model, prompt: list[int], count: int) -> tuple[list[int], list[np.ndarray]]:
     """`count` greedy tokens and the logits each was chosen from."""
     ids, rows, past = list(prompt), [], None
