@@ -28,11 +28,6 @@ Activation activation_of(UnaryOp op) {
 
 }  // namespace
 
-void add(std::span<const float> x, std::span<float> out) {
-  ensure(x.size() == out.size(), "sums of different sizes");
-  row_table().add(x.data(), std::ssize(x), out.data());
-}
-
 void apply(UnaryOp op, std::span<float> x) {
   const RowTable& table = row_table();
   const int64_t count = std::ssize(x);

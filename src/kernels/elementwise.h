@@ -5,9 +5,6 @@
 
 namespace dms::kernels {
 
-/// out += x
-void add(std::span<const float> x, std::span<float> out);
-
 enum class UnaryOp { silu, gelu, gelu_tanh, relu };
 
 /// x = op(x)

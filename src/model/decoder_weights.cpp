@@ -242,15 +242,6 @@ void DecoderWeights::get_embedding(int64_t token, std::span<float> out) const {
   }
 }
 
-int64_t DecoderWeights::matrix_bytes() const {
-  int64_t bytes = head.bytes();
-  for (const LayerWeights& w : layers) {
-    bytes += w.qkv.matrix.bytes() + w.attention_output.matrix.bytes() + w.mlp_in.matrix.bytes() +
-             w.mlp_out.matrix.bytes();
-  }
-  return bytes;
-}
-
 DecoderWeights load_weights(const ModelSpec& spec, const WeightSource& source, DType type) {
   return Loader(spec, source, type).load();
 }

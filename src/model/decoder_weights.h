@@ -45,8 +45,6 @@ struct DecoderWeights {
 
   /// One token's embedding as float32 [hidden].
   void get_embedding(int64_t token, std::span<float> out) const;
-  /// Bytes of all packed matrices (what a decode step streams, embedding table left out).
-  int64_t matrix_bytes() const;
 };
 
 /// Reads and packs everything `spec` needs, one tensor's rows at a time, so that memory never

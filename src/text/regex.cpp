@@ -249,14 +249,4 @@ bool Regex::find_each(std::string_view text, RegexWork& work, MatchSink sink) co
   return true;
 }
 
-std::vector<Match> Regex::find_all(std::string_view text) const {
-  std::vector<Match> matches;
-  RegexWork work(text.size());
-  find_each(text, work, [&](const Match& match) {
-    matches.push_back(match);
-    return true;
-  });
-  return matches;
-}
-
 }  // namespace dms::text

@@ -36,9 +36,6 @@ class Regex {
   /// pattern needs more steps than `work` has left.
   bool find_each(std::string_view text, RegexWork& work, MatchSink sink) const;
 
-  /// The same matches in a list.
-  std::vector<Match> find_all(std::string_view text) const;
-
  private:
   struct Code;
   std::optional<Match> find(std::string_view text, size_t from, RegexWork& work) const;

@@ -230,16 +230,6 @@ TEST(Rope, RefusesShapesThatDoNotFit) {
   EXPECT_THROW(rope(heads, 7, all.first(2), all.first(2)), std::logic_error);
 }
 
-TEST(Add, AddsEachElement) {
-  for_isas_and_lengths([](int64_t length, std::mt19937_64& random) {
-    const std::vector<float> x = normal_values(length, random);
-    const std::vector<float> before = normal_values(length, random);
-    std::vector<float> out = before;
-    add(x, out);
-    for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(out[i], before[i] + x[i]) << "element " << i;
-  });
-}
-
 double exact(UnaryOp op, double x) {
   switch (op) {
     case UnaryOp::silu:

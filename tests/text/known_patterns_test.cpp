@@ -8,6 +8,7 @@
 
 #include "base/utf8.h"
 #include "support/seed.h"
+#include "text/all_matches.h"
 #include "text/regex.h"
 
 namespace dms::text {
@@ -38,7 +39,7 @@ std::string random_text(std::mt19937_64& random) {
 
 std::vector<std::string_view> by_regex(const Regex& regex, std::string_view text) {
   std::vector<std::string_view> pieces;
-  for (const Match& match : regex.find_all(text)) {
+  for (const Match& match : testing_support::all_matches(regex, text)) {
     pieces.push_back(text.substr(match.start, match.end - match.start));
   }
   return pieces;

@@ -5,13 +5,16 @@
 
 #include "base/utf8.h"
 #include "dms/error.h"
+#include "text/all_matches.h"
 
 namespace dms::text {
 namespace {
 
+using testing_support::all_matches;
+
 std::vector<std::string> found(std::string_view pattern, std::string_view text) {
   std::vector<std::string> pieces;
-  for (const Match& match : Regex(pattern, "test").find_all(text)) {
+  for (const Match& match : all_matches(Regex(pattern, "test"), text)) {
     pieces.emplace_back(text.substr(match.start, match.end - match.start));
   }
   return pieces;
@@ -82,13 +85,13 @@ TEST(Regex, RejectsAPatternTooLongToBeOne) {
 
 TEST(Regex, StopsAtACatastrophicPattern) {
   const Regex regex("(?:a|aa)+[bc]", "here");
-  EXPECT_THROW(regex.find_all(std::string(64, 'a')), InputError);
+  EXPECT_THROW(all_matches(regex, std::string(64, 'a')), InputError);
 }
 
 TEST(Regex, RunsLongTextsWithoutRunningOutOfStack) {
   const std::string text(500'000, ' ');
-  EXPECT_EQ(Regex(R"(\s+(?!\S)|\s+)", "here").find_all(text).size(), 1u);
-  EXPECT_EQ(Regex(R"((?: |x)+)", "here").find_all(text).size(), 1u);
+  EXPECT_EQ(all_matches(Regex(R"(\s+(?!\S)|\s+)", "here"), text).size(), 1u);
+  EXPECT_EQ(all_matches(Regex(R"((?: |x)+)", "here"), text).size(), 1u);
 }
 
 // A pattern that takes a little too long at every place of a long text: no match is expensive.
@@ -111,7 +114,7 @@ TEST(Regex, StopsAPatternThatAddsUpToTooMuch) {
 TEST(Regex, StopsAPatternThatLooksTooFarFromEveryPlace) {
   const std::string text(2'000'000, 'a');
   for (const char* pattern : {"a*[bc]", "(?=a*b)a|x", "a+a+[bc]", "(?:a+)+[bc]"}) {
-    EXPECT_THROW(Regex(pattern, "here").find_all(text), InputError) << pattern;
+    EXPECT_THROW(all_matches(Regex(pattern, "here"), text), InputError) << pattern;
   }
 }
 

@@ -68,10 +68,6 @@ void normalise(const float* x,
   }
 }
 
-void add(const float* x, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] += x[i];
-}
-
 void apply(Activation op, float* x, int64_t count) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(x + i, activate(op, load(x + i)));

@@ -124,9 +124,7 @@ struct ModelSpec {
   PositionKind position = PositionKind::rope;
   RopeSpec rope;                        // for PositionKind::rope
   int64_t learned_position_offset = 0;  // row of position 0 in the table (OPT: 2)
-  double alibi_max_bias = 8.0;          // for PositionKind::alibi
-  bool alibi_before_scale = false;  // (q . k + bias) * scale (Falcon), else q . k * scale + bias
-  double attention_scale = 0.0;     // multiplies q . k; 0: 1 / sqrt(head_dim)
+  double attention_scale = 0.0;         // multiplies q . k; 0: 1 / sqrt(head_dim)
   std::vector<int64_t> sliding_window;  // per layer, keys a query sees; 0: all. Empty: all 0
 
   QkvLayout qkv_layout = QkvLayout::separate;

@@ -143,7 +143,6 @@ inline ModelSpec gpt_neox_spec() {
 inline ModelSpec falcon_rw_spec() {
   ModelSpec spec = old_style_spec("falcon");
   spec.position = PositionKind::alibi;
-  spec.alibi_before_scale = true;
   spec.qkv_layout = QkvLayout::per_head;
   spec.qkv_bias = spec.output_bias = spec.mlp_bias = true;
   spec.weight_patterns = kFalconNames;
@@ -176,7 +175,6 @@ inline ModelSpec mpt_spec() {
   ModelSpec spec = old_style_spec("mpt");
   spec.norm_has_bias = false;
   spec.position = PositionKind::alibi;
-  spec.alibi_max_bias = 16.0;
   spec.attention_scale = 0.5;
   spec.qkv_layout = QkvLayout::concatenated;
   spec.qkv_clip = 6.0;

@@ -15,7 +15,6 @@ extern const RowTable kRowsAvx2{.sum = sum,
                                 .sum_products = sum_products,
                                 .sum_squared_deviations = sum_squared_deviations,
                                 .normalise = normalise,
-                                .add = add,
                                 .apply = apply,
                                 .rotate = rotate};
 

@@ -44,10 +44,6 @@ void normalise(const float* x,
   }
 }
 
-void add(const float* x, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] += x[i];
-}
-
 void apply(Activation op, float* x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] = generic::activate(op, x[i]);
 }
@@ -67,7 +63,6 @@ const RowTable kRowsGeneric{.sum = sum,
                             .sum_products = sum_products,
                             .sum_squared_deviations = sum_squared_deviations,
                             .normalise = normalise,
-                            .add = add,
                             .apply = apply,
                             .rotate = rotate};
 
