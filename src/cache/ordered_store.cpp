@@ -96,7 +96,8 @@ void OrderedStore::write(ByteWriter& out) const {
 void OrderedStore::read(ByteReader& in, const Sealed& sealed) {
   count_ = sealed.fates.kept_between(0, sealed.end);
   const int64_t pages = ceil_div(count_, kPageTokens);
-  expired_pages_ = in.number(0, pages, "the pages of survivors that expired");
+  // A page that more is written to has not expired.
+  expired_pages_ = in.number(0, count_ / kPageTokens, "the pages of survivors that expired");
   pages_ = read_pages(in, *pool_);
   in.require(expired_pages_ + std::ssize(pages_) == pages, "survivors of another number");
 }

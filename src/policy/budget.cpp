@@ -1,6 +1,7 @@
 #include "policy/budget.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -19,11 +20,15 @@ struct Place {
   size_t entry = 0;
 };
 
-/// The `count` lowest of `places` first.
+/// The `count` lowest of `places` first; what has no score for a number is the lowest.
 void lowest_first(std::vector<Place>& places, const Scores& scores, int64_t count) {
+  const auto score_of = [&](const Place& place) {
+    const float score = scores[place.head][place.entry];
+    return std::isnan(score) ? -kStays : score;
+  };
   const auto is_lower = [&](const Place& a, const Place& b) {
-    const float x = scores[a.head][a.entry];
-    const float y = scores[b.head][b.entry];
+    const float x = score_of(a);
+    const float y = score_of(b);
     if (x != y) return x < y;
     return a.entry != b.entry ? a.entry < b.entry : a.head < b.head;
   };

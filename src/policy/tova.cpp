@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "dms/error.h"
 #include "policy/budget.h"
 
 namespace dms::policy {
@@ -23,6 +24,9 @@ class Tova final : public cache::Policy {
                            const cache::PolicyState*) const override {
     std::vector<float> mean(layer.heads.front().attention.size(), 0.0f);
     for (const cache::HeadEntries& head : layer.heads) {
+      if (head.positions != layer.heads.front().positions) {  // read from a file of strangers
+        throw RunError({.where = "KV cache", .what = "heads hold other tokens than each other"});
+      }
       for (size_t i = 0; i < mean.size(); ++i) mean[i] += head.attention[i];
     }
     // The newest token has been attended by its own query alone.
