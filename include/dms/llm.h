@@ -2,14 +2,15 @@
 // The public face of libdms: open a model, talk to it through a compact KV cache, count what it
 // costs. Several LLMs may live side by side.
 //
-// Threads: LLM::submit(), cancel(), wait() and stop_waiting() may be called by any, encode(),
-// decode(), tokenizer() and info() too; everything else by one thread at a time, the engine thread
-// of the LLM it belongs to.
+// Threads: LLM::submit(), cancel(), wait(), stop_waiting() and stats() may be called by any,
+// encode(), decode(), tokenizer() and info() too; everything else by one thread at a time, the
+// engine thread of the LLM it belongs to.
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,8 +34,16 @@ struct ModelOptions {
   int64_t threads = 0;            // 0: all cores this process may use
   int64_t chunk_tokens = 256;     // prefill is computed in chunks of this many tokens
   int64_t max_step_tokens = 512;  // prompt tokens of one pass together, at least chunk_tokens
+  int64_t max_sequences = 64;     // computed side by side; other requests wait
   // Hard limit on the pages (keys and values, without tables) of all sequences together; 0: none.
   int64_t kv_memory_bytes = 0;
+  // Requests without a session start from what earlier ones with the same beginning computed, while
+  // it fits into kv_memory_bytes, which must be set.
+  bool prefix_cache = false;
+  // Where memory runs out, requests without a session wait with their cache written here, up to so
+  // many bytes; beyond it, it is computed again. In memory, or in files where a folder is named.
+  int64_t swap_bytes = 0;
+  std::filesystem::path swap_folder{};
   // A trained eviction adapter's folder, applied to a plain model.
   std::filesystem::path adapter{};
   MetadataScope metadata_scope = MetadataScope::folder_only;
@@ -44,6 +53,29 @@ struct ModelOptions {
 using TextSink = std::function<bool(std::string_view piece)>;
 /// Called while a prompt, or what was lost before it, is computed: tokens done, tokens in all.
 using Progress = std::function<void(int64_t done, int64_t total)>;
+
+/// What an LLM is at, as of its last step, and what it has done so far. Bytes are those of pages.
+struct EngineStats {
+  int64_t running = 0;    // sequences in memory, one for each answer
+  int64_t waiting = 0;    // requests that have not begun, and answers that were preempted
+  int64_t preempted = 0;  // of waiting
+  int64_t swapped_bytes = 0;
+  int64_t kv_limit_bytes = 0;  // 0: none
+  int64_t kv_used_bytes = 0;   // of sequences, sessions and cached prefixes
+  int64_t kv_peak_bytes = 0;
+  int64_t dense_tokens = 0;  // of running requests: entries of a full cache,
+  int64_t held_tokens = 0;   // and those that are held; see KvStats
+  int64_t cached_prefixes = 0;
+  // Since the LLM was made.
+  int64_t prompt_tokens = 0;  // of prompts whose computation ended
+  int64_t cached_tokens = 0;  // of them, taken from cached prefixes
+  int64_t generated_tokens = 0;
+  int64_t preemptions = 0;
+  int64_t swaps = 0;               // preemptions that wrote the cache away
+  int64_t dense_tokens_total = 0;  // of answers that ended
+  int64_t held_tokens_total = 0;
+  std::map<std::string, int64_t> finished{};  // answers by finish_reason
+};
 
 /// One conversation over one cache. Outlives neither its LLM nor a move of it.
 class Session {
@@ -181,6 +213,7 @@ class LLM {
   void wait();
   /// Ends one wait(): a present one, or else the next.
   void stop_waiting();
+  EngineStats stats() const;
 
   /// Throws InputError on a bad option; RunError when there is no memory to preallocate.
   Session new_session(const CacheOptions& cache = {});

@@ -1,8 +1,10 @@
 #pragma once
 // One prompt to continue, what happens to it on the way, and what comes of it.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -46,11 +48,14 @@ struct Generation {
   std::string text;
   std::vector<int32_t> ids;
   // "stop" (an end token, stop text or stop id), "length" (max_new_tokens or the context),
-  // "cancelled", "error"
+  // "cancelled", "deadline", "error"
   std::string finish_reason;
   std::string error{};                 // why, where finish_reason is "error": one line
   std::vector<TokenChoice> choices{};  // one for each of ids, where asked for
+  // One for each prompt token but the first, where asked for.
+  std::vector<TokenChoice> prompt_choices{};
   int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // of prompt_tokens, taken from an earlier request's cache
   Timings timings;
   KvStats kv;
 };
@@ -64,13 +69,16 @@ struct PromptProgress {
 
 /// A token was generated.
 struct TokenEvent {
+  int64_t answer = 0;  // which of Request::answers
   int32_t id = 0;
   std::string text;    // what became whole and certain with it; often empty
   TokenChoice choice;  // where asked for
 };
 
-/// The last event of every request: done, cancelled or failed.
+/// The last event of every answer: done, cancelled or failed. A request that ends before its prompt
+/// is computed has one for each of its answers too.
 struct FinishedEvent {
+  int64_t answer = 0;
   std::string text;  // what was still held back
   Generation result;
 };
@@ -85,7 +93,12 @@ struct Request {
   SamplingParams sampling{};
   CacheOptions cache{};
   int64_t priority = 0;  // the higher first
-  EventSink sink{};      // may be empty
+  // So many answers to the one prompt, whose cache they share. Answer i is sampled as one request
+  // with the seed sampling.seed + i.
+  int64_t answers = 1;
+  // What has not ended by then ends as "deadline".
+  std::optional<std::chrono::steady_clock::time_point> deadline{};
+  EventSink sink{};  // may be empty
 };
 
 }  // namespace dms

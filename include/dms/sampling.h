@@ -2,12 +2,13 @@
 // How the next token is chosen.
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace dms {
 
-/// Applied in this order: penalties, temperature, top-k, top-p, min-p, draw.
+/// Applied in this order: logit bias, penalties, temperature, top-k, top-p, min-p, draw.
 struct SamplingParams {
   int64_t max_new_tokens = 128;
   double temperature = 0.0;         // 0: greedy
@@ -18,11 +19,14 @@ struct SamplingParams {
   double presence_penalty = 0.0;    // subtracted once from each generated token's logit
   double frequency_penalty = 0.0;   // subtracted once per occurrence among generated tokens
   uint64_t seed = 0;                // same seed, same text
-  std::vector<std::string> stop = {};  // generation ends before the first of these texts
-  std::vector<int32_t> stop_ids = {};  // generation ends with the first of these tokens
-  bool ignore_eos = false;             // go on after the model's end-of-sequence tokens
+  std::map<int32_t, double> logit_bias = {};  // added to a token's logit, -100 to 100
+  std::vector<std::string> stop = {};         // generation ends before the first of these texts
+  std::vector<int32_t> stop_ids = {};         // generation ends with the first of these tokens
+  bool ignore_eos = false;                    // go on after the model's end-of-sequence tokens
   // Report each token's log-probability and those of the N likeliest tokens; -1: report nothing.
   int64_t log_probabilities = -1;
+  // The same for the prompt's tokens from the second on, as the policy in force sees them.
+  int64_t prompt_log_probabilities = -1;
 };
 
 }  // namespace dms
