@@ -14,6 +14,12 @@ PagePool& CachePools::pool(int64_t page_bytes) {
   return pools_.try_emplace(page_bytes, page_bytes, budget_).first->second;
 }
 
+int64_t CachePools::used_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& [size, pool] : pools_) bytes += pool.pages_in_use() * size;
+  return bytes;
+}
+
 int64_t CachePools::missing_bytes(const PageDemand& demand) const {
   int64_t bytes = 0;
   for (const auto& [size, pool] : pools_) bytes += pool.missing_bytes(pages_of(demand, size));

@@ -22,6 +22,8 @@ class CachePools {
   MemoryBudget& budget() { return budget_; }
   const MemoryBudget& budget() const { return budget_; }
 
+  /// Of pages in use.
+  int64_t used_bytes() const;
   /// What must be taken from the system to meet `demand`.
   int64_t missing_bytes(const PageDemand& demand) const;
   /// Keeps the room in the budget that `demand` needs for the pass that follows.

@@ -95,6 +95,10 @@ class Policy {
   /// Before every plan(), and where one is carried out again.
   virtual void observe(const LayerEntries&, PolicyState&) const {}
 
+  /// Whether what is held of the first tokens depends on them alone, and not on where prompts end:
+  /// then sequences may share their beginnings.
+  virtual bool shares_prefixes() const { return !plans_at_prompt_end(); }
+
   bool plans() const { return plans_at_prompt_end() || interval() > 0; }
 };
 

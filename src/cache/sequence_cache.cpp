@@ -9,15 +9,6 @@
 #include "dms/error.h"
 
 namespace dms::cache {
-namespace {
-
-using kernels::kPageTokens;
-
-kernels::KvPageLayout layout(const CacheShape& shape, kernels::KvFormat format) {
-  return {.format = format, .head_dim = shape.head_dim};
-}
-
-}  // namespace
 
 SequenceCache::SequenceCache(const CacheShape& shape,
                              std::shared_ptr<CachePools> pools,
@@ -25,10 +16,10 @@ SequenceCache::SequenceCache(const CacheShape& shape,
     : shape_(shape),
       pools_(std::move(pools)),
       policy_(std::move(policy)),
-      head_shape_{.window_layout = layout(shape, shape.window_format),
-                  .survivor_layout = layout(shape, shape.survivor_format),
-                  .window_pool = &pools_->pool(layout(shape, shape.window_format).bytes()),
-                  .survivor_pool = &pools_->pool(layout(shape, shape.survivor_format).bytes()),
+      head_shape_{.window_layout = page_layout(shape, shape.window_format),
+                  .survivor_layout = page_layout(shape, shape.survivor_format),
+                  .window_pool = &pools_->pool(page_layout(shape, shape.window_format).bytes()),
+                  .survivor_pool = &pools_->pool(page_layout(shape, shape.survivor_format).bytes()),
                   .plans = policy_->plans()} {
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     LayerState& state = layers_.emplace_back();
@@ -169,86 +160,6 @@ void SequenceCache::commit(int64_t count) {
   }
 }
 
-void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
-  // A layer gives sealed window pages back once its attention is done, before the next one takes
-  // any: at most one layer's are held beyond what the chunk leaves.
-  int64_t window = 0;
-  int64_t survivors = 0;
-  int64_t held_back = 0;
-  for (const LayerState& state : layers_) {
-    const int64_t sealed = sealed_end(state, tokens_ + count);
-    PageNeed need;
-    for (const HeadCache& head : state.heads) {
-      need += head.page_need(tokens_, count, sealed);
-      if (policy_->plans()) need.survivors += head.shared_survivor_pages();
-    }
-    window += std::max<int64_t>(need.window - need.given_back, 0);
-    survivors += need.survivors;
-    held_back = std::max(held_back, need.given_back);
-  }
-  demand[head_shape_.window_layout.bytes()] += window + held_back;
-  demand[head_shape_.survivor_layout.bytes()] += survivors;
-}
-
-namespace {
-
-CachePools& common_pools(std::span<const Growth> parts) {
-  CachePools& pools = parts.front().cache->pools();
-  ensure(std::ranges::all_of(parts,
-                             [&](const Growth& part) { return &part.cache->pools() == &pools; }),
-         "a pass over sequences of one model");
-  return pools;
-}
-
-PageDemand demand_of(std::span<const Growth> parts) {
-  PageDemand demand;
-  for (const Growth& part : parts) part.cache->add_demand(part.tokens, demand);
-  return demand;
-}
-
-}  // namespace
-
-bool reserve_memory(std::span<const Growth> parts) {
-  if (parts.empty()) return true;
-  CachePools& pools = common_pools(parts);
-  if (pools.budget().limit_bytes == 0) return true;
-  const PageDemand demand = demand_of(parts);
-  if (!pools.budget().fits(pools.missing_bytes(demand))) return false;
-  pools.promise(demand);
-  return true;
-}
-
-RunError memory_shortage(std::span<const Growth> parts) {
-  const CachePools& pools = common_pools(parts);
-  const int64_t needed = pools.budget().used_bytes + pools.missing_bytes(demand_of(parts));
-  int64_t tokens = 0;
-  for (const Growth& part : parts) tokens += part.cache->tokens();
-  const std::string sequences =
-      parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
-  return RunError({.where = "KV memory",
-                   .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
-                   .got = "up to " + std::to_string(needed) + " bytes for the next step",
-                   .expected = "at most " + std::to_string(pools.budget().limit_bytes),
-                   .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
-}
-
-void SequenceCache::preallocate(int64_t tokens) {
-  const int64_t window = std::min(tokens, policy_->window() + kRollbackTokens);
-  const auto survivors = static_cast<int64_t>(
-      std::ceil(static_cast<double>(tokens - window) * policy_->expected_keep()));
-  const int64_t heads = shape_.layers * shape_.kv_heads;
-  const int64_t window_pages = heads * (ceil_div(window, kPageTokens) + 1);
-  const int64_t survivor_pages = heads * ceil_div(survivors, kPageTokens);
-  PagePool& window_pool = *head_shape_.window_pool;
-  PagePool& survivor_pool = *head_shape_.survivor_pool;
-  if (&window_pool == &survivor_pool) {
-    window_pool.reserve(window_pages + survivor_pages);
-  } else {
-    window_pool.reserve(window_pages);
-    survivor_pool.reserve(survivor_pages);
-  }
-}
-
 bool SequenceCache::can_truncate(int64_t tokens) const {
   if (!plans_.empty() && plans_.back() > tokens) return false;
   const int64_t shift = policy_->decision_shift();
@@ -337,45 +248,6 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
       in.require(head.sealed_end() <= state.decided_end, "tokens without a decision are sealed");
     }
   }
-}
-
-CacheUsage SequenceCache::usage() const {
-  CacheUsage usage;
-  usage.dense_tokens = tokens_ * shape_.layers * shape_.kv_heads;
-  const int64_t element_bytes = shape_.window_format == kernels::KvFormat::f32 ? 4 : 2;
-  usage.dense_bytes = usage.dense_tokens * 2 * shape_.head_dim * element_bytes;
-  int64_t tables = static_cast<int64_t>(sizeof(*this) + layers_.size() * sizeof(LayerState));
-  int64_t window_pages = 0;
-  int64_t survivor_pages = 0;
-  for (const LayerState& state : layers_) {
-    std::vector<int64_t>& held = usage.held_per_head.emplace_back();
-    tables += state.queries.bytes();
-    if (state.policy_state) tables += state.policy_state->bytes();
-    for (const HeadCache& head : state.heads) {
-      held.push_back(head.held_tokens(tokens_, state.visibility));
-      usage.held_tokens += held.back();
-      tables += head.table_bytes();
-      window_pages += head.window_pages();
-      survivor_pages += head.survivor_pages();
-    }
-  }
-  // Pages that are free in the pools were taken from the system too: each sequence bears its share.
-  const auto with_share = [](int64_t pages, const PagePool& pool) {
-    const int64_t in_use = std::max<int64_t>(pool.pages_in_use(), 1);
-    return pages * pool.page_bytes() +
-           static_cast<int64_t>(static_cast<double>(pages) / static_cast<double>(in_use) *
-                                static_cast<double>(pool.free_pages() * pool.page_bytes()));
-  };
-  const PagePool& window = *head_shape_.window_pool;
-  const PagePool& survivor = *head_shape_.survivor_pool;
-  usage.allocated_bytes = tables;
-  usage.allocated_bytes += &window == &survivor ? with_share(window_pages + survivor_pages, window)
-                                                : with_share(window_pages, window) +
-                                                      with_share(survivor_pages, survivor);
-  peak_table_bytes_ = std::max(peak_table_bytes_, tables);
-  usage.peak_page_bytes = pools_->budget().peak_bytes;
-  usage.peak_table_bytes = peak_table_bytes_;
-  return usage;
 }
 
 std::vector<uint8_t> SequenceCache::decisions() const {

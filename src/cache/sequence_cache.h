@@ -30,6 +30,10 @@ struct CacheShape {
   std::vector<int64_t> sliding_window{};  // per layer, 0: none; empty: none anywhere
 };
 
+inline kernels::KvPageLayout page_layout(const CacheShape& shape, kernels::KvFormat format) {
+  return {.format = format, .head_dim = shape.head_dim};
+}
+
 /// Entries and bytes of a sequence; see KvStats in dms/llm.h for the meaning.
 struct CacheUsage {
   int64_t dense_tokens = 0;
@@ -53,6 +57,8 @@ struct Growth {
 /// then keep it for the pass. Asked before each, so that none fails half-way. The sequences share
 /// their pools.
 bool reserve_memory(std::span<const Growth> parts);
+/// What `tokens` tokens are expected to take.
+PageDemand expected_pages(const CacheShape& shape, const Policy& policy, int64_t tokens);
 /// Why reserve_memory() said no.
 RunError memory_shortage(std::span<const Growth> parts);
 
@@ -100,6 +106,8 @@ class SequenceCache final : public SequenceView {
   /// to be dropped.
   void read(ByteReader& in, int64_t tokens);
 
+  /// Of the pages it refers to.
+  int64_t held_bytes() const;
   CacheUsage usage() const;
   /// uint8 [layers, kv_heads, tokens]: 1 = the token's own fate is eviction.
   std::vector<uint8_t> decisions() const;

@@ -28,14 +28,25 @@ class Plan final : public engine::SequencePlan {
   Plan(cache::CacheShape cache_shape,
        policy::PolicyPtr policy,
        int64_t preallocate,
-       int64_t context)
+       int64_t context,
+       std::string name)
       : shape(std::move(cache_shape)),
         source(std::move(policy)),
         preallocate_tokens(preallocate),
-        max_tokens_(longest_sequence(*source, context)) {}
+        max_tokens_(longest_sequence(*source, context)),
+        name_(std::move(name)) {}
 
   int64_t max_tokens() const override { return max_tokens_; }
   int64_t window_tokens() const override { return source->window(); }
+  const std::string& name() const override { return name_; }
+  bool shares_prefixes() const override { return source->shares_prefixes(); }
+  int64_t expected_bytes(int64_t tokens) const override {
+    int64_t bytes = 0;
+    for (const auto& [page_bytes, pages] : cache::expected_pages(shape, *source, tokens)) {
+      bytes += page_bytes * pages;
+    }
+    return bytes;
+  }
 
   const cache::CacheShape shape;
   const policy::PolicyPtr source;
@@ -43,13 +54,28 @@ class Plan final : public engine::SequencePlan {
 
  private:
   int64_t max_tokens_;
+  std::string name_;
 };
+
+/// All that decides what is held of given tokens.
+std::string plan_name(const ModelSpec& spec,
+                      const CacheOptions& options,
+                      const cache::CacheShape& shape,
+                      int64_t window) {
+  std::string name = fmt::format("{} window={} kv={}",
+                                 policy_name(spec, options),
+                                 window,
+                                 kernels::kv_format_name(shape.survivor_format));
+  for (const auto& [key, value] : options.policy_args) name += fmt::format(" {}={}", key, value);
+  return options.decisions_file.empty() ? name : name + " " + options.decisions_file.string();
+}
 
 class CpuSequence final : public engine::SequenceState {
  public:
   explicit CpuSequence(std::unique_ptr<cache::SequenceCache> cache) : cache_(std::move(cache)) {}
 
   int64_t tokens() const override { return cache_->tokens(); }
+  int64_t held_bytes() const override { return cache_->held_bytes(); }
   int64_t pass_limit() const override { return cache_->pass_limit(); }
   bool can_truncate(int64_t tokens) const override { return cache_->can_truncate(tokens); }
   void truncate(int64_t tokens) override { cache_->truncate(tokens); }
@@ -105,10 +131,14 @@ model::LogitRows rows_of(engine::LogitRows rows) {
 std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
                                                       const ResolvedModelOptions& model,
                                                       const CacheOptions& options) {
-  return std::make_shared<Plan>(cache_shape(spec, model, options),
-                                make_policy(spec, options),
+  cache::CacheShape shape = cache_shape(spec, model, options);
+  policy::PolicyPtr policy = make_policy(spec, options);
+  std::string name = plan_name(spec, options, shape, policy->window());
+  return std::make_shared<Plan>(std::move(shape),
+                                std::move(policy),
                                 options.preallocate_tokens,
-                                spec.context);
+                                spec.context,
+                                std::move(name));
 }
 
 CpuModel::CpuModel(ModelSpec spec,
@@ -176,6 +206,12 @@ std::string CpuModel::fingerprint() const {
 
 bool CpuModel::reserve(std::span<const engine::Part> parts) {
   return cache::reserve_memory(growth_of(parts));
+}
+
+engine::KvMemory CpuModel::memory() const {
+  return {.limit_bytes = options_.kv_memory_bytes,
+          .used_bytes = pools_->used_bytes(),
+          .peak_bytes = pools_->budget().peak_bytes};
 }
 
 RunError CpuModel::shortage(std::span<const engine::Part> parts) const {

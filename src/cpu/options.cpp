@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/file_status.h"
 #include "dms/error.h"
 
 namespace dms::cpu {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr int64_t kMaxChunk = int64_t{1} << 20;
 constexpr int64_t kMaxThreads = 1024;
+constexpr int64_t kMaxSequences = int64_t{1} << 16;
 constexpr int64_t kMaxPreallocated = std::numeric_limits<int32_t>::max();
 
 DType storage_type(const std::string& field, const std::string& value) {
@@ -40,9 +42,32 @@ void check_range(const std::string& field, int64_t value, int64_t min, int64_t m
                     .expected = std::to_string(min) + " to " + std::to_string(max)});
 }
 
-std::string policy_name(const ModelSpec& spec, const CacheOptions& options) {
-  if (!options.policy.empty()) return options.policy;
-  return spec.dms ? "dms" : "none";
+/// What is kept beyond its use needs a bound, and swapping a shortage and a place.
+void check_sharing(const ModelOptions& options) {
+  const bool is_limited = options.kv_memory_bytes > 0;
+  if (options.prefix_cache && !is_limited) {
+    throw InputError({.field = "prefix_cache",
+                      .what = "needs a limit of the memory it may fill",
+                      .got = "kv_memory_bytes 0",
+                      .expected = "kv_memory_bytes of at least 1"});
+  }
+  if (options.swap_bytes > 0 && !is_limited) {
+    throw InputError({.field = "swap_bytes",
+                      .what = "is never used without a limit of the memory",
+                      .got = "kv_memory_bytes 0",
+                      .expected = "kv_memory_bytes of at least 1"});
+  }
+  if (options.swap_folder.empty()) return;
+  if (options.swap_bytes == 0) {
+    throw InputError({.field = "swap_folder",
+                      .what = "is never used without room in it",
+                      .got = "swap_bytes 0",
+                      .expected = "swap_bytes of at least 1"});
+  }
+  if (!is_folder(options.swap_folder)) {
+    throw InputError(
+        {.field = "swap_folder", .what = "is no folder", .got = options.swap_folder.string()});
+  }
 }
 
 /// Without a policy the window only says which tokens are stored in its type.
@@ -59,17 +84,29 @@ void check_window(const ModelSpec& spec,
 
 }  // namespace
 
+std::string policy_name(const ModelSpec& spec, const CacheOptions& options) {
+  if (!options.policy.empty()) return options.policy;
+  return spec.dms ? "dms" : "none";
+}
+
 ResolvedModelOptions resolve(const ModelOptions& options) {
   check_range("threads", options.threads, 0, kMaxThreads);
   check_range("chunk_tokens", options.chunk_tokens, 1, kMaxChunk);
   check_range("max_step_tokens", options.max_step_tokens, 1, kMaxChunk);
+  check_range("max_sequences", options.max_sequences, 1, kMaxSequences);
   check_range("kv_memory_bytes", options.kv_memory_bytes, 0, std::numeric_limits<int64_t>::max());
+  check_range("swap_bytes", options.swap_bytes, 0, std::numeric_limits<int64_t>::max());
+  check_sharing(options);
   ResolvedModelOptions resolved{
       .dtype = storage_type("dtype", options.dtype),
       .threads = options.threads,
       .chunk_tokens = options.chunk_tokens,
       .max_step_tokens = std::max(options.max_step_tokens, options.chunk_tokens),
-      .kv_memory_bytes = options.kv_memory_bytes};
+      .max_sequences = options.max_sequences,
+      .kv_memory_bytes = options.kv_memory_bytes,
+      .prefix_cache = options.prefix_cache,
+      .swap_bytes = options.swap_bytes,
+      .swap_folder = options.swap_folder};
   resolved.weight_type =
       options.weights.empty() ? resolved.dtype : storage_type("weights", options.weights);
   if (resolved.weight_type == DType::f32 && resolved.dtype == DType::bf16) {

@@ -16,9 +16,15 @@ struct ResolvedModelOptions {
   int64_t threads = 0;
   int64_t chunk_tokens = 256;
   int64_t max_step_tokens = 512;
+  int64_t max_sequences = 64;
   int64_t kv_memory_bytes = 0;  // 0: no limit
+  bool prefix_cache = false;
+  int64_t swap_bytes = 0;
+  std::filesystem::path swap_folder{};  // empty: in memory
 };
 
+/// CacheOptions::policy, or what an empty one means for the model.
+std::string policy_name(const ModelSpec& spec, const CacheOptions& options);
 /// Throws InputError naming the option.
 ResolvedModelOptions resolve(const ModelOptions& options);
 cache::CacheShape cache_shape(const ModelSpec& spec,

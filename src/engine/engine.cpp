@@ -9,9 +9,12 @@
 
 #include "base/check.h"
 #include "engine/prompt_check.h"
+#include "engine/sampling_check.h"
 
 namespace dms::engine {
 namespace {
+
+constexpr int64_t kStepsPerUsage = 16;
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -34,32 +37,9 @@ class Stepping {
 
 }  // namespace
 
-/// What one step computes.
-struct Engine::Pass {
-  std::vector<Running*> owners;
-  std::vector<Running::Work> work;
-  std::vector<Part> parts;
-
-  bool is_empty() const { return parts.empty(); }
-  void add(Running& running, const Running::Work& what) {
-    owners.push_back(&running);
-    work.push_back(what);
-    parts.push_back({.sequence = &running.sequence().state(),
-                     .ids = what.ids,
-                     .logits = what.logits,
-                     .length = running.sequence().length(),
-                     .ended_prompt = what.ended_prompt});
-  }
-  void pop() {
-    owners.pop_back();
-    work.pop_back();
-    parts.pop_back();
-  }
-};
-
 Engine::Engine(Model& model, Vocabulary vocabulary, EngineOptions options)
-    : model_(model), vocabulary_(std::move(vocabulary)), options_(options) {
-  options_.chunk_tokens = std::min(options_.chunk_tokens, options_.max_step_tokens);
+    : model_(model), vocabulary_(std::move(vocabulary)), scheduler_(model, std::move(options)) {
+  publish_stats();
 }
 
 Engine::~Engine() = default;
@@ -71,6 +51,7 @@ void Engine::check_submission(const Submission& submission, int64_t max_tokens) 
                   .vocab = model_.vocab()};
   const bool may_be_empty = submission.sequence && request.sampling.max_new_tokens == 0;
   may_be_empty ? check_ids(request.prompt, room) : check_prompt(request.prompt, room);
+  check(request, model_.vocab());
 }
 
 RequestId Engine::submit(Submission submission) {
@@ -111,21 +92,31 @@ void Engine::stop_waiting() {
   something_to_do_.notify_all();
 }
 
+EngineStats Engine::stats() const {
+  const std::lock_guard lock(mutex_);
+  EngineStats stats = stats_;
+  stats.waiting += std::ssize(inbox_);
+  return stats;
+}
+
 bool Engine::step() {
   const Stepping stepping(is_stepping_);
   take_in();
-  const Pass pass = schedule();
+  retire();
+  const Pass pass = scheduler_.schedule();
   if (!pass.is_empty()) {
     if (const auto logits = forward(pass)) commit(pass, *logits);
   }
-  return retire();
+  const bool is_left = retire();
+  publish_stats();
+  return is_left;
 }
 
-/// Whether requests are left.
+/// Lets go of those that are done. Whether requests are left.
 bool Engine::retire() {
-  std::erase_if(requests_, [](const auto& running) { return running->is_done(); });
+  scheduler_.retire([this](const Running& running) { count(running); });
   const std::lock_guard lock(mutex_);
-  has_requests_ = !requests_.empty();
+  has_requests_ = !scheduler_.requests().empty();
   return has_requests_;
 }
 
@@ -138,88 +129,13 @@ void Engine::take_in() {
     std::swap(cancelled, cancelled_);
     has_requests_ |= !fresh.empty();
   }
-  for (std::unique_ptr<Running>& running : fresh) {
-    const auto place = std::ranges::upper_bound(
-        requests_, running->priority(), std::greater<>(), [](const auto& r) {
-          return r->priority();
-        });
-    requests_.insert(place, std::move(running));
-  }
-  for (const auto& running : requests_) {
+  for (std::unique_ptr<Running>& running : fresh) scheduler_.add(std::move(running));
+  const auto now = std::chrono::steady_clock::now();
+  for (const auto& running : scheduler_.requests()) {
+    const auto& deadline = running->request().deadline;
     if (cancelled.contains(running->id())) running->end(model_, "cancelled");
+    if (deadline && *deadline <= now) running->end(model_, "deadline");
   }
-}
-
-/// Requests without a sequence get one while there is a place for it.
-void Engine::activate_waiting() {
-  int64_t active =
-      std::ranges::count_if(requests_, [](const auto& running) { return running->is_active(); });
-  for (const auto& running : requests_) {
-    if (running->is_ready() || running->is_done()) continue;
-    if (!running->is_active() && active++ >= options_.max_sequences) continue;
-    running->activate(model_);
-  }
-}
-
-Engine::Pass Engine::schedule() {
-  activate_waiting();
-  for (;;) {
-    Pass pass = fill_pass();
-    if (pass.is_empty() || keep_what_fits(pass)) return pass;
-    give_up_newest(pass);
-  }
-}
-
-Engine::Pass Engine::fill_pass() {
-  Pass pass;
-  std::vector<Running*> prompts;
-  for (const auto& running : requests_) {
-    if (!running->is_ready()) continue;
-    const int64_t count = std::ssize(running->next(options_.chunk_tokens).ids);
-    running->sequence().cross_border(model_, count);
-    const Running::Work work = running->next(options_.chunk_tokens);
-    if (work.phase == Running::Phase::decode) {
-      pass.add(*running, work);
-    } else {
-      prompts.push_back(running.get());
-    }
-  }
-  int64_t left = options_.max_step_tokens;
-  for (Running* running : prompts) {
-    const Running::Work work = running->next(options_.chunk_tokens);
-    if (std::ssize(work.ids) > left) continue;
-    pass.add(*running, work);
-    left -= std::ssize(work.ids);
-  }
-  return pass;
-}
-
-/// At the memory limit prompts come in smaller pieces, and who finds no room waits. False: nobody
-/// finds any.
-bool Engine::keep_what_fits(Pass& pass) {
-  if (model_.reserve(pass.parts)) return true;
-  Pass kept;
-  for (size_t i = 0; i < pass.parts.size(); ++i) {
-    int64_t count = std::ssize(pass.parts[i].ids);
-    for (kept.add(*pass.owners[i], pass.work[i]); !model_.reserve(kept.parts);) {
-      kept.pop();
-      count /= 2;
-      if (count == 0) break;
-      kept.add(*pass.owners[i], pass.owners[i]->next(count));
-    }
-  }
-  if (kept.is_empty()) return false;
-  ensure(model_.reserve(kept.parts), "what found room has it");
-  pass = std::move(kept);
-  return true;
-}
-
-void Engine::give_up_newest(const Pass& wanted) {
-  const auto is_wanted = [&](const auto& running) {
-    return std::ranges::find(wanted.owners, running.get()) != wanted.owners.end();
-  };
-  const auto newest = std::find_if(requests_.rbegin(), requests_.rend(), is_wanted);
-  (*newest)->fail(model_, model_.shortage(wanted.parts).what());
 }
 
 /// The wanted logits; nothing where the pass failed, and with it the requests that had a part.
@@ -254,6 +170,45 @@ void Engine::commit(const Pass& pass, std::span<const float> logits) {
     pass.owners[i]->advance(model_, pass.work[i], logits.first(values));
     logits = logits.subspan(values);
   }
+  scheduler_.settle(pass);
+}
+
+void Engine::count(const Running& leaving) {
+  const Generation& result = leaving.result();
+  if (leaving.answer() == 0) {
+    totals_.prompt_tokens += leaving.prompt_done();
+    totals_.cached_tokens += result.cached_tokens;
+  }
+  totals_.generated_tokens += std::ssize(result.ids);
+  totals_.dense_tokens_total += result.kv.dense_tokens;
+  totals_.held_tokens_total += result.kv.held_tokens;
+  totals_.finished[result.finish_reason] += leaving.answers();
+}
+
+void Engine::publish_stats() {
+  EngineStats stats = totals_;
+  std::vector<const SequenceState*> states;
+  for (const auto& running : scheduler_.requests()) {
+    stats.waiting += running->is_waiting() ? 1 : 0;
+    stats.preempted += running->is_preempted() ? 1 : 0;
+    if (!running->is_ready()) continue;
+    ++stats.running;
+    states.push_back(&running->sequence().state());
+  }
+  // Counting entries costs more than the rest together.
+  if (states.empty() || steps_++ % kStepsPerUsage == 0) usage_ = model_.usage(states);
+  const KvMemory memory = model_.memory();
+  stats.kv_limit_bytes = memory.limit_bytes;
+  stats.kv_used_bytes = memory.used_bytes;
+  stats.kv_peak_bytes = memory.peak_bytes;
+  stats.dense_tokens = usage_.dense_tokens;
+  stats.held_tokens = usage_.held_tokens;
+  stats.swapped_bytes = scheduler_.swapped_bytes();
+  stats.cached_prefixes = scheduler_.cached_prefixes();
+  stats.preemptions = scheduler_.preemptions();
+  stats.swaps = scheduler_.swaps();
+  const std::lock_guard lock(mutex_);
+  stats_ = std::move(stats);
 }
 
 }  // namespace dms::engine

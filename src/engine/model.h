@@ -24,6 +24,13 @@ class SequencePlan {
   virtual int64_t max_tokens() const = 0;
   /// Tokens before the current one that are kept exactly.
   virtual int64_t window_tokens() const = 0;
+  /// Equal for plans of one model whose sequences hold the same of the same tokens.
+  virtual const std::string& name() const = 0;
+  /// Whether a sequence that begins as another did may go on from a snapshot of that one: what is
+  /// held of the first tokens does not depend on where the prompt ends.
+  virtual bool shares_prefixes() const = 0;
+  /// Bytes of pages that `tokens` tokens are expected to take, before any was seen.
+  virtual int64_t expected_bytes(int64_t tokens) const = 0;
 };
 
 /// What a model holds of one sequence: the tokens it computed, compact. Engine thread only.
@@ -33,6 +40,9 @@ class SequenceState {
 
   /// Computed and in the cache.
   virtual int64_t tokens() const = 0;
+
+  /// Of the pages it refers to; one that others refer to as well counts in full.
+  virtual int64_t held_bytes() const = 0;
 
   /// Most tokens that the next pass may append, because something is to be done after them.
   virtual int64_t pass_limit() const { return std::numeric_limits<int64_t>::max(); }
@@ -66,6 +76,13 @@ struct Part {
   int64_t ended_prompt = 0;  // the last id ends a prompt of so many tokens; 0: it ends none
 };
 
+/// Pages of all sequences of a model.
+struct KvMemory {
+  int64_t limit_bytes = 0;  // 0: none
+  int64_t used_bytes = 0;
+  int64_t peak_bytes = 0;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -93,6 +110,7 @@ class Model {
   /// Whether a pass over `parts` is sure to find memory, whatever is evicted; it is then kept for
   /// the pass that follows.
   virtual bool reserve(std::span<const Part> parts) = 0;
+  virtual KvMemory memory() const = 0;
   /// Why reserve() said no.
   virtual RunError shortage(std::span<const Part> parts) const = 0;
 

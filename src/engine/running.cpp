@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "engine/log_probabilities.h"
 
@@ -25,13 +26,48 @@ Running::Running(RequestId id,
       submission_(std::move(submission)),
       plan_(std::move(plan)),
       vocabulary_(vocabulary),
+      answers_(submission_.request.answers),
       sampler_(submission_.request.sampling),
       stops_(submission_.request.sampling.stop) {
   result_.prompt_tokens = prompt_tokens();
 }
 
+namespace {
+
+Submission branch_of(const Submission& submission, int64_t answer) {
+  Submission branch = submission;
+  branch.request.sampling.seed += static_cast<uint64_t>(answer);
+  branch.sequence = submission.sequence->fork();
+  return branch;
+}
+
+}  // namespace
+
+Running::Running(const Running& first, int64_t answer)
+    : id_(first.id_),
+      submission_(branch_of(first.submission_, answer)),
+      plan_(first.plan_),
+      vocabulary_(first.vocabulary_),
+      answer_(answer),
+      sampler_(submission_.request.sampling),
+      stops_(first.stops_),
+      decoder_(first.decoder_),
+      prompt_done_(first.prompt_done_),
+      is_ready_(true),
+      is_urgent_(first.is_urgent_) {
+  result_.prompt_choices = first.result_.prompt_choices;
+  result_.prompt_tokens = first.result_.prompt_tokens;
+  result_.cached_tokens = first.result_.cached_tokens;
+  sequence().is_busy = true;
+  sampler_.see_prompt(sequence().ids());
+}
+
 Running::~Running() {
   if (is_active()) sequence().is_busy = false;
+}
+
+int64_t Running::wanted_tokens() const {
+  return std::max(prompt_tokens(), is_active() ? sequence().tokens() : 0);
 }
 
 void Running::activate(Model& model) {
@@ -57,6 +93,25 @@ void Running::activate(Model& model) {
   }
 }
 
+void Running::start_from(CachedPrefix prefix) {
+  ensure(prompt_done_ == 0 && sequence().tokens() == 0, "nothing has been computed");
+  const auto ids = std::span(request().prompt).first(static_cast<size_t>(prefix.tokens));
+  sequence().start_from(ids, std::move(prefix.state));
+  prompt_done_ = prefix.tokens;
+  result_.cached_tokens = prefix.tokens;
+}
+
+void Running::cut_prompt_at(int64_t tokens) {
+  const bool is_sooner = prompt_cut_ <= prompt_done_ || tokens < prompt_cut_;
+  if (tokens > prompt_done_ && is_sooner) prompt_cut_ = tokens;
+}
+
+/// Which rows of its prompt's logits are wanted, but for the last one.
+LogitRows Running::prompt_rows() const {
+  return request().sampling.prompt_log_probabilities >= 0 ? LogitRows::all
+                                                          : submission_.prompt_logits;
+}
+
 Running::Work Running::next(int64_t max_tokens) const {
   max_tokens = std::min(max_tokens, submission_.sequence->state().pass_limit());
   const std::span<const int32_t> missing = submission_.sequence->missing();
@@ -67,6 +122,7 @@ Running::Work Running::next(int64_t max_tokens) const {
   if (next_token_) {
     return {.phase = Phase::decode, .ids = std::span(&*next_token_, 1), .logits = LogitRows::last};
   }
+  if (prompt_cut_ > prompt_done_) max_tokens = std::min(max_tokens, prompt_cut_ - prompt_done_);
   const auto left =
       std::span(submission_.request.prompt).subspan(static_cast<size_t>(prompt_done_));
   Work work{.phase = Phase::prompt, .ids = first(left)};
@@ -75,7 +131,7 @@ Running::Work Running::next(int64_t max_tokens) const {
   if (is_last && prompt_tokens() > 1) work.ended_prompt = prompt_tokens();
   const bool wants_last = submission_.prompt_logits == LogitRows::last ||
                           submission_.request.sampling.max_new_tokens > 0;
-  if (submission_.prompt_logits == LogitRows::all) {
+  if (prompt_rows() == LogitRows::all) {
     work.logits = LogitRows::all;
   } else if (is_last && wants_last) {
     work.logits = LogitRows::last;
@@ -106,21 +162,47 @@ void Running::advance_replay(const Model& model, const Work& work) {
 
 void Running::advance_prompt(const Model& model, const Work& work, std::span<const float> rows) {
   const auto vocab = static_cast<size_t>(model.vocab());
-  const int64_t first = prompt_done_;
   prompt_done_ += std::ssize(work.ids);
-  if (submission_.on_logits && submission_.prompt_logits != LogitRows::none) {
-    const auto count = static_cast<int64_t>(rows.size() / vocab);
-    const int64_t first_row = work.logits == LogitRows::all ? first : prompt_done_ - count;
-    for (int64_t i = 0; i < count; ++i) {
-      submission_.on_logits(first_row + i, rows.subspan(static_cast<size_t>(i) * vocab, vocab));
-    }
-  }
+  hand_out(work, rows, vocab);
   report_progress();
   if (prompt_done_ < prompt_tokens()) return;
   if (submission_.request.sampling.max_new_tokens == 0) {
     finish(model, "length");
   } else {
-    sample(model, rows.last(vocab));
+    answer(model, rows.last(vocab));
+  }
+}
+
+/// The logits of prompt tokens to who asked for them, or for their probabilities.
+void Running::hand_out(const Work& work, std::span<const float> rows, size_t vocab) {
+  const auto count = static_cast<int64_t>(rows.size() / vocab);
+  const std::vector<int32_t>& prompt = request().prompt;
+  const int64_t alternatives = request().sampling.prompt_log_probabilities;
+  for (int64_t i = 0; i < count; ++i) {
+    const std::span<const float> row = rows.subspan(static_cast<size_t>(i) * vocab, vocab);
+    const int64_t index = prompt_done_ - count + i;
+    const bool is_wanted = submission_.prompt_logits == LogitRows::all ||
+                           (submission_.prompt_logits == LogitRows::last && i + 1 == count);
+    if (submission_.on_logits && is_wanted) submission_.on_logits(index, row);
+    if (alternatives < 0 || work.logits != LogitRows::all || index + 1 == prompt_tokens()) continue;
+    const int32_t next = prompt[static_cast<size_t>(index + 1)];
+    result_.prompt_choices.push_back(choice_of(row, next, alternatives));
+  }
+}
+
+/// The prompt is computed: its answers begin, each with a sequence of its own.
+void Running::answer(const Model& model, std::span<const float> logits) {
+  for (int64_t i = 1; i < answers_; ++i) {
+    branches_.push_back(std::unique_ptr<Running>(new Running(*this, i)));
+  }
+  answers_ = 1;
+  sample(model, logits);
+  for (const auto& branch : branches_) {
+    try {
+      branch->sample(model, logits);
+    } catch (const std::exception& error) {
+      branch->fail(model, error.what());
+    }
   }
 }
 
@@ -139,7 +221,7 @@ void Running::accept(const Model& model, TokenChoice choice) {
   sampler_.accept(token);
   result_.ids.push_back(token);
   next_token_ = token;
-  TokenEvent event{.id = token, .text = {}, .choice = choice};
+  TokenEvent event{.answer = answer_, .id = token, .text = {}, .choice = choice};
   if (params.log_probabilities >= 0) result_.choices.push_back(std::move(choice));
   bool stopped = contains(params.stop_ids, token) ||
                  (!params.ignore_eos && contains(vocabulary_.eos_ids, token));
@@ -181,7 +263,7 @@ void Running::report_progress() const {
 void Running::finish(const Model& model, const char* reason) {
   if (is_done_) return;
   is_done_ = true;
-  FinishedEvent event;
+  FinishedEvent event{.answer = answer_, .text = {}, .result = {}};
   if (decoder_) {
     event.text = stops_.push(decoder_->finish()).emit;
     event.text += stops_.finish();
@@ -192,10 +274,46 @@ void Running::finish(const Model& model, const char* reason) {
     const std::array<const SequenceState*, 1> states{&sequence().state()};
     result_.kv = model.usage(states);
     sequence().is_busy = false;
+    // Of an error the memory is wanted at once.
+    const bool is_whole = sequence().missing().empty() && result_.error.empty();
+    if (is_owned() && is_whole) finished_sequence_ = submission_.sequence;
     submission_.sequence.reset();
   }
-  event.result = std::move(result_);
-  report(event);
+  swapped_.reset();
+  event.result = result_;
+  for (int64_t i = 0; i < answers_; ++i, ++event.answer) report(event);
+}
+
+bool Running::is_overtaken_for(int64_t limit) {
+  if (++overtaken_ != limit) return false;
+  is_urgent_ = true;
+  return true;
+}
+
+bool Running::preempt(SwapSpace& space, int64_t time) {
+  preempted_at_ = time;
+  // In the midst of a prompt some policies remember what is not part of the bytes.
+  if (!is_in_prompt() && sequence().missing().empty()) {
+    ByteWriter bytes;
+    sequence().state().write(bytes);
+    swapped_ = space.put(bytes.data());
+  }
+  sequence().release();
+  is_preempted_ = true;
+  return swapped_ != nullptr;
+}
+
+void Running::resume(Model& model) {
+  is_preempted_ = false;
+  if (!swapped_) return;
+  try {
+    const std::string bytes = swapped_->read();
+    ByteReader in(bytes, "swap space");
+    sequence().restore(model.read_sequence(plan_, in, sequence().tokens()));
+  } catch (const Error&) {
+    // Lost, or no memory for all of it at once: it is computed again.
+  }
+  swapped_.reset();
 }
 
 void Running::end(const Model& model, const char* reason) {

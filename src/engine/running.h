@@ -1,8 +1,10 @@
 #pragma once
-// One request on its way: what it wants computed next, and what becomes of the logits. It reports
-// to its sink and never throws: what goes wrong ends it as an error. Engine thread only.
+// One answer on its way: what it wants computed next, and what becomes of the logits. It reports
+// to its sink and never throws: what goes wrong ends it as an error. A request for several answers
+// is one until its prompt is computed, then branches. Engine thread only.
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,9 +12,11 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/prefix_cache.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
 #include "engine/stop_matcher.h"
+#include "engine/swap_space.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 
@@ -65,32 +69,77 @@ class Running {
   Running& operator=(const Running&) = delete;
 
   RequestId id() const { return id_; }
-  int64_t priority() const { return submission_.request.priority; }
+  const Request& request() const { return submission_.request; }
+  /// One that was overtaken too often goes before all others.
+  int64_t priority() const {
+    return is_urgent_ ? std::numeric_limits<int64_t>::max() : request().priority;
+  }
+  /// A younger one went before it; true: for the `limit`-th time, and it is urgent from now on.
+  bool is_overtaken_for(int64_t limit);
+  /// The answers it stands for: all of the request's, until it branches.
+  int64_t answers() const { return answers_; }
+  int64_t answer() const { return answer_; }
+
   bool is_done() const { return is_done_; }
+  /// The engine made its sequence, or will; else it continues somebody's.
+  bool is_owned() const { return plan_ != nullptr; }
   /// It has a sequence.
   bool is_active() const { return submission_.sequence != nullptr; }
-  /// activate() was called, and it is not done.
-  bool is_ready() const { return is_ready_ && !is_done_; }
+  /// activate() was called, and it is neither preempted nor done.
+  bool is_ready() const { return is_ready_ && !is_preempted_ && !is_done_; }
+  /// It waits for a place, or for memory.
+  bool is_waiting() const { return !is_done_ && !is_ready(); }
+  bool is_preempted() const { return is_preempted_ && !is_done_; }
+  bool is_in_prompt() const { return prompt_done_ < prompt_tokens(); }
   Sequence& sequence() { return *submission_.sequence; }
+  const Sequence& sequence() const { return *submission_.sequence; }
+  /// Of an owned one.
+  const SequencePlan& plan() const { return *plan_; }
+  /// Once it is computed: the prompt, or what has come of it so far.
+  int64_t wanted_tokens() const;
+  int64_t prompt_done() const { return prompt_done_; }
+  bool is_at_cut() const { return prompt_cut_ == prompt_done_; }
+  const Generation& result() const { return result_; }
 
   /// Makes the sequence of a request that has none, and makes ready to compute.
   void activate(Model& model);
+  /// The first tokens of the prompt need not be computed. Nothing has been yet.
+  void start_from(CachedPrefix prefix);
+  /// A piece of the prompt ends after its first `tokens` tokens.
+  void cut_prompt_at(int64_t tokens);
   /// The next tokens, at most `max_tokens`; empty ids: nothing is left to compute.
   Work next(int64_t max_tokens) const;
   /// The work is done and recorded. `rows`: its logits, [rows, vocab].
   void advance(const Model& model, const Work& work, std::span<const float> rows);
+  /// The other answers of a prompt that was computed just now.
+  std::vector<std::unique_ptr<Running>> take_branches() { return std::move(branches_); }
+
+  /// Gives its memory back until resume(). True: `space` keeps what it held; else it is computed
+  /// again.
+  bool preempt(SwapSpace& space, int64_t time);
+  /// The `time` of the last preempt().
+  int64_t preempted_at() const { return preempted_at_; }
+  void resume(Model& model);
 
   void add_time(const Work& work, double seconds, double attention_s);
 
   /// `reason`: Generation::finish_reason.
   void end(const Model& model, const char* reason);
   void fail(const Model& model, const std::string& why);
+  /// Of one that is done: the sequence it made, whole; null where there is none.
+  std::shared_ptr<Sequence> finished_sequence() const { return finished_sequence_; }
 
  private:
+  /// Another answer over a branch of the sequence.
+  Running(const Running& first, int64_t answer);
+
   void finish(const Model& model, const char* reason);
   int64_t prompt_tokens() const { return std::ssize(submission_.request.prompt); }
+  LogitRows prompt_rows() const;
   void advance_replay(const Model& model, const Work& work);
   void advance_prompt(const Model& model, const Work& work, std::span<const float> rows);
+  void hand_out(const Work& work, std::span<const float> rows, size_t vocab);
+  void answer(const Model& model, std::span<const float> logits);
   void sample(const Model& model, std::span<const float> logits);
   void accept(const Model& model, TokenChoice choice);
   /// Text that a new token made certain; sets `stopped` when it met a stop text.
@@ -102,13 +151,23 @@ class Running {
   Submission submission_;
   std::shared_ptr<const SequencePlan> plan_;
   const Vocabulary& vocabulary_;
+  int64_t answer_ = 0;  // the first of answers_
+  int64_t answers_ = 1;
   Sampler sampler_;
   StopMatcher stops_;
   std::optional<text::StreamDecoder> decoder_;
   int64_t prompt_done_ = 0;
+  int64_t prompt_cut_ = 0;
   int64_t replayed_ = 0;
+  int64_t overtaken_ = 0;
+  int64_t preempted_at_ = 0;
   std::optional<int32_t> next_token_;  // sampled, not yet in the cache
+  std::vector<std::unique_ptr<Running>> branches_;
+  std::unique_ptr<SwapSpace::Slot> swapped_;  // what the sequence held when it was preempted
+  std::shared_ptr<Sequence> finished_sequence_;
   bool is_ready_ = false;
+  bool is_preempted_ = false;
+  bool is_urgent_ = false;
   bool is_done_ = false;
   Generation result_;
 };

@@ -16,6 +16,11 @@
 namespace dms::engine {
 namespace {
 
+float& logit_of(std::span<float> logits, int32_t token) {
+  ensure(token >= 0 && static_cast<size_t>(token) < logits.size(), "token outside the vocabulary");
+  return logits[static_cast<size_t>(token)];
+}
+
 /// Lowest index of the largest value.
 int32_t best_token(std::span<const float> logits) {
   size_t best = 0;
@@ -72,6 +77,7 @@ void Sampler::accept(int32_t token) {
 
 int32_t Sampler::sample(std::span<float> logits) {
   ensure(!logits.empty(), "no logits to sample from");
+  apply_bias(logits);
   apply_penalties(logits);
   const int32_t best = best_token(logits);
   if (params_.temperature == 0) return best;
@@ -81,12 +87,14 @@ int32_t Sampler::sample(std::span<float> logits) {
   return draw();
 }
 
+void Sampler::apply_bias(std::span<float> logits) const {
+  for (const auto& [token, bias] : params_.logit_bias) {
+    logit_of(logits, token) += static_cast<float>(bias);
+  }
+}
+
 void Sampler::apply_penalties(std::span<float> logits) const {
-  const auto at = [&](int32_t token) -> float& {
-    ensure(token >= 0 && static_cast<size_t>(token) < logits.size(),
-           "token outside the vocabulary");
-    return logits[static_cast<size_t>(token)];
-  };
+  const auto at = [&](int32_t token) -> float& { return logit_of(logits, token); };
   if (params_.repetition_penalty != 1) {
     const auto penalty = static_cast<float>(params_.repetition_penalty);
     for (const int32_t token : seen_) {

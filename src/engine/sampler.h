@@ -1,8 +1,8 @@
 #pragma once
-// Chooses the next token of one sequence. Order of the steps: penalties, temperature, top-k, top-p,
-// min-p, draw. Repetition penalty, top-k, top-p and min-p mean what Hugging Face transformers'
-// logits processors of these names mean, presence and frequency penalty what OpenAI's API means.
-// The same seed and logits give the same tokens on every platform. One thread at a time.
+// Chooses the next token of one sequence. Order of the steps: bias, penalties, temperature, top-k,
+// top-p, min-p, draw. Repetition penalty, top-k, top-p and min-p mean what Hugging Face
+// transformers' logits processors of these names mean, presence and frequency penalty what OpenAI's
+// API means. The same seed and logits give the same tokens on every platform. One thread at a time.
 
 #include <cstdint>
 #include <random>
@@ -37,6 +37,7 @@ class Sampler {
     double weight;  // exp(logit - best), not normalised
   };
 
+  void apply_bias(std::span<float> logits) const;
   void apply_penalties(std::span<float> logits) const;
   void collect(std::span<const float> logits, float best);
   void keep_top_p();

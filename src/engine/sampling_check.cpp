@@ -12,6 +12,7 @@ namespace {
 
 // Each token of an answer is compared with all of them.
 constexpr size_t kMaxStopIds = 64;
+constexpr int64_t kMaxAnswers = 1024;
 
 template <class T>
 void require(bool valid, const char* field, T got, const std::string& expected) {
@@ -29,6 +30,13 @@ void check_stops(const SamplingParams& params) {
           params.stop_ids.size(),
           fmt::format("at most {}", kMaxStopIds));
   for (const int32_t id : params.stop_ids) require(id >= 0, "stop_ids", id, "at least 0");
+}
+
+void check_bias(const SamplingParams& params) {
+  for (const auto& [token, bias] : params.logit_bias) {
+    require(token >= 0, "logit_bias", token, "token ids, at least 0");
+    require(bias >= -100 && bias <= 100, "logit_bias", bias, "-100 to 100");
+  }
 }
 
 }  // namespace
@@ -55,7 +63,18 @@ void check(const SamplingParams& params) {
           "frequency_penalty",
           params.frequency_penalty,
           "a finite number");
+  check_bias(params);
   check_stops(params);
+}
+
+void check(const Request& request, int64_t vocab) {
+  require(request.answers >= 1 && request.answers <= kMaxAnswers,
+          "answers",
+          request.answers,
+          fmt::format("1 to {}", kMaxAnswers));
+  for (const auto& [token, bias] : request.sampling.logit_bias) {
+    require(token < vocab, "logit_bias", token, fmt::format("token ids below {}", vocab));
+  }
 }
 
 }  // namespace dms::engine

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 
@@ -22,6 +23,17 @@ void Sequence::record(std::span<const int32_t> ids) {
   if (fresh <= 0) return;
   const auto from = static_cast<size_t>(std::ssize(ids) - fresh);
   ids_.insert(ids_.end(), ids.begin() + static_cast<std::ptrdiff_t>(from), ids.end());
+}
+
+void Sequence::start_from(std::span<const int32_t> ids, std::unique_ptr<SequenceState> state) {
+  ensure(tokens() == 0 && state->tokens() == std::ssize(ids), "a sequence that has not begun");
+  state_ = std::move(state);
+  ids_.assign(ids.begin(), ids.end());
+}
+
+void Sequence::restore(std::unique_ptr<SequenceState> state) {
+  ensure(state->tokens() == tokens(), "the whole sequence comes back");
+  state_ = std::move(state);
 }
 
 void Sequence::truncate(int64_t tokens) {

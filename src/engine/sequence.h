@@ -43,6 +43,15 @@ class Sequence {
   /// After a pass that failed half-way.
   void recover() { state_->restart(tokens()); }
 
+  /// Begins with `ids`, which `state` holds; it has no tokens yet.
+  void start_from(std::span<const int32_t> ids, std::unique_ptr<SequenceState> state);
+  /// Lets go of what the model holds; it is computed again, or given back by restore().
+  void release() { state_->restart(tokens()); }
+  /// `state` holds all its tokens.
+  void restore(std::unique_ptr<SequenceState> state);
+  /// What the model holds, for others; the sequence is not to be used any more.
+  std::unique_ptr<SequenceState> take_state() { return std::move(state_); }
+
   /// Forgets all but the first `tokens` tokens. Throws InputError where there are not as many.
   void truncate(int64_t tokens);
   std::shared_ptr<Sequence> fork() const;

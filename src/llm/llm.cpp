@@ -49,7 +49,11 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
       engine::Vocabulary{.tokenizer = core->tokenizer ? core->tokenizer->impl_.get() : nullptr,
                          .eos_ids = core->spec.eos_ids},
       engine::EngineOptions{.chunk_tokens = core->options.chunk_tokens,
-                            .max_step_tokens = core->options.max_step_tokens});
+                            .max_step_tokens = core->options.max_step_tokens,
+                            .max_sequences = core->options.max_sequences,
+                            .prefix_cache = core->options.prefix_cache,
+                            .swap_bytes = core->options.swap_bytes,
+                            .swap_folder = core->options.swap_folder});
   *state_ = {.core = std::move(core), .info = std::move(from.info), .folder = from.folder};
 }
 
@@ -92,6 +96,7 @@ bool LLM::step() {
 
 void LLM::wait() { state_->core->engine->wait(); }
 void LLM::stop_waiting() { state_->core->engine->stop_waiting(); }
+EngineStats LLM::stats() const { return state_->core->engine->stats(); }
 
 Session LLM::new_session(const CacheOptions& options) {
   engine::Model& model = *state_->core->model;

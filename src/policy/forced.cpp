@@ -14,6 +14,8 @@ class Forced final : public cache::Policy {
   Forced(NpyBytes decisions, int64_t window) : decisions_(std::move(decisions)), window_(window) {}
 
   int64_t window() const override { return window_; }
+  // Another file's decisions may stand under the same name.
+  bool shares_prefixes() const override { return false; }
 
   void decide(const cache::FateRequest& request, std::span<uint8_t> evict) const override {
     const int64_t kv_heads = decisions_.shape[1];

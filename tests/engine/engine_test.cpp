@@ -209,17 +209,29 @@ TEST_P(EngineTest, CancelsAtAnyMoment) {
   }
 }
 
-TEST_P(EngineTest, AtTheMemoryLimitTheNewestGivesWay) {
+TEST_P(EngineTest, AtTheMemoryLimitTheNewestWaits) {
   model_.limit_tokens = 44;
   engine();
   std::vector<Heard> heard(3);
   for (size_t i = 0; i < 3; ++i) ask(heard[i], Ids(12, 7), {.max_new_tokens = 10});
   run();
-  EXPECT_THAT(heard[0].result().ids, SizeIs(10));
-  EXPECT_THAT(heard[1].result().ids, SizeIs(10));
-  EXPECT_EQ(heard[2].result().finish_reason, "error");
-  EXPECT_THAT(heard[2].result().error, HasSubstr("limit reached"));
+  for (const Heard& each : heard) EXPECT_EQ(each.result().ids, alone_.answer(Ids(12, 7), 10));
+  EXPECT_GT(engine_->stats().preemptions, 0);
   EXPECT_EQ(model_.live_tokens, 0);
+}
+
+TEST_P(EngineTest, WhatDoesNotFitAloneFails) {
+  model_.limit_tokens = 20;
+  engine();
+  Heard large;
+  Heard small;
+  ask(large, Ids(18, 7), {.max_new_tokens = 10});
+  ask(small, Ids(12, 7), {.max_new_tokens = 5});
+  run();
+  EXPECT_EQ(large.result().finish_reason, "error");
+  EXPECT_THAT(large.result().error, HasSubstr("limit reached"));
+  EXPECT_THAT(large.result().ids, SizeIs(3));
+  EXPECT_EQ(small.result().ids, alone_.answer(Ids(12, 7), 5));
 }
 
 TEST_P(EngineTest, AtTheMemoryLimitPromptsComeInSmallerPieces) {

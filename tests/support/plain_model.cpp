@@ -11,13 +11,25 @@ namespace {
 
 class Plan final : public engine::SequencePlan {
  public:
-  Plan(PlainPolicy plain_policy, int64_t preallocate)
-      : policy(std::move(plain_policy)), preallocate_tokens(preallocate) {}
+  Plan(PlainPolicy plain_policy, const CacheOptions& options, int64_t token_bytes)
+      : policy(std::move(plain_policy)),
+        preallocate_tokens(options.preallocate_tokens),
+        name_(options.policy + " " + std::to_string(policy.window)),
+        token_bytes_(token_bytes) {
+    for (const auto& [key, value] : options.policy_args) name_ += " " + key + "=" + value;
+  }
   int64_t max_tokens() const override { return policy.max_tokens; }
   int64_t window_tokens() const override { return policy.window; }
+  const std::string& name() const override { return name_; }
+  bool shares_prefixes() const override { return true; }
+  int64_t expected_bytes(int64_t tokens) const override { return tokens * token_bytes_; }
 
   const PlainPolicy policy;
   const int64_t preallocate_tokens;
+
+ private:
+  std::string name_;
+  int64_t token_bytes_;
 };
 
 const Plan& plan_of(const engine::SequencePlan& plan) {
@@ -78,6 +90,7 @@ class PlainModel::State final : public engine::SequenceState {
   ~State() override { count_bytes(-past_.tokens); }
 
   int64_t tokens() const override { return past_.tokens; }
+  int64_t held_bytes() const override { return past_.tokens * token_bytes_; }
   bool can_truncate(int64_t tokens) const override {
     return past_.tokens - tokens <= rollback_tokens_;
   }
@@ -177,7 +190,8 @@ int64_t PlainModel::length_border(int64_t length) const {
 }
 
 std::shared_ptr<const engine::SequencePlan> PlainModel::plan(const CacheOptions& options) const {
-  return std::make_shared<Plan>(plain_policy(decoder_.spec(), options), options.preallocate_tokens);
+  return std::make_shared<Plan>(
+      plain_policy(decoder_.spec(), options), options, PlainPast::token_bytes(decoder_.spec()));
 }
 
 void PlainModel::check_room(int64_t tokens) const {
@@ -221,6 +235,12 @@ int64_t PlainModel::bytes_after(std::span<const engine::Part> parts) const {
 
 bool PlainModel::reserve(std::span<const engine::Part> parts) {
   return options_.memory_bytes == 0 || bytes_after(parts) <= options_.memory_bytes;
+}
+
+engine::KvMemory PlainModel::memory() const {
+  return {.limit_bytes = options_.memory_bytes,
+          .used_bytes = memory_->used_bytes,
+          .peak_bytes = memory_->peak_bytes};
 }
 
 RunError PlainModel::shortage(std::span<const engine::Part> parts) const {

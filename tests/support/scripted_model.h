@@ -38,7 +38,8 @@ class ScriptedModel final : public engine::Model {
   int64_t vocab() const override { return shape_.vocab; }
   int64_t context() const override { return shape_.context; }
   int64_t length_border(int64_t length) const override {
-    return length <= shape_.border ? shape_.border : std::numeric_limits<int64_t>::max();
+    return shape_.border > 0 && length <= shape_.border ? shape_.border
+                                                        : std::numeric_limits<int64_t>::max();
   }
 
   /// Its policies are "none" and, without a bound of the length, "streaming".
@@ -47,7 +48,7 @@ class ScriptedModel final : public engine::Model {
     if (!is_endless && options.policy != "" && options.policy != "none") {
       throw InputError({.where = "policy", .what = "unknown", .got = options.policy});
     }
-    return std::make_shared<Plan>(is_endless ? 1'000'000 : shape_.context);
+    return std::make_shared<Plan>(options.policy, is_endless ? 1'000'000 : shape_.context);
   }
   std::unique_ptr<engine::SequenceState> new_sequence(
       std::shared_ptr<const engine::SequencePlan>) override {
@@ -65,6 +66,7 @@ class ScriptedModel final : public engine::Model {
   std::string fingerprint() const override { return "scripted"; }
 
   bool reserve(std::span<const engine::Part>) override { return true; }
+  engine::KvMemory memory() const override { return {}; }
   RunError shortage(std::span<const engine::Part>) const override {
     return RunError({.where = "KV memory", .what = "has no limit"});
   }
@@ -84,14 +86,19 @@ class ScriptedModel final : public engine::Model {
 
  private:
   struct Plan final : engine::SequencePlan {
-    explicit Plan(int64_t max) : max_(max) {}
+    Plan(std::string name, int64_t max) : name_(std::move(name)), max_(max) {}
     int64_t max_tokens() const override { return max_; }
     int64_t window_tokens() const override { return 0; }
+    const std::string& name() const override { return name_; }
+    bool shares_prefixes() const override { return true; }
+    int64_t expected_bytes(int64_t tokens) const override { return tokens; }
+    std::string name_;
     int64_t max_;
   };
 
   struct State final : engine::SequenceState {
     int64_t tokens() const override { return std::ssize(ids); }
+    int64_t held_bytes() const override { return tokens(); }
     bool can_truncate(int64_t) const override { return true; }
     void truncate(int64_t tokens) override { ids.resize(static_cast<size_t>(tokens)); }
     void restart(int64_t) override { ids.clear(); }

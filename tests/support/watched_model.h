@@ -40,18 +40,18 @@ class WatchedModel final : public engine::Model {
   int64_t context() const override { return model_.context(); }
   int64_t length_border(int64_t length) const override { return model_.length_border(length); }
   std::shared_ptr<const engine::SequencePlan> plan(const CacheOptions& options) const override {
-    return model_.plan(options);
+    return std::make_shared<Plan>(model_.plan(options));
   }
   std::unique_ptr<engine::SequenceState> new_sequence(
       std::shared_ptr<const engine::SequencePlan> plan) override {
-    return std::make_unique<State>(*this, model_.new_sequence(std::move(plan)), Ids());
+    return std::make_unique<State>(*this, model_.new_sequence(inner(plan)), Ids());
   }
   std::unique_ptr<engine::SequenceState> read_sequence(
       std::shared_ptr<const engine::SequencePlan> plan, ByteReader& in, int64_t tokens) override {
     Ids ids = in.list<int32_t>();
     in.require(std::ssize(ids) == tokens, "another number of tokens");
     return std::make_unique<State>(
-        *this, model_.read_sequence(std::move(plan), in, tokens), std::move(ids));
+        *this, model_.read_sequence(inner(plan), in, tokens), std::move(ids));
   }
   std::string fingerprint() const override { return model_.fingerprint(); }
 
@@ -60,11 +60,16 @@ class WatchedModel final : public engine::Model {
     for (const engine::Part& part : parts) wanted += std::ssize(part.ids);
     return (limit_tokens == 0 || wanted <= limit_tokens) && model_.reserve(inner(parts));
   }
+  /// As limit_tokens, a byte for each.
+  engine::KvMemory memory() const override {
+    return {.limit_bytes = limit_tokens, .used_bytes = live_tokens, .peak_bytes = 0};
+  }
   RunError shortage(std::span<const engine::Part>) const override {
     return RunError({.where = "KV memory", .what = "limit reached"});
   }
 
   std::span<const float> forward(std::span<const engine::Part> parts) override {
+    ensure(reserve(parts), "a pass that found room");
     passes.emplace_back();
     for (const engine::Part& part : parts) passes.back().push_back(std::ssize(part.ids));
     std::vector<engine::Part> asked = inner(parts);
@@ -95,6 +100,16 @@ class WatchedModel final : public engine::Model {
   }
 
  private:
+  struct Plan final : engine::SequencePlan {
+    explicit Plan(std::shared_ptr<const SequencePlan> plan) : model_plan(std::move(plan)) {}
+    int64_t max_tokens() const override { return model_plan->max_tokens(); }
+    int64_t window_tokens() const override { return model_plan->window_tokens(); }
+    const std::string& name() const override { return model_plan->name(); }
+    bool shares_prefixes() const override { return model_plan->shares_prefixes(); }
+    int64_t expected_bytes(int64_t tokens) const override { return tokens; }
+    std::shared_ptr<const SequencePlan> model_plan;
+  };
+
   struct State final : engine::SequenceState {
     State(WatchedModel& w, std::unique_ptr<SequenceState> s, Ids i)
         : watcher(w), model_state(std::move(s)), ids(std::move(i)) {
@@ -106,6 +121,7 @@ class WatchedModel final : public engine::Model {
       --watcher.live_sequences;
     }
     int64_t tokens() const override { return model_state->tokens(); }
+    int64_t held_bytes() const override { return tokens(); }
     bool can_truncate(int64_t tokens) const override {
       return this->tokens() - tokens <= kRollbackTokens && model_state->can_truncate(tokens);
     }
@@ -142,6 +158,11 @@ class WatchedModel final : public engine::Model {
     bool is_broken = false;
   };
 
+  static std::shared_ptr<const engine::SequencePlan> inner(
+      const std::shared_ptr<const engine::SequencePlan>& plan) {
+    return static_cast<const Plan&>(*plan).model_plan;
+  }
+
   static std::vector<engine::Part> inner(std::span<const engine::Part> parts) {
     std::vector<engine::Part> asked(parts.begin(), parts.end());
     for (engine::Part& part : asked) {
@@ -156,9 +177,14 @@ class WatchedModel final : public engine::Model {
     ensure(!ids.empty(), "a part has tokens");
     ensure(!state.is_broken, "what was part of a pass that failed is restarted");
     if (!state.length) state.length = part.length;
-    ensure(*state.length == part.length, "a RoPE is fixed once");
+    ensure(is_one_rope(*state.length, part.length), "a RoPE is fixed once");
     state.ids.insert(state.ids.end(), ids.begin(), ids.end());
     live_tokens += std::ssize(ids);
+  }
+
+  bool is_one_rope(int64_t a, int64_t b) const {
+    const int64_t border = length_border(0);
+    return a == b || (length_border(a) == border && length_border(b) == border);
   }
 
   /// The first part is computed by half, the others not at all.

@@ -1,0 +1,33 @@
+#pragma once
+// What one step computes: the work of several requests, a part each.
+
+#include <vector>
+
+#include "engine/model.h"
+#include "engine/running.h"
+
+namespace dms::engine {
+
+struct Pass {
+  std::vector<Running*> owners;
+  std::vector<Running::Work> work;
+  std::vector<Part> parts;
+
+  bool is_empty() const { return parts.empty(); }
+  void add(Running& running, const Running::Work& what) {
+    owners.push_back(&running);
+    work.push_back(what);
+    parts.push_back({.sequence = &running.sequence().state(),
+                     .ids = what.ids,
+                     .logits = what.logits,
+                     .length = running.sequence().length(),
+                     .ended_prompt = what.ended_prompt});
+  }
+  void pop() {
+    owners.pop_back();
+    work.pop_back();
+    parts.pop_back();
+  }
+};
+
+}  // namespace dms::engine

@@ -1,0 +1,84 @@
+#include "engine/prompt_sharing.h"
+
+#include <algorithm>
+#include <bit>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+
+namespace dms::engine {
+namespace {
+
+// Of a chunk: less is computed sooner than cut off as a piece of its own.
+constexpr int64_t kLeastShare = 8;
+// A piece is kept where its end passes a multiple of this share of the length: each keeps a window.
+constexpr int64_t kShareOfLength = 8;
+
+int64_t common_tokens(const Running& a, const Running& b) {
+  const std::vector<int32_t>& left = a.request().prompt;
+  const std::vector<int32_t>& right = b.request().prompt;
+  return std::ranges::mismatch(left, right).in1 - left.begin();
+}
+
+}  // namespace
+
+PromptSharing::PromptSharing(const Model& model, bool is_on, int64_t chunk_tokens)
+    : model_(model), is_on_(is_on), least_tokens_(ceil_div(chunk_tokens, kLeastShare)) {}
+
+bool PromptSharing::may_share(const Running& running) const {
+  return is_on_ && running.is_owned() && running.plan().shares_prefixes();
+}
+
+/// What must be equal besides the ids: the plan, and the length that the RoPE is fixed for where it
+/// depends on it, as those do that have a border, for what is longer than the border.
+std::string PromptSharing::kind_of(const Running& running, const Sequence& sequence) const {
+  const int64_t border = model_.length_border(0);
+  const bool is_fixed = model_.length_border(sequence.length()) != border;
+  return std::to_string(is_fixed ? sequence.length() : 0) + " " + running.plan().name();
+}
+
+bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
+  // Where the prompt's own probabilities are wanted all of it is computed.
+  const bool is_new = running.prompt_done() == 0 && running.sequence().tokens() == 0;
+  if (!is_new || !may_share(running) || running.request().sampling.prompt_log_probabilities >= 0) {
+    return true;
+  }
+  const std::string kind = kind_of(running, running.sequence());
+  CachedPrefix prefix = cache_.find(kind, running.request().prompt);
+  for (Running* other : earlier) {
+    if (!may_share(*other) || kind_of(*other, other->sequence()) != kind) continue;
+    const int64_t common =
+        std::min(common_tokens(running, *other), std::ssize(running.request().prompt) - 1);
+    const int64_t gained = common - std::max(prefix.tokens, other->prompt_done());
+    if (gained < least_tokens_) continue;
+    other->cut_prompt_at(common);
+    return false;
+  }
+  const int64_t known = prefix.known_tokens;
+  const int64_t cached = prefix.tokens;
+  if (prefix.state) running.start_from(std::move(prefix));
+  if (known - cached >= least_tokens_) running.cut_prompt_at(known);
+  return true;
+}
+
+void PromptSharing::keep_piece(const Running& running, int64_t tokens) {
+  if (!may_share(running) || !running.is_active()) return;
+  const Sequence& sequence = running.sequence();
+  const int64_t end = sequence.tokens();
+  const int64_t step =
+      std::max(static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(end))) / kShareOfLength,
+               int64_t{1});
+  const bool is_passed = end / step != (end - tokens) / step;
+  if (running.is_in_prompt() && !running.is_at_cut() && !is_passed) return;
+  const std::string kind = kind_of(running, sequence);
+  if (cache_.contains(kind, sequence.ids())) return;
+  cache_.insert(kind, sequence.ids(), sequence.state().fork());
+}
+
+void PromptSharing::keep_answer(const Running& running, Sequence& sequence) {
+  if (!may_share(running) || sequence.tokens() == 0) return;
+  cache_.insert(kind_of(running, sequence), sequence.ids(), sequence.take_state());
+}
+
+}  // namespace dms::engine

@@ -1,0 +1,227 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/check.h"
+
+namespace dms::engine {
+namespace {
+
+// Of the limit, left free where others run: they grow.
+constexpr int64_t kShareLeftFree = 32;
+// Of what a preempted answer held: it comes back once another has left and there is room for more,
+// not to go again at once.
+constexpr double kRoomToComeBack = 1.25;
+// A request that so many younger ones went before goes next, whatever its priority.
+constexpr int64_t kMostOvertakers = 64;
+
+bool goes_before(const Running& a, const Running& b) {
+  return a.priority() != b.priority() ? a.priority() > b.priority() : a.id() < b.id();
+}
+
+}  // namespace
+
+Scheduler::Scheduler(Model& model, EngineOptions options)
+    : model_(model),
+      options_(std::move(options)),
+      swap_(options_.swap_bytes, options_.swap_folder),
+      sharing_(model, options_.prefix_cache, options_.chunk_tokens) {
+  options_.chunk_tokens = std::min(options_.chunk_tokens, options_.max_step_tokens);
+}
+
+void Scheduler::add(std::unique_ptr<Running> running) {
+  const auto place = std::ranges::upper_bound(
+      requests_, running, [](const auto& a, const auto& b) { return goes_before(*a, *b); });
+  requests_.insert(place, std::move(running));
+}
+
+bool Scheduler::holds_memory(const Running& running) const {
+  return running.is_ready() && running.sequence().state().tokens() > 0;
+}
+
+Running* Scheduler::first_waiting() const {
+  const auto first =
+      std::ranges::find_if(requests_, [](const auto& running) { return running->is_waiting(); });
+  return first == requests_.end() ? nullptr : first->get();
+}
+
+/// Who continues a sequence of others begins at once; the rest in their order, while there is room:
+/// that nobody overtakes who waits for memory keeps large requests from starving.
+void Scheduler::admit() {
+  for (const auto& running : requests_) {
+    if (!running->is_owned() && !running->is_ready()) running->activate(model_);
+  }
+  for (Running* next = first_waiting(); next != nullptr && has_room(*next);
+       next = first_waiting()) {
+    let_in(*next);
+  }
+}
+
+void Scheduler::let_in(Running& next) {
+  bool is_changed = false;
+  for (const auto& other : requests_) {
+    if (other->is_waiting() && other->id() < next.id()) {
+      is_changed |= other->is_overtaken_for(kMostOvertakers);
+    }
+  }
+  if (next.is_preempted()) {
+    next.resume(model_);
+  } else {
+    next.activate(model_);
+  }
+  if (is_changed) {
+    std::ranges::stable_sort(requests_,
+                             [](const auto& a, const auto& b) { return goes_before(*a, *b); });
+  }
+}
+
+/// What prompts under way are still expected to take.
+int64_t Scheduler::promised_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& running : requests_) {
+    if (!running->is_ready() || !running->is_owned() || !running->is_in_prompt()) continue;
+    const int64_t total = retention_.expected_bytes(running->plan(), running->wanted_tokens());
+    const int64_t done =
+        retention_.expected_bytes(running->plan(), running->sequence().state().tokens());
+    bytes += std::max<int64_t>(total - done, 0);
+  }
+  return bytes;
+}
+
+bool Scheduler::has_room(const Running& next) {
+  int64_t active = 0;
+  for (const auto& running : requests_) {
+    if (running->is_ready()) active += running->answers();
+  }
+  if (active == 0) return true;
+  if (next.is_preempted() && next.preempted_at() == departures_) return false;
+  if (active + next.answers() > options_.max_sequences) return false;
+  const int64_t limit = model_.memory().limit_bytes;
+  if (limit == 0) return true;
+  const auto wanted =
+      static_cast<double>(retention_.expected_bytes(next.plan(), next.wanted_tokens()));
+  const auto needed = static_cast<int64_t>(wanted * (next.is_preempted() ? kRoomToComeBack : 1.0)) +
+                      promised_bytes() + limit / kShareLeftFree;
+  while (model_.memory().used_bytes + needed > limit) {
+    if (!sharing_.drop_oldest()) return false;
+  }
+  return true;
+}
+
+Pass Scheduler::schedule() {
+  admit();
+  for (;;) {
+    Pass pass = fill_pass();
+    if (pass.is_empty() || model_.reserve(pass.parts)) return pass;
+    if (sharing_.drop_oldest()) continue;
+    if (keep_what_fits(pass)) return pass;
+    if (!preempt_newest()) give_up_newest(pass);
+  }
+}
+
+Pass Scheduler::fill_pass() {
+  Pass pass;
+  std::vector<Running*> prompts;
+  for (const auto& running : requests_) {
+    if (!running->is_ready()) continue;
+    const int64_t count = std::ssize(running->next(options_.chunk_tokens).ids);
+    running->sequence().cross_border(model_, count);
+    const Running::Work work = running->next(options_.chunk_tokens);
+    if (work.phase == Running::Phase::decode) {
+      pass.add(*running, work);
+    } else {
+      prompts.push_back(running.get());
+    }
+  }
+  int64_t left = options_.max_step_tokens;
+  for (size_t i = 0; i < prompts.size() && left > 0; ++i) {
+    Running& running = *prompts[i];
+    if (!sharing_.begin(running, std::span(prompts).first(i))) continue;
+    const Running::Work work = running.next(options_.chunk_tokens);
+    if (std::ssize(work.ids) > left) continue;
+    pass.add(running, work);
+    left -= std::ssize(work.ids);
+  }
+  return pass;
+}
+
+/// At the memory limit prompts come in smaller pieces, and who finds no room waits. False: nobody
+/// finds any, or an answer under way finds none that another could make.
+bool Scheduler::keep_what_fits(Pass& pass) {
+  const int64_t holders = std::ranges::count_if(
+      requests_, [&](const auto& r) { return r->is_owned() && holds_memory(*r); });
+  Pass kept;
+  for (size_t i = 0; i < pass.parts.size(); ++i) {
+    int64_t count = std::ssize(pass.parts[i].ids);
+    for (kept.add(*pass.owners[i], pass.work[i]); !model_.reserve(kept.parts);) {
+      kept.pop();
+      if (pass.work[i].phase == Running::Phase::decode && holders > 1) return false;
+      count /= 2;
+      if (count == 0) break;
+      kept.add(*pass.owners[i], pass.owners[i]->next(count));
+    }
+  }
+  if (kept.is_empty()) return false;
+  ensure(model_.reserve(kept.parts), "what found room has it");
+  pass = std::move(kept);
+  return true;
+}
+
+/// False: there is at most one whose memory could be had.
+bool Scheduler::preempt_newest() {
+  const auto is_holder = [&](const auto& r) { return r->is_owned() && holds_memory(*r); };
+  if (std::ranges::count_if(requests_, is_holder) < 2) return false;
+  const auto newest = std::find_if(requests_.rbegin(), requests_.rend(), is_holder);
+  swaps_ += (*newest)->preempt(swap_, departures_) ? 1 : 0;
+  ++preemptions_;
+  return true;
+}
+
+/// Whoever holds memory and finds no more does not fit alone.
+void Scheduler::give_up_newest(const Pass& wanted) {
+  const auto is_wanted = [&](const auto& running) {
+    return std::ranges::find(wanted.owners, running.get()) != wanted.owners.end();
+  };
+  const auto is_wanted_holder = [&](const auto& running) {
+    return is_wanted(running) && holds_memory(*running);
+  };
+  auto newest = std::find_if(requests_.rbegin(), requests_.rend(), is_wanted_holder);
+  if (newest == requests_.rend()) {
+    newest = std::find_if(requests_.rbegin(), requests_.rend(), is_wanted);
+  }
+  (*newest)->fail(model_, model_.shortage(wanted.parts).what());
+}
+
+void Scheduler::learn(const SequencePlan& plan, const Sequence& sequence) {
+  if (sequence.tokens() == 0) return;
+  retention_.learn(plan, sequence.tokens(), sequence.state().held_bytes());
+}
+
+void Scheduler::settle(const Pass& pass) {
+  for (size_t i = 0; i < pass.parts.size(); ++i) {
+    Running& running = *pass.owners[i];
+    if (pass.work[i].phase != Running::Phase::prompt) continue;
+    sharing_.keep_piece(running, std::ssize(pass.work[i].ids));
+    if (running.is_ready() && running.is_owned() && !running.is_in_prompt()) {
+      learn(running.plan(), running.sequence());
+    }
+    for (std::unique_ptr<Running>& branch : running.take_branches()) add(std::move(branch));
+  }
+}
+
+void Scheduler::retire(const std::function<void(const Running&)>& leave) {
+  for (const auto& running : requests_) {
+    if (!running->is_done()) continue;
+    ++departures_;
+    leave(*running);
+    if (const auto sequence = running->finished_sequence()) {
+      learn(running->plan(), *sequence);
+      sharing_.keep_answer(*running, *sequence);
+    }
+  }
+  std::erase_if(requests_, [](const auto& running) { return running->is_done(); });
+}
+
+}  // namespace dms::engine
