@@ -32,10 +32,15 @@ bool PromptSharing::may_share(const Running& running) const {
 
 /// What must be equal besides the ids: the plan, and the length that the RoPE is fixed for where it
 /// depends on it, as those do that have a border, for what is longer than the border.
-std::string PromptSharing::kind_of(const Running& running, const Sequence& sequence) const {
-  const int64_t border = model_.length_border(0);
-  const bool is_fixed = model_.length_border(sequence.length()) != border;
-  return std::to_string(is_fixed ? sequence.length() : 0) + " " + running.plan().name();
+std::string PromptSharing::kind_of(const Running& running, int64_t length) const {
+  const bool is_fixed = model_.length_border(length) != model_.length_border(0);
+  return std::to_string(is_fixed ? length : 0) + " " + running.plan().name();
+}
+
+int64_t PromptSharing::spared_tokens(const Running& running) {
+  const std::vector<int32_t>& prompt = running.request().prompt;
+  if (!may_share(running) || running.is_active()) return 0;
+  return cache_.find(kind_of(running, std::ssize(prompt)), prompt).tokens;
 }
 
 bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
@@ -44,10 +49,10 @@ bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
   if (!is_new || !may_share(running) || running.request().sampling.prompt_log_probabilities >= 0) {
     return true;
   }
-  const std::string kind = kind_of(running, running.sequence());
+  const std::string kind = kind_of(running, running.sequence().length());
   CachedPrefix prefix = cache_.find(kind, running.request().prompt);
   for (Running* other : earlier) {
-    if (!may_share(*other) || kind_of(*other, other->sequence()) != kind) continue;
+    if (!may_share(*other) || kind_of(*other, other->sequence().length()) != kind) continue;
     const int64_t common =
         std::min(common_tokens(running, *other), std::ssize(running.request().prompt) - 1);
     const int64_t gained = common - std::max(prefix.tokens, other->prompt_done());
@@ -71,14 +76,14 @@ void PromptSharing::keep_piece(const Running& running, int64_t tokens) {
                int64_t{1});
   const bool is_passed = end / step != (end - tokens) / step;
   if (running.is_in_prompt() && !running.is_at_cut() && !is_passed) return;
-  const std::string kind = kind_of(running, sequence);
+  const std::string kind = kind_of(running, sequence.length());
   if (cache_.contains(kind, sequence.ids())) return;
   cache_.insert(kind, sequence.ids(), sequence.state().fork());
 }
 
 void PromptSharing::keep_answer(const Running& running, Sequence& sequence) {
   if (!may_share(running) || sequence.tokens() == 0) return;
-  cache_.insert(kind_of(running, sequence), sequence.ids(), sequence.take_state());
+  cache_.insert(kind_of(running, sequence.length()), sequence.ids(), sequence.take_state());
 }
 
 }  // namespace dms::engine

@@ -18,6 +18,8 @@ class PromptSharing {
   /// Gives memory back. False: nothing is kept.
   bool drop_oldest() { return cache_.drop_oldest(); }
 
+  /// Tokens of a waiting prompt that need not be computed; what spares them goes last from now on.
+  int64_t spared_tokens(const Running& running);
   /// Before the first token of a prompt is computed: what of it is there already. False: another of
   /// `earlier`, all of them in their prompts, is about to compute more of it; better wait.
   bool begin(Running& running, std::span<Running* const> earlier);
@@ -28,7 +30,7 @@ class PromptSharing {
 
  private:
   bool may_share(const Running& running) const;
-  std::string kind_of(const Running& running, const Sequence& sequence) const;
+  std::string kind_of(const Running& running, int64_t length) const;
 
   const Model& model_;
   bool is_on_;

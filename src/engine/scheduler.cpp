@@ -101,7 +101,8 @@ bool Scheduler::has_room(const Running& next) {
   const int64_t limit = model_.memory().limit_bytes;
   if (limit == 0) return true;
   const auto wanted =
-      static_cast<double>(retention_.expected_bytes(next.plan(), next.wanted_tokens()));
+      static_cast<double>(retention_.expected_bytes(next.plan(), next.wanted_tokens()) -
+                          retention_.expected_bytes(next.plan(), sharing_.spared_tokens(next)));
   const auto needed = static_cast<int64_t>(wanted * (next.is_preempted() ? kRoomToComeBack : 1.0)) +
                       promised_bytes() + limit / kShareLeftFree;
   while (model_.memory().used_bytes + needed > limit) {
