@@ -4,11 +4,14 @@
 
 using Vector = float __attribute__((vector_size(kLanes * 4)));
 using Bits = int32_t __attribute__((vector_size(kLanes * 4)));
-using UnalignedVector = float __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 
-inline Vector load(const float* x) { return *reinterpret_cast<const UnalignedVector*>(x); }
+inline Vector load(const float* x) {
+  Vector lanes;
+  __builtin_memcpy(&lanes, x, sizeof lanes);
+  return lanes;
+}
 
-inline void store(float* target, Vector x) { *reinterpret_cast<UnalignedVector*>(target) = x; }
+inline void store(float* target, Vector x) { __builtin_memcpy(target, &x, sizeof x); }
 
 /// The first `count` floats; the other lanes are zero.
 inline Vector load_first(const float* x, int64_t count) {
