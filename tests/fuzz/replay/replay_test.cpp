@@ -17,7 +17,6 @@ int dms_fuzz_jinja(const uint8_t* data, size_t size);
 int dms_fuzz_json(const uint8_t* data, size_t size);
 int dms_fuzz_npy(const uint8_t* data, size_t size);
 int dms_fuzz_safetensors(const uint8_t* data, size_t size);
-int dms_fuzz_session(const uint8_t* data, size_t size);
 int dms_fuzz_tokenizer(const uint8_t* data, size_t size);
 }
 
@@ -53,7 +52,6 @@ INSTANTIATE_TEST_SUITE_P(Fuzz,
                                            Target{"json", dms_fuzz_json},
                                            Target{"npy", dms_fuzz_npy},
                                            Target{"safetensors", dms_fuzz_safetensors},
-                                           Target{"session", dms_fuzz_session},
                                            Target{"tokenizer", dms_fuzz_tokenizer}),
                          [](const auto& item) { return std::string(item.param.name); });
 
