@@ -17,6 +17,12 @@ int64_t common_length(std::span<const int32_t> a, std::span<const int32_t> b) {
 
 }  // namespace
 
+std::unique_ptr<SequenceState> CachedPrefix::fork() const {
+  std::unique_ptr<SequenceState> state = snapshot->fork();
+  if (state->tokens() > tokens) state->truncate(tokens);
+  return state;
+}
+
 /// The ids of a node are those on the way from the root to it, its own label the last of them.
 struct PrefixCache::Node {
   std::vector<int32_t> label{};
@@ -56,11 +62,8 @@ PrefixCache::Place PrefixCache::descend(Node& root, std::span<const int32_t> ids
   }
 }
 
-namespace {
-
 /// The nearest snapshot at or below `node` that can be taken back to `tokens` tokens.
-template <class Node>
-Node* find_rollback(Node& node, int64_t tokens) {
+PrefixCache::Node* PrefixCache::find_rollback(Node& node, int64_t tokens) {
   if (node.tokens > tokens + kMostTakenBack) return nullptr;
   if (node.state && node.state->can_truncate(tokens)) return &node;
   for (const auto& [id, child] : node.children) {
@@ -68,8 +71,6 @@ Node* find_rollback(Node& node, int64_t tokens) {
   }
   return nullptr;
 }
-
-}  // namespace
 
 CachedPrefix PrefixCache::find(const std::string& kind, std::span<const int32_t> prompt) {
   const auto root = roots_.find(kind);
@@ -87,9 +88,8 @@ CachedPrefix PrefixCache::find(const std::string& kind, std::span<const int32_t>
   CachedPrefix prefix{.known_tokens = usable};
   if (!found || tokens == 0) return prefix;
   touch(*found);
-  prefix.state = found->state->fork();
+  prefix.snapshot = found->state.get();
   prefix.tokens = tokens;
-  if (prefix.state->tokens() > tokens) prefix.state->truncate(tokens);
   return prefix;
 }
 

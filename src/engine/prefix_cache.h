@@ -16,13 +16,16 @@
 
 namespace dms::engine {
 
-/// The beginning of a prompt that need not be computed.
+/// The beginning of a prompt that need not be computed. Valid until the cache changes.
 struct CachedPrefix {
-  std::unique_ptr<SequenceState> state{};  // null: nothing was found
-  int64_t tokens = 0;
+  const SequenceState* snapshot = nullptr;  // null: nothing was found
+  int64_t tokens = 0;                       // its first ones, which are the prompt's
   // So many of the prompt's first tokens have been computed before, though there may be no snapshot
   // of just them: one taken there would serve the next.
   int64_t known_tokens = 0;
+
+  /// A sequence of its own to go on from. Needs a snapshot.
+  std::unique_ptr<SequenceState> fork() const;
 };
 
 class PrefixCache {
@@ -49,6 +52,7 @@ class PrefixCache {
   struct Node;
   struct Place;
 
+  static Node* find_rollback(Node& node, int64_t tokens);
   Place descend(Node& root, std::span<const int32_t> ids) const;
   Node& split(Node& child, size_t matched);
   void touch(Node& node);

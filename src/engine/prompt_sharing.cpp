@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <string>
-#include <utility>
 
 #include "base/check.h"
 
@@ -50,7 +49,7 @@ bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
     return true;
   }
   const std::string kind = kind_of(running, running.sequence().length());
-  CachedPrefix prefix = cache_.find(kind, running.request().prompt);
+  const CachedPrefix prefix = cache_.find(kind, running.request().prompt);
   for (Running* other : earlier) {
     if (!may_share(*other) || kind_of(*other, other->sequence().length()) != kind) continue;
     const int64_t common =
@@ -60,10 +59,10 @@ bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
     other->cut_prompt_at(common);
     return false;
   }
-  const int64_t known = prefix.known_tokens;
-  const int64_t cached = prefix.tokens;
-  if (prefix.state) running.start_from(std::move(prefix));
-  if (known - cached >= least_tokens_) running.cut_prompt_at(known);
+  if (prefix.snapshot != nullptr) running.start_from(prefix);
+  if (prefix.known_tokens - prefix.tokens >= least_tokens_) {
+    running.cut_prompt_at(prefix.known_tokens);
+  }
   return true;
 }
 

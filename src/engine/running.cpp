@@ -93,10 +93,10 @@ void Running::activate(Model& model) {
   }
 }
 
-void Running::start_from(CachedPrefix prefix) {
+void Running::start_from(const CachedPrefix& prefix) {
   ensure(prompt_done_ == 0 && sequence().tokens() == 0, "nothing has been computed");
   const auto ids = std::span(request().prompt).first(static_cast<size_t>(prefix.tokens));
-  sequence().start_from(ids, std::move(prefix.state));
+  sequence().start_from(ids, prefix.fork());
   prompt_done_ = prefix.tokens;
   result_.cached_tokens = prefix.tokens;
 }

@@ -104,7 +104,7 @@ class Running {
   /// Makes the sequence of a request that has none, and makes ready to compute.
   void activate(Model& model);
   /// The first tokens of the prompt need not be computed. Nothing has been yet.
-  void start_from(CachedPrefix prefix);
+  void start_from(const CachedPrefix& prefix);
   /// A piece of the prompt ends after its first `tokens` tokens.
   void cut_prompt_at(int64_t tokens);
   /// The next tokens, at most `max_tokens`; empty ids: nothing is left to compute.
