@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/descriptor_io.h"
 #include "dms/error.h"
 
 namespace dms {
@@ -39,21 +40,16 @@ InputFile::~InputFile() {
 void InputFile::read(int64_t offset, std::span<std::byte> out) const {
   ensure(offset >= 0 && offset <= bytes_ && std::ssize(out) <= bytes_ - offset,
          "bytes of the file as it was opened");
-  while (!out.empty()) {
-    const ssize_t count = ::pread(fd_, out.data(), out.size(), offset);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      throw RunError({.where = path_.string(),
-                      .what = std::string("cannot be read: ") + std::strerror(errno)});
-    }
-    if (count == 0) {
-      throw RunError({.where = path_.string(),
-                      .what = "was cut short while it was read",
-                      .got = "nothing at byte " + std::to_string(offset),
-                      .expected = std::to_string(bytes_) + " bytes"});
-    }
-    offset += count;
-    out = out.subspan(static_cast<size_t>(count));
+  const int64_t count = read_at(fd_, offset, out);
+  if (count < 0) {
+    throw RunError(
+        {.where = path_.string(), .what = std::string("cannot be read: ") + std::strerror(errno)});
+  }
+  if (count < std::ssize(out)) {
+    throw RunError({.where = path_.string(),
+                    .what = "was cut short while it was read",
+                    .got = "nothing at byte " + std::to_string(offset + count),
+                    .expected = std::to_string(bytes_) + " bytes"});
   }
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/descriptor_io.h"
 #include "dms/error.h"
 
 namespace dms {
@@ -119,12 +120,7 @@ void OutputFile::fail(int error_number) {
 }
 
 void OutputFile::flush() {
-  std::span<const std::byte> rest = buffer_;
-  while (!rest.empty()) {
-    const ssize_t written = ::write(fd_, rest.data(), rest.size());
-    if (written < 0 && errno != EINTR) fail(errno);
-    if (written > 0) rest = rest.subspan(static_cast<size_t>(written));
-  }
+  if (!write_all(fd_, buffer_)) fail(errno);
   buffer_.clear();
 }
 

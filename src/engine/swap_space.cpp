@@ -1,13 +1,13 @@
 #include "engine/swap_space.h"
 
-#include <cerrno>
-#include <cstring>
+#include <span>
 #include <utility>
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/descriptor_io.h"
 #include "dms/error.h"
 
 namespace dms::engine {
@@ -31,12 +31,8 @@ class FileSlot final : public SwapSpace::Slot {
 
   std::string read() const override {
     std::string text(static_cast<size_t>(bytes()), '\0');
-    for (size_t done = 0; done < text.size();) {
-      const ssize_t count =
-          ::pread(fd_, text.data() + done, text.size() - done, static_cast<off_t>(done));
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) throw RunError({.where = "swap_folder", .what = "cannot be read back"});
-      done += static_cast<size_t>(count);
+    if (read_at(fd_, 0, std::as_writable_bytes(std::span(text))) != bytes()) {
+      throw RunError({.where = "swap_folder", .what = "cannot be read back"});
     }
     return text;
   }
@@ -55,16 +51,6 @@ int open_nameless(const std::filesystem::path& folder) {
   return named;
 }
 
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  return true;
-}
-
 }  // namespace
 
 std::unique_ptr<SwapSpace::Slot> SwapSpace::put(std::string_view bytes) {
@@ -72,7 +58,7 @@ std::unique_ptr<SwapSpace::Slot> SwapSpace::put(std::string_view bytes) {
   if (folder_.empty()) return std::make_unique<MemorySlot>(*this, std::string(bytes));
   const int fd = open_nameless(folder_);
   if (fd < 0) return nullptr;
-  if (!write_all(fd, bytes)) {
+  if (!write_all(fd, std::as_bytes(std::span(bytes)))) {
     ::close(fd);
     return nullptr;
   }
