@@ -1,12 +1,9 @@
 #include "cache/sequence_cache.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <string>
 
 #include "base/check.h"
-#include "dms/error.h"
 
 namespace dms::cache {
 

@@ -126,6 +126,13 @@ class SequenceCache final : public SequenceView {
     int64_t ended_prompt = 0;
   };
 
+  /// Pages that it refers to.
+  struct HeldPages {
+    int64_t window = 0;
+    int64_t survivors = 0;
+  };
+
+  HeldPages held_pages() const;
   void keep_queries(LayerState& state, const LayerChunk& chunk) const;
   void settle_fates(LayerState& state, const LayerChunk& chunk);
   bool is_planned(int64_t tokens) const;

@@ -94,17 +94,21 @@ void SequenceCache::preallocate(int64_t tokens) {
   }
 }
 
-int64_t SequenceCache::held_bytes() const {
-  int64_t window_pages = 0;
-  int64_t survivor_pages = 0;
+SequenceCache::HeldPages SequenceCache::held_pages() const {
+  HeldPages pages;
   for (const LayerState& state : layers_) {
     for (const HeadCache& head : state.heads) {
-      window_pages += head.window_pages();
-      survivor_pages += head.survivor_pages();
+      pages.window += head.window_pages();
+      pages.survivors += head.survivor_pages();
     }
   }
-  return window_pages * head_shape_.window_layout.bytes() +
-         survivor_pages * head_shape_.survivor_layout.bytes();
+  return pages;
+}
+
+int64_t SequenceCache::held_bytes() const {
+  const HeldPages pages = held_pages();
+  return pages.window * head_shape_.window_layout.bytes() +
+         pages.survivors * head_shape_.survivor_layout.bytes();
 }
 
 CacheUsage SequenceCache::usage() const {
@@ -113,8 +117,6 @@ CacheUsage SequenceCache::usage() const {
   const int64_t element_bytes = shape_.window_format == kernels::KvFormat::f32 ? 4 : 2;
   usage.dense_bytes = usage.dense_tokens * 2 * shape_.head_dim * element_bytes;
   int64_t tables = static_cast<int64_t>(sizeof(*this) + layers_.size() * sizeof(LayerState));
-  int64_t window_pages = 0;
-  int64_t survivor_pages = 0;
   for (const LayerState& state : layers_) {
     std::vector<int64_t>& held = usage.held_per_head.emplace_back();
     tables += state.queries.bytes();
@@ -123,8 +125,6 @@ CacheUsage SequenceCache::usage() const {
       held.push_back(head.held_tokens(tokens_, state.visibility));
       usage.held_tokens += held.back();
       tables += head.table_bytes();
-      window_pages += head.window_pages();
-      survivor_pages += head.survivor_pages();
     }
   }
   // Pages that are free in the pools were taken from the system too: each sequence bears its share.
@@ -137,9 +137,10 @@ CacheUsage SequenceCache::usage() const {
   const PagePool& window = *head_shape_.window_pool;
   const PagePool& survivor = *head_shape_.survivor_pool;
   usage.allocated_bytes = tables;
-  usage.allocated_bytes += &window == &survivor ? with_share(window_pages + survivor_pages, window)
-                                                : with_share(window_pages, window) +
-                                                      with_share(survivor_pages, survivor);
+  const HeldPages pages = held_pages();
+  usage.allocated_bytes += &window == &survivor ? with_share(pages.window + pages.survivors, window)
+                                                : with_share(pages.window, window) +
+                                                      with_share(pages.survivors, survivor);
   peak_table_bytes_ = std::max(peak_table_bytes_, tables);
   usage.peak_page_bytes = pools_->budget().peak_bytes;
   usage.peak_table_bytes = peak_table_bytes_;

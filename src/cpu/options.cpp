@@ -42,28 +42,28 @@ void check_range(const std::string& field, int64_t value, int64_t min, int64_t m
                     .expected = std::to_string(min) + " to " + std::to_string(max)});
 }
 
+/// Throws unless `needed`, which `field` is of no use without, is set.
+void require_with(const char* field, const char* what, const std::string& needed, int64_t value) {
+  if (value > 0) return;
+  throw InputError(
+      {.field = field, .what = what, .got = needed + " 0", .expected = needed + " of at least 1"});
+}
+
 /// What is kept beyond its use needs a bound, and swapping a shortage and a place.
 void check_sharing(const ModelOptions& options) {
-  const bool is_limited = options.kv_memory_bytes > 0;
-  if (options.prefix_cache && !is_limited) {
-    throw InputError({.field = "prefix_cache",
-                      .what = "needs a limit of the memory it may fill",
-                      .got = "kv_memory_bytes 0",
-                      .expected = "kv_memory_bytes of at least 1"});
+  const std::string limit = "kv_memory_bytes";
+  if (options.prefix_cache) {
+    require_with(
+        "prefix_cache", "needs a limit of the memory it may fill", limit, options.kv_memory_bytes);
   }
-  if (options.swap_bytes > 0 && !is_limited) {
-    throw InputError({.field = "swap_bytes",
-                      .what = "is never used without a limit of the memory",
-                      .got = "kv_memory_bytes 0",
-                      .expected = "kv_memory_bytes of at least 1"});
+  if (options.swap_bytes > 0) {
+    require_with("swap_bytes",
+                 "is never used without a limit of the memory",
+                 limit,
+                 options.kv_memory_bytes);
   }
   if (options.swap_folder.empty()) return;
-  if (options.swap_bytes == 0) {
-    throw InputError({.field = "swap_folder",
-                      .what = "is never used without room in it",
-                      .got = "swap_bytes 0",
-                      .expected = "swap_bytes of at least 1"});
-  }
+  require_with("swap_folder", "is never used without room in it", "swap_bytes", options.swap_bytes);
   if (!is_folder(options.swap_folder)) {
     throw InputError(
         {.field = "swap_folder", .what = "is no folder", .got = options.swap_folder.string()});

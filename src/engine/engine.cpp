@@ -147,7 +147,7 @@ std::optional<std::span<const float>> Engine::forward(const Pass& pass) {
     logits = model_.forward(pass.parts);
   } catch (const std::exception& error) {
     for (Running* owner : pass.owners) {
-      owner->sequence().recover();
+      owner->sequence().release();
       owner->fail(model_, error.what());
     }
     return std::nullopt;

@@ -16,6 +16,13 @@ bool contains(std::span<const int32_t> ids, int32_t id) {
   return std::ranges::find(ids, id) != ids.end();
 }
 
+Submission branch_of(const Submission& submission, int64_t answer) {
+  Submission branch = submission;
+  branch.request.sampling.seed += static_cast<uint64_t>(answer);
+  branch.sequence = submission.sequence->fork();
+  return branch;
+}
+
 }  // namespace
 
 Running::Running(RequestId id,
@@ -31,17 +38,6 @@ Running::Running(RequestId id,
       stops_(submission_.request.sampling.stop) {
   result_.prompt_tokens = prompt_tokens();
 }
-
-namespace {
-
-Submission branch_of(const Submission& submission, int64_t answer) {
-  Submission branch = submission;
-  branch.request.sampling.seed += static_cast<uint64_t>(answer);
-  branch.sequence = submission.sequence->fork();
-  return branch;
-}
-
-}  // namespace
 
 Running::Running(const Running& first, int64_t answer)
     : id_(first.id_),

@@ -1,7 +1,6 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "base/check.h"
@@ -17,8 +16,8 @@ constexpr double kRoomToComeBack = 1.25;
 // A request that so many younger ones went before goes next, whatever its priority.
 constexpr int64_t kMostOvertakers = 64;
 
-bool goes_before(const Running& a, const Running& b) {
-  return a.priority() != b.priority() ? a.priority() > b.priority() : a.id() < b.id();
+bool goes_before(const std::unique_ptr<Running>& a, const std::unique_ptr<Running>& b) {
+  return a->priority() != b->priority() ? a->priority() > b->priority() : a->id() < b->id();
 }
 
 }  // namespace
@@ -32,13 +31,20 @@ Scheduler::Scheduler(Model& model, EngineOptions options)
 }
 
 void Scheduler::add(std::unique_ptr<Running> running) {
-  const auto place = std::ranges::upper_bound(
-      requests_, running, [](const auto& a, const auto& b) { return goes_before(*a, *b); });
+  const auto place = std::ranges::upper_bound(requests_, running, goes_before);
   requests_.insert(place, std::move(running));
 }
 
 bool Scheduler::holds_memory(const Running& running) const {
   return running.is_ready() && running.sequence().state().tokens() > 0;
+}
+
+bool Scheduler::is_preemptable(const Running& running) const {
+  return running.is_owned() && holds_memory(running);
+}
+
+int64_t Scheduler::preemptable_count() const {
+  return std::ranges::count_if(requests_, [&](const auto& r) { return is_preemptable(*r); });
 }
 
 Running* Scheduler::first_waiting() const {
@@ -72,8 +78,7 @@ void Scheduler::let_in(Running& next) {
     next.activate(model_);
   }
   if (is_changed) {
-    std::ranges::stable_sort(requests_,
-                             [](const auto& a, const auto& b) { return goes_before(*a, *b); });
+    std::ranges::stable_sort(requests_, goes_before);
   }
 }
 
@@ -151,14 +156,13 @@ Pass Scheduler::fill_pass() {
 /// At the memory limit prompts come in smaller pieces, and who finds no room waits. False: nobody
 /// finds any, or an answer under way finds none that another could make.
 bool Scheduler::keep_what_fits(Pass& pass) {
-  const int64_t holders = std::ranges::count_if(
-      requests_, [&](const auto& r) { return r->is_owned() && holds_memory(*r); });
+  const bool another_gives_way = preemptable_count() > 1;
   Pass kept;
   for (size_t i = 0; i < pass.parts.size(); ++i) {
     int64_t count = std::ssize(pass.parts[i].ids);
     for (kept.add(*pass.owners[i], pass.work[i]); !model_.reserve(kept.parts);) {
       kept.pop();
-      if (pass.work[i].phase == Running::Phase::decode && holders > 1) return false;
+      if (pass.work[i].phase == Running::Phase::decode && another_gives_way) return false;
       count /= 2;
       if (count == 0) break;
       kept.add(*pass.owners[i], pass.owners[i]->next(count));
@@ -172,9 +176,10 @@ bool Scheduler::keep_what_fits(Pass& pass) {
 
 /// False: there is at most one whose memory could be had.
 bool Scheduler::preempt_newest() {
-  const auto is_holder = [&](const auto& r) { return r->is_owned() && holds_memory(*r); };
-  if (std::ranges::count_if(requests_, is_holder) < 2) return false;
-  const auto newest = std::find_if(requests_.rbegin(), requests_.rend(), is_holder);
+  if (preemptable_count() < 2) return false;
+  const auto newest = std::find_if(requests_.rbegin(), requests_.rend(), [&](const auto& running) {
+    return is_preemptable(*running);
+  });
   swaps_ += (*newest)->preempt(swap_, departures_) ? 1 : 0;
   ++preemptions_;
   return true;

@@ -51,6 +51,8 @@ class Scheduler {
   void give_up_newest(const Pass& wanted);
   void learn(const SequencePlan& plan, const Sequence& sequence);
   bool holds_memory(const Running& running) const;
+  bool is_preemptable(const Running& running) const;
+  int64_t preemptable_count() const;
 
   Model& model_;
   EngineOptions options_;

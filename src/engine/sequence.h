@@ -40,12 +40,10 @@ class Sequence {
 
   /// After a pass that appended `ids`, or computed missing ones again.
   void record(std::span<const int32_t> ids);
-  /// After a pass that failed half-way.
-  void recover() { state_->restart(tokens()); }
-
   /// Begins with `ids`, which `state` holds; it has no tokens yet.
   void start_from(std::span<const int32_t> ids, std::unique_ptr<SequenceState> state);
-  /// Lets go of what the model holds; it is computed again, or given back by restore().
+  /// Lets go of what the model holds, for its memory or after a pass that failed half-way: it is
+  /// computed again, or given back by restore().
   void release() { state_->restart(tokens()); }
   /// `state` holds all its tokens.
   void restore(std::unique_ptr<SequenceState> state);
