@@ -85,6 +85,8 @@ class Session {
   ~Session();
 
   int64_t tokens() const;
+  /// Those it holds, valid until the next call.
+  std::span<const int32_t> ids() const;
   /// The most it can hold.
   int64_t max_tokens() const;
 
@@ -119,6 +121,11 @@ class Session {
                       const SamplingParams& params,
                       const TextSink& on_text = {},
                       const Progress& progress = {});
+
+  /// As generate() to its sink while LLM::step() runs, and as LLM::submit() for the rest. Cache
+  /// options are the session's, and there is one answer. Until it has ended the session can neither
+  /// append nor truncate.
+  RequestId submit(Request request);
 
   KvStats kv() const;
   /// Eviction decisions so far, uint8 [layers, kv_heads, tokens]: 1 = token's own fate is eviction,

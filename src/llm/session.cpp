@@ -1,6 +1,7 @@
 // One conversation over one cache: each call is a request to the engine, run to its end.
 
 #include <array>
+#include <string>
 #include <utility>
 
 #include "llm/core.h"
@@ -23,6 +24,7 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 int64_t Session::tokens() const { return state_->sequence->tokens(); }
+std::span<const int32_t> Session::ids() const { return state_->sequence->ids(); }
 int64_t Session::max_tokens() const { return state_->sequence->max_tokens(); }
 
 std::span<const float> Session::append(std::span<const int32_t> ids, const Progress& progress) {
@@ -58,6 +60,9 @@ void Session::append_rows(
 }
 
 void Session::truncate(int64_t tokens, const Progress& progress) {
+  if (state_->sequence->is_busy) {
+    throw InputError({.where = "session", .what = "is at work on a prompt and cannot be truncated"});
+  }
   state_->sequence->truncate(tokens);
   if (!state_->sequence->missing().empty()) append_rows({}, false, {}, progress);
 }
@@ -83,6 +88,18 @@ Generation Session::generate(std::span<const int32_t> prompt,
       .request = {.prompt = {prompt.begin(), prompt.end()}, .sampling = params},
       .sequence = state_->sequence};
   return RequestRun(*state_->core->engine, std::move(submission), on_text, progress).finish();
+}
+
+RequestId Session::submit(Request request) {
+  if (request.answers != 1) {
+    throw InputError({.field = "answers",
+                      .what = "a session takes one",
+                      .got = std::to_string(request.answers),
+                      .expected = "1",
+                      .hint = "fork it for more"});
+  }
+  return state_->core->engine->submit(
+      {.request = std::move(request), .sequence = state_->sequence});
 }
 
 KvStats Session::kv() const {

@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 #include <stdexcept>
+#include <variant>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -90,6 +91,30 @@ TEST(Llm, TheSameSessionTwiceIsRefused) {
   };
   sessions.front().append(random_ids(5), within);
   EXPECT_THAT(message, HasSubstr("at work"));
+}
+
+TEST(Llm, ASessionsSubmittedRequestIsAnsweredByAnybodysSteps) {
+  LLM llm = tiny_llm({.dtype = "f32"});
+  const std::vector<int32_t> prompt = random_ids(30);
+  Session alone = llm.new_session();
+  const Generation expected = alone.generate(prompt, {.max_new_tokens = 10, .ignore_eos = true});
+  Session session = llm.new_session();
+  Generation result;
+  session.submit({.prompt = prompt,
+                  .sampling = {.max_new_tokens = 10, .ignore_eos = true},
+                  .sink = [&](const Event& event) {
+                    if (const auto* end = std::get_if<FinishedEvent>(&event)) result = end->result;
+                  }});
+  llm.step();
+  EXPECT_THROW(session.append(random_ids(2)), InputError);
+  EXPECT_THROW(session.truncate(1), InputError);
+  EXPECT_THROW(session.submit({.prompt = prompt}), InputError);
+  while (llm.step()) continue;
+  EXPECT_EQ(result.ids, expected.ids);
+  EXPECT_TRUE(std::ranges::equal(session.ids().first(30), prompt));
+  EXPECT_EQ(std::ssize(session.ids()), session.tokens());
+  EXPECT_THROW(session.submit({.prompt = prompt, .answers = 2}), InputError);
+  session.truncate(1);
 }
 
 TEST(Llm, WhatACallersFunctionThrowsComesOutOfTheCall) {
