@@ -1,0 +1,32 @@
+# Libraries of the system: all that are missing are named at once, with the Debian packages that
+# bring them.
+set(DMS_MISSING_PACKAGES "")
+
+# dms_need_package(<CMake name> <Debian package> [VERSION <least>])
+macro(dms_need_package name debian)
+  cmake_parse_arguments(arg "" "VERSION" "" ${ARGN})
+  find_package(${name} ${arg_VERSION} QUIET)
+  if(NOT ${name}_FOUND)
+    list(APPEND DMS_MISSING_PACKAGES ${debian})
+  endif()
+endmacro()
+
+# dms_need_module(<prefix> <pkg-config name> <Debian package>)
+macro(dms_need_module prefix module debian)
+  if(PKG_CONFIG_FOUND)
+    pkg_check_modules(${prefix} QUIET IMPORTED_TARGET ${module})
+  endif()
+  if(NOT ${prefix}_FOUND)
+    list(APPEND DMS_MISSING_PACKAGES ${debian})
+  endif()
+endmacro()
+
+function(dms_require_packages)
+  if(NOT PKG_CONFIG_FOUND)
+    list(APPEND DMS_MISSING_PACKAGES pkg-config)
+  endif()
+  if(DMS_MISSING_PACKAGES)
+    list(JOIN DMS_MISSING_PACKAGES " " names)
+    message(FATAL_ERROR "Packages are missing; on Debian: apt-get install ${names}")
+  endif()
+endfunction()

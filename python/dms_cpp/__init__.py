@@ -1,0 +1,44 @@
+"""Large language models over a KV cache that holds only what the model decided to remember.
+
+>>> from dms_cpp import LLM, SamplingParams
+>>> llm = LLM("models/demo")
+>>> print(llm.generate("It was a dark night", SamplingParams(max_tokens=40))[0].outputs[0].text)
+
+Names and defaults are vLLM's where they mean the same. All of it may be used by several threads.
+"""
+
+from dms_cpp._core import DmsInfo, EngineStats, KvStats, ModelInfo, Timings, TokenInfo, Tokenizer
+from dms_cpp.async_llm import AsyncLLM, AsyncStream
+from dms_cpp.errors import Error, InputError, RunError
+from dms_cpp.llm import LLM
+from dms_cpp.options import CacheOptions
+from dms_cpp.outputs import CompletionOutput, Logprob, RequestOutput, Score
+from dms_cpp.prompts import Prompt
+from dms_cpp.sampling import SamplingParams
+from dms_cpp.session import Session
+from dms_cpp.stream import Stream
+
+__all__ = [
+    "LLM",
+    "AsyncLLM",
+    "AsyncStream",
+    "CacheOptions",
+    "CompletionOutput",
+    "DmsInfo",
+    "EngineStats",
+    "Error",
+    "InputError",
+    "KvStats",
+    "Logprob",
+    "ModelInfo",
+    "Prompt",
+    "RequestOutput",
+    "RunError",
+    "SamplingParams",
+    "Score",
+    "Session",
+    "Stream",
+    "Timings",
+    "TokenInfo",
+    "Tokenizer",
+]
