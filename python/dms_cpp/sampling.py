@@ -53,6 +53,8 @@ class SamplingParams:
 
     def to_core(self, context_left: int, drawn_seed: int) -> _core.Sampling:
         """As libdms takes it: `context_left` tokens are the most, `drawn_seed` stands for None."""
+        if self.n < 1:
+            _core.throw_input_error("n", "value out of range", str(self.n), "at least 1")
         core = _core.Sampling()
         core.presence_penalty = self.presence_penalty
         core.frequency_penalty = self.frequency_penalty

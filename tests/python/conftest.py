@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from bad_input import score_refused
-from harness import Scorer, binary, run_dms, run_ok
+from harness import DEMO, Scorer, binary, package_folder, run_dms, run_ok
 from train_probe import Probe
 
 import models
@@ -98,6 +101,21 @@ def test_data() -> Path:
         pytest.skip("DMS_TEST_DATA is not set")
     assert Path(folder).is_dir(), f"DMS_TEST_DATA={folder} is not a folder"
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def dms_cpp() -> ModuleType:
+    """The Python package under test."""
+    folder = str(package_folder())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module("dms_cpp")
+
+
+@pytest.fixture(scope="session")
+def demo(dms_cpp: ModuleType):
+    """The embedded model in float32, for tests that leave it as it was."""
+    return dms_cpp.LLM(DEMO, dtype="float32")
 
 
 @pytest.fixture(scope="module")

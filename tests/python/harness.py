@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -29,6 +30,27 @@ def missing(what: str) -> NoReturn:
 def binary() -> Path:
     """The program under test."""
     return Path(os.environ.get("DMS_BIN", ROOT / "build" / "release" / "src" / "cli" / "dms"))
+
+
+def package_folder() -> Path:
+    """Where the Python package under test is installed."""
+    default = ROOT / "build" / "python-package"
+    folder = Path(os.environ.get("DMS_PYTHON_PACKAGE", default))
+    if not (folder / "dms_cpp" / "__init__.py").exists():
+        missing(f"no dms_cpp in {folder}; scripts/test builds it, or set DMS_PYTHON_PACKAGE")
+    return folder
+
+
+def run_python(code: str, *args: object, env: dict[str, str] | None = None):
+    """Runs Python code with the package under test, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=HANG_GUARD_S,
+        env={**os.environ, "PYTHONPATH": str(package_folder()), **(env or {})},
+    )
 
 
 def run_dms(*args: object, stdin: str | bytes = "", env: dict | None = None):
