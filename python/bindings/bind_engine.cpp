@@ -88,6 +88,7 @@ void bind_engine(nb::module_& module) {
            nb::arg("priority"),
            nb::arg("timeout_s").none(),
            nb::arg("delivery"))
+      .def("stats", [](Driver& driver) { return driver.llm().stats(); })
       .def("new_session", &new_session, nb::arg("cache"))
       .def("load_session", &load_session, nb::arg("file"))
       .def("serve", &serve)

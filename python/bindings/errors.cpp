@@ -38,12 +38,32 @@ constexpr std::array kNames{
     Name{"arguments", "chat_template_kwargs"},
 };
 
+constexpr std::string_view kNameCharacters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+
+std::string_view argument_of(std::string_view field) {
+  const auto* name = std::ranges::find(kNames, field, &Name::field);
+  return name == kNames.end() ? field : name->argument;
+}
+
 /// "log_probabilities" is called logprobs here; what follows a dot or bracket stays.
-std::string python_name(const std::string& field) {
+std::string place_in_python(const std::string& field) {
   const size_t end = std::min(field.find_first_of(".["), field.size());
-  const auto* name =
-      std::ranges::find(kNames, std::string_view(field).substr(0, end), &Name::field);
-  return name == kNames.end() ? field : std::string(name->argument) + field.substr(end);
+  return std::string(argument_of(std::string_view(field).substr(0, end))) + field.substr(end);
+}
+
+/// Names within a sentence; single words of the language ("answers") are not meant.
+std::string in_python(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = std::min(text.find_first_of(kNameCharacters, at), text.size());
+    const size_t end = std::min(text.find_first_not_of(kNameCharacters, begin), text.size());
+    const std::string_view word = text.substr(begin, end - begin);
+    out += text.substr(at, begin - at);
+    out += word.find('_') != std::string_view::npos ? argument_of(word) : word;
+    at = end;
+  }
+  return out;
 }
 
 /// Names of files may be any bytes.
@@ -55,7 +75,10 @@ nb::object text(const std::string& bytes) {
 template <class Error>
 void raise(const char* type_name, const Error& error) {
   ErrorParts parts = error.parts();
-  parts.field = python_name(parts.field);
+  parts.field = place_in_python(parts.field);
+  for (std::string* part : {&parts.what, &parts.got, &parts.expected, &parts.hint}) {
+    *part = in_python(*part);
+  }
   const nb::object type = nb::module_::import_("dms_cpp.errors").attr(type_name);
   const nb::object value = type(Error(parts).what(),
                                 nb::arg("where") = text(parts.where),

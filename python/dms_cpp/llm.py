@@ -261,6 +261,10 @@ class LLM:
         """A conversation that Session.save() wrote, to go on as if never interrupted."""
         return Session(self, self._engine.load_session(file))
 
+    def stats(self) -> _core.EngineStats:
+        """What the engine is at, and what it has done so far."""
+        return self._engine.stats()
+
     def _params_for(
         self,
         prompts: Sequence[Prompt],

@@ -61,7 +61,8 @@ void Session::append_rows(
 
 void Session::truncate(int64_t tokens, const Progress& progress) {
   if (state_->sequence->is_busy) {
-    throw InputError({.where = "session", .what = "is at work on a prompt and cannot be truncated"});
+    throw InputError(
+        {.where = "session", .what = "is at work on a prompt and cannot be truncated"});
   }
   state_->sequence->truncate(tokens);
   if (!state_->sequence->missing().empty()) append_rows({}, false, {}, progress);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -139,6 +140,49 @@ def test_log_probabilities(dms_cpp, demo):
     )
 
 
+def test_prompt_log_probabilities(dms_cpp, demo):
+    params = dms_cpp.SamplingParams(max_tokens=1, prompt_logprobs=2)
+    output = demo.generate(PROMPT, params)[0]
+    first, *rest = output.prompt_logprobs
+    ids = output.prompt_token_ids
+    assert first is None
+    ours = [row[token].logprob for row, token in zip(rest, ids[1:], strict=True)]
+    assert ours == pytest.approx(demo.score(PROMPT).logprobs.tolist(), abs=1e-4)
+    assert all(len(row) in (2, 3) for row in rest)
+
+
+def test_several_answers_are_those_of_their_seeds(dms_cpp, demo):
+    params = dms_cpp.SamplingParams(n=4, seed=11, temperature=0.9, max_tokens=20)
+    output = demo.generate(PROMPT, params)[0]
+    assert [answer.index for answer in output.outputs] == [0, 1, 2, 3]
+    alone = [dataclasses.replace(params, n=1, seed=11 + i) for i in range(4)]
+    texts = [o.outputs[0].text for o in demo.generate([PROMPT] * 4, alone)]
+    assert [answer.text for answer in output.outputs] == texts
+    streamed = [""] * 4
+    for piece in demo.stream(PROMPT, params):
+        streamed[piece.index] += piece.text
+    assert streamed == texts
+
+
+def test_logit_bias(dms_cpp, demo):
+    params = dms_cpp.SamplingParams(temperature=0, max_tokens=3, logit_bias={300: 100.0})
+    assert demo.generate(PROMPT, params)[0].outputs[0].token_ids == [300] * 3
+
+
+def test_cached_prefixes_and_stats(dms_cpp):
+    llm = dms_cpp.LLM(DEMO, dtype="float32", kv_memory="64MiB")
+    text = "The ship sailed at dawn, and nobody on the shore saw her go. " * 30
+    params = dms_cpp.SamplingParams(temperature=0, max_tokens=8)
+    first, second = (llm.generate(text, params)[0] for _ in range(2))
+    assert (first.num_cached_tokens, second.num_cached_tokens > 256) == (0, True)
+    assert first.outputs[0].text == second.outputs[0].text
+    stats = llm.stats()
+    assert stats.cached_tokens == second.num_cached_tokens
+    assert stats.prompt_tokens == 2 * len(first.prompt_token_ids)
+    assert (stats.finished, stats.generated_tokens, stats.running) == ({"length": 2}, 16, 0)
+    assert 0 < stats.kv_used_bytes <= stats.kv_limit_bytes == 64 << 20
+
+
 def test_stream_is_generate(dms_cpp, demo):
     params = dms_cpp.SamplingParams(temperature=0.9, seed=3, max_tokens=40, logprobs=1)
     expected = demo.generate(PROMPT, params)[0].outputs[0]
@@ -208,11 +252,15 @@ def test_bad_options(dms_cpp, demo, tmp_path):
         "dtype": "float16",
         "threads": -1,
         "max_num_seqs": 0,
-        "max_num_batched_tokens": 1,
+        "max_num_batched_tokens": 0,
+        "swap_space": 1,
+        "enable_prefix_caching": True,
     }
     for name, value in refused.items():
         with pytest.raises(dms_cpp.InputError, match=name):
             dms_cpp.LLM(DEMO, **{name: value})
+    with pytest.raises(dms_cpp.InputError, match="got kv_memory 0"):
+        dms_cpp.LLM(DEMO, swap_space="1MiB")
     with pytest.raises(dms_cpp.InputError, match="no such model folder"):
         dms_cpp.LLM(tmp_path / "nothing")
     for options in ({"policy": "nope"}, {"window": -1}, {"policy_args": {"cr": 2}}):

@@ -14,7 +14,7 @@ EXAMPLES = ["quick_start", "hyper_scaling_vote", "long_chat", "evaluation"]
 SHOWN = {
     "quick_start": r"\w+",
     "hyper_scaling_vote": r"one chain's cache holds \d+ of \d+ entries",
-    "long_chat": r"fork: (.*)\n.*\nloaded:\1",
+    "long_chat": r"(?s)fork: +(\S.*)\nsaved: [^\n]+\nloaded: \1",
     "evaluation": r"full cache +\d+\.\d+ +1\.00",
 }
 
