@@ -27,6 +27,14 @@ def test_example(name):
     assert re.search(SHOWN[name], done.stdout), done.stdout
 
 
+def test_the_document_runs_as_it_stands(tmp_path):
+    text = (ROOT / "docs" / "python.md").read_text().replace("/tmp/", f"{tmp_path}/")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    done = run_python("\n".join(blocks))
+    assert (len(blocks) > 6, done.returncode) == (True, 0), done.stderr
+    assert done.stdout.rstrip().endswith("(got -1, expected a number, at least 0)")
+
+
 def test_all_examples_are_run():
     assert {path.stem for path in (ROOT / "examples").glob("*.py")} >= set(EXAMPLES)
 
