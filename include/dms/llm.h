@@ -208,6 +208,9 @@ class LLM {
                               int64_t max_tokens = std::numeric_limits<int32_t>::max()) const;
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
+  /// As ModelSource's; any thread may call it.
+  CachePlan check(const CacheOptions& options) const;
+
   /// Takes a request in; its sink is told what becomes of it while step() runs. Throws InputError
   /// on a bad prompt, sampling parameter or cache option.
   RequestId submit(Request request);

@@ -22,7 +22,9 @@ using OrderedJson = nlohmann::ordered_json;
 /// in Python, and Python's NaN and Infinity are numbers that are not finite. Throws InputError
 /// naming line and column on malformed JSON and beyond the limits.
 Json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits = {});
-OrderedJson parse_ordered_json(std::string_view text, const std::string& where);
+OrderedJson parse_ordered_json(std::string_view text,
+                               const std::string& where,
+                               const JsonLimits& limits = {});
 
 /// Reads and parses a JSON file of at most `max_bytes`.
 Json read_json_file(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 30);

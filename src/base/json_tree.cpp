@@ -111,8 +111,10 @@ Json parse_json(std::string_view text, const std::string& where, const JsonLimit
   return parse<Json, SortedKeys>(text, where, limits);
 }
 
-OrderedJson parse_ordered_json(std::string_view text, const std::string& where) {
-  return parse<OrderedJson, OrderedKeys>(text, where, {});
+OrderedJson parse_ordered_json(std::string_view text,
+                               const std::string& where,
+                               const JsonLimits& limits) {
+  return parse<OrderedJson, OrderedKeys>(text, where, limits);
 }
 
 Json read_json_file(const std::filesystem::path& path, int64_t max_bytes) {

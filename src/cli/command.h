@@ -29,6 +29,7 @@ Command tokenize_command();
 Command generate_command();
 Command chat_command();
 Command score_command();
+Command serve_command();
 Command bench_command();
 Command train_command();
 Command data_command();

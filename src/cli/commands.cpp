@@ -10,6 +10,7 @@ std::span<const Command> commands() {
                                generate_command(),
                                chat_command(),
                                score_command(),
+                               serve_command(),
                                bench_command(),
                                train_command(),
                                data_command(),

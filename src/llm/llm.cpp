@@ -83,6 +83,12 @@ std::string LLM::decode(std::span<const int32_t> ids, bool skip_special_tokens) 
   return tokenizer().decode(ids, skip_special_tokens);
 }
 
+CachePlan LLM::check(const CacheOptions& options) const {
+  const Core& core = *state_->core;
+  const auto plan = cpu::make_plan(core.spec, core.options, options);
+  return {.max_tokens = plan->max_tokens(), .window_tokens = plan->window_tokens()};
+}
+
 RequestId LLM::submit(Request request) {
   return state_->core->engine->submit({.request = std::move(request)});
 }

@@ -25,6 +25,7 @@ COMMANDS = (
     "generate",
     "chat",
     "score",
+    "serve",
     "bench",
     "train",
     "data",

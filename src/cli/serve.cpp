@@ -1,0 +1,259 @@
+// dms serve: answers requests of OpenAI's API over HTTP.
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/available_memory.h"
+#include "base/input_file.h"
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/outside_settings.h"
+#include "cli/parse.h"
+#include "cli/served_model.h"
+#include "cli/text_table.h"
+#include "serve/server.h"
+
+namespace dms::cli {
+namespace {
+
+constexpr int64_t kMostPort = 65535;
+constexpr int64_t kMostSeconds = 7 * 24 * 3600;
+constexpr int64_t kMostCount = 1'000'000;
+constexpr int64_t kLeastKvMemory = int64_t{64} << 20;
+
+struct Options {
+  std::string model;
+  ModelOptions model_options;
+  CacheOptions cache;
+  ServedOptions served;
+  serve::ServerSettings server;
+  std::string api_key;
+  std::string api_key_file;
+  std::string config_file;
+  std::string swap_folder;
+  int64_t max_queue = 256;
+  bool no_prefix_cache = false;
+  bool no_access_log = false;
+};
+
+void add_seconds(CLI::App& app,
+                 const std::string& name,
+                 std::chrono::seconds& target,
+                 int64_t least,
+                 const std::string& help) {
+  add_value(app, name, "S", help, [name, &target, least](const std::string& text) {
+    target = std::chrono::seconds(parse_integer(name, text, least, kMostSeconds));
+  });
+}
+
+void add_size(CLI::App& app, const std::string& name, int64_t& target, const std::string& help) {
+  add_value(app, name, "SIZE", help, [name, &target](const std::string& text) {
+    target = parse_bytes(name, text);
+  });
+}
+
+void add_list(CLI::App& app,
+              const std::string& name,
+              std::vector<std::string>& target,
+              const std::string& value_name,
+              const std::string& help) {
+  add_value(app, name, value_name, help, [name, &target](const std::string& text) {
+    target = parse_list(name, text);
+  });
+}
+
+void check_key(const std::string& where, const std::string& key) {
+  const bool is_good =
+      !key.empty() && std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7f'; });
+  if (is_good) return;
+  throw InputError({.where = where, .what = "no key", .expected = "ASCII text without blanks"});
+}
+
+/// A key a line; blank lines and those that begin with '#' hold none.
+std::vector<std::string> read_keys(const std::string& file) {
+  constexpr int64_t kMaxBytes = int64_t{1} << 20;
+  const std::string text = read_text_file(file, kMaxBytes);
+  std::vector<std::string> keys;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (line.ends_with('\r')) line.pop_back();
+    if (line.empty() || line.front() == '#') continue;
+    check_key(file, line);
+    keys.push_back(std::move(line));
+  }
+  if (keys.empty()) throw InputError({.where = file, .what = "holds no key"});
+  return keys;
+}
+
+void read_api_keys(Options& options) {
+  std::vector<std::string>& keys = options.server.api_keys;
+  if (!options.api_key_file.empty()) keys = read_keys(options.api_key_file);
+  if (options.api_key.empty()) return;
+  check_key("--api-key", options.api_key);
+  keys.push_back(options.api_key);
+}
+
+/// Half of what the machine has left when the weights are in.
+int64_t default_kv_memory(const ModelInfo& info, const ModelOptions& options) {
+  const std::string& type = options.weights.empty() ? options.dtype : options.weights;
+  const int64_t weight_bytes = info.parameters * (type == "f32" ? 4 : 2);
+  return std::max((available_memory() - weight_bytes) / 2, kLeastKvMemory);
+}
+
+void note_open_doors(const serve::ServerSettings& settings) {
+  const bool is_local =
+      settings.host == "localhost" || settings.host == "::1" || settings.host.starts_with("127.");
+  if (is_local || !settings.api_keys.empty()) return;
+  note("without --api-key everybody who reaches " + settings.host + " may ask");
+}
+
+void serve(Options options) {
+  require_model(options.model);
+  read_api_keys(options);
+  ModelOptions& model_options = options.model_options;
+  model_options.metadata_scope = MetadataScope::folder_only;  // nothing outside of it is served
+  model_options.max_step_tokens =
+      std::max(model_options.max_step_tokens, model_options.chunk_tokens);
+  model_options.swap_folder = options.swap_folder;
+  if (model_options.kv_memory_bytes == 0) {
+    model_options.kv_memory_bytes =
+        default_kv_memory(ModelSource(options.model, model_options).info(), model_options);
+  }
+  model_options.prefix_cache = !options.no_prefix_cache;
+  options.server.most_answers = model_options.max_sequences + options.max_queue;
+  options.server.access_log = !options.no_access_log;
+  options.server.version = DMS_VERSION;
+  options.served.folder = options.model;
+  const CacheOptions cache = with_seekable_files(options.cache);
+  auto source = std::make_shared<ModelSource>(options.model, model_options);
+  source->check(cache);
+  const serve::ServedModel model = describe_model(*source, cache, options.served);
+  note_open_doors(options.server);
+  serve::run_server(options.server,
+                    model,
+                    [source] { return LLM(std::move(*source)); },
+                    {.on_listening = [](const std::string& url) { note("listening on " + url); },
+                     .on_ready =
+                         [&](const LLM& llm) {
+                           print_notes(llm.info());
+                           note(fmt::format("ready: {} with {} for KV caches",
+                                            model.facts.names.front(),
+                                            format_bytes(model_options.kv_memory_bytes)));
+                         }});
+}
+
+void add_server_options(CLI::App& app, Options& options) {
+  serve::ServerSettings& server = options.server;
+  app.option_defaults()->group("Server");
+  add_text(app, "--host", server.host, "ADDRESS", "Where to listen (default 127.0.0.1)");
+  add_integer(app, "--port", server.port, 0, kMostPort, "Default 8000; 0: any that is free");
+  add_text(app, "--api-key", options.api_key, "KEY", "Clients must send it (better: DMS_API_KEY)");
+  add_text(app, "--api-key-file", options.api_key_file, "F", "A key a line");
+  add_list(app,
+           "--served-model-name",
+           options.served.names,
+           "NAME,...",
+           "What clients call the model\n(default: the folder's name)");
+  add_text(app,
+           "--template",
+           options.served.chat_template,
+           "F",
+           "A Jinja chat template, or 'plain'\n(default: the model's own)");
+  add_list(app,
+           "--allow-origin",
+           server.allowed_origins,
+           "ORIGIN,...",
+           "Web pages that may ask, as https://example.org");
+  add_text(app, "--config", options.config_file, "F", "More options, as NAME: VALUE lines");
+  add_flag(app, "--no-access-log", options.no_access_log, "No line for each request");
+  add_seconds(app,
+              "--drain-timeout",
+              server.drain_timeout,
+              0,
+              "For running requests at the end (default 30)");
+}
+
+void add_limit_options(CLI::App& app, Options& options) {
+  serve::ServerSettings& server = options.server;
+  app.option_defaults()->group("Limits");
+  add_integer(
+      app, "--max-queue", options.max_queue, 0, kMostCount, "Answers that may wait (default 256)");
+  add_integer(app,
+              "--max-n",
+              options.served.limits.answers,
+              1,
+              kMostCount,
+              "Answers of one request (default 16)");
+  add_size(app, "--max-body", server.max_body_bytes, "Of one request (default 16MiB)");
+  add_size(app,
+           "--max-unread",
+           server.max_unread_bytes,
+           "Of a stream before its slow reader is\ngiven up (default 1MiB)");
+  add_integer(app,
+              "--max-connections",
+              server.max_connections,
+              1,
+              kMostCount,
+              "Open at once (default 4096)");
+  add_seconds(
+      app, "--read-timeout", server.read_timeout, 1, "For a request to come in (default 30)");
+  add_seconds(
+      app, "--request-timeout", server.request_timeout, 0, "For its answer (default 0: none)");
+}
+
+void add_engine_options(CLI::App& app, Options& options) {
+  ModelOptions& model = options.model_options;
+  app.option_defaults()->group("Scheduling");
+  add_integer(app,
+              "--max-batch-tokens",
+              model.max_step_tokens,
+              1,
+              kMostCount,
+              "Prompt tokens of one pass (default 512)");
+  add_integer(app,
+              "--max-sequences",
+              model.max_sequences,
+              1,
+              kMostCount,
+              "Answers computed at once (default 64)");
+  add_size(app, "--swap-space", model.swap_bytes, "For caches of those who must wait");
+  add_text(app, "--swap-folder", options.swap_folder, "DIR", "Where (default: in memory)");
+  add_flag(app, "--no-prefix-cache", options.no_prefix_cache, "Share no beginnings of prompts");
+  app.option_defaults()->group("Options");
+}
+
+CommandBody define(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_model_folder(app, options->model);
+  add_server_options(app, *options);
+  add_limit_options(app, *options);
+  add_engine_options(app, *options);
+  add_cache_options(app, options->cache);
+  add_model_options(app, options->model_options);
+  return [options, &app] {
+    read_outside_settings(app, options->config_file);
+    serve(*options);
+  };
+}
+
+}  // namespace
+
+Command serve_command() {
+  return {.name = "serve",
+          .summary = "Answer requests of OpenAI's API over HTTP",
+          .examples =
+              "  dms serve models/demo --port 8000 --template plain\n"
+              "  DMS_API_KEY=secret dms serve MODEL --host 0.0.0.0 --kv-memory 8GiB\n"
+              "  dms serve MODEL --policy streaming --policy-args start_size=4,recent_size=1024\n"
+              "  dms serve --config serve.yaml\n",
+          .define = define};
+}
+
+}  // namespace dms::cli

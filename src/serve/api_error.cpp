@@ -1,0 +1,89 @@
+#include "serve/api_error.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace dms::serve {
+namespace {
+
+struct Status {
+  int number;
+  std::string_view reason;
+  std::string_view type;  // OpenAI's word for the kind of error
+};
+
+constexpr std::array kStatuses{
+    Status{200, "OK", ""},
+    Status{204, "No Content", ""},
+    Status{400, "Bad Request", "invalid_request_error"},
+    Status{401, "Unauthorized", "authentication_error"},
+    Status{403, "Forbidden", "permission_error"},
+    Status{404, "Not Found", "not_found_error"},
+    Status{405, "Method Not Allowed", "invalid_request_error"},
+    Status{408, "Request Timeout", "invalid_request_error"},
+    Status{413, "Payload Too Large", "invalid_request_error"},
+    Status{422, "Unprocessable Entity", "invalid_request_error"},
+    Status{429, "Too Many Requests", "rate_limit_error"},
+    Status{431, "Request Header Fields Too Large", "invalid_request_error"},
+    Status{500, "Internal Server Error", "server_error"},
+    Status{503, "Service Unavailable", "service_unavailable_error"},
+};
+
+const Status& status_of(int number) {
+  static constexpr Status kOther{500, "Error", "server_error"};
+  const auto* found = std::ranges::find(kStatuses, number, &Status::number);
+  return found == kStatuses.end() ? kOther : *found;
+}
+
+/// The library's fields and the API's where they differ.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kParams{{
+    {"policy", "dms.policy"},
+    {"policy_args", "dms.policy_args"},
+    {"window_tokens", "dms.window"},
+    {"decisions_file", "dms.policy"},
+    {"max_new_tokens", "max_tokens"},
+    {"stop_ids", "stop_token_ids"},
+    {"arguments", "chat_template_kwargs"},
+}};
+
+std::string param_of(const std::string& field) {
+  const size_t end = std::min(field.find_first_of(".["), field.size());
+  const std::string_view head = std::string_view(field).substr(0, end);
+  for (const auto& [ours, param] : kParams) {
+    if (ours == head) return std::string(param) + field.substr(end);
+  }
+  return field;
+}
+
+OutJson text_or_null(const std::string& text) { return text.empty() ? OutJson() : OutJson(text); }
+
+}  // namespace
+
+ApiError::ApiError(int status, std::string message, std::string param, std::string code)
+    : status_(status),
+      message_(std::move(message)),
+      param_(std::move(param)),
+      code_(std::move(code)) {}
+
+ApiError ApiError::from(const InputError& error) {
+  ErrorParts parts = error.parts();
+  parts.field = param_of(parts.field);
+  return {400, InputError(parts).what(), parts.field};
+}
+
+OutJson ApiError::body() const {
+  return {{"error",
+           {{"message", message_},
+            {"type", status_of(status_).type},
+            {"param", text_or_null(param_)},
+            {"code", text_or_null(code_)}}}};
+}
+
+std::string_view reason_of(int status) { return status_of(status).reason; }
+
+std::string json_text(const OutJson& value) {
+  return value.dump(-1, ' ', false, OutJson::error_handler_t::replace);
+}
+
+}  // namespace dms::serve

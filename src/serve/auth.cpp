@@ -1,0 +1,45 @@
+#include "serve/auth.h"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "base/constant_time.h"
+
+namespace dms::serve {
+namespace {
+
+/// The scheme's name is written in any case.
+bool begins_with_scheme(std::string_view text, std::string_view scheme) {
+  return text.size() >= scheme.size() &&
+         std::ranges::equal(text.substr(0, scheme.size()), scheme, [](char a, char b) {
+           return std::tolower(static_cast<unsigned char>(a)) == b;
+         });
+}
+
+}  // namespace
+
+Auth::Auth(std::vector<std::string> keys, std::vector<std::string> origins)
+    : keys_(std::move(keys)), origins_(std::move(origins)) {}
+
+bool Auth::has_key(std::string_view authorization) const {
+  if (keys_.empty()) return true;
+  constexpr std::string_view kScheme = "bearer ";
+  if (!begins_with_scheme(authorization, kScheme)) return false;
+  std::string_view offered = authorization.substr(kScheme.size());
+  offered.remove_prefix(std::min(offered.find_first_not_of(' '), offered.size()));
+  bool is_known = false;
+  // All of them, so that the time does not tell which one fits.
+  for (const std::string& key : keys_) {
+    is_known = equal_in_constant_time(key, offered) || is_known;
+  }
+  return is_known;
+}
+
+bool Auth::may_ask(std::string_view origin) const {
+  return origin.empty() || std::ranges::any_of(origins_, [&](const std::string& named) {
+           return named == "*" || named == origin;
+         });
+}
+
+}  // namespace dms::serve

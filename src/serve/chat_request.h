@@ -1,0 +1,29 @@
+#pragma once
+// The body of POST /v1/chat/completions, and the conversation in that of POST /tokenize.
+
+#include <string>
+#include <string_view>
+
+#include "dms/chat.h"
+#include "serve/generation_request.h"
+
+namespace dms::serve {
+
+struct Conversation {
+  ChatRequest chat{};
+  bool continue_final_message = false;  // the last message is not ended: the answer goes on with it
+};
+
+struct ChatCompletionRequest {
+  GenerationRequest common{};
+  Conversation conversation{};
+  bool include_reasoning = true;
+};
+
+/// Throws ApiError on a malformed message, and on parts that are no text.
+Conversation read_conversation(const Fields& body, const RequestLimits& limits);
+
+/// Throws ApiError.
+ChatCompletionRequest parse_chat_request(std::string_view body, const ModelFacts& model);
+
+}  // namespace dms::serve

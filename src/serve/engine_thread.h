@@ -1,0 +1,49 @@
+#pragma once
+// The one thread that owns the model: it reads the weights, then computes pass after pass for
+// whatever has been submitted.
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <thread>
+
+#include "dms/llm.h"
+
+namespace dms::serve {
+
+class EngineThread {
+ public:
+  enum class State { kLoading, kReady, kFailed };
+
+  /// `load` and `on_change` are called on the new thread; the latter after each change of state().
+  EngineThread(std::function<LLM()> load, std::function<void()> on_change);
+  /// Ends the thread after the pass it is at.
+  ~EngineThread();
+  EngineThread(const EngineThread&) = delete;
+  EngineThread& operator=(const EngineThread&) = delete;
+
+  State state() const { return state_; }
+  /// Once it has failed: what load() or a pass threw.
+  std::exception_ptr failure() const { return failure_; }
+  /// Once it is ready. What any thread may call of it (dms/llm.h) may be called here.
+  LLM& llm() { return *llm_; }
+
+  /// How long the pass that is computed now has taken; zero where none is.
+  std::chrono::steady_clock::duration pass_age() const;
+
+ private:
+  void run(const std::function<LLM()>& load, const std::function<void()>& on_change);
+  void compute();
+
+  std::optional<LLM> llm_;
+  std::exception_ptr failure_;
+  std::atomic<State> state_ = State::kLoading;
+  std::atomic<bool> is_stopped_ = false;
+  std::atomic<int64_t> pass_began_ = 0;  // of the steady clock; 0: none is computed
+  std::thread thread_;
+};
+
+}  // namespace dms::serve

@@ -1,0 +1,135 @@
+#include "serve/prepared.h"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <random>
+#include <utility>
+
+#include "serve/chat_form.h"
+#include "serve/chat_request.h"
+#include "serve/completion_form.h"
+#include "serve/completion_request.h"
+
+namespace dms::serve {
+namespace {
+
+constexpr int64_t kTokensBeyondContext = 1024;
+
+AnswerHead make_head(const char* prefix, const GenerationRequest& common) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return {.id = new_answer_id(prefix),
+          .created = std::chrono::duration_cast<std::chrono::seconds>(now).count(),
+          .model = common.model,
+          .usage_in_chunks = common.stream && common.include_usage};
+}
+
+void require_length(const std::vector<int32_t>& ids, int64_t max_tokens, const char* param) {
+  if (ids.empty()) throw ApiError(400, std::string(param) + ": is empty", param);
+  if (std::ssize(ids) <= max_tokens) return;
+  throw ApiError(400,
+                 std::string(param) + ": longer than the model's context (got more than " +
+                     std::to_string(max_tokens) + " tokens)",
+                 param,
+                 "context_length_exceeded");
+}
+
+/// Up to where the context ends; where a policy goes beyond it, at least some.
+int64_t tokens_left(int64_t prompt_tokens, const CachePlan& plan, int64_t context) {
+  const int64_t left = std::min(plan.max_tokens, context) - prompt_tokens;
+  if (left > 0 || plan.max_tokens <= context) return std::max<int64_t>(left, 1);
+  return std::min(plan.max_tokens - prompt_tokens, kTokensBeyondContext);
+}
+
+/// Without a seed of the request's own every answer is another.
+void give_seed(GenerationRequest& common) {
+  if (common.is_seeded) return;
+  std::random_device source;
+  common.sampling.seed = (static_cast<uint64_t>(source()) << 32U) | source();
+}
+
+Request make_request(const GenerationRequest& common, std::vector<int32_t> ids) {
+  return {.prompt = std::move(ids),
+          .sampling = common.sampling,
+          .cache = common.cache,
+          .priority = common.priority,
+          .answers = common.answers};
+}
+
+std::vector<int32_t> ids_of(const Prompt& prompt,
+                            const CompletionRequest& request,
+                            const Tokenizer& tokenizer,
+                            int64_t max_tokens) {
+  if (const auto* text = std::get_if<std::string>(&prompt)) {
+    return tokenizer.encode(*text, request.add_special_tokens, max_tokens);
+  }
+  return std::get<std::vector<int32_t>>(prompt);
+}
+
+EchoedPrompt echo_of(const Prompt& prompt,
+                     const std::vector<int32_t>& ids,
+                     const Tokenizer& tokenizer) {
+  const auto* text = std::get_if<std::string>(&prompt);
+  return {.text = text != nullptr ? *text : tokenizer.decode(ids, false), .first_id = ids.front()};
+}
+
+void refuse_streamed_scores(const CompletionRequest& request) {
+  const bool has_scores = request.echo && request.common.sampling.log_probabilities >= 0;
+  if (!request.common.stream || !has_scores) return;
+  throw ApiError(400, "echo: the prompt's logprobs are not streamed; set stream to false", "echo");
+}
+
+}  // namespace
+
+Prepared prepare_chat(std::string_view body, const ServedModel& model, const Planner& plan) {
+  ChatCompletionRequest request = parse_chat_request(body, model.facts);
+  GenerationRequest& common = request.common;
+  const CachePlan cache = plan(common.cache);
+  RenderedChat chat = render(request.conversation, model.chat, model.tokenizer, cache.max_tokens);
+  require_length(chat.ids, cache.max_tokens, "messages");
+  std::ranges::copy(model.chat.stops, std::back_inserter(common.sampling.stop));
+  common.sampling.max_new_tokens =
+      common.max_tokens.value_or(tokens_left(std::ssize(chat.ids), cache, model.facts.context));
+  give_seed(common);
+  Prepared out{
+      .answers = common.answers, .stream = common.stream, .include_usage = common.include_usage};
+  out.form = std::make_unique<ChatForm>(
+      make_head("chatcmpl", common),
+      TokenTexts(model.tokenizer, common.tokens_as_ids),
+      common.answers,
+      ChatFormOptions{.begins_inside_reasoning = opens_reasoning(chat.text),
+                      .include_reasoning = request.include_reasoning,
+                      .log_probabilities = common.sampling.log_probabilities >= 0,
+                      .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0});
+  out.requests.push_back(make_request(common, std::move(chat.ids)));
+  return out;
+}
+
+Prepared prepare_completion(std::string_view body, const ServedModel& model, const Planner& plan) {
+  CompletionRequest request = parse_completion_request(body, model.facts);
+  refuse_streamed_scores(request);
+  GenerationRequest& common = request.common;
+  const CachePlan cache = plan(common.cache);
+  common.sampling.max_new_tokens = *common.max_tokens;
+  give_seed(common);
+  CompletionFormOptions form{
+      .answers = common.answers,
+      .log_probabilities = common.sampling.log_probabilities >= 0,
+      .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0 && !request.echo};
+  Prepared out{
+      .answers = common.answers, .stream = common.stream, .include_usage = common.include_usage};
+  for (const Prompt& prompt : request.prompts) {
+    std::vector<int32_t> ids = ids_of(prompt, request, model.tokenizer, cache.max_tokens);
+    require_length(ids, cache.max_tokens, "prompt");
+    if (request.echo) form.echoed.push_back(echo_of(prompt, ids, model.tokenizer));
+    out.requests.push_back(make_request(common, std::move(ids)));
+  }
+  const auto choices = std::ssize(out.requests) * common.answers;
+  out.form = std::make_unique<CompletionForm>(make_head("cmpl", common),
+                                              TokenTexts(model.tokenizer, common.tokens_as_ids),
+                                              choices,
+                                              std::move(form));
+  return out;
+}
+
+}  // namespace dms::serve

@@ -1,0 +1,40 @@
+#pragma once
+// A request that has been read and found good: what the engine is to compute, and how the answer
+// is to look.
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "dms/llm.h"
+#include "serve/answer_form.h"
+#include "serve/chat_format.h"
+#include "serve/generation_request.h"
+
+namespace dms::serve {
+
+/// What is served. Const functions of all parts may be called by any thread.
+struct ServedModel {
+  ModelFacts facts;
+  Tokenizer tokenizer;
+  ChatFormat chat{};
+  OutJson tokenizer_info{};
+  int64_t created = 0;  // seconds since 1970
+};
+
+/// LLM::check() for whatever policy a request names.
+using Planner = std::function<CachePlan(const CacheOptions&)>;
+
+struct Prepared {
+  std::vector<Request> requests{};  // one a prompt, without sinks
+  std::unique_ptr<AnswerForm> form{};
+  int64_t answers = 1;  // to each prompt
+  bool stream = false;
+  bool include_usage = false;
+};
+
+/// Both throw ApiError or InputError. They tokenize, so that long prompts take a while.
+Prepared prepare_chat(std::string_view body, const ServedModel& model, const Planner& plan);
+Prepared prepare_completion(std::string_view body, const ServedModel& model, const Planner& plan);
+
+}  // namespace dms::serve

@@ -1,0 +1,20 @@
+#include "serve/responses.h"
+
+namespace dms::serve {
+
+HttpResponse json_response(const OutJson& body, int status) {
+  HttpResponse response;
+  response.status = status;
+  response.body = json_text(body);
+  return response;
+}
+
+HttpResponse error_response(const ApiError& error) {
+  HttpResponse response = json_response(error.body(), error.status());
+  if (error.status() == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  if (error.status() == 429) response.headers.emplace_back("Retry-After", "1");
+  if (error.status() == 503) response.headers.emplace_back("Retry-After", "5");
+  return response;
+}
+
+}  // namespace dms::serve

@@ -1,0 +1,41 @@
+#pragma once
+// Which endpoint a method and a path mean.
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace dms::serve {
+
+enum class Endpoint {
+  kHealth,
+  kVersion,
+  kMetrics,
+  kModels,
+  kModel,
+  kChatCompletions,
+  kCompletions,
+  kTokenize,
+  kDetokenize,
+  kTokenizerInfo,
+};
+
+struct Route {
+  Endpoint endpoint;
+  std::string_view method;
+  std::string_view path;  // one that ends with '/' goes on with an argument
+  bool is_open = false;   // needs no key
+};
+
+struct RouteMatch {
+  const Route* route = nullptr;  // null: no such path
+  bool is_method_wrong = false;
+  std::string argument{};
+};
+
+RouteMatch find_route(std::string_view method, std::string_view path);
+
+/// The path of a request's target: without the query, and with what is percent-encoded decoded.
+std::string path_of(std::string_view target);
+
+}  // namespace dms::serve

@@ -1,0 +1,239 @@
+#include "serve/service.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "serve/responses.h"
+#include "serve/token_endpoints.h"
+
+namespace dms::serve {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// What `compute` returns, or what is wrong with the request.
+template <class Compute>
+auto attempt(const Compute& compute) -> std::variant<decltype(compute()), ApiError> {
+  try {
+    return compute();
+  } catch (const ApiError& error) {
+    return error;
+  } catch (const InputError& error) {
+    return ApiError::from(error);
+  } catch (const std::bad_alloc&) {
+    return ApiError(503, "the server is out of memory");
+  } catch (const std::exception& error) {
+    return ApiError(500, error.what());
+  }
+}
+
+}  // namespace
+
+Service::Service(const ServerSettings& settings,
+                 const ServedModel& model,
+                 EngineThread& engine,
+                 Post to_io,
+                 Post to_worker)
+    : settings_(settings),
+      model_(model),
+      engine_(engine),
+      to_io_(std::move(to_io)),
+      to_worker_(std::move(to_worker)),
+      auth_(settings.api_keys, settings.allowed_origins),
+      metrics_(model.facts.names.front()) {}
+
+std::optional<HttpResponse> Service::refuse(const RequestHead& head) const {
+  if (!auth_.may_ask(head.origin)) {
+    return error_response(ApiError(403, "pages of this origin may not ask; see --allow-origin"));
+  }
+  if (head.method == "OPTIONS") return HttpResponse{.status = 204, .content_type = ""};
+  const RouteMatch match = find_route(head.method, head.path);
+  if (match.route == nullptr) return error_response(ApiError(404, "no such endpoint"));
+  if (match.is_method_wrong) {
+    HttpResponse response = error_response(
+        ApiError(405, "this endpoint answers " + std::string(match.route->method) + " only"));
+    response.headers.emplace_back("Allow", match.route->method);
+    return response;
+  }
+  if (match.route->is_open || auth_.has_key(head.authorization)) return std::nullopt;
+  return error_response(ApiError(
+      401, "the key is missing or wrong: send Authorization: Bearer KEY", {}, "invalid_api_key"));
+}
+
+Headers Service::headers_for(const RequestHead& head) const {
+  if (head.origin.empty() || !auth_.may_ask(head.origin)) return {};
+  Headers headers{{"Access-Control-Allow-Origin", head.origin}, {"Vary", "Origin"}};
+  if (head.method == "OPTIONS") {
+    headers.emplace_back("Access-Control-Allow-Methods", "GET, POST");
+    headers.emplace_back("Access-Control-Allow-Headers", "Authorization, Content-Type");
+    headers.emplace_back("Access-Control-Max-Age", "600");
+  }
+  return headers;
+}
+
+void Service::handle(const std::shared_ptr<Exchange>& exchange) {
+  const RequestHead& head = exchange->head();
+  const RouteMatch match = find_route(head.method, head.path);
+  switch (match.route->endpoint) {
+    case Endpoint::kHealth:
+      return exchange->respond(health());
+    case Endpoint::kVersion:
+      return exchange->respond(json_response({{"version", settings_.version}}));
+    case Endpoint::kMetrics:
+      return exchange->respond(metrics());
+    case Endpoint::kModels:
+      return exchange->respond(models());
+    case Endpoint::kModel:
+      return exchange->respond(model(match.argument));
+    case Endpoint::kTokenizerInfo:
+      return exchange->respond(json_response(model_.tokenizer_info));
+    case Endpoint::kTokenize:
+      return compute_apart(exchange, tokenize);
+    case Endpoint::kDetokenize:
+      return compute_apart(exchange, detokenize);
+    case Endpoint::kChatCompletions:
+      return complete(exchange, prepare_chat);
+    case Endpoint::kCompletions:
+      return complete(exchange, prepare_completion);
+  }
+}
+
+void Service::count(const RequestHead& head, int status) {
+  const RouteMatch match = find_route(head.method, head.path);
+  metrics_.http_request(match.route != nullptr ? match.route->path : "other", status);
+}
+
+HttpResponse Service::health() const {
+  const auto is = [](const char* status, int code) {
+    return json_response({{"status", status}}, code);
+  };
+  if (engine_.state() == EngineThread::State::kLoading) return is("loading", 503);
+  if (engine_.state() == EngineThread::State::kFailed) return is("failed", 503);
+  if (engine_.pass_age() > settings_.stuck_after) return is("stuck", 503);
+  return is_draining_ ? is("shutting down", 503) : is("ok", 200);
+}
+
+HttpResponse Service::models() const {
+  OutJson data = OutJson::array();
+  for (const std::string& name : model_.facts.names) {
+    data.push_back({{"id", name},
+                    {"object", "model"},
+                    {"created", model_.created},
+                    {"owned_by", "dms.cpp"},
+                    {"root", model_.facts.names.front()},
+                    {"parent", nullptr},
+                    {"max_model_len", model_.facts.context}});
+  }
+  return json_response({{"object", "list"}, {"data", std::move(data)}});
+}
+
+HttpResponse Service::model(const std::string& name) const {
+  const OutJson all = OutJson::parse(models().body);
+  for (const OutJson& entry : all["data"]) {
+    if (entry["id"] == name) return json_response(entry);
+  }
+  return error_response(unknown_model(name, model_.facts));
+}
+
+HttpResponse Service::metrics() {
+  const bool is_ready = engine_.state() == EngineThread::State::kReady;
+  HttpResponse response;
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  response.body = metrics_.text(is_ready ? engine_.llm().stats() : EngineStats(), active());
+  return response;
+}
+
+std::optional<ApiError> Service::unavailable() const {
+  if (is_draining_) return ApiError(503, "the server is shutting down");
+  if (engine_.state() == EngineThread::State::kLoading) {
+    return ApiError(503, "the model is being loaded");
+  }
+  if (engine_.state() == EngineThread::State::kFailed)
+    return ApiError(503, "the engine has failed");
+  if (answers_ + static_cast<int64_t>(preparing_) < settings_.most_answers) return std::nullopt;
+  return ApiError(429, "too many requests are waiting", {}, "queue_full");
+}
+
+void Service::complete(const std::shared_ptr<Exchange>& exchange, Prepare prepare) {
+  if (const auto error = unavailable()) return exchange->respond(error_response(*error));
+  ++preparing_;
+  const Planner plan = [this](const CacheOptions& cache) { return engine_.llm().check(cache); };
+  // Only the I/O thread may let go of an exchange: the worker hands it on.
+  to_worker_([this,
+              exchange,
+              prepare,
+              plan,
+              arrival = Clock::now(),
+              body = exchange->take_body()]() mutable {
+    using Result = std::variant<Prepared, ApiError>;
+    const auto result =
+        std::make_shared<Result>(attempt([&] { return prepare(body, model_, plan); }));
+    to_io_([this, exchange = std::move(exchange), result, arrival] {
+      --preparing_;
+      if (exchange->is_closed()) return;
+      if (const auto* error = std::get_if<ApiError>(&*result)) {
+        return exchange->respond(error_response(*error));
+      }
+      start(exchange, std::move(std::get<Prepared>(*result)), arrival);
+    });
+  });
+}
+
+void Service::start(const std::shared_ptr<Exchange>& exchange,
+                    Prepared prepared,
+                    Clock::time_point arrival) {
+  if (settings_.request_timeout.count() > 0) {
+    for (Request& request : prepared.requests) {
+      request.deadline = arrival + settings_.request_timeout;
+    }
+  }
+  const auto run = std::make_shared<CompletionRun>(
+      CompletionRun::Surroundings{.llm = engine_.llm(),
+                                  .metrics = metrics_,
+                                  .post = to_io_,
+                                  .on_end =
+                                      [this](CompletionRun& ended) {
+                                        answers_ -= ended.answers();
+                                        runs_.erase(ended.shared_from_this());
+                                      }},
+      exchange,
+      std::move(prepared),
+      arrival);
+  const auto started = attempt([&] {
+    run->start();
+    return true;
+  });
+  if (const auto* error = std::get_if<ApiError>(&started)) {
+    return exchange->respond(error_response(*error));
+  }
+  runs_.insert(run);
+  answers_ += run->answers();
+}
+
+void Service::compute_apart(const std::shared_ptr<Exchange>& exchange,
+                            OutJson (*compute)(std::string_view, const ServedModel&)) {
+  ++preparing_;
+  to_worker_([this, exchange, compute, body = exchange->take_body()]() mutable {
+    const auto result = std::make_shared<std::variant<OutJson, ApiError>>(
+        attempt([&] { return compute(body, model_); }));
+    to_io_([this, exchange = std::move(exchange), result] {
+      --preparing_;
+      if (exchange->is_closed()) return;
+      const auto* error = std::get_if<ApiError>(&*result);
+      exchange->respond(error != nullptr ? error_response(*error)
+                                         : json_response(std::get<OutJson>(*result)));
+    });
+  });
+}
+
+void Service::cancel_all() {
+  for (const auto& run : runs_) run->cancel();
+}
+
+void Service::fail_all(const std::string& why) {
+  for (const auto& run : std::vector(runs_.begin(), runs_.end())) run->fail(why);
+}
+
+}  // namespace dms::serve

@@ -1,0 +1,74 @@
+#pragma once
+// The endpoints. Everything but what prepares a prompt is done on the I/O thread; that is done on
+// another, so that a long one holds up nobody's stream.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "serve/auth.h"
+#include "serve/completion_run.h"
+#include "serve/engine_thread.h"
+#include "serve/exchange.h"
+#include "serve/metrics.h"
+#include "serve/prepared.h"
+#include "serve/routes.h"
+#include "serve/settings.h"
+
+namespace dms::serve {
+
+class Service {
+ public:
+  /// All of them outlive this. `to_worker` calls functions in order, on one other thread.
+  Service(const ServerSettings& settings,
+          const ServedModel& model,
+          EngineThread& engine,
+          Post to_io,
+          Post to_worker);
+
+  /// What is wrong with a request before its body has come; nothing: read on.
+  std::optional<HttpResponse> refuse(const RequestHead& head) const;
+  /// Headers for every answer to a web page that may ask.
+  Headers headers_for(const RequestHead& head) const;
+  void handle(const std::shared_ptr<Exchange>& exchange);
+  void count(const RequestHead& head, int status);
+
+  /// New work is refused from now on.
+  void begin_drain() { is_draining_ = true; }
+  void cancel_all();
+  void fail_all(const std::string& why);
+  /// Requests that are prepared or computed.
+  size_t active() const { return preparing_ + runs_.size(); }
+  bool is_draining() const { return is_draining_; }
+
+ private:
+  using Prepare = Prepared (*)(std::string_view, const ServedModel&, const Planner&);
+
+  HttpResponse health() const;
+  HttpResponse models() const;
+  HttpResponse model(const std::string& name) const;
+  HttpResponse metrics();
+  std::optional<ApiError> unavailable() const;
+  void complete(const std::shared_ptr<Exchange>& exchange, Prepare prepare);
+  void start(const std::shared_ptr<Exchange>& exchange,
+             Prepared prepared,
+             std::chrono::steady_clock::time_point arrival);
+  void compute_apart(const std::shared_ptr<Exchange>& exchange,
+                     OutJson (*compute)(std::string_view, const ServedModel&));
+
+  const ServerSettings& settings_;
+  const ServedModel& model_;
+  EngineThread& engine_;
+  Post to_io_;
+  Post to_worker_;
+  Auth auth_;
+  Metrics metrics_;
+  std::set<std::shared_ptr<CompletionRun>> runs_;
+  size_t preparing_ = 0;
+  int64_t answers_ = 0;  // of runs_
+  bool is_draining_ = false;
+};
+
+}  // namespace dms::serve

@@ -1,0 +1,17 @@
+#pragma once
+// Server-sent events, as OpenAI's API streams them.
+
+#include <string>
+#include <string_view>
+
+#include "serve/api_error.h"
+
+namespace dms::serve {
+
+/// The event that ends a stream.
+inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
+
+/// One event; JSON on one line holds no newline that would end it early.
+inline std::string sse_event(const OutJson& value) { return "data: " + json_text(value) + "\n\n"; }
+
+}  // namespace dms::serve

@@ -1,0 +1,14 @@
+#pragma once
+// POST /tokenize and POST /detokenize.
+
+#include <string_view>
+
+#include "serve/prepared.h"
+
+namespace dms::serve {
+
+/// Both throw ApiError or InputError, and may be called by any thread.
+OutJson tokenize(std::string_view body, const ServedModel& model);
+OutJson detokenize(std::string_view body, const ServedModel& model);
+
+}  // namespace dms::serve

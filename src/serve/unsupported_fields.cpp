@@ -1,0 +1,69 @@
+#include "serve/unsupported_fields.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+
+namespace dms::serve {
+namespace {
+
+struct Unsupported {
+  std::string_view field;
+  std::string_view neutral;  // as JSON: the value that changes nothing; empty: none but null
+  std::string_view instead;  // what to do; may be empty
+};
+
+constexpr std::array kUnsupported{
+    Unsupported{"suffix", "\"\"", "text is continued at its end only"},
+    Unsupported{"use_beam_search", "false", ""},
+    Unsupported{"min_tokens", "0", ""},
+    Unsupported{"bad_words", "[]", "logit_bias of -100 keeps a token out"},
+    Unsupported{"allowed_token_ids", "", ""},
+    Unsupported{"include_stop_str_in_output", "false", ""},
+    Unsupported{"skip_special_tokens", "true", ""},
+    Unsupported{"truncate_prompt_tokens", "", "cut the prompt, or let a policy forget"},
+    Unsupported{"guided_json", "", ""},
+    Unsupported{"guided_regex", "", ""},
+    Unsupported{"guided_choice", "", ""},
+    Unsupported{"guided_grammar", "", ""},
+    Unsupported{"structured_outputs", "", ""},
+    Unsupported{"logits_processors", "", ""},
+    Unsupported{"functions", "[]", "use tools"},
+    Unsupported{"audio", "", ""},
+    Unsupported{"prompt_embeds", "", ""},
+};
+
+void refuse_answer_formats(const Fields& body) {
+  const OrderedJson* format = body.object("response_format");
+  if (format == nullptr) return;
+  const Fields fields(*format, "response_format");
+  if (fields.text("type").value_or("text") == "text") return;
+  fields.refuse("type", *fields.find("type"), "text: answers are not held to a form");
+}
+
+void refuse_best_of(const Fields& body) {
+  const OrderedJson* best_of = body.find("best_of");
+  if (best_of == nullptr) return;
+  const OrderedJson* answers = body.find("n");
+  const OrderedJson one(1);
+  if (*best_of == (answers != nullptr ? *answers : one)) return;
+  body.refuse("best_of", *best_of, "the same as n: ask for n answers and choose among them");
+}
+
+}  // namespace
+
+void refuse_unsupported(const Fields& body) {
+  for (const Unsupported& entry : kUnsupported) {
+    const OrderedJson* value = body.find(entry.field);
+    if (value == nullptr) continue;
+    if (!entry.neutral.empty() && *value == OrderedJson::parse(entry.neutral)) continue;
+    throw ApiError::from(InputError({.field = std::string(entry.field),
+                                     .what = "is not supported",
+                                     .hint = std::string(entry.instead)}));
+  }
+  refuse_answer_formats(body);
+  refuse_best_of(body);
+}
+
+}  // namespace dms::serve

@@ -1,0 +1,27 @@
+#include "serve/usage.h"
+
+namespace dms::serve {
+
+void Usage::add(const Generation& answer, bool is_first_of_prompt) {
+  if (is_first_of_prompt) {
+    prompt_tokens += answer.prompt_tokens;
+    cached_tokens += answer.cached_tokens;
+  }
+  completion_tokens += std::ssize(answer.ids);
+  dense_tokens += answer.kv.dense_tokens;
+  held_tokens += answer.kv.held_tokens;
+  bytes += answer.kv.allocated_bytes;
+}
+
+OutJson usage_json(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
+          {"dms",
+           {{"dense_tokens", usage.dense_tokens},
+            {"held_tokens", usage.held_tokens},
+            {"bytes", usage.bytes}}}};
+}
+
+}  // namespace dms::serve

@@ -1,0 +1,47 @@
+#include "serve/api_error.h"
+
+#include <gtest/gtest.h>
+
+#include "serve/responses.h"
+#include "serve/sse.h"
+
+namespace dms::serve {
+namespace {
+
+TEST(ApiError, HasOpenAisForm) {
+  const ApiError error(404, "no such model", "model", "model_not_found");
+  EXPECT_EQ(json_text(error.body()),
+            R"({"error":{"message":"no such model","type":"not_found_error","param":"model",)"
+            R"("code":"model_not_found"}})");
+  EXPECT_EQ(json_text(ApiError(500, "x").body()),
+            R"({"error":{"message":"x","type":"server_error","param":null,"code":null}})");
+}
+
+TEST(ApiError, SpeaksOfTheFieldsOfTheRequest) {
+  const ApiError error = ApiError::from(
+      InputError({.field = "policy_args.cr", .what = "bad value", .got = "0", .expected = "more"}));
+  EXPECT_EQ(error.status(), 400);
+  EXPECT_EQ(error.param(), "dms.policy_args.cr");
+  EXPECT_STREQ(error.what(), "dms.policy_args.cr: bad value (got 0, expected more)");
+  EXPECT_EQ(ApiError::from(InputError({.field = "prompt[3]"})).param(), "prompt[3]");
+}
+
+TEST(Responses, SayWhenToComeAgain) {
+  const auto header = [](int status) {
+    const Headers headers = error_response(ApiError(status, "x")).headers;
+    return headers.empty() ? "" : headers.front().first;
+  };
+  EXPECT_EQ(header(429), "Retry-After");
+  EXPECT_EQ(header(503), "Retry-After");
+  EXPECT_EQ(header(401), "WWW-Authenticate");
+  EXPECT_EQ(header(400), "");
+}
+
+TEST(Sse, AnEventIsOneLineWhateverItsTextHolds) {
+  EXPECT_EQ(sse_event({{"text", "a\n\ndata: b\r\n"}}),
+            "data: {\"text\":\"a\\n\\ndata: b\\r\\n\"}\n\n");
+  EXPECT_EQ(sse_event({{"text", "\xff"}}), "data: {\"text\":\"\xef\xbf\xbd\"}\n\n");
+}
+
+}  // namespace
+}  // namespace dms::serve
