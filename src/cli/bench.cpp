@@ -12,13 +12,15 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include "cli/bench_options.h"
 #include "cli/bench_policy.h"
 #include "cli/bench_report.h"
+#include "cli/bench_serving.h"
+#include "cli/bench_sessions.h"
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/parse.h"
 #include "cli/progress.h"
 #include "cli/roofline.h"
 #include "dms/error.h"
@@ -26,25 +28,7 @@
 namespace dms::cli {
 namespace {
 
-constexpr int64_t kMaxConcurrency = 4096;
-constexpr int64_t kMaxRepeats = 1000;
 constexpr int64_t kWarmUpTokens = 32;
-
-struct Options {
-  std::string model;
-  std::string config;
-  bool random_weights = false;
-  ModelOptions model_options;
-  CacheOptions cache;
-  std::string policies;
-  std::vector<int64_t> prompt_lens{512};
-  std::vector<int64_t> concurrencies{1};
-  int64_t gen_tokens = 32;
-  int64_t context_tokens = 0;
-  int64_t repeats = 3;
-  uint64_t seed = 0;
-  bool json = false;
-};
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -75,19 +59,21 @@ struct Case {
 
 class Bench {
  public:
-  Bench(LLM& llm, const Options& options)
+  Bench(LLM& llm, const BenchOptions& options)
       : llm_(llm), options_(options), prompts_(options.seed, llm.info().vocab) {}
 
   void warm_up();
   BenchRun measure(const Case& c);
+  FittingSessions count_sessions(const BenchPolicy& policy, int64_t prompt_tokens);
 
  private:
   std::vector<Session> open_sessions(const Case& c, const std::optional<Session>& filled);
   void measure_prefill(const Case& c, std::vector<Session>& sessions, BenchRun& run);
   void measure_decode(const Case& c, std::vector<Session>& sessions, BenchRun& run);
+  void measure_serving(const Case& c, BenchRun& run);
 
   LLM& llm_;
-  const Options& options_;
+  const BenchOptions& options_;
   Prompts prompts_;
 };
 
@@ -169,6 +155,19 @@ void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchR
   run.decode_bytes_s.values.push_back((weight_bytes + kv_bytes) * steps / seconds);
 }
 
+void Bench::measure_serving(const Case& c, BenchRun& run) {
+  std::vector<std::vector<int32_t>> prompts;
+  for (int64_t i = 0; i < c.concurrency; ++i) prompts.push_back(prompts_.next(c.prompt_tokens));
+  const SamplingParams params{.max_new_tokens = options_.gen_tokens, .ignore_eos = true};
+  if (!run.served) run.served.emplace();
+  serve_together(llm_, prompts, c.policy->cache, params, *run.served);
+}
+
+FittingSessions Bench::count_sessions(const BenchPolicy& policy, int64_t prompt_tokens) {
+  return count_fitting_sessions(
+      llm_, policy, prompt_tokens, [this](int64_t tokens) { return prompts_.next(tokens); });
+}
+
 BenchRun Bench::measure(const Case& c) {
   BenchRun run{.prompt_tokens = c.prompt_tokens,
                .context_tokens = options_.context_tokens,
@@ -187,27 +186,15 @@ BenchRun Bench::measure(const Case& c) {
     if (options_.gen_tokens > 0) measure_decode(c, sessions, run);
     run.kv = llm_.kv(sessions);
   }
+  // After the sessions have given their memory back.
+  for (int64_t i = 0; options_.serves && i < options_.repeats; ++i) measure_serving(c, run);
   return run;
 }
 
-ModelSource open_source(const Options& options) {
+ModelSource open_source(const BenchOptions& options) {
   if (options.config.empty()) return ModelSource(options.model, options.model_options);
   return ModelSource::with_random_weights(
       seekable_file(options.config), options.seed, options.model_options);
-}
-
-void check(const Options& options) {
-  const bool has_config = !options.config.empty();
-  if (has_config != options.random_weights) {
-    throw InputError({.where = has_config ? "--config" : "--random-weights",
-                      .what = "goes with " + std::string(has_config ? "--random-weights"
-                                                                    : "--config config.json")});
-  }
-  if (has_config == !options.model.empty()) {
-    throw InputError({.where = "MODEL",
-                      .what = has_config ? "given beside --config" : "missing",
-                      .expected = "a Hugging Face folder, or --config F --random-weights"});
-  }
 }
 
 int64_t peak_rss_bytes() {
@@ -216,9 +203,10 @@ int64_t peak_rss_bytes() {
   return int64_t{1024} * usage.ru_maxrss;
 }
 
-void check_lengths(const Options& options, int64_t max_tokens) {
-  const int64_t longest = options.context_tokens + *std::ranges::max_element(options.prompt_lens) +
-                          options.gen_tokens + 2;
+void check_lengths(const BenchOptions& options, int64_t max_tokens) {
+  const int64_t beside =
+      options.sessions ? 0 : options.context_tokens + options.gen_tokens + 2;  // the prompt
+  const int64_t longest = *std::ranges::max_element(options.prompt_lens) + beside;
   if (longest <= max_tokens) return;
   throw InputError({.where = "--prompt-lens",
                     .what = "context, prompt and generated tokens exceed the model's context",
@@ -226,7 +214,7 @@ void check_lengths(const Options& options, int64_t max_tokens) {
                     .expected = fmt::format("at most {}", max_tokens)});
 }
 
-std::vector<BenchPolicy> bench_policies(const Options& options, const ModelSource& source) {
+std::vector<BenchPolicy> bench_policies(const BenchOptions& options, const ModelSource& source) {
   const ModelInfo& info = source.info();
   std::vector<BenchPolicy> policies =
       parse_bench_policies(options.policies, with_seekable_files(options.cache));
@@ -238,7 +226,7 @@ std::vector<BenchPolicy> bench_policies(const Options& options, const ModelSourc
   return policies;
 }
 
-BenchReport open_report(const Options& options, const ModelInfo& info) {
+BenchReport open_report(const BenchOptions& options, const ModelInfo& info) {
   BenchReport report{.model = options.model.empty() ? options.config : options.model,
                      .info = info,
                      .dtype = options.model_options.dtype};
@@ -247,14 +235,14 @@ BenchReport open_report(const Options& options, const ModelInfo& info) {
   return report;
 }
 
-MachineProbe probe(const Options& options) {
+MachineProbe probe(const BenchOptions& options) {
   ProgressLine progress("probing");
   progress.show("bandwidth and arithmetic");
   return probe_machine(options.model_options.threads);
 }
 
 /// The model is gone when this returns, so that it does not stand in the probe's way.
-void measure_all(const Options& options,
+void measure_all(const BenchOptions& options,
                  ModelSource source,
                  const std::vector<BenchPolicy>& policies,
                  BenchReport& report) {
@@ -262,6 +250,14 @@ void measure_all(const Options& options,
   LLM llm = load_model(std::move(source), report.model, options.json);
   report.load_s = now_s() - start;
   Bench runner(llm, options);
+  if (options.sessions) {
+    for (const BenchPolicy& policy : policies) {
+      for (const int64_t prompt : options.prompt_lens) {
+        report.sessions.push_back(runner.count_sessions(policy, prompt));
+      }
+    }
+    return;
+  }
   runner.warm_up();
   for (const BenchPolicy& policy : policies) {
     for (const int64_t concurrency : options.concurrencies) {
@@ -273,8 +269,7 @@ void measure_all(const Options& options,
   }
 }
 
-void bench(const Options& options) {
-  check(options);
+void bench(const BenchOptions& options) {
   ModelSource source = open_source(options);
   const std::vector<BenchPolicy> policies = bench_policies(options, source);
   BenchReport report = open_report(options, source.info());
@@ -285,51 +280,20 @@ void bench(const Options& options) {
     print_json(report_json(report));
   } else {
     const size_t columns = stdout_columns();
-    print(report_head(report, columns) + runs_table(report, columns));
+    print(report_head(report, columns));
+    if (!options.sessions) print(runs_table(report, columns));
+    const std::string more = served_table(report, columns) + sessions_table(report, columns);
+    print(more.empty() || options.sessions ? more : "\n" + more);
   }
 }
 
-void add_list(CLI::App& app,
-              const std::string& name,
-              std::vector<int64_t>& target,
-              int64_t min,
-              int64_t max,
-              const std::string& help) {
-  add_value(app, name, "N,...", help, [=, &target](const std::string& text) {
-    target = parse_integer_list(name, text, min, max);
-  });
-}
-
 CommandBody define(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  add_model_folder(app, options->model);
-  add_input_file(app, "--config", options->config, "A config.json instead of MODEL");
-  add_flag(app, "--random-weights", options->random_weights, "Random weights for --config");
-  add_list(app, "--prompt-lens", options->prompt_lens, 1, kMaxTokens, "Prompts (default 512)");
-  add_integer(
-      app, "--gen", options->gen_tokens, 0, kMaxTokens, "Tokens to decode (default 32; 0: none)");
-  add_list(
-      app, "--concurrency", options->concurrencies, 1, kMaxConcurrency, "Sequences (default 1)");
-  add_integer(app,
-              "--context",
-              options->context_tokens,
-              0,
-              kMaxTokens,
-              "Fill the cache with N tokens first, uncounted");
-  add_integer(app, "--repeat", options->repeats, 1, kMaxRepeats, "Measurements each (default 3)");
-  add_value(
-      app, "--seed", "N", "Of random weights and prompts", [options](const std::string& text) {
-        options->seed = parse_seed("--seed", text);
-      });
-  add_text(app,
-           "--policy",
-           options->policies,
-           "NAME,...",
-           "Policies to compare, with settings as random:cr=8");
-  add_flag(app, "--json", options->json, "Print one JSON object");
-  add_cache_options_but_policy(app, options->cache);
-  add_model_options(app, options->model_options);
-  return [options] { bench(*options); };
+  auto options = std::make_shared<BenchOptions>();
+  add_bench_options(app, *options);
+  return [options, &app] {
+    settle_bench_options(app, *options);
+    bench(*options);
+  };
 }
 
 }  // namespace
@@ -341,7 +305,9 @@ Command bench_command() {
               "  dms bench models/demo --prompt-lens 512,2048 --gen 32 --repeat 3\n"
               "  dms bench --config configs/shapes/llama-3.2-1b.json --random-weights \\\n"
               "      --policy none,random:cr=8\n"
-              "  dms bench models/demo --context 3000 --prompt-lens 1 --concurrency 1,8\n",
+              "  dms bench models/demo --context 3000 --prompt-lens 1 --concurrency 1,8\n"
+              "  dms bench models/demo --policy none,random:cr=8 --prompt-lens 4000 \\\n"
+              "      --kv-memory 64MiB --sessions\n",
           .define = define};
 }
 

@@ -1,10 +1,7 @@
 #include "cli/bench_report.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
-#include "base/check.h"
 #include "cli/text_table.h"
 
 namespace dms::cli {
@@ -33,6 +30,15 @@ Peak peak_of(const BenchReport& report) {
           .bytes = 1e9 * machine.bandwidth_gb_s};
 }
 
+OutputJson served_json(const std::optional<Served>& served) {
+  if (!served) return nullptr;
+  return {{"tok_s", served->tok_s()},
+          {"ttft_s", served->first_token_s.tail_json()},
+          {"between_tokens_s", served->between_tokens_s.tail_json()},
+          {"kv_used_bytes", served->kv_used_bytes},
+          {"kv_peak_bytes", served->kv_peak_bytes}};
+}
+
 OutputJson run_json(const BenchRun& run, const Peak& peak) {
   return {{"prompt_tokens", run.prompt_tokens},
           {"context_tokens", run.context_tokens},
@@ -45,7 +51,33 @@ OutputJson run_json(const BenchRun& run, const Peak& peak) {
           {"decode_attention_s", run.decode_attention_s.json()},
           {"prefill_flops_share", run.prefill_flops_s.of(peak.flops).json()},
           {"decode_bandwidth_share", run.decode_bytes_s.of(peak.bytes).json()},
-          {"kv", kv_json(run.kv, false)}};
+          {"kv", kv_json(run.kv, false)},
+          {"served", served_json(run.served)}};
+}
+
+/// How many times as many as with the first policy; nothing where that holds none.
+std::optional<double> ratio_to_first(const BenchReport& report, const FittingSessions& row) {
+  for (const FittingSessions& first : report.sessions) {
+    if (first.prompt_tokens != row.prompt_tokens) continue;
+    if (first.count == 0) return std::nullopt;
+    return static_cast<double>(row.count) / static_cast<double>(first.count);
+  }
+  return std::nullopt;
+}
+
+OutputJson sessions_json(const BenchReport& report) {
+  OutputJson rows = OutputJson::array();
+  for (const FittingSessions& row : report.sessions) {
+    const std::optional<double> ratio = ratio_to_first(report, row);
+    rows.push_back(
+        {{"policy", row.policy},
+         {"prompt_tokens", row.prompt_tokens},
+         {"sessions", row.count},
+         {"bytes_each", row.count > 0 ? OutputJson(row.bytes_each()) : OutputJson(nullptr)},
+         {"ratio", ratio ? OutputJson(*ratio) : OutputJson(nullptr)},
+         {"kv", kv_json(row.kv, false)}});
+  }
+  return rows;
 }
 
 std::string spread(const Samples& samples) {
@@ -57,31 +89,13 @@ std::string percent(const Samples& samples) {
   return samples.values.empty() ? "-" : fmt::format("{:.0f}%", 100 * samples.median());
 }
 
+std::string milliseconds(const Samples& samples) {
+  if (samples.values.empty()) return "-";
+  constexpr double kMilli = 1000;
+  return fmt::format("{:.1f} ({:.1f})", kMilli * samples.median(), kMilli * samples.percentile(99));
+}
+
 }  // namespace
-
-double Samples::median() const {
-  ensure(!values.empty(), "a median of something");
-  std::vector<double> sorted = values;
-  std::ranges::sort(sorted);
-  const size_t middle = sorted.size() / 2;
-  return sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-double Samples::min() const { return *std::ranges::min_element(values); }
-double Samples::max() const { return *std::ranges::max_element(values); }
-
-Samples Samples::of(double whole) const {
-  Samples shares = *this;
-  for (double& value : shares.values) value /= whole;
-  return shares;
-}
-
-OutputJson Samples::json() const {
-  if (values.empty()) {
-    return {{"median", nullptr}, {"min", nullptr}, {"max", nullptr}, {"n", 0}};
-  }
-  return {{"median", median()}, {"min", min()}, {"max", max()}, {"n", values.size()}};
-}
 
 OutputJson report_json(const BenchReport& report) {
   const Peak peak = peak_of(report);
@@ -97,6 +111,7 @@ OutputJson report_json(const BenchReport& report) {
             {"load_s", report.load_s}}},
           {"peak_rss_bytes", report.peak_rss_bytes},
           {"runs", runs},
+          {"sessions", sessions_json(report)},
           {"notes", report.info.notes}};
 }
 
@@ -152,6 +167,46 @@ std::string runs_table(const BenchReport& report, size_t columns) {
          fmt::format("1/{:.2f}", run.kv.cr),
          format_bytes(run.kv.allocated_bytes),
          fmt::format("1/{:.2f}", run.kv.cr_bytes)});
+  }
+  return table.str(columns);
+}
+
+std::string served_table(const BenchReport& report, size_t columns) {
+  TextTable table({"policy",
+                   "prompt",
+                   "requests",
+                   "served tok/s",
+                   "first token ms (p99)",
+                   "between ms (p99)",
+                   "KV pages",
+                   "peak"});
+  bool is_empty = true;
+  for (const BenchRun& run : report.runs) {
+    if (!run.served) continue;
+    is_empty = false;
+    table.add_row({run.policy,
+                   fmt::format("{}", run.prompt_tokens),
+                   fmt::format("{}", run.concurrency),
+                   fmt::format("{:.1f}", run.served->tok_s()),
+                   milliseconds(run.served->first_token_s),
+                   milliseconds(run.served->between_tokens_s),
+                   format_bytes(run.served->kv_used_bytes),
+                   format_bytes(run.served->kv_peak_bytes)});
+  }
+  return is_empty ? "" : table.str(columns);
+}
+
+std::string sessions_table(const BenchReport& report, size_t columns) {
+  if (report.sessions.empty()) return "";
+  TextTable table({"policy", "prompt", "sessions", "bytes each", "to the first", "KV held"});
+  for (const FittingSessions& row : report.sessions) {
+    const std::optional<double> ratio = ratio_to_first(report, row);
+    table.add_row({row.policy,
+                   fmt::format("{}", row.prompt_tokens),
+                   fmt::format("{}", row.count),
+                   row.count > 0 ? format_bytes(row.bytes_each()) : "-",
+                   ratio ? fmt::format("{:.2f}x", *ratio) : "-",
+                   fmt::format("1/{:.2f}", row.kv.cr)});
   }
   return table.str(columns);
 }

@@ -6,24 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "cli/bench_serving.h"
+#include "cli/bench_sessions.h"
 #include "cli/output.h"
+#include "cli/samples.h"
 #include "dms/llm.h"
 #include "dms/machine.h"
 
 namespace dms::cli {
-
-/// Repeated measurements of one quantity.
-struct Samples {
-  std::vector<double> values;
-
-  double median() const;
-  double min() const;
-  double max() const;
-  /// Each value as a share of `whole`.
-  Samples of(double whole) const;
-  /// {"median", "min", "max", "n"}; the first three are null where nothing was measured.
-  OutputJson json() const;
-};
 
 /// One row: `repeat` measurements of one setting.
 struct BenchRun {
@@ -39,6 +29,7 @@ struct BenchRun {
   Samples prefill_flops_s{};     // arithmetic a second
   Samples decode_bytes_s{};      // weights and entries read a second
   KvStats kv{};                  // after the last token, of all sequences together
+  std::optional<Served> served{};
 };
 
 struct BenchReport {
@@ -50,11 +41,16 @@ struct BenchReport {
   double load_s = 0;
   int64_t peak_rss_bytes = 0;
   std::vector<BenchRun> runs{};
+  std::vector<FittingSessions> sessions{};  // policy after policy, each with all prompt lengths
 };
 
 OutputJson report_json(const BenchReport& report);
 /// Lines about machine and model; the runs are a table of their own.
 std::string report_head(const BenchReport& report, size_t columns);
 std::string runs_table(const BenchReport& report, size_t columns);
+/// Empty where nothing was served.
+std::string served_table(const BenchReport& report, size_t columns);
+/// Empty where no sessions were counted.
+std::string sessions_table(const BenchReport& report, size_t columns);
 
 }  // namespace dms::cli

@@ -22,6 +22,8 @@ constexpr std::array kFlags{
     Flag{"kv_dtype", "--kv-dtype"},
     Flag{"kv_memory_bytes", "--kv-memory"},
     Flag{"max_new_tokens", "--max-new-tokens"},
+    Flag{"max_sequences", "--max-sequences"},
+    Flag{"max_step_tokens", "--max-batch-tokens"},
     Flag{"min_p", "--min-p"},
     Flag{"policy", "--policy"},
     Flag{"policy_args", "--policy-args"},

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxChunk = int64_t{1} << 20;
+constexpr int64_t kMaxSequences = int64_t{1} << 16;
 constexpr const char* kInputFile = "FILE";
 constexpr std::array kStandardInput{"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"};
 
@@ -153,6 +154,23 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
             [&options](const std::string& text) {
               options.kv_memory_bytes = parse_bytes("--kv-memory", text);
             });
+  app.option_defaults()->group("Options");
+}
+
+void add_scheduling_options(CLI::App& app, ModelOptions& options) {
+  app.option_defaults()->group("Scheduling");
+  add_integer(app,
+              "--max-batch-tokens",
+              options.max_step_tokens,
+              1,
+              kMaxChunk,
+              "Prompt tokens of one pass (default 512)");
+  add_integer(app,
+              "--max-sequences",
+              options.max_sequences,
+              1,
+              kMaxSequences,
+              "Answers computed at once (default 64)");
   app.option_defaults()->group("Options");
 }
 

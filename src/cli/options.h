@@ -54,6 +54,8 @@ void add_adapter(CLI::App& app, std::filesystem::path& adapter);
 
 /// --dtype --weights --threads --chunk --device --adapter
 void add_model_options(CLI::App& app, ModelOptions& options);
+/// --max-batch-tokens --max-sequences
+void add_scheduling_options(CLI::App& app, ModelOptions& options);
 /// --policy --policy-args --decisions --window --kv-dtype --kv-memory --preallocate
 void add_cache_options(CLI::App& app, CacheOptions& options);
 /// The same without --policy.

@@ -1,19 +1,11 @@
 #include "cli/bench_report.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 namespace dms::cli {
 namespace {
-
-TEST(Samples, MedianOfEvenAndOddCounts) {
-  EXPECT_DOUBLE_EQ((Samples{{3, 1, 2}}).median(), 2);
-  EXPECT_DOUBLE_EQ((Samples{{4, 1, 2, 3}}).median(), 2.5);
-}
-
-TEST(Samples, JsonIsNullWhereNothingWasMeasured) {
-  EXPECT_EQ(Samples{}.json().dump(), R"({"median":null,"min":null,"max":null,"n":0})");
-  EXPECT_EQ((Samples{{2, 1}}).json().dump(), R"({"median":1.5,"min":1.0,"max":2.0,"n":2})");
-}
 
 TEST(BenchReport, HasTheFieldsThatScriptsRelyOn) {
   BenchReport report;
@@ -74,6 +66,49 @@ TEST(BenchReport, SharesAreOfTheProbe) {
   EXPECT_DOUBLE_EQ(share("f32", "prefill_flops_share"), 0.5);
   EXPECT_DOUBLE_EQ(share("bf16", "prefill_flops_share"), 0.25);
   EXPECT_DOUBLE_EQ(share("bf16", "decode_bandwidth_share"), 0.25);
+}
+
+TEST(BenchReport, TellsWhatRequestsMet) {
+  BenchReport report;
+  report.runs.resize(2);
+  Served& served = report.runs[0].served.emplace();
+  served.tokens = 30;
+  served.seconds = 2;
+  served.first_token_s.values = {0.5, 0.1, 0.3};
+  served.kv_used_bytes = 1000;
+  served.kv_peak_bytes = 2000;
+  const OutputJson json = report_json(report)["runs"];
+  EXPECT_EQ(json[0]["served"].dump(),
+            R"({"tok_s":15.0,"ttft_s":{"median":0.3,"p99":0.5},)"
+            R"("between_tokens_s":{"median":null,"p99":null},)"
+            R"("kv_used_bytes":1000,"kv_peak_bytes":2000})");
+  EXPECT_TRUE(json[1]["served"].is_null());
+  const std::string table = served_table(report, kAnyWidth);
+  EXPECT_NE(table.find("300.0 (500.0)"), std::string::npos) << table;
+  EXPECT_EQ(std::ranges::count(table, '\n'), 2) << "a run that served nothing is no row";
+  report.runs[0].served.reset();
+  EXPECT_EQ(served_table(report, kAnyWidth), "");
+}
+
+TEST(BenchReport, ComparesSessionsWithThoseOfTheFirstPolicy) {
+  BenchReport report;
+  EXPECT_EQ(sessions_table(report, kAnyWidth), "");
+  const auto add = [&report](const char* policy, int64_t tokens, int64_t count) {
+    report.sessions.push_back({.policy = policy, .prompt_tokens = tokens, .count = count});
+    report.sessions.back().kv.allocated_bytes = 600;
+  };
+  add("none", 100, 2);
+  add("none", 900, 0);
+  add("random", 100, 12);
+  add("random", 900, 1);
+  const OutputJson json = report_json(report)["sessions"];
+  EXPECT_EQ(json[0]["ratio"], 1.0);
+  EXPECT_EQ(json[0]["bytes_each"], 300);
+  EXPECT_TRUE(json[1]["bytes_each"].is_null());
+  EXPECT_EQ(json[2]["ratio"], 6.0);
+  EXPECT_EQ(json[2]["sessions"], 12);
+  EXPECT_TRUE(json[3]["ratio"].is_null());
+  EXPECT_NE(sessions_table(report, kAnyWidth).find("6.00x"), std::string::npos);
 }
 
 TEST(BenchReport, CountsOneThread) {

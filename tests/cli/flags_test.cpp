@@ -14,7 +14,8 @@ TEST(Flags, NameTheOptionOfAField) {
   EXPECT_EQ(told({.field = "stop", .what = "empty", .hint = "use stop_ids"}),
             "--stop: empty; use --stop-id");
   EXPECT_EQ(told({.field = "max_step_tokens", .what = "out of range"}),
-            "max_step_tokens: out of range");
+            "--max-batch-tokens: out of range");
+  EXPECT_EQ(told({.field = "swap_bytes", .what = "out of range"}), "swap_bytes: out of range");
 }
 
 TEST(Flags, LeaveFilesAndValuesAlone) {

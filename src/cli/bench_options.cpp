@@ -1,0 +1,104 @@
+#include "cli/bench_options.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/parse.h"
+#include "dms/error.h"
+
+namespace dms::cli {
+namespace {
+
+constexpr int64_t kMaxConcurrency = 4096;
+constexpr int64_t kMaxRepeats = 1000;
+
+void check(const BenchOptions& options) {
+  const bool has_config = !options.config.empty();
+  if (has_config != options.random_weights) {
+    throw InputError({.where = has_config ? "--config" : "--random-weights",
+                      .what = "goes with " + std::string(has_config ? "--random-weights"
+                                                                    : "--config config.json")});
+  }
+  if (has_config == !options.model.empty()) {
+    throw InputError({.where = "MODEL",
+                      .what = has_config ? "given beside --config" : "missing",
+                      .expected = "a Hugging Face folder, or --config F --random-weights"});
+  }
+  if (options.sessions && options.model_options.kv_memory_bytes == 0) {
+    throw InputError({.where = "--sessions", .what = "goes with --kv-memory SIZE"});
+  }
+}
+
+/// Where conversations are counted, most options of a measurement do nothing.
+void note_idle_options(const CLI::App& app, const BenchOptions& options) {
+  if (!options.sessions) return;
+  std::vector<std::string> idle;
+  for (const char* name : {"--gen", "--concurrency", "--context", "--repeat"}) {
+    if (!app[name]->empty()) idle.emplace_back(name);
+  }
+  if (!idle.empty()) note(fmt::format("{}: without effect with --sessions", fmt::join(idle, ", ")));
+}
+
+void add_list(CLI::App& app,
+              const std::string& name,
+              std::vector<int64_t>& target,
+              int64_t min,
+              int64_t max,
+              const std::string& help) {
+  add_value(app, name, "N,...", help, [=, &target](const std::string& text) {
+    target = parse_integer_list(name, text, min, max);
+  });
+}
+
+}  // namespace
+
+void add_bench_options(CLI::App& app, BenchOptions& options) {
+  add_model_folder(app, options.model);
+  add_input_file(app, "--config", options.config, "A config.json instead of MODEL");
+  add_flag(app, "--random-weights", options.random_weights, "Random weights for --config");
+  add_list(app, "--prompt-lens", options.prompt_lens, 1, kMaxTokens, "Prompts (default 512)");
+  add_integer(
+      app, "--gen", options.gen_tokens, 0, kMaxTokens, "Tokens to decode (default 32; 0: none)");
+  add_list(app,
+           "--concurrency",
+           options.concurrencies,
+           1,
+           kMaxConcurrency,
+           "Sequences (default 1); given, serves as many\nrequests at once too");
+  add_integer(app,
+              "--context",
+              options.context_tokens,
+              0,
+              kMaxTokens,
+              "Fill the cache with N tokens first, uncounted");
+  add_flag(
+      app,
+      "--sessions",
+      options.sessions,
+      "Count conversations of --prompt-lens that fit into\n--kv-memory, and measure nothing else");
+  add_integer(app, "--repeat", options.repeats, 1, kMaxRepeats, "Measurements each (default 3)");
+  add_value(
+      app, "--seed", "N", "Of random weights and prompts", [&options](const std::string& text) {
+        options.seed = parse_seed("--seed", text);
+      });
+  add_text(app,
+           "--policy",
+           options.policies,
+           "NAME,...",
+           "Policies to compare, with settings as random:cr=8");
+  add_flag(app, "--json", options.json, "Print one JSON object");
+  add_cache_options_but_policy(app, options.cache);
+  add_model_options(app, options.model_options);
+  add_scheduling_options(app, options.model_options);
+}
+
+void settle_bench_options(const CLI::App& app, BenchOptions& options) {
+  check(options);
+  note_idle_options(app, options);
+  options.serves =
+      app["--concurrency"]->count() > 0 && options.gen_tokens > 0 && options.context_tokens == 0;
+}
+
+}  // namespace dms::cli
