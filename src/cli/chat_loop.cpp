@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "base/output_file.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -13,18 +12,6 @@
 
 namespace dms::cli {
 namespace {
-
-constexpr const char* kHelp =
-    "/help             these lines\n"
-    "/read FILE [TEXT] ask about a file: its text, then TEXT\n"
-    "/reset            forget the conversation\n"
-    "/undo             forget the last question and its answer\n"
-    "/stats            tokens, memory and speed\n"
-    "/save FILE        write the conversation as JSON\n"
-    "/exit             leave (as does Ctrl-D)\n"
-    "\"\"\"               begins a question of several lines, and ends it\n"
-    "\\                 at a line's end: the question goes on\n"
-    "Ctrl-C stops an answer, or clears the line.\n";
 
 /// Ctrl-C while something is computed that no word comes of.
 struct Stopped {};
@@ -79,11 +66,12 @@ ChatLoop::Next ChatLoop::handle(const Reading& reading) {
     if (input_.is_interactive()) tell("");
     return Next::kLeave;
   }
-  Next next = Next::kGoOn;
-  if (is_blank(reading.text)) return next;
-  const bool may_be_command = !reading.quoted && reading.text.starts_with('/');
-  if (!may_be_command || !obey(reading.text, next)) answer(reading.text);
-  return next;
+  if (is_blank(reading.text)) return Next::kGoOn;
+  ChatLine line =
+      reading.quoted ? ChatLine{.argument = reading.text} : parse_chat_line(reading.text);
+  if (line.verb == ChatVerb::kExit) return Next::kLeave;
+  obey(std::move(line));
+  return Next::kGoOn;
 }
 
 ChatLoop::Next ChatLoop::handle_interrupt(const Reading& reading) {
@@ -98,31 +86,48 @@ ChatLoop::Next ChatLoop::handle_interrupt(const Reading& reading) {
   return Next::kGoOn;
 }
 
-bool ChatLoop::obey(const std::string& line, Next& next) {
-  std::string argument = line;
-  const std::string name = take_word(argument);
-  if (name == "/exit" || name == "/quit") {
-    next = Next::kLeave;
-  } else if (name == "/help") {
-    print_now(kHelp);
-  } else if (name == "/reset") {
-    talk_.reset();
-    print_now("forgotten\n");
-  } else if (name == "/undo") {
-    print_now(talk_.undo() ? "last question and answer forgotten\n" : "nothing to undo\n");
-  } else if (name == "/stats") {
-    print_stats();
-  } else if (name == "/save") {
-    save(trimmed(argument));
-  } else if (name == "/read") {
-    read_and_answer(std::move(argument));
-  } else {
-    return false;
+void ChatLoop::obey(ChatLine line) {
+  switch (line.verb) {
+    case ChatVerb::kSay:
+      return say(line.argument);
+    case ChatVerb::kHelp:
+      return print_now(chat_help());
+    case ChatVerb::kReset:
+      talk_.reset();
+      return print_now("forgotten\n");
+    case ChatVerb::kUndo:
+      return print_now(talk_.undo() ? "last question and answer forgotten\n" : "nothing to undo\n");
+    case ChatVerb::kRetry:
+      return retry();
+    case ChatVerb::kStats:
+      return print_stats();
+    case ChatVerb::kSave:
+      return save(trimmed(line.argument));
+    case ChatVerb::kLoad:
+      return load(trimmed(line.argument));
+    case ChatVerb::kRead:
+      return read_and_say(std::move(line.argument));
+    case ChatVerb::kExit:
+      return;
   }
-  return true;
 }
 
-void ChatLoop::answer(const std::string& question) {
+void ChatLoop::say(const std::string& question) {
+  answer([&](const TextSink& show,
+             const Progress& advance) { return talk_.say(question, sampling_, show, advance); },
+         "[stopped: the question is not part of the conversation]");
+}
+
+void ChatLoop::retry() {
+  if (!talk_.has_answer()) return print_now("nothing to answer again\n");
+  if (sampling_.temperature == 0) tell("[at temperature 0 the answer is always the same]");
+  answer([&](const TextSink& show,
+             const Progress& advance) { return talk_.retry(sampling_, show, advance); },
+         "[stopped: the earlier answer stays]");
+}
+
+void ChatLoop::answer(const std::function<Generation(const TextSink&, const Progress&)>& ask,
+                      const std::string& when_stopped) {
   ProgressLine progress("prefill");
   bool begun = false;
   const auto show = [&](std::string_view piece) {
@@ -138,13 +143,13 @@ void ChatLoop::answer(const std::string& question) {
   };
   Generation result;
   try {
-    result = talk_.say(question, sampling_, show, advance);
+    result = ask(show, advance);
     progress.wipe();
     print_now(result.text.ends_with('\n') ? "" : "\n");
   } catch (const Stopped&) {
     progress.wipe();
     if (begun) print_now("\n");
-    return tell("[stopped: the question is not part of the conversation]");
+    return tell(when_stopped);
   } catch (...) {
     if (begun) print_now("\n");
     throw;
@@ -169,7 +174,7 @@ void ChatLoop::note_end(const Generation& result) const {
   }
 }
 
-void ChatLoop::read_and_answer(std::string argument) {
+void ChatLoop::read_and_say(std::string argument) {
   const std::string path = expand_home(take_word(argument));
   if (path.empty()) {
     throw InputError({.where = "/read", .what = "needs a file", .hint = "/read FILE [TEXT]"});
@@ -178,34 +183,42 @@ void ChatLoop::read_and_answer(std::string argument) {
   if (question.ends_with('\n')) question.pop_back();
   if (!argument.empty()) question += (question.empty() ? "" : "\n\n") + argument;
   if (is_blank(question)) throw InputError({.where = path, .what = "is empty"});
-  answer(question);
+  say(question);
 }
 
 void ChatLoop::print_stats() const {
-  const KvStats kv = talk_.session().kv();
-  print_now(
-      fmt::format("{} messages, {} tokens in the cache\nKV {}\n"
-                  "last turn: prefill {} tokens, {:.1f} tok/s; decode {} tokens, {:.1f} tok/s\n",
-                  talk_.messages().size(),
-                  talk_.session().tokens(),
-                  kv_summary(kv),
-                  last_.prefill_tokens,
-                  last_.prefill_tok_s(),
-                  last_.decode_tokens,
-                  last_.decode_tok_s()));
+  const auto speed = [](const char* label, const Timings& timings) {
+    return fmt::format("{}: prefill {} tokens, {:.1f} tok/s; decode {} tokens, {:.1f} tok/s\n",
+                       label,
+                       timings.prefill_tokens,
+                       timings.prefill_tok_s(),
+                       timings.decode_tokens,
+                       timings.decode_tok_s());
+  };
+  print_now(fmt::format("{} messages, {} tokens in the cache\nKV {}\n",
+                        talk_.messages().size(),
+                        talk_.session().tokens(),
+                        kv_summary(talk_.session().kv())) +
+            speed("last turn", last_) + speed("all turns", talk_.session().timings()));
 }
 
-void ChatLoop::save(const std::string& path) const {
+void ChatLoop::save(const std::string& path) {
   if (path.empty()) {
     throw InputError({.where = "/save", .what = "needs a file name", .hint = "/save FILE"});
   }
-  OutputJson messages = OutputJson::array();
-  for (const ChatMessage& message : talk_.messages()) {
-    messages.push_back({{"role", message.role}, {"content", message.content}});
+  talk_.save(expand_home(path));
+  print_now(fmt::format("{} messages written to {}\n", talk_.messages().size(), path));
+}
+
+void ChatLoop::load(const std::string& path) {
+  if (path.empty()) {
+    throw InputError({.where = "/load", .what = "needs a file name", .hint = "/load FILE"});
   }
-  write_text_file(expand_home(path),
-                  messages.dump(2, ' ', false, OutputJson::error_handler_t::replace) + "\n");
-  print_now(fmt::format("{} messages written to {}\n", messages.size(), path));
+  talk_.load(expand_home(path));
+  print_now(fmt::format("{} messages read from {}, {} tokens in the cache\n",
+                        talk_.messages().size(),
+                        path,
+                        talk_.session().tokens()));
 }
 
 }  // namespace dms::cli

@@ -1,9 +1,11 @@
 #pragma once
 // The conversation loop of `dms chat`: reads questions and commands, prints answers.
 
+#include <functional>
 #include <optional>
 #include <string>
 
+#include "cli/chat_commands.h"
 #include "cli/chat_input.h"
 #include "cli/conversation.h"
 #include "cli/interrupt_flag.h"
@@ -28,12 +30,16 @@ class ChatLoop {
 
   Next handle(const Reading& reading);
   Next handle_interrupt(const Reading& reading);
-  /// What to do with a line that begins with the name of a command; false where it names none.
-  bool obey(const std::string& line, Next& next);
-  void answer(const std::string& question);
-  void read_and_answer(std::string argument);
+  void obey(ChatLine line);
+  void say(const std::string& question);
+  void retry();
+  /// Shows the answer that `ask` gets; `when_stopped` says what becomes of one that has no word.
+  void answer(const std::function<Generation(const TextSink&, const Progress&)>& ask,
+              const std::string& when_stopped);
+  void read_and_say(std::string argument);
   void print_stats() const;
-  void save(const std::string& path) const;
+  void save(const std::string& path);
+  void load(const std::string& path);
   /// What ended an answer early, for those who watch. Throws RunError where a failure did.
   void note_end(const Generation& result) const;
   bool is_stopped() const { return interrupt_ && interrupt_->is_set(); }

@@ -2,9 +2,16 @@
 
 #include <algorithm>
 
+#include "base/check.h"
+#include "cli/saved_conversation.h"
 #include "dms/error.h"
 
 namespace dms::cli {
+namespace {
+
+constexpr const char* kMessagesAlone = ".json";
+
+}  // namespace
 
 Conversation::Conversation(LLM& llm,
                            const ChatPrompt& prompt,
@@ -30,14 +37,8 @@ std::string Conversation::message_of(const Generation& answer,
 }
 
 void Conversation::keep_common_with(std::span<const int32_t> ids, const Progress& progress) {
-  const int64_t common = std::min(common_prefix(cached_ids_, ids), std::ssize(ids) - 1);
-  cached_ids_.resize(static_cast<size_t>(common));
+  const int64_t common = std::min(common_prefix(session_.ids(), ids), std::ssize(ids) - 1);
   if (common < session_.tokens()) session_.truncate(common, progress);
-}
-
-void Conversation::note_cached(std::vector<int32_t> ids) {
-  ids.resize(std::min(ids.size(), static_cast<size_t>(session_.tokens())));
-  cached_ids_ = std::move(ids);
 }
 
 std::vector<int32_t> Conversation::ids_of(const std::vector<ChatMessage>& messages) const {
@@ -70,40 +71,95 @@ Generation Conversation::say(const std::string& text,
                              const Progress& progress) {
   std::vector<ChatMessage> messages = messages_;
   messages.push_back({.role = "user", .content = text});
-  std::vector<int32_t> ids = ids_of(messages);
+  Generation said = answer(std::move(messages), sampling, on_text, progress);
+  retries_ = 0;
+  return said;
+}
+
+Generation Conversation::retry(const SamplingParams& sampling,
+                               const TextSink& on_text,
+                               const Progress& progress) {
+  ensure(has_answer(), "an answer to be given again");
+  SamplingParams other = sampling;
+  other.seed += static_cast<uint64_t>(retries_) + 1;
+  std::vector<ChatMessage> messages = messages_;
+  messages.pop_back();
+  Generation said = answer(std::move(messages), other, on_text, progress);
+  ++retries_;
+  return said;
+}
+
+Generation Conversation::answer(std::vector<ChatMessage> messages,
+                                const SamplingParams& sampling,
+                                const TextSink& on_text,
+                                const Progress& progress) {
+  // Where something throws, what it left in the cache is rolled back by the next question, which
+  // can be stopped: as far as they do not share it.
+  const std::vector<int32_t> ids = ids_of(messages);
   keep_common_with(ids, progress);
-  const auto fresh = std::span(ids).subspan(cached_ids_.size());
-  try {
-    if (progress) progress(0, std::ssize(fresh));  // a caller who gave up meanwhile may throw
-    Generation answer = session_.generate(fresh, sampling, on_text, progress);
-    if (!answer.error.empty() && answer.ids.empty()) {
-      throw RunError({.what = answer.error, .hint = "/undo or /reset makes room"});
-    }
-    ids.insert(ids.end(), answer.ids.begin(), answer.ids.end());
-    note_cached(std::move(ids));
-    messages.push_back({.role = "assistant", .content = message_of(answer, sampling.stop)});
-    messages_ = std::move(messages);
-    return answer;
-  } catch (...) {
-    // Nothing is computed here, where nobody could stop it: the next question rolls back what it
-    // does not share.
-    note_cached(std::move(ids));
-    throw;
+  const auto fresh = std::span(ids).subspan(static_cast<size_t>(session_.tokens()));
+  if (progress) progress(0, std::ssize(fresh));  // a caller who gave up meanwhile may throw
+  Generation answer = session_.generate(fresh, sampling, on_text, progress);
+  if (!answer.error.empty() && answer.ids.empty()) {
+    throw RunError({.what = answer.error, .hint = "/undo or /reset makes room"});
   }
+  messages.push_back({.role = "assistant", .content = message_of(answer, sampling.stop)});
+  messages_ = std::move(messages);
+  return answer;
+}
+
+void Conversation::forget_cache() {
+  session_.truncate(0);  // first: old and new cache together may be above the memory limit
+  session_ = llm_.new_session(cache_);
 }
 
 void Conversation::reset() {
   const bool has_system = !messages_.empty() && messages_.front().role == "system";
   messages_.resize(has_system ? 1 : 0);
-  cached_ids_.clear();
-  session_.truncate(0);  // first: old and new cache together may be above the memory limit
-  session_ = llm_.new_session(cache_);
+  retries_ = 0;
+  forget_cache();
+}
+
+bool Conversation::has_answer() const {
+  return !messages_.empty() && messages_.back().role == "assistant";
 }
 
 bool Conversation::undo() {
-  if (messages_.empty() || messages_.back().role != "assistant") return false;
+  if (!has_answer()) return false;
   messages_.resize(messages_.size() - 2);
+  retries_ = 0;
   return true;
+}
+
+void Conversation::save(const std::filesystem::path& path) {
+  if (path.extension() == kMessagesAlone) {
+    write_messages(path, messages_);
+  } else {
+    write_conversation(path, {.messages = messages_, .retries = retries_}, session_);
+  }
+}
+
+void Conversation::load(const std::filesystem::path& path) {
+  if (path.extension() != kMessagesAlone) {
+    load_with_cache(path);
+    return;
+  }
+  messages_ = read_messages(path);
+  retries_ = 0;
+  forget_cache();
+}
+
+void Conversation::load_with_cache(const std::filesystem::path& folder) {
+  SavedConversation saved = read_conversation(folder);
+  try {
+    session_ = llm_.load_session(session_file_of(folder));
+  } catch (const RunError& error) {
+    ErrorParts parts = error.parts();
+    parts.hint = "/reset makes room for it";
+    throw RunError(parts);
+  }
+  messages_ = std::move(saved.messages);
+  retries_ = saved.retries;
 }
 
 }  // namespace dms::cli

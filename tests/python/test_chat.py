@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -97,7 +98,7 @@ def test_commands_say_what_they_did(dms, tmp_path):
     commands = ["/help", "/undo", "Hello", "/stats", "/undo", "/reset", f"/save {saved}", "/quit"]
     options = ("--template", "plain", *GREEDY)
     text = dms("chat", DEMO, *options, stdin="\n".join(commands)).stdout.decode()
-    for command in ("/read FILE", "/reset", "/undo", "/stats", "/save FILE", "/exit"):
+    for command in ("/read FILE", "/undo", "/retry", "/reset", "/save FILE", "/load FILE"):
         assert f"\n{command} " in text
     expected = [
         "nothing to undo\n",
@@ -119,6 +120,11 @@ def test_commands_say_what_they_did(dms, tmp_path):
     [
         ("/save", ["/save: needs a file name; /save FILE"]),
         ("/save /nowhere/x.json", ["/nowhere/x.json: cannot be written: No such file"]),
+        ("/load", ["/load: needs a file name; /load FILE"]),
+        ("/load /nowhere/x", ["/nowhere/x/conversation.json: cannot be read: No such file"]),
+        ("/load /nowhere/x.json", ["/nowhere/x.json: cannot be read: No such file"]),
+        ("/forget", ["/forget: unknown command (expected one of /help, /read, /undo, /retry, "]),
+        ("/retyr", ["/retyr: unknown command", "did you mean /retry? A message may begin"]),
         ("/read", ["/read: needs a file; /read FILE [TEXT]"]),
         ("/read /nowhere/x.txt", ["/nowhere/x.txt"]),
     ],
@@ -145,7 +151,66 @@ def test_a_template_that_renders_nothing_is_named(tmp_path):
 
 def test_an_unknown_slash_word_begins_a_question(chat):
     lines = ["/no_think hello", "/etc/hosts is what?", "/", " /help"]
-    assert questions(chat("plain", lines)) == lines
+    assert questions(chat("plain", [*lines, "//help"])) == [*lines, "/help"]
+
+
+def test_retry_answers_with_the_next_seed(dms, tmp_path):
+    saved = [tmp_path / f"{i}.json" for i in range(3)]
+    sampled = ("--temperature", 1, "--template", "plain", *GREEDY)
+    saves = [f"/save {file}" for file in saved]
+    lines = ["/retry", "Hello", saves[0], "/retry", saves[1], "/retry", saves[2]]
+    printed = dms("chat", DEMO, *sampled, "--seed", 3, stdin="\n".join(lines))
+    assert printed.stdout.decode().startswith("nothing to answer again\n")
+    answers = [json.loads(file.read_text()) for file in saved]
+    for seed, messages in enumerate(answers, 3):
+        report = json.loads(
+            run_ok("generate", DEMO, "--chat", "-p", "Hello", *sampled, "--seed", seed, "--json")
+        )
+        assert [message["content"] for message in messages] == ["Hello", report["text"].lstrip()]
+    assert len({messages[1]["content"] for messages in answers}) == 3
+
+
+@pytest.mark.parametrize("name", ["talk", "talk.json"])
+def test_a_loaded_conversation_goes_on(dms, chat, tmp_path, name):
+    talk = tmp_path / name
+    asked = ["It was a dark night.", "Who came to the door?"]
+    chat("plain", [asked[0], f"/save {talk}"])
+    whole = chat("plain", asked)
+    resumed = chat("plain", ["Hello", f"/load {talk}", asked[1]])
+    assert resumed == whole
+    options = ("--template", "plain", *GREEDY)
+    lines = [f"/load {talk}", asked[1], "/stats"]
+    stats = dms("chat", DEMO, *options, stdin="\n".join(lines)).stdout.decode()
+    assert f"2 messages read from {talk}, " in stats
+    computed = int(re.search(r"last turn: prefill (\d+) tokens", stats)[1])
+    tokenizer = Tokenizer.from_file(str(DEMO / "tokenizer.json"))
+    everything = len(tokenizer.encode(" ".join(m["content"] for m in whole[:3])).ids)
+    # With its cache only what is new is computed.
+    assert (computed < everything) == (name == "talk")
+
+
+def test_a_file_of_a_stranger_is_no_conversation(tmp_path):
+    folder = tmp_path / "talk"
+    run_ok("chat", DEMO, "--template", "plain", *GREEDY, stdin=f"Hello\n/save {folder}\n")
+    file, session = folder / "conversation.json", folder / "session.dms"
+    good, state = file.read_bytes(), session.read_bytes()
+    cases = [
+        (b"\xff\xfe", state, file),
+        (b"{}", state, file),
+        (good.replace(b'"user"', b'"tool"'), state, file),
+        (good, b"", session),
+        (good, state[: len(state) // 2], session),
+        (good, state[:100] + b"\xff" * 100 + state[200:], session),
+    ]
+    for messages, cache, named in cases:
+        file.write_bytes(messages)
+        session.write_bytes(cache)
+        done = run_dms("chat", DEMO, "--template", "plain", *GREEDY, stdin=f"/load {folder}\nHi\n")
+        message = done.stderr.decode()
+        assert done.returncode == 2, message
+        assert message.count("\n") == 1
+        assert f"dms: error: {named}: " in message
+        assert done.stdout == b""
 
 
 def test_read_puts_a_file_before_the_question(chat, tmp_path):
