@@ -41,7 +41,10 @@ CommandBody define(CLI::App& app) {
   add_sampling_options(app, options->sampling);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
-  return [options] { chat(*options); };
+  return [options, &app] {
+    check_standard_input(app, "the conversation");
+    chat(*options);
+  };
 }
 
 }  // namespace

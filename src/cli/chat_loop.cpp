@@ -179,6 +179,9 @@ void ChatLoop::read_and_say(std::string argument) {
   if (path.empty()) {
     throw InputError({.where = "/read", .what = "needs a file", .hint = "/read FILE [TEXT]"});
   }
+  if (is_standard_input(path)) {
+    throw InputError({.where = "/read", .what = "standard input is the conversation"});
+  }
   std::string question = read_text(path);
   if (question.ends_with('\n')) question.pop_back();
   if (!argument.empty()) question += (question.empty() ? "" : "\n\n") + argument;

@@ -10,11 +10,10 @@ namespace dms::cli {
 void add_chat_options(CLI::App& app, ChatOptions& options) {
   app.option_defaults()->group("Chat template");
   add_text(app, "--system", options.system, "TEXT", "A system message");
-  add_text(app,
-           "--template",
-           options.chat_template,
-           "F",
-           "A Jinja chat template, or 'plain'\n(default: the model's own)");
+  add_input_file(app,
+                 "--template",
+                 options.chat_template,
+                 "A Jinja chat template, or 'plain'\n(default: the model's own)");
   app.add_option("--template-arg",
                  options.template_args,
                  "For the template, as enable_thinking=false;\nmay be repeated")

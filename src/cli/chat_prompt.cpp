@@ -57,9 +57,9 @@ ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const ChatOptio
   OrderedJson arguments = OrderedJson::object();
   for (const std::string& text : options.template_args) add_argument(arguments, text);
   prompt.arguments_ = arguments.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-  prompt.source_ = choice.empty() ? folder.string() : choice;
-  prompt.template_ =
-      choice.empty() ? ChatTemplate::load(folder) : ChatTemplate(read_text(choice), choice, folder);
+  prompt.source_ = choice.empty() ? folder.string() : input_name(choice);
+  prompt.template_ = choice.empty() ? ChatTemplate::load(folder)
+                                    : ChatTemplate(read_text(choice), prompt.source_, folder);
   if (!prompt.template_) {
     throw InputError({.where = folder.string(),
                       .what = "the model has no chat template",

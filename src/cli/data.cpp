@@ -10,6 +10,7 @@
 
 #include "base/suggest.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "cli/trainer_program.h"
 #include "dms/error.h"
@@ -42,7 +43,7 @@ void data(const Options& options) {
   if (options.config.empty()) {
     throw InputError({.where = "CONFIG", .what = "missing", .expected = "a YAML file"});
   }
-  std::vector<std::string> arguments{"data", options.action, options.config};
+  std::vector<std::string> arguments{"data", options.action, seekable_file(options.config)};
   if (options.samples > 0) {
     if (options.action != "inspect") {
       throw InputError({.where = "--samples", .what = "only for inspect"});

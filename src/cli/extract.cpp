@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "cli/trainer_program.h"
 #include "dms/error.h"
@@ -31,7 +32,7 @@ void extract(const Options& options) {
   require("--out", options.out, "a folder to write");
   std::vector<std::string> arguments{"extract",
                                      "--config",
-                                     options.config,
+                                     seekable_file(options.config),
                                      "--checkpoint",
                                      options.checkpoint,
                                      "--out",
@@ -42,7 +43,7 @@ void extract(const Options& options) {
 
 CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app, "--config", options->config, "FILE", "YAML file of the training run");
+  add_input_file(app, "--config", options->config, "YAML file of the training run");
   add_text(app, "--checkpoint", options->checkpoint, "DIR", "checkpoint-N of its output_dir");
   add_text(app, "--out", options->out, "DIR", "Model folder to write");
   add_overrides(app, options->overrides);

@@ -1,5 +1,6 @@
 #include "cli/input.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -25,6 +26,7 @@ namespace {
 constexpr int64_t kMaxBytes = int64_t{1} << 30;
 
 constexpr const char* kStandardInput = "standard input";
+constexpr std::array kStandardInputs{"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"};
 
 bool is_regular(const std::filesystem::path& path) {
   std::error_code ignored;  // what cannot be looked up is for the reader to refuse
@@ -84,6 +86,12 @@ void require_utf8(const std::string& text, const std::string& where) {
 
 }  // namespace
 
+bool is_standard_input(const std::string& path) {
+  return std::ranges::find(kStandardInputs, path) != kStandardInputs.end();
+}
+
+std::string input_name(const std::string& path) { return path == "-" ? kStandardInput : path; }
+
 std::filesystem::path seekable_file(const std::filesystem::path& path) {
   std::error_code ignored;
   const bool is_pipe =
@@ -103,13 +111,12 @@ std::string read_text(const std::string& path) {
   } else {
     read_unseekable(path, [&text](std::string_view bytes) { text += bytes; });
   }
-  require_utf8(text, path == "-" ? kStandardInput : path);
+  require_utf8(text, input_name(path));
   return text;
 }
 
 std::vector<int32_t> read_ids(const std::string& path) {
-  const std::string where = path == "-" ? kStandardInput : path;
-  return parse_ids(read_text(path), where);
+  return parse_ids(read_text(path), input_name(path));
 }
 
 Prompt read_prompt(const PromptSource& source, const std::string& options) {
@@ -124,7 +131,9 @@ Prompt read_prompt(const PromptSource& source, const std::string& options) {
     if (source.no_special) {
       throw InputError({.where = "--no-special", .what = "has no effect on ids", .got = "--ids"});
     }
-    return {.text = std::nullopt, .ids = read_ids(source.ids_file), .ids_from = source.ids_file};
+    return {.text = std::nullopt,
+            .ids = read_ids(source.ids_file),
+            .ids_from = input_name(source.ids_file)};
   }
   if (source.text) {
     require_utf8(*source.text, "-p");

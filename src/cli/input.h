@@ -16,6 +16,11 @@ class App;
 
 namespace dms::cli {
 
+/// "-", or the name of a device that is the same.
+bool is_standard_input(const std::string& path);
+/// What errors call the file that is read for `path`.
+std::string input_name(const std::string& path);
+
 /// A path to the same bytes that can be read twice and from anywhere: `path` itself where it is a
 /// regular file or nothing, else (a pipe, or "-") a copy in memory that lives as long as the
 /// process.

@@ -1,7 +1,5 @@
 #include "cli/options.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -19,7 +17,6 @@ constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxChunk = int64_t{1} << 20;
 constexpr int64_t kMaxSequences = int64_t{1} << 16;
 constexpr const char* kInputFile = "FILE";
-constexpr std::array kStandardInput{"-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"};
 
 /// "-n,--max-new-tokens" is called --max-new-tokens in errors.
 std::string long_name(const std::string& names) {
@@ -94,13 +91,11 @@ CLI::Option* add_input_file(CLI::App& app,
   return add_text(app, names, target, kInputFile, help);
 }
 
-void check_standard_input(const CLI::App& app) {
-  std::string first;
+void check_standard_input(const CLI::App& app, const std::string& reader) {
+  std::string first = reader;
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_type_name() != kInputFile || option->empty()) continue;
-    if (std::ranges::find(kStandardInput, option->results().back()) == kStandardInput.end()) {
-      continue;
-    }
+    if (!is_standard_input(option->results().back())) continue;
     if (!first.empty()) {
       throw InputError({.where = option->get_name(),
                         .what = "standard input can be read once",

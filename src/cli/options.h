@@ -42,8 +42,8 @@ CLI::Option* add_input_file(CLI::App& app,
                             const std::string& names,
                             std::string& target,
                             const std::string& help);
-/// Throws InputError where two of these read standard input.
-void check_standard_input(const CLI::App& app);
+/// Throws InputError where two of these read standard input, or one and what `reader` names.
+void check_standard_input(const CLI::App& app, const std::string& reader = {});
 void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help);
 /// The positional MODEL. `require_model` says that it was given.
 void add_model_folder(CLI::App& app, std::string& folder);

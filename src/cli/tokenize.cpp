@@ -102,7 +102,7 @@ void check_ids(const std::vector<int32_t>& ids, int64_t limit, const std::string
 
 void decode(const Tokenizer& tokenizer, const Options& options) {
   const std::vector<int32_t> ids = read_ids(options.ids_file);
-  check_ids(ids, tokenizer.id_limit(), options.ids_file);
+  check_ids(ids, tokenizer.id_limit(), input_name(options.ids_file));
   const std::string text = tokenizer.decode(ids, options.no_special);
   if (options.json) {
     print_json({{"text", text}});
@@ -124,13 +124,13 @@ void tokenize(const Options& options) {
 CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_model_folder(app, options->model);
-  add_text(app, "--text-file", options->text_file, "F", "Text; default: standard input");
+  add_input_file(app, "--text-file", options->text_file, "Text; default: standard input");
   add_flag(app,
            "--no-special",
            options->no_special,
            "Add no special tokens;\nwith --decode: leave them out of the text");
   add_flag(app, "--decode", options->decode, "Turn ids into text");
-  add_text(app, "--ids", options->ids_file, "F", "Ids to decode, JSON; default: standard input");
+  add_input_file(app, "--ids", options->ids_file, "Ids to decode, JSON; default: standard input");
   add_flag(app, "--json", options->json, "Print one JSON object");
   return [options] { tokenize(*options); };
 }

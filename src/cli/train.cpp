@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "cli/trainer_program.h"
 #include "dms/error.h"
@@ -23,7 +24,7 @@ void train(const Options& options) {
   if (options.config.empty()) {
     throw InputError({.where = "CONFIG", .what = "missing", .expected = "a YAML file"});
   }
-  std::vector<std::string> arguments{"train", options.config};
+  std::vector<std::string> arguments{"train", seekable_file(options.config)};
   if (!options.resume.empty()) arguments.insert(arguments.end(), {"--resume", options.resume});
   if (options.estimate) arguments.push_back("--estimate");
   become_trainer(with_overrides(std::move(arguments), options.overrides));

@@ -70,6 +70,13 @@ TEST_F(InputTest, OneNewlineEndsAFileAndNotThePrompt) {
   EXPECT_EQ(prompt_of(file("a\n"), false), "a\n");
 }
 
+TEST_F(InputTest, StandardInputHasAName) {
+  EXPECT_EQ(input_name("-"), "standard input");
+  EXPECT_EQ(input_name("a.txt"), "a.txt");
+  for (const char* path : {"-", "/dev/stdin", "/dev/fd/0"}) EXPECT_TRUE(is_standard_input(path));
+  for (const char* path : {"", "--", "./-", "/dev/fd/3"}) EXPECT_FALSE(is_standard_input(path));
+}
+
 TEST_F(InputTest, AFolderIsNoText) { EXPECT_THROW(read_text(folder_.path()), InputError); }
 
 }  // namespace
