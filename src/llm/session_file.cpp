@@ -70,31 +70,36 @@ std::string_view checked_body(std::string_view data, const std::string& where) {
 
 }  // namespace
 
+ByteWriter session_bytes(const engine::Model& model,
+                         const CacheOptions& options,
+                         const engine::Sequence& sequence) {
+  ByteWriter out;
+  out.value(kMagic);
+  out.value(kVersion);
+  const size_t head = out.data().size();
+  write_text(out, model.fingerprint());
+  write_options(out, options);
+  sequence.write(out);
+  out.value(checksum(out.data().substr(head)));
+  return out;
+}
+
 void write_session(const std::filesystem::path& file,
                    const engine::Model& model,
                    const CacheOptions& options,
                    const engine::Sequence& sequence) {
-  ByteWriter head;
-  head.value(kMagic);
-  head.value(kVersion);
-  ByteWriter body;
-  write_text(body, model.fingerprint());
-  write_options(body, options);
-  sequence.write(body);
-  const uint32_t sum = checksum(body.data());
-  OutputFile out(file);
-  out.write(std::as_bytes(std::span(head.data())));
-  out.write(std::as_bytes(std::span(body.data())));
-  out.write(std::as_bytes(std::span(&sum, 1)));
-  out.close();
+  write_text_file(file, session_bytes(model, options, sequence).data());
 }
 
 SavedSession read_session(const std::filesystem::path& file, engine::Model& model) {
   const InputFile input(file);
-  const std::string data = input.read_text(0, input.bytes());
-  ByteReader in(checked_body(data, file.string()), file.string());
+  return parse_session(input.read_text(0, input.bytes()), file.string(), model);
+}
+
+SavedSession parse_session(std::string_view data, const std::string& where, engine::Model& model) {
+  ByteReader in(checked_body(data, where), where);
   if (const std::string saved = read_text(in); saved != model.fingerprint()) {
-    throw InputError({.where = file.string(),
+    throw InputError({.where = where,
                       .what = "was saved with another model, or other types",
                       .got = saved,
                       .expected = model.fingerprint()});

@@ -4,7 +4,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <string_view>
 
+#include "base/bytes.h"
 #include "dms/cache.h"
 #include "engine/sequence.h"
 
@@ -15,6 +18,11 @@ struct SavedSession {
   std::shared_ptr<engine::Sequence> sequence;
 };
 
+/// What the file holds: format, what it was computed with, options, tokens and state, checksum.
+ByteWriter session_bytes(const engine::Model& model,
+                         const CacheOptions& options,
+                         const engine::Sequence& sequence);
+
 /// Whole or not at all. Throws InputError where the file cannot be made, RunError on a full disk.
 void write_session(const std::filesystem::path& file,
                    const engine::Model& model,
@@ -23,5 +31,7 @@ void write_session(const std::filesystem::path& file,
 
 /// Throws InputError where the file is damaged or of another model, RunError at the memory limit.
 SavedSession read_session(const std::filesystem::path& file, engine::Model& model);
+/// The same from memory; `where` names the source in errors.
+SavedSession parse_session(std::string_view data, const std::string& where, engine::Model& model);
 
 }  // namespace dms::llm

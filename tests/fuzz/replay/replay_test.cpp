@@ -18,6 +18,7 @@ int dms_fuzz_json(const uint8_t* data, size_t size);
 int dms_fuzz_npy(const uint8_t* data, size_t size);
 int dms_fuzz_safetensors(const uint8_t* data, size_t size);
 int dms_fuzz_serve_request(const uint8_t* data, size_t size);
+int dms_fuzz_session(const uint8_t* data, size_t size);
 int dms_fuzz_tokenizer(const uint8_t* data, size_t size);
 }
 
@@ -54,6 +55,7 @@ INSTANTIATE_TEST_SUITE_P(Fuzz,
                                            Target{"npy", dms_fuzz_npy},
                                            Target{"safetensors", dms_fuzz_safetensors},
                                            Target{"serve_request", dms_fuzz_serve_request},
+                                           Target{"session", dms_fuzz_session},
                                            Target{"tokenizer", dms_fuzz_tokenizer}),
                          [](const auto& item) { return std::string(item.param.name); });
 
