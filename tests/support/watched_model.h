@@ -26,6 +26,7 @@ class WatchedModel final : public engine::Model {
 
   // What the tests set.
   int64_t limit_tokens = 0;                                  // of all sequences together; 0: none
+  bool has_room_to_read = true;                              // for sequences that come back
   std::set<int64_t> failing_passes;                          // that end half-way; counted from 1
   std::function<bool(std::span<const int32_t>)> is_spoilt =  // of these ids' last, logits are NaN
       [](std::span<const int32_t>) { return false; };
@@ -33,6 +34,7 @@ class WatchedModel final : public engine::Model {
   std::vector<std::vector<int64_t>> passes;  // tokens of each part
   int64_t live_tokens = 0;
   int64_t live_sequences = 0;
+  int64_t refused_reads = 0;
 
   static constexpr int64_t kRollbackTokens = 4;  // going back further needs recomputation
 
@@ -50,6 +52,10 @@ class WatchedModel final : public engine::Model {
       std::shared_ptr<const engine::SequencePlan> plan, ByteReader& in, int64_t tokens) override {
     Ids ids = in.list<int32_t>();
     in.require(std::ssize(ids) == tokens, "another number of tokens");
+    if (!has_room_to_read) {
+      ++refused_reads;
+      throw RunError({.where = "KV memory", .what = "limit reached"});
+    }
     return std::make_unique<State>(
         *this, model_.read_sequence(inner(plan), in, tokens), std::move(ids));
   }
