@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <ranges>
+#include <set>
 #include <string>
 
 #include "base/check.h"
@@ -29,6 +31,11 @@ bool PromptSharing::may_share(const Running& running) const {
   return is_on_ && running.is_owned() && running.plan().shares_prefixes();
 }
 
+/// Where the logits of the whole prompt are wanted all of it is computed.
+bool PromptSharing::may_start_from_prefix(const Running& running) const {
+  return may_share(running) && !running.has_begun() && !running.wants_all_rows();
+}
+
 /// What must be equal besides the ids: the plan, and the length that the RoPE is fixed for where it
 /// depends on it, as those do that have a border, for what is longer than the border.
 std::string PromptSharing::kind_of(const Running& running, int64_t length) const {
@@ -36,22 +43,32 @@ std::string PromptSharing::kind_of(const Running& running, int64_t length) const
   return std::to_string(is_fixed ? length : 0) + " " + running.plan().name();
 }
 
+void PromptSharing::welcome(Running& running) const {
+  if (may_share(running))
+    running.prefix_kind = kind_of(running, std::ssize(running.request().prompt));
+}
+
+bool PromptSharing::drop_unwanted(std::span<Running* const> next) {
+  std::set<const SequenceState*> wanted;
+  for (const Running* running : next | std::views::reverse) {
+    if (!may_start_from_prefix(*running)) continue;
+    wanted.insert(cache_.find(running->prefix_kind, running->request().prompt).snapshot);
+  }
+  wanted.erase(nullptr);
+  // They are the last now in the order of use.
+  return cache_.size() > std::ssize(wanted) && cache_.drop_oldest();
+}
+
 int64_t PromptSharing::spared_tokens(const Running& running) {
-  const std::vector<int32_t>& prompt = running.request().prompt;
-  if (!may_share(running) || running.is_active()) return 0;
-  return cache_.find(kind_of(running, std::ssize(prompt)), prompt).tokens;
+  if (!may_start_from_prefix(running)) return 0;
+  return cache_.find(running.prefix_kind, running.request().prompt).tokens;
 }
 
 bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
-  // Where the prompt's own probabilities are wanted all of it is computed.
-  const bool is_new = running.prompt_done() == 0 && running.sequence().tokens() == 0;
-  if (!is_new || !may_share(running) || running.request().sampling.prompt_log_probabilities >= 0) {
-    return true;
-  }
-  const std::string kind = kind_of(running, running.sequence().length());
-  const CachedPrefix prefix = cache_.find(kind, running.request().prompt);
+  if (!may_start_from_prefix(running)) return true;
+  const CachedPrefix prefix = cache_.find(running.prefix_kind, running.request().prompt);
   for (Running* other : earlier) {
-    if (!may_share(*other) || kind_of(*other, other->sequence().length()) != kind) continue;
+    if (!may_share(*other) || other->prefix_kind != running.prefix_kind) continue;
     const int64_t common =
         std::min(common_tokens(running, *other), std::ssize(running.request().prompt) - 1);
     const int64_t gained = common - std::max(prefix.tokens, other->prompt_done());

@@ -14,11 +14,18 @@ class PromptSharing {
  public:
   PromptSharing(const Model& model, bool is_on, int64_t chunk_tokens);
 
+  /// Before anything else about a request.
+  void welcome(Running& running) const;
+
   const PrefixCache& cache() const { return cache_; }
   /// Gives memory back. False: nothing is kept.
   bool drop_oldest() { return cache_.drop_oldest(); }
+  /// The same, but what `next`, first comes first, will start from stays, and goes last from now
+  /// on: that of the first last of all. False: nothing else is kept.
+  bool drop_unwanted(std::span<Running* const> next);
 
-  /// Tokens of a waiting prompt that need not be computed; what spares them goes last from now on.
+  /// Tokens of a prompt that has not begun which need not be computed; what spares them goes last
+  /// from now on.
   int64_t spared_tokens(const Running& running);
   /// Before the first token of a prompt is computed: what of it is there already. False: another of
   /// `earlier`, all of them in their prompts, is about to compute more of it; better wait.
@@ -30,6 +37,7 @@ class PromptSharing {
 
  private:
   bool may_share(const Running& running) const;
+  bool may_start_from_prefix(const Running& running) const;
   std::string kind_of(const Running& running, int64_t length) const;
 
   const Model& model_;

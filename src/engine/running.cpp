@@ -127,7 +127,7 @@ Running::Work Running::next(int64_t max_tokens) const {
   if (is_last && prompt_tokens() > 1) work.ended_prompt = prompt_tokens();
   const bool wants_last = submission_.prompt_logits == LogitRows::last ||
                           submission_.request.sampling.max_new_tokens > 0;
-  if (prompt_rows() == LogitRows::all) {
+  if (wants_all_rows()) {
     work.logits = LogitRows::all;
   } else if (is_last && wants_last) {
     work.logits = LogitRows::last;

@@ -91,6 +91,10 @@ class Running {
   bool is_waiting() const { return !is_done_ && !is_ready(); }
   bool is_preempted() const { return is_preempted_ && !is_done_; }
   bool is_in_prompt() const { return prompt_done_ < prompt_tokens(); }
+  /// Something of its prompt is computed, or was there.
+  bool has_begun() const { return prompt_done_ > 0 || (is_active() && sequence().tokens() > 0); }
+  /// Logits after each of its prompt's tokens are wanted.
+  bool wants_all_rows() const { return prompt_rows() == LogitRows::all; }
   Sequence& sequence() { return *submission_.sequence; }
   const Sequence& sequence() const { return *submission_.sequence; }
   /// Of an owned one.
@@ -128,6 +132,9 @@ class Running {
   void fail(const Model& model, const std::string& why);
   /// Of one that is done: the sequence it made, whole; null where there is none.
   std::shared_ptr<Sequence> finished_sequence() const { return finished_sequence_; }
+
+  /// Of its prompt, once it is known: see PromptSharing.
+  std::string prefix_kind;
 
  private:
   /// Another answer over a branch of the sequence.

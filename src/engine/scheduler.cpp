@@ -15,22 +15,28 @@ constexpr int64_t kShareLeftFree = 32;
 constexpr double kRoomToComeBack = 1.25;
 // A request that so many younger ones went before goes next, whatever its priority.
 constexpr int64_t kMostOvertakers = 64;
+// Of those that have not begun, whose prefixes stay.
+constexpr int64_t kLookAhead = 64;
 
 bool goes_before(const std::unique_ptr<Running>& a, const std::unique_ptr<Running>& b) {
   return a->priority() != b->priority() ? a->priority() > b->priority() : a->id() < b->id();
+}
+
+EngineOptions bounded(EngineOptions options) {
+  options.chunk_tokens = std::min(options.chunk_tokens, options.max_step_tokens);
+  return options;
 }
 
 }  // namespace
 
 Scheduler::Scheduler(Model& model, EngineOptions options)
     : model_(model),
-      options_(std::move(options)),
+      options_(bounded(std::move(options))),
       swap_(options_.swap_bytes, options_.swap_folder),
-      sharing_(model, options_.prefix_cache, options_.chunk_tokens) {
-  options_.chunk_tokens = std::min(options_.chunk_tokens, options_.max_step_tokens);
-}
+      sharing_(model, options_.prefix_cache, options_.chunk_tokens) {}
 
 void Scheduler::add(std::unique_ptr<Running> running) {
+  sharing_.welcome(*running);
   const auto place = std::ranges::upper_bound(requests_, running, goes_before);
   requests_.insert(place, std::move(running));
 }
@@ -83,13 +89,14 @@ void Scheduler::let_in(Running& next) {
 }
 
 /// What prompts under way are still expected to take.
-int64_t Scheduler::promised_bytes() const {
+int64_t Scheduler::promised_bytes() {
   int64_t bytes = 0;
   for (const auto& running : requests_) {
     if (!running->is_ready() || !running->is_owned() || !running->is_in_prompt()) continue;
     const int64_t total = retention_.expected_bytes(running->plan(), running->wanted_tokens());
-    const int64_t done =
-        retention_.expected_bytes(running->plan(), running->sequence().state().tokens());
+    const int64_t there =
+        std::max(running->sequence().state().tokens(), sharing_.spared_tokens(*running));
+    const int64_t done = retention_.expected_bytes(running->plan(), there);
     bytes += std::max<int64_t>(total - done, 0);
   }
   return bytes;
@@ -111,9 +118,21 @@ bool Scheduler::has_room(const Running& next) {
   const auto needed = static_cast<int64_t>(wanted * (next.is_preempted() ? kRoomToComeBack : 1.0)) +
                       promised_bytes() + limit / kShareLeftFree;
   while (model_.memory().used_bytes + needed > limit) {
-    if (!sharing_.drop_oldest()) return false;
+    if (!drop_unwanted_prefix()) return false;
   }
   return true;
+}
+
+/// False: there is none. Who has not begun will start from the others: to compute them again costs
+/// more than to wait until an answer has left.
+bool Scheduler::drop_unwanted_prefix() {
+  if (sharing_.cache().size() == 0) return false;
+  std::vector<Running*> next;
+  for (const auto& running : requests_) {
+    if (std::ssize(next) == kLookAhead) break;
+    if (!running->is_done() && !running->has_begun()) next.push_back(running.get());
+  }
+  return sharing_.drop_unwanted(next);
 }
 
 Pass Scheduler::schedule() {
@@ -121,8 +140,9 @@ Pass Scheduler::schedule() {
   for (;;) {
     Pass pass = fill_pass();
     if (pass.is_empty() || model_.reserve(pass.parts)) return pass;
-    if (sharing_.drop_oldest()) continue;
+    if (drop_unwanted_prefix()) continue;
     if (keep_what_fits(pass)) return pass;
+    if (sharing_.drop_oldest()) continue;
     if (!preempt_newest()) give_up_newest(pass);
   }
 }

@@ -1,9 +1,10 @@
 #pragma once
 // Who computes next, and with what memory. Answers under way go first, one token each; prompts fill
 // what the pass has left, in whole chunks. A request is let in when what it is expected to hold
-// fits beside the others; where memory runs out all the same, cached prefixes go first, then the
-// newest answer of the lowest priority gives its memory back and waits. Nothing fails that fits
-// alone. Engine thread only.
+// fits beside the others. Where memory runs out all the same, cached prefixes go that nobody is
+// about to start from; then prompts wait; then the other prefixes go; then the newest answer of the
+// lowest priority gives its memory back and waits. Nothing fails that fits alone. Engine thread
+// only.
 
 #include <cstdint>
 #include <functional>
@@ -43,8 +44,9 @@ class Scheduler {
   void admit();
   Running* first_waiting() const;
   bool has_room(const Running& next);
-  int64_t promised_bytes() const;
+  int64_t promised_bytes();
   void let_in(Running& next);
+  bool drop_unwanted_prefix();
   Pass fill_pass();
   bool keep_what_fits(Pass& pass);
   bool preempt_newest();

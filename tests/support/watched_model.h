@@ -35,12 +35,16 @@ class WatchedModel final : public engine::Model {
   int64_t live_tokens = 0;
   int64_t live_sequences = 0;
   int64_t refused_reads = 0;
+  mutable int64_t border_questions = 0;
 
   static constexpr int64_t kRollbackTokens = 4;  // going back further needs recomputation
 
   int64_t vocab() const override { return model_.vocab(); }
   int64_t context() const override { return model_.context(); }
-  int64_t length_border(int64_t length) const override { return model_.length_border(length); }
+  int64_t length_border(int64_t length) const override {
+    ++border_questions;
+    return model_.length_border(length);
+  }
   std::shared_ptr<const engine::SequencePlan> plan(const CacheOptions& options) const override {
     return std::make_shared<Plan>(model_.plan(options));
   }
