@@ -16,6 +16,10 @@ bool contains(std::span<const int32_t> ids, int32_t id) {
   return std::ranges::find(ids, id) != ids.end();
 }
 
+std::span<const int32_t> first_of(std::span<const int32_t> ids, int64_t most) {
+  return ids.first(static_cast<size_t>(std::min(most, std::ssize(ids))));
+}
+
 Submission branch_of(const Submission& submission, int64_t answer) {
   Submission branch = submission;
   branch.request.sampling.seed += static_cast<uint64_t>(answer);
@@ -111,17 +115,14 @@ LogitRows Running::prompt_rows() const {
 Running::Work Running::next(int64_t max_tokens) const {
   max_tokens = std::min(max_tokens, submission_.sequence->state().pass_limit());
   const std::span<const int32_t> missing = submission_.sequence->missing();
-  const auto first = [max_tokens](std::span<const int32_t> ids) {
-    return ids.first(static_cast<size_t>(std::min(max_tokens, std::ssize(ids))));
-  };
-  if (!missing.empty()) return {.phase = Phase::replay, .ids = first(missing)};
+  if (!missing.empty()) return {.phase = Phase::replay, .ids = first_of(missing, max_tokens)};
   if (next_token_) {
     return {.phase = Phase::decode, .ids = std::span(&*next_token_, 1), .logits = LogitRows::last};
   }
   if (prompt_cut_ > prompt_done_) max_tokens = std::min(max_tokens, prompt_cut_ - prompt_done_);
   const auto left =
       std::span(submission_.request.prompt).subspan(static_cast<size_t>(prompt_done_));
-  Work work{.phase = Phase::prompt, .ids = first(left)};
+  Work work{.phase = Phase::prompt, .ids = first_of(left, max_tokens)};
   const bool is_last = work.ids.size() == left.size();
   // A single token is no prompt: so is decoding driven from outside.
   if (is_last && prompt_tokens() > 1) work.ended_prompt = prompt_tokens();

@@ -162,14 +162,17 @@ Pass Scheduler::fill_pass() {
     }
   }
   int64_t left = options_.max_step_tokens;
+  std::vector<Running*> taken;
   for (size_t i = 0; i < prompts.size() && left > 0; ++i) {
     Running& running = *prompts[i];
     if (!sharing_.begin(running, std::span(prompts).first(i))) continue;
-    const Running::Work work = running.next(options_.chunk_tokens);
-    if (std::ssize(work.ids) > left) continue;
-    pass.add(running, work);
-    left -= std::ssize(work.ids);
+    const int64_t count = std::ssize(running.next(options_.chunk_tokens).ids);
+    if (count > left) continue;
+    taken.push_back(&running);
+    left -= count;
   }
+  // Those after them may have cut their pieces shorter.
+  for (Running* running : taken) pass.add(*running, running->next(options_.chunk_tokens));
   return pass;
 }
 

@@ -92,6 +92,20 @@ TEST_P(EngineSharingTest, WhatTwoPromptsHaveInCommonIsMeasuredByThePassesThereAr
   EXPECT_EQ(heard[1].result().cached_tokens, 20);
 }
 
+TEST_P(EngineSharingTest, APieceEndsWherePromptsPart) {
+  engine({.chunk_tokens = 32, .max_step_tokens = 64, .prefix_cache = true});
+  model_.limit_tokens = 400;
+  const Ids beginning(20, 7);
+  std::array<Heard, 3> heard;
+  for (size_t i = 0; i < heard.size(); ++i) {
+    const Ids prompt = joined({beginning, Ids(22, static_cast<int32_t>(i))});
+    ask(heard[i], prompt, {.max_new_tokens = 1});
+  }
+  run();
+  EXPECT_EQ(heard[1].result().cached_tokens, 20);
+  EXPECT_EQ(heard[2].result().cached_tokens, 20);
+}
+
 TEST_P(EngineSharingTest, BesideManyPromptsEachCostsWhatItCostsBesideFew) {
   const auto questions = [this](int32_t prompts) {
     engine({.chunk_tokens = kChunk, .max_step_tokens = 512, .prefix_cache = true});
