@@ -24,8 +24,8 @@ class Server:
     """One process that serves a model on a port of its own."""
 
     def __init__(self, *args: object, model: Path = DEMO, env: dict | None = None):
-        # A file: nobody need read it for the server to go on.
-        self._log = tempfile.TemporaryFile("w+")
+        # A file: nobody need read it for the server to go on. close() closes it.
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         command = [binary(), "serve", model, "--port", 0, *args]
         self.process = subprocess.Popen(
             list(map(str, command)),

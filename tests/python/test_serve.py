@@ -40,9 +40,11 @@ def tokens_of(dms_json, text: str) -> list[int]:
 def test_completions_are_those_of_generate(server, dms_json):
     alone = dms_json("generate", DEMO, "-p", PROMPT, "-n", 24, "--dtype", "f32")
     answer = server.complete(PROMPT, max_tokens=24)
-    assert answer["object"] == "text_completion" and answer["model"] == "demo"
+    assert answer["object"] == "text_completion"
+    assert answer["model"] == "demo"
     choice = answer["choices"][0]
-    assert choice["text"] == alone["text"] and choice["finish_reason"] == alone["finish_reason"]
+    assert choice["text"] == alone["text"]
+    assert choice["finish_reason"] == alone["finish_reason"]
     usage = answer["usage"]
     assert usage["prompt_tokens"] == alone["prompt_tokens"]
     assert usage["completion_tokens"] == len(alone["ids"])
@@ -83,7 +85,8 @@ def test_a_stream_is_the_answer_in_pieces(server):
     pieces = [choice for chunk in chunks for choice in chunk["choices"]]
     assert "".join(piece["text"] for piece in pieces) == whole["choices"][0]["text"]
     assert [p["finish_reason"] for p in pieces if p["finish_reason"]] == ["length"]
-    assert chunks[-1]["choices"] == [] and chunks[-1]["usage"]["completion_tokens"] == 24
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["completion_tokens"] == 24
     assert all(chunk["usage"] is None for chunk in chunks[:-1])
     _, _, text = server.request("POST", "/v1/completions", body)
     assert all("usage" not in chunk for chunk in events(text))
@@ -130,7 +133,8 @@ def test_echoed_scores_are_those_of_score(server, score, dms_json):
     fields = {"echo": True, "logprobs": 2, "max_tokens": 0}
     choice = server.complete(ids, **fields)["choices"][0]
     logprobs = choice["logprobs"]
-    assert logprobs["token_logprobs"][0] is None and len(logprobs["token_logprobs"]) == len(ids)
+    assert logprobs["token_logprobs"][0] is None
+    assert len(logprobs["token_logprobs"]) == len(ids)
     nll = -sum(logprobs["token_logprobs"][1:]) / (len(ids) - 1)
     assert math.isclose(nll, scored.report["nll"], rel_tol=1e-5)
     top = scored.logits[:-1].argmax(axis=1)
@@ -165,7 +169,8 @@ def test_prompt_logprobs_have_vllms_form(server, dms_json):
     ids = tokens_of(dms_json, PROMPT)
     answer = server.complete(ids, max_tokens=1, prompt_logprobs=1)
     entries = answer["choices"][0]["prompt_logprobs"]
-    assert entries[0] is None and len(entries) == len(ids)
+    assert entries[0] is None
+    assert len(entries) == len(ids)
     for id_, entry in zip(ids[1:], entries[1:], strict=True):
         assert {"logprob", "rank", "decoded_token"} == set(entry[str(id_)])
         assert 1 in [value["rank"] for value in entry.values()]
@@ -208,7 +213,8 @@ def test_thoughts_are_parted_from_the_answer(tmp_path):
     with serving("--template", template) as server:
         body = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 8}
         message = server.post("/v1/chat/completions", body)["choices"][0]["message"]
-        assert message["content"] == "" and message["reasoning_content"]
+        assert message["content"] == ""
+        assert message["reasoning_content"]
         _, _, text = server.request("POST", "/v1/chat/completions", {**body, "stream": True})
         deltas = [chunk["choices"][0]["delta"] for chunk in events(text)]
         assert any("reasoning_content" in delta for delta in deltas[1:])
@@ -218,8 +224,10 @@ def test_thoughts_are_parted_from_the_answer(tmp_path):
 def test_tokenize_and_detokenize(server, dms_json):
     ids = tokens_of(dms_json, PROMPT)
     answer = server.post("/tokenize", {"prompt": PROMPT, "return_token_strs": True})
-    assert answer["tokens"] == ids and answer["count"] == len(ids)
-    assert answer["max_model_len"] == 4096 and len(answer["token_strs"]) == len(ids)
+    assert answer["tokens"] == ids
+    assert answer["count"] == len(ids)
+    assert answer["max_model_len"] == 4096
+    assert len(answer["token_strs"]) == len(ids)
     bare = server.post("/tokenize", {"prompt": PROMPT, "add_special_tokens": False})["tokens"]
     assert server.post("/detokenize", {"tokens": bare}) == {"prompt": PROMPT}
     messages = [{"role": "user", "content": "Hello"}]
@@ -232,13 +240,16 @@ def test_tokenize_and_detokenize(server, dms_json):
 def test_tokenizer_info(server, template):
     _, _, text = server.request("GET", "/tokenizer_info")
     info = json.loads(text)
-    assert info["eos_token"] == "<|end_of_text|>" and info["chat_template"] == CHATML
+    assert info["eos_token"] == "<|end_of_text|>"
+    assert info["chat_template"] == CHATML
 
 
 def test_models_version_and_metrics(server):
     _, _, text = server.request("GET", "/v1/models")
     [model] = json.loads(text)["data"]
-    assert model["id"] == "demo" and model["object"] == "model" and model["max_model_len"] == 4096
+    assert model["id"] == "demo"
+    assert model["object"] == "model"
+    assert model["max_model_len"] == 4096
     assert json.loads(server.request("GET", "/v1/models/demo")[2]) == model
     assert server.request("GET", "/v1/models/gpt")[0] == 404
     assert json.loads(server.request("GET", "/version")[2])["version"] == "0.1.0"
@@ -269,13 +280,15 @@ def test_refusals_name_the_field(server, fields, status, words):
     got, _, text = server.request("POST", "/v1/completions", fields)
     assert got == status, text
     error = json.loads(text)["error"]
-    assert set(error) == {"message", "type", "param", "code"} and words in error["message"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert words in error["message"]
 
 
 def test_statuses_of_wrong_requests(server):
     assert server.request("GET", "/nothing")[0] == 404
     status, headers, _ = server.request("GET", "/v1/completions")
-    assert status == 405 and headers["Allow"] == "POST"
+    assert status == 405
+    assert headers["Allow"] == "POST"
     assert server.request("POST", "/v1/completions", "{")[0] == 400
     assert server.request("POST", "/v1/completions", "x" * (17 << 20))[0] == 413
     assert server.request("GET", "/health", headers={"X": "y" * 20000})[0] == 431
@@ -285,7 +298,8 @@ def test_without_a_template_chat_is_refused():
     with serving() as server:
         body = {"messages": [{"role": "user", "content": "Hello"}]}
         status, _, text = server.request("POST", "/v1/chat/completions", body)
-        assert status == 400 and "chat template" in text
+        assert status == 400
+        assert "chat template" in text
 
 
 def test_keys_and_origins(tmp_path):
@@ -304,7 +318,8 @@ def test_keys_and_origins(tmp_path):
             assert answer["Access-Control-Allow-Origin"] == "https://a.example"
         assert server.request("OPTIONS", path, headers=origin)[0] == 204
         assert server.request("GET", "/health", headers={"Origin": "https://b.example"})[0] == 403
-        assert "first-key" not in server.log() and "second-key" not in server.log()
+        assert "first-key" not in server.log()
+        assert "second-key" not in server.log()
 
 
 def test_settings_come_from_line_environment_and_file(tmp_path):
@@ -321,12 +336,14 @@ def test_settings_come_from_line_environment_and_file(tmp_path):
     assert done.returncode == 2
     assert b"line 2: unknown setting (got speed)" in done.stderr
     done = run_dms("serve", DEMO, env={"DMS_PORT": "http"})
-    assert done.returncode == 2 and b"DMS_PORT: bad value" in done.stderr
+    assert done.returncode == 2
+    assert b"DMS_PORT: bad value" in done.stderr
 
 
 def test_a_port_that_is_taken_is_an_error(server):
     done = run_dms("serve", DEMO, "--port", server.port)
-    assert done.returncode == 2 and b"cannot listen" in done.stderr
+    assert done.returncode == 2
+    assert b"cannot listen" in done.stderr
 
 
 def test_a_full_queue_says_when_to_come_again():
@@ -341,7 +358,8 @@ def test_a_full_queue_says_when_to_come_again():
                 )
                 assert connection.recv(12) == b"HTTP/1.1 200"
             status, headers, _ = server.request("POST", "/v1/completions", {"prompt": "x"})
-            assert status == 429 and int(headers["Retry-After"]) > 0
+            assert status == 429
+            assert int(headers["Retry-After"]) > 0
         until(server.is_idle)
         server.complete("x", max_tokens=1)
 
@@ -368,13 +386,13 @@ def test_what_does_not_finish_in_time_is_cancelled():
         body = {"prompt": PROMPT, "max_tokens": 4000, "ignore_eos": True, "stream": True}
         with server.connect() as connection:
             text = json.dumps(body)
-            connection.sendall(
-                f"POST /v1/completions HTTP/1.1\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
-            )
+            head = f"POST /v1/completions HTTP/1.1\r\nContent-Length: {len(text)}\r\n\r\n"
+            connection.sendall((head + text).encode())
             assert connection.recv(12) == b"HTTP/1.1 200"
             assert server.stop() == 0
             rest = b"".join(iter(lambda: connection.recv(1 << 16), b""))
-            assert b'"abort"' in rest and rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+            assert b'"abort"' in rest
+            assert rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
 
 
 def test_the_curl_lines_of_the_document_work():
@@ -384,8 +402,10 @@ def test_the_curl_lines_of_the_document_work():
         script = script.replace("http://127.0.0.1:8000", server.url)
         done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
     assert done.stdout.count('"object":"text_completion"') >= 2
-    assert '"object":"chat.completion"' in done.stdout and "data: [DONE]" in done.stdout
-    assert '"tokens":[' in done.stdout and "dms:kv_bytes_used" in done.stdout
+    assert '"object":"chat.completion"' in done.stdout
+    assert "data: [DONE]" in done.stdout
+    assert '"tokens":[' in done.stdout
+    assert "dms:kv_bytes_used" in done.stdout
     assert '"error"' not in done.stdout
 
 
