@@ -77,6 +77,8 @@ def llama_server(args: argparse.Namespace) -> Server:
     command = [args.llama_python, "-m", "llama_cpp.server", "--model", args.gguf, "--port", port]
     command += ["--model_alias", "default", "--n_ctx", context, "--n_threads", args.threads]
     command += ["--n_threads_batch", args.threads, "--interrupt_requests", "false"]
+    # Its defaults compute the head for every prompt token, and attention the slow way.
+    command += ["--logits_all", "false", "--flash_attn", "true"]
     return Server("llama.cpp", [str(part) for part in command], port, "/v1/models")
 
 
