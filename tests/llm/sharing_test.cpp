@@ -1,6 +1,7 @@
 // What requests on the demo model share, in bytes and in tokens that are not computed again.
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <random>
 #include <variant>
@@ -126,6 +127,23 @@ TEST_P(Sharing, ASecondBranchSharesWithAnAnswerUnderWay) {
   // The last token is computed for its logits.
   EXPECT_EQ(same.cached_tokens, 299);
   EXPECT_TRUE(std::equal(same.ids.begin(), same.ids.end(), first.ids.begin()));
+}
+
+TEST_P(Sharing, AFullQueueStartsFromWhatItHasInCommon) {
+  const bool is_dense = std::string(GetParam()) == "none";
+  LLM llm(kDemo, {.kv_memory_bytes = (is_dense ? 6 : 3) << 20, .prefix_cache = true});
+  const std::array<Ids, 3> beginnings{random_ids(400), random_ids(400), random_ids(400)};
+  std::vector<Generation> results(36);
+  for (size_t i = 0; i < results.size(); ++i) {
+    Ids prompt = beginnings[i % beginnings.size()];
+    const Ids tail = random_ids(40);
+    prompt.insert(prompt.end(), tail.begin(), tail.end());
+    submit(llm, results[i], std::move(prompt), 40);
+  }
+  run(llm);
+  EXPECT_GT(llm.stats().preemptions, 0) << "memory is short";
+  // Some beginnings are given up for answers that would have to give way.
+  EXPECT_LT(computed(llm.stats()), llm.stats().prompt_tokens / 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Llm, Sharing, testing::Values("none", "dms"), [](const auto& given) {
