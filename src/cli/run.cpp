@@ -134,7 +134,9 @@ int end_by_closed_pipe() {
 }  // namespace
 
 int run(std::span<const std::string> arguments) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is then a failed write, and files are cleaned up
+  // A closed pipe and a file that may not grow are then failed writes, and files are cleaned up.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     dispatch(arguments);
     flush_output();

@@ -85,6 +85,7 @@ void become_trainer(const std::vector<std::string>& arguments) {
   argv.push_back(nullptr);
   flush_output();
   std::signal(SIGPIPE, SIG_DFL);  // what is ignored would stay ignored there
+  std::signal(SIGXFSZ, SIG_DFL);
   ::execv(name.c_str(), argv.data());
   throw RunError(
       {.where = name, .what = std::string("cannot be started: ") + std::strerror(errno)});

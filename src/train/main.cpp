@@ -1,6 +1,7 @@
 // The trainer's program. `dms train`, `dms data` and `dms extract` start it with the same
 // arguments; run by itself it takes them too.
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -135,6 +136,7 @@ int report(const std::exception_ptr& failure, int status) {
 int main(int argc, char** argv) {
   using namespace dms;
   train::let_idle_threads_sleep(argv);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is then a failed write
   try {
     return train::dispatch(argc, argv);
   } catch (const InputError&) {

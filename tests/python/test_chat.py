@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import re
 import resource
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -246,7 +245,6 @@ def test_a_failed_save_keeps_the_earlier_file(tmp_path):
     saved.write_text("earlier")
 
     def few_bytes_a_file() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 
     command = [binary(), "chat", DEMO, "--template", "plain", *GREEDY]

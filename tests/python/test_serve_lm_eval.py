@@ -17,7 +17,7 @@ DOCUMENTS = [
     {"text": "She opened the", "choices": [" door", " door and went into the room"]},
 ]
 ANSWER_TOKENS = 12
-POLICY = ("--policy", "streaming", "--policy-args", "start_size=2,recent_size=4", "--window", 1)
+POLICY = ("--policy", "streaming", "--policy-args", "start_size=2,recent_size=4")
 
 TASK = """
 task: {name}
@@ -32,8 +32,11 @@ doc_to_text: "{{{{text}}}}"
 CHOICE = """
 doc_to_choice: "{{choices}}"
 doc_to_target: 0
+target_delimiter: ""
 metric_list:
   - metric: acc
+    aggregation: mean
+    higher_is_better: true
 """
 CONTINUATION = f"""
 doc_to_target: "{{{{choices[0]}}}}"
@@ -43,6 +46,8 @@ generation_kwargs:
   do_sample: false
 metric_list:
   - metric: exact_match
+    aggregation: mean
+    higher_is_better: true
 """
 
 
@@ -85,9 +90,14 @@ def by_document(result: dict, name: str) -> list[dict]:
     return sorted(result["samples"][name], key=lambda sample: sample["doc_id"])
 
 
+def plain_ids(dms_json, text: str) -> list[int]:
+    """As lm-eval asks for them: without special tokens."""
+    return dms_json("tokenize", DEMO, "--no-special", stdin=text)["ids"]
+
+
 def expected_log_likelihood(score, dms_json, text: str, choice: str, *args: object) -> float:
-    ids = dms_json("tokenize", DEMO, stdin=text + choice)["ids"]
-    context = len(dms_json("tokenize", DEMO, stdin=text)["ids"])
+    ids = plain_ids(dms_json, text + choice)
+    context = len(plain_ids(dms_json, text))
     logits = score(DEMO, ids, *args).logits.astype(np.float64)
     log_sums = np.logaddexp.reduce(logits, axis=1)
     places = range(context, len(ids))
@@ -114,6 +124,6 @@ def test_continuations_are_those_of_generate(tasks, dms_json, monkeypatch):
     with serving("--dtype", "f32") as server:
         result = evaluate(server.url, tasks, "local_continuation", monkeypatch)
     for sample, document in zip(by_document(result, "local_continuation"), DOCUMENTS, strict=True):
-        command = ("generate", DEMO, "-p", document["text"], "-n", ANSWER_TOKENS)
+        command = ("generate", DEMO, "--no-special", "-p", document["text"], "-n", ANSWER_TOKENS)
         alone = dms_json(*command, "--dtype", "f32", "--temperature", 0)
         assert sample["resps"][0][0] == alone["text"].split("\n\n")[0]

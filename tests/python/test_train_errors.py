@@ -246,7 +246,6 @@ def small_disk(request, tmp_path):
     if request.param == "limit":
 
         def limit():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write fails, as on a full disk
             resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
         yield tmp_path, {"preexec_fn": limit}
