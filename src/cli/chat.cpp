@@ -3,12 +3,12 @@
 #include <memory>
 #include <utility>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/chat_loop.h"
 #include "cli/chat_options.h"
 #include "cli/command.h"
+#include "cli/local_conversation.h"
 #include "cli/options.h"
+#include "cli/remote_chat.h"
 #include "cli/sampling_options.h"
 
 namespace dms::cli {
@@ -16,6 +16,7 @@ namespace {
 
 struct Options {
   std::string model;
+  ServerOptions server;
   ChatOptions chat;
   ModelOptions model_options;
   CacheOptions cache;
@@ -28,22 +29,27 @@ void chat(const Options& options) {
   const CacheOptions cache = with_seekable_files(options.cache);
   ModelSource source(options.model, options.model_options);
   source.check(cache);
-  const SamplingParams sampling = options.sampling.resolve(source.info());
+  SamplingParams sampling = options.sampling.resolve(source.info());
   source.check(sampling);
   LLM llm = load_model(std::move(source), options.model);
-  ChatLoop(llm, prompt, cache, sampling, options.chat.system).run();
+  for (const std::string& stop : prompt.stops()) sampling.stop.push_back(stop);
+  LocalConversation talk(llm, prompt, cache, options.chat.system);
+  ChatLoop(talk, sampling).run();
 }
 
 CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_model_folder(app, options->model);
+  add_server_options(app, options->server);
   add_chat_options(app, options->chat);
   add_sampling_options(app, options->sampling);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
   return [options, &app] {
     check_standard_input(app, "the conversation");
-    chat(*options);
+    check_server_options(app, options->server);
+    if (options->server.url.empty()) return chat(*options);
+    chat_with_server(options->server, options->sampling, options->cache, options->chat);
   };
 }
 
@@ -56,6 +62,7 @@ Command chat_command() {
               "  dms chat MODEL\n"
               "  dms chat MODEL --system 'Be brief.' --temperature 0.7 -n 512\n"
               "  dms chat MODEL --template-arg enable_thinking=false\n"
+              "  dms chat --url http://127.0.0.1:8000 --system 'Be brief.'\n"
               "  printf 'Hello\\nWho are you?\\n' | dms chat models/demo --template plain\n",
           .define = define};
 }

@@ -67,15 +67,17 @@ ChatLine parse_chat_line(const std::string& line) {
   return {.argument = line};
 }
 
-std::string chat_help() {
+std::string chat_help(bool has_cache) {
   std::string text;
   const auto add = [&text](const std::string& typed, std::string_view help) {
     text += fmt::format("{:<17} {}\n", typed, help);
   };
   for (const Command& command : kCommands) {
     if (command.help.empty()) continue;
+    const bool saves_messages = command.verb == ChatVerb::kSave && !has_cache;
     const std::string_view space = command.arguments.empty() ? "" : " ";
-    add(fmt::format("{}{}{}", command.name, space, command.arguments), command.help);
+    add(fmt::format("{}{}{}", command.name, space, command.arguments),
+        saves_messages ? "write the messages, to FILE.json" : command.help);
   }
   add("//...", "a message that begins with one slash");
   add("\"\"\"", "begins a question of several lines, and ends it");

@@ -17,7 +17,8 @@ struct ChatLine {
 /// "/etc/hosts"). Throws InputError where a name seems misspelt, or an unknown one stands alone.
 ChatLine parse_chat_line(const std::string& line);
 
-/// A line for each command, and for what else can be typed.
-std::string chat_help();
+/// A line for each command, and for what else can be typed. Without a cache in this program,
+/// messages alone are saved.
+std::string chat_help(bool has_cache);
 
 }  // namespace dms::cli

@@ -32,13 +32,8 @@ std::string trimmed(const std::string& text) {
 
 }  // namespace
 
-ChatLoop::ChatLoop(LLM& llm,
-                   const ChatPrompt& prompt,
-                   const CacheOptions& cache,
-                   const SamplingParams& sampling,
-                   const std::string& system)
-    : llm_(llm), sampling_(sampling), talk_(llm, prompt, cache, system) {
-  for (const std::string& stop : prompt.stops()) sampling_.stop.push_back(stop);
+ChatLoop::ChatLoop(Conversation& talk, const SamplingParams& sampling)
+    : talk_(talk), sampling_(sampling) {
   if (input_.is_interactive()) interrupt_.emplace();
 }
 
@@ -91,7 +86,7 @@ void ChatLoop::obey(ChatLine line) {
     case ChatVerb::kSay:
       return say(line.argument);
     case ChatVerb::kHelp:
-      return print_now(chat_help());
+      return print_now(chat_help(talk_.has_cache()));
     case ChatVerb::kReset:
       talk_.reset();
       return print_now("forgotten\n");
@@ -160,15 +155,14 @@ void ChatLoop::answer(const std::function<Generation(const TextSink&, const Prog
 
 void ChatLoop::note_end(const Generation& result) const {
   if (!result.error.empty()) {
+    const char* room = talk_.has_cache() ? "; /undo or /reset makes room" : "";
     throw RunError(
-        {.what = result.error, .hint = "the answer so far is kept; /undo or /reset makes room"});
+        {.what = result.error, .hint = fmt::format("the answer so far is kept{}", room)});
   }
   if (is_stopped()) return tell("[stopped]");
   if (result.finish_reason != "length") return;
-  const int64_t context = llm_.info().context;
-  if (context > 0 && talk_.session().tokens() >= context) {
-    tell(fmt::format("[cut: the model's context of {} tokens is full; /undo or /reset makes room]",
-                     context));
+  if (const std::string full = talk_.what_is_full(); !full.empty()) {
+    tell(fmt::format("[cut: {} is full; /undo or /reset makes room]", full));
   } else {
     tell(fmt::format("[cut at {} tokens; --max-new-tokens raises it]", sampling_.max_new_tokens));
   }
@@ -198,11 +192,10 @@ void ChatLoop::print_stats() const {
                        timings.decode_tokens,
                        timings.decode_tok_s());
   };
-  print_now(fmt::format("{} messages, {} tokens in the cache\nKV {}\n",
-                        talk_.messages().size(),
-                        talk_.session().tokens(),
-                        kv_summary(talk_.session().kv())) +
-            speed("last turn", last_) + speed("all turns", talk_.session().timings()));
+  print_now(
+      fmt::format(
+          "{} messages, {}\nKV {}\n", talk_.messages().size(), talk_.holdings(), talk_.memory()) +
+      speed("last turn", last_) + speed("all turns", talk_.timings()));
 }
 
 void ChatLoop::save(const std::string& path) {
@@ -218,10 +211,8 @@ void ChatLoop::load(const std::string& path) {
     throw InputError({.where = "/load", .what = "needs a file name", .hint = "/load FILE"});
   }
   talk_.load(expand_home(path));
-  print_now(fmt::format("{} messages read from {}, {} tokens in the cache\n",
-                        talk_.messages().size(),
-                        path,
-                        talk_.session().tokens()));
+  print_now(fmt::format(
+      "{} messages read from {}, {}\n", talk_.messages().size(), path, talk_.holdings()));
 }
 
 }  // namespace dms::cli

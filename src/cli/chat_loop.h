@@ -9,18 +9,13 @@
 #include "cli/chat_input.h"
 #include "cli/conversation.h"
 #include "cli/interrupt_flag.h"
-#include "dms/llm.h"
 
 namespace dms::cli {
 
 class ChatLoop {
  public:
-  /// `llm` and `prompt` must outlive this.
-  ChatLoop(LLM& llm,
-           const ChatPrompt& prompt,
-           const CacheOptions& cache,
-           const SamplingParams& sampling,
-           const std::string& system);
+  /// `talk` must outlive this.
+  ChatLoop(Conversation& talk, const SamplingParams& sampling);
 
   /// Until the user leaves or the input ends. In a pipe the first error ends it.
   void run();
@@ -44,9 +39,8 @@ class ChatLoop {
   void note_end(const Generation& result) const;
   bool is_stopped() const { return interrupt_ && interrupt_->is_set(); }
 
-  const LLM& llm_;
-  SamplingParams sampling_;
-  Conversation talk_;
+  Conversation& talk_;
+  const SamplingParams sampling_;
   ChatInput input_;
   // From one prompt to the next nothing but an answer is there to be stopped; in a pipe Ctrl-C ends
   // the program.

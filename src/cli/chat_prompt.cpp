@@ -54,9 +54,7 @@ ChatPrompt ChatPrompt::make(const std::filesystem::path& folder, const ChatOptio
     if (options.template_args.empty()) return prompt;
     throw InputError({.where = kArgumentOption, .what = "the plain form takes no arguments"});
   }
-  OrderedJson arguments = OrderedJson::object();
-  for (const std::string& text : options.template_args) add_argument(arguments, text);
-  prompt.arguments_ = arguments.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  prompt.arguments_ = template_arguments(options.template_args);
   prompt.source_ = choice.empty() ? folder.string() : input_name(choice);
   prompt.template_ = choice.empty() ? ChatTemplate::load(folder)
                                     : ChatTemplate(read_text(choice), prompt.source_, folder);
@@ -83,6 +81,12 @@ std::string ChatPrompt::render(const std::string& system, const std::string& que
 std::vector<std::string> ChatPrompt::stops() const {
   if (template_) return {};
   return {"\nUser:", "\nSystem:"};
+}
+
+std::string template_arguments(const std::vector<std::string>& texts) {
+  OrderedJson arguments = OrderedJson::object();
+  for (const std::string& text : texts) add_argument(arguments, text);
+  return arguments.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {

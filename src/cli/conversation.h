@@ -1,21 +1,23 @@
 #pragma once
-// A conversation of several turns over one session. Only what is new in the rendered conversation
-// is appended to the cache; where a template rewrites what was said, the cache is rolled back to
-// what both have in common.
+// A conversation of several turns, whoever answers: a model in this program or a server.
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "cli/chat_prompt.h"
+#include "dms/chat.h"
 #include "dms/llm.h"
 
 namespace dms::cli {
 
 class Conversation {
  public:
-  /// `llm` and `prompt` must outlive this. `system` may be empty.
-  Conversation(LLM& llm, const ChatPrompt& prompt, const CacheOptions& cache, std::string system);
+  /// `system` may be empty.
+  explicit Conversation(std::string system);
+  virtual ~Conversation() = default;
+  Conversation(const Conversation&) = delete;
+  Conversation& operator=(const Conversation&) = delete;
 
   /// Says `text` and returns the answer, handing it to `on_text` piece by piece. An answer that
   /// something cut short, as its `error` says, is kept as far as it came. When it throws, the
@@ -35,39 +37,52 @@ class Conversation {
   bool undo();
   bool has_answer() const;
 
-  /// Writes messages and cache to a folder, or to a file whose name ends in .json the messages
-  /// alone: whole or not at all. Throws as write_conversation().
-  void save(const std::filesystem::path& path);
-  /// Goes on with what save() wrote; from messages alone the cache is computed with the next
-  /// question. When it throws InputError, or RunError at the memory limit, the conversation is as
-  /// it was before.
-  void load(const std::filesystem::path& path);
+  /// Writes the conversation, whole or not at all. Throws as write_conversation().
+  virtual void save(const std::filesystem::path& path) = 0;
+  /// Goes on with what save() wrote. When it throws InputError, or RunError at the memory limit,
+  /// the conversation is as it was before.
+  virtual void load(const std::filesystem::path& path) = 0;
 
   const std::vector<ChatMessage>& messages() const { return messages_; }
-  const Session& session() const { return session_; }
+  /// Time and tokens of all turns so far.
+  virtual Timings timings() const = 0;
+  /// Where its cache is, and what that takes, for people: "512 tokens in the cache", "…, 1.2 MiB".
+  virtual std::string holdings() const = 0;
+  virtual std::string memory() const = 0;
+  /// What an answer that was cut has filled, if not the limit set for it: "the model's context of
+  /// 512 tokens".
+  virtual std::string what_is_full() const = 0;
+  /// Whether there is a cache in this program, to be saved.
+  virtual bool has_cache() const = 0;
+
+ protected:
+  /// The answer to the last of `messages`, and what the history is to hold of it.
+  struct Answer {
+    Generation generation;
+    std::string message;
+  };
+  virtual Answer answer(const std::vector<ChatMessage>& messages,
+                        const SamplingParams& sampling,
+                        const TextSink& on_text,
+                        const Progress& progress) = 0;
+  /// The conversation begins anew.
+  virtual void forget() = 0;
+
+  /// Goes on with other messages.
+  void replace(std::vector<ChatMessage> messages, int64_t retries);
+  int64_t retries() const { return retries_; }
 
  private:
-  /// The answer to the last of `messages`, which with it become the conversation.
-  Generation answer(std::vector<ChatMessage> messages,
-                    const SamplingParams& sampling,
-                    const TextSink& on_text,
-                    const Progress& progress);
-  void load_with_cache(const std::filesystem::path& folder);
-  void forget_cache();
-  /// The tokens of the conversation, one to the most that fit.
-  std::vector<int32_t> ids_of(const std::vector<ChatMessage>& messages) const;
-  /// What the history holds of an answer: its text with the marks a template may look for ([THINK])
-  /// although they are special tokens, without end-of-turn tokens.
-  std::string message_of(const Generation& answer, const std::vector<std::string>& stops) const;
-  /// Rolls the cache back to what it shares with `ids`, less at least one token to compute.
-  void keep_common_with(std::span<const int32_t> ids, const Progress& progress);
+  Generation append_answer(std::vector<ChatMessage> messages,
+                           const SamplingParams& sampling,
+                           const TextSink& on_text,
+                           const Progress& progress);
 
-  LLM& llm_;
-  const ChatPrompt& prompt_;
-  CacheOptions cache_;
-  Session session_;
   std::vector<ChatMessage> messages_;
   int64_t retries_ = 0;  // how often the last question was answered again
 };
+
+/// Whether a file of that name holds messages alone, without a cache.
+bool holds_messages_alone(const std::filesystem::path& path);
 
 }  // namespace dms::cli

@@ -53,6 +53,12 @@ void read_device(const std::string& text) {
 
 }  // namespace
 
+OptionGroup::OptionGroup(CLI::App& app, const std::string& heading) : app_(app) {
+  app.option_defaults()->group(heading);
+}
+
+OptionGroup::~OptionGroup() { app_.option_defaults()->group("Options"); }
+
 CLI::Option* add_value(CLI::App& app,
                        const std::string& names,
                        const std::string& value_name,
@@ -103,6 +109,10 @@ void check_standard_input(const CLI::App& app, const std::string& reader) {
     }
     first = option->get_name();
   }
+}
+
+bool is_given(const CLI::App& app, const std::string& name) {
+  return app.get_option(name)->count() > 0;
 }
 
 void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help) {

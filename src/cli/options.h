@@ -18,6 +18,18 @@ namespace dms::cli {
 
 inline constexpr int64_t kMaxTokens = int64_t{1} << 31;
 
+/// While it lives, options that are declared stand under this heading of the help.
+class OptionGroup {
+ public:
+  OptionGroup(CLI::App& app, const std::string& heading);
+  ~OptionGroup();
+  OptionGroup(const OptionGroup&) = delete;
+  OptionGroup& operator=(const OptionGroup&) = delete;
+
+ private:
+  CLI::App& app_;
+};
+
 /// Declares an option with one value; `read` turns its text into the setting, or throws InputError.
 /// Given twice, the last one counts.
 CLI::Option* add_value(CLI::App& app,
@@ -44,6 +56,8 @@ CLI::Option* add_input_file(CLI::App& app,
                             const std::string& help);
 /// Throws InputError where two of these read standard input, or one and what `reader` names.
 void check_standard_input(const CLI::App& app, const std::string& reader = {});
+/// `name` as it is declared: "--url", "MODEL".
+bool is_given(const CLI::App& app, const std::string& name);
 void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help);
 /// The positional MODEL. `require_model` says that it was given.
 void add_model_folder(CLI::App& app, std::string& folder);

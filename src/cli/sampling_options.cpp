@@ -21,7 +21,8 @@ void add_token_choice_options(CLI::App& app, SamplingOptions& options) {
             "X",
             "0: the likeliest token (default: model's, else 0)",
             [&options](const std::string& text) {
-              options.set(&SamplingParams::temperature,
+              options.set("--temperature",
+                          &SamplingParams::temperature,
                           parse_number("--temperature", text, 0, kUnbounded));
             });
   app.add_flag_callback(
@@ -43,7 +44,7 @@ void add_token_choice_options(CLI::App& app, SamplingOptions& options) {
   add_share("--min-p", &SamplingParams::min_p, "Keep tokens with this share of the best one's");
   add_value(
       app, "--seed", "N", "Same seed, same text (default 0)", [&options](const std::string& text) {
-        options.set(&SamplingParams::seed, parse_seed("--seed", text));
+        options.set("--seed", &SamplingParams::seed, parse_seed("--seed", text));
       });
 }
 
@@ -53,12 +54,13 @@ void add_penalty_options(CLI::App& app, SamplingOptions& options) {
             "X",
             "Divides the logits of tokens seen\n(default: model's, else 1)",
             [&options](const std::string& text) {
-              options.set(&SamplingParams::repetition_penalty,
+              options.set("--repetition-penalty",
+                          &SamplingParams::repetition_penalty,
                           parse_positive_number("--repetition-penalty", text));
             });
   const auto add_penalty = [&](const std::string& name, auto field, const std::string& help) {
     add_value(app, name, "X", help, [&options, name, field](const std::string& text) {
-      options.set(field, parse_number(name, text, -kUnbounded, kUnbounded));
+      options.set(name, field, parse_number(name, text, -kUnbounded, kUnbounded));
     });
   };
   add_penalty("--presence-penalty",
@@ -72,7 +74,7 @@ void add_end_options(CLI::App& app, SamplingOptions& options) {
   app.add_option_function<std::vector<std::string>>(
          "--stop",
          [&options](const std::vector<std::string>& texts) {
-           options.set(&SamplingParams::stop, texts);
+           options.set("--stop", &SamplingParams::stop, texts);
          },
          "End before this text; may be repeated")
       ->type_name("TEXT")
@@ -86,7 +88,7 @@ void add_end_options(CLI::App& app, SamplingOptions& options) {
              constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
              ids.push_back(static_cast<int32_t>(parse_integer("--stop-id", text, 0, kMax)));
            }
-           options.set(&SamplingParams::stop_ids, ids);
+           options.set("--stop-id", &SamplingParams::stop_ids, ids);
          },
          "End after this token; may be repeated")
       ->type_name("N")
@@ -94,7 +96,7 @@ void add_end_options(CLI::App& app, SamplingOptions& options) {
       ->take_all();
   app.add_flag_callback(
       "--ignore-eos",
-      [&options] { options.set(&SamplingParams::ignore_eos, true); },
+      [&options] { options.set("--ignore-eos", &SamplingParams::ignore_eos, true); },
       "Go on after end-of-sequence tokens");
 }
 
@@ -107,7 +109,8 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
             "N",
             "At most N (default 128)",
             [&options](const std::string& text) {
-              options.set(&SamplingParams::max_new_tokens,
+              options.set("--max-new-tokens",
+                          &SamplingParams::max_new_tokens,
                           parse_integer("--max-new-tokens", text, 0, kMaxTokens));
             });
   add_token_choice_options(app, options);
@@ -116,8 +119,8 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   app.option_defaults()->group("Options");
 }
 
-SamplingParams SamplingOptions::resolve(const ModelInfo& model) const {
-  SamplingParams params = model.sampling;
+SamplingParams SamplingOptions::resolve(const SamplingParams& recommended) const {
+  SamplingParams params = recommended;
   if (is_greedy_) params.temperature = 0;
   for (const auto& apply : given_) apply(params);
   if (is_greedy_ && params.temperature > 0) {

@@ -3,6 +3,7 @@
 // folder.
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,23 +19,30 @@ class SamplingOptions {
  public:
   /// The model's recommendation with the options given over it. Throws InputError where these
   /// contradict each other; notes those that have no effect.
-  SamplingParams resolve(const ModelInfo& model) const;
+  SamplingParams resolve(const ModelInfo& model) const { return resolve(model.sampling); }
+  SamplingParams resolve(const SamplingParams& recommended) const;
+  bool is_given(const std::string& option) const { return names_.contains(option); }
 
   /// An option was given. Of several for one field the last one counts.
   template <class T>
-  void set(T SamplingParams::*field, T value) {
+  void set(const std::string& option, T SamplingParams::*field, T value) {
+    names_.insert(option);
     given_.push_back([field, value](SamplingParams& params) { params.*field = value; });
   }
   /// The same of an option that greedy choice leaves aside.
   template <class T>
   void set_of_sampling(const std::string& option, T SamplingParams::*field, T value) {
-    set(field, value);
+    set(option, field, value);
     of_sampling_.push_back(option);
   }
-  void be_greedy() { is_greedy_ = true; }
+  void be_greedy() {
+    names_.insert("--greedy");
+    is_greedy_ = true;
+  }
 
  private:
   std::vector<std::function<void(SamplingParams&)>> given_;
+  std::set<std::string> names_;  // of the options given
   std::vector<std::string> of_sampling_;
   bool is_greedy_ = false;
 };

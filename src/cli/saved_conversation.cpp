@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "base/json.h"
 #include "base/output_file.h"
 #include "base/output_folder.h"
 #include "dms/error.h"
@@ -19,14 +18,6 @@ constexpr const char* kFile = "conversation.json";
 constexpr const char* kSessionFile = "session.dms";
 constexpr const char* kFormat = "dms conversation";
 constexpr int64_t kVersion = 1;
-
-OrderedJson json_of(const std::vector<ChatMessage>& messages) {
-  OrderedJson list = OrderedJson::array();
-  for (const ChatMessage& message : messages) {
-    list.push_back({{"role", message.role}, {"content", message.content}});
-  }
-  return list;
-}
 
 std::vector<ChatMessage> messages_of(const Json& list, const std::string& where) {
   if (!list.is_array()) {
@@ -64,6 +55,14 @@ bool holds_conversation(const fs::path& folder) {
 
 }  // namespace
 
+OrderedJson messages_json(const std::vector<ChatMessage>& messages) {
+  OrderedJson list = OrderedJson::array();
+  for (const ChatMessage& message : messages) {
+    list.push_back({{"role", message.role}, {"content", message.content}});
+  }
+  return list;
+}
+
 fs::path session_file_of(const fs::path& folder) { return folder / kSessionFile; }
 
 void write_conversation(const fs::path& folder,
@@ -82,7 +81,7 @@ void write_conversation(const fs::path& folder,
              {{"format", kFormat},
               {"version", kVersion},
               {"retries", conversation.retries},
-              {"messages", json_of(conversation.messages)}});
+              {"messages", messages_json(conversation.messages)}});
   out.commit();
 }
 
@@ -101,7 +100,7 @@ SavedConversation read_conversation(const fs::path& folder) {
 }
 
 void write_messages(const fs::path& file, const std::vector<ChatMessage>& messages) {
-  write_json(file, json_of(messages));
+  write_json(file, messages_json(messages));
 }
 
 std::vector<ChatMessage> read_messages(const fs::path& file) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/json.h"
 #include "dms/chat.h"
 #include "dms/llm.h"
 
@@ -26,6 +27,8 @@ SavedConversation read_conversation(const std::filesystem::path& folder);
 /// Where a conversation's session lies.
 std::filesystem::path session_file_of(const std::filesystem::path& folder);
 
+/// [{"role": …, "content": …}, …]
+OrderedJson messages_json(const std::vector<ChatMessage>& messages);
 void write_messages(const std::filesystem::path& file, const std::vector<ChatMessage>& messages);
 /// Questions and answers in turn, after one system message or none. Throws InputError else.
 std::vector<ChatMessage> read_messages(const std::filesystem::path& file);

@@ -51,7 +51,7 @@ TEST(ChatCommands, NameTheKnownOnesWhereOneIsUnknown) {
 }
 
 TEST(ChatCommands, HaveALineOfHelpThatFitsATerminal) {
-  std::istringstream help(chat_help());
+  std::istringstream help(chat_help(true));
   std::string names;
   for (std::string line; std::getline(help, line);) {
     EXPECT_LE(line.size(), 80u) << line;

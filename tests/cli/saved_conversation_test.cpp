@@ -10,7 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
-#include "cli/conversation.h"
+#include "cli/local_conversation.h"
 #include "support/errors.h"
 #include "support/temp_folder.h"
 
@@ -40,13 +40,13 @@ const ChatPrompt& prompt() {
   return plain;
 }
 
-Conversation new_talk(LLM& llm = model()) { return {llm, prompt(), kCache, ""}; }
+LocalConversation new_talk(LLM& llm = model()) { return {llm, prompt(), kCache, ""}; }
 
-Generation say(Conversation& talk, const std::string& text) {
+Generation say(LocalConversation& talk, const std::string& text) {
   return talk.say(text, kSampling, {}, {});
 }
 
-Generation retry(Conversation& talk) { return talk.retry(kSampling, {}, {}); }
+Generation retry(LocalConversation& talk) { return talk.retry(kSampling, {}, {}); }
 
 /// The answer to one question, by a session that never spoke before.
 std::vector<int32_t> fresh_answer(const std::string& question, uint64_t seed) {
@@ -63,7 +63,7 @@ std::string bytes_of(const fs::path& file) {
 }
 
 TEST(Retry, SamplesWithSeedsThatWereNotUsedYet) {
-  Conversation talk = new_talk();
+  LocalConversation talk = new_talk();
   EXPECT_FALSE(talk.has_answer());
   EXPECT_EQ(say(talk, kNight).ids, fresh_answer(kNight, 7));
   for (const uint64_t seed : {uint64_t{8}, uint64_t{9}}) {
@@ -79,7 +79,7 @@ TEST(Retry, SamplesWithSeedsThatWereNotUsedYet) {
 }
 
 TEST(Retry, KeepsTheEarlierAnswerWhereItIsStopped) {
-  Conversation talk = new_talk();
+  LocalConversation talk = new_talk();
   say(talk, kNight);
   const std::string earlier = talk.messages().back().content;
   const auto stop = [](int64_t, int64_t) { throw std::runtime_error("stopped"); };
@@ -92,11 +92,11 @@ TEST(Retry, KeepsTheEarlierAnswerWhereItIsStopped) {
 TEST(SavedConversation, GoesOnAsIfItHadNeverBeenInterrupted) {
   const TempFolder folder;
   const fs::path file = folder.path() / "talk";
-  Conversation talk = new_talk();
+  LocalConversation talk = new_talk();
   say(talk, kNight);
   retry(talk);
   talk.save(file);
-  Conversation again = new_talk();
+  LocalConversation again = new_talk();
   say(again, "Something else.");
   again.load(file);
   EXPECT_EQ(again.session().decisions(), talk.session().decisions());
@@ -113,12 +113,12 @@ TEST(SavedConversation, GoesOnAsIfItHadNeverBeenInterrupted) {
 TEST(SavedConversation, ReplacesAnEarlierOneAndNothingElse) {
   const TempFolder folder;
   const fs::path file = folder.path() / "talk";
-  Conversation talk = new_talk();
+  LocalConversation talk = new_talk();
   say(talk, kNight);
   talk.save(file);
   say(talk, "Why?");
   talk.save(file / "");
-  Conversation again = new_talk();
+  LocalConversation again = new_talk();
   again.load(file);
   EXPECT_EQ(again.messages().size(), 4u);
   folder.write("photos/cat.jpg", "cat");
@@ -135,10 +135,10 @@ TEST(SavedConversation, ReplacesAnEarlierOneAndNothingElse) {
 TEST(SavedConversation, OfMessagesAloneIsComputedAgain) {
   const TempFolder folder;
   const fs::path file = folder.path() / "talk.json";
-  Conversation talk(model(), prompt(), kCache, "Be brief.");
+  LocalConversation talk(model(), prompt(), kCache, "Be brief.");
   say(talk, kNight);
   talk.save(file);
-  Conversation again = new_talk();
+  LocalConversation again = new_talk();
   say(again, "Something else.");
   again.load(file);
   EXPECT_EQ(again.session().tokens(), 0);
@@ -149,7 +149,7 @@ TEST(SavedConversation, OfMessagesAloneIsComputedAgain) {
 
 TEST(SavedConversation, BesideTheSessionOfAnotherIsComputedAgain) {
   const TempFolder folder;
-  Conversation talk = new_talk();
+  LocalConversation talk = new_talk();
   say(talk, "What did she say to the captain then?");
   talk.save(folder.path() / "other");
   talk.reset();
@@ -158,7 +158,7 @@ TEST(SavedConversation, BesideTheSessionOfAnotherIsComputedAgain) {
   fs::copy_file(folder.path() / "other" / "session.dms",
                 folder.path() / "talk" / "session.dms",
                 fs::copy_options::overwrite_existing);
-  Conversation again = new_talk();
+  LocalConversation again = new_talk();
   again.load(folder.path() / "talk");
   EXPECT_EQ(say(again, "Why?").ids, say(talk, "Why?").ids);
 }
@@ -166,7 +166,7 @@ TEST(SavedConversation, BesideTheSessionOfAnotherIsComputedAgain) {
 TEST(SavedConversation, DoesNotCostThePresentOneWhereItDoesNotFit) {
   const TempFolder folder;
   LLM small(kDemo, {.dtype = "f32", .kv_memory_bytes = int64_t{2} << 20});
-  Conversation talk(small, prompt(), {.policy = "none"}, "");
+  LocalConversation talk(small, prompt(), {.policy = "none"}, "");
   std::string text;
   for (int i = 0; i < 40; ++i) text += " And who came then?";
   say(talk, text);  // more than half of the limit
@@ -197,7 +197,7 @@ class DamagedConversation : public ::testing::Test {
 
   TempFolder folder_;
   fs::path file_ = folder_.path() / "talk";
-  Conversation talk_ = new_talk();
+  LocalConversation talk_ = new_talk();
 };
 
 TEST_F(DamagedConversation, IsRefusedByField) {
@@ -244,7 +244,7 @@ TEST_F(DamagedConversation, IsRefusedWhereItsSessionIs) {
   fs::remove(session);
   expect_parts(input_error([&] { talk_.load(file_); }), {session.c_str()});
   LLM bf16(kDemo);
-  Conversation other = new_talk(bf16);
+  LocalConversation other = new_talk(bf16);
   folder_.write("talk/session.dms", whole);
   expect_parts(input_error([&] { other.load(file_); }), {"another model, or other types"});
 }

@@ -3,87 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
-import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import DEMO, HANG_GUARD_S, binary, run_dms
+from harness import DEMO, run_dms
+from pseudo_terminal import CTRL_C, CTRL_D, HOME, PASTE, TAKEN, UP, Terminal
 
-CTRL_C, CTRL_D, UP, HOME = "\x03", "\x04", "\x1b[A", "\x01"
-TAKEN = "\x1b[?2004l"  # after a line has been read
-PASTE = "\x1b[200~{}\x1b[201~"
 PLAIN = ("--template", "plain", "--ignore-eos", "--policy", "none", "--threads", "1")
 SHORT = (*PLAIN, "--max-new-tokens", "4")
 # Longer than any test waits: what ends it is Ctrl-C.
 ENDLESS = (*PLAIN, "--max-new-tokens", "100000")
-
-
-class Terminal:
-    """A program on a terminal of its own. Waits for texts, never for times."""
-
-    def __init__(self, *options: object):
-        command = [str(part) for part in (binary(), "chat", DEMO, *options)]
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.environ.update(TERM="xterm", HOME="/nonexistent")
-            os.environ.pop("LC_ALL", None)
-            os.execv(command[0], command)
-        self.seen = ""
-        self.status: int | None = None
-
-    def wait_for(self, text: str) -> str:
-        """Reads until `text` has come; what came up to it."""
-        deadline = time.monotonic() + HANG_GUARD_S
-        while (at := self.seen.find(text)) < 0:
-            assert time.monotonic() < deadline, f"no {text!r} in {self.seen!r}"
-            if not select.select([self.fd], [], [], 1)[0]:
-                continue
-            try:
-                piece = os.read(self.fd, 1 << 16)
-            except OSError:  # the other side has gone
-                piece = b""
-            assert piece, f"ended without {text!r}: {self.seen!r}"
-            self.seen += piece.decode(errors="replace")
-        before, self.seen = self.seen[:at], self.seen[at + len(text) :]
-        return before
-
-    def send(self, text: str) -> None:
-        data = text.encode()
-        while data:
-            data = data[os.write(self.fd, data[:1024]) :]
-
-    def prompt(self) -> str:
-        return self.wait_for("> ")
-
-    def say(self, text: str, key: str = "\r") -> str:
-        """At a prompt: types a line and waits for the next prompt; what was printed between."""
-        self.send(text + key)
-        self.wait_for(TAKEN)
-        return self.prompt()
-
-    def end(self) -> int:
-        """The exit status of a program that has been told to leave."""
-        if self.status is None:
-            while True:
-                try:
-                    if not os.read(self.fd, 1 << 16):
-                        break
-                except OSError:
-                    break
-            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            os.close(self.fd)
-        return self.status
-
-    def close(self) -> None:
-        if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            self.end()
 
 
 @pytest.fixture
@@ -92,7 +23,7 @@ def terminal() -> Iterator:
     opened: list[Terminal] = []
 
     def start(*options: object) -> Terminal:
-        opened.append(Terminal(*options))
+        opened.append(Terminal("chat", DEMO, *options))
         opened[-1].wait_for("Type a message, or /help.")
         opened[-1].prompt()
         return opened[-1]

@@ -1,6 +1,6 @@
 // Several turns over one cache are worth what each is worth over a fresh one.
 
-#include "cli/conversation.h"
+#include "cli/local_conversation.h"
 
 #include <algorithm>
 #include <cmath>
@@ -56,8 +56,8 @@ class Talk {
                 const std::string& system = "")
       : prompt_(prompt_of(chat_template)), cache_(cache), talk_(model(), prompt_, cache, system) {}
 
-  Conversation& operator*() { return talk_; }
-  Conversation* operator->() { return &talk_; }
+  LocalConversation& operator*() { return talk_; }
+  LocalConversation* operator->() { return &talk_; }
 
   /// The tokens of the conversation with this question.
   std::vector<int32_t> ids_with(const std::string& question) const {
@@ -102,7 +102,7 @@ class Talk {
 
   ChatPrompt prompt_;
   CacheOptions cache_;
-  Conversation talk_;
+  LocalConversation talk_;
   std::vector<int32_t> cached_;
 };
 
@@ -316,7 +316,7 @@ TEST(Conversation, KeepsMarksThatAreSpecialTokensForTheTemplate) {
   const ChatPrompt prompt = prompt_of(kGrowing);
   MarkedModel marked(question, prompt);
   ASSERT_TRUE(marked.llm) << "no answer has a token that could be a mark";
-  Conversation talk(*marked.llm, prompt, {.policy = "none"}, "");
+  LocalConversation talk(*marked.llm, prompt, {.policy = "none"}, "");
   const Generation answer = talk.say(question, kSampling, {}, {});
   EXPECT_EQ(answer.text.find(marked.mark), std::string::npos) << answer.text;
   EXPECT_NE(talk.messages().back().content.find(marked.mark), std::string::npos);
@@ -332,7 +332,7 @@ TEST(Conversation, EndsAMarkedMessageAtAStopText) {
   const ChatPrompt prompt = prompt_of(kGrowing);
   MarkedModel marked(question, prompt);
   ASSERT_TRUE(marked.llm);
-  Conversation talk(*marked.llm, prompt, {.policy = "none"}, "");
+  LocalConversation talk(*marked.llm, prompt, {.policy = "none"}, "");
   const std::string whole = talk.say(question, kSampling, {}, {}).text;
   const std::string stop = whole.substr(whole.size() / 2, 5);
   talk.reset();
@@ -374,7 +374,7 @@ TEST(Conversation, RefusesWhatIsTooLongBeforeItIsRendered) {
 TEST(Conversation, KeepsAnAnswerThatMeetsTheMemoryLimit) {
   LLM small(kDemo, {.dtype = "f32", .kv_memory_bytes = int64_t{2} << 20});
   const ChatPrompt prompt = prompt_of(kGrowing);
-  Conversation talk(small, prompt, {.policy = "none"}, "");
+  LocalConversation talk(small, prompt, {.policy = "none"}, "");
   talk.say("It was a dark night, and who came to the door?", kSampling, {}, {});
   SamplingParams endless = kSampling;
   endless.max_new_tokens = 1000;
@@ -402,7 +402,7 @@ TEST(Conversation, NamesATemplateThatRendersNothing) {
   const TempFolder folder;
   const std::string path = folder.write("silent.jinja", "{% if false %}x{% endif %}").string();
   const ChatPrompt prompt = ChatPrompt::make(kDemo, {.chat_template = path});
-  Conversation talk(model(), prompt, {.policy = "none"}, "");
+  LocalConversation talk(model(), prompt, {.policy = "none"}, "");
   expect_parts(input_error([&] { talk.say("Hello", kSampling, {}, {}); }),
                {"silent.jinja", "renders", "0 tokens"});
   EXPECT_TRUE(talk.messages().empty());

@@ -1,0 +1,131 @@
+#include "cli/local_conversation.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "cli/output.h"
+#include "cli/saved_conversation.h"
+#include "dms/error.h"
+
+namespace dms::cli {
+
+LocalConversation::LocalConversation(LLM& llm,
+                                     const ChatPrompt& prompt,
+                                     const CacheOptions& cache,
+                                     std::string system)
+    : Conversation(std::move(system)),
+      llm_(llm),
+      prompt_(prompt),
+      cache_(cache),
+      session_(llm.new_session(cache)) {}
+
+std::string LocalConversation::message_of(const Generation& answer,
+                                          const std::vector<std::string>& stops) const {
+  std::vector<int32_t> ids = answer.ids;
+  const std::vector<int32_t>& ends = llm_.info().eos_ids;
+  std::erase_if(ids, [&](int32_t id) { return std::ranges::find(ends, id) != ends.end(); });
+  std::string text = answer.text;
+  // Without marks among the tokens the text as it was shown is the message, cut at a stop text.
+  if (std::string marked = llm_.decode(ids, false); marked != llm_.decode(ids, true)) {
+    size_t end = marked.size();
+    for (const std::string& stop : stops) end = std::min(end, marked.find(stop));
+    text = marked.substr(0, end);
+  }
+  return text.substr(std::min(text.find_first_not_of(" \n"), text.size()));
+}
+
+void LocalConversation::keep_common_with(std::span<const int32_t> ids, const Progress& progress) {
+  const int64_t common = std::min(common_prefix(session_.ids(), ids), std::ssize(ids) - 1);
+  if (common < session_.tokens()) session_.truncate(common, progress);
+}
+
+std::vector<int32_t> LocalConversation::ids_of(const std::vector<ChatMessage>& messages) const {
+  const int64_t most = session_.max_tokens();
+  const auto refuse_too_long = [most](const std::vector<int32_t>& tokens) {
+    if (std::ssize(tokens) <= most) return;
+    throw InputError({.where = "conversation",
+                      .what = "longer than the model's context",
+                      .got = "more than " + std::to_string(most) + " tokens",
+                      .expected = "at most " + std::to_string(most),
+                      .hint = "shorten the question, or make room with /undo or /reset"});
+  };
+  // To render a text of hundreds of megabytes would cost many times what it costs to refuse it.
+  refuse_too_long(llm_.encode(messages.back().content, false, most));
+  std::vector<int32_t> ids =
+      llm_.encode(prompt_.render(messages), prompt_.adds_special_tokens(), most);
+  if (ids.empty()) {
+    throw InputError({.where = prompt_.source(),
+                      .what = "the chat template renders the conversation to nothing",
+                      .got = "0 tokens",
+                      .expected = "at least 1"});
+  }
+  refuse_too_long(ids);
+  return ids;
+}
+
+Conversation::Answer LocalConversation::answer(const std::vector<ChatMessage>& messages,
+                                               const SamplingParams& sampling,
+                                               const TextSink& on_text,
+                                               const Progress& progress) {
+  // Where something throws, what it left in the cache is rolled back by the next question, which
+  // can be stopped: as far as they do not share it.
+  const std::vector<int32_t> ids = ids_of(messages);
+  keep_common_with(ids, progress);
+  const auto fresh = std::span(ids).subspan(static_cast<size_t>(session_.tokens()));
+  if (progress) progress(0, std::ssize(fresh));  // a caller who gave up meanwhile may throw
+  Generation answer = session_.generate(fresh, sampling, on_text, progress);
+  if (!answer.error.empty() && answer.ids.empty()) {
+    throw RunError({.what = answer.error, .hint = "/undo or /reset makes room"});
+  }
+  std::string message = message_of(answer, sampling.stop);
+  return {.generation = std::move(answer), .message = std::move(message)};
+}
+
+void LocalConversation::forget() {
+  session_.truncate(0);  // first: old and new cache together may be above the memory limit
+  session_ = llm_.new_session(cache_);
+}
+
+void LocalConversation::save(const std::filesystem::path& path) {
+  if (holds_messages_alone(path)) {
+    write_messages(path, messages());
+  } else {
+    write_conversation(path, {.messages = messages(), .retries = retries()}, session_);
+  }
+}
+
+void LocalConversation::load(const std::filesystem::path& path) {
+  if (!holds_messages_alone(path)) {
+    load_with_cache(path);
+    return;
+  }
+  replace(read_messages(path), 0);
+  forget();
+}
+
+void LocalConversation::load_with_cache(const std::filesystem::path& folder) {
+  SavedConversation saved = read_conversation(folder);
+  try {
+    session_ = llm_.load_session(session_file_of(folder));
+  } catch (const RunError& error) {
+    ErrorParts parts = error.parts();
+    parts.hint = "/reset makes room for it";
+    throw RunError(parts);
+  }
+  replace(std::move(saved.messages), saved.retries);
+}
+
+std::string LocalConversation::holdings() const {
+  return fmt::format("{} tokens in the cache", session_.tokens());
+}
+
+std::string LocalConversation::memory() const { return kv_summary(session_.kv()); }
+
+std::string LocalConversation::what_is_full() const {
+  const int64_t context = llm_.info().context;
+  if (context <= 0 || session_.tokens() < context) return {};
+  return fmt::format("the model's context of {} tokens", context);
+}
+
+}  // namespace dms::cli

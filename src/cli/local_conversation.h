@@ -1,0 +1,57 @@
+#pragma once
+// A conversation with a model in this program, over one session. Only what is new in the rendered
+// conversation is appended to the cache; where a template rewrites what was said, the cache is
+// rolled back to what both have in common.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/chat_prompt.h"
+#include "cli/conversation.h"
+#include "dms/llm.h"
+
+namespace dms::cli {
+
+class LocalConversation final : public Conversation {
+ public:
+  /// `llm` and `prompt` must outlive this. `system` may be empty.
+  LocalConversation(LLM& llm,
+                    const ChatPrompt& prompt,
+                    const CacheOptions& cache,
+                    std::string system);
+
+  /// To a folder messages and cache, or to a file whose name ends in .json the messages alone.
+  void save(const std::filesystem::path& path) override;
+  /// From messages alone the cache is computed with the next question.
+  void load(const std::filesystem::path& path) override;
+
+  Timings timings() const override { return session_.timings(); }
+  std::string holdings() const override;
+  std::string memory() const override;
+  std::string what_is_full() const override;
+  bool has_cache() const override { return true; }
+  const Session& session() const { return session_; }
+
+ private:
+  Answer answer(const std::vector<ChatMessage>& messages,
+                const SamplingParams& sampling,
+                const TextSink& on_text,
+                const Progress& progress) override;
+  void forget() override;
+  void load_with_cache(const std::filesystem::path& folder);
+  /// The tokens of the conversation, one to the most that fit.
+  std::vector<int32_t> ids_of(const std::vector<ChatMessage>& messages) const;
+  /// What the history holds of an answer: its text with the marks a template may look for ([THINK])
+  /// although they are special tokens, without end-of-turn tokens.
+  std::string message_of(const Generation& answer, const std::vector<std::string>& stops) const;
+  /// Rolls the cache back to what it shares with `ids`, less at least one token to compute.
+  void keep_common_with(std::span<const int32_t> ids, const Progress& progress);
+
+  LLM& llm_;
+  const ChatPrompt& prompt_;
+  CacheOptions cache_;
+  Session session_;
+};
+
+}  // namespace dms::cli
