@@ -23,10 +23,10 @@ LISTENING = re.compile(r"listening on http://([\d.]+):(\d+)")
 class Server:
     """One process that serves a model on a port of its own."""
 
-    def __init__(self, *args: object, model: Path = DEMO, env: dict | None = None):
+    def __init__(self, *args: object, model: Path = DEMO, port: int = 0, env: dict | None = None):
         # A file: nobody need read it for the server to go on. close() closes it.
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        command = [binary(), "serve", model, "--port", 0, *args]
+        command = [binary(), "serve", model, "--port", port, *args]
         self.process = subprocess.Popen(
             list(map(str, command)),
             stdin=subprocess.DEVNULL,

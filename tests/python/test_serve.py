@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 import pytest
 from harness import DEMO, ROOT, run_dms
@@ -393,6 +394,22 @@ def test_what_does_not_finish_in_time_is_cancelled():
             rest = b"".join(iter(lambda: connection.recv(1 << 16), b""))
             assert b'"abort"' in rest
             assert rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
+def test_a_killed_server_leaves_nothing_behind_and_starts_again(tmp_path):
+    options = ("--dtype", "f32", "--kv-memory", "3MiB", "--swap-space", "64MiB")
+    options += ("--swap-folder", tmp_path)
+    with serving(*options) as server, ThreadPoolExecutor(4) as pool:
+        expected = server.complete(PROMPT, max_tokens=8)["choices"]
+        body = {"prompt": PROMPT, "max_tokens": 3000, "ignore_eos": True}
+        running = [pool.submit(server.post, "/v1/completions", body) for _ in range(4)]
+        until(lambda: server.metric("dms:num_swaps_total") > 0)
+        server.process.kill()
+        server.process.wait()
+        assert all(isinstance(each.exception(), (OSError, HTTPException)) for each in running)
+        assert not list(tmp_path.iterdir())
+        with serving(*options, port=server.port) as again:
+            assert again.complete(PROMPT, max_tokens=8)["choices"] == expected
 
 
 def test_the_curl_lines_of_the_document_work():
