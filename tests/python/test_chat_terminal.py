@@ -123,10 +123,15 @@ def test_ctrl_c_stops_an_answer(terminal):
     assert "2 messages" in chat.say("/stats")
 
 
+# Thousands of tokens, one by one: many seconds in which a busy machine still lets Ctrl-C through.
+LONG_QUESTION = "It was a dark night, and who came to the door? " * 250
+TOKEN_BY_TOKEN = (*SHORT, "--chunk", "1")
+
+
 def test_ctrl_c_stops_the_prefill(terminal, tmp_path):
     book = tmp_path / "book.txt"
-    book.write_text("It was a dark night, and who came to the door? " * 150)
-    chat = terminal(*SHORT, "--chunk", "1")
+    book.write_text(LONG_QUESTION)
+    chat = terminal(*TOKEN_BY_TOKEN)
     chat.send(f"/read {book}\r")
     chat.wait_for("prefill ")
     chat.send(CTRL_C)
@@ -138,12 +143,14 @@ def test_ctrl_c_stops_the_prefill(terminal, tmp_path):
 
 def test_ctrl_c_stops_a_recomputation(terminal, tmp_path):
     book = tmp_path / "book.txt"
-    text = "It was a dark night, and who came to the door? " * 80
-    book.write_text(text + "And what did she say to the captain then? " * 10)
-    chat = terminal(*SHORT, "--chunk", "1")
+    book.write_text(LONG_QUESTION + "And what did she say to the captain then? " * 10)
+    chat = terminal(*SHORT)
     chat.say(f"/read {book}")
+    chat.say(f"/save {tmp_path / 'talk'}")
+    chat = terminal(*TOKEN_BY_TOKEN)
+    chat.say(f"/load {tmp_path / 'talk'}")
     chat.say("/undo")
-    book.write_text(text)  # what is common is longer ago than the rollback slack
+    book.write_text(LONG_QUESTION)  # what is common is longer ago than the rollback slack
     chat.send(f"/read {book}\r")
     chat.wait_for("prefill ")
     chat.send(CTRL_C)
