@@ -79,9 +79,10 @@ std::string ChatPrompt::render(const std::string& system, const std::string& que
 }
 
 std::vector<std::string> ChatPrompt::stops() const {
-  if (template_) return {};
-  return {"\nUser:", "\nSystem:"};
+  return template_ ? std::vector<std::string>() : plain_stops();
 }
+
+std::vector<std::string> plain_stops() { return {"\nUser:", "\nSystem:"}; }
 
 std::string template_arguments(const std::vector<std::string>& texts) {
   OrderedJson arguments = OrderedJson::object();

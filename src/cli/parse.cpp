@@ -140,6 +140,10 @@ std::vector<int64_t> parse_integer_list(const std::string& option,
   return values;
 }
 
+bool is_ascii_word(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
 std::map<std::string, std::string> parse_key_values(const std::string& option,
                                                     std::string_view text) {
   std::map<std::string, std::string> values;

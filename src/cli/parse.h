@@ -28,6 +28,8 @@ std::vector<int64_t> parse_integer_list(const std::string& option,
                                         std::string_view text,
                                         int64_t min,
                                         int64_t max);
+/// ASCII characters that are seen, as a key in a header must be; the empty text is one too.
+bool is_ascii_word(std::string_view text);
 /// "k=v,k2=v2"; a key may stand there once only.
 std::map<std::string, std::string> parse_key_values(const std::string& option,
                                                     std::string_view text);

@@ -1,6 +1,5 @@
 #include "cli/remote_chat.h"
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -9,6 +8,7 @@
 #include "cli/chat_loop.h"
 #include "cli/chat_prompt.h"
 #include "cli/options.h"
+#include "cli/parse.h"
 #include "cli/remote_conversation.h"
 #include "client/api_client.h"
 #include "dms/error.h"
@@ -38,8 +38,7 @@ std::string key_of(const ServerOptions& options) {
   const char* outside = std::getenv(kKeyVariable);
   const bool is_given = !options.key.empty() || outside == nullptr;
   std::string key = is_given ? options.key : outside;
-  const bool is_sendable = std::ranges::all_of(key, [](char c) { return c > ' ' && c <= '~'; });
-  if (is_sendable) return key;
+  if (is_ascii_word(key)) return key;
   throw InputError({.where = is_given ? "--api-key" : kKeyVariable,
                     .what = "holds what no header may",
                     .expected = "ASCII characters without spaces"});

@@ -68,9 +68,7 @@ void add_list(CLI::App& app,
 }
 
 void check_key(const std::string& where, const std::string& key) {
-  const bool is_good =
-      !key.empty() && std::ranges::all_of(key, [](char c) { return c > ' ' && c < '\x7f'; });
-  if (is_good) return;
+  if (!key.empty() && is_ascii_word(key)) return;
   throw InputError({.where = where, .what = "no key", .expected = "ASCII text without blanks"});
 }
 

@@ -5,19 +5,13 @@
 #include <utility>
 
 #include "base/json.h"
+#include "cli/chat_prompt.h"
 #include "cli/input.h"
 
 namespace dms::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What `dms chat --template plain` writes.
-constexpr const char* kPlainTemplate =
-    "{% for message in messages %}"
-    "{% if message.role == 'system' %}System{% elif message.role == 'user' %}User"
-    "{% else %}Assistant{% endif %}: {{ message.content }}\n"
-    "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}";
 
 serve::ChatFormat chat_format(const ServedOptions& options) {
   const std::string& choice = options.chat_template;
@@ -27,7 +21,7 @@ serve::ChatFormat chat_format(const ServedOptions& options) {
   }
   return {.chat_template = ChatTemplate(kPlainTemplate, "plain", options.folder),
           .adds_special_tokens = true,
-          .stops = {"\nUser:", "\nSystem:"}};
+          .stops = plain_stops()};
 }
 
 bool is_there(const fs::path& file) {

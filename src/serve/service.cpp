@@ -115,25 +115,25 @@ HttpResponse Service::health() const {
   return is_draining_ ? is("shutting down", 503) : is("ok", 200);
 }
 
+OutJson Service::model_entry(const std::string& name) const {
+  return {{"id", name},
+          {"object", "model"},
+          {"created", model_.created},
+          {"owned_by", "dms.cpp"},
+          {"root", model_.facts.names.front()},
+          {"parent", nullptr},
+          {"max_model_len", model_.facts.context}};
+}
+
 HttpResponse Service::models() const {
   OutJson data = OutJson::array();
-  for (const std::string& name : model_.facts.names) {
-    data.push_back({{"id", name},
-                    {"object", "model"},
-                    {"created", model_.created},
-                    {"owned_by", "dms.cpp"},
-                    {"root", model_.facts.names.front()},
-                    {"parent", nullptr},
-                    {"max_model_len", model_.facts.context}});
-  }
+  for (const std::string& name : model_.facts.names) data.push_back(model_entry(name));
   return json_response({{"object", "list"}, {"data", std::move(data)}});
 }
 
 HttpResponse Service::model(const std::string& name) const {
-  const OutJson all = OutJson::parse(models().body);
-  for (const OutJson& entry : all["data"]) {
-    if (entry["id"] == name) return json_response(entry);
-  }
+  const std::vector<std::string>& names = model_.facts.names;
+  if (std::ranges::find(names, name) != names.end()) return json_response(model_entry(name));
   return error_response(unknown_model(name, model_.facts));
 }
 

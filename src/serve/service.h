@@ -47,6 +47,7 @@ class Service {
   using Prepare = Prepared (*)(std::string_view, const ServedModel&, const Planner&);
 
   HttpResponse health() const;
+  OutJson model_entry(const std::string& name) const;
   HttpResponse models() const;
   HttpResponse model(const std::string& name) const;
   HttpResponse metrics();

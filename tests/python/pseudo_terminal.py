@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
 import signal
 import time
+from collections.abc import Callable, Iterator
 
 from harness import HANG_GUARD_S, binary
 
@@ -75,3 +77,19 @@ class Terminal:
         if self.status is None:
             os.kill(self.pid, signal.SIGKILL)
             self.end()
+
+
+@contextlib.contextmanager
+def chats(*first: object) -> Iterator[Callable[..., Terminal]]:
+    """start(options) -> `dms chat FIRST... OPTIONS...` at its first prompt; all end at last."""
+    opened: list[Terminal] = []
+
+    def start(*options: object) -> Terminal:
+        opened.append(Terminal("chat", *first, *options))
+        opened[-1].wait_for("Type a message, or /help.")
+        opened[-1].prompt()
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()

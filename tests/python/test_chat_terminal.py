@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness import DEMO, run_dms
-from pseudo_terminal import CTRL_C, CTRL_D, HOME, PASTE, TAKEN, UP, Terminal
+from pseudo_terminal import CTRL_C, CTRL_D, HOME, PASTE, TAKEN, UP, Terminal, chats
 
 PLAIN = ("--template", "plain", "--ignore-eos", "--policy", "none", "--threads", "1")
 SHORT = (*PLAIN, "--max-new-tokens", "4")
@@ -18,19 +17,9 @@ ENDLESS = (*PLAIN, "--max-new-tokens", "100000")
 
 
 @pytest.fixture
-def terminal() -> Iterator:
-    """terminal(options) -> a Terminal at its first prompt."""
-    opened: list[Terminal] = []
-
-    def start(*options: object) -> Terminal:
-        opened.append(Terminal("chat", DEMO, *options))
-        opened[-1].wait_for("Type a message, or /help.")
-        opened[-1].prompt()
-        return opened[-1]
-
-    yield start
-    for each in opened:
-        each.close()
+def terminal():
+    with chats(DEMO) as start:
+        yield start
 
 
 def questions(chat: Terminal, folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness import DEMO, run_dms, run_ok
-from pseudo_terminal import CTRL_C, TAKEN, Terminal
+from pseudo_terminal import CTRL_C, TAKEN, chats
 from scripted_server import DONE, HEAD, answer, chunk, scripted
 from serving import serving, until
 
@@ -307,17 +307,8 @@ def test_a_silent_server_is_given_up():
 
 @pytest.fixture
 def terminal():
-    opened: list[Terminal] = []
-
-    def start(*options: object) -> Terminal:
-        opened.append(Terminal("chat", *options))
-        opened[-1].wait_for("Type a message, or /help.")
-        opened[-1].prompt()
-        return opened[-1]
-
-    yield start
-    for each in opened:
-        each.close()
+    with chats() as start:
+        yield start
 
 
 def test_ctrl_c_stops_an_answer(terminal, server):
