@@ -14,11 +14,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+import models
 from bad_input import score_refused
 from harness import DEMO, Scorer, binary, package_folder, run_dms, run_ok
 from train_probe import Probe
-
-import models
 
 DEFAULT_SEED = 20240
 

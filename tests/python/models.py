@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from harness import ROOT
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
+
+from harness import ROOT
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "seed_oss")
 CHOOSE_BIAS = ("llama", "qwen3", "seed_oss")  # their attention has biases if asked

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+
 from reference import Reference, Request
 
 SAFEGUARD = 0.20  # AdaKV's share of a head's fair budget that no other head can take

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from test_bad_input import assert_error
 
 import models
+from test_bad_input import assert_error
 
 TOKENS = 120
 SHAPES = {

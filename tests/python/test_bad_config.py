@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from bad_input import assert_error
-from harness import DEMO
 
 import models
+from bad_input import assert_error
+from harness import DEMO
 
 # config.json -------------------------------------------------------------------------------------
 

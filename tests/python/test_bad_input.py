@@ -12,11 +12,11 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
-from bad_input import assert_error
-from harness import DEMO, binary
 from safetensors.torch import load_file, save_file
 
 import models
+from bad_input import assert_error
+from harness import DEMO, binary
 
 
 def test_the_unspoiled_folder_works(dms, folder, tmp_path):

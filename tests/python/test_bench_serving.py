@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from harness import DEMO, run_dms
 
 SHORT = ("--prompt-lens", 64, "--gen", 6, "--repeat", 1)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import jinja2
 import pytest
-from harness import DEMO, HANG_GUARD_S, binary, run_dms, run_ok
 from tokenizers import Tokenizer
+
+from harness import DEMO, HANG_GUARD_S, binary, run_dms, run_ok
 
 TOKENS = 12
 GREEDY = ("--max-new-tokens", TOKENS, "--ignore-eos", "--dtype", "f32", "--policy", "none")

@@ -9,8 +9,9 @@ import random
 import subprocess
 from pathlib import Path
 
-from harness import missing
 from transformers.utils import chat_template_utils
+
+from harness import missing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CASES = 3000

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from harness import DEMO, run_dms
 from pseudo_terminal import CTRL_C, CTRL_D, HOME, PASTE, TAKEN, UP, Terminal, chats
 

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from harness import DEMO, run_dms, run_ok
 from pseudo_terminal import CTRL_C, TAKEN, chats
 from scripted_server import DONE, HEAD, answer, chunk, scripted

@@ -11,12 +11,12 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from bad_input import assert_error
-from harness import DEMO, ROOT, mean_nll
 from tokenizers import Tokenizer
 from transformers import GenerationConfig
 
 import models
+from bad_input import assert_error
+from harness import DEMO, ROOT, mean_nll
 
 GOLDENS = ROOT / "tests" / "python" / "goldens" / "help"
 COMMANDS = (

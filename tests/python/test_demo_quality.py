@@ -8,9 +8,10 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from harness import DEMO
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
+
+from harness import DEMO
 
 TOKENS = 4000
 MAX_KLD_NATS = 1e-3

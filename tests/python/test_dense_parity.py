@@ -7,10 +7,10 @@ import random
 import numpy as np
 import pytest
 import torch
-from harness import DEMO, assert_close, mean_nll
 from transformers import AutoModelForCausalLM
 
 import models
+from harness import DEMO, assert_close, mean_nll
 
 TOKENS = 100
 

@@ -10,6 +10,7 @@ import struct
 import subprocess
 
 import pytest
+
 from bad_input import assert_error
 from harness import DEMO, HANG_GUARD_S, binary
 

@@ -8,11 +8,11 @@ from functools import cache
 
 import numpy as np
 import pytest
-from harness import Scored, assert_close
-from reference import Reference, Request
 
 import models
+from harness import Scored, assert_close
 from models import Metadata
+from reference import Reference, Request
 
 TOKENS = 150
 CHUNKS = (1, 7, 31, 32, 33, 64, 256)

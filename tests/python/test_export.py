@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from harness import HANG_GUARD_S, assert_close, binary, missing
 from safetensors import safe_open
 from safetensors.torch import load_file
-from test_adapter import SETTINGS, SHAPES, split_adapter
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import models
+from harness import HANG_GUARD_S, assert_close, binary, missing
+from test_adapter import SETTINGS, SHAPES, split_adapter
 
 TOKENS = 60
 

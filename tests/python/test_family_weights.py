@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import transformers
-from harness import ROOT
 from safetensors import safe_open
 from transformers import FalconConfig, GPTNeoXConfig, MptConfig, OPTConfig, PreTrainedConfig
+
+from harness import ROOT
 
 GOLDEN = ROOT / "tests" / "python" / "goldens" / "family_weights.json"
 HIDDEN, HEADS, LAYERS, VOCAB, CONTEXT = 48, 6, 2, 40, 16

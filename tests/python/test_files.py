@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from bad_input import score_refused
 from harness import DEMO, HANG_GUARD_S, binary, run_ok
 

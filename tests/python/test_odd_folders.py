@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
-from bad_input import assert_error
-from harness import assert_close
 from safetensors.torch import load_file, save_file
-from test_dense_parity import TOKENS, transformers_logits
 
 import models
+from bad_input import assert_error
+from harness import assert_close
+from test_dense_parity import TOKENS, transformers_logits
 
 HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 

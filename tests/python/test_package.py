@@ -8,8 +8,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from harness import DEMO, assert_close, mean_nll
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from harness import DEMO, assert_close, mean_nll
 
 PROMPT = "It was a dark night and"
 

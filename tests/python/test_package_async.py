@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from harness import DEMO, run_python
 
 PROMPTS = ["It was a dark night and", "The ship sailed", "He said that", "In the year"] * 3

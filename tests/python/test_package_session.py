@@ -6,6 +6,7 @@ import gc
 
 import numpy as np
 import pytest
+
 from harness import run_python
 
 TEXT = "The ship sailed at dawn, and nobody on the shore saw her go. " * 8

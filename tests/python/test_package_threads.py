@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from harness import ROOT, run_dms, run_python
 
 PROMPTS = ["It was a dark night and", "The ship sailed", "He said that", "In the year"]

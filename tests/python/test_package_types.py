@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from harness import HANG_GUARD_S, ROOT, missing, package_folder, run_python
 
 EXAMPLES = ["quick_start", "hyper_scaling_vote", "long_chat", "evaluation"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import assert_close
-from policy_reference import H2o, Held, PolicyReference, PromptPolicy, Tova, assert_same_kept
 
 import models
+from harness import assert_close
+from policy_reference import H2o, Held, PolicyReference, PromptPolicy, Tova, assert_same_kept
 
 TOKENS = 190
 SHAPES = {

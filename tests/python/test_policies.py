@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import assert_close
-from reference import Reference, Request, Streaming
 
 import models
+from harness import assert_close
+from reference import Reference, Request, Streaming
 
 TOKENS = 150
 WAYS = [("--chunk", 256), ("--chunk", 1), ("--chunk", 33), ("--chunk", 64), ("--decode-from", 45)]

@@ -9,6 +9,10 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, DynamicCache
+
+import models
 from harness import assert_close
 from policy_reference import (
     PolicyReference,
@@ -20,10 +24,6 @@ from policy_reference import (
     rank_per_layer,
 )
 from reference import Reference
-from torch.nn import functional
-from transformers import AutoModelForCausalLM, DynamicCache
-
-import models
 
 GROUPS = (1, 2, 3, 5, 8)
 # Around snapkv's window, where nothing or hardly anything votes, and around pages of 32.

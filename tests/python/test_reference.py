@@ -7,11 +7,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from harness import assert_close
-from reference import Reference, Request, Streaming, streaming_visibility, visibility
 from transformers import AutoModelForCausalLM
 
 import models
+from harness import assert_close
+from reference import Reference, Request, Streaming, streaming_visibility, visibility
 
 
 @pytest.mark.parametrize("case", range(6))

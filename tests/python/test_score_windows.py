@@ -7,10 +7,10 @@ import math
 
 import pytest
 import torch
-from bad_input import assert_error
 from transformers import AutoModelForCausalLM
 
 import models
+from bad_input import assert_error
 
 CONTEXT = 64
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 
 import pytest
+
 from harness import DEMO, ROOT, run_dms
 from serving import Server, events, serving, until
 

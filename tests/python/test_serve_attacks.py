@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from serving import Answers, Server, request_text, serving, until
 
 GOOD = {"prompt": "It was a dark night", "max_tokens": 4, "temperature": 0}

@@ -7,6 +7,7 @@ import math
 
 import openai
 import pytest
+
 from serving import serving
 
 PROMPT = "It was a dark night and the wind"

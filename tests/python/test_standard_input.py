@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from harness import DEMO, HANG_GUARD_S, ROOT, binary, run_dms, run_ok
 
 TEXT = "It was a dark night, and who came to the door?\n"

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 import torch
-from harness import assert_close
 from safetensors.torch import load_file, save_file
 
 import models
+from harness import assert_close
 
 TOKENS = 200
 ROUNDED = 2.0**-6  # two layers of keys and values, each off by up to 2**-9

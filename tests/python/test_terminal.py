@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+
 from harness import DEMO, HANG_GUARD_S, binary, run_ok
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness import HANG_GUARD_S
 from safetensors.torch import load_file
+
+from harness import HANG_GUARD_S
 from train_runs import Workshop, build_base, output_of, read_metrics, wait_until
 
 

@@ -9,10 +9,10 @@ import random
 import numpy as np
 import pytest
 import torch
-from train_reference import Rows, Settings, TrainReference, cross_entropy, distillation
 
 import models
 from models import Metadata
+from train_reference import Rows, Settings, TrainReference, cross_entropy, distillation
 
 TOLERANCE = 1e-9  # of a gradient's largest value
 ROUNDING = 1e-13  # of sums whose terms are about 1 and cancel

@@ -6,13 +6,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+
+import models
 from harness import Scored, assert_close
+from models import Metadata
 from reference import Reference, Request, read_eviction
 from test_dense_parity import transformers_logits
 from test_eviction_parity import LOGIT_TOLERANCE, SHAPES
-
-import models
-from models import Metadata
 
 TOKENS = 90
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from harness import HANG_GUARD_S
 from train_runs import Workshop, load_tensors, output_of, read_metrics, wait_until
 

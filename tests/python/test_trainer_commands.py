@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from harness import HANG_GUARD_S, binary
 
 # Prints which signals it ignores, then its arguments, a line each; ends with a status of its own.

@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-from harness import HANG_GUARD_S, binary, missing
 from safetensors.numpy import load_file
+
+from harness import HANG_GUARD_S, binary, missing
 
 
 def probe_program() -> Path:

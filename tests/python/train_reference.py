@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from reference import DTYPE, load_weights, rms_norm
 from torch.nn.functional import logsigmoid, silu
 from transformers import AutoConfig
+
+from reference import DTYPE, load_weights, rms_norm
 
 
 @dataclass(frozen=True)
