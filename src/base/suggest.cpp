@@ -36,4 +36,9 @@ std::string nearest_name(std::string_view name, std::span<const std::string> can
   return nearest;
 }
 
+std::string did_you_mean(std::string_view name, std::span<const std::string> candidates) {
+  const std::string nearest = nearest_name(name, candidates);
+  return nearest.empty() ? "" : "did you mean " + nearest + "?";
+}
+
 }  // namespace dms

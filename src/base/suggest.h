@@ -13,4 +13,7 @@ int64_t edit_distance(std::string_view a, std::string_view b);
 /// The candidate nearest to `name`; empty when none is near (a third of its length, at least 2).
 std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
 
+/// "did you mean NAME?" of the nearest one; empty when none is near.
+std::string did_you_mean(std::string_view name, std::span<const std::string> candidates);
+
 }  // namespace dms

@@ -1,6 +1,5 @@
 #include "cli/bench_options.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/options.h"
@@ -36,7 +35,7 @@ void note_idle_options(const CLI::App& app, const BenchOptions& options) {
   if (!options.sessions) return;
   std::vector<std::string> idle;
   for (const char* name : {"--gen", "--concurrency", "--context", "--repeat"}) {
-    if (!app[name]->empty()) idle.emplace_back(name);
+    if (is_given(app, name)) idle.emplace_back(name);
   }
   if (!idle.empty()) note(fmt::format("{}: without effect with --sessions", fmt::join(idle, ", ")));
 }
@@ -98,7 +97,7 @@ void settle_bench_options(const CLI::App& app, BenchOptions& options) {
   check(options);
   note_idle_options(app, options);
   options.serves =
-      app["--concurrency"]->count() > 0 && options.gen_tokens > 0 && options.context_tokens == 0;
+      is_given(app, "--concurrency") && options.gen_tokens > 0 && options.context_tokens == 0;
 }
 
 }  // namespace dms::cli

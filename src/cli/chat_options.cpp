@@ -1,25 +1,22 @@
 #include "cli/chat_options.h"
 
-#include <CLI/CLI.hpp>
-
-#include "cli/options.h"
+#include "cli/declare.h"
 #include "dms/error.h"
 
 namespace dms::cli {
 
 void add_chat_options(CLI::App& app, ChatOptions& options) {
-  app.option_defaults()->group("Chat template");
+  const OptionGroup group(app, "Chat template");
   add_text(app, "--system", options.system, "TEXT", "A system message");
   add_input_file(app,
                  "--template",
                  options.chat_template,
                  "A Jinja chat template, or 'plain'\n(default: the model's own)");
-  app.add_option("--template-arg",
-                 options.template_args,
-                 "For the template, as enable_thinking=false;\nmay be repeated")
-      ->type_name("KEY=VALUE")
-      ->allow_extra_args(false);
-  app.option_defaults()->group("Options");
+  add_values(app,
+             "--template-arg",
+             "KEY=VALUE ...",
+             "For the template, as enable_thinking=false;\nmay be repeated",
+             [&options](const std::vector<std::string>& texts) { options.template_args = texts; });
 }
 
 void refuse_chat_options(const ChatOptions& options, const std::string& needed) {

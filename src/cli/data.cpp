@@ -6,12 +6,10 @@
 #include <memory>
 #include <optional>
 
-#include <CLI/CLI.hpp>
-
 #include "base/suggest.h"
 #include "cli/command.h"
+#include "cli/declare.h"
 #include "cli/input.h"
-#include "cli/options.h"
 #include "cli/trainer_program.h"
 #include "dms/error.h"
 
@@ -30,12 +28,11 @@ struct Options {
 
 void check_action(const std::string& action) {
   if (std::ranges::find(kActions, action) != kActions.end()) return;
-  const std::string nearest = nearest_name(action, kActions);
   throw InputError({.where = "ACTION",
                     .what = action.empty() ? "missing" : "unknown",
                     .got = action,
                     .expected = "prepare or inspect",
-                    .hint = nearest.empty() ? "" : "did you mean " + nearest + "?"});
+                    .hint = did_you_mean(action, kActions)});
 }
 
 void data(const Options& options) {

@@ -2,11 +2,9 @@
 
 #include <memory>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/command.h"
+#include "cli/declare.h"
 #include "cli/input.h"
-#include "cli/options.h"
 #include "cli/trainer_program.h"
 #include "dms/error.h"
 

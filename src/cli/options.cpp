@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/parse.h"
@@ -16,13 +14,6 @@ namespace {
 constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxChunk = int64_t{1} << 20;
 constexpr int64_t kMaxSequences = int64_t{1} << 16;
-constexpr const char* kInputFile = "FILE";
-
-/// "-n,--max-new-tokens" is called --max-new-tokens in errors.
-std::string long_name(const std::string& names) {
-  const size_t dashes = names.find("--");
-  return dashes == std::string::npos ? names : names.substr(dashes);
-}
 
 /// "none, dms, streaming,\nforced or random": lines that fit beside the names of the options.
 std::string policy_list() {
@@ -53,74 +44,8 @@ void read_device(const std::string& text) {
 
 }  // namespace
 
-OptionGroup::OptionGroup(CLI::App& app, const std::string& heading) : app_(app) {
-  app.option_defaults()->group(heading);
-}
-
-OptionGroup::~OptionGroup() { app_.option_defaults()->group("Options"); }
-
-CLI::Option* add_value(CLI::App& app,
-                       const std::string& names,
-                       const std::string& value_name,
-                       const std::string& help,
-                       std::function<void(const std::string& text)> read) {
-  return app.add_option_function<std::string>(names, std::move(read), help)
-      ->type_name(value_name)
-      ->take_last();
-}
-
-CLI::Option* add_integer(CLI::App& app,
-                         const std::string& names,
-                         int64_t& target,
-                         int64_t min,
-                         int64_t max,
-                         const std::string& help) {
-  const auto read = [name = long_name(names), &target, min, max](const std::string& text) {
-    target = parse_integer(name, text, min, max);
-  };
-  return add_value(app, names, "N", help, read);
-}
-
-CLI::Option* add_text(CLI::App& app,
-                      const std::string& names,
-                      std::string& target,
-                      const std::string& value_name,
-                      const std::string& help) {
-  return add_value(
-      app, names, value_name, help, [&target](const std::string& text) { target = text; });
-}
-
-CLI::Option* add_input_file(CLI::App& app,
-                            const std::string& names,
-                            std::string& target,
-                            const std::string& help) {
-  return add_text(app, names, target, kInputFile, help);
-}
-
-void check_standard_input(const CLI::App& app, const std::string& reader) {
-  std::string first = reader;
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_type_name() != kInputFile || option->empty()) continue;
-    if (!is_standard_input(option->results().back())) continue;
-    if (!first.empty()) {
-      throw InputError({.where = option->get_name(),
-                        .what = "standard input can be read once",
-                        .got = first + " reads it too"});
-    }
-    first = option->get_name();
-  }
-}
-
-bool is_given(const CLI::App& app, const std::string& name) {
-  return app.get_option(name)->count() > 0;
-}
-
-void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help) {
-  app.add_flag(names, target, help);
-}
-
 void add_model_folder(CLI::App& app, std::string& folder) {
-  app.add_option("MODEL", folder, "Hugging Face folder")->type_name("");
+  add_argument(app, "MODEL", folder, "Hugging Face folder");
 }
 
 void require_model(const std::string& folder) {
@@ -143,7 +68,7 @@ void add_adapter(CLI::App& app, std::filesystem::path& adapter) {
 
 void add_model_options(CLI::App& app, ModelOptions& options) {
   options.metadata_scope = MetadataScope::with_parent;  // the user's own files
-  app.option_defaults()->group("Model");
+  const OptionGroup model(app, "Model");
   add_text(app, "--dtype", options.dtype, "TYPE", "f32 or bf16 (default)");
   add_text(app, "--weights", options.weights, "TYPE", "Storage of the weights (default: --dtype)");
   add_integer(app, "--threads", options.threads, 1, kMaxThreads, "Default: all cores");
@@ -151,7 +76,7 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
       app, "--chunk", options.chunk_tokens, 1, kMaxChunk, "Tokens a prefill step (default 256)");
   add_value(app, "--device", "NAME", "cpu (default)", read_device);
   add_adapter(app, options.adapter);
-  app.option_defaults()->group("KV cache");
+  const OptionGroup cache(app, "KV cache");
   add_value(app,
             "--kv-memory",
             "SIZE",
@@ -159,11 +84,10 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
             [&options](const std::string& text) {
               options.kv_memory_bytes = parse_bytes("--kv-memory", text);
             });
-  app.option_defaults()->group("Options");
 }
 
 void add_scheduling_options(CLI::App& app, ModelOptions& options) {
-  app.option_defaults()->group("Scheduling");
+  const OptionGroup group(app, "Scheduling");
   add_integer(app,
               "--max-batch-tokens",
               options.max_step_tokens,
@@ -176,11 +100,10 @@ void add_scheduling_options(CLI::App& app, ModelOptions& options) {
               1,
               kMaxSequences,
               "Answers computed at once (default 64)");
-  app.option_defaults()->group("Options");
 }
 
 void add_cache_options(CLI::App& app, CacheOptions& options) {
-  app.option_defaults()->group("KV cache");
+  const OptionGroup group(app, "KV cache");
   add_text(app,
            "--policy",
            options.policy,
@@ -190,7 +113,7 @@ void add_cache_options(CLI::App& app, CacheOptions& options) {
 }
 
 void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
-  app.option_defaults()->group("KV cache");
+  const OptionGroup group(app, "KV cache");
   add_value(app,
             "--policy-args",
             "K=V,...",
@@ -198,11 +121,10 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
             [&options](const std::string& text) {
               options.policy_args = parse_key_values("--policy-args", text);
             });
-  add_value(app,
-            "--decisions",
-            kInputFile,
-            "Decisions for the policy forced (NumPy format)",
-            [&options](const std::string& text) { options.decisions_file = text; });
+  add_input_file(app,
+                 "--decisions",
+                 "Decisions for the policy forced (NumPy format)",
+                 [&options](const std::string& text) { options.decisions_file = text; });
   add_value(app,
             "--window",
             "N",
@@ -217,7 +139,6 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
               0,
               kMaxTokens,
               "Take the memory of N tokens at once");
-  app.option_defaults()->group("Options");
 }
 
 CacheOptions with_seekable_files(CacheOptions options) {

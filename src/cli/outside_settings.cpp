@@ -4,10 +4,9 @@
 #include <cctype>
 #include <cstdlib>
 
-#include <CLI/CLI.hpp>
-
 #include "base/input_file.h"
 #include "base/suggest.h"
+#include "cli/declare.h"
 #include "dms/error.h"
 
 namespace dms::cli {
@@ -36,26 +35,19 @@ std::string value_of(std::string_view text, const std::string& where) {
 }
 
 std::vector<std::string> names_of(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) {
-      if (name != "help" && name != "config") names.push_back(name);
-    }
-  }
+  std::vector<std::string> names = long_names(app);
+  std::erase_if(names, [](const std::string& name) { return name == "help" || name == "config"; });
   return names;
 }
 
-void give(CLI::Option& option, const Setting& setting) {
-  if (!option.empty()) return;  // what came before counts
+void give(CLI::App& app, const std::string& option, const Setting& setting) {
+  if (is_given(app, option)) return;  // what came before counts
   try {
-    option.add_result(setting.value);
-    option.run_callback();
+    cli::give(app, option, setting.value);
   } catch (const InputError& error) {
     ErrorParts parts = error.parts();
     parts.where = setting.where;
     throw InputError(parts);
-  } catch (const CLI::ParseError& error) {
-    throw InputError({.where = setting.where, .what = error.what()});
   }
 }
 
@@ -67,7 +59,7 @@ void read_environment(CLI::App& app) {
     });
     const char* value = std::getenv(variable.c_str());
     if (value == nullptr) continue;
-    give(*app.get_option("--" + name), {.name = name, .value = value, .where = variable});
+    give(app, "--" + name, {.name = name, .value = value, .where = variable});
   }
 }
 
@@ -103,13 +95,12 @@ void read_outside_settings(CLI::App& app, const std::string& config_file) {
        parse_settings(read_text_file(config_file, kMaxFileBytes), config_file)) {
     const bool is_model = setting.name == "model";
     if (!is_model && std::ranges::find(names, setting.name) == names.end()) {
-      const std::string nearest = nearest_name(setting.name, names);
       throw InputError({.where = setting.where,
                         .what = "unknown setting",
                         .got = setting.name,
-                        .hint = nearest.empty() ? "" : "did you mean " + nearest + "?"});
+                        .hint = did_you_mean(setting.name, names)});
     }
-    give(*app.get_option(is_model ? "MODEL" : "--" + setting.name), setting);
+    give(app, is_model ? "MODEL" : "--" + setting.name, setting);
   }
 }
 

@@ -6,12 +6,12 @@
 #include <new>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "base/suggest.h"
 #include "cli/command.h"
-#include "cli/options.h"
+#include "cli/command_line.h"
+#include "cli/declare.h"
 #include "cli/output.h"
 #include "dms/error.h"
 
@@ -21,11 +21,6 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kBadInput = 2;
 constexpr int kClosedPipe = 128 + SIGPIPE;
-
-std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
-  const std::string nearest = nearest_name(name, candidates);
-  return nearest.empty() ? "" : fmt::format("did you mean {}?", nearest);
-}
 
 std::string overview() {
   std::string text =
@@ -53,55 +48,13 @@ const Command& find_command(const std::string& name) {
                     .hint = guess});
 }
 
-void check_extras(const CLI::App& app) {
-  const std::vector<std::string> extras = app.remaining();
-  if (extras.empty()) return;
-  const auto option = std::ranges::find_if(
-      extras, [](const std::string& text) { return text.size() > 1 && text[0] == '-'; });
-  if (option == extras.end()) {
-    throw InputError({.where = app.get_name(),
-                      .what = "too many arguments",
-                      .got = fmt::format("'{}'", extras.front()),
-                      .expected = "options; see --help"});
-  }
-  const std::string name = option->substr(0, option->find('='));
-  std::vector<std::string> known;
-  for (const CLI::Option* candidate : app.get_options()) {
-    for (const std::string& long_name : candidate->get_lnames()) known.push_back("--" + long_name);
-  }
-  const std::string guess = did_you_mean(name, known);
-  throw InputError({.where = name,
-                    .what = "unknown option",
-                    .hint = guess.empty() ? "see " + app.get_name() + " --help" : guess});
-}
-
-/// CLI11 says "--threads: 1 required N missing".
-[[noreturn]] void refuse(const CLI::App& app, const CLI::ParseError& error) {
-  const std::string text = error.what();
-  const size_t colon = text.find(": ");
-  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && colon != std::string::npos) {
-    throw InputError({.where = text.substr(0, colon), .what = "needs a value"});
-  }
-  throw InputError({.where = app.get_name(), .what = text});
-}
-
 void run_command(const Command& command, std::span<const std::string> arguments) {
-  CLI::App app(std::string(command.summary), fmt::format("dms {}", command.name));
-  app.footer("\nExamples:\n" + std::string(command.examples));
-  app.set_help_flag("-h,--help", "Print this help");
-  app.allow_extras();                     // so that check_extras can say what was meant
-  app.get_formatter()->column_width(28);  // leaves 52 of a terminal's 80
-  const CommandBody body = command.define(app);
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::CallForHelp&) {
-    print(app.help());
-    return;
-  } catch (const CLI::ParseError& error) {
-    refuse(app, error);
-  }
-  check_extras(app);
-  check_standard_input(app);
+  CommandLine line(fmt::format("dms {}", command.name),
+                   std::string(command.summary),
+                   std::string(command.examples));
+  const CommandBody body = command.define(line.app());
+  if (const auto help = line.read(arguments)) return print(*help);
+  check_standard_input(line.app());
   body();
 }
 

@@ -2,7 +2,6 @@
 
 #include <limits>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/options.h"
@@ -25,8 +24,7 @@ void add_token_choice_options(CLI::App& app, SamplingOptions& options) {
                           &SamplingParams::temperature,
                           parse_number("--temperature", text, 0, kUnbounded));
             });
-  app.add_flag_callback(
-      "--greedy", [&options] { options.be_greedy(); }, "The same as --temperature 0");
+  add_flag(app, "--greedy", "The same as --temperature 0", [&options] { options.be_greedy(); });
   const auto add_share = [&](const std::string& name, auto field, const std::string& help) {
     add_value(app, name, "X", help, [&options, name, field](const std::string& text) {
       options.set_of_sampling(name, field, parse_number(name, text, 0, 1));
@@ -71,39 +69,34 @@ void add_penalty_options(CLI::App& app, SamplingOptions& options) {
 }
 
 void add_end_options(CLI::App& app, SamplingOptions& options) {
-  app.add_option_function<std::vector<std::string>>(
-         "--stop",
-         [&options](const std::vector<std::string>& texts) {
-           options.set("--stop", &SamplingParams::stop, texts);
-         },
-         "End before this text; may be repeated")
-      ->type_name("TEXT")
-      ->expected(1)
-      ->take_all();
-  app.add_option_function<std::vector<std::string>>(
-         "--stop-id",
-         [&options](const std::vector<std::string>& texts) {
-           std::vector<int32_t> ids;
-           for (const std::string& text : texts) {
-             constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
-             ids.push_back(static_cast<int32_t>(parse_integer("--stop-id", text, 0, kMax)));
-           }
-           options.set("--stop-id", &SamplingParams::stop_ids, ids);
-         },
-         "End after this token; may be repeated")
-      ->type_name("N")
-      ->expected(1)
-      ->take_all();
-  app.add_flag_callback(
-      "--ignore-eos",
-      [&options] { options.set("--ignore-eos", &SamplingParams::ignore_eos, true); },
-      "Go on after end-of-sequence tokens");
+  add_values(app,
+             "--stop",
+             "TEXT",
+             "End before this text; may be repeated",
+             [&options](const std::vector<std::string>& texts) {
+               options.set("--stop", &SamplingParams::stop, texts);
+             });
+  add_values(app,
+             "--stop-id",
+             "N",
+             "End after this token; may be repeated",
+             [&options](const std::vector<std::string>& texts) {
+               std::vector<int32_t> ids;
+               for (const std::string& text : texts) {
+                 constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
+                 ids.push_back(static_cast<int32_t>(parse_integer("--stop-id", text, 0, kMax)));
+               }
+               options.set("--stop-id", &SamplingParams::stop_ids, ids);
+             });
+  add_flag(app, "--ignore-eos", "Go on after end-of-sequence tokens", [&options] {
+    options.set("--ignore-eos", &SamplingParams::ignore_eos, true);
+  });
 }
 
 }  // namespace
 
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
-  app.option_defaults()->group("Sampling");
+  const OptionGroup group(app, "Sampling");
   add_value(app,
             "-n,--max-new-tokens",
             "N",
@@ -116,7 +109,6 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   add_token_choice_options(app, options);
   add_penalty_options(app, options);
   add_end_options(app, options);
-  app.option_defaults()->group("Options");
 }
 
 SamplingParams SamplingOptions::resolve(const SamplingParams& recommended) const {

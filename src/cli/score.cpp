@@ -10,7 +10,6 @@
 #include <span>
 #include <utility>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "base/check.h"

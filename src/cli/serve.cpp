@@ -4,7 +4,6 @@
 #include <memory>
 #include <utility>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "base/available_memory.h"
@@ -149,7 +148,7 @@ void serve(Options options) {
 
 void add_server_options(CLI::App& app, Options& options) {
   serve::ServerSettings& server = options.server;
-  app.option_defaults()->group("Server");
+  const OptionGroup group(app, "Server");
   add_text(app, "--host", server.host, "ADDRESS", "Where to listen (default 127.0.0.1)");
   add_integer(app, "--port", server.port, 0, kMostPort, "Default 8000; 0: any that is free");
   add_text(app, "--api-key", options.api_key, "KEY", "Clients must send it (better: DMS_API_KEY)");
@@ -180,7 +179,7 @@ void add_server_options(CLI::App& app, Options& options) {
 
 void add_limit_options(CLI::App& app, Options& options) {
   serve::ServerSettings& server = options.server;
-  app.option_defaults()->group("Limits");
+  const OptionGroup group(app, "Limits");
   add_integer(
       app, "--max-queue", options.max_queue, 0, kMostCount, "Answers that may wait (default 256)");
   add_integer(app,
@@ -208,7 +207,7 @@ void add_limit_options(CLI::App& app, Options& options) {
 
 void add_engine_options(CLI::App& app, Options& options) {
   ModelOptions& model = options.model_options;
-  app.option_defaults()->group("Scheduling");
+  const OptionGroup group(app, "Scheduling");
   add_integer(app,
               "--max-batch-tokens",
               model.max_step_tokens,
@@ -224,7 +223,6 @@ void add_engine_options(CLI::App& app, Options& options) {
   add_size(app, "--swap-space", model.swap_bytes, "For caches of those who must wait");
   add_text(app, "--swap-folder", options.swap_folder, "DIR", "Where (default: in memory)");
   add_flag(app, "--no-prefix-cache", options.no_prefix_cache, "Share no beginnings of prompts");
-  app.option_defaults()->group("Options");
 }
 
 CommandBody define(CLI::App& app) {

@@ -5,9 +5,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include "cli/declare.h"
 #include "cli/output.h"
 #include "dms/error.h"
 
@@ -37,13 +37,11 @@ std::filesystem::path own_folder() {
 }  // namespace
 
 void add_overrides(CLI::App& app, std::vector<std::string>& overrides) {
-  app.add_option_function<std::vector<std::string>>(
-         "--set",
-         [&overrides](const std::vector<std::string>& texts) { overrides = texts; },
-         "Set a key of CONFIG, as data.max_length=512;\nmay be repeated")
-      ->type_name("KEY=VALUE")
-      ->expected(1)
-      ->take_all();
+  add_values(app,
+             "--set",
+             "KEY=VALUE",
+             "Set a key of CONFIG, as data.max_length=512;\nmay be repeated",
+             [&overrides](const std::vector<std::string>& texts) { overrides = texts; });
 }
 
 std::vector<std::string> with_overrides(std::vector<std::string> arguments,

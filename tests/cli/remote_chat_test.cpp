@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <gtest/gtest.h>
 
+#include "cli/command_line.h"
 #include "cli/options.h"
 #include "support/errors.h"
 
@@ -16,7 +16,7 @@ using testing_support::expect_parts;
 using testing_support::input_error;
 
 struct Parsed {
-  CLI::App app;
+  CommandLine line{"dms", "", ""};
   std::string folder;
   ServerOptions server;
   ChatOptions chat;
@@ -25,13 +25,13 @@ struct Parsed {
   ModelOptions model;
 
   explicit Parsed(std::vector<std::string> arguments) {
-    add_model_folder(app, folder);
-    add_server_options(app, server);
-    add_chat_options(app, chat);
-    add_sampling_options(app, sampling);
-    add_cache_options(app, cache);
-    add_model_options(app, model);
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    add_model_folder(line.app(), folder);
+    add_server_options(line.app(), server);
+    add_chat_options(line.app(), chat);
+    add_sampling_options(line.app(), sampling);
+    add_cache_options(line.app(), cache);
+    add_model_options(line.app(), model);
+    line.read(arguments);
   }
 };
 
@@ -68,8 +68,8 @@ TEST(RemoteChat, SendsWhatTheTemplateIsGiven) {
 }
 
 std::string refusal_of(std::vector<std::string> arguments) {
-  const Parsed parsed(std::move(arguments));
-  return input_error([&] { check_server_options(parsed.app, parsed.server); });
+  Parsed parsed(std::move(arguments));
+  return input_error([&] { check_server_options(parsed.line.app(), parsed.server); });
 }
 
 TEST(RemoteChat, RefusesWhatIsTheServers) {

@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/command_line.h"
 #include "dms/error.h"
 
 namespace dms::cli {
@@ -17,10 +17,10 @@ using testing::HasSubstr;
 
 /// What these arguments choose for a model that recommends sampling.
 SamplingParams resolve(std::vector<std::string> arguments) {
-  CLI::App app;
+  CommandLine line{"dms", "", ""};
   SamplingOptions options;
-  add_sampling_options(app, options);
-  app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  add_sampling_options(line.app(), options);
+  line.read(arguments);
   ModelInfo model;
   model.sampling = {.temperature = 0.6, .top_k = 20, .top_p = 0.95, .repetition_penalty = 1.1};
   return options.resolve(model);
