@@ -147,7 +147,7 @@ def test_an_untied_model_without_a_head_says_what_to_set(refused, folder):
     refused(folder, "model.safetensors", HEAD, "set tie_word_embeddings to true")
 
 
-@pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes", "compressed-tensors", "fp8"])
+@pytest.mark.parametrize("method", ["bitsandbytes", "fp8", "hqq", "aqlm"])
 def test_quantised_weights_are_refused_by_name(refused, folder, method):
     settings = {"quant_method": method, "bits": 4}
     models.edit_config(folder, lambda fields: {**fields, "quantization_config": settings})

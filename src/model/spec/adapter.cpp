@@ -30,6 +30,17 @@ class LayeredWeights final : public WeightSource {
     source_of(weight).read_rows(weight, first, count, out);
   }
 
+  std::optional<CodeGroups> code_groups(const WeightName& weight) const override {
+    return source_of(weight).code_groups(weight);
+  }
+
+  void read_codes(const WeightName& weight,
+                  int64_t first,
+                  int64_t count,
+                  const CodeRows& out) const override {
+    source_of(weight).read_codes(weight, first, count, out);
+  }
+
  private:
   const WeightSource& source_of(const WeightName& weight) const {
     return is_adapter(weight.role) ? *adapter_ : *base_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,17 +12,13 @@
 #include "base/dtype.h"
 #include "dms/error.h"
 #include "model/spec/load.h"
+#include "model/spec/quantised_weight.h"
+#include "model/spec/shape_text.h"
 #include "model/spec/tensor_files.h"
 #include "model/spec/weight_files.h"
 
 namespace dms {
 namespace {
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text;
-  for (const int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  return "[" + text + "]";
-}
 
 InputError missing(const std::string& where, const WeightName& weight) {
   const bool is_head = weight.role == WeightRole::head;
@@ -38,9 +36,11 @@ class Checkpoint final : public WeightSource {
   /// `where`: the folder or file that a missing tensor is missing from.
   Checkpoint(const std::filesystem::path& where,
              const std::vector<std::filesystem::path>& paths,
-             std::span<const WeightName> weights)
+             std::span<const WeightName> weights,
+             const std::optional<Quantisation>& quantisation)
       : where_(where), files_(paths) {
     for (const WeightName& weight : weights) {
+      if (quantisation && add_quantised(weight, *quantisation)) continue;
       check(weight);
       if (is_adapter(weight.role)) check_finite(weight);
     }
@@ -49,6 +49,7 @@ class Checkpoint final : public WeightSource {
   /// Each weight must lie where the index says: a loader that believes it must see the same ones.
   void check_places(const ShardIndex& index, std::span<const WeightName> weights) const {
     for (const WeightName& weight : weights) {
+      if (code_groups(weight)) continue;
       const std::string& named = index.file_of(weight.name);
       const std::string actual = find(weight).file->path().filename().string();
       if (actual == named) continue;
@@ -65,10 +66,33 @@ class Checkpoint final : public WeightSource {
                  std::span<float> out) const override {
     const int64_t columns = weight.shape.back();
     ensure(std::ssize(out) == count * columns, "row buffer of the wrong size");
-    read_values(find(weight), first * columns, out);
+    if (code_groups(weight)) {
+      read_decoded_rows(*this, weight, first, count, out);
+    } else {
+      read_values(find(weight), first * columns, out);
+    }
+  }
+
+  std::optional<CodeGroups> code_groups(const WeightName& weight) const override {
+    const auto it = quantised_.find(weight.name);
+    return it == quantised_.end() ? std::nullopt : std::optional(it->second->groups());
+  }
+
+  void read_codes(const WeightName& weight,
+                  int64_t first,
+                  int64_t count,
+                  const CodeRows& out) const override {
+    quantised_.at(weight.name)->read(first, count, out);
   }
 
  private:
+  bool add_quantised(const WeightName& weight, const Quantisation& how) {
+    std::unique_ptr<QuantisedWeight> found = open_quantised(files_, weight, how);
+    if (!found) return false;
+    quantised_.emplace(weight.name, std::move(found));
+    return true;
+  }
+
   const LocatedTensor& find(const WeightName& weight) const {
     if (const LocatedTensor* tensor = files_.find(weight.name)) return *tensor;
     throw missing(where_.string() + ": tensor " + weight.name, weight);
@@ -106,6 +130,7 @@ class Checkpoint final : public WeightSource {
 
   std::filesystem::path where_;
   TensorFiles files_;
+  std::map<std::string, std::unique_ptr<QuantisedWeight>> quantised_;  // by the weight's name
 };
 
 }  // namespace
@@ -118,18 +143,22 @@ std::unique_ptr<WeightSource> open_checkpoint(const std::filesystem::path& folde
     throw unusable_folder(
         folder, "has no weights", "model.safetensors or model.safetensors.index.json");
   }
-  if (!files->index) return open_weight_file(files->paths.front(), weights);
-  for (const WeightName& weight : weights) {
-    if (!files->index->names(weight.name)) throw missing(files->index->where(weight.name), weight);
+  if (!files->index) {
+    const std::filesystem::path& file = files->paths.front();
+    return std::make_unique<Checkpoint>(file, files->paths, weights, spec.quantisation);
   }
-  auto checkpoint = std::make_unique<Checkpoint>(folder, files->paths, weights);
+  for (const WeightName& weight : weights) {
+    if (spec.quantisation || files->index->names(weight.name)) continue;
+    throw missing(files->index->where(weight.name), weight);
+  }
+  auto checkpoint = std::make_unique<Checkpoint>(folder, files->paths, weights, spec.quantisation);
   checkpoint->check_places(*files->index, weights);
   return checkpoint;
 }
 
 std::unique_ptr<WeightSource> open_weight_file(const std::filesystem::path& file,
                                                std::span<const WeightName> weights) {
-  return std::make_unique<Checkpoint>(file, std::vector{file}, weights);
+  return std::make_unique<Checkpoint>(file, std::vector{file}, weights, std::nullopt);
 }
 
 }  // namespace dms

@@ -11,6 +11,7 @@
 #include "model/spec/families/family.h"
 #include "model/spec/load.h"
 #include "model/spec/note.h"
+#include "model/spec/quantisation.h"
 #include "model/spec/weight_files.h"
 #include "model/spec/weight_survey.h"
 
@@ -113,19 +114,6 @@ ModelSpec spec_of(const JsonFields& config) {
   return spec;
 }
 
-/// Quantised weights have other tensors or other types than those that are read.
-void refuse_quantisation(const JsonFields& config) {
-  const Json* settings = config.find("quantization_config");
-  if (settings == nullptr || settings->empty()) return;
-  const bool has_method = settings->is_object() && settings->contains("quant_method");
-  throw InputError({.where = config.where() + ": quantization_config",
-                    .what = "quantised weights are not supported",
-                    .got = has_method ? "quant_method " + quote_json((*settings)["quant_method"])
-                                      : quote_json(*settings),
-                    .expected = "weights in F32, F16 or BF16",
-                    .hint = "take the model it was made from"});
-}
-
 void require_folder(const std::filesystem::path& folder) {
   constexpr const char* kExpected = "a folder with config.json and *.safetensors";
   if (!is_folder(folder)) {
@@ -153,7 +141,7 @@ ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope) {
   const Json root = read_json_file(file, kMaxConfigBytes);
   const JsonFields config(root, file.string());
   ModelSpec spec = spec_of(config);
-  refuse_quantisation(config);
+  spec.quantisation = read_quantisation(config);
   read_generation_config(folder, spec);
   spec.dms = find_dms_metadata(folder, config, scope);
   survey_weights(folder, spec);

@@ -22,7 +22,19 @@ enum class QkvLayout {
   per_head,      // one tensor, rows [head][q, k, v][head_dim] (GPT-NeoX)
   per_group,     // one tensor, rows [kv_head][q x group, k, v][head_dim] (Falcon)
 };
+enum class QuantMethod {
+  compressed_tensors,  // vLLM's: rows of codes, packed along the columns or a byte each
+  gptq,                // transposed, packed along the columns
+  awq,                 // transposed, packed along the rows in an order of its own
+};
 enum class RopeScaling { none, linear, dynamic, llama3, yarn };
+
+/// How a folder stores its matrices as codes (config.json's quantization_config).
+struct Quantisation {
+  QuantMethod method = QuantMethod::compressed_tensors;
+  /// GPTQ's first format stores each zero point less one.
+  bool zero_less_one = false;
+};
 
 /// Rotary embedding, "rotate half" pairing: channel i turns with channel i + rotary_dim / 2.
 /// Formulas as in transformers' modeling_rope_utils.
@@ -139,6 +151,7 @@ struct ModelSpec {
 
   std::span<const WeightPattern> weight_patterns;  // the family's table (static storage)
 
+  std::optional<Quantisation> quantisation;
   std::optional<DmsSpec> dms;
   std::vector<int32_t>
       eos_ids;  // of config.json and generation_config.json, and what add_end_token() added

@@ -14,6 +14,7 @@
 #include "base/dtype.h"
 #include "dms/error.h"
 #include "model/spec/note.h"
+#include "model/spec/quantised_weight.h"
 #include "model/spec/tensor_files.h"
 #include "model/spec/weight_files.h"
 #include "model/spec/weights.h"
@@ -91,7 +92,13 @@ bool is_buffer(std::string_view name) {
 /// What nobody reads: transformers ignores such tensors too, but says so.
 void note_unread(const TensorFiles& files, const std::string& where, ModelSpec& spec) {
   std::set<std::string, std::less<>> read;
-  for (const WeightName& weight : weight_names(spec)) read.insert(weight.name);
+  for (const WeightName& weight : weight_names(spec)) {
+    read.insert(weight.name);
+    if (!spec.quantisation) continue;
+    for (std::string& name : quantised_names(weight, spec.quantisation->method)) {
+      read.insert(std::move(name));
+    }
+  }
   read.emplace(name_of(WeightRole::head, spec));
   std::string shown;
   size_t count = 0;

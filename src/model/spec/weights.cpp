@@ -129,6 +129,29 @@ std::vector<WeightName> weight_names(const ModelSpec& spec) {
   return names;
 }
 
+void WeightSource::read_codes(const WeightName& /*weight*/,
+                              int64_t /*first*/,
+                              int64_t /*count*/,
+                              const CodeRows& /*out*/) const {
+  ensure(false, "a weight without codes");
+}
+
+void read_decoded_rows(const WeightSource& source,
+                       const WeightName& weight,
+                       int64_t first,
+                       int64_t count,
+                       std::span<float> out) {
+  const int64_t group = source.code_groups(weight)->group;
+  std::vector<uint8_t> codes(out.size());
+  std::vector<float> scales(out.size() / static_cast<size_t>(group));
+  std::vector<float> minima(scales.size());
+  source.read_codes(weight, first, count, {codes, scales, minima});
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t g = i / static_cast<size_t>(group);
+    out[i] = scales[g] * static_cast<float>(codes[i]) + minima[g];
+  }
+}
+
 bool is_adapter(WeightRole role) {
   return role == WeightRole::dms_alpha_norm || role == WeightRole::dms_alpha ||
          role == WeightRole::dms_alpha_bias;

@@ -111,7 +111,7 @@ TEST(ConfigError, QuantisedWeightsAreNamed) {
     folder.write("config.json", config.dump());
     return load_spec(folder.path(), MetadataScope::with_parent);
   };
-  for (const char* method : {"gptq", "awq", "fp8"}) {
+  for (const char* method : {"bitsandbytes", "fp8", "hqq"}) {
     expect_parts(input_error([&] {
                    load({{"quant_method", method}, {"bits", 4}});
                  }),
