@@ -14,13 +14,14 @@ using kernels::Compute;
 using kernels::Epilogue;
 using kernels::kPanelRows;
 using kernels::PackedMatrix;
+using kernels::WeightFormat;
 
 PackedMatrix random_weights(const GemmShape& shape) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal(0.0f, 0.02f);
   std::vector<float> rows(static_cast<size_t>(kPanelRows * shape.columns));
   for (float& value : rows) value = normal(random);
-  PackedMatrix matrix(DType::bf16, shape.outputs, shape.columns);
+  PackedMatrix matrix(WeightFormat::bf16, shape.outputs, shape.columns);
 #pragma omp parallel for
   for (int64_t panel = 0; panel < matrix.panels(); ++panel) {
     matrix.set_panel_rows(panel, 0, kPanelRows, rows);

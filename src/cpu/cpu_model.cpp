@@ -200,7 +200,7 @@ std::string CpuModel::fingerprint() const {
                      spec.vocab,
                      spec.rope.theta,
                      dtype_name(options_.dtype),
-                     dtype_name(options_.weight_type),
+                     kernels::weight_format_name(options_.weight_format),
                      weights);
 }
 

@@ -22,6 +22,16 @@ DType storage_type(const std::string& field, const std::string& value) {
       {.field = field, .what = "unknown type", .got = value, .expected = "f32 or bf16"});
 }
 
+kernels::WeightFormat weight_format(const std::string& name) {
+  if (const auto format = kernels::parse_weight_format(name)) return *format;
+  std::string known;
+  for (const kernels::WeightFormat format : kernels::weight_formats()) {
+    known += (known.empty() ? "" : ", ") + std::string(kernels::weight_format_name(format));
+  }
+  throw InputError(
+      {.field = "weights", .what = "unknown type", .got = name, .expected = "one of " + known});
+}
+
 kernels::KvFormat page_format(const std::string& field, std::string_view name) {
   if (const auto format = kernels::parse_kv_format(name)) return *format;
   std::string known;
@@ -107,15 +117,18 @@ ResolvedModelOptions resolve(const ModelOptions& options) {
       .prefix_cache = options.prefix_cache,
       .swap_bytes = options.swap_bytes,
       .swap_folder = options.swap_folder};
-  resolved.weight_type =
-      options.weights.empty() ? resolved.dtype : storage_type("weights", options.weights);
-  if (resolved.weight_type == DType::f32 && resolved.dtype == DType::bf16) {
+  resolved.weight_format = weight_format(options.weights.empty() ? options.dtype : options.weights);
+  if (resolved.weight_format == kernels::WeightFormat::f32 && resolved.dtype == DType::bf16) {
     throw InputError({.field = "weights",
                       .what = "f32 weights need the dtype f32",
                       .got = "dtype bf16",
                       .expected = "dtype f32"});
   }
-  resolved.compute = resolved.dtype == DType::bf16 ? kernels::Compute::bf16 : kernels::Compute::f32;
+  if (resolved.dtype == DType::f32) {
+    resolved.compute = kernels::Compute::f32;
+  } else if (kernels::is_quantised(resolved.weight_format)) {
+    resolved.compute = kernels::Compute::int8;
+  }
   return resolved;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // From the public options' strings to types, checked once.
 
+#include "base/dtype.h"
 #include "cache/sequence_cache.h"
 #include "dms/llm.h"
 #include "kernels/matmul.h"
@@ -11,7 +12,7 @@ namespace dms::cpu {
 
 struct ResolvedModelOptions {
   DType dtype = DType::bf16;  // activations in products; the window's type
-  DType weight_type = DType::bf16;
+  kernels::WeightFormat weight_format = kernels::WeightFormat::bf16;
   kernels::Compute compute = kernels::Compute::bf16;
   int64_t threads = 0;
   int64_t chunk_tokens = 256;

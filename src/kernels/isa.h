@@ -8,7 +8,8 @@
 
 namespace dms::kernels {
 
-enum class Isa { generic, avx2, avx512 };  // avx512 needs F, BW, DQ, VL and BF16
+/// avx2 needs FMA and F16C; avx512 F, BW, DQ, VL, BF16 and VNNI, which came together.
+enum class Isa { generic, avx2, avx512 };
 
 std::string_view isa_name(Isa isa);
 bool isa_supported(Isa isa);

@@ -1,6 +1,7 @@
 #include "kernels/kernel_table.h"
 
 #include "kernels/isa.h"
+#include "kernels/quantise_table.h"
 
 namespace dms::kernels {
 namespace {
@@ -22,8 +23,16 @@ const Table& choose(const Table& generic, const Table& avx2, const Table& avx512
 
 const MatmulTable& matmul_table() { return choose(kMatmulGeneric, kMatmulAvx2, kMatmulAvx512); }
 
+const QuantisedMatmulTable& quantised_matmul_table() {
+  return choose(kQuantisedGeneric, kQuantisedAvx2, kQuantisedAvx512);
+}
+
 const RowTable& row_table() { return choose(kRowsGeneric, kRowsAvx2, kRowsAvx512); }
 
 const ProbeTable& probe_table() { return choose(kProbeGeneric, kProbeAvx2, kProbeAvx512); }
+
+const QuantiseTable& quantise_table() {
+  return choose(kQuantiseGeneric, kQuantiseAvx2, kQuantiseAvx512);
+}
 
 }  // namespace dms::kernels

@@ -20,17 +20,19 @@ struct PackTileCall {
   int64_t rows;
   int64_t columns;
   void* tile;
+  float* row_scales;  // [rows], written by kernels that quantise activations (quantised_tile.h)
 };
 
 /// One tile of rows times one panel: a chain of additions per output over ascending columns.
 struct MultiplyTileCall {
-  const void* panel;  // [column groups][32][p]
+  const void* panel;  // [column groups][32][p], or quantised_panel.h
   const void* tile;   // as packed
   int64_t column_groups;
-  int64_t rows;           // 1..tile_rows
-  float* sums;            // [rows, 32]
-  bool resume;            // start from sums instead of zero: the next block of columns
-  const void* next_tile;  // what a later call reads: fetched meanwhile
+  int64_t rows;             // 1..tile_rows
+  float* sums;              // [rows, 32]
+  bool resume;              // start from sums instead of zero: the next block of columns
+  const void* next_tile;    // what a later call reads: fetched meanwhile
+  const float* row_scales;  // [rows], which a last block's sums are multiplied by, or null
 };
 
 /// How activations are packed and multiplied for one type of weights and of arithmetic.
@@ -58,6 +60,14 @@ struct MatmulTable {
   void (*finish_store)(const FinishTileCall&);
   void (*finish_accumulate)(const FinishTileCall&);
   void (*finish_gated)(const FinishTileCall&, Activation);
+};
+
+/// Products of quantised weights and activations (quantised_tile.h).
+struct QuantisedMatmulTable {
+  MatmulKernel int8;
+  MatmulKernel int8_minima;
+  MatmulKernel int4;
+  MatmulKernel int4_minima;
 };
 
 /// Sums go by 32 interleaved float32 chains without fused multiply-add, added pairwise at the end:
@@ -93,6 +103,9 @@ struct ProbeTable {
 extern const MatmulTable kMatmulGeneric;
 extern const MatmulTable kMatmulAvx2;
 extern const MatmulTable kMatmulAvx512;
+extern const QuantisedMatmulTable kQuantisedGeneric;
+extern const QuantisedMatmulTable kQuantisedAvx2;
+extern const QuantisedMatmulTable kQuantisedAvx512;
 extern const RowTable kRowsGeneric;
 extern const RowTable kRowsAvx2;
 extern const RowTable kRowsAvx512;
@@ -102,6 +115,7 @@ extern const ProbeTable kProbeAvx512;
 
 /// The tables of the active instruction set.
 const MatmulTable& matmul_table();
+const QuantisedMatmulTable& quantised_matmul_table();
 const RowTable& row_table();
 const ProbeTable& probe_table();
 

@@ -15,14 +15,15 @@ static_assert(kPanelRows == kPanelOutputs);
 
 /// Rows multiplied per pass over the weights: their packed activations stay in the outer caches.
 constexpr int64_t kBlockRows = 512;
-/// Column groups per pass over the tiles: long enough to make light of reloading sums.
-constexpr int64_t kBlockGroups = 1024;
+/// Bytes of a panel per pass over the tiles: long enough to make light of reloading sums.
+constexpr int64_t kBlockBytes = 128 << 10;
 /// Weights that meet every tile of rows before the next ones do: half a second-level cache.
 constexpr int64_t kUnitBytes = 512 << 10;
-constexpr int64_t kColumnGroupBytes = kPanelRows * 4;
 /// Bytes of weights whose product is worth another thread's attention.
 constexpr int64_t kGrainBytes = 32 << 10;
 constexpr int64_t kMaxTileRows = 16;
+constexpr int64_t kFloatGroupBytes = kPanelRows * static_cast<int64_t>(sizeof(float));
+constexpr int64_t kCacheLine = 64;
 
 using TileSums = std::array<float, kMaxTileRows * kPanelRows>;
 
@@ -43,15 +44,37 @@ Activation activation_of(Epilogue epilogue) {
   }
 }
 
-const MatmulKernel& kernel_for(const MatmulTable& table, DType weights, Compute compute) {
-  if (weights == DType::f32) return table.f32;
-  return compute == Compute::bf16 ? table.bf16_bf16 : table.bf16_f32;
+/// Quantised weights meet float32 activations as float32: unpacked, then multiplied.
+bool unpacks(const MatmulArgs& args) {
+  return is_quantised(args.weights.format()) && args.compute == Compute::f32;
+}
+
+const MatmulKernel& kernel_for(const MatmulTable& table, const MatmulArgs& args) {
+  if (unpacks(args)) return table.f32;
+  const QuantisedMatmulTable& quantised = quantised_matmul_table();
+  const bool minima = args.weights.has_minima();
+  switch (args.weights.format()) {
+    case WeightFormat::int8:
+      return minima ? quantised.int8_minima : quantised.int8;
+    case WeightFormat::int4:
+      return minima ? quantised.int4_minima : quantised.int4;
+    case WeightFormat::bf16:
+      return args.compute == Compute::f32 ? table.bf16_f32 : table.bf16_bf16;
+    case WeightFormat::f32:
+      break;
+  }
+  return table.f32;
+}
+
+bool can_compute(WeightFormat weights, Compute compute) {
+  if (compute == Compute::f32) return true;
+  return weights == WeightFormat::bf16 || (is_quantised(weights) && compute == Compute::int8);
 }
 
 void check(const MatmulArgs& args) {
   const PackedMatrix& w = args.weights;
   ensure(args.rows > 0, "a product without rows");
-  ensure(w.type() == DType::bf16 || args.compute == Compute::f32, "f32 weights in a bf16 product");
+  ensure(can_compute(w.format(), args.compute), "weights of another type than the product's");
   ensure(std::ssize(args.x) == args.rows * w.columns(), "activations of a wrong shape");
   ensure(std::ssize(args.out) == args.rows * args.out_columns, "output of a wrong shape");
   ensure(args.bias.empty() || std::ssize(args.bias) == w.rows(), "bias of a wrong size");
@@ -68,16 +91,18 @@ class RowBlock {
   RowBlock(const MatmulArgs& args, int64_t first_row, int64_t rows)
       : args_(args),
         table_(matmul_table()),
-        kernel_(kernel_for(table_, args.weights.type(), args.compute)),
+        kernel_(kernel_for(table_, args)),
         first_row_(first_row),
         rows_(rows),
         tiles_(ceil_div(rows, kernel_.tile_rows)),
-        groups_(args.weights.panel_bytes() / kColumnGroupBytes),
-        packed_(scratch(rows * groups_ * kernel_.group_bytes)) {
+        group_bytes_(unpacks(args) ? kFloatGroupBytes : args.weights.group_bytes()),
+        groups_(unpacks(args) ? args.weights.columns() : args.weights.panel_bytes() / group_bytes_),
+        packed_bytes_(round_up(rows * groups_ * kernel_.group_bytes, kCacheLine)),
+        packed_(scratch(packed_bytes_ + rows * static_cast<int64_t>(sizeof(float)))) {
     if (tiles_ == 1) return;
-    const int64_t blocks = ceil_div(groups_, kBlockGroups);
+    const int64_t blocks = ceil_div(groups_ * group_bytes_, kBlockBytes);
     block_groups_ = ceil_div(groups_, blocks);
-    const int64_t block_bytes = block_groups_ * kColumnGroupBytes;
+    const int64_t block_bytes = block_groups_ * group_bytes_;
     const int64_t panels = args.weights.panels();
     const int64_t units = ceil_div(panels, std::max<int64_t>(1, kUnitBytes / block_bytes));
     unit_panels_ = ceil_div(panels, round_up(units, used_threads()));
@@ -98,7 +123,7 @@ class RowBlock {
     pack(0);
     parallel_for(weights.panels(), grain(weights.panel_bytes()), [&](int64_t panel) {
       alignas(64) TileSums sums;
-      multiply_block(0, panel, {0, groups_}, sums.data());
+      multiply_block(0, panels_from(panel, 1), {0, groups_}, sums.data());
       finish(0, panel, sums.data());
     });
   }
@@ -120,6 +145,7 @@ class RowBlock {
   /// cache; sums wait in `sums` between blocks.
   void multiply_unit(int64_t first_panel, float* sums) const {
     const int64_t end_panel = std::min(first_panel + unit_panels_, args_.weights.panels());
+    const std::byte* panels = panels_from(first_panel, end_panel - first_panel);
     alignas(64) TileSums whole;
     for (int64_t group = 0; group < groups_; group += block_groups_) {
       const ColumnBlock block{group, std::min(block_groups_, groups_ - group)};
@@ -129,7 +155,8 @@ class RowBlock {
           if (block.groups == groups_) at = whole.data();
           const bool is_last = group + block.groups == groups_;
           if (is_last) prefetch_output(tile, panel);
-          multiply_block(tile, panel, block, at);
+          const std::byte* data = panels + (panel - first_panel) * groups_ * group_bytes_;
+          multiply_block(tile, data, block, at);
           if (is_last) finish(tile, panel, at);
         }
       }
@@ -150,6 +177,10 @@ class RowBlock {
     thread_local AlignedBuffer buffer;
     return grown(buffer, bytes);
   }
+  static std::byte* scratch_panels(int64_t bytes) {
+    thread_local AlignedBuffer buffer;
+    return grown(buffer, bytes);
+  }
   static std::byte* grown(AlignedBuffer& buffer, int64_t bytes) {
     if (buffer.bytes() < bytes) buffer = AlignedBuffer(bytes);
     return buffer.data();
@@ -161,24 +192,48 @@ class RowBlock {
     return packed_ + tile_begin(tile) * groups_ * kernel_.group_bytes;
   }
 
+  float* row_scales(int64_t tile) const {
+    return reinterpret_cast<float*>(packed_ + packed_bytes_) + tile_begin(tile);
+  }
+
+  /// The panels as the kernel reads them, one after another.
+  const std::byte* panels_from(int64_t first, int64_t count) const {
+    const PackedMatrix& weights = args_.weights;
+    if (!unpacks(args_)) return weights.panel(first).data();
+    std::byte* floats = scratch_panels(count * groups_ * group_bytes_);
+    for (int64_t i = 0; i < count; ++i) {
+      weights.unpack_panel(first + i,
+                           {reinterpret_cast<float*>(floats + i * groups_ * group_bytes_),
+                            static_cast<size_t>(groups_ * kPanelRows)});
+    }
+    return floats;
+  }
+
   void pack(int64_t tile) const {
     const int64_t columns = args_.weights.columns();
     kernel_.pack_tile({.x = args_.x.data() + (first_row_ + tile_begin(tile)) * columns,
                        .rows = tile_rows(tile),
                        .columns = columns,
-                       .tile = packed_tile(tile)});
+                       .tile = packed_tile(tile),
+                       .row_scales = row_scales(tile)});
   }
 
-  void multiply_block(int64_t tile, int64_t panel, ColumnBlock block, float* sums) const {
+  void multiply_block(int64_t tile, const std::byte* panel, ColumnBlock block, float* sums) const {
     const int64_t rows = tile_rows(tile);
     kernel_.multiply_tile(
-        {.panel = args_.weights.panel(panel).data() + block.first * kColumnGroupBytes,
+        {.panel = panel + block.first * group_bytes_,
          .tile = packed_tile(tile) + block.first * rows * kernel_.group_bytes,
          .column_groups = block.groups,
          .rows = rows,
          .sums = sums,
          .resume = block.first > 0,
-         .next_tile = packed_tile((tile + 1) % tiles_) + block.first * rows * kernel_.group_bytes});
+         .next_tile = packed_tile((tile + 1) % tiles_) + block.first * rows * kernel_.group_bytes,
+         .row_scales =
+             scales_rows() && block.first + block.groups == groups_ ? row_scales(tile) : nullptr});
+  }
+
+  bool scales_rows() const {
+    return args_.compute == Compute::int8 && is_quantised(args_.weights.format());
   }
 
   int64_t panel_outputs() const { return is_gated(args_.epilogue) ? kGateOutputs : kPanelRows; }
@@ -230,8 +285,10 @@ class RowBlock {
   int64_t first_row_;
   int64_t rows_;
   int64_t tiles_;
-  int64_t groups_;  // column groups
-  std::byte* packed_;
+  int64_t group_bytes_;  // of a panel's column group
+  int64_t groups_;       // column groups
+  int64_t packed_bytes_;
+  std::byte* packed_;  // tiles, then [rows] scales
   int64_t block_groups_ = 0;
   int64_t unit_panels_ = 0;
 };

@@ -16,6 +16,8 @@ namespace dms::kernels {
 enum class Compute {
   f32,   // activations stay float32
   bf16,  // activations are rounded to bf16; products are summed in float32. bf16 weights only
+  int8,  // activations are rounded to int8 by group (quantised_tile.h) where the weights are
+         // quantised, to bf16 where they are bf16
 };
 
 enum class Epilogue {

@@ -38,7 +38,7 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
   core->options = from.options;
   core->enter();
   model::DecoderWeights weights =
-      model::load_weights(from.spec, *from.weights, core->options.weight_type);
+      model::load_weights(from.spec, *from.weights, core->options.weight_format);
   from.weights.reset();
   core->spec = from.spec;
   core->tokenizer = std::move(from.tokenizer);

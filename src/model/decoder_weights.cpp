@@ -1,19 +1,21 @@
 #include "model/decoder_weights.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "dms/error.h"
 
 namespace dms::model {
 namespace {
 
 using kernels::kPanelRows;
 using kernels::PackedMatrix;
+using kernels::WeightFormat;
 
 /// Rows [source_first, source_first + count) of `weight` go to rows [target_first, …) of a matrix.
 struct RowRun {
@@ -23,10 +25,17 @@ struct RowRun {
   int64_t count;
 };
 
+/// A scale shared with an infinity or a NaN says nothing of the other weights.
+void require_finite(const WeightName& weight, std::span<const float> values) {
+  if (std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) return;
+  throw InputError({.where = "tensor " + weight.name,
+                    .what = "holds values that are not finite and cannot be quantised"});
+}
+
 class Loader {
  public:
-  Loader(const ModelSpec& spec, const WeightSource& source, DType type)
-      : spec_(spec), source_(source), type_(type), names_(weight_names(spec)) {
+  Loader(const ModelSpec& spec, const WeightSource& source, WeightFormat format)
+      : spec_(spec), source_(source), format_(format), names_(weight_names(spec)) {
     for (const WeightName& name : names_) by_role_[{name.role, name.layer}] = &name;
   }
 
@@ -47,7 +56,10 @@ class Loader {
   NormWeights norm(WeightRole scale, WeightRole bias, int64_t layer = -1) const;
   std::vector<RowRun> qkv_runs(int64_t layer, bool bias) const;
   std::vector<RowRun> mlp_in_runs(int64_t layer, bool bias) const;
-  PackedMatrix pack(const std::vector<RowRun>& runs, int64_t rows, int64_t columns) const;
+  PackedMatrix pack(const std::vector<RowRun>& runs,
+                    int64_t rows,
+                    int64_t columns,
+                    WeightFormat format) const;
   void pack_panel(const std::vector<RowRun>& runs, int64_t panel, PackedMatrix& matrix) const;
   void pack_panels(const std::vector<RowRun>& runs,
                    int64_t begin,
@@ -55,12 +67,12 @@ class Loader {
                    PackedMatrix& matrix) const;
   std::vector<float> pack_bias(const std::vector<RowRun>& runs, int64_t rows) const;
   LinearWeights linear(WeightRole weight, WeightRole bias, int64_t layer) const;
-  AlignedBuffer embedding_table() const;
+  PackedMatrix vocabulary(WeightRole role) const;
   LayerWeights layer(int64_t index) const;
 
   const ModelSpec& spec_;
   const WeightSource& source_;
-  DType type_;
+  WeightFormat format_;
   std::vector<WeightName> names_;
   std::map<std::pair<WeightRole, int64_t>, const WeightName*> by_role_;
 };
@@ -133,6 +145,7 @@ void Loader::pack_panel(const std::vector<RowRun>& runs,
     const int64_t count = std::min(end, run->target_first + run->count) - first;
     rows.resize(static_cast<size_t>(count * matrix.columns()));
     source_.read_rows(*run->weight, run->source_first + first - run->target_first, count, rows);
+    if (is_quantised(matrix.format())) require_finite(*run->weight, rows);
     matrix.set_panel_rows(panel, first - begin, count, rows);
   }
 }
@@ -146,10 +159,11 @@ void Loader::pack_panels(const std::vector<RowRun>& runs,
 
 PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
                           int64_t rows,
-                          int64_t columns) const {
+                          int64_t columns,
+                          WeightFormat format) const {
   std::vector<RowRun> runs = unordered;
   std::ranges::sort(runs, {}, &RowRun::target_first);
-  PackedMatrix matrix(type_, rows, columns);
+  PackedMatrix matrix(format, rows, columns);
   pack_panels(runs, 0, matrix.panels(), matrix);
   return matrix;
 }
@@ -171,24 +185,15 @@ std::vector<float> Loader::pack_bias(const std::vector<RowRun>& runs, int64_t ro
 
 LinearWeights Loader::linear(WeightRole weight, WeightRole bias, int64_t layer) const {
   const WeightName& name = get(weight, layer);
-  return {.matrix = pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1]),
+  return {.matrix = pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1], format_),
           .bias = vector_of(bias, layer)};
 }
 
-AlignedBuffer Loader::embedding_table() const {
-  const WeightName& name = get(WeightRole::embedding);
-  const int64_t columns = name.shape[1];
-  AlignedBuffer table(name.shape[0] * columns * dtype_bytes(type_));
-  std::vector<float> row(static_cast<size_t>(columns));
-  for (int64_t token = 0; token < name.shape[0]; ++token) {
-    source_.read_rows(name, token, 1, row);
-    if (type_ == DType::f32) {
-      std::ranges::copy(row, table.as<float>().begin() + token * columns);
-    } else {
-      std::ranges::transform(row, table.as<BFloat16>().begin() + token * columns, to_bf16);
-    }
-  }
-  return table;
+/// The head or the embedding: a token has no second chance there, so four bits are too few.
+PackedMatrix Loader::vocabulary(WeightRole role) const {
+  const WeightName& name = get(role);
+  const WeightFormat format = format_ == WeightFormat::int4 ? WeightFormat::int8 : format_;
+  return pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1], format);
 }
 
 LayerWeights Loader::layer(int64_t index) const {
@@ -197,14 +202,14 @@ LayerWeights Loader::layer(int64_t index) const {
   const int64_t mlp_rows = spec_.gated_mlp ? 2 * round_up(spec_.ffn, kPanelRows / 2) : spec_.ffn;
   LayerWeights w;
   w.attention_norm = norm(WeightRole::attention_norm, WeightRole::attention_norm_bias, index);
-  w.qkv.matrix = pack(qkv_runs(index, false), qkv_rows, spec_.hidden);
+  w.qkv.matrix = pack(qkv_runs(index, false), qkv_rows, spec_.hidden, format_);
   if (spec_.qkv_bias) w.qkv.bias = pack_bias(qkv_runs(index, true), qkv_rows);
   w.q_norm = vector_of(WeightRole::q_norm, index);
   w.k_norm = vector_of(WeightRole::k_norm, index);
   w.attention_output =
       linear(WeightRole::attention_output, WeightRole::attention_output_bias, index);
   w.mlp_norm = norm(WeightRole::mlp_norm, WeightRole::mlp_norm_bias, index);
-  w.mlp_in.matrix = pack(mlp_runs, mlp_rows, spec_.hidden);
+  w.mlp_in.matrix = pack(mlp_runs, mlp_rows, spec_.hidden, format_);
   if (spec_.mlp_bias) w.mlp_in.bias = pack_bias(mlp_in_runs(index, true), mlp_rows);
   w.mlp_out = linear(WeightRole::down, WeightRole::down_bias, index);
   w.alpha_norm = vector_of(WeightRole::dms_alpha_norm, index);
@@ -215,35 +220,25 @@ LayerWeights Loader::layer(int64_t index) const {
 
 DecoderWeights Loader::load() {
   DecoderWeights weights;
-  weights.type = type_;
-  const WeightName& head = get(spec_.tied_head ? WeightRole::embedding : WeightRole::head);
-  if (!spec_.tied_head) weights.embedding = embedding_table();
+  if (!spec_.tied_head) weights.embedding = vocabulary(WeightRole::embedding);
   for (int64_t i = 0; i < spec_.layers; ++i) weights.layers.push_back(layer(i));
   if (spec_.has_final_norm) {
     weights.final_norm = norm(WeightRole::final_norm, WeightRole::final_norm_bias);
   }
-  weights.head = pack({{&head, 0, 0, spec_.vocab}}, spec_.vocab, head.shape[1]);
+  weights.head = vocabulary(spec_.tied_head ? WeightRole::embedding : WeightRole::head);
   return weights;
 }
 
 }  // namespace
 
 void DecoderWeights::get_embedding(int64_t token, std::span<float> out) const {
-  if (embedding.bytes() == 0) {
-    head.get_row(token, out);
-  } else if (type == DType::f32) {
-    const auto row = embedding.as<float>().subspan(static_cast<size_t>(token) * out.size());
-    std::copy_n(row.begin(), out.size(), out.begin());
-  } else {
-    const auto row = embedding.as<BFloat16>().subspan(static_cast<size_t>(token) * out.size());
-    std::transform(row.begin(), row.begin() + std::ssize(out), out.begin(), [](BFloat16 value) {
-      return to_float(value);
-    });
-  }
+  (embedding.bytes() == 0 ? head : embedding).get_row(token, out);
 }
 
-DecoderWeights load_weights(const ModelSpec& spec, const WeightSource& source, DType type) {
-  return Loader(spec, source, type).load();
+DecoderWeights load_weights(const ModelSpec& spec,
+                            const WeightSource& source,
+                            WeightFormat format) {
+  return Loader(spec, source, format).load();
 }
 
 }  // namespace dms::model

@@ -2,9 +2,9 @@
 // A decoder's weights, packed for the kernels. Immutable after loading; thread-safe.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "base/aligned_buffer.h"
 #include "kernels/packed_matrix.h"
 #include "model/spec/weights.h"
 
@@ -37,18 +37,21 @@ struct LayerWeights {
 };
 
 struct DecoderWeights {
-  AlignedBuffer embedding;     // [vocab, hidden] in `type`; empty when the head is tied
-  kernels::PackedMatrix head;  // [vocab, hidden]
+  kernels::PackedMatrix embedding;  // [vocab, hidden]; empty when the head is tied
+  kernels::PackedMatrix head;       // [vocab, hidden]
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
-  DType type = DType::bf16;
 
   /// One token's embedding as float32 [hidden].
   void get_embedding(int64_t token, std::span<float> out) const;
 };
 
 /// Reads and packs everything `spec` needs, one tensor's rows at a time, so that memory never
-/// holds much more than the packed weights. `type`: f32 or bf16. Uses the caller's threads.
-DecoderWeights load_weights(const ModelSpec& spec, const WeightSource& source, DType type);
+/// holds much more than the packed weights. Linear layers are stored in `format`; under int4 the
+/// head and the embedding are int8; norms, biases and decision projections stay float32. Throws
+/// InputError where a weight to be quantised is not finite. Uses the caller's threads.
+DecoderWeights load_weights(const ModelSpec& spec,
+                            const WeightSource& source,
+                            kernels::WeightFormat format);
 
 }  // namespace dms::model

@@ -55,10 +55,11 @@ inline CpuModel tiny_model(const ModelSpec& spec,
                            const WeightSource& weights,
                            DType type = DType::f32,
                            int64_t kv_memory_bytes = 0) {
+  const auto format = type == DType::f32 ? kernels::WeightFormat::f32 : kernels::WeightFormat::bf16;
   return CpuModel(spec,
-                  model::load_weights(spec, weights, type),
+                  model::load_weights(spec, weights, format),
                   {.dtype = type,
-                   .weight_type = type,
+                   .weight_format = format,
                    .compute = type == DType::f32 ? kernels::Compute::f32 : kernels::Compute::bf16,
                    .kv_memory_bytes = kv_memory_bytes});
 }

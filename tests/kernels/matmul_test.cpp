@@ -1,11 +1,14 @@
 #include "kernels/matmul.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numbers>
 
 #include <gtest/gtest.h>
 
+#include "base/dtype.h"
 #include "base/threads.h"
 #include "kernels/isas.h"
 #include "support/seed.h"
@@ -19,12 +22,23 @@ using testing_support::seed;
 using testing_support::trials;
 
 struct Kind {
-  DType weights;
+  WeightFormat weights;
   Compute compute;
+  bool minima = false;
+
+  bool rounds_to_int8() const { return compute == Compute::int8 && is_quantised(weights); }
 };
 
-constexpr Kind kKinds[] = {
-    {DType::f32, Compute::f32}, {DType::bf16, Compute::f32}, {DType::bf16, Compute::bf16}};
+constexpr Kind kKinds[] = {{WeightFormat::f32, Compute::f32},
+                           {WeightFormat::bf16, Compute::f32},
+                           {WeightFormat::bf16, Compute::bf16},
+                           {WeightFormat::bf16, Compute::int8},
+                           {WeightFormat::int8, Compute::f32},
+                           {WeightFormat::int4, Compute::f32, true},
+                           {WeightFormat::int8, Compute::int8},
+                           {WeightFormat::int8, Compute::int8, true},
+                           {WeightFormat::int4, Compute::int8},
+                           {WeightFormat::int4, Compute::int8, true}};
 
 struct Shape {
   int64_t rows;
@@ -33,14 +47,16 @@ struct Shape {
 };
 
 std::string describe(const Kind& kind, const Shape& shape) {
-  return std::string(dtype_name(kind.weights)) + " weights, " +
-         (kind.compute == Compute::f32 ? "f32" : "bf16") + " product, rows " +
+  constexpr std::array kCompute{"f32", "bf16", "int8"};
+  return std::string(weight_format_name(kind.weights)) +
+         (kind.minima ? " weights with minima, " : " weights, ") +
+         kCompute[static_cast<size_t>(kind.compute)] + " product, rows " +
          std::to_string(shape.rows) + " outputs " + std::to_string(shape.outputs) + " columns " +
          std::to_string(shape.columns);
 }
 
-PackedMatrix packed(DType type, int64_t outputs, int64_t columns, std::mt19937_64& random) {
-  PackedMatrix matrix(type, outputs, columns);
+PackedMatrix packed(const Kind& kind, int64_t outputs, int64_t columns, std::mt19937_64& random) {
+  PackedMatrix matrix(kind.weights, outputs, columns, kind.minima);
   for (int64_t panel = 0; panel < matrix.panels(); ++panel) {
     const int64_t count = std::min(kPanelRows, outputs - panel * kPanelRows);
     matrix.set_panel_rows(panel, 0, count, normal_values(count * columns, random));
@@ -55,9 +71,10 @@ struct Sum {
   double magnitude = 0;
   int64_t terms = 0;
 
-  void add(double term) {
+  void add(double term) { add(term, std::abs(term)); }
+  void add(double term, double size) {
     value += term;
-    magnitude += std::abs(term);
+    magnitude += size;
     ++terms;
   }
   double error() const {
@@ -66,24 +83,62 @@ struct Sum {
   }
 };
 
+/// The definition in quantised_tile.h, in the words of its header.
+std::vector<double> rounded_to_int8(std::span<const float> x) {
+  const auto largest = [](std::span<const float> values) {
+    return std::abs(*std::ranges::max_element(values, {}, [](float v) { return std::abs(v); }));
+  };
+  std::vector<double> values(x.size(), 0.0);
+  const float unit = largest(x) / (127.0f * 2047.0f);
+  if (unit < 0x1p-126f) return values;
+  for (size_t first = 0; first < x.size(); first += 32) {
+    const std::span<const float> group = x.subspan(first, std::min<size_t>(32, x.size() - first));
+    const float factor = std::ceil(largest(group) / (127.0f * unit));
+    if (factor == 0.0f) continue;
+    const float inverse = 1.0f / (factor * unit);
+    for (size_t i = 0; i < group.size(); ++i) {
+      const double code = std::nearbyint(group[i] * inverse);
+      EXPECT_LE(std::abs(code), 127.0);
+      values[first + i] = code * static_cast<double>(factor) * static_cast<double>(unit);
+    }
+  }
+  return values;
+}
+
 /// A random product, its inputs and each element in float64.
 struct Problem {
   Problem(const Kind& k, const Shape& s, uint64_t seed_of_values)
       : kind(k),
         shape(s),
         random(seed_of_values),
-        weights(packed(k.weights, s.outputs, s.columns, random)),
+        weights(packed(k, s.outputs, s.columns, random)),
         x(normal_values(s.rows * s.columns, random)),
         bias(normal_values(s.outputs, random)) {}
+
+  /// A row of activations as the product takes them.
+  std::vector<double> rounded(int64_t row) const {
+    const auto columns = static_cast<size_t>(shape.columns);
+    const std::span<const float> from =
+        std::span(x).subspan(static_cast<size_t>(row) * columns, columns);
+    if (kind.rounds_to_int8()) return rounded_to_int8(from);
+    std::vector<double> values(from.begin(), from.end());
+    if (kind.compute == Compute::f32) return values;
+    std::ranges::transform(from, values.begin(), [](float v) { return to_float(to_bf16(v)); });
+    return values;
+  }
 
   Sum element(int64_t row, int64_t output) const {
     Sum sum;
     std::vector<float> w(static_cast<size_t>(shape.columns));
     weights.get_row(output, w);
-    for (int64_t column = 0; column < shape.columns; ++column) {
-      float value = x[static_cast<size_t>(row * shape.columns + column)];
-      if (kind.compute == Compute::bf16) value = to_float(to_bf16(value));
-      sum.add(static_cast<double>(value) * static_cast<double>(w[static_cast<size_t>(column)]));
+    // scale * code and minimum are added one after the other, and may be larger than their sum.
+    const auto largest = static_cast<double>(
+        std::abs(*std::ranges::max_element(w, {}, [](float value) { return std::abs(value); })));
+    const std::vector<double> values = rounded(row);
+    for (size_t column = 0; column < w.size(); ++column) {
+      const auto weight = static_cast<double>(w[column]);
+      const double size = kind.minima ? 3 * largest : std::abs(weight);
+      sum.add(values[column] * weight, std::abs(values[column]) * size);
     }
     return sum;
   }
@@ -295,6 +350,60 @@ TEST(Matmul, GivesARowTheSameBitsInEveryBatchAndOnAnyThreads) {
   });
 }
 
+TEST(Matmul, OfQuantisedWeightsHasTheSameBitsOnEveryInstructionSet) {
+  for (const Kind& kind : kKinds) {
+    if (!kind.rounds_to_int8()) continue;
+    for (const Shape& shape : {Shape{1, 70, 64}, Shape{7, 33, 45}, Shape{40, 64, 5003}}) {
+      Problem problem(kind, shape, seed());
+      // Of all sizes: each group has a factor of its own, down to none.
+      for (size_t i = 0; i < problem.x.size(); ++i) {
+        problem.x[i] *= std::exp2(-static_cast<float>(i / 32 % 23));
+      }
+      std::vector<std::vector<float>> products;
+      for (const Isa isa : isas_of_this_cpu()) {
+        const ScopedIsa forced(isa);
+        products.push_back(problem.product());
+        ASSERT_EQ(std::memcmp(products.back().data(),
+                              products.front().data(),
+                              products.front().size() * sizeof(float)),
+                  0)
+            << trace_of(isa, seed()) << ": " << describe(kind, shape);
+      }
+    }
+  }
+}
+
+/// The largest sums of products that codes can give, of either sign.
+TEST(Matmul, OfQuantisedWeightsHoldsTheLargestDotProducts) {
+  for (const Kind& kind : kKinds) {
+    if (!kind.rounds_to_int8()) continue;
+    for (const float sign : {1.0f, -1.0f}) {
+      for (const int32_t code : {0, largest_code(kind.weights)}) {
+        PackedMatrix weights(kind.weights, 32, 96, kind.minima);
+        const std::vector<uint8_t> codes(32 * 96, static_cast<uint8_t>(code));
+        const std::vector<float> scales(32 * 3, 0.5f);
+        weights.set_panel_rows(0, 0, {.format = kind.weights, .codes = codes, .scales = scales});
+        const std::vector<float> x(2 * 96, sign * 3.0f);
+        const float expected =
+            sign * 3.0f * 96.0f * 0.5f * static_cast<float>(code - zero_code(kind.weights));
+        for (const Isa isa : isas_of_this_cpu()) {
+          const ScopedIsa forced(isa);
+          std::vector<float> out(2 * 32);
+          matmul({.weights = weights,
+                  .x = x,
+                  .out = out,
+                  .rows = 2,
+                  .out_columns = 32,
+                  .compute = Compute::int8});
+          for (const float y : out) {
+            ASSERT_NEAR(y, expected, 1e-5f * std::abs(expected)) << trace_of(isa, seed());
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Matmul, CarriesInfinitiesAndNansOfARowOnlyIntoThatRow) {
   for_problems({{14, 33, 40}}, [](const Problem& original) {
     Problem problem(original.kind, original.shape, seed());
@@ -309,7 +418,7 @@ TEST(Matmul, CarriesInfinitiesAndNansOfARowOnlyIntoThatRow) {
 }
 
 TEST(Matmul, RefusesShapesThatDoNotFit) {
-  const Problem problem({DType::bf16, Compute::bf16}, {2, 64, 8}, seed());
+  const Problem problem({WeightFormat::bf16, Compute::bf16}, {2, 64, 8}, seed());
   std::vector<float> out(2 * 64);
   const MatmulArgs good = problem.args(out, 64, Epilogue::store);
   const auto expect_refused = [&](auto change) {
@@ -328,7 +437,7 @@ TEST(Matmul, RefusesShapesThatDoNotFit) {
 }
 
 TEST(Matmul, RefusesABf16ProductOfF32Weights) {
-  const Problem problem({DType::f32, Compute::f32}, {1, 32, 8}, seed());
+  const Problem problem({WeightFormat::f32, Compute::f32}, {1, 32, 8}, seed());
   std::vector<float> out(32);
   MatmulArgs args = problem.args(out, 32, Epilogue::store);
   args.compute = Compute::bf16;

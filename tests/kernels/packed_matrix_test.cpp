@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/dtype.h"
 #include "support/seed.h"
 #include "support/shapes.h"
 
@@ -13,8 +14,8 @@ namespace {
 using testing_support::normal_values;
 using testing_support::seed;
 
-float stored(DType type, float value) {
-  return type == DType::bf16 ? to_float(to_bf16(value)) : value;
+float stored(WeightFormat type, float value) {
+  return type == WeightFormat::bf16 ? to_float(to_bf16(value)) : value;
 }
 
 std::vector<float> row_of(const PackedMatrix& matrix, int64_t row) {
@@ -25,7 +26,7 @@ std::vector<float> row_of(const PackedMatrix& matrix, int64_t row) {
 
 TEST(PackedMatrix, GivesBackRowsSetInAnyPieces) {
   std::mt19937_64 random(seed());
-  for (const DType type : {DType::f32, DType::bf16}) {
+  for (const WeightFormat type : {WeightFormat::f32, WeightFormat::bf16}) {
     for (const int64_t columns : {1, 2, 3, 31, 64, 65, 200}) {
       SCOPED_TRACE("seed " + std::to_string(seed()) + " columns " + std::to_string(columns));
       constexpr int64_t kRows = 70;
@@ -52,7 +53,7 @@ TEST(PackedMatrix, GivesBackRowsSetInAnyPieces) {
 }
 
 TEST(PackedMatrix, LaysOutColumnGroupsOfThirtyTwoOutputs) {
-  PackedMatrix matrix(DType::bf16, 33, 3);
+  PackedMatrix matrix(WeightFormat::bf16, 33, 3);
   matrix.set_panel_rows(0, 5, 1, std::vector<float>{1.0f, 2.0f, 3.0f});
   EXPECT_EQ(matrix.panels(), 2);
   EXPECT_EQ(matrix.panel_bytes(), 2 * 32 * 4);
@@ -64,7 +65,7 @@ TEST(PackedMatrix, LaysOutColumnGroupsOfThirtyTwoOutputs) {
 }
 
 TEST(PackedMatrix, RoundsToNearestEvenBf16) {
-  PackedMatrix matrix(DType::bf16, 1, 4);
+  PackedMatrix matrix(WeightFormat::bf16, 1, 4);
   const std::vector<float> values{0x1.01p0f, 0x1.03p0f, 0x1.010002p0f, NAN};
   matrix.set_panel_rows(0, 0, 1, values);
   const std::vector<float> got = row_of(matrix, 0);
@@ -75,11 +76,12 @@ TEST(PackedMatrix, RoundsToNearestEvenBf16) {
 }
 
 TEST(PackedMatrix, RefusesWhatDoesNotFit) {
-  EXPECT_THROW(PackedMatrix(DType::f16, 1, 1), std::logic_error);
-  EXPECT_THROW(PackedMatrix(DType::f32, 0, 1), std::logic_error);
-  EXPECT_THROW(PackedMatrix(DType::f32, 1, 0), std::logic_error);
-  EXPECT_THROW(PackedMatrix(DType::f32, int64_t{1} << 40, int64_t{1} << 40), std::logic_error);
-  PackedMatrix matrix(DType::f32, 33, 4);
+  EXPECT_THROW(PackedMatrix(WeightFormat::bf16, 1, 1, true), std::logic_error);
+  EXPECT_THROW(PackedMatrix(WeightFormat::f32, 0, 1), std::logic_error);
+  EXPECT_THROW(PackedMatrix(WeightFormat::f32, 1, 0), std::logic_error);
+  EXPECT_THROW(PackedMatrix(WeightFormat::f32, int64_t{1} << 40, int64_t{1} << 40),
+               std::logic_error);
+  PackedMatrix matrix(WeightFormat::f32, 33, 4);
   const std::vector<float> two_rows(8);
   EXPECT_THROW(matrix.set_panel_rows(2, 0, 2, two_rows), std::logic_error);
   EXPECT_THROW(matrix.set_panel_rows(0, 31, 2, two_rows), std::logic_error);

@@ -1,0 +1,14 @@
+// The quantiser's search with 256-bit vectors.
+
+#include "kernels/quantise_table.h"
+
+namespace dms::kernels {
+namespace {
+
+#include "kernels/cpu/quantise.inc.h"
+
+}  // namespace
+
+extern const QuantiseTable kQuantiseAvx2{.quantise_block = quantise_block};
+
+}  // namespace dms::kernels

@@ -1,0 +1,14 @@
+// The quantiser's search with plain C++.
+
+#include "kernels/quantise_table.h"
+
+namespace dms::kernels {
+namespace {
+
+#include "kernels/cpu/quantise.inc.h"
+
+}  // namespace
+
+const QuantiseTable kQuantiseGeneric{.quantise_block = quantise_block};
+
+}  // namespace dms::kernels
