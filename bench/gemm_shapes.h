@@ -1,6 +1,6 @@
 #pragma once
-// The products of Llama-3.2-1B, and how a product's speed is reported: as GFLOP/s, as GB/s of
-// weights, and as the share of both bounds measured in the same run.
+// The products of Llama-3.2-1B, and how a product's speed is reported: as GFLOP/s (GOP/s of int8),
+// as GB/s of weights, and as the share of both bounds measured in the same run.
 
 #include <algorithm>
 #include <cstdint>
@@ -23,8 +23,7 @@ struct GemmShape {
   int64_t columns;
   bool gated;
 
-  int64_t bytes() const { return outputs * columns * 2; }
-  int64_t copies() const { return std::max<int64_t>(1, kWeightBytes / bytes()); }
+  int64_t copies(int64_t bytes) const { return std::max<int64_t>(1, kWeightBytes / bytes); }
 };
 
 inline const std::vector<GemmShape>& gemm_shapes() {
@@ -46,21 +45,30 @@ inline const kernels::ProbeResult& bound() {
   return result;
 }
 
-inline void report(benchmark::State& state, const GemmShape& shape, int64_t rows) {
+/// What one product moves and is bounded by.
+struct ProductCost {
+  int64_t weight_bytes;
+  double peak_gflop_s;
+};
+
+inline void report(benchmark::State& state,
+                   const GemmShape& shape,
+                   int64_t rows,
+                   const ProductCost& cost) {
   const double flop = 2.0 * static_cast<double>(rows * shape.outputs * shape.columns);
-  const auto bytes = static_cast<double>(shape.bytes());
+  const auto bytes = static_cast<double>(cost.weight_bytes);
   const auto products = static_cast<double>(state.iterations());
   const auto rate = [&](double amount) {
     return benchmark::Counter(amount * products, benchmark::Counter::kIsRate);
   };
   state.counters["GFLOP/s"] = rate(flop * 1e-9);
   state.counters["GB/s"] = rate(bytes * 1e-9);
-  state.counters["of_flops"] = rate(flop * 1e-9 / std::max(bound().bf16_gflop_s, 1e-9));
+  state.counters["of_flops"] = rate(flop * 1e-9 / std::max(cost.peak_gflop_s, 1e-9));
   state.counters["of_bandwidth"] = rate(bytes * 1e-9 / bound().read_gb_s);
 }
 
-inline std::string bench_name(const char* who, const GemmShape& shape, int64_t rows) {
-  return std::string(who) + "/" + shape.name + "/rows:" + std::to_string(rows);
+inline std::string bench_name(const std::string& who, const GemmShape& shape, int64_t rows) {
+  return who + "/" + shape.name + "/rows:" + std::to_string(rows);
 }
 
 }  // namespace dms::bench

@@ -33,7 +33,8 @@ void run(benchmark::State& state, const GemmShape& shape, int64_t rows) {
   memory x(product.x, engine);
   memory out(product.out, engine);
   std::vector<memory> weights;
-  for (int64_t i = 0; i < shape.copies(); ++i) {
+  const int64_t bytes = shape.outputs * shape.columns * 2;
+  for (int64_t i = 0; i < shape.copies(bytes); ++i) {
     memory& w = weights.emplace_back(product.desc.weights_desc(), engine);
     auto* values = static_cast<uint16_t*>(w.get_data_handle());
     std::fill_n(values, w.get_desc().get_size() / 2, uint16_t{0x3c00});
@@ -47,7 +48,7 @@ void run(benchmark::State& state, const GemmShape& shape, int64_t rows) {
     stream.wait();
     next = (next + 1) % weights.size();
   }
-  report(state, shape, rows);
+  report(state, shape, rows, {bytes, bound().bf16_gflop_s});
 }
 
 [[maybe_unused]] const bool kRegistered = [] {

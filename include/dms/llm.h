@@ -30,7 +30,7 @@ namespace dms {
 /// Number types: "f32" or "bf16".
 struct ModelOptions {
   std::string dtype = "bf16";     // activations' type in products, and the window's
-  std::string weights = "";       // storage of the weights; empty: dtype
+  std::string weights = "";       // of linear layers: f32, bf16, int8 or int4; empty: dtype
   int64_t threads = 0;            // 0: all cores this process may use
   int64_t chunk_tokens = 256;     // prefill is computed in chunks of this many tokens
   int64_t max_step_tokens = 512;  // prompt tokens of one pass together, at least chunk_tokens

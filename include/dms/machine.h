@@ -14,6 +14,7 @@ struct MachineProbe {
   double bandwidth_gb_s = 0;  // streaming reads, best of several over at least 1 GiB
   double f32_gflops = 0;      // FMA peak
   double bf16_gflops = 0;     // bf16 dot-product peak; 0 where the CPU has none
+  double int8_gops = 0;       // int8 dot-product peak; 0 where the CPU has none
 };
 
 /// Runs for about two seconds. threads = 0: all cores.

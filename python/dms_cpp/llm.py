@@ -53,7 +53,7 @@ class LLM:
         Args:
             model: The folder.
             dtype: Of activations and of the window: "bfloat16" ("auto") or "float32".
-            weights: Storage of the weights; "auto": dtype.
+            weights: Storage of linear layers: "bf16", "f32", "int8", "int4"; "auto": dtype.
             threads: None: one for each core this process may use.
             chunk_tokens: A prompt is computed in pieces of so many tokens.
             max_num_seqs: Answers computed side by side; other requests wait.

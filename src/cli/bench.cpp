@@ -76,10 +76,6 @@ class Bench {
   Prompts prompts_;
 };
 
-double weight_bytes_each(const ModelOptions& options) {
-  return (options.weights.empty() ? options.dtype : options.weights) == "f32" ? 4.0 : 2.0;
-}
-
 void Bench::warm_up() {
   const int64_t tokens = std::min(kWarmUpTokens, llm_.info().context - 2);
   if (tokens < 1) return;
@@ -115,11 +111,12 @@ void Bench::measure_prefill(const Case& c, std::vector<Session>& sessions, Bench
       .window_tokens = window,
       .keep = kept_share(info, tokens, sessions.front().kv().held_tokens, window)};
   const auto count = static_cast<double>(c.concurrency);
-  const double flops =
-      count * prefill_flops(info, options_.context_tokens, c.prompt_tokens, visibility);
+  const PrefillFlops flops =
+      prefill_flops(info, options_.context_tokens, c.prompt_tokens, visibility);
   run.prefill_tok_s.values.push_back(count * static_cast<double>(c.prompt_tokens) / seconds);
   run.attention_s.values.push_back(attention_s);
-  run.prefill_flops_s.values.push_back(flops / seconds);
+  run.prefill_products_s.values.push_back(count * flops.products / seconds);
+  run.prefill_attention_s.values.push_back(count * flops.attention / seconds);
 }
 
 void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchRun& run) {
@@ -146,12 +143,11 @@ void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchR
       static_cast<double>(after.dense_bytes) / static_cast<double>(after.dense_tokens);
   const double kv_bytes =
       entry_bytes * static_cast<double>(before.held_tokens + after.held_tokens) / 2;
-  const double weight_bytes = static_cast<double>(decode_parameters(llm_.info())) *
-                              weight_bytes_each(options_.model_options);
+  const double read_bytes = decode_weight_bytes(llm_.info(), options_.model_options);
   const double steps = static_cast<double>(tokens) / static_cast<double>(c.concurrency);
   run.decode_tok_s.values.push_back(static_cast<double>(tokens) / seconds);
   run.decode_attention_s.values.push_back(attention_s);
-  run.decode_bytes_s.values.push_back((weight_bytes + kv_bytes) * steps / seconds);
+  run.decode_bytes_s.values.push_back((read_bytes + kv_bytes) * steps / seconds);
 }
 
 void Bench::measure_serving(const Case& c, BenchRun& run) {
@@ -228,9 +224,10 @@ std::vector<BenchPolicy> bench_policies(const BenchOptions& options, const Model
 BenchReport open_report(const BenchOptions& options, const ModelInfo& info) {
   BenchReport report{.model = options.model.empty() ? options.config : options.model,
                      .info = info,
-                     .dtype = options.model_options.dtype};
-  report.weight_bytes = static_cast<int64_t>(static_cast<double>(info.parameters) *
-                                             weight_bytes_each(options.model_options));
+                     .dtype = options.model_options.dtype,
+                     .weights = options.model_options.weights};
+  if (report.weights.empty()) report.weights = report.dtype;
+  report.weight_bytes = static_cast<int64_t>(weight_bytes(info, options.model_options));
   return report;
 }
 

@@ -1,5 +1,8 @@
 #include "cli/bench_report.h"
 
+#include <algorithm>
+#include <functional>
+
 #include <fmt/format.h>
 
 #include "cli/text_table.h"
@@ -14,20 +17,34 @@ OutputJson machine_json(const MachineProbe& machine) {
           {"threads", machine.threads},
           {"bandwidth_gb_s", machine.bandwidth_gb_s},
           {"f32_gflops", machine.f32_gflops},
-          {"bf16_gflops", machine.bf16_gflops}};
+          {"bf16_gflops", machine.bf16_gflops},
+          {"int8_gops", machine.int8_gops}};
 }
 
 /// What the machine can do at best: arithmetic and bytes read, a second.
 struct Peak {
-  double flops;
+  double products;  // by the weights
+  double attention;
   double bytes;
 };
 
 Peak peak_of(const BenchReport& report) {
   const MachineProbe& machine = report.machine;
-  const bool uses_bf16 = report.dtype == "bf16" && machine.bf16_gflops > 0;
-  return {.flops = 1e9 * (uses_bf16 ? machine.bf16_gflops : machine.f32_gflops),
+  const bool is_bf16 = report.dtype == "bf16";
+  const bool is_int8 = is_bf16 && (report.weights == "int8" || report.weights == "int4");
+  const double floats =
+      is_bf16 && machine.bf16_gflops > 0 ? machine.bf16_gflops : machine.f32_gflops;
+  return {.products = 1e9 * (is_int8 && machine.int8_gops > 0 ? machine.int8_gops : floats),
+          .attention = 1e9 * floats,
           .bytes = 1e9 * machine.bandwidth_gb_s};
+}
+
+/// Of the time taken, what both kinds of arithmetic would take at their peaks.
+Samples prefill_share(const BenchRun& run, const Peak& peak) {
+  Samples shares = run.prefill_products_s.of(peak.products);
+  const Samples attention = run.prefill_attention_s.of(peak.attention);
+  std::ranges::transform(shares.values, attention.values, shares.values.begin(), std::plus());
+  return shares;
 }
 
 OutputJson served_json(const std::optional<Served>& served) {
@@ -49,7 +66,7 @@ OutputJson run_json(const BenchRun& run, const Peak& peak) {
           {"decode_tok_s", run.decode_tok_s.json()},
           {"attention_s", run.attention_s.json()},
           {"decode_attention_s", run.decode_attention_s.json()},
-          {"prefill_flops_share", run.prefill_flops_s.of(peak.flops).json()},
+          {"prefill_flops_share", prefill_share(run, peak).json()},
           {"decode_bandwidth_share", run.decode_bytes_s.of(peak.bytes).json()},
           {"kv", kv_json(run.kv, false)},
           {"served", served_json(run.served)}};
@@ -107,6 +124,7 @@ OutputJson report_json(const BenchReport& report) {
             {"model_type", report.info.model_type},
             {"parameters", report.info.parameters},
             {"dtype", report.dtype},
+            {"weights", report.weights},
             {"weight_bytes", report.weight_bytes},
             {"load_s", report.load_s}}},
           {"peak_rss_bytes", report.peak_rss_bytes},
@@ -119,21 +137,23 @@ std::string report_head(const BenchReport& report, size_t columns) {
   const MachineProbe& machine = report.machine;
   return labelled_line(
              "machine",
-             fmt::format("{} ({}, {} of {}), reads {:.1f} GB/s, {:.0f} GFLOP/s f32, {:.0f} bf16",
+             fmt::format("{} ({}, {} of {}), reads {:.1f} GB/s, {:.0f} GFLOP/s f32, {:.0f} bf16, "
+                         "{:.0f} int8",
                          machine.cpu,
                          machine.isa,
                          counted(machine.threads, "thread"),
                          counted(machine.cores, "core"),
                          machine.bandwidth_gb_s,
                          machine.f32_gflops,
-                         machine.bf16_gflops),
+                         machine.bf16_gflops,
+                         machine.int8_gops),
              columns) +
          labelled_line("model",
                        fmt::format("{}, {} parameters, {} of {} weights, loaded in {:.1f} s",
                                    report.model,
                                    format_count(report.info.parameters),
                                    format_bytes(report.weight_bytes),
-                                   report.dtype,
+                                   report.weights,
                                    report.load_s),
                        columns) +
          labelled_line("memory", format_bytes(report.peak_rss_bytes) + " at most", columns);
@@ -160,7 +180,7 @@ std::string runs_table(const BenchReport& report, size_t columns) {
          fmt::format("{}", run.prompt_tokens),
          fmt::format("{}", run.concurrency),
          spread(run.prefill_tok_s),
-         percent(run.prefill_flops_s.of(peak.flops)),
+         percent(prefill_share(run, peak)),
          run.attention_s.values.empty() ? "-" : fmt::format("{:.2f}", run.attention_s.median()),
          spread(run.decode_tok_s),
          percent(run.decode_bytes_s.of(peak.bytes)),

@@ -22,13 +22,14 @@ struct BenchRun {
   int64_t concurrency = 0;
   int64_t gen_tokens = 0;
   std::string policy;
-  Samples prefill_tok_s{};       // of all sequences together
-  Samples decode_tok_s{};        // of all sequences together
-  Samples attention_s{};         // in attention kernels, of the prefill
-  Samples decode_attention_s{};  // the same of the decode
-  Samples prefill_flops_s{};     // arithmetic a second
-  Samples decode_bytes_s{};      // weights and entries read a second
-  KvStats kv{};                  // after the last token, of all sequences together
+  Samples prefill_tok_s{};        // of all sequences together
+  Samples decode_tok_s{};         // of all sequences together
+  Samples attention_s{};          // in attention kernels, of the prefill
+  Samples decode_attention_s{};   // the same of the decode
+  Samples prefill_products_s{};   // arithmetic of products by weights, a second
+  Samples prefill_attention_s{};  // arithmetic of attention, a second
+  Samples decode_bytes_s{};       // weights and entries read a second
+  KvStats kv{};                   // after the last token, of all sequences together
   std::optional<Served> served{};
 };
 
@@ -37,6 +38,7 @@ struct BenchReport {
   std::string model;
   ModelInfo info{};
   std::string dtype;
+  std::string weights;
   int64_t weight_bytes = 0;
   double load_s = 0;
   int64_t peak_rss_bytes = 0;

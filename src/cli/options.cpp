@@ -70,7 +70,7 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   options.metadata_scope = MetadataScope::with_parent;  // the user's own files
   const OptionGroup model(app, "Model");
   add_text(app, "--dtype", options.dtype, "TYPE", "f32 or bf16 (default)");
-  add_text(app, "--weights", options.weights, "TYPE", "Storage of the weights (default: --dtype)");
+  add_text(app, "--weights", options.weights, "TYPE", "f32, bf16, int8 or int4 (default: --dtype)");
   add_integer(app, "--threads", options.threads, 1, kMaxThreads, "Default: all cores");
   add_integer(
       app, "--chunk", options.chunk_tokens, 1, kMaxChunk, "Tokens a prefill step (default 256)");

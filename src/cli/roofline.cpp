@@ -1,6 +1,7 @@
 #include "cli/roofline.h"
 
 #include <algorithm>
+#include <string>
 
 namespace dms::cli {
 
@@ -18,19 +19,38 @@ int64_t body_parameters(const ModelInfo& info) {
   return info.parameters - (info.tied_head ? table : 2 * table);
 }
 
-int64_t decode_parameters(const ModelInfo& info) {
-  return body_parameters(info) + info.vocab * info.hidden;
+WeightBytes weight_bytes_each(const ModelOptions& options) {
+  constexpr double kInt8 = 1 + 2.0 / 32;  // a group of 32 has a scale of two bytes
+  constexpr double kInt4 = 0.5 + 2.0 / 32;
+  const std::string& type = options.weights.empty() ? options.dtype : options.weights;
+  if (type == "int4") return {.body = kInt4, .table = kInt8};
+  if (type == "int8") return {.body = kInt8, .table = kInt8};
+  return type == "f32" ? WeightBytes{4, 4} : WeightBytes{2, 2};
 }
 
-double prefill_flops(const ModelInfo& info,
-                     int64_t context,
-                     int64_t tokens,
-                     const Visibility& visibility) {
+double weight_bytes(const ModelInfo& info, const ModelOptions& options) {
+  const WeightBytes each = weight_bytes_each(options);
+  const int64_t body = body_parameters(info);
+  return each.body * static_cast<double>(body) +
+         each.table * static_cast<double>(info.parameters - body);
+}
+
+double decode_weight_bytes(const ModelInfo& info, const ModelOptions& options) {
+  const WeightBytes each = weight_bytes_each(options);
+  return each.body * static_cast<double>(body_parameters(info)) +
+         each.table * static_cast<double>(info.vocab * info.hidden);
+}
+
+PrefillFlops prefill_flops(const ModelInfo& info,
+                           int64_t context,
+                           int64_t tokens,
+                           const Visibility& visibility) {
   const double body =
       2.0 * static_cast<double>(body_parameters(info)) * static_cast<double>(tokens);
   const double head = 2.0 * static_cast<double>(info.vocab * info.hidden);
   const double per_key = 4.0 * static_cast<double>(info.layers * info.q_heads * info.head_dim);
-  return body + head + per_key * visible_keys(context, tokens, visibility);
+  return {.products = body + head,
+          .attention = per_key * visible_keys(context, tokens, visibility)};
 }
 
 double kept_share(const ModelInfo& info,

@@ -19,15 +19,28 @@ double visible_keys(int64_t context, int64_t tokens, const Visibility& visibilit
 
 /// Weights multiplied for every token: all but the embedding and the head.
 int64_t body_parameters(const ModelInfo& info);
-/// Weights read to decode one token: the body's and the head's.
-int64_t decode_parameters(const ModelInfo& info);
 
-/// 2 x the weights of the products computed (the head for the last token only), plus attention's
-/// two products.
-double prefill_flops(const ModelInfo& info,
-                     int64_t context,
-                     int64_t tokens,
-                     const Visibility& visibility);
+/// Bytes of one weight with its share of a scale: the linear layers', and the head's and
+/// embedding's.
+struct WeightBytes {
+  double body = 0;
+  double table = 0;
+};
+WeightBytes weight_bytes_each(const ModelOptions& options);
+/// Bytes of all weights in memory.
+double weight_bytes(const ModelInfo& info, const ModelOptions& options);
+/// Bytes of the weights read to decode one token: the body's and the head's.
+double decode_weight_bytes(const ModelInfo& info, const ModelOptions& options);
+
+/// Arithmetic of a prompt, by what bounds it.
+struct PrefillFlops {
+  double products = 0;   // 2 x the weights multiplied (the head's for the last token only)
+  double attention = 0;  // its two products
+};
+PrefillFlops prefill_flops(const ModelInfo& info,
+                           int64_t context,
+                           int64_t tokens,
+                           const Visibility& visibility);
 
 /// The share of older tokens kept that explains `held_tokens` entries after `tokens` tokens; 1
 /// where all lie in the window.

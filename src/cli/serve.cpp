@@ -13,6 +13,7 @@
 #include "cli/output.h"
 #include "cli/outside_settings.h"
 #include "cli/parse.h"
+#include "cli/roofline.h"
 #include "cli/served_model.h"
 #include "cli/text_table.h"
 #include "serve/server.h"
@@ -99,9 +100,8 @@ void read_api_keys(Options& options) {
 
 /// Half of what the machine has left when the weights are in.
 int64_t default_kv_memory(const ModelInfo& info, const ModelOptions& options) {
-  const std::string& type = options.weights.empty() ? options.dtype : options.weights;
-  const int64_t weight_bytes = info.parameters * (type == "f32" ? 4 : 2);
-  return std::max((available_memory() - weight_bytes) / 2, kLeastKvMemory);
+  const auto weights = static_cast<int64_t>(weight_bytes(info, options));
+  return std::max((available_memory() - weights) / 2, kLeastKvMemory);
 }
 
 void note_open_doors(const serve::ServerSettings& settings) {

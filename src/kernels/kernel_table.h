@@ -98,6 +98,8 @@ struct ProbeTable {
   float (*run_bf16)(int64_t rounds);  // null where the ISA has no bf16 products
   int64_t f32_flop_per_round;
   int64_t bf16_flop_per_round;
+  float (*run_int8)(int64_t rounds);  // null where the ISA has no int8 products
+  int64_t int8_op_per_round;
 };
 
 extern const MatmulTable kMatmulGeneric;

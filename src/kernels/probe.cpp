@@ -55,7 +55,8 @@ ProbeResult probe(int64_t threads) {
   const ProbeTable& table = probe_table();
   return {.read_gb_s = read_gb_s(table, threads),
           .f32_gflop_s = gflop_s(table.run_f32, table.f32_flop_per_round, threads),
-          .bf16_gflop_s = gflop_s(table.run_bf16, table.bf16_flop_per_round, threads)};
+          .bf16_gflop_s = gflop_s(table.run_bf16, table.bf16_flop_per_round, threads),
+          .int8_gop_s = gflop_s(table.run_int8, table.int8_op_per_round, threads)};
 }
 
 }  // namespace dms::kernels

@@ -30,7 +30,8 @@ MachineProbe probe_machine(int64_t threads) {
           .threads = used,
           .bandwidth_gb_s = result.read_gb_s,
           .f32_gflops = result.f32_gflop_s,
-          .bf16_gflops = result.bf16_gflop_s};
+          .bf16_gflops = result.bf16_gflop_s,
+          .int8_gops = result.int8_gop_s};
 }
 
 }  // namespace dms

@@ -11,7 +11,8 @@ TEST(BenchReport, HasTheFieldsThatScriptsRelyOn) {
   BenchReport report;
   report.runs.emplace_back();
   const OutputJson json = report_json(report);
-  for (const char* field : {"bandwidth_gb_s", "f32_gflops", "bf16_gflops", "cores", "isa"}) {
+  for (const char* field :
+       {"bandwidth_gb_s", "f32_gflops", "bf16_gflops", "int8_gops", "cores", "isa"}) {
     EXPECT_TRUE(json["machine"].contains(field)) << field;
   }
   for (const char* field : {"prompt_tokens",
@@ -56,15 +57,20 @@ TEST(BenchReport, SharesAreOfTheProbe) {
   report.machine.bandwidth_gb_s = 40;
   report.machine.f32_gflops = 100;
   report.machine.bf16_gflops = 200;
+  report.machine.int8_gops = 400;
   BenchRun& run = report.runs.emplace_back();
-  run.prefill_flops_s.values = {50e9};
+  run.prefill_products_s.values = {40e9};
+  run.prefill_attention_s.values = {10e9};
   run.decode_bytes_s.values = {10e9};
-  const auto share = [&report](const char* dtype, const char* field) {
+  const auto share = [&report](const char* dtype, const char* field, const char* weights = "bf16") {
     report.dtype = dtype;
+    report.weights = weights;
     return report_json(report)["runs"][0][field]["median"].get<double>();
   };
   EXPECT_DOUBLE_EQ(share("f32", "prefill_flops_share"), 0.5);
   EXPECT_DOUBLE_EQ(share("bf16", "prefill_flops_share"), 0.25);
+  EXPECT_DOUBLE_EQ(share("bf16", "prefill_flops_share", "int4"), 0.1 + 0.05);
+  EXPECT_DOUBLE_EQ(share("f32", "prefill_flops_share", "int8"), 0.5);
   EXPECT_DOUBLE_EQ(share("bf16", "decode_bandwidth_share"), 0.25);
 }
 

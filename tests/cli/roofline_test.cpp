@@ -43,20 +43,34 @@ TEST(VisibleKeys, EqualsTheCountOverAllPairs) {
   }
 }
 
-TEST(Parameters, LeaveOutTheEmbeddingAndCountTheHeadOnce) {
+TEST(Parameters, OfTheBodyLeaveOutEmbeddingAndHead) {
   ModelInfo info = small_model();
   EXPECT_EQ(body_parameters(info), 1000 - 2 * 80);
-  EXPECT_EQ(decode_parameters(info), 1000 - 80);
   info.tied_head = true;
   EXPECT_EQ(body_parameters(info), 1000 - 80);
-  EXPECT_EQ(decode_parameters(info), 1000);
+}
+
+TEST(WeightBytes, CountScalesAndKeepTheTablesInEightBits) {
+  ModelInfo info = small_model();
+  const auto read = [&](const char* weights) {
+    return decode_weight_bytes(info, {.weights = weights});
+  };
+  EXPECT_DOUBLE_EQ(read(""), 2.0 * (840 + 80));  // the embedding is not read
+  EXPECT_DOUBLE_EQ(read("f32"), 4.0 * (840 + 80));
+  EXPECT_DOUBLE_EQ(read("int8"), 34.0 / 32 * (840 + 80));
+  EXPECT_DOUBLE_EQ(read("int4"), 18.0 / 32 * 840 + 34.0 / 32 * 80);
+  EXPECT_DOUBLE_EQ(weight_bytes(info, {.weights = "int4"}), 18.0 / 32 * 840 + 34.0 / 32 * 160);
+  info.tied_head = true;
+  EXPECT_DOUBLE_EQ(weight_bytes(info, {.weights = "int4"}), 18.0 / 32 * 920 + 34.0 / 32 * 80);
 }
 
 TEST(PrefillFlops, CountsTheHeadOnceAndBothProductsOfAttention) {
   const ModelInfo info = small_model();
   const Visibility dense{.window_tokens = 0, .keep = 1.0};
   const double attention = 2.0 * 2.0 * 2 * 4 * 3 * (1 + 2 + 3 + 4 + 5);
-  EXPECT_DOUBLE_EQ(prefill_flops(info, 0, 5, dense), 2.0 * 840 * 5 + 2.0 * 80 + attention);
+  const PrefillFlops flops = prefill_flops(info, 0, 5, dense);
+  EXPECT_DOUBLE_EQ(flops.products, 2.0 * 840 * 5 + 2.0 * 80);
+  EXPECT_DOUBLE_EQ(flops.attention, attention);
 }
 
 TEST(KeptShare, IsWhatTheHeldEntriesSay) {

@@ -59,6 +59,7 @@ TEST(Probe, FindsBoundsAboveZeroOnEveryIsa) {
     EXPECT_GT(result.read_gb_s, 0.0);
     EXPECT_GT(result.f32_gflop_s, 0.0);
     EXPECT_EQ(result.bf16_gflop_s > 0.0, isa == Isa::avx512);
+    EXPECT_EQ(result.int8_gop_s > 0.0, isa != Isa::generic);
   }
 }
 

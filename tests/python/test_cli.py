@@ -341,7 +341,7 @@ def test_bench_fields(dms_json):
     report = dms_json(
         "bench", DEMO, "--prompt-lens", "64", "--gen", 4, "--concurrency", "1,2", "--repeat", 2
     )
-    assert {"bandwidth_gb_s", "f32_gflops", "bf16_gflops"} <= set(report["machine"])
+    assert {"bandwidth_gb_s", "f32_gflops", "bf16_gflops", "int8_gops"} <= set(report["machine"])
     assert [run["concurrency"] for run in report["runs"]] == [1, 2]
     for run in report["runs"]:
         assert (run["prompt_tokens"], run["gen_tokens"]) == (64, 4)

@@ -49,12 +49,32 @@ float run_f32(int64_t rounds) {
   return _mm256_cvtss_f32(sum);
 }
 
+/// Without VNNI: two products added to 16 bits, two of those to 32, then to the chain.
+float run_int8(int64_t rounds) {
+  __m256i chains[kChains];
+#pragma GCC unroll 16
+  for (int chain = 0; chain < kChains; ++chain) chains[chain] = _mm256_set1_epi32(chain);
+  const __m256i words = _mm256_set1_epi16(1);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+    for (int chain = 0; chain < kChains; ++chain) {
+      const __m256i pairs = _mm256_maddubs_epi16(chains[chain], words);
+      chains[chain] = _mm256_add_epi32(chains[chain], _mm256_madd_epi16(pairs, words));
+    }
+  }
+  __m256i sum = chains[0];
+  for (int chain = 1; chain < kChains; ++chain) sum = _mm256_add_epi32(sum, chains[chain]);
+  return static_cast<float>(_mm256_extract_epi32(sum, 0));
+}
+
 }  // namespace
 
 extern const ProbeTable kProbeAvx2{.read = read,
                                    .run_f32 = run_f32,
                                    .run_bf16 = nullptr,
                                    .f32_flop_per_round = kChains * 8 * 2,
-                                   .bf16_flop_per_round = 0};
+                                   .bf16_flop_per_round = 0,
+                                   .run_int8 = run_int8,
+                                   .int8_op_per_round = kChains * 8 * 8};
 
 }  // namespace dms::kernels

@@ -66,12 +66,30 @@ float run_bf16(int64_t rounds) {
   return add_up(chains);
 }
 
+float run_int8(int64_t rounds) {
+  __m512i chains[kChains];
+#pragma GCC unroll 16
+  for (int chain = 0; chain < kChains; ++chain) chains[chain] = _mm512_set1_epi32(chain);
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 16
+    for (int chain = 0; chain < kChains; ++chain) {
+      chains[chain] = _mm512_dpbusd_epi32(chains[chain], ones, ones);
+    }
+  }
+  __m512i sum = chains[0];
+  for (int chain = 1; chain < kChains; ++chain) sum = _mm512_add_epi32(sum, chains[chain]);
+  return static_cast<float>(_mm512_reduce_add_epi32(sum));
+}
+
 }  // namespace
 
 extern const ProbeTable kProbeAvx512{.read = read,
                                      .run_f32 = run_f32,
                                      .run_bf16 = run_bf16,
                                      .f32_flop_per_round = kChains * 16 * 2,
-                                     .bf16_flop_per_round = kChains * 16 * 4};
+                                     .bf16_flop_per_round = kChains * 16 * 4,
+                                     .run_int8 = run_int8,
+                                     .int8_op_per_round = kChains * 16 * 8};
 
 }  // namespace dms::kernels

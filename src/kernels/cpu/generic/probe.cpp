@@ -35,6 +35,8 @@ const ProbeTable kProbeGeneric{.read = read,
                                .run_f32 = run_f32,
                                .run_bf16 = nullptr,
                                .f32_flop_per_round = 2 * kChains,
-                               .bf16_flop_per_round = 0};
+                               .bf16_flop_per_round = 0,
+                               .run_int8 = nullptr,
+                               .int8_op_per_round = 0};
 
 }  // namespace dms::kernels
