@@ -103,4 +103,29 @@ QuantisedRowsBuffer quantise_rows(WeightFormat format,
   return out;
 }
 
+double squared_error(const QuantisedRows& stored, int64_t columns, std::span<const float> rows) {
+  ensure(stored.codes.size() == rows.size(), "rows of another size");
+  const int64_t groups = ceil_div(columns, stored.group);
+  const int32_t zero = stored.minima.empty() ? zero_code(stored.format) : 0;
+  double sum = 0;
+  for (int64_t i = 0; i < std::ssize(rows); ++i) {
+    const auto group = static_cast<size_t>(i / columns * groups + i % columns / stored.group);
+    const auto at = static_cast<size_t>(i);
+    const float minimum = stored.minima.empty() ? 0.0f : stored.minima[group];
+    const float weight =
+        stored.scales[group] * static_cast<float>(stored.codes[at] - zero) + minimum;
+    const double off = static_cast<double>(rows[at]) - static_cast<double>(weight);
+    sum += off * off;
+  }
+  return sum;
+}
+
+bool gains_from_minima(WeightFormat format, int64_t columns, std::span<const float> rows) {
+  const auto error = [&](bool minima) {
+    const QuantisedRowsBuffer stored = quantise_rows(format, {.minima = minima}, columns, rows);
+    return squared_error(stored.view(), columns, rows);
+  };
+  return error(true) < 0.5 * error(false);
+}
+
 }  // namespace dms::kernels

@@ -35,4 +35,12 @@ QuantisedRowsBuffer quantise_rows(WeightFormat format,
                                   int64_t columns,
                                   std::span<const float> rows);
 
+/// Sum of squared differences between `rows`, float32 [count, columns], and what is stored for
+/// them.
+double squared_error(const QuantisedRows& stored, int64_t columns, std::span<const float> rows);
+
+/// Whether minima would take more than half of the squared error away, as for weights that were on
+/// such a grid before: bits and time that are else better spent otherwise.
+bool gains_from_minima(WeightFormat format, int64_t columns, std::span<const float> rows);
+
 }  // namespace dms::kernels

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "dms/error.h"
+#include "kernels/quantise.h"
 
 namespace dms::model {
 namespace {
@@ -60,6 +61,7 @@ class Loader {
                     int64_t rows,
                     int64_t columns,
                     WeightFormat format) const;
+  bool wants_minima(const RowRun& run, int64_t columns, WeightFormat format) const;
   void pack_panel(const std::vector<RowRun>& runs, int64_t panel, PackedMatrix& matrix) const;
   void pack_panels(const std::vector<RowRun>& runs,
                    int64_t begin,
@@ -157,13 +159,23 @@ void Loader::pack_panels(const std::vector<RowRun>& runs,
   parallel_for(end - begin, 1, [&](int64_t i) { pack_panel(runs, begin + i, matrix); });
 }
 
+/// Four bits store minima where the matrix asks for them; its first rows speak for it.
+bool Loader::wants_minima(const RowRun& run, int64_t columns, WeightFormat format) const {
+  if (format != WeightFormat::int4) return false;
+  const int64_t count = std::min(kPanelRows, run.count);
+  std::vector<float> rows(static_cast<size_t>(count * columns));
+  source_.read_rows(*run.weight, run.source_first, count, rows);
+  require_finite(*run.weight, rows);
+  return kernels::gains_from_minima(format, columns, rows);
+}
+
 PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
                           int64_t rows,
                           int64_t columns,
                           WeightFormat format) const {
   std::vector<RowRun> runs = unordered;
   std::ranges::sort(runs, {}, &RowRun::target_first);
-  PackedMatrix matrix(format, rows, columns);
+  PackedMatrix matrix(format, rows, columns, wants_minima(runs.front(), columns, format));
   pack_panels(runs, 0, matrix.panels(), matrix);
   return matrix;
 }

@@ -47,9 +47,10 @@ struct DecoderWeights {
 };
 
 /// Reads and packs everything `spec` needs, one tensor's rows at a time, so that memory never
-/// holds much more than the packed weights. Linear layers are stored in `format`; under int4 the
-/// head and the embedding are int8; norms, biases and decision projections stay float32. Throws
-/// InputError where a weight to be quantised is not finite. Uses the caller's threads.
+/// holds much more than the packed weights. Linear layers are stored in `format`, int4 with
+/// minima where those take away half of the error; under int4 the head and the embedding are int8;
+/// norms, biases and decision projections stay float32. Throws InputError where a weight to be
+/// quantised is not finite. Uses the caller's threads.
 DecoderWeights load_weights(const ModelSpec& spec,
                             const WeightSource& source,
                             kernels::WeightFormat format);

@@ -113,7 +113,9 @@ struct Problem {
         random(seed_of_values),
         weights(packed(k, s.outputs, s.columns, random)),
         x(normal_values(s.rows * s.columns, random)),
-        bias(normal_values(s.outputs, random)) {}
+        bias(normal_values(s.outputs, random)) {
+    for (int64_t row = 0; row < s.rows; ++row) taken.push_back(rounded(row));
+  }
 
   /// A row of activations as the product takes them.
   std::vector<double> rounded(int64_t row) const {
@@ -134,7 +136,7 @@ struct Problem {
     // scale * code and minimum are added one after the other, and may be larger than their sum.
     const auto largest = static_cast<double>(
         std::abs(*std::ranges::max_element(w, {}, [](float value) { return std::abs(value); })));
-    const std::vector<double> values = rounded(row);
+    const std::vector<double>& values = taken[static_cast<size_t>(row)];
     for (size_t column = 0; column < w.size(); ++column) {
       const auto weight = static_cast<double>(w[column]);
       const double size = kind.minima ? 3 * largest : std::abs(weight);
@@ -165,6 +167,7 @@ struct Problem {
   PackedMatrix weights;
   std::vector<float> x;
   std::vector<float> bias;
+  std::vector<std::vector<double>> taken;  // x as the product takes it
 };
 
 /// check(row, output) for every element where few, for random ones where many.

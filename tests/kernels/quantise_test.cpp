@@ -257,6 +257,22 @@ TEST(Quantise, GivesBackWhatLiesOnAGrid) {
   }
 }
 
+TEST(Quantise, FindsMinimaWorthTheirRoomOnlyOnAGridWithThem) {
+  std::mt19937_64 random(seed());
+  EXPECT_FALSE(gains_from_minima(WeightFormat::int4, 96, normal_values(8 * 96, random)));
+  const std::vector<float> x = normal_values(8 * 96, random);
+  const QuantisedRowsBuffer rows = quantise_rows(WeightFormat::int4, {.minima = true}, 96, x);
+  PackedMatrix matrix(WeightFormat::int4, 8, 96, true);
+  matrix.set_panel_rows(0, 0, rows.view());
+  std::vector<float> on_grid(8 * 96);
+  for (int64_t row = 0; row < 8; ++row) {
+    matrix.get_row(row, std::span(on_grid).subspan(static_cast<size_t>(row) * 96, 96));
+  }
+  EXPECT_TRUE(gains_from_minima(WeightFormat::int4, 96, on_grid));
+  EXPECT_EQ(squared_error(rows.view(), 96, on_grid), 0.0);
+  EXPECT_GT(squared_error(rows.view(), 96, x), 0.0);
+}
+
 TEST(Quantise, HasTheSameBitsOnEveryInstructionSet) {
   std::mt19937_64 random(seed());
   const std::vector<float> x = awkward_rows(21, 77, random);

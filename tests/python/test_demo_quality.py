@@ -60,6 +60,15 @@ def test_kld_of_int8_survivors(score, book_ids):
     assert of_int8 < 0.55 * of_bf16
 
 
+@pytest.mark.parametrize(("weights", "most"), [("int8", 2e-3), ("int4", 5e-2)])
+def test_kld_of_quantised_weights(score, book_ids, weights, most):
+    runs = [
+        score(DEMO, book_ids, "--policy", "none", "--weights", kind, dtype="bf16")
+        for kind in ("bf16", weights)
+    ]
+    assert 0 < mean_kld(*(run.logits for run in runs)) < most
+
+
 def greedy(model, prompt: list[int], count: int) -> tuple[list[int], list[np.ndarray]]:
     """`count` greedy tokens and the logits each was chosen from."""
     ids, rows, past = list(prompt), [], None

@@ -15,7 +15,8 @@ constexpr int kQuads = 8;   // of a group's columns
 constexpr int kHalves = 2;  // vectors of outputs
 constexpr int64_t kVectorBytes = 64;
 constexpr int64_t kScaleBytes = kPanelOutputs * 2;
-/// Bytes of weights asked for ahead of their use, see matmul_tile.inc.h.
+/// Bytes of weights asked for ahead of their use. Into the second-level cache: a group's lines come
+/// all at once, more than the first level can wait for.
 constexpr int64_t kPrefetchBytes = 8192;
 
 inline __mmask16 first_lanes(int64_t count) {
@@ -130,7 +131,7 @@ void multiply_tile(const MultiplyTileCall& call) {
   for (int64_t i = 0; i < call.column_groups; ++i) {
 #pragma GCC unroll 17
     for (int64_t line = 0; line < kGroupBytes; line += kVectorBytes) {
-      __builtin_prefetch(group + kPrefetchBytes + line);
+      __builtin_prefetch(group + kPrefetchBytes + line, 0, 2);
     }
     multiply_group<Weights, kMinima>(group, x, next_x, call.rows, call.sums);
     group += kGroupBytes;
