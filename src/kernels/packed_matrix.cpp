@@ -117,19 +117,19 @@ void PackedMatrix::set_panel_rows(int64_t index, int64_t first, const QuantisedR
   std::byte* panel = panel_for(index, first, count);
   const int64_t scales = ceil_div(columns_, rows.group);
   for (int64_t row = 0; row < count; ++row) {
-    const PanelRow to{.panel = panel, .output = first + row};
-    write_codes(
-        layout_,
-        to,
-        rows.codes.subspan(static_cast<size_t>(row * columns_), static_cast<size_t>(columns_)));
     for (int64_t column = 0; column < columns_; column += kQuantGroup) {
       const auto at = static_cast<size_t>(row * scales + column / rows.group);
       const float scale = rows.scales[at];
-      const float from_zero = -scale * static_cast<float>(zero_code(format()));
-      write_scale(layout_, to, column / kQuantGroup, scale);
-      if (!has_minima()) continue;
-      write_minimum(
-          layout_, to, column / kQuantGroup, rows.minima.empty() ? from_zero : rows.minima[at]);
+      const float below_zero = -scale * static_cast<float>(zero_code(format()));
+      write_group(layout_,
+                  panel,
+                  first + row,
+                  column / kQuantGroup,
+                  {.codes = rows.codes.subspan(
+                       static_cast<size_t>(row * columns_ + column),
+                       static_cast<size_t>(std::min(kQuantGroup, columns_ - column))),
+                   .scale = scale,
+                   .minimum = rows.minima.empty() ? below_zero : rows.minima[at]});
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "kernels/quantised_panel.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/dtype.h"
@@ -12,6 +13,7 @@ namespace {
 constexpr int64_t kScalesBytes = kPanelOutputs * static_cast<int64_t>(sizeof(uint16_t));
 constexpr int64_t kQuad = 4;
 constexpr int64_t kHalfGroup = kQuantGroup / 2;
+constexpr float kSmallestHalf = 0x1p-24f;
 
 /// Of a group's column within the group's codes, for int4 of the byte that holds its nibble.
 int64_t code_at(WeightFormat format, int64_t column, int64_t output) {
@@ -38,31 +40,28 @@ int64_t QuantisedLayout::group_bytes() const {
   return codes_at() + kPanelOutputs * kQuantGroup * weight_bits(format) / 8;
 }
 
-void write_codes(const QuantisedLayout& layout, PanelRow to, std::span<const uint8_t> codes) {
-  const auto columns = std::ssize(codes);
-  for (int64_t first = 0; first < columns; first += kQuantGroup) {
-    std::byte* group = to.panel + first / kQuantGroup * layout.group_bytes() + layout.codes_at();
-    const int64_t count = std::min(kQuantGroup, columns - first);
-    for (int64_t c = 0; c < count; ++c) {
-      const auto code = static_cast<std::byte>(codes[static_cast<size_t>(first + c)]);
-      std::byte& at = group[code_at(layout.format, c, to.output)];
-      if (layout.format == WeightFormat::int8) {
-        at = code;
-      } else if (c < kHalfGroup) {
-        at = (at & std::byte{0xf0}) | (code & std::byte{0x0f});
-      } else {
-        at = (at & std::byte{0x0f}) | code << 4;
-      }
+void write_group(const QuantisedLayout& layout,
+                 std::byte* panel,
+                 int64_t output,
+                 int64_t group,
+                 const WeightGroup& weights) {
+  std::byte* to = panel + group * layout.group_bytes();
+  const bool is_zero = std::abs(half_to_float(to_half(weights.scale))) == 0.0f;
+  const auto zero = static_cast<uint8_t>(layout.minima ? 0 : zero_code(layout.format));
+  write_half(to + output * 2, is_zero ? kSmallestHalf : weights.scale);
+  if (layout.minima) write_half(to + kScalesBytes + output * 2, weights.minimum);
+  for (int64_t c = 0; c < std::ssize(weights.codes); ++c) {
+    const auto code =
+        static_cast<std::byte>(is_zero ? zero : weights.codes[static_cast<size_t>(c)]);
+    std::byte& at = to[layout.codes_at() + code_at(layout.format, c, output)];
+    if (layout.format == WeightFormat::int8) {
+      at = code;
+    } else if (c < kHalfGroup) {
+      at = (at & std::byte{0xf0}) | (code & std::byte{0x0f});
+    } else {
+      at = (at & std::byte{0x0f}) | code << 4;
     }
   }
-}
-
-void write_scale(const QuantisedLayout& layout, PanelRow to, int64_t group, float scale) {
-  write_half(to.panel + group * layout.group_bytes() + to.output * 2, scale);
-}
-
-void write_minimum(const QuantisedLayout& layout, PanelRow to, int64_t group, float minimum) {
-  write_half(to.panel + group * layout.group_bytes() + kScalesBytes + to.output * 2, minimum);
 }
 
 void read_weights(const QuantisedLayout& layout,

@@ -24,17 +24,20 @@ struct QuantisedLayout {
   int64_t group_bytes() const;
 };
 
-/// Where in a panel a row lies.
-struct PanelRow {
-  std::byte* panel;
-  int64_t output;  // 0..31
+/// One output's weights of a group.
+struct WeightGroup {
+  std::span<const uint8_t> codes;  // 1..32; the rest stays as it is: zero
+  float scale = 0.0f;              // finite; rounded to a half
+  float minimum = 0.0f;            // the same; ignored without minima
 };
 
-/// `codes`: [columns]. Of a last group that is not whole, the rest stays as it is: zero.
-void write_codes(const QuantisedLayout& layout, PanelRow to, std::span<const uint8_t> codes);
-/// Rounded to halves.
-void write_scale(const QuantisedLayout& layout, PanelRow to, int64_t group, float scale);
-void write_minimum(const QuantisedLayout& layout, PanelRow to, int64_t group, float minimum);
+/// A scale of 0 is written as the smallest there is, under codes that stand for 0: the weights are
+/// the same, and products may take a scale's exponent for granted.
+void write_group(const QuantisedLayout& layout,
+                 std::byte* panel,
+                 int64_t output,
+                 int64_t group,
+                 const WeightGroup& weights);
 
 /// One output's weights as float32, column c to out[c * stride].
 void read_weights(const QuantisedLayout& layout,

@@ -13,47 +13,70 @@ inline float float_of(int32_t bits) {
   return value;
 }
 
-inline float unit_of(const float* x, int64_t columns) {
+inline float unit_of(int32_t bits) {
+  if (bits >= kInfinityBits) return __builtin_nanf("");
+  const float unit = float_of(bits) / kLargestActivationCode;
+  return unit < kLeastUnit ? 0.0f : unit;
+}
+
+/// To 3 bits of mantissa.
+inline float rounded_up(float ratio) {
+  int32_t bits;
+  __builtin_memcpy(&bits, &ratio, sizeof bits);
+  return float_of((bits + kFactorStep - 1) & ~(kFactorStep - 1));
+}
+
+struct RowScale {
+  float largest;
+  float unit;
+};
+
+/// `group.factor` holds the group's largest magnitude.
+inline void quantise_group(
+    const float* x, int64_t count, const RowScale& row, int32_t zero, QuantisedActivations& group) {
+  const float ratio = group.factor / row.largest;
+  group = {};
+  group.factor = 1.0f;
+  if (!(row.unit > 0.0f) || ratio < kLeastFactor) return;
+  group.factor = rounded_up(ratio);
+  const float inverse = 1.0f / (group.factor * row.unit);
+  const int32_t sum = round_codes(x, inverse, count, group.codes);
+  group.start = -zero * sum;
+  group.minimum_factor = group.factor * static_cast<float>(sum);
+}
+
+/// One row's groups, `stride` apart. `kZero`: what the kernel's dot product has to begin with for
+/// each activation code.
+template <int32_t kZero>
+inline float pack_row(const float* x,
+                      int64_t columns,
+                      int64_t stride,
+                      QuantisedActivations* groups) {
   int32_t bits = 0;
   for (int64_t column = 0; column < columns; column += kColumns) {
     const int64_t left = columns - column;
     const int32_t group = largest_bits(x + column, left < kColumns ? left : kColumns);
     bits = bits > group ? bits : group;
+    groups[column / kColumns * stride].factor = float_of(group);
   }
-  if (bits >= kInfinityBits) return __builtin_nanf("");
-  const float unit = float_of(bits) / kCodesAndFactors;
-  return unit < kLeastUnit ? 0.0f : unit;
+  const RowScale scale{.largest = float_of(bits), .unit = unit_of(bits)};
+  for (int64_t column = 0; column < columns; column += kColumns) {
+    const int64_t left = columns - column;
+    quantise_group(x + column,
+                   left < kColumns ? left : kColumns,
+                   scale,
+                   kZero,
+                   groups[column / kColumns * stride]);
+  }
+  return scale.unit;
 }
 
-inline void quantise_group(
-    const float* x, int64_t count, float unit, int32_t zero, QuantisedActivations& group) {
-  group = {};
-  if (!(unit > 0.0f)) return;
-  const float most = float_of(largest_bits(x, count));
-  group.factor = static_cast<int32_t>(__builtin_ceilf(most / (kLargestActivationCode * unit)));
-  if (group.factor == 0) return;
-  const float inverse = 1.0f / (static_cast<float>(group.factor) * unit);
-  const int32_t sum = round_codes(x, inverse, count, group.codes);
-  group.start = -zero * sum;
-  group.minimum_factor = static_cast<float>(group.factor * sum);
-}
-
-/// `kZero`: what the kernel's dot product has to begin with for each activation code.
 template <int32_t kZero>
 void pack_quantised(const PackTileCall& call) {
   auto* tile = static_cast<QuantisedActivations*>(call.tile);
   for (int64_t row = 0; row < call.rows; ++row) {
-    const float* x = call.x + row * call.columns;
-    const float unit = unit_of(x, call.columns);
-    call.row_scales[row] = unit;
-    for (int64_t column = 0; column < call.columns; column += kColumns) {
-      const int64_t left = call.columns - column;
-      quantise_group(x + column,
-                     left < kColumns ? left : kColumns,
-                     unit,
-                     kZero,
-                     tile[column / kColumns * call.rows + row]);
-    }
+    call.row_scales[row] =
+        pack_row<kZero>(call.x + row * call.columns, call.columns, call.rows, tile + row);
   }
 }
 

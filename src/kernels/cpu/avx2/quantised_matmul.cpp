@@ -117,8 +117,8 @@ inline void multiply_outputs(
     float* at = sums + row * kPanelOutputs + output;
     const __m256i dot = _mm256_add_epi32(Weights::dot(group + kCodesAt + output * 4, x[row]),
                                          _mm256_set1_epi32(x[row].start));
-    const __m256i product = _mm256_mullo_epi32(dot, _mm256_set1_epi32(x[row].factor));
-    __m256 sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), scales, _mm256_loadu_ps(at));
+    const __m256 factors = _mm256_mul_ps(scales, _mm256_set1_ps(x[row].factor));
+    __m256 sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), factors, _mm256_loadu_ps(at));
     if constexpr (kMinima) {
       const __m256 minima = halves(group + kScaleBytes + output * 2);
       sum = _mm256_fmadd_ps(_mm256_set1_ps(x[row].minimum_factor), minima, sum);

@@ -9,7 +9,8 @@
 namespace dms::kernels {
 namespace {
 
-constexpr int64_t kTileRows = 16;
+constexpr int64_t kTileRows = 64;
+constexpr int64_t kRowsForLists = 16;  // that pay for making the lists of scales
 constexpr int kLanes = 16;
 constexpr int kQuads = 8;   // of a group's columns
 constexpr int kHalves = 2;  // vectors of outputs
@@ -87,7 +88,44 @@ inline __m512i quad_of(const QuantisedActivations& x, int quad) {
   return _mm512_set1_epi32(codes);
 }
 
-template <class Weights, bool kMinima>
+/// Scales times a row's factor: by multiplication.
+struct MultipliedScales {
+  explicit MultipliedScales(const char* group) : scales{halves(group, 0), halves(group, 1)} {}
+  __m512 at(int half, const QuantisedActivations& x) const {
+    return _mm512_mul_ps(scales[half], _mm512_set1_ps(x.factor));
+  }
+  __m512 scales[kHalves];
+};
+
+/// The same from a list of each scale times 1, 9/8, … 15/8, by addition of the factor's bits: the
+/// list holds bits from which those of 1, 9/8, … are taken off. No scale is 0 (write_group).
+struct ListedScales {
+  explicit ListedScales(const char* group) {
+#pragma GCC unroll 2
+    for (int half = 0; half < kHalves; ++half) {
+      const __m512 scale = halves(group, half);
+      const __m512 eighth = _mm512_mul_ps(scale, _mm512_set1_ps(0.125f));
+      __m512 multiple = scale;
+#pragma GCC unroll 8
+      for (int i = 0; i < kMantissas; ++i) {
+        const __m512i bits = _mm512_set1_epi32(kOneBits + i * kFactorStep);
+        _mm512_store_si512(list[i][half], _mm512_sub_epi32(_mm512_castps_si512(multiple), bits));
+        multiple = _mm512_add_ps(multiple, eighth);
+      }
+    }
+  }
+  __m512 at(int half, const QuantisedActivations& x) const {
+    int32_t bits;
+    __builtin_memcpy(&bits, &x.factor, sizeof bits);
+    const __m512i multiple = _mm512_load_si512(list[bits / kFactorStep % kMantissas][half]);
+    return _mm512_castsi512_ps(_mm512_add_epi32(multiple, _mm512_set1_epi32(bits)));
+  }
+  static constexpr int kMantissas = 8;
+  static constexpr int32_t kOneBits = 0x3f800000;
+  alignas(64) int32_t list[kMantissas][kHalves][kLanes];
+};
+
+template <class Weights, class Scales, bool kMinima>
 inline void multiply_group(const char* group,
                            const QuantisedActivations* x,
                            const char* next_x,
@@ -96,7 +134,7 @@ inline void multiply_group(const char* group,
   constexpr int64_t kCodesAt = kMinima ? 2 * kScaleBytes : kScaleBytes;
   __m512i weights[kQuads][kHalves];
   Weights::load(group + kCodesAt, weights);
-  const __m512 scales[kHalves] = {halves(group, 0), halves(group, 1)};
+  const Scales scales(group);
   for (int64_t row = 0; row < rows; ++row) {
     __builtin_prefetch(next_x + row * static_cast<int64_t>(sizeof *x), 0, 2);
     __m512i dots[kHalves] = {_mm512_set1_epi32(x[row].start), _mm512_set1_epi32(x[row].start)};
@@ -106,12 +144,11 @@ inline void multiply_group(const char* group,
       dots[0] = _mm512_dpbusd_epi32(dots[0], weights[quad][0], codes);
       dots[1] = _mm512_dpbusd_epi32(dots[1], weights[quad][1], codes);
     }
-    const __m512i factor = _mm512_set1_epi32(x[row].factor);
 #pragma GCC unroll 2
     for (int half = 0; half < kHalves; ++half) {
       float* at = sums + row * kPanelOutputs + half * kLanes;
-      const __m512 product = _mm512_cvtepi32_ps(_mm512_mullo_epi32(dots[half], factor));
-      __m512 sum = _mm512_fmadd_ps(product, scales[half], _mm512_loadu_ps(at));
+      const __m512 dot = _mm512_cvtepi32_ps(dots[half]);
+      __m512 sum = _mm512_fmadd_ps(dot, scales.at(half, x[row]), _mm512_loadu_ps(at));
       if constexpr (kMinima) {
         const __m512 minima = halves(group + kScaleBytes, half);
         sum = _mm512_fmadd_ps(_mm512_set1_ps(x[row].minimum_factor), minima, sum);
@@ -121,22 +158,31 @@ inline void multiply_group(const char* group,
   }
 }
 
-template <class Weights, bool kMinima>
-void multiply_tile(const MultiplyTileCall& call) {
+template <class Weights, class Scales, bool kMinima>
+inline void multiply_groups(const MultiplyTileCall& call) {
   constexpr int64_t kGroupBytes = (kMinima ? 2 * kScaleBytes : kScaleBytes) + Weights::kCodeBytes;
   const auto* group = static_cast<const char*>(call.panel);
   const auto* x = static_cast<const QuantisedActivations*>(call.tile);
   const auto* next_x = static_cast<const char*>(call.next_tile);
-  begin_sums(call);
   for (int64_t i = 0; i < call.column_groups; ++i) {
 #pragma GCC unroll 17
     for (int64_t line = 0; line < kGroupBytes; line += kVectorBytes) {
       __builtin_prefetch(group + kPrefetchBytes + line, 0, 2);
     }
-    multiply_group<Weights, kMinima>(group, x, next_x, call.rows, call.sums);
+    multiply_group<Weights, Scales, kMinima>(group, x, next_x, call.rows, call.sums);
     group += kGroupBytes;
     x += call.rows;
     next_x += call.rows * static_cast<int64_t>(sizeof *x);
+  }
+}
+
+template <class Weights, bool kMinima>
+void multiply_tile(const MultiplyTileCall& call) {
+  begin_sums(call);
+  if (call.rows < kRowsForLists) {
+    multiply_groups<Weights, MultipliedScales, kMinima>(call);
+  } else {
+    multiply_groups<Weights, ListedScales, kMinima>(call);
   }
   end_sums(call);
 }

@@ -2,6 +2,7 @@
 // that tuned versions are held to, bit for bit. Never tuned.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -27,24 +28,36 @@ float largest(const float* x, int64_t count) {
 }
 
 float unit_of(const float* x, int64_t columns) {
-  const float unit = largest(x, columns) / kCodesAndFactors;
+  const float unit = largest(x, columns) / kLargestActivationCode;
   return unit < kLeastUnit ? 0.0f : unit;
 }
 
-QuantisedActivations activations(const float* x, int64_t count, float unit, int32_t zero) {
+struct RowScale {
+  float largest;
+  float unit;
+};
+
+/// To 3 bits of mantissa.
+float rounded_up(float ratio) {
+  const auto bits = std::bit_cast<int32_t>(ratio);
+  return std::bit_cast<float>((bits + kFactorStep - 1) & ~(kFactorStep - 1));
+}
+
+QuantisedActivations activations(const float* x, int64_t count, const RowScale& row, int32_t zero) {
   QuantisedActivations group{};
-  if (!(unit > 0.0f)) return group;
-  group.factor =
-      static_cast<int32_t>(std::ceil(largest(x, count) / (kLargestActivationCode * unit)));
-  if (group.factor == 0) return group;
-  const float inverse = 1.0f / (static_cast<float>(group.factor) * unit);
+  group.factor = 1.0f;
+  if (!(row.unit > 0.0f)) return group;
+  const float ratio = largest(x, count) / row.largest;
+  if (ratio < kLeastFactor) return group;
+  group.factor = rounded_up(ratio);
+  const float inverse = 1.0f / (group.factor * row.unit);
   int32_t sum = 0;
   for (int64_t i = 0; i < count; ++i) {
     group.codes[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
     sum += group.codes[i];
   }
   group.start = -zero * sum;
-  group.minimum_factor = static_cast<float>(group.factor * sum);
+  group.minimum_factor = group.factor * static_cast<float>(sum);
   return group;
 }
 
@@ -53,11 +66,11 @@ void pack(const PackTileCall& call) {
   auto* tile = static_cast<QuantisedActivations*>(call.tile);
   for (int64_t row = 0; row < call.rows; ++row) {
     const float* x = call.x + row * call.columns;
-    const float unit = unit_of(x, call.columns);
-    call.row_scales[row] = unit;
+    const RowScale scale{.largest = largest(x, call.columns), .unit = unit_of(x, call.columns)};
+    call.row_scales[row] = scale.unit;
     for (int64_t column = 0; column < call.columns; column += kColumns) {
       const int64_t count = std::min(kColumns, call.columns - column);
-      tile[column / kColumns * call.rows + row] = activations(x + column, count, unit, kZero);
+      tile[column / kColumns * call.rows + row] = activations(x + column, count, scale, kZero);
     }
   }
 }
@@ -97,7 +110,7 @@ float product(const MultiplyTileCall& call, int64_t row, int64_t output) {
     for (int64_t column = 0; column < kColumns; ++column) {
       dot += Weights::code(group + kCodesAt, column, output) * x->codes[column];
     }
-    sum = std::fma(static_cast<float>(dot * x->factor), half_at(group, output), sum);
+    sum = std::fma(static_cast<float>(dot), half_at(group, output) * x->factor, sum);
     if (kMinima) sum = std::fma(x->minimum_factor, half_at(group + kScaleBytes, output), sum);
     group += kCodesAt + Weights::kCodeBytes;
     x += call.rows;
