@@ -1,9 +1,9 @@
-// The search for a group's scale, 16 rows side by side in one vector, included by the files of all
-// instruction sets into their anonymous namespaces. Every lane is a row of its own and nothing is
-// added up across lanes, so the bits do not depend on how the compiler cuts the vectors.
+// The search for a group's scale, kLanes rows side by side in one vector, included by the files of
+// all instruction sets into their anonymous namespaces after kLanes. Every lane is a row of its own
+// and nothing is added up across lanes, so the bits do not depend on the width.
 
-using Lanes = float __attribute__((vector_size(kQuantiseRows * 4)));
-using LaneBits = int32_t __attribute__((vector_size(kQuantiseRows * 4)));
+using Lanes = float __attribute__((vector_size(kLanes * 4)));
+using LaneBits = int32_t __attribute__((vector_size(kLanes * 4)));
 
 constexpr int kCandidates = 24;
 constexpr float kLargestHalf = 65504.0f;
@@ -52,13 +52,16 @@ struct Grid {
 
 struct Search {
   const QuantiseBlockCall& call;
-  float low;  // levels that codes stand for
+  int64_t first_row;  // of the kLanes rows
+  float low;          // levels that codes stand for
   float high;
   Grid best{};
   Lanes best_error{};
   bool has_best = false;
 
-  Lanes value(int64_t column) const { return lanes_at(call.values + column * kQuantiseRows); }
+  Lanes value(int64_t column) const {
+    return lanes_at(call.values + column * kQuantiseRows + first_row);
+  }
   float importance(int64_t column) const {
     return call.importance == nullptr ? 1.0f : call.importance[column];
   }
@@ -158,25 +161,28 @@ struct Search {
     const auto offset = static_cast<int32_t>(-low);
     for (int64_t column = 0; column < call.columns; ++column) {
       const Lanes q = level(best, inverse_scale, value(column));
-      for (int64_t row = 0; row < kQuantiseRows; ++row) {
-        call.codes[column * kQuantiseRows + row] =
-            static_cast<uint8_t>(static_cast<int32_t>(q[row]) + offset);
+      uint8_t* codes = call.codes + column * kQuantiseRows + first_row;
+      for (int64_t row = 0; row < kLanes; ++row) {
+        codes[row] = static_cast<uint8_t>(static_cast<int32_t>(q[row]) + offset);
       }
     }
-    __builtin_memcpy(call.scales, &best.scale, sizeof best.scale);
-    if (call.minima) __builtin_memcpy(call.minimum, &best.minimum, sizeof best.minimum);
+    __builtin_memcpy(call.scales + first_row, &best.scale, sizeof best.scale);
+    if (!call.minima) return;
+    __builtin_memcpy(call.minimum + first_row, &best.minimum, sizeof best.minimum);
   }
 };
 
 void quantise_block(const QuantiseBlockCall& call) {
   const auto zero = static_cast<float>(call.zero);
-  if (call.minima) {
-    Search search{.call = call, .low = 0.0f, .high = 2 * zero - 1};
-    search.search_lines();
-    search.emit();
-  } else {
-    Search search{.call = call, .low = -zero, .high = zero - 1};
-    search.search_scales();
+  const float low = call.minima ? 0.0f : -zero;
+  const float high = call.minima ? 2 * zero - 1 : zero - 1;
+  for (int64_t row = 0; row < kQuantiseRows; row += kLanes) {
+    Search search{.call = call, .first_row = row, .low = low, .high = high};
+    if (call.minima) {
+      search.search_lines();
+    } else {
+      search.search_scales();
+    }
     search.emit();
   }
 }

@@ -5,6 +5,8 @@
 namespace dms::kernels {
 namespace {
 
+constexpr int64_t kLanes = 8;
+
 #include "kernels/cpu/quantise.inc.h"
 
 }  // namespace

@@ -5,6 +5,8 @@
 namespace dms::kernels {
 namespace {
 
+constexpr int64_t kLanes = 4;
+
 #include "kernels/cpu/quantise.inc.h"
 
 }  // namespace
