@@ -117,6 +117,7 @@ ResolvedModelOptions resolve(const ModelOptions& options) {
       .prefix_cache = options.prefix_cache,
       .swap_bytes = options.swap_bytes,
       .swap_folder = options.swap_folder};
+  resolved.weights_as_stored = options.weights.empty();
   resolved.weight_format = weight_format(options.weights.empty() ? options.dtype : options.weights);
   if (resolved.weight_format == kernels::WeightFormat::f32 && resolved.dtype == DType::bf16) {
     throw InputError({.field = "weights",
@@ -130,6 +131,21 @@ ResolvedModelOptions resolve(const ModelOptions& options) {
     resolved.compute = kernels::Compute::int8;
   }
   return resolved;
+}
+
+void follow_stored_weights(const ModelSpec& spec,
+                           const WeightSource& weights,
+                           ResolvedModelOptions& options) {
+  if (!options.weights_as_stored || options.dtype != DType::bf16) return;
+  for (const WeightName& weight : weight_names(spec)) {
+    if (weight.layer < 0) continue;
+    const std::optional<CodeGroups> stored = weights.code_groups(weight);
+    if (!stored) continue;
+    options.weight_format =
+        stored->bits == 4 ? kernels::WeightFormat::int4 : kernels::WeightFormat::int8;
+    options.compute = kernels::Compute::int8;
+    return;
+  }
 }
 
 cache::CacheShape cache_shape(const ModelSpec& spec,

@@ -6,6 +6,7 @@
 #include "dms/llm.h"
 #include "kernels/matmul.h"
 #include "model/spec/model_spec.h"
+#include "model/spec/weights.h"
 #include "policy/policy.h"
 
 namespace dms::cpu {
@@ -13,6 +14,7 @@ namespace dms::cpu {
 struct ResolvedModelOptions {
   DType dtype = DType::bf16;  // activations in products; the window's type
   kernels::WeightFormat weight_format = kernels::WeightFormat::bf16;
+  bool weights_as_stored = false;  // nobody asked for a format: a model's codes stay what they are
   kernels::Compute compute = kernels::Compute::bf16;
   int64_t threads = 0;
   int64_t chunk_tokens = 256;
@@ -28,6 +30,11 @@ struct ResolvedModelOptions {
 std::string policy_name(const ModelSpec& spec, const CacheOptions& options);
 /// Throws InputError naming the option.
 ResolvedModelOptions resolve(const ModelOptions& options);
+/// Where nobody asked for a format of weights, and bf16 activations allow it: that of the codes in
+/// which `weights` holds the model's linear layers.
+void follow_stored_weights(const ModelSpec& spec,
+                           const WeightSource& weights,
+                           ResolvedModelOptions& options);
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache);

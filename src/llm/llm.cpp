@@ -37,8 +37,10 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
   auto core = std::make_shared<Core>();
   core->options = from.options;
   core->enter();
-  model::DecoderWeights weights =
-      model::load_weights(from.spec, *from.weights, core->options.weight_format);
+  model::DecoderWeights weights = model::load_weights(
+      from.spec,
+      *from.weights,
+      {.format = core->options.weight_format, .as_stored = core->options.weights_as_stored});
   from.weights.reset();
   core->spec = from.spec;
   core->tokenizer = std::move(from.tokenizer);

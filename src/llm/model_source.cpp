@@ -41,10 +41,11 @@ ModelSource::ModelSource(ModelSource&&) noexcept = default;
 ModelSource::~ModelSource() = default;
 
 ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions& options) {
-  const cpu::ResolvedModelOptions resolved = check_options(options);
+  cpu::ResolvedModelOptions resolved = check_options(options);
   ModelSpec spec = load_spec(folder, options.metadata_scope);
   std::optional<Tokenizer> tokenizer = llm::load_tokenizer(folder, spec);
   std::unique_ptr<WeightSource> weights = open_checkpoint(folder, spec);
+  cpu::follow_stored_weights(spec, *weights, resolved);
   add_adapter(options.adapter, spec, weights);
   ModelInfo info = llm::make_model_info(spec, load_generation_config(folder));
   state_ = std::make_unique<State>(State{.spec = std::move(spec),

@@ -33,10 +33,16 @@ void require_finite(const WeightName& weight, std::span<const float> values) {
                     .what = "holds values that are not finite and cannot be quantised"});
 }
 
+/// The codes in which all rows of a matrix are stored.
+struct StoredForm {
+  WeightFormat format;
+  bool minima;
+};
+
 class Loader {
  public:
-  Loader(const ModelSpec& spec, const WeightSource& source, WeightFormat format)
-      : spec_(spec), source_(source), format_(format), names_(weight_names(spec)) {
+  Loader(const ModelSpec& spec, const WeightSource& source, const WeightStorage& storage)
+      : spec_(spec), source_(source), storage_(storage), names_(weight_names(spec)) {
     for (const WeightName& name : names_) by_role_[{name.role, name.layer}] = &name;
   }
 
@@ -62,11 +68,12 @@ class Loader {
                     int64_t columns,
                     WeightFormat format) const;
   bool wants_minima(const RowRun& run, int64_t columns, WeightFormat format) const;
-  void pack_panel(const std::vector<RowRun>& runs, int64_t panel, PackedMatrix& matrix) const;
-  void pack_panels(const std::vector<RowRun>& runs,
-                   int64_t begin,
-                   int64_t end,
-                   PackedMatrix& matrix) const;
+  void pack_panel(const std::vector<RowRun>& runs,
+                  int64_t panel,
+                  bool as_codes,
+                  PackedMatrix& matrix) const;
+  std::optional<StoredForm> stored_form(const std::vector<RowRun>& runs, WeightFormat format) const;
+  void set_codes(const RowRun& run, int64_t panel, PackedMatrix& matrix) const;
   std::vector<float> pack_bias(const std::vector<RowRun>& runs, int64_t rows) const;
   LinearWeights linear(WeightRole weight, WeightRole bias, int64_t layer) const;
   PackedMatrix vocabulary(WeightRole role) const;
@@ -74,7 +81,7 @@ class Loader {
 
   const ModelSpec& spec_;
   const WeightSource& source_;
-  WeightFormat format_;
+  WeightStorage storage_;
   std::vector<WeightName> names_;
   std::map<std::pair<WeightRole, int64_t>, const WeightName*> by_role_;
 };
@@ -135,6 +142,7 @@ std::vector<RowRun> Loader::mlp_in_runs(int64_t layer, bool bias) const {
 
 void Loader::pack_panel(const std::vector<RowRun>& runs,
                         int64_t panel,
+                        bool as_codes,
                         PackedMatrix& matrix) const {
   thread_local std::vector<float> rows;
   const int64_t begin = panel * kPanelRows;
@@ -145,18 +153,53 @@ void Loader::pack_panel(const std::vector<RowRun>& runs,
   for (; run != runs.end() && run->target_first < end; ++run) {
     const int64_t first = std::max(begin, run->target_first);
     const int64_t count = std::min(end, run->target_first + run->count) - first;
+    const int64_t source_first = run->source_first + first - run->target_first;
+    if (as_codes) {
+      set_codes({run->weight, source_first, first - begin, count}, panel, matrix);
+      continue;
+    }
     rows.resize(static_cast<size_t>(count * matrix.columns()));
-    source_.read_rows(*run->weight, run->source_first + first - run->target_first, count, rows);
+    source_.read_rows(*run->weight, source_first, count, rows);
     if (is_quantised(matrix.format())) require_finite(*run->weight, rows);
     matrix.set_panel_rows(panel, first - begin, count, rows);
   }
 }
 
-void Loader::pack_panels(const std::vector<RowRun>& runs,
-                         int64_t begin,
-                         int64_t end,
-                         PackedMatrix& matrix) const {
-  parallel_for(end - begin, 1, [&](int64_t i) { pack_panel(runs, begin + i, matrix); });
+/// Nothing where some rows are plain numbers, or in groups that the kernels have no scales for, or
+/// of another width than asked for.
+std::optional<StoredForm> Loader::stored_form(const std::vector<RowRun>& runs,
+                                              WeightFormat format) const {
+  if (!is_quantised(format)) return std::nullopt;
+  std::optional<StoredForm> form;
+  for (const RowRun& run : runs) {
+    const std::optional<CodeGroups> groups = source_.code_groups(*run.weight);
+    if (!groups || groups->group % kernels::kQuantGroup != 0) return std::nullopt;
+    const WeightFormat stored = groups->bits == 4 ? WeightFormat::int4 : WeightFormat::int8;
+    if (form && form->format != stored) return std::nullopt;
+    form = {.format = stored, .minima = groups->has_minima || (form && form->minima)};
+  }
+  if (form && form->format != format && !storage_.as_stored) return std::nullopt;
+  return form;
+}
+
+/// `run`: rows of one weight, and where in the panel they go.
+void Loader::set_codes(const RowRun& run, int64_t panel, PackedMatrix& matrix) const {
+  const CodeGroups groups = source_.code_groups(*run.weight).value();
+  const auto values = static_cast<size_t>(run.count * matrix.columns());
+  thread_local std::vector<uint8_t> codes;
+  thread_local std::vector<float> scales;
+  thread_local std::vector<float> minima;
+  codes.resize(values);
+  scales.resize(values / static_cast<size_t>(groups.group));
+  minima.resize(scales.size());
+  source_.read_codes(*run.weight, run.source_first, run.count, {codes, scales, minima});
+  matrix.set_panel_rows(panel,
+                        run.target_first,
+                        {.format = matrix.format(),
+                         .group = groups.group,
+                         .codes = codes,
+                         .scales = scales,
+                         .minima = groups.has_minima ? minima : std::span<const float>()});
 }
 
 /// Four bits store minima where the matrix asks for them; its first rows speak for it.
@@ -175,8 +218,13 @@ PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
                           WeightFormat format) const {
   std::vector<RowRun> runs = unordered;
   std::ranges::sort(runs, {}, &RowRun::target_first);
-  PackedMatrix matrix(format, rows, columns, wants_minima(runs.front(), columns, format));
-  pack_panels(runs, 0, matrix.panels(), matrix);
+  const std::optional<StoredForm> stored = stored_form(runs, format);
+  const StoredForm form =
+      stored ? *stored : StoredForm{format, wants_minima(runs.front(), columns, format)};
+  PackedMatrix matrix(form.format, rows, columns, form.minima);
+  parallel_for(matrix.panels(), 1, [&](int64_t panel) {
+    pack_panel(runs, panel, stored.has_value(), matrix);
+  });
   return matrix;
 }
 
@@ -197,14 +245,16 @@ std::vector<float> Loader::pack_bias(const std::vector<RowRun>& runs, int64_t ro
 
 LinearWeights Loader::linear(WeightRole weight, WeightRole bias, int64_t layer) const {
   const WeightName& name = get(weight, layer);
-  return {.matrix = pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1], format_),
-          .bias = vector_of(bias, layer)};
+  return {
+      .matrix = pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1], storage_.format),
+      .bias = vector_of(bias, layer)};
 }
 
 /// The head or the embedding: a token has no second chance there, so four bits are too few.
 PackedMatrix Loader::vocabulary(WeightRole role) const {
   const WeightName& name = get(role);
-  const WeightFormat format = format_ == WeightFormat::int4 ? WeightFormat::int8 : format_;
+  const WeightFormat format =
+      storage_.format == WeightFormat::int4 ? WeightFormat::int8 : storage_.format;
   return pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1], format);
 }
 
@@ -214,14 +264,14 @@ LayerWeights Loader::layer(int64_t index) const {
   const int64_t mlp_rows = spec_.gated_mlp ? 2 * round_up(spec_.ffn, kPanelRows / 2) : spec_.ffn;
   LayerWeights w;
   w.attention_norm = norm(WeightRole::attention_norm, WeightRole::attention_norm_bias, index);
-  w.qkv.matrix = pack(qkv_runs(index, false), qkv_rows, spec_.hidden, format_);
+  w.qkv.matrix = pack(qkv_runs(index, false), qkv_rows, spec_.hidden, storage_.format);
   if (spec_.qkv_bias) w.qkv.bias = pack_bias(qkv_runs(index, true), qkv_rows);
   w.q_norm = vector_of(WeightRole::q_norm, index);
   w.k_norm = vector_of(WeightRole::k_norm, index);
   w.attention_output =
       linear(WeightRole::attention_output, WeightRole::attention_output_bias, index);
   w.mlp_norm = norm(WeightRole::mlp_norm, WeightRole::mlp_norm_bias, index);
-  w.mlp_in.matrix = pack(mlp_runs, mlp_rows, spec_.hidden, format_);
+  w.mlp_in.matrix = pack(mlp_runs, mlp_rows, spec_.hidden, storage_.format);
   if (spec_.mlp_bias) w.mlp_in.bias = pack_bias(mlp_in_runs(index, true), mlp_rows);
   w.mlp_out = linear(WeightRole::down, WeightRole::down_bias, index);
   w.alpha_norm = vector_of(WeightRole::dms_alpha_norm, index);
@@ -249,8 +299,8 @@ void DecoderWeights::get_embedding(int64_t token, std::span<float> out) const {
 
 DecoderWeights load_weights(const ModelSpec& spec,
                             const WeightSource& source,
-                            WeightFormat format) {
-  return Loader(spec, source, format).load();
+                            const WeightStorage& storage) {
+  return Loader(spec, source, storage).load();
 }
 
 }  // namespace dms::model

@@ -46,13 +46,20 @@ struct DecoderWeights {
   void get_embedding(int64_t token, std::span<float> out) const;
 };
 
+/// In what form matrices are kept.
+struct WeightStorage {
+  kernels::WeightFormat format = kernels::WeightFormat::bf16;
+  bool as_stored = false;  // under a quantised format: codes of the other width stay as they are
+};
+
 /// Reads and packs everything `spec` needs, one tensor's rows at a time, so that memory never
-/// holds much more than the packed weights. Linear layers are stored in `format`, int4 with
-/// minima where those take away half of the error; under int4 the head and the embedding are int8;
+/// holds much more than the packed weights. Linear layers are stored in `storage.format`: codes of
+/// that width as the source has them, other numbers in int4 with minima where those take away half
+/// of the error; under int4 the head and the embedding are int8;
 /// norms, biases and decision projections stay float32. Throws InputError where a weight to be
 /// quantised is not finite. Uses the caller's threads.
 DecoderWeights load_weights(const ModelSpec& spec,
                             const WeightSource& source,
-                            kernels::WeightFormat format);
+                            const WeightStorage& storage);
 
 }  // namespace dms::model

@@ -16,11 +16,12 @@ TEST(LogitsRoom, IsGivenBackAfterAPassThatWantedMany) {
   constexpr int64_t kChunk = 256;
   ModelSpec spec = tiny_spec({});
   spec.vocab = 5000;
-  CpuModel model(spec,
-                 model::load_weights(spec, *random_weights(spec, 1), kernels::WeightFormat::f32),
-                 {.dtype = DType::f32,
-                  .weight_format = kernels::WeightFormat::f32,
-                  .compute = kernels::Compute::f32});
+  CpuModel model(
+      spec,
+      model::load_weights(spec, *random_weights(spec, 1), {.format = kernels::WeightFormat::f32}),
+      {.dtype = DType::f32,
+       .weight_format = kernels::WeightFormat::f32,
+       .compute = kernels::Compute::f32});
   Line line(model, CacheOptions{}, kChunk);
   const auto append = [&](int64_t tokens) {
     int64_t rows = 0;

@@ -57,7 +57,7 @@ inline CpuModel tiny_model(const ModelSpec& spec,
                            int64_t kv_memory_bytes = 0) {
   const auto format = type == DType::f32 ? kernels::WeightFormat::f32 : kernels::WeightFormat::bf16;
   return CpuModel(spec,
-                  model::load_weights(spec, weights, format),
+                  model::load_weights(spec, weights, {.format = format}),
                   {.dtype = type,
                    .weight_format = format,
                    .compute = type == DType::f32 ? kernels::Compute::f32 : kernels::Compute::bf16,

@@ -76,7 +76,7 @@ inline std::unique_ptr<Model> make_backend(BackendKind kind, int64_t border = 0)
   }
   return std::make_unique<cpu::CpuModel>(
       spec,
-      model::load_weights(spec, *weights, kernels::WeightFormat::f32),
+      model::load_weights(spec, *weights, {.format = kernels::WeightFormat::f32}),
       cpu::ResolvedModelOptions{.dtype = DType::f32,
                                 .weight_format = kernels::WeightFormat::f32,
                                 .compute = kernels::Compute::f32});

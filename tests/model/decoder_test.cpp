@@ -21,7 +21,7 @@ using testing_support::kFamilySpecs;
 std::string refusal_of(const ModelSpec& spec) {
   return testing_support::input_error([&] {
     Decoder(spec,
-            load_weights(spec, *random_weights(spec, 1), kernels::WeightFormat::f32),
+            load_weights(spec, *random_weights(spec, 1), {.format = kernels::WeightFormat::f32}),
             kernels::Compute::f32);
   });
 }
