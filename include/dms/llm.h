@@ -27,6 +27,9 @@
 
 namespace dms {
 
+struct QuantizeOptions;
+struct QuantizeResult;
+
 /// Number types: "f32" or "bf16".
 struct ModelOptions {
   std::string dtype = "bf16";     // activations' type in products, and the window's
@@ -178,6 +181,10 @@ class ModelSource {
 
  private:
   friend class LLM;
+  friend QuantizeResult quantize_model(const std::filesystem::path& model,
+                                       const std::filesystem::path& out,
+                                       const QuantizeOptions& options,
+                                       const Progress& progress);
   struct State;
   explicit ModelSource(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

@@ -14,6 +14,8 @@ struct Flag {
 constexpr std::array kFlags{
     Flag{"adapter", "--adapter"},
     Flag{"arguments", "--template-arg"},
+    Flag{"calibration_text", "--calibrate"},
+    Flag{"calibration_tokens", "--calibrate-tokens"},
     Flag{"chunk_tokens", "--chunk"},
     Flag{"decisions_file", "--decisions"},
     Flag{"dtype", "--dtype"},

@@ -35,6 +35,8 @@ class CpuModel final : public engine::Model {
   RunError shortage(std::span<const engine::Part> parts) const override;
   std::span<const float> forward(std::span<const engine::Part> parts) override;
   double attention_seconds() const override { return decoder_.attention_seconds(); }
+  /// Shows what the layers' products multiply, from the next pass on.
+  void watch(model::InputWatcher watcher) { decoder_.watch(std::move(watcher)); }
   KvStats usage(std::span<const engine::SequenceState* const> sequences) const override;
 
  private:

@@ -86,6 +86,12 @@ void Decoder::embed(const Batch& batch) {
   });
 }
 
+void Decoder::show(const LayerWeights& weights,
+                   LinearInput input,
+                   std::span<const float> rows) const {
+  if (watcher_) watcher_(&weights - weights_.layers.data(), input, rows);
+}
+
 void Decoder::normalise(const NormWeights& weights,
                         std::span<const float> x,
                         std::span<float> out) const {
@@ -102,6 +108,7 @@ void Decoder::project_qkv(const LayerWeights& weights, const Batch& batch) {
   const std::span<const float> x = std::span(work_.residual).first(values);
   const std::span<float> normed = std::span(work_.normed).first(values);
   normalise(weights.attention_norm, x, normed);
+  show(weights, LinearInput::qkv, normed);
   const int64_t width = qkv_width(spec_);
   kernels::matmul({.weights = weights.qkv.matrix,
                    .x = normed,
@@ -110,6 +117,7 @@ void Decoder::project_qkv(const LayerWeights& weights, const Batch& batch) {
                    .rows = batch.rows,
                    .out_columns = width,
                    .compute = compute_});
+  if (!weights.decision_rows.empty()) decide_exactly(weights, batch);
 }
 
 /// Decision logits of the adapter (semantics.md section 1), in float32 with a fixed order of
@@ -134,9 +142,26 @@ void Decoder::compute_alpha(const LayerWeights& weights, const Batch& batch) {
   });
 }
 
-/// Last channel of the first query head of a group: where `neuron` decisions come from.
 float& Decoder::borrowed_channel(std::span<float> q, int64_t kv_head) const {
-  return q[static_cast<size_t>(kv_head * spec_.group() * spec_.head_dim + spec_.head_dim - 1)];
+  return q[static_cast<size_t>(model::borrowed_channel(spec_, kv_head))];
+}
+
+/// What decides eviction is not computed from quantised weights.
+void Decoder::decide_exactly(const LayerWeights& weights, const Batch& batch) {
+  const auto hidden = static_cast<size_t>(spec_.hidden);
+  const int64_t width = qkv_width(spec_);
+  parallel_for(batch.rows, ceil_div(kGrainValues, spec_.hidden), [&](int64_t row) {
+    const std::span<const float> normed =
+        std::span(work_.normed).subspan(static_cast<size_t>(row) * hidden, hidden);
+    for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+      const int64_t channel = model::borrowed_channel(spec_, head);
+      const auto at = static_cast<size_t>(head) * hidden;
+      float logit =
+          kernels::dot_fixed_order(normed, std::span(weights.decision_rows).subspan(at, hidden));
+      if (!weights.qkv.bias.empty()) logit += weights.qkv.bias[static_cast<size_t>(channel)];
+      work_.qkv[static_cast<size_t>(row * width + channel)] = logit;
+    }
+  });
 }
 
 void Decoder::zero_borrowed_channels(std::span<float> q) const {
@@ -216,6 +241,7 @@ void Decoder::run_mlp(const LayerWeights& weights, const Batch& batch) {
   const std::span<float> mlp =
       std::span(work_.mlp).first(static_cast<size_t>(batch.rows * spec_.ffn));
   normalise(weights.mlp_norm, residual, normed);
+  show(weights, LinearInput::mlp_in, normed);
   kernels::matmul(
       {.weights = weights.mlp_in.matrix,
        .x = normed,
@@ -226,6 +252,7 @@ void Decoder::run_mlp(const LayerWeights& weights, const Batch& batch) {
        .compute = compute_,
        .epilogue = spec_.gated_mlp ? gate_epilogue(spec_.activation) : Epilogue::store});
   if (!spec_.gated_mlp) kernels::apply(unary_op(spec_.activation), mlp);
+  show(weights, LinearInput::mlp_out, mlp);
   kernels::matmul({.weights = weights.mlp_out.matrix,
                    .x = mlp,
                    .out = residual,
@@ -254,9 +281,12 @@ void Decoder::run_layer(int64_t layer, const Batch& batch) {
   for (const BatchSegment& part : batch.segments) part.segment->cache->finish_layer(layer);
 
   const int64_t q_values = spec_.q_heads * spec_.head_dim;
+  const std::span<const float> attended =
+      std::span(work_.attended).first(static_cast<size_t>(batch.rows * q_values));
+  show(weights, LinearInput::attention_output, attended);
   kernels::matmul(
       {.weights = weights.attention_output.matrix,
-       .x = std::span(work_.attended).first(static_cast<size_t>(batch.rows * q_values)),
+       .x = attended,
        .out = std::span(work_.residual).first(static_cast<size_t>(batch.rows * spec_.hidden)),
        .bias = weights.attention_output.bias,
        .rows = batch.rows,

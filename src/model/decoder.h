@@ -3,6 +3,7 @@
 // single tokens of several sequences in one pass over the weights. Engine thread only.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -28,6 +29,13 @@ struct Segment {
 
 struct Batch;
 
+/// Which of a layer's products.
+enum class LinearInput { qkv, attention_output, mlp_in, mlp_out };
+
+/// Is shown what a product of a layer multiplies: float32 [tokens, columns].
+using InputWatcher =
+    std::function<void(int64_t layer, LinearInput input, std::span<const float> rows)>;
+
 /// Buffers of a pass, kept from call to call.
 struct Workspace {
   std::vector<float> residual;  // [rows, hidden]
@@ -51,14 +59,19 @@ class Decoder {
   /// [rows, vocab] in the order of segments and tokens, valid until the next call.
   std::span<const float> forward(std::span<const Segment> segments);
 
+  /// From the next pass on; empty: nobody watches.
+  void watch(InputWatcher watcher) { watcher_ = std::move(watcher); }
+
   /// Seconds spent in attention since construction.
   double attention_seconds() const { return attention_seconds_; }
 
  private:
   void embed(const Batch& batch);
+  void show(const LayerWeights& weights, LinearInput input, std::span<const float> rows) const;
   void run_layer(int64_t layer, const Batch& batch);
   void project_qkv(const LayerWeights& weights, const Batch& batch);
   void compute_alpha(const LayerWeights& weights, const Batch& batch);
+  void decide_exactly(const LayerWeights& weights, const Batch& batch);
   float& borrowed_channel(std::span<float> q, int64_t kv_head) const;
   void zero_borrowed_channels(std::span<float> q) const;
   void take_borrowed_channels(std::span<float> q, int64_t row);
@@ -76,6 +89,7 @@ class Decoder {
   std::vector<float> head_rows_;  // [logit rows, hidden]
   std::vector<float> logits_;     // [logit rows, vocab]
   double attention_seconds_ = 0;
+  InputWatcher watcher_;
 };
 
 }  // namespace dms::model

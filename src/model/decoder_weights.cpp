@@ -74,6 +74,7 @@ class Loader {
                   PackedMatrix& matrix) const;
   std::optional<StoredForm> stored_form(const std::vector<RowRun>& runs, WeightFormat format) const;
   void set_codes(const RowRun& run, int64_t panel, PackedMatrix& matrix) const;
+  std::vector<float> decision_rows(const std::vector<RowRun>& qkv) const;
   std::vector<float> pack_bias(const std::vector<RowRun>& runs, int64_t rows) const;
   LinearWeights linear(WeightRole weight, WeightRole bias, int64_t layer) const;
   PackedMatrix vocabulary(WeightRole role) const;
@@ -258,13 +259,33 @@ PackedMatrix Loader::vocabulary(WeightRole role) const {
   return pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1], format);
 }
 
+std::vector<float> Loader::decision_rows(const std::vector<RowRun>& qkv) const {
+  const bool are_borrowed = spec_.dms && spec_.dms->source == DmsSource::neuron;
+  if (!are_borrowed || !is_quantised(storage_.format)) return {};
+  std::vector<float> rows(static_cast<size_t>(spec_.kv_heads * spec_.hidden));
+  for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+    const int64_t target = borrowed_channel(spec_, head);
+    const auto run = std::ranges::find_if(qkv, [&](const RowRun& r) {
+      return r.target_first <= target && target < r.target_first + r.count;
+    });
+    const auto hidden = static_cast<size_t>(spec_.hidden);
+    source_.read_rows(*run->weight,
+                      run->source_first + target - run->target_first,
+                      1,
+                      std::span(rows).subspan(static_cast<size_t>(head) * hidden, hidden));
+  }
+  return rows;
+}
+
 LayerWeights Loader::layer(int64_t index) const {
   const int64_t qkv_rows = (spec_.q_heads + 2 * spec_.kv_heads) * spec_.head_dim;
   const std::vector<RowRun> mlp_runs = mlp_in_runs(index, false);
   const int64_t mlp_rows = spec_.gated_mlp ? 2 * round_up(spec_.ffn, kPanelRows / 2) : spec_.ffn;
   LayerWeights w;
   w.attention_norm = norm(WeightRole::attention_norm, WeightRole::attention_norm_bias, index);
-  w.qkv.matrix = pack(qkv_runs(index, false), qkv_rows, spec_.hidden, storage_.format);
+  const std::vector<RowRun> runs = qkv_runs(index, false);
+  w.qkv.matrix = pack(runs, qkv_rows, spec_.hidden, storage_.format);
+  w.decision_rows = decision_rows(runs);
   if (spec_.qkv_bias) w.qkv.bias = pack_bias(qkv_runs(index, true), qkv_rows);
   w.q_norm = vector_of(WeightRole::q_norm, index);
   w.k_norm = vector_of(WeightRole::k_norm, index);

@@ -34,6 +34,9 @@ struct LayerWeights {
   std::vector<float> alpha_norm;  // DMS adapter, or empty: [hidden]
   std::vector<float> alpha;       // [kv_heads, hidden]
   std::vector<float> alpha_bias;  // [kv_heads], or empty
+  // The rows of q that decide eviction in `neuron` models, [kv_heads, hidden]: where the matrix is
+  // quantised, these are not.
+  std::vector<float> decision_rows;
 };
 
 struct DecoderWeights {
@@ -45,6 +48,11 @@ struct DecoderWeights {
   /// One token's embedding as float32 [hidden].
   void get_embedding(int64_t token, std::span<float> out) const;
 };
+
+/// Last channel of the first query head of a group: where `neuron` decisions come from.
+inline int64_t borrowed_channel(const ModelSpec& spec, int64_t kv_head) {
+  return kv_head * spec.group() * spec.head_dim + spec.head_dim - 1;
+}
 
 /// In what form matrices are kept.
 struct WeightStorage {

@@ -27,6 +27,7 @@ COMMANDS = (
     "score",
     "serve",
     "bench",
+    "quantize",
     "train",
     "data",
     "extract",

@@ -43,8 +43,20 @@ ELSEWHERE = {
     ("chat", "--template"),
     ("chat", "--decisions"),
     ("extract", "--config"),
+    ("quantize", "--calibrate"),
 }
-COMMANDS = ("inspect", "tokenize", "generate", "chat", "score", "bench", "train", "data", "extract")
+COMMANDS = (
+    "inspect",
+    "tokenize",
+    "generate",
+    "chat",
+    "score",
+    "bench",
+    "quantize",
+    "train",
+    "data",
+    "extract",
+)
 
 
 def file_options(command: str) -> list[str]:

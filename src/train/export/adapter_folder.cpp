@@ -5,10 +5,10 @@
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/output_folder.h"
+#include "base/replaceable.h"
 #include "dms/error.h"
 #include "model/spec/adapter.h"
 #include "train/export/dms_keys.h"
-#include "train/export/replaceable.h"
 #include "train/export/weight_files.h"
 
 namespace dms::train {

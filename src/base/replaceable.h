@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace dms::train {
+namespace dms {
 
 /// The path without links, dots and a trailing slash, so that a folder can be renamed to it.
 std::filesystem::path resolve_output(const std::filesystem::path& out);
@@ -23,4 +23,4 @@ void check_replaceable(const std::filesystem::path& out,
                        const std::string& kind,
                        const std::function<bool(std::string_view name)>& is_ours);
 
-}  // namespace dms::train
+}  // namespace dms

@@ -1,4 +1,4 @@
-#include "train/export/companion_files.h"
+#include "model/spec/companion_files.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include "base/input_file.h"
 #include "base/output_file.h"
 
-namespace dms::train {
+namespace dms {
 namespace {
 
 namespace fs = std::filesystem;
@@ -59,4 +59,4 @@ void copy_companions(const fs::path& from, const fs::path& to) {
   }
 }
 
-}  // namespace dms::train
+}  // namespace dms

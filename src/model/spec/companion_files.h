@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string_view>
 
-namespace dms::train {
+namespace dms {
 
 /// Is this name (a file's, or a folder's of templates) one that belongs to a model whatever its
 /// weights are?
@@ -15,4 +15,4 @@ bool is_companion(std::string_view name);
 /// disk is full.
 void copy_companions(const std::filesystem::path& from, const std::filesystem::path& to);
 
-}  // namespace dms::train
+}  // namespace dms

@@ -1,4 +1,4 @@
-#include "train/export/replaceable.h"
+#include "base/replaceable.h"
 
 #include <system_error>
 
@@ -6,7 +6,7 @@
 #include "base/output_folder.h"
 #include "dms/error.h"
 
-namespace dms::train {
+namespace dms {
 namespace {
 
 namespace fs = std::filesystem;
@@ -52,4 +52,4 @@ void check_replaceable(const fs::path& out,
   }
 }
 
-}  // namespace dms::train
+}  // namespace dms
