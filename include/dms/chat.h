@@ -43,12 +43,13 @@ struct RenderedChat {
 /// Copies share it; const functions may be called by any thread.
 class ChatTemplate {
  public:
-  /// A Jinja text that `where` names in errors. Special tokens are those of the model's folder,
-  /// where one is given. Throws InputError on a malformed template.
+  /// A Jinja text that `where` names in errors. Special tokens are those of the model's folder or
+  /// GGUF file, where one is given. Throws InputError on a malformed template.
   ChatTemplate(std::string_view source,
                const std::string& where,
                const std::filesystem::path& model_folder = {});
-  /// The one of a Hugging Face folder; nothing where it has none. Throws InputError on bad files.
+  /// The one of a Hugging Face folder or a GGUF file; nothing where it has none. Throws InputError
+  /// on bad files.
   static std::optional<ChatTemplate> load(const std::filesystem::path& model_folder);
 
   /// Throws InputError when the template refuses the messages, exceeds its limits, or what should

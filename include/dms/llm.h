@@ -153,8 +153,8 @@ class Session {
 /// functions may be called by any thread.
 class ModelSource {
  public:
-  /// Opens a Hugging Face folder. Throws InputError when it, its weights' headers or an option are
-  /// bad.
+  /// Opens a Hugging Face folder or a GGUF file. Throws InputError when it, its weights' headers or
+  /// an option are bad.
   explicit ModelSource(const std::filesystem::path& folder, const ModelOptions& options = {});
   /// The shape of `config_file` with random weights and no tokenizer.
   static ModelSource with_random_weights(const std::filesystem::path& config_file,
@@ -165,7 +165,7 @@ class ModelSource {
 
   const ModelInfo& info() const;
   bool has_tokenizer() const;
-  /// Throws InputError when the folder has no tokenizer.json; so do the functions below.
+  /// Throws InputError when the model has no tokenizer; so do the functions below.
   const Tokenizer& tokenizer() const;
   /// As Tokenizer's.
   std::vector<int32_t> encode(std::string_view text,
@@ -195,7 +195,7 @@ class LLM {
  public:
   /// Reads the weights.
   explicit LLM(ModelSource source);
-  /// Opens a Hugging Face folder.
+  /// Opens a Hugging Face folder or a GGUF file.
   explicit LLM(const std::filesystem::path& folder, const ModelOptions& options = {});
   /// The shape of `config_file` with random weights and no tokenizer.
   static LLM with_random_weights(const std::filesystem::path& config_file,
@@ -207,7 +207,7 @@ class LLM {
   const ModelInfo& info() const;
 
   bool has_tokenizer() const;
-  /// Throws InputError when the folder has no tokenizer.json; so do the functions below.
+  /// Throws InputError when the model has no tokenizer; so do the functions below.
   const Tokenizer& tokenizer() const;
   /// As Tokenizer's.
   std::vector<int32_t> encode(std::string_view text,
@@ -256,8 +256,9 @@ class LLM {
   std::unique_ptr<State> state_;
 };
 
-/// Reads a folder's config.json, DMS metadata, tokenizer and the names of its tensors, or a
-/// config.json alone; and the settings of an adapter where one is named. Loads no weights.
+/// Reads a GGUF file's metadata, or a folder's config.json, DMS metadata, tokenizer and the names
+/// of its tensors, or a config.json alone; and the settings of an adapter where one is named. Loads
+/// no weights.
 ModelInfo inspect_model(const std::filesystem::path& path,
                         const std::filesystem::path& adapter = {},
                         MetadataScope scope = MetadataScope::folder_only);

@@ -1,5 +1,5 @@
 #pragma once
-// What a folder says of its model.
+// What a folder or a GGUF file says of its model.
 
 #include <cstdint>
 #include <optional>
@@ -29,6 +29,14 @@ struct DmsInfo {
   std::string origin;  // the file the settings came from
 };
 
+/// What the tensors of one type in a model's file amount to.
+struct StoredType {
+  std::string name;  // "Q4_K"
+  int64_t tensors = 0;
+  int64_t parameters = 0;
+  int64_t bytes = 0;
+};
+
 struct ModelInfo {
   std::string model_type;
   int64_t parameters = 0;
@@ -49,6 +57,7 @@ struct ModelInfo {
   // How the folder's generation_config.json wants tokens chosen, as transformers reads it: greedy
   // unless it says do_sample. A recommendation: nothing here applies it by itself.
   SamplingParams sampling{};
+  std::vector<StoredType> stored{};  // of a GGUF file, those with most bytes first; else empty
 };
 
 }  // namespace dms

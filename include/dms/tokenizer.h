@@ -24,11 +24,11 @@ struct TokenInfo {
   bool is_special = false;
 };
 
-/// A tokenizer.json. Copies share it; const functions may be called by any thread.
+/// A model's tokenizer. Copies share it; const functions may be called by any thread.
 class Tokenizer {
  public:
-  /// Opens a Hugging Face folder, whose other files add tokens, or a tokenizer.json alone. Throws
-  /// InputError when it is missing, broken or not supported.
+  /// Opens a Hugging Face folder, whose other files add tokens, a tokenizer.json alone, or the
+  /// vocabulary of a GGUF file. Throws InputError when it is missing, broken or not supported.
   explicit Tokenizer(const std::filesystem::path& path);
 
   /// Where more than `max_tokens` are of no use it stops once there are more, so that a text that

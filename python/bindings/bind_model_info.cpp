@@ -1,4 +1,4 @@
-// What a folder says of its model.
+// What a folder or a GGUF file says of its model.
 
 #include <string>
 
@@ -21,6 +21,11 @@ void bind_model_info(nb::module_& module) {
       .def_ro("target_cr", &DmsInfo::target_cr, "Compression it was trained for; 0: not stated.")
       .def_ro("disable_eviction", &DmsInfo::disable_eviction)
       .def_ro("origin", &DmsInfo::origin, "The file that says so.");
+  nb::class_<StoredType>(module, "StoredType", "What the tensors of one type in a file amount to.")
+      .def_ro("name", &StoredType::name, "'Q4_K'.")
+      .def_ro("tensors", &StoredType::tensors)
+      .def_ro("parameters", &StoredType::parameters)
+      .def_ro("bytes", &StoredType::bytes);
   nb::class_<ModelInfo>(module, "ModelInfo", "A model's shape.")
       .def_ro("model_type", &ModelInfo::model_type)
       .def_ro("parameters", &ModelInfo::parameters)
@@ -38,7 +43,10 @@ void bind_model_info(nb::module_& module) {
       .def_ro("dms", &ModelInfo::dms, "None: eviction was not trained.")
       .def_ro("notes", &ModelInfo::notes, "What is odd about the folder and was read all the same.")
       .def_ro(
-          "sampling", &ModelInfo::sampling, "What the folder's generation_config.json recommends.");
+          "sampling", &ModelInfo::sampling, "What the folder's generation_config.json recommends.")
+      .def_ro("stored",
+              &ModelInfo::stored,
+              "What a GGUF file holds, the types with most bytes first; empty for a folder.");
 }
 
 }  // namespace dms::python

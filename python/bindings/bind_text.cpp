@@ -31,7 +31,7 @@ void bind_tokenizer(nb::module_& module) {
   nb::class_<Tokenizer>(module, "Tokenizer", "A folder's tokenizer.json. Any thread may use it.")
       .def(nb::init<const std::filesystem::path&>(),
            nb::arg("path"),
-           "A Hugging Face folder, or a tokenizer.json alone.")
+           "A Hugging Face folder, a GGUF file, or a tokenizer.json alone.")
       .def(
           "encode",
           [](const Tokenizer& self, const std::string& text, bool add_special_tokens) {

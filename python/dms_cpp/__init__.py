@@ -7,7 +7,16 @@
 Names and defaults are vLLM's where they mean the same. All of it may be used by several threads.
 """
 
-from dms_cpp._core import DmsInfo, EngineStats, KvStats, ModelInfo, Timings, TokenInfo, Tokenizer
+from dms_cpp._core import (
+    DmsInfo,
+    EngineStats,
+    KvStats,
+    ModelInfo,
+    StoredType,
+    Timings,
+    TokenInfo,
+    Tokenizer,
+)
 from dms_cpp.async_llm import AsyncLLM, AsyncStream
 from dms_cpp.errors import Error, InputError, RunError
 from dms_cpp.llm import LLM
@@ -37,6 +46,7 @@ __all__ = [
     "SamplingParams",
     "Score",
     "Session",
+    "StoredType",
     "Stream",
     "Timings",
     "TokenInfo",

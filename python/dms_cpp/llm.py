@@ -21,7 +21,7 @@ _GIB = 1 << 30
 
 
 class LLM:
-    """A Hugging Face folder's model, and the engine that serves it.
+    """The model of a Hugging Face folder or a GGUF file, and the engine that serves it.
 
     Any thread may call any function. Calls of several threads share the engine's passes: each
     answer is the same as alone.

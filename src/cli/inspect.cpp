@@ -49,6 +49,17 @@ OutputJson generation_json(const SamplingParams& sampling) {
           {"repetition_penalty", sampling.repetition_penalty}};
 }
 
+OutputJson stored_json(const std::vector<StoredType>& stored) {
+  OutputJson types = OutputJson::array();
+  for (const StoredType& type : stored) {
+    types.push_back({{"type", type.name},
+                     {"tensors", type.tensors},
+                     {"parameters", type.parameters},
+                     {"bytes", type.bytes}});
+  }
+  return types;
+}
+
 OutputJson info_json(const ModelInfo& info) {
   const double compact = compact_bytes_per_token(info);
   return {{"model_type", info.model_type},
@@ -68,6 +79,7 @@ OutputJson info_json(const ModelInfo& info) {
           {"kv_bytes_per_token", info.kv_bytes_per_token},
           {"kv_bytes_per_token_compact", compact > 0 ? OutputJson(compact) : OutputJson()},
           {"dms", info.dms ? dms_json(*info.dms) : OutputJson()},
+          {"stored", stored_json(info.stored)},
           {"notes", info.notes}};
 }
 
@@ -103,12 +115,25 @@ std::string memory_line(int64_t bytes_per_token, int64_t context) {
                      context);
 }
 
+std::string stored_line(const std::vector<StoredType>& stored) {
+  std::string text;
+  for (const StoredType& type : stored) {
+    text += fmt::format("{}{} {} ({})",
+                        text.empty() ? "" : ", ",
+                        counted(type.tensors, "tensor"),
+                        type.name,
+                        format_bytes(type.bytes));
+  }
+  return text;
+}
+
 void print_info(const ModelInfo& info) {
   const auto line = [](std::string_view label, const std::string& value) {
     print(labelled_line(label, value, stdout_columns()));
   };
   line("model", info.model_type);
   line("parameters", fmt::format("{} ({})", format_count(info.parameters), info.parameters));
+  if (!info.stored.empty()) line("stored as", stored_line(info.stored));
   line("shape",
        fmt::format("{}, hidden {}, ffn {}, {}, {} of {}",
                    counted(info.layers, "layer"),
@@ -135,7 +160,7 @@ void inspect(const Options& options) {
   if (options.model.empty() == options.config.empty()) {
     throw InputError({.where = "MODEL",
                       .what = options.model.empty() ? "missing" : "given beside --config",
-                      .expected = "a Hugging Face folder, or --config config.json"});
+                      .expected = "a Hugging Face folder, a .gguf file, or --config config.json"});
   }
   const std::filesystem::path path =
       options.model.empty() ? seekable_file(options.config) : std::filesystem::path(options.model);

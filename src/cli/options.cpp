@@ -45,12 +45,13 @@ void read_device(const std::string& text) {
 }  // namespace
 
 void add_model_folder(CLI::App& app, std::string& folder) {
-  add_argument(app, "MODEL", folder, "Hugging Face folder");
+  add_argument(app, "MODEL", folder, "Hugging Face folder or .gguf file");
 }
 
 void require_model(const std::string& folder) {
   if (!folder.empty()) return;
-  throw InputError({.where = "MODEL", .what = "missing", .expected = "a Hugging Face folder"});
+  throw InputError(
+      {.where = "MODEL", .what = "missing", .expected = "a Hugging Face folder or a .gguf file"});
 }
 
 void add_adapter(CLI::App& app, std::filesystem::path& adapter) {

@@ -4,6 +4,8 @@
 
 #include "dms/chat.h"
 #include "dms/error.h"
+#include "gguf/file.h"
+#include "text/gguf_tokenizer.h"
 
 namespace dms {
 namespace {
@@ -67,6 +69,19 @@ ChatJson variables_of(const ChatRequest& request) {
   return variables;
 }
 
+text::SpecialTokens special_tokens_of(const std::filesystem::path& model) {
+  if (model.empty()) return {};
+  if (!gguf::is_gguf(model)) return text::load_special_tokens(model);
+  const gguf::File file(model);
+  return text::gguf_special_tokens(file.metadata(), file.where());
+}
+
+std::optional<text::LoadedChatTemplate> load_template(const std::filesystem::path& model) {
+  if (!gguf::is_gguf(model)) return text::load_chat_template(model);
+  const gguf::File file(model);
+  return text::gguf_chat_template(file.metadata(), file.where());
+}
+
 }  // namespace
 
 struct ChatTemplate::State {
@@ -79,13 +94,13 @@ ChatTemplate::ChatTemplate(std::shared_ptr<const State> state) : state_(std::mov
 ChatTemplate::ChatTemplate(std::string_view source,
                            const std::string& where,
                            const std::filesystem::path& model_folder)
-    : state_(std::make_shared<const State>(State{
-          .chat_template = text::ChatTemplate(source, where),
-          .special_tokens = model_folder.empty() ? text::SpecialTokens()
-                                                 : text::load_special_tokens(model_folder)})) {}
+    : state_(
+          std::make_shared<const State>(State{.chat_template = text::ChatTemplate(source, where),
+                                              .special_tokens = special_tokens_of(model_folder)})) {
+}
 
 std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& model_folder) {
-  std::optional<text::LoadedChatTemplate> loaded = text::load_chat_template(model_folder);
+  std::optional<text::LoadedChatTemplate> loaded = load_template(model_folder);
   if (!loaded) return std::nullopt;
   return ChatTemplate(
       std::make_shared<const State>(State{.chat_template = std::move(loaded->chat_template),

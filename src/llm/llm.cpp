@@ -9,13 +9,14 @@
 #include "base/threads.h"
 #include "cpu/cpu_model.h"
 #include "engine/engine.h"
+#include "gguf/file.h"
 #include "llm/core.h"
+#include "llm/described_model.h"
 #include "llm/model_info.h"
 #include "llm/model_source.h"
 #include "llm/request_run.h"
 #include "llm/session_file.h"
 #include "model/spec/adapter.h"
-#include "model/spec/generation_config.h"
 #include "model/spec/load.h"
 
 namespace dms {
@@ -23,7 +24,7 @@ namespace dms {
 struct LLM::State {
   std::shared_ptr<Core> core;
   ModelInfo info;
-  std::filesystem::path folder;  // empty: random weights
+  std::filesystem::path folder;  // or GGUF file; empty: random weights
 };
 
 void Core::enter() const { use_threads(options.threads); }
@@ -149,28 +150,22 @@ KvStats LLM::kv(std::span<const Session> sessions) const {
   return state_->core->model->usage(states);
 }
 
-namespace {
-
-/// A tokenizer that cannot be read does not hide what the model is.
-void add_end_token_of(const std::filesystem::path& folder, ModelSpec& spec) {
-  try {
-    llm::load_tokenizer(folder, spec);
-  } catch (const InputError& error) {
-    spec.notes.emplace_back(error.what());
-  }
-}
-
-}  // namespace
-
 ModelInfo inspect_model(const std::filesystem::path& path,
                         const std::filesystem::path& adapter,
                         MetadataScope scope) {
-  const bool is_model_folder = is_folder(path) || !path_exists(path);
-  ModelSpec spec = is_model_folder ? load_spec(path, scope) : load_spec_from_config(path);
-  if (is_model_folder) add_end_token_of(path, spec);
-  if (!adapter.empty()) apply_adapter(adapter, spec);
-  return llm::make_model_info(spec,
-                              is_model_folder ? load_generation_config(path) : GenerationConfig{});
+  if (is_file(path) && !gguf::is_gguf(path)) {
+    ModelSpec spec = load_spec_from_config(path);
+    if (!adapter.empty()) apply_adapter(adapter, spec);
+    return llm::make_model_info(spec, {});
+  }
+  llm::DescribedModel model = llm::describe_model(path, scope);
+  try {
+    model.load_tokenizer();
+  } catch (const InputError& error) {  // it does not hide what the model is
+    model.spec.notes.emplace_back(error.what());
+  }
+  if (!adapter.empty()) apply_adapter(adapter, model.spec);
+  return model.info();
 }
 
 }  // namespace dms

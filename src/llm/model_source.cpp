@@ -3,20 +3,18 @@
 #include <string>
 #include <utility>
 
-#include "base/file_status.h"
 #include "cpu/cpu_model.h"
 #include "engine/prompt_check.h"
 #include "engine/sampling_check.h"
+#include "gguf/file.h"
 #include "kernels/isa.h"
+#include "llm/described_model.h"
 #include "llm/model_info.h"
 #include "model/spec/adapter.h"
-#include "model/spec/generation_config.h"
 #include "model/spec/load.h"
 
 namespace dms {
 namespace {
-
-constexpr std::string_view kTokenizerFile = "tokenizer.json";
 
 /// What can be wrong before any file is looked at. A wrong DMS_ISA is found here: kernels first
 /// meet it inside parallel regions, which an exception must not leave.
@@ -42,13 +40,13 @@ ModelSource::~ModelSource() = default;
 
 ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions& options) {
   cpu::ResolvedModelOptions resolved = check_options(options);
-  ModelSpec spec = load_spec(folder, options.metadata_scope);
-  std::optional<Tokenizer> tokenizer = llm::load_tokenizer(folder, spec);
-  std::unique_ptr<WeightSource> weights = open_checkpoint(folder, spec);
-  cpu::follow_stored_weights(spec, *weights, resolved);
-  add_adapter(options.adapter, spec, weights);
-  ModelInfo info = llm::make_model_info(spec, load_generation_config(folder));
-  state_ = std::make_unique<State>(State{.spec = std::move(spec),
+  llm::DescribedModel model = llm::describe_model(folder, options.metadata_scope);
+  std::optional<Tokenizer> tokenizer = model.load_tokenizer();
+  std::unique_ptr<WeightSource> weights = model.open_weights();
+  cpu::follow_stored_weights(model.spec, *weights, resolved);
+  add_adapter(options.adapter, model.spec, weights);
+  ModelInfo info = model.info();
+  state_ = std::make_unique<State>(State{.spec = std::move(model.spec),
                                          .options = resolved,
                                          .weights = std::move(weights),
                                          .tokenizer = std::move(tokenizer),
@@ -100,7 +98,7 @@ void ModelSource::check(const SamplingParams& params) const {
   }
   if (!params.stop.empty() && !has_tokenizer()) {
     throw InputError({.field = "stop",
-                      .what = "the model has no tokenizer.json, so that its answers are no text",
+                      .what = "the model has no tokenizer, so that its answers are no text",
                       .hint = "use stop_ids"});
   }
 }
@@ -111,17 +109,12 @@ void ModelSource::check_prompt(std::span<const int32_t> ids, int64_t max_tokens)
 
 namespace llm {
 
-std::optional<Tokenizer> load_tokenizer(const std::filesystem::path& folder, ModelSpec& spec) {
-  if (!path_exists(folder / kTokenizerFile)) return std::nullopt;
-  Tokenizer tokenizer(folder);
-  add_end_token(spec, tokenizer.eos_id());
-  return tokenizer;
-}
-
 const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer,
-                                   const std::filesystem::path& folder) {
+                                   const std::filesystem::path& model) {
   if (tokenizer) return *tokenizer;
-  throw InputError({.where = (folder / kTokenizerFile).string(),
+  const bool is_one_file = gguf::is_gguf(model);
+  throw InputError({.where = is_one_file ? model.string() + ": tokenizer.ggml.tokens"
+                                         : (model / kTokenizerFile).string(),
                     .what = "missing",
                     .hint = "give token ids instead of text"});
 }

@@ -17,18 +17,15 @@ struct ModelSource::State {
   cpu::ResolvedModelOptions options;
   std::unique_ptr<WeightSource> weights;  // with the adapter's
   std::optional<Tokenizer> tokenizer{};
-  std::filesystem::path folder{};  // empty: random weights
+  std::filesystem::path folder{};  // or GGUF file; empty: random weights
   ModelInfo info{};
 };
 
 namespace llm {
 
-/// The tokenizer of a folder that has one; the end token it names joins the spec's.
-std::optional<Tokenizer> load_tokenizer(const std::filesystem::path& folder, ModelSpec& spec);
-
-/// Throws InputError naming `folder` where there is none.
+/// Throws InputError naming `model`, a folder or a GGUF file, where there is none.
 const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer,
-                                   const std::filesystem::path& folder);
+                                   const std::filesystem::path& model);
 
 }  // namespace llm
 }  // namespace dms

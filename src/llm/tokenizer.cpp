@@ -1,13 +1,24 @@
 #include "dms/tokenizer.h"
 
 #include "base/file_status.h"
+#include "gguf/file.h"
 #include "text/tokenizer.h"
 
 namespace dms {
 
+namespace {
+
+text::Tokenizer open_tokenizer(const std::filesystem::path& path) {
+  if (is_folder(path)) return text::Tokenizer::load_folder(path);
+  if (!gguf::is_gguf(path)) return text::Tokenizer::load(path);
+  const gguf::File file(path);
+  return text::Tokenizer::from_gguf(file.metadata(), file.where());
+}
+
+}  // namespace
+
 Tokenizer::Tokenizer(const std::filesystem::path& path)
-    : impl_(std::make_shared<const text::Tokenizer>(
-          is_folder(path) ? text::Tokenizer::load_folder(path) : text::Tokenizer::load(path))) {}
+    : impl_(std::make_shared<const text::Tokenizer>(open_tokenizer(path))) {}
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text,
                                        bool add_special_tokens,

@@ -13,6 +13,7 @@
 #include "text/bpe.h"
 #include "text/byte_alphabet.h"
 #include "text/decoder.h"
+#include "text/gguf_tokenizer.h"
 #include "text/growth_limit.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
@@ -237,6 +238,18 @@ Tokenizer Tokenizer::load_folder(const std::filesystem::path& folder) {
 
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
   return Tokenizer(std::make_unique<Impl>(read_tokenizer(parse_json(json, where), where)));
+}
+
+Tokenizer Tokenizer::from_gguf(const nlohmann::json& metadata, const std::string& where) {
+  TokenizerParts parts = read_tokenizer(gguf_tokenizer_json(metadata, where), where);
+  SpecialTokens special = gguf_special_tokens(metadata, where);
+  const auto named = [&](const char* name) {
+    const auto it = special.find(name);
+    return it == special.end() ? std::nullopt : std::optional(std::move(it->second));
+  };
+  parts.bos = named("bos_token");
+  parts.eos = named("eos_token");
+  return Tokenizer(std::make_unique<Impl>(std::move(parts)));
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace dms::text {
 
 /// Movable. Const methods may be called from several threads at once.
@@ -28,6 +30,9 @@ class Tokenizer {
 
   /// The tokenizer.json alone, from memory; `where` names it in errors.
   static Tokenizer parse(std::string_view json, const std::string& where);
+
+  /// The tokenizer that the metadata of a GGUF file describe (gguf_tokenizer.h).
+  static Tokenizer from_gguf(const nlohmann::json& metadata, const std::string& where);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

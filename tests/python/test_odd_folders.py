@@ -156,7 +156,7 @@ def test_quantised_weights_are_refused_by_name(refused, folder, method):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("pytorch_model.bin", "save_pretrained"), ("model.Q4_K_M.gguf", "GGUF is not read")],
+    [("pytorch_model.bin", "save_pretrained"), ("model.Q4_K_M.gguf", "name the .gguf file itself")],
 )
 def test_other_formats_are_named(refused, dms, folder, name, hint):
     (folder / "model.safetensors").rename(folder / name)

@@ -1,5 +1,7 @@
 // config.json (and generation_config.json) to a ModelSpec.
 
+#include "model/spec/config.h"
+
 #include <algorithm>
 #include <string>
 
@@ -19,7 +21,6 @@ namespace dms {
 namespace {
 
 constexpr const char* kConfigFile = "config.json";
-constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;
 // Weights of a model that this many parameters have would not fit any machine.
 constexpr int64_t kMaxParameters = int64_t{1} << 44;
 
@@ -100,20 +101,6 @@ const families::Family& family_of(const JsonFields& config) {
                     .expected = "one of " + model_type_list()});
 }
 
-/// Everything config.json alone says.
-ModelSpec spec_of(const JsonFields& config) {
-  ModelSpec spec = family_of(config).make_spec(config);
-  note_unknown_dtype(config, spec);
-  read_token_ids(config, spec);
-  if (parameter_count(spec) > kMaxParameters) {
-    throw InputError({.where = config.where(),
-                      .what = "absurdly large model",
-                      .got = std::to_string(parameter_count(spec)) + " parameters",
-                      .expected = "at most " + std::to_string(kMaxParameters)});
-  }
-  return spec;
-}
-
 void require_folder(const std::filesystem::path& folder) {
   constexpr const char* kExpected = "a folder with config.json and *.safetensors";
   if (!is_folder(folder)) {
@@ -134,6 +121,19 @@ void read_generation_config(const std::filesystem::path& folder, ModelSpec& spec
 }
 
 }  // namespace
+
+ModelSpec spec_of(const JsonFields& config) {
+  ModelSpec spec = family_of(config).make_spec(config);
+  note_unknown_dtype(config, spec);
+  read_token_ids(config, spec);
+  if (parameter_count(spec) > kMaxParameters) {
+    throw InputError({.where = config.where(),
+                      .what = "absurdly large model",
+                      .got = std::to_string(parameter_count(spec)) + " parameters",
+                      .expected = "at most " + std::to_string(kMaxParameters)});
+  }
+  return spec;
+}
 
 ModelSpec load_spec(const std::filesystem::path& folder, MetadataScope scope) {
   require_folder(folder);

@@ -52,6 +52,7 @@ struct RopeSpec {
   std::optional<double> attention_factor;  // yarn: multiplies cos and sin; derived when absent
   std::optional<double> mscale;            // yarn
   std::optional<double> mscale_all_dim;    // yarn
+  std::vector<float> frequency_divisors;   // [rotary_dim / 2], after all scaling; empty: all one
 };
 
 enum class WeightRole {

@@ -83,6 +83,9 @@ std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t prompt_toke
   } else if (rope.scaling == RopeScaling::yarn) {
     scale_yarn(rope, frequencies);
   }
+  for (size_t i = 0; i < rope.frequency_divisors.size(); ++i) {
+    frequencies[i] /= static_cast<double>(rope.frequency_divisors[i]);
+  }
   return {frequencies.begin(), frequencies.end()};
 }
 

@@ -30,7 +30,7 @@ constexpr std::array kOtherFormats{
     OtherFormat{"adapter_model.", "", "merge the LoRA into its base model first"},
     OtherFormat{"consolidated", "", "take the folder in Hugging Face's layout instead"},
     OtherFormat{"", ".safetensors", "rename the file to model.safetensors if it is the model"},
-    OtherFormat{"", ".gguf", "GGUF is not read: take the Hugging Face folder it was made from"},
+    OtherFormat{"", ".gguf", "name the .gguf file itself as the model"},
     OtherFormat{"", ".bin", kConvert},
     OtherFormat{"", ".pt", kConvert},
     OtherFormat{"", ".pth", kConvert},

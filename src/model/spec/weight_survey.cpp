@@ -89,8 +89,7 @@ bool is_buffer(std::string_view name) {
   return std::ranges::any_of(kBuffers, [&](std::string_view end) { return name.ends_with(end); });
 }
 
-/// What nobody reads: transformers ignores such tensors too, but says so.
-void note_unread(const TensorFiles& files, const std::string& where, ModelSpec& spec) {
+std::vector<std::string> unread(const TensorFiles& files, const ModelSpec& spec) {
   std::set<std::string, std::less<>> read;
   for (const WeightName& weight : weight_names(spec)) {
     read.insert(weight.name);
@@ -100,24 +99,32 @@ void note_unread(const TensorFiles& files, const std::string& where, ModelSpec& 
     }
   }
   read.emplace(name_of(WeightRole::head, spec));
-  std::string shown;
-  size_t count = 0;
+  std::vector<std::string> names;
   for (const auto& [name, tensor] : files.all()) {
-    if (read.contains(name) || is_buffer(name)) continue;
-    if (++count <= kShownNames) {
-      shown += (shown.empty() ? "" : ", ") + name.substr(0, kShownLength);
-    }
+    if (!read.contains(name) && !is_buffer(name)) names.push_back(name);
   }
-  if (count == 0) return;
-  if (count > kShownNames) shown += ", ...";
-  add_note(spec,
-           {.where = where,
-            .what = std::to_string(count) + (count == 1 ? " tensor is" : " tensors are") +
-                    " not used, since config.json asks for no such weight",
-            .got = shown});
+  return names;
 }
 
 }  // namespace
+
+void note_unread(const std::vector<std::string>& names,
+                 const std::string& where,
+                 std::string_view asking,
+                 ModelSpec& spec) {
+  if (names.empty()) return;
+  std::string shown;
+  for (size_t i = 0; i < std::min(names.size(), kShownNames); ++i) {
+    shown += (shown.empty() ? "" : ", ") + names[i].substr(0, kShownLength);
+  }
+  if (names.size() > kShownNames) shown += ", ...";
+  add_note(
+      spec,
+      {.where = where,
+       .what = std::to_string(names.size()) + (names.size() == 1 ? " tensor is" : " tensors are") +
+               " not used, since " + std::string(asking) + " asks for no such weight",
+       .got = shown});
+}
 
 void survey_weights(const std::filesystem::path& folder, ModelSpec& spec) {
   try {
@@ -125,7 +132,10 @@ void survey_weights(const std::filesystem::path& folder, ModelSpec& spec) {
     if (!found) return;
     const TensorFiles files(found->paths);
     untie_own_head(files, spec);
-    note_unread(files, found->index ? folder.string() : found->paths.front().string(), spec);
+    note_unread(unread(files, spec),
+                found->index ? folder.string() : found->paths.front().string(),
+                "config.json",
+                spec);
   } catch (const InputError&) {
     return;
   }

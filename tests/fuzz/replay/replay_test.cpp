@@ -13,6 +13,7 @@
 
 extern "C" {
 int dms_fuzz_config(const uint8_t* data, size_t size);
+int dms_fuzz_gguf(const uint8_t* data, size_t size);
 int dms_fuzz_jinja(const uint8_t* data, size_t size);
 int dms_fuzz_json(const uint8_t* data, size_t size);
 int dms_fuzz_npy(const uint8_t* data, size_t size);
@@ -50,6 +51,7 @@ TEST_P(Replay, EveryFileOfTheCorpusEndsWell) {
 INSTANTIATE_TEST_SUITE_P(Fuzz,
                          Replay,
                          ::testing::Values(Target{"config", dms_fuzz_config},
+                                           Target{"gguf", dms_fuzz_gguf},
                                            Target{"jinja", dms_fuzz_jinja},
                                            Target{"json", dms_fuzz_json},
                                            Target{"npy", dms_fuzz_npy},

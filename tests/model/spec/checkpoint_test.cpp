@@ -135,7 +135,7 @@ TEST(Checkpoint, OtherFormatsAreNamedWithWhatToDo) {
     const char* hint;
   };
   for (const Case& c : {Case{{"pytorch_model.bin"}, "got pytorch_model.bin", "save_pretrained"},
-                        Case{{"model-q4.gguf"}, "got model-q4.gguf", "GGUF is not read"},
+                        Case{{"model-q4.gguf"}, "got model-q4.gguf", "name the .gguf file itself"},
                         Case{{"consolidated.safetensors"}, "consolidated", "Hugging Face's layout"},
                         Case{{"model-00001-of-00002.safetensors"}, "model-00001", "index.json"},
                         Case{{"adapter_model.safetensors"}, "adapter_model", "LoRA"},

@@ -149,7 +149,8 @@ TEST(ConfigError, AFolderOfAnotherFormatSaysWhichAndWhatToDo) {
   };
   const TempFolder folder;
   expect_parts(load(folder.write("model.gguf", "GGUF")), {"model.gguf", "is a file"});
-  expect_parts(load(folder.path()), {"has no config.json", "got model.gguf", "GGUF is not read"});
+  expect_parts(load(folder.path()),
+               {"has no config.json", "got model.gguf", "name the .gguf file itself"});
   const TempFolder adapter;
   adapter.write("adapter.safetensors", "");
   expect_parts(load(adapter.path()), {"has no config.json", "--adapter"});
