@@ -73,6 +73,8 @@ struct EngineStats {
   int64_t prompt_tokens = 0;  // of prompts whose computation ended
   int64_t cached_tokens = 0;  // of them, taken from cached prefixes
   int64_t generated_tokens = 0;
+  int64_t drafted_tokens = 0;   // guessed ahead of answers
+  int64_t accepted_tokens = 0;  // of them, those that were right
   int64_t preemptions = 0;
   int64_t swaps = 0;               // preemptions that wrote the cache away
   int64_t dense_tokens_total = 0;  // of answers that ended

@@ -56,6 +56,9 @@ struct Generation {
   std::vector<TokenChoice> prompt_choices{};
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of prompt_tokens, taken from an earlier request's cache
+  // Guessed ahead (SamplingParams::speculate), and those that the answer then really had.
+  int64_t drafted_tokens = 0;
+  int64_t accepted_tokens = 0;
   Timings timings;
   KvStats kv;
 };

@@ -8,6 +8,9 @@
 
 namespace dms {
 
+/// What a sequence can take back at once.
+inline constexpr int64_t kMostSpeculated = 32;
+
 /// Applied in this order: logit bias, penalties, temperature, top-k, top-p, min-p, draw.
 struct SamplingParams {
   int64_t max_new_tokens = 128;
@@ -23,6 +26,10 @@ struct SamplingParams {
   std::vector<std::string> stop = {};         // generation ends before the first of these texts
   std::vector<int32_t> stop_ids = {};         // generation ends with the first of these tokens
   bool ignore_eos = false;                    // go on after the model's end-of-sequence tokens
+  // Most tokens guessed ahead and computed together with the next one, at most kMostSpeculated; 0:
+  // none. The text stays what it is without, sampled or not; how many are guessed depends on how
+  // many of those before were right.
+  int64_t speculate = 0;
   // Report each token's log-probability and those of the N likeliest tokens; -1: report nothing.
   int64_t log_probabilities = -1;
   // The same for the prompt's tokens from the second on, as the policy in force sees them.

@@ -61,6 +61,7 @@ void bind_sampling(nb::module_& module) {
       .def_rw("stop", &SamplingParams::stop)
       .def_rw("stop_ids", &SamplingParams::stop_ids)
       .def_rw("ignore_eos", &SamplingParams::ignore_eos)
+      .def_rw("speculate", &SamplingParams::speculate)
       .def_rw("log_probabilities", &SamplingParams::log_probabilities)
       .def_rw("prompt_log_probabilities", &SamplingParams::prompt_log_probabilities);
 }

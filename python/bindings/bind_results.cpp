@@ -66,6 +66,8 @@ void bind_engine_stats(nb::module_& module) {
               &EngineStats::cached_tokens,
               "Of prompt_tokens, taken from cached prefixes.")
       .def_ro("generated_tokens", &EngineStats::generated_tokens, "Since the beginning.")
+      .def_ro("drafted_tokens", &EngineStats::drafted_tokens, "Guessed ahead of answers.")
+      .def_ro("accepted_tokens", &EngineStats::accepted_tokens, "Of them, those that were right.")
       .def_ro("preemptions", &EngineStats::preemptions, "Since the beginning.")
       .def_ro("swaps", &EngineStats::swaps, "Preemptions that wrote the cache away.")
       .def_ro("dense_tokens_total",
@@ -108,6 +110,8 @@ void bind_generation(nb::module_& module) {
       .def_ro("prompt_choices", &Generation::prompt_choices)
       .def_ro("prompt_tokens", &Generation::prompt_tokens)
       .def_ro("cached_tokens", &Generation::cached_tokens)
+      .def_ro("drafted_tokens", &Generation::drafted_tokens)
+      .def_ro("accepted_tokens", &Generation::accepted_tokens)
       .def_ro("timings", &Generation::timings, nb::rv_policy::copy)
       .def_ro("kv", &Generation::kv, nb::rv_policy::copy);
   nb::class_<Piece>(module, "Piece")

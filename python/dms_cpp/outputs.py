@@ -44,6 +44,10 @@ class CompletionOutput:
     """Memory of its cache at the end. None: not ended, or a piece."""
     timings: _core.Timings | None = None
     """None: not ended, or a piece."""
+    num_drafted_tokens: int = 0
+    """Guessed ahead (SamplingParams.speculate)."""
+    num_accepted_tokens: int = 0
+    """Of them, those that the answer then really had."""
 
     @property
     def cumulative_logprob(self) -> float | None:
@@ -137,6 +141,8 @@ def completion(
         finish_reason=finish_reason(generation.finish_reason),
         kv=generation.kv,
         timings=generation.timings,
+        num_drafted_tokens=generation.drafted_tokens,
+        num_accepted_tokens=generation.accepted_tokens,
     )
 
 

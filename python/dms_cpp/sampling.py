@@ -50,6 +50,9 @@ class SamplingParams:
     """The same for the prompt's tokens, as the policy in force sees them."""
     logit_bias: Mapping[int, float] | None = None
     """Added to tokens' logits, -100 to 100."""
+    speculate: int = 0
+    """The most tokens guessed ahead from what the text had before, up to 32; 0: none. The text
+    stays the same, sampled or not."""
 
     def to_core(self, context_left: int, drawn_seed: int) -> _core.Sampling:
         """As libdms takes it: `context_left` tokens are the most, `drawn_seed` stands for None."""
@@ -67,6 +70,7 @@ class SamplingParams:
         core.stop = [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
         core.stop_ids = list(self.stop_token_ids or [])
         core.ignore_eos = self.ignore_eos
+        core.speculate = self.speculate
         core.max_new_tokens = max(context_left, 0) if self.max_tokens is None else self.max_tokens
         core.log_probabilities = _checked_logprobs("logprobs", self.logprobs)
         core.prompt_log_probabilities = _checked_logprobs("prompt_logprobs", self.prompt_logprobs)

@@ -63,8 +63,23 @@ int64_t SequenceCache::exact_tokens(const LayerState& state) const {
   return std::max(state.visibility.window, policy_->decision_shift());
 }
 
+/// Window pages are given back whole, so that to seal whole pages costs no memory, and what a query
+/// attends lies in the same places whether it is computed by itself or a few tokens after others.
 int64_t SequenceCache::sealed_end(const LayerState& state, int64_t tokens) const {
-  return std::max<int64_t>(tokens - exact_tokens(state) - kRollbackTokens, 0);
+  const int64_t end = std::max<int64_t>(tokens - exact_tokens(state) - kRollbackTokens, 0);
+  return end / kernels::kPageTokens * kernels::kPageTokens;
+}
+
+int64_t SequenceCache::draft_limit() const {
+  // Of a prompt that ends a few tokens later it needs the queries that others would overwrite.
+  if (policy_->plans_at_prompt_end() && policy_->needs().last_queries > 0) return 0;
+  const LayerState& state = layers_.front();
+  const int64_t next = tokens_ + 1;
+  const int64_t seal = sealed_end(state, next) + kernels::kPageTokens;
+  const int64_t before_seal = seal + exact_tokens(state) + kRollbackTokens - 1 - next;
+  // A plan takes what can't be given back.
+  const int64_t before_plan = pass_limit() - 2;
+  return std::max<int64_t>(std::min({before_seal, before_plan, kRollbackTokens}), 0);
 }
 
 void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {

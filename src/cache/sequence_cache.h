@@ -89,6 +89,10 @@ class SequenceCache final : public SequenceView {
   /// Most tokens that the next pass may append: plans are carried out between passes.
   int64_t pass_limit() const;
 
+  /// Most tokens that may follow one more in a pass and be taken back: what that one and each of
+  /// them attend lies where it would lie were they appended one by one.
+  int64_t draft_limit() const;
+
   /// Whether truncate(tokens) is possible without recomputation.
   bool can_truncate(int64_t tokens) const;
   /// Forgets all but the first `tokens` tokens; needs can_truncate(tokens).

@@ -33,6 +33,7 @@ constexpr std::array kFlags{
     Flag{"presence_penalty", "--presence-penalty"},
     Flag{"repetition_penalty", "--repetition-penalty"},
     Flag{"seed", "--seed"},
+    Flag{"speculate", "--speculate"},
     Flag{"stop", "--stop"},
     Flag{"stop_ids", "--stop-id"},
     Flag{"temperature", "--temperature"},

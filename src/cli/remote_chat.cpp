@@ -62,11 +62,14 @@ void add_choice(OrderedJson& fields, const SamplingOptions& given, const Samplin
 }
 
 /// What servers of ours know; empty where nothing is asked for.
-OrderedJson cache_fields(const CacheOptions& cache) {
+OrderedJson own_fields(const SamplingOptions& given,
+                       const SamplingParams& sampling,
+                       const CacheOptions& cache) {
   OrderedJson fields = OrderedJson::object();
   if (!cache.policy.empty()) fields["policy"] = cache.policy;
   if (!cache.policy_args.empty()) fields["policy_args"] = cache.policy_args;
   if (cache.window_tokens) fields["window"] = *cache.window_tokens;
+  if (given.is_given("--speculate")) fields["speculate"] = sampling.speculate;
   return fields;
 }
 
@@ -110,7 +113,8 @@ OrderedJson request_fields(const SamplingOptions& given,
                            const ChatOptions& chat) {
   OrderedJson fields{{"max_tokens", sampling.max_new_tokens}};
   add_choice(fields, given, sampling);
-  if (OrderedJson ours = cache_fields(cache); !ours.empty()) fields["dms"] = std::move(ours);
+  OrderedJson ours = own_fields(given, sampling, cache);
+  if (!ours.empty()) fields["dms"] = std::move(ours);
   if (!chat.template_args.empty()) {
     fields["chat_template_kwargs"] =
         parse_ordered_json(template_arguments(chat.template_args), "--template-arg");

@@ -109,6 +109,16 @@ void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   add_token_choice_options(app, options);
   add_penalty_options(app, options);
   add_end_options(app, options);
+  add_value(app,
+            "--speculate",
+            "N",
+            "Guess up to N tokens ahead from what the text had\nbefore; changes no text "
+            "(default 0)",
+            [&options](const std::string& text) {
+              options.set("--speculate",
+                          &SamplingParams::speculate,
+                          parse_integer("--speculate", text, 0, kMostSpeculated));
+            });
 }
 
 SamplingParams SamplingOptions::resolve(const SamplingParams& recommended) const {

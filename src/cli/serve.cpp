@@ -222,6 +222,12 @@ void add_engine_options(CLI::App& app, Options& options) {
               "Answers computed at once (default 64)");
   add_size(app, "--swap-space", model.swap_bytes, "For caches of those who must wait");
   add_text(app, "--swap-folder", options.swap_folder, "DIR", "Where (default: in memory)");
+  add_integer(app,
+              "--speculate",
+              options.served.speculate,
+              0,
+              kMostSpeculated,
+              "Tokens guessed ahead of an answer, where its\nrequest says nothing (default 0)");
   add_flag(app, "--no-prefix-cache", options.no_prefix_cache, "Share no beginnings of prompts");
 }
 

@@ -74,6 +74,7 @@ serve::ServedModel describe_model(const ModelSource& source,
       .chat = chat_format(options),
       .tokenizer_info = tokenizer_info(options),
       .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
+  model.facts.sampling.speculate = options.speculate;
   if (model.facts.names.empty()) model.facts.names.push_back(name_of(options.folder));
   return model;
 }

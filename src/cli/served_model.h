@@ -15,6 +15,7 @@ struct ServedOptions {
   std::string chat_template{};       // empty: the model's own; "plain", or a file
   std::vector<std::string> names{};  // empty: the folder's name
   serve::RequestLimits limits{};
+  int64_t speculate = 0;  // where a request says nothing
 };
 
 /// Throws InputError where the folder has no tokenizer, or the template is bad.

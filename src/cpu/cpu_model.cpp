@@ -77,6 +77,7 @@ class CpuSequence final : public engine::SequenceState {
   int64_t tokens() const override { return cache_->tokens(); }
   int64_t held_bytes() const override { return cache_->held_bytes(); }
   int64_t pass_limit() const override { return cache_->pass_limit(); }
+  int64_t draft_limit() const override { return cache_->draft_limit(); }
   bool can_truncate(int64_t tokens) const override { return cache_->can_truncate(tokens); }
   void truncate(int64_t tokens) override { cache_->truncate(tokens); }
   void restart(int64_t tokens) override { cache_->restart(tokens); }
@@ -225,7 +226,8 @@ std::span<const float> CpuModel::forward(std::span<const engine::Part> parts) {
                         .ids = part.ids,
                         .logits = rows_of(part.logits),
                         .prompt_tokens = part.length,
-                        .ended_prompt = part.ended_prompt});
+                        .ended_prompt = part.ended_prompt,
+                        .one_by_one = part.drafted > 0});
   }
   return decoder_.forward(segments);
 }

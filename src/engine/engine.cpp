@@ -167,10 +167,19 @@ void Engine::commit(const Pass& pass, std::span<const float> logits) {
   }
   for (size_t i = 0; i < pass.parts.size(); ++i) {
     const auto values = static_cast<size_t>(pass.work[i].row_count() * model_.vocab());
-    pass.owners[i]->advance(model_, pass.work[i], logits.first(values));
+    Running& owner = *pass.owners[i];
+    owner.advance(model_, pass.work[i], logits.first(values), [&] { return is_unwanted(owner); });
     logits = logits.subspan(values);
   }
   scheduler_.settle(pass);
+}
+
+/// Between the tokens of one pass as between passes.
+bool Engine::is_unwanted(const Running& running) const {
+  const auto& deadline = running.request().deadline;
+  if (deadline && *deadline <= std::chrono::steady_clock::now()) return true;
+  const std::lock_guard lock(mutex_);
+  return cancelled_.contains(running.id());
 }
 
 void Engine::count(const Running& leaving) {
@@ -180,6 +189,8 @@ void Engine::count(const Running& leaving) {
     totals_.cached_tokens += result.cached_tokens;
   }
   totals_.generated_tokens += std::ssize(result.ids);
+  totals_.drafted_tokens += result.drafted_tokens;
+  totals_.accepted_tokens += result.accepted_tokens;
   totals_.dense_tokens_total += result.kv.dense_tokens;
   totals_.held_tokens_total += result.kv.held_tokens;
   totals_.finished[result.finish_reason] += leaving.answers();

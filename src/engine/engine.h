@@ -50,6 +50,7 @@ class Engine {
   std::optional<std::span<const float>> forward(const Pass& pass);
   void commit(const Pass& pass, std::span<const float> logits);
   void check_submission(const Submission& submission, int64_t max_tokens) const;
+  bool is_unwanted(const Running& running) const;
   void count(const Running& leaving);
   void publish_stats();
 

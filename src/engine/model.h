@@ -47,6 +47,10 @@ class SequenceState {
   /// Most tokens that the next pass may append, because something is to be done after them.
   virtual int64_t pass_limit() const { return std::numeric_limits<int64_t>::max(); }
 
+  /// Most guessed tokens that may follow the next one in a pass (Part::drafted): truncate() then
+  /// takes any of them back at once, and what is held is as if they had never been there.
+  virtual int64_t draft_limit() const { return 0; }
+
   /// Whether truncate(tokens) is possible without computing anything again.
   virtual bool can_truncate(int64_t tokens) const = 0;
   /// Forgets all but the first `tokens` tokens; needs can_truncate(tokens).
@@ -74,6 +78,8 @@ struct Part {
   LogitRows logits = LogitRows::none;
   int64_t length = 0;        // what length-dependent RoPE is fixed for; see Model::length_border()
   int64_t ended_prompt = 0;  // the last id ends a prompt of so many tokens; 0: it ends none
+  // So many of the ids, the last ones, are guesses: each token is computed as it is alone.
+  int64_t drafted = 0;
 };
 
 /// Pages of all sequences of a model.

@@ -1,6 +1,7 @@
 #pragma once
 // What one step computes: the work of several requests, a part each.
 
+#include <algorithm>
 #include <vector>
 
 #include "engine/model.h"
@@ -21,7 +22,11 @@ struct Pass {
                      .ids = what.ids,
                      .logits = what.logits,
                      .length = running.sequence().length(),
-                     .ended_prompt = what.ended_prompt});
+                     .ended_prompt = what.ended_prompt,
+                     .drafted = what.drafted});
+  }
+  bool has_drafts() const {
+    return std::ranges::any_of(work, [](const Running::Work& what) { return what.drafted > 0; });
   }
   void pop() {
     owners.pop_back();

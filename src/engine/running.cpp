@@ -116,8 +116,11 @@ Running::Work Running::next(int64_t max_tokens) const {
   max_tokens = std::min(max_tokens, submission_.sequence->state().pass_limit());
   const std::span<const int32_t> missing = submission_.sequence->missing();
   if (!missing.empty()) return {.phase = Phase::replay, .ids = first_of(missing, max_tokens)};
-  if (next_token_) {
-    return {.phase = Phase::decode, .ids = std::span(&*next_token_, 1), .logits = LogitRows::last};
+  if (!next_tokens_.empty()) {
+    return {.phase = Phase::decode,
+            .ids = next_tokens_,
+            .logits = LogitRows::all,
+            .drafted = std::ssize(next_tokens_) - 1};
   }
   if (prompt_cut_ > prompt_done_) max_tokens = std::min(max_tokens, prompt_cut_ - prompt_done_);
   const auto left =
@@ -136,12 +139,38 @@ Running::Work Running::next(int64_t max_tokens) const {
   return work;
 }
 
-void Running::advance(const Model& model, const Work& work, std::span<const float> rows) {
+int64_t Running::guess(const PassCost& pass, int64_t most) {
+  forget_guesses();
+  const std::vector<int32_t> guesses =
+      speculation_.guess(sequence().ids(), next_tokens_.front(), pass, most);
+  next_tokens_.insert(next_tokens_.end(), guesses.begin(), guesses.end());
+  return std::ssize(guesses);
+}
+
+void Running::forget_guesses() {
+  if (!next_tokens_.empty()) next_tokens_.erase(next_tokens_.begin() + 1, next_tokens_.end());
+}
+
+/// So many that none of them meets an end of its own: of the answer, the sequence or its RoPE.
+int64_t Running::most_guesses(const Model& model) const {
+  const SamplingParams& params = request().sampling;
+  if (params.speculate == 0 || next_tokens_.empty() || !sequence().missing().empty()) return 0;
+  const int64_t end = std::min(sequence().max_tokens(), model.length_border(sequence().length()));
+  return std::min({params.speculate,
+                   params.max_new_tokens - std::ssize(result_.ids) - 1,
+                   end - sequence().tokens() - 1,
+                   sequence().state().draft_limit()});
+}
+
+void Running::advance(const Model& model,
+                      const Work& work,
+                      std::span<const float> rows,
+                      const std::function<bool()>& is_unwanted) {
   try {
     if (work.phase == Phase::prompt) {
       advance_prompt(model, work, rows);
     } else if (work.phase == Phase::decode) {
-      sample(model, rows);
+      verify(model, work, rows, is_unwanted);
     } else {
       advance_replay(model, work);
     }
@@ -212,12 +241,41 @@ void Running::sample(const Model& model, std::span<const float> logits) {
                           : choice_of(logits, token, alternatives));
 }
 
+/// Every token is sampled from its own logits, guessed or not: a guess is right where it is what
+/// was sampled, and the text is the one that it would be without guesses.
+void Running::verify(const Model& model,
+                     const Work& work,
+                     std::span<const float> rows,
+                     const std::function<bool()>& is_unwanted) {
+  const auto vocab = static_cast<size_t>(model.vocab());
+  const std::vector<int32_t> ids(work.ids.begin(), work.ids.end());
+  result_.drafted_tokens += work.drafted;
+  int64_t right = 0;
+  for (;; ++right) {
+    unverified_ = work.drafted - right;
+    sample(model, rows.subspan(static_cast<size_t>(right) * vocab, vocab));
+    if (is_done_ || unverified_ == 0) break;
+    if (next_tokens_.front() != ids[static_cast<size_t>(right + 1)] || is_unwanted()) break;
+    ++result_.accepted_tokens;
+    ++result_.timings.decode_tokens;
+    ++sequence().timings().decode_tokens;
+  }
+  take_back_guesses();
+  if (work.drafted > 0) speculation_.learn(work.drafted, right);
+}
+
+/// Those that turned out wrong, or that nobody wants any more.
+void Running::take_back_guesses() {
+  if (unverified_ == 0) return;
+  sequence().truncate(sequence().tokens() - std::exchange(unverified_, 0));
+}
+
 void Running::accept(const Model& model, TokenChoice choice) {
   const SamplingParams& params = submission_.request.sampling;
   const int32_t token = choice.chosen.id;
   sampler_.accept(token);
   result_.ids.push_back(token);
-  next_token_ = token;
+  next_tokens_.assign(1, token);
   TokenEvent event{.answer = answer_, .id = token, .text = {}, .choice = choice};
   if (params.log_probabilities >= 0) result_.choices.push_back(std::move(choice));
   bool stopped = contains(params.stop_ids, token) ||
@@ -225,7 +283,7 @@ void Running::accept(const Model& model, TokenChoice choice) {
   if (!stopped) event.text = text_of(token, stopped);
   result_.text += event.text;
   report(event);
-  const bool is_full = sequence().tokens() >= sequence().max_tokens();
+  const bool is_full = sequence().tokens() - unverified_ >= sequence().max_tokens();
   if (stopped) {
     finish(model, "stop");
   } else if (std::ssize(result_.ids) >= params.max_new_tokens || is_full) {
@@ -268,6 +326,7 @@ void Running::finish(const Model& model, const char* reason) {
   result_.text += event.text;
   result_.finish_reason = reason;
   if (is_active()) {
+    take_back_guesses();
     const std::array<const SequenceState*, 1> states{&sequence().state()};
     result_.kv = model.usage(states);
     sequence().is_busy = false;
@@ -332,7 +391,9 @@ void Running::add_time(const Work& work, double seconds, double attention_s) {
   const bool is_decode = work.phase == Phase::decode;
   for (Timings* timings : {&result_.timings, &sequence().timings()}) {
     (is_decode ? timings->decode_s : timings->prefill_s) += seconds;
-    (is_decode ? timings->decode_tokens : timings->prefill_tokens) += std::ssize(work.ids);
+    // Guesses count once they turned out right.
+    (is_decode ? timings->decode_tokens : timings->prefill_tokens) +=
+        std::ssize(work.ids) - work.drafted;
     timings->attention_s += attention_s;
   }
 }

@@ -15,6 +15,7 @@
 #include "engine/prefix_cache.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
+#include "engine/speculation.h"
 #include "engine/stop_matcher.h"
 #include "engine/swap_space.h"
 #include "text/stream_decoder.h"
@@ -52,6 +53,7 @@ class Running {
     std::span<const int32_t> ids{};  // valid until advance()
     LogitRows logits = LogitRows::none;
     int64_t ended_prompt = 0;  // tokens of the prompt whose last one is among the ids; else 0
+    int64_t drafted = 0;       // of the ids, the last ones, that are guesses
 
     int64_t row_count() const {
       if (logits == LogitRows::all) return std::ssize(ids);
@@ -111,10 +113,20 @@ class Running {
   void start_from(const CachedPrefix& prefix);
   /// A piece of the prompt ends after its first `tokens` tokens.
   void cut_prompt_at(int64_t tokens);
+  /// The most tokens that may be guessed ahead of an answer under way.
+  int64_t most_guesses(const Model& model) const;
+  /// Guesses what follows the next token, as many tokens as are worth it in `pass` and at most
+  /// `most`, for next() to hand out with it. Returns how many there are.
+  int64_t guess(const PassCost& pass, int64_t most);
+  void forget_guesses();
   /// The next tokens, at most `max_tokens`; empty ids: nothing is left to compute.
   Work next(int64_t max_tokens) const;
-  /// The work is done and recorded. `rows`: its logits, [rows, vocab].
-  void advance(const Model& model, const Work& work, std::span<const float> rows);
+  /// The work is done and recorded. `rows`: its logits, [rows, vocab]. `is_unwanted`: asked before
+  /// the answer goes on with a token that was guessed.
+  void advance(const Model& model,
+               const Work& work,
+               std::span<const float> rows,
+               const std::function<bool()>& is_unwanted);
   /// The other answers of a prompt that was computed just now.
   std::vector<std::unique_ptr<Running>> take_branches() { return std::move(branches_); }
 
@@ -147,6 +159,11 @@ class Running {
   void advance_prompt(const Model& model, const Work& work, std::span<const float> rows);
   void hand_out(const Work& work, std::span<const float> rows, size_t vocab);
   void answer(const Model& model, std::span<const float> logits);
+  void verify(const Model& model,
+              const Work& work,
+              std::span<const float> rows,
+              const std::function<bool()>& is_unwanted);
+  void take_back_guesses();
   void sample(const Model& model, std::span<const float> logits);
   void accept(const Model& model, TokenChoice choice);
   /// Text that a new token made certain; sets `stopped` when it met a stop text.
@@ -168,7 +185,10 @@ class Running {
   int64_t replayed_ = 0;
   int64_t overtaken_ = 0;
   int64_t preempted_at_ = 0;
-  std::optional<int32_t> next_token_;  // sampled, not yet in the cache
+  std::vector<int32_t>
+      next_tokens_;         // not yet in the cache: the one that was sampled, then guesses
+  int64_t unverified_ = 0;  // guesses in the cache
+  Speculation speculation_;
   std::vector<std::unique_ptr<Running>> branches_;
   std::unique_ptr<SwapSpace::Slot> swapped_;  // what the sequence held when it was preempted
   std::shared_ptr<Sequence> finished_sequence_;

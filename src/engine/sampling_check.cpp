@@ -63,6 +63,10 @@ void check(const SamplingParams& params) {
           "frequency_penalty",
           params.frequency_penalty,
           "a finite number");
+  require(params.speculate >= 0 && params.speculate <= kMostSpeculated,
+          "speculate",
+          params.speculate,
+          fmt::format("0 to {}", kMostSpeculated));
   check_bias(params);
   check_stops(params);
 }

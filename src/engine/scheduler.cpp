@@ -33,7 +33,8 @@ Scheduler::Scheduler(Model& model, EngineOptions options)
     : model_(model),
       options_(bounded(std::move(options))),
       swap_(options_.swap_bytes, options_.swap_folder),
-      sharing_(model, options_.prefix_cache, options_.chunk_tokens) {}
+      sharing_(model, options_.prefix_cache, options_.chunk_tokens),
+      speculator_(model) {}
 
 void Scheduler::add(std::unique_ptr<Running> running) {
   sharing_.welcome(*running);
@@ -137,9 +138,13 @@ bool Scheduler::drop_unwanted_prefix() {
 
 Pass Scheduler::schedule() {
   admit();
-  for (;;) {
-    Pass pass = fill_pass();
+  for (bool with_guesses = true;;) {
+    Pass pass = fill_pass(with_guesses);
     if (pass.is_empty() || model_.reserve(pass.parts)) return pass;
+    if (pass.has_drafts()) {
+      with_guesses = false;
+      continue;
+    }
     if (drop_unwanted_prefix()) continue;
     if (keep_what_fits(pass)) return pass;
     if (sharing_.drop_oldest()) continue;
@@ -147,33 +152,39 @@ Pass Scheduler::schedule() {
   }
 }
 
-Pass Scheduler::fill_pass() {
-  Pass pass;
+Pass Scheduler::fill_pass(bool with_guesses) {
+  std::vector<Running*> answers;
   std::vector<Running*> prompts;
   for (const auto& running : requests_) {
     if (!running->is_ready()) continue;
+    running->forget_guesses();
     const int64_t count = std::ssize(running->next(options_.chunk_tokens).ids);
     running->sequence().cross_border(model_, count);
-    const Running::Work work = running->next(options_.chunk_tokens);
-    if (work.phase == Running::Phase::decode) {
-      pass.add(*running, work);
-    } else {
-      prompts.push_back(running.get());
-    }
+    const bool is_answer = running->next(options_.chunk_tokens).phase == Running::Phase::decode;
+    (is_answer ? answers : prompts).push_back(running.get());
   }
   int64_t left = options_.max_step_tokens;
+  const std::vector<Running*> taken = choose_prompts(prompts, left);
+  if (with_guesses) speculator_.guess(answers, options_.max_step_tokens - left, left);
+  Pass pass;
+  for (Running* running : answers) pass.add(*running, running->next(options_.chunk_tokens));
+  for (Running* running : taken) pass.add(*running, running->next(options_.chunk_tokens));
+  return pass;
+}
+
+/// Those whose next piece finds room. Which piece that is next() says once all are chosen: those
+/// after them may have cut it shorter.
+std::vector<Running*> Scheduler::choose_prompts(std::span<Running* const> prompts, int64_t& left) {
   std::vector<Running*> taken;
   for (size_t i = 0; i < prompts.size() && left > 0; ++i) {
     Running& running = *prompts[i];
-    if (!sharing_.begin(running, std::span(prompts).first(i))) continue;
+    if (!sharing_.begin(running, prompts.first(i))) continue;
     const int64_t count = std::ssize(running.next(options_.chunk_tokens).ids);
     if (count > left) continue;
     taken.push_back(&running);
     left -= count;
   }
-  // Those after them may have cut their pieces shorter.
-  for (Running* running : taken) pass.add(*running, running->next(options_.chunk_tokens));
-  return pass;
+  return taken;
 }
 
 /// At the memory limit prompts come in smaller pieces, and who finds no room waits. False: nobody

@@ -1,20 +1,22 @@
 #pragma once
 // Who computes next, and with what memory. Answers under way go first, one token each; prompts fill
-// what the pass has left, in whole chunks. A request is let in when what it is expected to hold
-// fits beside the others. Where memory runs out all the same, cached prefixes go that nobody is
-// about to start from; then prompts wait; then the other prefixes go; then the newest answer of the
-// lowest priority gives its memory back and waits. Nothing fails that fits alone. Engine thread
-// only.
+// what the pass has left, in whole chunks; what is left then may go to guesses ahead of answers. A
+// request is let in when what it is expected to hold fits beside the others. Where memory runs out
+// all the same, cached prefixes go that nobody is about to start from; then prompts wait; then the
+// other prefixes go; then the newest answer of the lowest priority gives its memory back and waits.
+// Nothing fails that fits alone. Engine thread only.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/options.h"
 #include "engine/pass.h"
 #include "engine/prompt_sharing.h"
 #include "engine/retention.h"
+#include "engine/speculator.h"
 #include "engine/swap_space.h"
 
 namespace dms::engine {
@@ -47,7 +49,8 @@ class Scheduler {
   int64_t promised_bytes();
   void let_in(Running& next);
   bool drop_unwanted_prefix();
-  Pass fill_pass();
+  Pass fill_pass(bool with_guesses);
+  std::vector<Running*> choose_prompts(std::span<Running* const> prompts, int64_t& left);
   bool keep_what_fits(Pass& pass);
   bool preempt_newest();
   void give_up_newest(const Pass& wanted);
@@ -61,6 +64,7 @@ class Scheduler {
   SwapSpace swap_;  // outlives the requests
   std::vector<std::unique_ptr<Running>> requests_;
   PromptSharing sharing_;
+  Speculator speculator_;
   Retention retention_;
   int64_t departures_ = 0;
   int64_t preemptions_ = 0;

@@ -81,7 +81,12 @@ class LayerAttention {
   }
 
  private:
-  bool is_thin(const Tile& tile) const { return tile.positions * spec_.group() <= kThinRows; }
+  int64_t rows_of(const Tile& tile) const { return tile.positions * spec_.group(); }
+  /// Tokens that are computed one by one go the way that each of them goes alone.
+  bool is_thin(const Tile& tile) const {
+    const int64_t rows = tile.part->segment->one_by_one ? spec_.group() : rows_of(tile);
+    return rows <= kThinRows;
+  }
 
   /// Tiles end at multiples of 32 positions, where pages do.
   void add_tiles(const BatchSegment& part) {
@@ -157,7 +162,7 @@ class LayerAttention {
     tile.part->segment->cache->gather(layer_, tile.kv_head, tile.first, tile.positions, pages);
     const std::vector<Piece> pieces =
         cut(tile, pages, std::max<int64_t>(std::ssize(pages.pages), 1));
-    const int64_t rows = tile.positions * spec_.group();
+    const int64_t rows = rows_of(tile);
     store.resize(std::ssize(pieces), rows, spec_.head_dim);
     partials.clear();
     for (const Piece& piece : pieces) {
@@ -175,8 +180,10 @@ class LayerAttention {
     if (pages.size() < tiles.size()) pages.resize(tiles.size());
     std::vector<Piece> pieces;
     std::vector<int64_t> first_piece{0};
+    int64_t most_rows = 0;
     for (size_t i = 0; i < tiles.size(); ++i) {
       const Tile& tile = tiles[i];
+      most_rows = std::max(most_rows, rows_of(tile));
       tile.part->segment->cache->gather(layer_, tile.kv_head, tile.first, tile.positions, pages[i]);
       for (Piece piece : cut(tile, pages[i], kPiecePages)) {
         piece.slot = std::ssize(pieces);
@@ -184,11 +191,11 @@ class LayerAttention {
       }
       first_piece.push_back(std::ssize(pieces));
     }
-    store.resize(std::ssize(pieces), kThinRows, spec_.head_dim);
+    store.resize(std::ssize(pieces), most_rows, spec_.head_dim);
     PartialStore& shared_store = store;  // thread_local names the caller's copy for every thread
     std::vector<AttentionPartial> partials;
     for (const Piece& piece : pieces) {
-      partials.push_back(shared_store.at(piece.slot, piece.tile->positions * spec_.group()));
+      partials.push_back(shared_store.at(piece.slot, rows_of(*piece.tile)));
     }
     parallel_for(std::ssize(pieces), piece_grain(pieces), [&](int64_t i) {
       attend_piece(pieces[static_cast<size_t>(i)], partials[static_cast<size_t>(i)]);

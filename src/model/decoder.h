@@ -25,6 +25,9 @@ struct Segment {
   LogitRows logits = LogitRows::last;
   int64_t prompt_tokens = 0;  // length of the sequence's first prompt (dynamic RoPE)
   int64_t ended_prompt = 0;   // the last id ends a prompt of so many; 0: it ends none
+  // Each token's attention has the bits that it has in a pass of its own: a few tokens, none of
+  // which seals a page.
+  bool one_by_one = false;
 };
 
 struct Batch;

@@ -29,17 +29,7 @@ std::map<std::string, std::string> read_policy_args(const Fields& fields) {
   return out;
 }
 
-/// Ours: {"dms": {"policy": "streaming", "policy_args": {…}, "window": 128}}.
-CacheOptions read_cache(const Fields& body, const CacheOptions& otherwise) {
-  CacheOptions out = otherwise;
-  const OrderedJson* given = body.object("dms");
-  if (given == nullptr) return out;
-  const Fields fields(*given, "dms");
-  for (const auto& [key, value] : given->items()) {
-    if (key != "policy" && key != "policy_args" && key != "window") {
-      fields.refuse(key, value, "policy, policy_args or window");
-    }
-  }
+void read_cache(const Fields& fields, CacheOptions& out) {
   if (const auto policy = fields.text("policy")) {
     const auto names = policy_names();
     // Decisions come from a file, and requests name none.
@@ -55,7 +45,21 @@ CacheOptions read_cache(const Fields& body, const CacheOptions& otherwise) {
   }
   if (fields.find("policy_args") != nullptr) out.policy_args = read_policy_args(fields);
   if (const auto window = fields.integer("window", 0, kMostTokens)) out.window_tokens = *window;
-  return out;
+}
+
+/// Ours: {"dms": {"policy": "streaming", "policy_args": {…}, "window": 128, "speculate": 8}}.
+void read_extensions(const Fields& body, GenerationRequest& out) {
+  const OrderedJson* given = body.object("dms");
+  if (given == nullptr) return;
+  const Fields fields(*given, "dms");
+  for (const auto& [key, value] : given->items()) {
+    if (key != "policy" && key != "policy_args" && key != "window" && key != "speculate") {
+      fields.refuse(key, value, "policy, policy_args, window or speculate");
+    }
+  }
+  read_cache(fields, out.cache);
+  const auto speculate = fields.integer("speculate", 0, kMostSpeculated);
+  if (speculate) out.sampling.speculate = *speculate;
 }
 
 std::optional<int64_t> read_max_tokens(const Fields& body) {
@@ -96,7 +100,8 @@ GenerationRequest read_generation_request(const Fields& body, const ModelFacts& 
   refuse_unsupported(body);
   out.sampling = read_sampling(body, model);
   out.is_seeded = body.find("seed") != nullptr;
-  out.cache = read_cache(body, model.cache);
+  out.cache = model.cache;
+  read_extensions(body, out);
   out.max_tokens = read_max_tokens(body);
   out.answers = body.integer("n", 1, model.limits.answers).value_or(1);
   // vLLM's lower numbers go first.

@@ -23,6 +23,7 @@ void read_choice(const Fields& body, const ModelFacts& model, SamplingParams& ou
   out.top_p = recommended.top_p;
   out.min_p = recommended.min_p;
   out.repetition_penalty = recommended.repetition_penalty;
+  out.speculate = recommended.speculate;
   set(body.number("temperature", 0, kUnbounded), out.temperature);
   set(body.number("top_p", 0, 1), out.top_p);
   set(body.number("min_p", 0, 1), out.min_p);

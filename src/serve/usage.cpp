@@ -8,6 +8,8 @@ void Usage::add(const Generation& answer, bool is_first_of_prompt) {
     cached_tokens += answer.cached_tokens;
   }
   completion_tokens += std::ssize(answer.ids);
+  accepted_tokens += answer.accepted_tokens;
+  rejected_tokens += answer.drafted_tokens - answer.accepted_tokens;
   dense_tokens += answer.kv.dense_tokens;
   held_tokens += answer.kv.held_tokens;
   bytes += answer.kv.allocated_bytes;
@@ -18,6 +20,9 @@ OutJson usage_json(const Usage& usage) {
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
+          {"completion_tokens_details",
+           {{"accepted_prediction_tokens", usage.accepted_tokens},
+            {"rejected_prediction_tokens", usage.rejected_tokens}}},
           {"dms",
            {{"dense_tokens", usage.dense_tokens},
             {"held_tokens", usage.held_tokens},

@@ -12,6 +12,10 @@ struct Usage {
   int64_t prompt_tokens = 0;
   int64_t completion_tokens = 0;
   int64_t cached_tokens = 0;  // of prompt_tokens
+  // Guessed ahead: those of completion_tokens that were guessed right, and the guesses that were
+  // wrong, which are none of them.
+  int64_t accepted_tokens = 0;
+  int64_t rejected_tokens = 0;
   // Of all answers together; memory that they share counts for each.
   int64_t dense_tokens = 0;
   int64_t held_tokens = 0;

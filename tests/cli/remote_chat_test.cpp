@@ -60,6 +60,7 @@ TEST(RemoteChat, SendsHowTheCacheIsKept) {
   EXPECT_EQ(fields_of({"--policy", "streaming", "--policy-args", "start_size=4", "--window", "8"}),
             R"({"max_tokens":128,"dms":{"policy":"streaming",)"
             R"("policy_args":{"start_size":"4"},"window":8}})");
+  EXPECT_EQ(fields_of({"--speculate", "4"}), R"({"max_tokens":128,"dms":{"speculate":4}})");
 }
 
 TEST(RemoteChat, SendsWhatTheTemplateIsGiven) {

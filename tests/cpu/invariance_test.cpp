@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <random>
 #include <span>
 
 #include <gtest/gtest.h>
@@ -132,6 +133,76 @@ TEST_P(EveryCase, ABatchGivesEachSequenceWhatItGetsAlone) {
   while (engine.step()) {
   }
   for (size_t i = 0; i < lengths.size(); ++i) expect_same(rows[i], expected, lengths[i], "batch");
+}
+
+/// Logits after each of `ids`, the last `drafted` of which are guesses.
+Rows decode(CpuModel& model,
+            engine::Sequence& sequence,
+            std::span<const int32_t> ids,
+            int64_t drafted) {
+  const std::vector<engine::Part> parts{{.sequence = &sequence.state(),
+                                         .ids = ids,
+                                         .logits = engine::LogitRows::all,
+                                         .length = sequence.length(),
+                                         .drafted = drafted}};
+  const std::span<const float> logits = model.forward(parts);
+  sequence.record(ids);
+  const auto vocab = static_cast<size_t>(model.vocab());
+  Rows rows;
+  for (size_t row = 0; row < ids.size(); ++row) {
+    const auto values = logits.subspan(row * vocab, vocab);
+    rows.emplace_back(values.begin(), values.end());
+  }
+  return rows;
+}
+
+/// Where what a row attends is laid out by where its sequence's window begins, which a page's first
+/// row says for all of it, guesses agree to rounding; everywhere else to the bit.
+bool agrees_to_the_bit(const Case& c) {
+  return c.shape.sliding_window == 0 && !c.cache.policy_args.contains("enable_pos_shift");
+}
+
+TEST_P(EveryCase, GuessesHaveTheBitsOfSingleTokensAndLeaveNoTrace) {
+  constexpr int64_t kPrompt = 40;
+  const std::vector<int32_t> wrong = random_ids(kTokens, tiny_.vocab(), seed() + 3);
+  for (const DType type : {DType::f32, DType::bf16}) {
+    CpuModel model = tiny_model(GetParam().shape, seed(), type);
+    Line alone(model, GetParam().cache, 32);
+    Line guessed(model, GetParam().cache, 32);
+    alone.append(part(0, kPrompt));
+    guessed.append(part(0, kPrompt));
+    std::mt19937_64 random(seed());
+    Rows expected;
+    for (int64_t at = kPrompt; at < kTokens; ++at) {
+      expected.push_back(decode(model, *alone.sequence(), part(at, at + 1), 0).front());
+    }
+    int64_t most = 0;
+    for (int64_t at = kPrompt; at < kTokens;) {
+      const auto draw = static_cast<int64_t>(random() % 20);
+      const int64_t drafted = std::min(draw, guessed.sequence()->state().draft_limit());
+      const int64_t right = std::min(static_cast<int64_t>(random()) & 7, drafted);
+      const auto own = part(at, std::min(at + 1 + right, kTokens));
+      std::vector<int32_t> ids(own.begin(), own.end());
+      ids.insert(ids.end(), wrong.begin(), wrong.begin() + (1 + drafted - std::ssize(own)));
+      Rows rows = decode(model, *guessed.sequence(), ids, drafted);
+      rows.resize(own.size());
+      most = std::max(most, drafted);
+      const Rows want(expected.begin() + (at - kPrompt),
+                      expected.begin() + (at - kPrompt) + std::ssize(own));
+      at += std::ssize(own);
+      if (agrees_to_the_bit(GetParam())) {
+        ASSERT_EQ(rows, want) << "before token " << at << " of " << seed();
+      } else {
+        expect_rows(rows, want, 0, std::max(GetParam().tolerance(), kInt8Tolerance), "guesses");
+      }
+      ASSERT_TRUE(guessed.sequence()->state().can_truncate(at));
+      guessed.sequence()->truncate(at);
+      ASSERT_TRUE(guessed.sequence()->missing().empty());
+    }
+    EXPECT_EQ(guessed.decisions(), alone.decisions());
+    const bool plans_always = GetParam().name.ends_with("_i1");
+    EXPECT_EQ(most > 4, !plans_always) << "guesses were possible";
+  }
 }
 
 TEST(DynamicRope, RollbackKeepsTheFirstPromptsFrequencies) {

@@ -106,7 +106,7 @@ TEST_P(MemoryLimit, WhoMeetsItEndsWholeAndGoesOnWhenThereIsMemory) {
   measured.append(filler);
   const int64_t filled = page_bytes(free_model, measured);
   // Between what the prompts take and what the last tokens need: each limit ends elsewhere.
-  for (int64_t room_pages = 40; room_pages < 80; room_pages += 3) {
+  for (int64_t room_pages = 40; room_pages < 78; room_pages += 3) {
     CpuModel model = tiny_model(kShape, seed(), DType::f32, filled + room_pages * kPageBytes);
     std::optional<Line> other(std::in_place, model, CacheOptions{.policy = "none"}, 256);
     other->append(filler);

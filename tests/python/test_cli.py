@@ -178,6 +178,20 @@ def test_generate_stops_after_a_token(dms_json):
     assert report["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize("cache", [[], ["--policy", "none", "--kv-dtype", "int8"]])
+@pytest.mark.parametrize("temperature", [0, 0.3])
+def test_generate_guesses_ahead_and_says_the_same(dms_json, dtype, cache, temperature):
+    verse = "The rain came down upon the hill, and all the lamps were cold and still. "
+    command = ("generate", DEMO, "-p", verse * 8, "-n", 160, "--ignore-eos", "--dtype", dtype)
+    command += ("--temperature", temperature, *cache)
+    plain, guessed = (dms_json(*command, "--speculate", count) for count in (0, 8))
+    assert guessed["ids"] == plain["ids"]
+    assert guessed["kv"]["held_per_head"] == plain["kv"]["held_per_head"]
+    assert (plain["drafted_tokens"], plain["accepted_tokens"]) == (0, 0)
+    assert guessed["drafted_tokens"] >= guessed["accepted_tokens"] > 20
+
+
 def test_what_was_made_before_the_memory_limit_is_kept(dms, dms_json):
     command = ("generate", DEMO, "-p", "It was a dark night", "--ignore-eos")
     done = dms(*command, "-n", 2000, "--kv-memory", "300KiB", "--json", check=False)

@@ -170,6 +170,22 @@ def test_logit_bias(dms_cpp, demo):
     assert demo.generate(PROMPT, params)[0].outputs[0].token_ids == [300] * 3
 
 
+def test_guesses_change_no_answer(dms_cpp, demo):
+    verse = "The rain came down upon the hill, and all the lamps were cold and still. " * 8
+    plain, guessed = (
+        demo.generate(
+            verse,
+            dms_cpp.SamplingParams(temperature=0, max_tokens=60, ignore_eos=True, speculate=count),
+        )[0].outputs[0]
+        for count in (0, 8)
+    )
+    assert guessed.token_ids == plain.token_ids
+    assert guessed.num_drafted_tokens >= guessed.num_accepted_tokens > 0
+    assert plain.num_drafted_tokens == 0
+    with pytest.raises(dms_cpp.InputError, match="speculate"):
+        demo.generate("a", dms_cpp.SamplingParams(speculate=33))
+
+
 def test_cached_prefixes_and_stats(dms_cpp):
     llm = dms_cpp.LLM(DEMO, dtype="float32", kv_memory="64MiB")
     text = "The ship sailed at dawn, and nobody on the shore saw her go. " * 30

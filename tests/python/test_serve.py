@@ -187,6 +187,22 @@ def test_what_earlier_requests_computed_is_used(server):
     assert server.metric("dms:prefix_cache_hits_total") > 0
 
 
+def test_guesses_change_no_answer_and_are_counted(server):
+    prompt = "The rain came down upon the hill, and all the lamps were cold and still. " * 8
+    plain = server.complete(prompt, max_tokens=60, n=2, ignore_eos=True)
+    drafted = server.metric("dms:spec_decode_num_draft_tokens_total")
+    accepted = server.metric("dms:spec_decode_num_accepted_tokens_total")
+    guessed = server.complete(prompt, max_tokens=60, n=2, ignore_eos=True, dms={"speculate": 8})
+    assert guessed["choices"] == plain["choices"]
+    none, some = (each["usage"]["completion_tokens_details"] for each in (plain, guessed))
+    assert set(none.values()) == {0}
+    right, wrong = some["accepted_prediction_tokens"], some["rejected_prediction_tokens"]
+    assert 0 < right < guessed["usage"]["completion_tokens"] == 120
+    name = "dms:spec_decode_num_accepted_tokens_total"
+    until(lambda: server.metric(name) == accepted + right)
+    assert server.metric("dms:spec_decode_num_draft_tokens_total") == drafted + right + wrong
+
+
 def test_requests_side_by_side_are_answered_as_alone(server):
     prompts = [f"{PROMPT} number {i}," for i in range(12)]
     alone = [server.complete(prompt, max_tokens=16)["choices"][0]["text"] for prompt in prompts]
@@ -274,6 +290,7 @@ def test_models_version_and_metrics(server):
         ({"prompt": "x", "n": 1000}, 400, "n"),
         ({"prompt": "x", "dms": {"policy": "random", "policy_args": {"cr": 0}}}, 400, "dms.policy"),
         ({"prompt": "x", "dms": {"policy": "none", "window": 5}}, 400, "dms.window"),
+        ({"prompt": "x", "dms": {"speculate": 33}}, 400, "dms.speculate"),
         ({"prompt": "x", "stream": True, "echo": True, "logprobs": 1}, 400, "echo"),
         ({}, 400, "prompt"),
     ],

@@ -88,14 +88,18 @@ TEST(Usage, CountsAPromptOnce) {
   Usage usage;
   Generation answer = finished("", "").result;
   answer.cached_tokens = 2;
+  answer.drafted_tokens = 5;
+  answer.accepted_tokens = 3;
   answer.kv.dense_tokens = 10;
   answer.kv.held_tokens = 4;
   answer.kv.allocated_bytes = 64;
   usage.add(answer, true);
   usage.add(answer, false);
-  EXPECT_EQ(json_text(usage_json(usage)),
-            R"({"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"prompt_tokens_details":)"
-            R"({"cached_tokens":2},"dms":{"dense_tokens":20,"held_tokens":8,"bytes":128}})");
+  EXPECT_EQ(
+      json_text(usage_json(usage)),
+      R"({"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"prompt_tokens_details":)"
+      R"({"cached_tokens":2},"completion_tokens_details":)"
+      R"({"accepted_prediction_tokens":6,"rejected_prediction_tokens":4},"dms":{"dense_tokens":20,"held_tokens":8,"bytes":128}})");
 }
 
 TEST(AnswerForm, WhatEndedEarlyIsAnAbort) {

@@ -91,6 +91,7 @@ class PlainModel::State final : public engine::SequenceState {
 
   int64_t tokens() const override { return past_.tokens; }
   int64_t held_bytes() const override { return past_.tokens * token_bytes_; }
+  int64_t draft_limit() const override { return rollback_tokens_; }
   bool can_truncate(int64_t tokens) const override {
     return past_.tokens - tokens <= rollback_tokens_;
   }

@@ -99,6 +99,7 @@ class ScriptedModel final : public engine::Model {
   struct State final : engine::SequenceState {
     int64_t tokens() const override { return std::ssize(ids); }
     int64_t held_bytes() const override { return tokens(); }
+    int64_t draft_limit() const override { return 32; }
     bool can_truncate(int64_t) const override { return true; }
     void truncate(int64_t tokens) override { ids.resize(static_cast<size_t>(tokens)); }
     void restart(int64_t) override { ids.clear(); }

@@ -132,6 +132,9 @@ class WatchedModel final : public engine::Model {
     }
     int64_t tokens() const override { return model_state->tokens(); }
     int64_t held_bytes() const override { return tokens(); }
+    int64_t draft_limit() const override {
+      return std::min(kRollbackTokens, model_state->draft_limit());
+    }
     bool can_truncate(int64_t tokens) const override {
       return this->tokens() - tokens <= kRollbackTokens && model_state->can_truncate(tokens);
     }
