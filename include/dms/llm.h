@@ -49,6 +49,9 @@ struct ModelOptions {
   std::filesystem::path swap_folder{};
   // A trained eviction adapter's folder, applied to a plain model.
   std::filesystem::path adapter{};
+  // The folder of a smaller model with the same tokens, which guesses ahead of answers that want it
+  // (SamplingParams::speculate). Its caches take their share of kv_memory_bytes.
+  std::filesystem::path draft{};
   MetadataScope metadata_scope = MetadataScope::folder_only;
 };
 

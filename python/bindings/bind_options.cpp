@@ -32,7 +32,8 @@ void bind_model_options(nb::module_& module) {
       .def_rw("prefix_cache", &ModelOptions::prefix_cache)
       .def_rw("swap_bytes", &ModelOptions::swap_bytes)
       .def_rw("swap_folder", &ModelOptions::swap_folder)
-      .def_rw("adapter", &ModelOptions::adapter);
+      .def_rw("adapter", &ModelOptions::adapter)
+      .def_rw("draft", &ModelOptions::draft);
 }
 
 void bind_cache_options(nb::module_& module) {

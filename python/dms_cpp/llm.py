@@ -46,6 +46,7 @@ class LLM:
         policy_args: Mapping[str, object] | None = None,
         window: int | None = None,
         adapter: str | os.PathLike[str] | None = None,
+        draft: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ) -> None:
         """Opens a folder and reads its weights.
@@ -68,6 +69,8 @@ class LLM:
             policy, policy_args, window: Of all caches that are not asked for otherwise, see
                 CacheOptions.
             adapter: A trained eviction adapter's folder, applied to a plain model.
+            draft: The folder of a smaller model with the same tokens, which guesses ahead where
+                SamplingParams.speculate says so.
             seed: Where seeds are drawn from for requests without one.
         """
         options = _core.ModelOptions()
@@ -86,6 +89,8 @@ class LLM:
             options.swap_folder = swap_folder
         if adapter is not None:
             options.adapter = adapter
+        if draft is not None:
+            options.draft = draft
         self.model = model
         self.cache = CacheOptions(policy, policy_args or {}, window, kv_cache_dtype)
         self._engine = _core.Engine(model, options)

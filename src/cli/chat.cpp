@@ -31,6 +31,7 @@ void chat(const Options& options) {
   source.check(cache);
   SamplingParams sampling = options.sampling.resolve(source.info());
   source.check(sampling);
+  check_draft(options.model_options, sampling);
   LLM llm = load_model(std::move(source), options.model);
   for (const std::string& stop : prompt.stops()) sampling.stop.push_back(stop);
   LocalConversation talk(llm, prompt, cache, options.chat.system);
@@ -45,6 +46,7 @@ CommandBody define(CLI::App& app) {
   add_sampling_options(app, options->sampling);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
+  add_draft(app, options->model_options.draft);
   return [options, &app] {
     check_standard_input(app, "the conversation");
     check_server_options(app, options->server);

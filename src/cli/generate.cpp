@@ -142,6 +142,7 @@ void generate(const Options& options) {
   const CacheOptions cache = with_seekable_files(options.cache);
   ModelSource source(options.model, options.model_options);
   SamplingParams sampling = options.sampling.resolve(source.info());
+  check_draft(options.model_options, sampling);
   if (chat) std::ranges::copy(chat->stops(), std::back_inserter(sampling.stop));
   const int64_t max_tokens = source.check(cache).max_tokens;
   source.check(sampling);
@@ -182,6 +183,7 @@ CommandBody define(CLI::App& app) {
   add_sampling_options(app, options->sampling);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
+  add_draft(app, options->model_options.draft);
   return [options] { generate(*options); };
 }
 

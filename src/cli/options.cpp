@@ -67,6 +67,25 @@ void add_adapter(CLI::App& app, std::filesystem::path& adapter) {
             });
 }
 
+void add_draft(CLI::App& app, std::filesystem::path& draft) {
+  const OptionGroup group(app, "Model");
+  add_value(app,
+            "--draft",
+            "DIR",
+            "A smaller model with the same tokens that\nguesses ahead (see --speculate)",
+            [&draft](const std::string& text) {
+              if (text.empty()) throw InputError({.where = "--draft", .what = "needs a folder"});
+              draft = text;
+            });
+}
+
+void check_draft(const ModelOptions& options, const SamplingParams& sampling) {
+  if (options.draft.empty() || sampling.speculate > 0) return;
+  throw InputError({.where = "--draft",
+                    .what = "guesses nothing",
+                    .hint = "say how many tokens at most with --speculate"});
+}
+
 void add_model_options(CLI::App& app, ModelOptions& options) {
   options.metadata_scope = MetadataScope::with_parent;  // the user's own files
   const OptionGroup model(app, "Model");

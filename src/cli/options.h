@@ -15,6 +15,11 @@ inline constexpr int64_t kMaxTokens = int64_t{1} << 31;
 void add_model_folder(CLI::App& app, std::string& folder);
 void require_model(const std::string& folder);
 
+/// --draft
+void add_draft(CLI::App& app, std::filesystem::path& draft);
+/// Throws InputError where a draft model is named and nothing is to be guessed.
+void check_draft(const ModelOptions& options, const SamplingParams& sampling);
+
 /// --adapter
 void add_adapter(CLI::App& app, std::filesystem::path& adapter);
 

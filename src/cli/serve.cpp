@@ -239,6 +239,7 @@ CommandBody define(CLI::App& app) {
   add_engine_options(app, *options);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
+  add_draft(app, options->model_options.draft);
   return [options, &app] {
     read_outside_settings(app, options->config_file);
     serve(*options);

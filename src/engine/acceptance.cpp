@@ -13,22 +13,24 @@ constexpr int64_t kDeclinesATry = 16;  // a try in vain then costs a hundredth o
 
 Acceptance::Acceptance(double expected) : right_(expected * kFirstWeight), seen_(kFirstWeight) {}
 
-int64_t Acceptance::worth(const PassCost& pass, int64_t most) {
-  int64_t best = 0;
-  double best_rate = pass.tokens / pass.cost;
+Worth Acceptance::best(const PassCost& pass, int64_t most) const {
+  Worth best{.rate = pass.tokens / pass.cost};
   double tokens = pass.tokens;
   double chance = 1;
   for (int64_t count = 1; count <= most; ++count) {
     chance *= share();
     tokens += chance;
     const double rate = tokens / (pass.cost + static_cast<double>(count) * pass.guess);
-    if (rate <= best_rate) continue;
-    best = count;
-    best_rate = rate;
+    if (rate > best.rate) best = {.guesses = count, .rate = rate};
   }
-  if (best > 0 || most == 0) {
+  return best;
+}
+
+int64_t Acceptance::worth(const PassCost& pass, int64_t most) {
+  const int64_t guesses = best(pass, most).guesses;
+  if (guesses > 0 || most == 0) {
     declined_ = 0;
-    return best;
+    return guesses;
   }
   declined_ = (declined_ + 1) % kDeclinesATry;
   return declined_ == 0 ? 1 : 0;

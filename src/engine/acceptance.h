@@ -12,14 +12,21 @@ struct PassCost {
   double guess = 0;   // of each
 };
 
+/// So many guesses, and what the pass then brings for its cost.
+struct Worth {
+  int64_t guesses = 0;
+  double rate = 0;
+};
+
 class Acceptance {
  public:
   /// `expected`: the share of right guesses as long as none was seen.
   explicit Acceptance(double expected);
 
   double share() const { return right_ / seen_; }
-  /// The number of guesses, one after another, that brings the most tokens for its cost. Where none
-  /// pays one is tried all the same now and then.
+  /// The number of guesses, one after another, that brings the most tokens for its cost.
+  Worth best(const PassCost& pass, int64_t most) const;
+  /// The same, but where none pays one is tried now and then.
   int64_t worth(const PassCost& pass, int64_t most);
   /// The first `right` of `guessed` were right.
   void learn(int64_t guessed, int64_t right);

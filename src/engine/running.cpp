@@ -139,16 +139,10 @@ Running::Work Running::next(int64_t max_tokens) const {
   return work;
 }
 
-int64_t Running::guess(const PassCost& pass, int64_t most) {
-  forget_guesses();
-  const std::vector<int32_t> guesses =
-      speculation_.guess(sequence().ids(), next_tokens_.front(), pass, most);
+void Running::set_guesses(std::span<const int32_t> guesses) {
+  if (next_tokens_.empty()) return;
+  next_tokens_.erase(next_tokens_.begin() + 1, next_tokens_.end());
   next_tokens_.insert(next_tokens_.end(), guesses.begin(), guesses.end());
-  return std::ssize(guesses);
-}
-
-void Running::forget_guesses() {
-  if (!next_tokens_.empty()) next_tokens_.erase(next_tokens_.begin() + 1, next_tokens_.end());
 }
 
 /// So many that none of them meets an end of its own: of the answer, the sequence or its RoPE.
@@ -355,6 +349,7 @@ bool Running::preempt(SwapSpace& space, int64_t time) {
     swapped_ = space.put(bytes.data());
   }
   sequence().release();
+  speculation_.draft.reset();
   is_preempted_ = true;
   return swapped_ != nullptr;
 }

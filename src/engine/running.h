@@ -115,10 +115,12 @@ class Running {
   void cut_prompt_at(int64_t tokens);
   /// The most tokens that may be guessed ahead of an answer under way.
   int64_t most_guesses(const Model& model) const;
-  /// Guesses what follows the next token, as many tokens as are worth it in `pass` and at most
-  /// `most`, for next() to hand out with it. Returns how many there are.
-  int64_t guess(const PassCost& pass, int64_t most);
-  void forget_guesses();
+  Speculation& speculation() { return speculation_; }
+  /// Of an answer under way: sampled, and not yet in the sequence.
+  int32_t next_token() const { return next_tokens_.front(); }
+  /// For next() to hand out with the next token.
+  void set_guesses(std::span<const int32_t> guesses);
+  void forget_guesses() { set_guesses({}); }
   /// The next tokens, at most `max_tokens`; empty ids: nothing is left to compute.
   Work next(int64_t max_tokens) const;
   /// The work is done and recorded. `rows`: its logits, [rows, vocab]. `is_unwanted`: asked before

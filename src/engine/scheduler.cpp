@@ -34,7 +34,7 @@ Scheduler::Scheduler(Model& model, EngineOptions options)
       options_(bounded(std::move(options))),
       swap_(options_.swap_bytes, options_.swap_folder),
       sharing_(model, options_.prefix_cache, options_.chunk_tokens),
-      speculator_(model) {}
+      speculator_(model, options_) {}
 
 void Scheduler::add(std::unique_ptr<Running> running) {
   sharing_.welcome(*running);

@@ -16,6 +16,7 @@ struct Core {
   cpu::ResolvedModelOptions options;
   std::optional<Tokenizer> tokenizer;
   std::unique_ptr<engine::Model> model;
+  std::unique_ptr<engine::Model> draft_model;  // null: none
   std::unique_ptr<engine::Engine> engine;
 
   /// To be called first on every way into a computation.

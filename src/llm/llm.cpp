@@ -27,6 +27,19 @@ struct LLM::State {
   std::filesystem::path folder;  // or GGUF file; empty: random weights
 };
 
+namespace {
+
+std::unique_ptr<engine::Model> read_model(ModelSpec spec,
+                                          std::unique_ptr<WeightSource> source,
+                                          const cpu::ResolvedModelOptions& options) {
+  model::DecoderWeights weights = model::load_weights(
+      spec, *source, {.format = options.weight_format, .as_stored = options.weights_as_stored});
+  source.reset();
+  return std::make_unique<cpu::CpuModel>(std::move(spec), std::move(weights), options);
+}
+
+}  // namespace
+
 void Core::enter() const { use_threads(options.threads); }
 
 LLM::LLM(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -38,15 +51,19 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
   auto core = std::make_shared<Core>();
   core->options = from.options;
   core->enter();
-  model::DecoderWeights weights = model::load_weights(
-      from.spec,
-      *from.weights,
-      {.format = core->options.weight_format, .as_stored = core->options.weights_as_stored});
-  from.weights.reset();
   core->spec = from.spec;
   core->tokenizer = std::move(from.tokenizer);
-  core->model =
-      std::make_unique<cpu::CpuModel>(std::move(from.spec), std::move(weights), core->options);
+  double draft_cost = 0;
+  if (from.draft) {
+    ModelSource::State& draft = *from.draft->state_;
+    draft_cost =
+        static_cast<double>(draft.info.parameters) / static_cast<double>(from.info.parameters);
+    draft.options.kv_memory_bytes =
+        llm::draft_memory(core->options.kv_memory_bytes, from.info, draft.info);
+    core->options.kv_memory_bytes -= draft.options.kv_memory_bytes;
+    core->draft_model = read_model(std::move(draft.spec), std::move(draft.weights), draft.options);
+  }
+  core->model = read_model(std::move(from.spec), std::move(from.weights), core->options);
   core->engine = std::make_unique<engine::Engine>(
       *core->model,
       engine::Vocabulary{.tokenizer = core->tokenizer ? core->tokenizer->impl_.get() : nullptr,
@@ -56,7 +73,9 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
                             .max_sequences = core->options.max_sequences,
                             .prefix_cache = core->options.prefix_cache,
                             .swap_bytes = core->options.swap_bytes,
-                            .swap_folder = core->options.swap_folder});
+                            .swap_folder = core->options.swap_folder,
+                            .draft_model = core->draft_model.get(),
+                            .draft_cost = draft_cost});
   *state_ = {.core = std::move(core), .info = std::move(from.info), .folder = from.folder};
 }
 

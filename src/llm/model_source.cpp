@@ -46,12 +46,14 @@ ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions
   cpu::follow_stored_weights(model.spec, *weights, resolved);
   add_adapter(options.adapter, model.spec, weights);
   ModelInfo info = model.info();
+  std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, tokenizer);
   state_ = std::make_unique<State>(State{.spec = std::move(model.spec),
                                          .options = resolved,
                                          .weights = std::move(weights),
                                          .tokenizer = std::move(tokenizer),
                                          .folder = folder,
-                                         .info = std::move(info)});
+                                         .info = std::move(info),
+                                         .draft = std::move(draft)});
 }
 
 ModelSource ModelSource::with_random_weights(const std::filesystem::path& config_file,
@@ -62,10 +64,12 @@ ModelSource ModelSource::with_random_weights(const std::filesystem::path& config
   std::unique_ptr<WeightSource> weights = random_weights(spec, seed);
   add_adapter(options.adapter, spec, weights);
   ModelInfo info = llm::make_model_info(spec, {});
+  std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, std::nullopt);
   return ModelSource(std::make_unique<State>(State{.spec = std::move(spec),
                                                    .options = resolved,
                                                    .weights = std::move(weights),
-                                                   .info = std::move(info)}));
+                                                   .info = std::move(info),
+                                                   .draft = std::move(draft)}));
 }
 
 const ModelInfo& ModelSource::info() const { return state_->info; }

@@ -19,9 +19,18 @@ struct ModelSource::State {
   std::optional<Tokenizer> tokenizer{};
   std::filesystem::path folder{};  // or GGUF file; empty: random weights
   ModelInfo info{};
+  std::unique_ptr<ModelSource> draft{};  // null: none
 };
 
 namespace llm {
+
+/// Opens ModelOptions::draft for a model of `info`; null where none is named. Throws InputError
+/// where it, or one of its tokens, is another than the model's.
+std::unique_ptr<ModelSource> open_draft(const ModelOptions& options,
+                                        const ModelInfo& info,
+                                        const std::optional<Tokenizer>& tokenizer);
+/// Of kv_memory_bytes, the draft model's part.
+int64_t draft_memory(int64_t kv_memory_bytes, const ModelInfo& model, const ModelInfo& draft);
 
 /// Throws InputError naming `model`, a folder or a GGUF file, where there is none.
 const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer,

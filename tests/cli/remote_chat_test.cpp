@@ -31,6 +31,7 @@ struct Parsed {
     add_sampling_options(line.app(), sampling);
     add_cache_options(line.app(), cache);
     add_model_options(line.app(), model);
+    add_draft(line.app(), model.draft);
     line.read(arguments);
   }
 };
@@ -76,8 +77,13 @@ std::string refusal_of(std::vector<std::string> arguments) {
 TEST(RemoteChat, RefusesWhatIsTheServers) {
   const std::string url = "--url=http://host";
   expect_parts(refusal_of({url, "models/demo"}), {"MODEL: ", "with --url"});
-  for (const char* option :
-       {"--template", "--dtype", "--weights", "--adapter", "--decisions", "--kv-dtype"}) {
+  for (const char* option : {"--template",
+                             "--dtype",
+                             "--weights",
+                             "--adapter",
+                             "--draft",
+                             "--decisions",
+                             "--kv-dtype"}) {
     expect_parts(refusal_of({url, option, "x"}), {std::string(option) + ": ", "with --url"});
   }
   for (const char* option : {"--threads", "--chunk", "--preallocate", "--kv-memory"}) {

@@ -64,12 +64,19 @@ class Simulation {
   Simulation(EngineOptions options, int64_t limit_tokens)
       : script_({.vocab = kVocab, .context = kContext}, follower),
         model_(script_),
-        engine_(std::in_place, model_, Vocabulary{}, std::move(options)) {
+        draft_script_({.vocab = kVocab, .context = kContext},
+                      [](std::span<const int32_t> ids) { return (ids.back() * 7 + 3) % 50; }),
+        draft_(draft_script_) {
+    if (options.draft_cost > 0) options.draft_model = &draft_;
+    draft_.limit_tokens = limit_tokens / 2;
+    for (int64_t pass = 20; pass < 20'000; pass += 61) draft_.failing_passes.insert(pass);
+    engine_.emplace(model_, Vocabulary{}, std::move(options));
     model_.limit_tokens = limit_tokens;
     for (Ids& text : beginnings_) text = random_text(8, 30);
   }
 
   WatchedModel& model() { return model_; }
+  const WatchedModel& draft() const { return draft_; }
   Engine& engine() { return *engine_; }
   const std::vector<std::unique_ptr<Asked>>& asked() const { return asked_; }
 
@@ -128,6 +135,8 @@ class Simulation {
   std::array<Ids, 5> beginnings_;
   ScriptedModel script_;
   WatchedModel model_;
+  ScriptedModel draft_script_;
+  WatchedModel draft_;
   std::vector<std::unique_ptr<Asked>> asked_;
   std::optional<Engine> engine_;
 };
@@ -157,6 +166,7 @@ struct Case {
   bool in_files = false;
   int64_t requests = 0;
   int64_t limit_tokens = 150;  // any answer fits alone, few fit together
+  double draft_cost = 0;       // 0: no draft model
 };
 
 void PrintTo(const Case& c, std::ostream* os) { *os << c.name; }
@@ -171,7 +181,8 @@ TEST_P(SimulationTest, EveryAnswerIsTheOneItHasAlone) {
                          .max_sequences = 12,
                          .prefix_cache = c.prefix_cache,
                          .swap_bytes = c.swap_bytes,
-                         .swap_folder = c.in_files ? folder.path() : std::filesystem::path()},
+                         .swap_folder = c.in_files ? folder.path() : std::filesystem::path(),
+                         .draft_cost = c.draft_cost},
                         c.limit_tokens);
   for (int64_t pass = 50; pass < 20 * c.requests; pass += 97) {
     simulation.model().failing_passes.insert(pass);
@@ -199,6 +210,8 @@ TEST_P(SimulationTest, EveryAnswerIsTheOneItHasAlone) {
   EXPECT_EQ(simulation.model().live_sequences, stats.cached_prefixes);
   simulation.close();
   EXPECT_EQ(simulation.model().live_sequences, 0);
+  EXPECT_EQ(simulation.draft().live_sequences, 0);
+  EXPECT_EQ(simulation.draft().passes.size() > 100, c.draft_cost > 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -206,6 +219,12 @@ INSTANTIATE_TEST_SUITE_P(
     SimulationTest,
     testing::Values(Case{.name = "recomputed", .requests = 3000},
                     Case{.name = "swapped", .swap_bytes = 1000, .requests = 3000},
+                    Case{.name = "drafted",
+                         .prefix_cache = true,
+                         .swap_bytes = 1000,
+                         .requests = 1500,
+                         .limit_tokens = 250,
+                         .draft_cost = 0.01},
                     Case{.name = "shared",
                          .prefix_cache = true,
                          .swap_bytes = 1000,

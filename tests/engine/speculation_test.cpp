@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <optional>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -99,11 +101,24 @@ TEST(Acceptance, GuessesLessTheFullerThePass) {
 
 class SpeculationTest : public EngineTest {
  protected:
+  /// Guesses are from now on those of a model that says the same, or, `wrong`, mostly another
+  /// thing.
+  void use_draft(bool wrong) {
+    draft_backend_ = wrong ? std::make_unique<testing_support::ScriptedModel>(
+                                 testing_support::ScriptedModel::Shape{.context = kContext},
+                                 [](std::span<const int32_t> ids) { return (ids.back() + 2) % 90; })
+                           : make_backend(GetParam());
+    draft_.emplace(*draft_backend_);
+  }
+
   /// The answer with guesses is the one without in all that a caller sees.
   void expect_same_answer(const Ids& prompt, const SamplingParams& sampling, int64_t answers = 1) {
     std::vector<std::vector<Heard>> heard;
     for (const int64_t speculate : {0, 6}) {
-      engine({.chunk_tokens = kChunk, .max_step_tokens = 2 * kChunk}, {9});
+      engine({.chunk_tokens = kChunk,
+              .max_step_tokens = 2 * kChunk,
+              .draft_model = draft_ ? &*draft_ : nullptr},
+             {9});
       Request request{.prompt = prompt, .sampling = sampling, .answers = answers};
       request.sampling.speculate = speculate;
       std::vector<Heard>& each = heard.emplace_back(static_cast<size_t>(answers));
@@ -147,9 +162,43 @@ class SpeculationTest : public EngineTest {
     return joined({{first}, answer, {first}, Ids(answer.begin(), answer.begin() + 1)});
   }
 
+  std::unique_ptr<Model> draft_backend_;
+  std::optional<testing_support::WatchedModel> draft_;
   int64_t drafted_ = 0;
   int64_t accepted_ = 0;
 };
+
+TEST_P(SpeculationTest, ADraftModelChangesNoAnswerRightOrWrong) {
+  for (const bool wrong : {false, true}) {
+    use_draft(wrong);
+    for (const double temperature : {0.3, 0.0}) {
+      drafted_ = accepted_ = 0;
+      for (int32_t first = 0; first < 12; ++first) {
+        // Longer than a chunk, so that the draft model has to catch up.
+        const Ids prompt = joined({alone_.answer(Ids{first}, 19), {first}});
+        expect_same_answer(
+            prompt,
+            {.max_new_tokens = 25, .temperature = temperature, .log_probabilities = 1},
+            1 + first % 3);
+      }
+    }
+    EXPECT_GT(drafted_, 0);
+    EXPECT_EQ(accepted_ > drafted_ / 2, !wrong) << accepted_ << " of " << drafted_;
+    engine_.reset();
+    EXPECT_EQ(draft_->live_sequences, 0);
+  }
+}
+
+TEST_P(SpeculationTest, ADraftModelThatFailsOrHasNoRoomGuessesNothing) {
+  use_draft(false);
+  draft_->limit_tokens = 15;
+  draft_->failing_passes = {1, 3, 4};
+  const Ids prompt = alone_.answer(Ids{3}, 9);
+  expect_same_answer(prompt, {.max_new_tokens = 30, .ignore_eos = true});
+  EXPECT_GT(std::ssize(draft_->passes), 3);
+  engine_.reset();
+  EXPECT_EQ(draft_->live_sequences, 0);
+}
 
 TEST_P(SpeculationTest, NoAnswerShowsThatThereWereGuesses) {
   std::mt19937_64 random(seed());

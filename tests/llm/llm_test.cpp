@@ -238,6 +238,14 @@ TEST(ModelSource, RefusesWhatASessionWouldRefuse) {
   source.check_prompt(random_ids(8192), source.check(CacheOptions{}).max_tokens);
 }
 
+TEST(ModelSource, RefusesADraftModelOfAnotherVocabulary) {
+  const auto demo = std::filesystem::path(DMS_SOURCE_DIR) / "models" / "demo";
+  const std::string said = testing_support::input_error(
+      [&] { ModelSource::with_random_weights(tiny_config(), seed(), {.draft = demo}); });
+  EXPECT_THAT(said, HasSubstr("demo: the draft model has other tokens"));
+  EXPECT_THAT(said, HasSubstr("a vocabulary of 8192"));
+}
+
 TEST(Llm, MemoryOfSeveralSessionsIsCountedOnce) {
   LLM llm = tiny_llm();
   std::vector<Session> sessions;

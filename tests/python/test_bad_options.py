@@ -23,6 +23,8 @@ USAGE = [
     (["generate", DEMO, "-p", "a", "--min-p", "1.5"], "min-p"),
     (["generate", DEMO, "-p", "a", "--repetition-penalty", "0"], "repetition-penalty"),
     (["generate", DEMO, "-p", "a", "--speculate", "33"], "--speculate"),
+    (["generate", DEMO, "-p", "a", "--draft", DEMO], "--speculate"),
+    (["generate", DEMO, "-p", "a", "--speculate", "3", "--draft", "nowhere"], "nowhere"),
     (["generate", DEMO, "-p", "a", "--ids", "x.json"], "prompt: given more than once"),
     (["generate", DEMO], "prompt: missing"),
     (["generate", DEMO, "-p", "a", "--chunk", "0"], "--chunk"),

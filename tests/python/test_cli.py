@@ -192,6 +192,29 @@ def test_generate_guesses_ahead_and_says_the_same(dms_json, dtype, cache, temper
     assert guessed["drafted_tokens"] >= guessed["accepted_tokens"] > 20
 
 
+@pytest.mark.parametrize("options", [[], ["--kv-memory", "1MiB"], ["--policy", "none"]])
+def test_a_draft_model_changes_no_text(dms_json, options):
+    command = ("generate", DEMO, "-p", "It was a dark night", "-n", 60, "--ignore-eos", *options)
+    plain = dms_json(*command)
+    drafted = dms_json(*command, "--speculate", 4, "--draft", DEMO)
+    assert drafted["ids"] == plain["ids"]
+    assert drafted["accepted_tokens"] > 0
+
+
+def test_a_draft_model_must_have_the_same_tokens(dms, tmp_path):
+    for file in DEMO.iterdir():
+        if file.name != "tokenizer.json":
+            (tmp_path / file.name).symlink_to(file)
+    tokenizer = json.loads((DEMO / "tokenizer.json").read_text())
+    vocab = tokenizer["model"]["vocab"]
+    one, other = list(vocab)[300:302]
+    vocab[one], vocab[other] = vocab[other], vocab[one]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    done = dms("generate", DEMO, "-p", "a", "--speculate", 2, "--draft", tmp_path, check=False)
+    assert done.returncode == 2
+    assert b"the draft model has other tokens" in done.stderr
+
+
 def test_what_was_made_before_the_memory_limit_is_kept(dms, dms_json):
     command = ("generate", DEMO, "-p", "It was a dark night", "--ignore-eos")
     done = dms(*command, "-n", 2000, "--kv-memory", "300KiB", "--json", check=False)
