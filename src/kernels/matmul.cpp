@@ -21,7 +21,7 @@ constexpr int64_t kBlockBytes = 128 << 10;
 constexpr int64_t kUnitBytes = 512 << 10;
 /// Bytes of weights whose product is worth another thread's attention.
 constexpr int64_t kGrainBytes = 32 << 10;
-constexpr int64_t kMaxTileRows = 64;
+constexpr int64_t kMaxTileRows = 128;
 constexpr int64_t kFloatGroupBytes = kPanelRows * static_cast<int64_t>(sizeof(float));
 constexpr int64_t kCacheLine = 64;
 

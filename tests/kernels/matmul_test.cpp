@@ -98,7 +98,7 @@ std::vector<double> rounded_to_int8(std::span<const float> x) {
     const float ratio = largest(group) / largest(x);
     if (ratio < 0x1p-24f) continue;
     const float power = std::exp2(std::floor(std::log2(ratio)));
-    const float factor = std::ceil(8.0f * ratio / power) / 8.0f * power;
+    const float factor = std::ceil(16.0f * ratio / power) / 16.0f * power;
     const float inverse = 1.0f / (factor * unit);
     for (size_t i = 0; i < group.size(); ++i) {
       const double code = std::nearbyint(group[i] * inverse);

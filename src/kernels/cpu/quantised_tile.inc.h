@@ -19,7 +19,7 @@ inline float unit_of(int32_t bits) {
   return unit < kLeastUnit ? 0.0f : unit;
 }
 
-/// To 3 bits of mantissa.
+/// To 4 bits of mantissa.
 inline float rounded_up(float ratio) {
   int32_t bits;
   __builtin_memcpy(&bits, &ratio, sizeof bits);

@@ -9,8 +9,8 @@
 namespace dms::kernels {
 namespace {
 
-constexpr int64_t kTileRows = 64;
-constexpr int64_t kRowsForLists = 16;  // that pay for making the lists of scales
+constexpr int64_t kTileRows = 128;
+constexpr int64_t kRowsForLists = 32;  // that pay for making the lists of scales
 constexpr int kLanes = 16;
 constexpr int kQuads = 8;   // of a group's columns
 constexpr int kHalves = 2;  // vectors of outputs
@@ -97,20 +97,20 @@ struct MultipliedScales {
   __m512 scales[kHalves];
 };
 
-/// The same from a list of each scale times 1, 9/8, … 15/8, by addition of the factor's bits: the
-/// list holds bits from which those of 1, 9/8, … are taken off. No scale is 0 (write_group).
+/// The same from a list of each scale times 1, 17/16, … 31/16, by addition of the factor's bits:
+/// the list holds bits from which those of 1, 17/16, … are taken off. No scale is 0 (write_group).
 struct ListedScales {
   explicit ListedScales(const char* group) {
 #pragma GCC unroll 2
     for (int half = 0; half < kHalves; ++half) {
       const __m512 scale = halves(group, half);
-      const __m512 eighth = _mm512_mul_ps(scale, _mm512_set1_ps(0.125f));
+      const __m512 sixteenth = _mm512_mul_ps(scale, _mm512_set1_ps(0.0625f));
       __m512 multiple = scale;
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int i = 0; i < kMantissas; ++i) {
         const __m512i bits = _mm512_set1_epi32(kOneBits + i * kFactorStep);
         _mm512_store_si512(list[i][half], _mm512_sub_epi32(_mm512_castps_si512(multiple), bits));
-        multiple = _mm512_add_ps(multiple, eighth);
+        multiple = _mm512_add_ps(multiple, sixteenth);
       }
     }
   }
@@ -120,7 +120,7 @@ struct ListedScales {
     const __m512i multiple = _mm512_load_si512(list[bits / kFactorStep % kMantissas][half]);
     return _mm512_castsi512_ps(_mm512_add_epi32(multiple, _mm512_set1_epi32(bits)));
   }
-  static constexpr int kMantissas = 8;
+  static constexpr int kMantissas = 16;
   static constexpr int32_t kOneBits = 0x3f800000;
   alignas(64) int32_t list[kMantissas][kHalves][kLanes];
 };

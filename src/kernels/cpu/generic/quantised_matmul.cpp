@@ -37,7 +37,7 @@ struct RowScale {
   float unit;
 };
 
-/// To 3 bits of mantissa.
+/// To 4 bits of mantissa.
 float rounded_up(float ratio) {
   const auto bits = std::bit_cast<int32_t>(ratio);
   return std::bit_cast<float>((bits + kFactorStep - 1) & ~(kFactorStep - 1));
