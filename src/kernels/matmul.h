@@ -3,9 +3,9 @@
 //
 // Each output element is one chain of additions over the columns in ascending order, in float32,
 // whatever the number of rows, the ISA's tile or the number of threads: a row's result is
-// bit-identical alone and in any batch. Of quantised weights and activations, a link of the chain is
-// a group of columns, whose dot product is exact (quantised_tile.h). What that promises for chunks of a sequence, and what it
-// does not: docs/decisions/0004-one-chain-per-output.md.
+// bit-identical alone and in any batch. Of quantised weights and activations, a link of the chain
+// is a group of columns, whose dot product is exact (quantised_tile.h). What that promises for
+// chunks of a sequence, and what it does not: docs/decisions/0004-one-chain-per-output.md.
 
 #include <cstdint>
 #include <span>
