@@ -10,6 +10,7 @@
 #include "kernels/attention_table.h"
 #include "kernels/isa.h"
 #include "kernels/kv_format_table.h"
+#include "kernels/kv_rotation.h"
 
 namespace dms::kernels {
 namespace {
@@ -63,6 +64,44 @@ void add_weighted(std::span<const float> in, float weight, bool is_first, std::s
   }
 }
 
+/// Rotated copies of the tile's queries, for keys that are.
+class RotatedQueries {
+ public:
+  RotatedQueries(const AttentionArgs& args, int64_t stride) {
+    thread_local std::vector<float> near;
+    thread_local std::vector<float> far;
+    near_ = rotate(args, args.q, stride, near);
+    far_ = args.q_far.empty() ? near_ : rotate(args, args.q_far, stride, far);
+  }
+
+  const float* near() const { return near_; }
+  const float* far() const { return far_; }
+
+ private:
+  /// [positions, group, head_dim], without gaps.
+  static const float* rotate(const AttentionArgs& args,
+                             std::span<const float> q,
+                             int64_t stride,
+                             std::vector<float>& out) {
+    const int64_t head_dim = args.layout.head_dim;
+    const int64_t row = args.group * head_dim;
+    out.resize(static_cast<size_t>(args.positions * row));
+    for (int64_t position = 0; position < args.positions; ++position) {
+      float* target = out.data() + position * row;
+      std::copy_n(q.data() + position * stride, row, target);
+      for (int64_t head = 0; head < args.group; ++head) {
+        rotate_head(target + head * head_dim, head_dim);
+      }
+    }
+    return out.data();
+  }
+
+  const float* near_ = nullptr;
+  const float* far_ = nullptr;
+};
+
+}  // namespace
+
 const AttentionTable& attention_table() {
   switch (active_isa()) {
     case Isa::avx512:
@@ -75,19 +114,19 @@ const AttentionTable& attention_table() {
   return kAttentionGeneric;
 }
 
-}  // namespace
-
 void attend(const AttentionArgs& args, AttentionPartial partial) {
   const KvPageLayout& layout = args.layout;
   const int64_t stride =
       args.q_position_stride == 0 ? args.group * layout.head_dim : args.q_position_stride;
   check_call(args, partial, stride);
-  const AttendCall call{
+  AttendCall call{
       .q = args.q.data(),
       .q_far = args.q_far.empty() ? args.q.data() : args.q_far.data(),
       .q_position_stride = stride,
       .pages = args.pages.data(),
       .page_count = std::ssize(args.pages),
+      .keys = side_of(layout, Side::keys),
+      .values = side_of(layout, Side::values),
       .positions = args.positions,
       .group = args.group,
       .head_dim = layout.head_dim,
@@ -98,7 +137,18 @@ void attend(const AttentionArgs& args, AttentionPartial partial) {
       .output = partial.output.data(),
       .workspace = workspace(args.positions * args.group, layout.head_dim_padded()),
   };
-  (attention_table().*format_row(layout.format).attend)(call);
+  if (format_row(layout.format.keys).is_rotated) {
+    const RotatedQueries rotated(args, stride);
+    call.q = rotated.near();
+    call.q_far = rotated.far();
+    call.q_position_stride = args.group * layout.head_dim;
+  }
+  const AttentionTable& table = attention_table();
+  (layout.format == KvFormat::f32 ? table.attend_f32 : table.attend_bf16)(call);
+  if (!format_row(layout.format.values).is_rotated) return;
+  for (int64_t row = 0; row < args.positions * args.group; ++row) {
+    turn_head_back(call.output + row * layout.head_dim, layout.head_dim);
+  }
 }
 
 void merge_partials(std::span<const AttentionPartial> partials,

@@ -34,7 +34,8 @@ struct AttentionArgs {
 
 /// Overwrites `partial` with the attention over `args.pages`. A query that sees no token gets
 /// max = -inf, sum = 0, output = 0. One thread; call it from several.
-/// With bf16 and int8 pages, q and the softmax weights are rounded to bf16 for the products.
+/// But with float32 pages, q (rotated where the keys are) and the softmax weights (times the
+/// values' scales) are rounded to bf16 for the products.
 void attend(const AttentionArgs& args, AttentionPartial partial);
 
 /// Merges partials (in the given order) and writes the normalised output

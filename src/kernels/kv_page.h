@@ -1,13 +1,15 @@
 #pragma once
 // How 32 tokens of one KV head lie in memory: the unit of the cache and of every attention kernel.
 //
-// A page holds kPageTokens = 32 tokens: first their keys, then their values, each in the order in
-// which the kernels broadcast and multiply (p = 4 / sizeof(element) for f32 and bf16):
+// A page holds kPageTokens = 32 tokens: first the side of their keys, then that of their values,
+// each in the order in which the kernels broadcast and multiply (p = 4 / sizeof(element) for f32
+// and bf16, which lie there as they are):
 //   keys    [head_dim_padded / p][32][p]   so q . k for 16 tokens is a chain of vector FMAs over
 //                                          channels, without a horizontal sum
 //   values  [32 / p][head_dim_padded][p]   so the weighted sum over tokens is the same chain
-//   int8 pages hold bytes in bf16's order (p = 2), then a bf16 scale for each key and each value
-// head_dim_padded is head_dim rounded up to 16 (a vector); the padding is zero.
+//   the other formats hold codes in bf16's order (p = 2; kv_codes.h), then a bf16 scale for each
+//   token of the side
+// head_dim_padded is head_dim rounded up to 16 (a vector), or 32 (two) where codes stand for pairs.
 // 32 tokens: the visibility of a page to one query is one 32-bit word, two vectors of scores are
 // enough work per load, and half-empty pages waste at most 31 tokens a head (docs/decisions).
 
@@ -22,10 +24,10 @@ inline constexpr int64_t kPageTokens = 32;
 
 /// Sizes of one head's page.
 struct KvPageLayout {
-  KvFormat format = KvFormat::bf16;
+  PageFormat format = KvFormat::bf16;
   int64_t head_dim = 0;
 
-  int64_t head_dim_padded() const { return (head_dim + 15) / 16 * 16; }
+  int64_t head_dim_padded() const;
   int64_t bytes() const;
   bool operator==(const KvPageLayout&) const = default;
 };

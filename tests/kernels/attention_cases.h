@@ -11,6 +11,8 @@
 #include "base/dtype.h"
 #include "kernels/attention.h"
 #include "kernels/isas.h"
+#include "kernels/kv_format_table.h"
+#include "kernels/kv_rotation.h"
 #include "support/seed.h"
 
 namespace dms::kernels {
@@ -18,7 +20,7 @@ namespace dms::kernels {
 enum class Masks { none, random, sparse, edges, some_rows_empty, some_pages_empty, all_empty };
 
 struct AttentionShape {
-  KvFormat format = KvFormat::bf16;
+  PageFormat format = KvFormat::bf16;
   int64_t head_dim = 64;
   int64_t group = 1;
   int64_t positions = 1;
@@ -29,7 +31,7 @@ struct AttentionShape {
 };
 
 inline std::string describe(const AttentionShape& shape) {
-  return std::string(kv_format_name(shape.format)) + " head_dim " + std::to_string(shape.head_dim) +
+  return page_format_name(shape.format) + " head_dim " + std::to_string(shape.head_dim) +
          " group " + std::to_string(shape.group) + " positions " + std::to_string(shape.positions) +
          " pages " + std::to_string(shape.pages) + " masks " +
          std::to_string(static_cast<int>(shape.masks)) + (shape.far ? " far" : "") + " scores " +
@@ -101,10 +103,11 @@ class AttentionProblem {
       if (std::isinf(scores[token])) continue;
       const double weight = std::exp(scores[token] - answer.max);
       answer.sum += weight;
+      const double size = rotated_size(token);
       for (size_t c = 0; c < answer.output.size(); ++c) {
         const double value = values_[token * answer.output.size() + c];
         answer.output[c] += weight * value;
-        answer.magnitude[c] += weight * std::abs(value);
+        answer.magnitude[c] += weight * std::max(size, std::abs(value));
       }
     }
     for (size_t c = 0; c < answer.output.size() && answer.sum > 0; ++c) {
@@ -127,9 +130,26 @@ class AttentionProblem {
   int64_t stride() const { return shape_.group * shape_.head_dim + 5; }
   float scale() const { return shape_.score_size / std::sqrt(static_cast<float>(shape_.head_dim)); }
   float normal() { return std::normal_distribution<float>()(random_); }
-  /// A query's channel as it is multiplied.
-  float rounded(float value) const {
-    return shape_.format == KvFormat::f32 ? value : to_float(to_bf16(value));
+  /// How large any channel of a token's value may be where it is summed, which turning back mixes:
+  /// 0 where the sums are of the channels themselves.
+  double rotated_size(size_t token) const {
+    if (!format_row(shape_.format.values).is_rotated) return 0;
+    const auto head_dim = static_cast<size_t>(shape_.head_dim);
+    double squares = 0;
+    for (size_t c = 0; c < head_dim; ++c) {
+      squares += std::pow(static_cast<double>(values_[token * head_dim + c]), 2);
+    }
+    return std::sqrt(squares);
+  }
+  /// A query as it is multiplied.
+  std::vector<float> rounded(const float* q) const {
+    std::vector<float> query(q, q + shape_.head_dim);
+    if (shape_.format == KvFormat::f32) return query;
+    const bool is_rotated = format_row(shape_.format.keys).is_rotated;
+    if (is_rotated) rotate_head(query.data(), shape_.head_dim);
+    for (float& x : query) x = to_float(to_bf16(x));
+    if (is_rotated) turn_head_back(query.data(), shape_.head_dim);
+    return query;
   }
 
   void fill_queries() {
@@ -198,21 +218,25 @@ class AttentionProblem {
         static_cast<size_t>(position * stride() + row % shape_.group * shape_.head_dim);
     const auto head_dim = static_cast<size_t>(shape_.head_dim);
     std::vector<double> scores;
+    const std::vector<float> near = rounded(q_.data() + offset);
+    const std::vector<float> far = rounded(q_far_.data() + offset);
+    // Turning keys and queries back costs some more roundings.
+    const double roundings = static_cast<double>(head_dim) + 32;
     for (size_t token = 0; token < keys_.size() / head_dim; ++token) {
       const PageRef& page = refs_[token / kPageTokens];
       const uint32_t mask = page.masks == nullptr ? ~0u : page.masks[static_cast<size_t>(position)];
       double score = -std::numeric_limits<double>::infinity();
       if ((mask >> token % kPageTokens & 1u) != 0) {
-        const float* q = (page.far ? q_far_ : q_).data() + offset;
+        const std::vector<float>& q = page.far ? far : near;
         double dot = 0;
         double size = 0;
         for (size_t c = 0; c < head_dim; ++c) {
-          const double product = static_cast<double>(rounded(q[c])) * keys_[token * head_dim + c];
+          const double product = static_cast<double>(q[c]) * keys_[token * head_dim + c];
           dot += product;
           size += std::abs(product);
         }
         score = dot * static_cast<double>(scale());
-        const double error = size * scale() * (static_cast<double>(head_dim) + 4) * 0x1p-24;
+        const double error = size * scale() * roundings * 0x1p-24;
         answer.score_error = std::max(answer.score_error, error);
       }
       answer.max = std::max(answer.max, score);

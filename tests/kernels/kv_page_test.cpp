@@ -1,46 +1,16 @@
 #include "kernels/kv_page.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <limits>
 
 #include <gtest/gtest.h>
 
-#include "kernels/attention_cases.h"
+#include "base/dtype.h"
+#include "kernels/isas.h"
+#include "kernels/page_cases.h"
+#include "support/seed.h"
 
 namespace dms::kernels {
 namespace {
-
-struct Tokens {
-  Tokens(int64_t count, int64_t head_dim, int64_t stride, uint64_t seed)
-      : keys(static_cast<size_t>(count * stride)), values(keys), stride_(stride), dim_(head_dim) {
-    std::mt19937_64 random(seed);
-    std::normal_distribution<float> normal;
-    for (float& x : keys) x = normal(random);
-    for (float& x : values) x = normal(random);
-  }
-
-  std::span<const float> key(int64_t token) const { return row(keys, token); }
-  std::span<const float> value(int64_t token) const { return row(values, token); }
-
-  std::vector<float> keys;
-  std::vector<float> values;
-
- private:
-  std::span<const float> row(const std::vector<float>& all, int64_t token) const {
-    return std::span(all).subspan(static_cast<size_t>(token * stride_), static_cast<size_t>(dim_));
-  }
-
-  int64_t stride_;
-  int64_t dim_;
-};
-
-using Page = std::vector<std::byte>;
-
-Page garbage(const KvPageLayout& layout) {
-  return Page(static_cast<size_t>(layout.bytes()), std::byte{0xff});
-}
 
 float element(const KvPageLayout& layout, const Page& page, int64_t index) {
   if (layout.format == KvFormat::f32) {
@@ -57,25 +27,7 @@ float rounded(const KvPageLayout& layout, float value) {
   return layout.format == KvFormat::f32 ? value : to_float(to_bf16(value));
 }
 
-/// Largest magnitude of a token's channels.
-float largest(std::span<const float> x) {
-  float size = 0;
-  for (const float value : x) size = std::max(size, std::abs(value));
-  return size;
-}
-
-class KvPage : public testing::TestWithParam<KvFormat> {
- protected:
-  KvPageLayout layout(int64_t head_dim) const {
-    return {.format = GetParam(), .head_dim = head_dim};
-  }
-};
-
 class FloatPage : public KvPage {};
-
-const auto kFormatName = [](const auto& format) {
-  return std::string(kv_format_name(format.param));
-};
 
 INSTANTIATE_TEST_SUITE_P(Formats,
                          KvPage,
@@ -93,10 +45,43 @@ TEST(KvFormats, HaveNamesThatAreRead) {
   EXPECT_EQ(parse_kv_format("int7"), std::nullopt);
 }
 
+TEST(KvFormats, OfPagesNameTheirSides) {
+  const PageFormat window(KvFormat::bf16);
+  for (const KvFormat keys : kv_formats()) {
+    for (const KvFormat values : kv_formats()) {
+      const PageFormat format(keys, values);
+      const bool is_possible = (keys == KvFormat::f32) == (values == KvFormat::f32);
+      const auto expected = is_possible ? std::optional(format) : std::nullopt;
+      EXPECT_EQ(parse_page_format(page_format_name(format), window), expected);
+    }
+  }
+  EXPECT_EQ(page_format_name(KvFormat::higgs3), "higgs3");
+  EXPECT_EQ(page_format_name({KvFormat::int8, KvFormat::lloyd4}), "k=int8,v=lloyd4");
+  EXPECT_EQ(parse_page_format("v=fp8,k=int4", window), PageFormat(KvFormat::int4, KvFormat::fp8));
+  EXPECT_EQ(parse_page_format("v=fp8", window), PageFormat(KvFormat::bf16, KvFormat::fp8));
+  for (const char* text : {"",
+                           "k=",
+                           "k=int8,",
+                           "k=int8,k=int8",
+                           "int8,v=int8",
+                           "v=int8,w=int8",
+                           "k=int8,v=int8,",
+                           "k=int8,v=int8,k=int8",
+                           "k=int9",
+                           "K=int8"}) {
+    EXPECT_EQ(parse_page_format(text, window), std::nullopt) << text;
+  }
+  EXPECT_EQ(parse_page_format("v=fp8", KvFormat::f32), std::nullopt);
+}
+
 TEST(KvFormats, TakeThePageBytesTheHeaderSays) {
   EXPECT_EQ((KvPageLayout{.format = KvFormat::f32, .head_dim = 64}.bytes()), 2 * 32 * 64 * 4);
   EXPECT_EQ((KvPageLayout{.format = KvFormat::bf16, .head_dim = 33}.bytes()), 2 * 32 * 48 * 2);
   EXPECT_EQ((KvPageLayout{.format = KvFormat::int8, .head_dim = 64}.bytes()), 2 * 32 * (64 + 2));
+  EXPECT_EQ((KvPageLayout{.format = KvFormat::lloyd4, .head_dim = 80}.bytes()), 2 * 32 * (40 + 2));
+  EXPECT_EQ((KvPageLayout{.format = KvFormat::higgs3, .head_dim = 80}.bytes()), 2 * 32 * (36 + 2));
+  const PageFormat mixed(KvFormat::int8, KvFormat::higgs2);
+  EXPECT_EQ((KvPageLayout{.format = mixed, .head_dim = 64}.bytes()), 32 * (64 + 2) + 32 * (16 + 2));
 }
 
 TEST_P(FloatPage, LaysTokensOutAsTheHeaderSays) {
@@ -143,56 +128,6 @@ TEST_P(FloatPage, ReadsBackWhatWasStored) {
       }
     }
   }
-}
-
-TEST(Int8Page, ReadsBackWithinHalfAStepOfEachTokensOwnScale) {
-  std::mt19937_64 random(testing_support::seed());
-  for (int trial = 0; trial < 100; ++trial) {
-    const auto head_dim = static_cast<int64_t>(1 + random() % 130);
-    const KvPageLayout layout{.format = KvFormat::int8, .head_dim = head_dim};
-    Tokens tokens(kPageTokens, head_dim, head_dim, random());
-    const float size = std::ldexp(1.0f, static_cast<int>(random() % 60) - 30);
-    for (float& x : tokens.keys) x *= size;
-    Page page = garbage(layout);
-    store_tokens(layout,
-                 page,
-                 0,
-                 {.keys = tokens.keys,
-                  .values = tokens.values,
-                  .token_stride = head_dim,
-                  .count = kPageTokens});
-    std::vector<float> key(static_cast<size_t>(head_dim));
-    std::vector<float> value(key);
-    for (int64_t slot = 0; slot < kPageTokens; ++slot) {
-      load_token(layout, page, slot, key, value);
-      // Half a step of a scale that was rounded up to 8 bits.
-      const float key_step = largest(tokens.key(slot)) / 127.0f * (1 + 0x1p-7f);
-      const float value_step = largest(tokens.value(slot)) / 127.0f * (1 + 0x1p-7f);
-      for (size_t c = 0; c < key.size(); ++c) {
-        ASSERT_NEAR(key[c], tokens.key(slot)[c], key_step * 0.5001f);
-        ASSERT_NEAR(value[c], tokens.value(slot)[c], value_step * 0.5001f);
-      }
-    }
-  }
-}
-
-TEST(Int8Page, KeepsZerosAndShowsWhatIsNotFinite) {
-  const KvPageLayout layout{.format = KvFormat::int8, .head_dim = 3};
-  Page page = garbage(layout);
-  const std::vector<float> zeros(3, 0.0f);
-  const std::vector<float> tiny(3, 1e-40f);
-  const float infinity = std::numeric_limits<float>::infinity();
-  const std::vector<float> odd{1.0f, infinity, 2.0f};
-  std::vector<float> key(3);
-  std::vector<float> value(3);
-  store_token(layout, page, 0, zeros, tiny);
-  load_token(layout, page, 0, key, value);
-  EXPECT_EQ(key, zeros);
-  EXPECT_EQ(value, zeros);
-  store_token(layout, page, 1, odd, zeros);
-  load_token(layout, page, 1, key, value);
-  for (const float x : key) EXPECT_TRUE(std::isnan(x));
-  EXPECT_EQ(value, zeros);
 }
 
 TEST_P(KvPage, StoresManyTokensAsOneByOneOnEveryIsa) {

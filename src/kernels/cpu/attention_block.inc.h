@@ -5,6 +5,7 @@
 constexpr unsigned kPageSlots = 32;
 constexpr int64_t kBlockPages = kAttendBlockTokens / kPageSlots;
 constexpr int64_t kLineBytes = 64;
+constexpr int64_t kWordBytes = 4;
 constexpr float kLog2E = 1.44269504088896341f;
 constexpr float kLn2 = 0.69314718055994531f;
 constexpr float kNoScore = -__builtin_huge_valf();
@@ -38,11 +39,19 @@ struct Tile {
   int64_t positions[kAttendTileRows];
 };
 
+/// What is multiplied of one side of a page, and what to fetch meanwhile: the same of a page that
+/// follows, or, where there is none or codes were expanded, what is there already.
+struct Operand {
+  const char* data;
+  const char* next;
+};
+
 /// The pages of a block that somebody in the tile sees, in the order of the list.
 struct Block {
   const PageRef* pages[kBlockPages];
-  bool is_masked[kBlockPages];    // some row does not see all of it
-  const char* next[kBlockPages];  // the page to fetch meanwhile; the page itself if none
+  bool is_masked[kBlockPages];  // some row does not see all of it
+  Operand keys[kBlockPages];
+  Operand values[kBlockPages];
   int64_t count;
 };
 
@@ -61,7 +70,52 @@ inline uint32_t visible(const PageRef& page, int64_t position) {
   return page.masks == nullptr ? ~uint32_t{0} : page.masks[position];
 }
 
-inline Block visible_pages(const AttendCall& call, int64_t first, const Tile& tile, bool prefetch) {
+/// Bytes of a side of a bf16 page.
+inline int64_t side_bytes(const AttendCall& call) {
+  return kPageSlots * call.head_dim_padded * static_cast<int64_t>(sizeof(uint16_t));
+}
+
+inline bool is_seen(const PageRef& page, int64_t positions) {
+  uint32_t any = 0;
+  for (int64_t p = 0; p < positions; ++p) any |= visible(page, p);
+  return any != 0;
+}
+
+/// Writes the codes of the block's visible pages as bf16 words: [pages][sides][side_bytes()].
+inline void expand_block(const AttendCall& call, int64_t first, bool prefetch, char* words) {
+  const PageSide* const sides[] = {&call.keys, &call.values};
+  const int64_t left = call.page_count - first;
+  for (int64_t i = 0; i < (left < kBlockPages ? left : kBlockPages); ++i) {
+    const PageRef& page = call.pages[first + i];
+    if (!is_seen(page, call.positions)) continue;
+    const bool has_next = prefetch && i + kBlockPages < left;
+    const PageRef& next = has_next ? call.pages[first + i + kBlockPages] : page;
+    for (int64_t side = 0; side < 2; ++side) {
+      if (sides[side]->codes == CodeKind::none) continue;
+      expand(sides[side]->codes,
+             {reinterpret_cast<const char*>(page.data + sides[side]->offset),
+              call.head_dim_padded,
+              side == 0 ? 2 : 1,
+              sides[side]->points,
+              reinterpret_cast<const char*>(next.data + sides[side]->offset),
+              reinterpret_cast<uint16_t*>(words + (i * 2 + side) * side_bytes(call))});
+    }
+  }
+}
+
+/// The side of page `page` of the block; `expanded`: its codes as words, if it has any.
+inline Operand operand(const PageSide& side,
+                       const PageRef& page,
+                       const PageRef& next,
+                       const char* expanded) {
+  if (side.codes != CodeKind::none) return {expanded, expanded};
+  return {reinterpret_cast<const char*>(page.data + side.offset),
+          reinterpret_cast<const char*>(next.data + side.offset)};
+}
+
+/// `expanded`: what expand_block() wrote.
+inline Block visible_pages(
+    const AttendCall& call, int64_t first, const Tile& tile, bool prefetch, const char* expanded) {
   const int64_t left = call.page_count - first;
   Block block{};
   const int64_t low = tile.positions[0];
@@ -79,7 +133,9 @@ inline Block visible_pages(const AttendCall& call, int64_t first, const Tile& ti
     block.is_masked[block.count] = all != ~uint32_t{0};
     const bool has_next = prefetch && i + kBlockPages < left;
     const PageRef& next = has_next ? call.pages[first + i + kBlockPages] : page;
-    block.next[block.count] = reinterpret_cast<const char*>(next.data);
+    const char* words = expanded + i * 2 * side_bytes(call);
+    block.keys[block.count] = operand(call.keys, page, next, words);
+    block.values[block.count] = operand(call.values, page, next, words + side_bytes(call));
     ++block.count;
   }
   return block;
@@ -112,14 +168,12 @@ inline void prefetch_second_key_half(const char* page, int64_t lines, int64_t r,
   }
 }
 
-/// A page's scales follow its elements: 32 for keys, then 32 for values, bf16.
-template <class Type>
-inline const char* page_scales(const TileState<Type>& state, const PageRef& page) {
-  const int64_t words = state.call->head_dim_padded / Type::kPack * 2;
-  return reinterpret_cast<const char*>(page.data) + words * kPageSlots * Type::kWordBytes;
+/// Of a side's 32 tokens.
+inline const char* page_scales(const PageSide& side, const PageRef& page) {
+  return reinterpret_cast<const char*>(page.data + side.scale_offset);
 }
 
-/// Makes a page's q . k of what its integers gave.
+/// Makes a page's q . k of what its codes gave.
 template <class Type>
 inline void scale_scores(const char* scales, float* scores) {
   for (unsigned slot = 0; slot < kPageSlots; slot += Type::kLanes) {
@@ -136,13 +190,14 @@ inline float row_weights(
   const float* scores = state.scores + r * kAttendBlockTokens;
   const int64_t key_words = state.call->head_dim_padded / Type::kPack;
   typename Type::Word* weights = state.weights + r * (kAttendBlockTokens / Type::kPack);
+  const PageSide& values = state.call->values;
   const auto scale = Type::set(state.log2_scale);
   const auto shift = Type::set(-max);
   auto sum = Type::set(0.0f);
   for (int64_t i = 0; i < block.count; ++i) {
     const uint32_t mask =
         block.is_masked[i] ? visible(*block.pages[i], tile.positions[r]) : ~uint32_t{0};
-    prefetch_second_key_half(block.next[i], key_words, r, tile.rows);
+    prefetch_second_key_half(block.keys[i].next, key_words, r, tile.rows);
 #pragma GCC unroll 2
     for (unsigned v = 0; v < kPageSlots / Type::kLanes; v += 2) {
       const int64_t slot = i * kPageSlots + v * Type::kLanes;
@@ -151,9 +206,8 @@ inline float row_weights(
           exp2<Type>(Type::fma(Type::load(scores + slot + Type::kLanes), scale, shift));
       const auto seen_low = Type::keep_where(Type::mask(mask, v), low);
       const auto seen_high = Type::keep_where(Type::mask(mask, v + 1), high);
-      if constexpr (Type::kScaled) {
-        const char* scales =
-            page_scales(state, *block.pages[i]) + (kPageSlots + v * Type::kLanes) * 2;
+      if (values.codes != CodeKind::none) {
+        const char* scales = page_scales(values, *block.pages[i]) + v * Type::kLanes * 2;
         Type::pack_weights(Type::multiply(seen_low, Type::load_scales(scales)),
                            Type::multiply(seen_high, Type::load_scales(scales + Type::kLanes * 2)),
                            weights + slot / Type::kPack,

@@ -2,10 +2,8 @@
 // Attention in registers, for every instruction set with fused multiply-adds. Included inside an
 // anonymous namespace by a file that defines the page types. A page type has, besides plain vector
 // arithmetic on its `Vector` of kLanes floats:
-// - Words: kLanes words of a page, by load_words(); kPack: elements in such a word; kWordBytes: its
-//   size in the page.
-// - kScaled: the elements are integers, whose scales by token (load_scales()) go into whole scores
-//   and weights.
+// - Words: kLanes words of a page, by load_words(); kPack: elements in such a word.
+// - load_scales(): kLanes scales of tokens, which go into whole scores and weights.
 // - Word: a query's or weight's counterpart of one page word; Factor: the same in all lanes, by
 //   broadcast(); multiply_add() adds the products of a Factor and Words to sums.
 // - pack() turns floats into Word; pack_weights() does so for two vectors of softmax weights and
@@ -17,7 +15,8 @@
 //
 // The pages are taken in blocks of kBlockPages. For each block, every tile of at most kMaxRows rows
 // computes its scores (chains over channels), the block's softmax relative to the row's running
-// maximum, and adds the weighted values (chains over tokens) to the output. Maxima are kept as
+// maximum, and adds the weighted values (chains over tokens) to the output. Codes become bf16 words
+// before, by expand(kind, call), once a block for all tiles. Maxima are kept as
 // score * log2(e) until the end. Rows never mix: a row's bits do not depend on its tile.
 
 #include "kernels/cpu/attention_block.inc.h"
@@ -30,7 +29,7 @@ inline void dot_keys(const typename Type::Word* q,
                      int64_t key_words,
                      float* scores) {
   constexpr unsigned kPart = Type::kPageScoreVectors;
-  constexpr int64_t kKeyRow = kPageSlots * Type::kWordBytes;
+  constexpr int64_t kKeyRow = kPageSlots * kWordBytes;
   typename Type::Vector sums[V][R];
 #pragma GCC unroll 16
   for (unsigned v = 0; v < V; ++v) {
@@ -73,11 +72,11 @@ inline void score_pages(const TileState<Type>& state, const Block& block, int64_
     const char* keys[P * kVectors];
     const char* next[P];
     for (unsigned p = 0; p < P; ++p) {
-      const char* page = reinterpret_cast<const char*>(block.pages[first + p]->data);
+      const Operand& page = block.keys[first + p];
       for (unsigned v = 0; v < kVectors; ++v) {
-        keys[p * kVectors + v] = page + (part + v) * Type::kLanes * Type::kWordBytes;
+        keys[p * kVectors + v] = page.data + (part + v) * Type::kLanes * kWordBytes;
       }
-      next[p] = block.next[first + p];
+      next[p] = page.next;
     }
     dot_keys<Type, R, P * kVectors>(
         q, keys, next, key_words, state.scores + first * kPageSlots + part * Type::kLanes);
@@ -101,12 +100,12 @@ inline void score_block(const TileState<Type>& state, const Block& block) {
     }
   }
   for (; i < block.count; ++i) score_pages<Type, R, 1>(state, block, i);
-  if constexpr (Type::kScaled) {
-    for (i = 0; i < block.count; ++i) {
-      const char* scales = page_scales(state, *block.pages[i]);
-      for (unsigned r = 0; r < R; ++r) {
-        scale_scores<Type>(scales, state.scores + r * kAttendBlockTokens + i * kPageSlots);
-      }
+  const PageSide& keys = state.call->keys;
+  if (keys.codes == CodeKind::none) return;
+  for (i = 0; i < block.count; ++i) {
+    const char* scales = page_scales(keys, *block.pages[i]);
+    for (unsigned r = 0; r < R; ++r) {
+      scale_scores<Type>(scales, state.scores + r * kAttendBlockTokens + i * kPageSlots);
     }
   }
 }
@@ -122,8 +121,7 @@ inline void add_values(const TileState<Type>& state,
   constexpr int64_t kPageWords = kPageSlots / Type::kPack;
   constexpr int64_t kWeightStride = kAttendBlockTokens / Type::kPack;
   const int64_t head_dim = state.call->head_dim;
-  const int64_t value_row = state.call->head_dim_padded * Type::kWordBytes;
-  const int64_t value_offset = value_row * kPageWords + channel * Type::kWordBytes;
+  const int64_t value_row = state.call->head_dim_padded * kWordBytes;
   typename Type::Vector sums[V][R];
 #pragma GCC unroll 16
   for (unsigned r = 0; r < R; ++r) {
@@ -135,14 +133,14 @@ inline void add_values(const TileState<Type>& state,
     }
   }
   for (int64_t i = 0; i < block.count; ++i) {
-    const char* values = reinterpret_cast<const char*>(block.pages[i]->data) + value_offset;
-    const char* next = block.next[i] + value_offset;
+    const char* values = block.values[i].data + channel * kWordBytes;
+    const char* next = block.values[i].next + channel * kWordBytes;
     const typename Type::Word* weights = state.weights + i * kPageWords;
     for (int64_t w = 0; w < kPageWords; ++w) {
       typename Type::Words words[V];
 #pragma GCC unroll 16
       for (unsigned v = 0; v < V; ++v) {
-        const int64_t offset = w * value_row + v * Type::kLanes * Type::kWordBytes;
+        const int64_t offset = w * value_row + v * Type::kLanes * kWordBytes;
         words[v] = Type::load_words(values + offset);
         if (kPrefetches<R>) __builtin_prefetch(next + offset);
       }
@@ -194,7 +192,8 @@ void pack_tile(const AttendCall& call,
     const float* row = q + tile.positions[r] * call.q_position_stride + head * call.head_dim;
     for (int64_t c = 0; c < call.head_dim_padded; c += Type::kLanes) {
       typename Type::Word packed[kVectorWords];
-      Type::pack(Type::load_first(row + c, call.head_dim - c), packed);
+      Type::pack(c < call.head_dim ? Type::load_first(row + c, call.head_dim - c) : Type::set(0),
+                 packed);
       const int64_t first = c / Type::kPack;
       for (int64_t w = 0; w < kVectorWords; ++w) words[(first + w) * tile.rows + r] = packed[w];
     }
@@ -247,7 +246,9 @@ void attend(const AttendCall& call) {
   const int64_t rows = call.positions * call.group;
   const int64_t key_words = call.head_dim_padded / Type::kPack;
   const bool is_lone_tile = make_tile<Type>(call, 0).rows == rows;
-  auto* q = static_cast<Word*>(call.workspace);
+  const bool has_codes = call.keys.codes != CodeKind::none || call.values.codes != CodeKind::none;
+  auto* expanded = static_cast<char*>(call.workspace);
+  auto* q = reinterpret_cast<Word*>(expanded + 2 * kBlockPages * side_bytes(call));
   Word* q_far = q + rows * key_words;
   TileState<Type> state{};
   state.call = &call;
@@ -265,10 +266,11 @@ void attend(const AttendCall& call) {
     }
   }
   for (int64_t first = 0; first < call.page_count; first += kBlockPages) {
+    if (has_codes) expand_block(call, first, is_lone_tile, expanded);
     for (int64_t row = 0; row < rows;) {
       const Tile tile = make_tile<Type>(call, row);
       row += tile.rows;
-      const Block block = visible_pages(call, first, tile, is_lone_tile);
+      const Block block = visible_pages(call, first, tile, is_lone_tile, expanded);
       if (block.count == 0) continue;
       state.q = q + tile.first_row * key_words;
       state.q_far = call.q_far == call.q ? state.q : q_far + tile.first_row * key_words;

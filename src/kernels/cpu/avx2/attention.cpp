@@ -9,8 +9,6 @@ namespace dms::kernels {
 namespace {
 
 struct Avx2 {
-  static constexpr bool kScaled = false;
-  static constexpr int64_t kWordBytes = 4;
   static constexpr unsigned kLanes = 8;
   static constexpr unsigned kPageScoreVectors = 2;
   static constexpr unsigned score_pages(unsigned rows) { return rows == 1 ? 2 : 1; }
@@ -55,6 +53,10 @@ struct Avx2 {
     return _mm256_blendv_ps(max, _mm256_max_ps(max, x), mask);
   }
   static Vector keep_where(Vector mask, Vector x) { return _mm256_and_ps(mask, x); }
+  static Vector load_scales(const char* scales) {
+    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
   static float reduce_max(Vector x) {
     __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
@@ -111,23 +113,6 @@ struct Bf16 : Avx2 {
   }
 };
 
-/// Integers, widened in registers.
-struct Int8 : Bf16 {
-  static constexpr bool kScaled = true;
-  static constexpr int64_t kWordBytes = 2;
-
-  static Words load_words(const char* words) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(words));
-    const __m256i pairs = _mm256_cvtepi8_epi16(bytes);
-    return {_mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(pairs, 16), 16)),
-            _mm256_cvtepi32_ps(_mm256_srai_epi32(pairs, 16))};
-  }
-  static Vector load_scales(const char* scales) {
-    const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-  }
-};
-
 struct F32 : Avx2 {
   static constexpr unsigned kMaxRows = 6;
   static constexpr unsigned kPack = 1;
@@ -150,14 +135,17 @@ struct F32 : Avx2 {
   }
 };
 
+#include "kernels/cpu/avx2/expand.inc.h"
+// What attention_tile.inc.h calls comes first.
 #include "kernels/cpu/attention_tile.inc.h"
+#include "kernels/cpu/hadamard.inc.h"
 
 }  // namespace
 
 const AttentionTable kAttentionAvx2 = {
     attend<F32>,
     attend<Bf16>,
-    attend<Int8>,
+    hadamard,
 };
 
 }  // namespace dms::kernels

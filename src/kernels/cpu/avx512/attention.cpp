@@ -49,8 +49,10 @@ struct Avx512 {
   static float reduce_max(Vector x) { return _mm512_reduce_max_ps(x); }
   static float reduce_add(Vector x) { return _mm512_reduce_add_ps(x); }
 
-  static constexpr bool kScaled = false;
-  static constexpr int64_t kWordBytes = 4;
+  static Vector load_scales(const char* scales) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
   static Words load_words(const char* words) { return _mm512_loadu_si512(words); }
 };
 
@@ -74,23 +76,6 @@ struct Bf16 : Avx512 {
   }
 };
 
-/// Integers up to 127 are bf16 numbers: widened in registers, they are multiplied as such.
-struct Int8 : Bf16 {
-  static constexpr bool kScaled = true;
-  static constexpr int64_t kWordBytes = 2;
-
-  static Words load_words(const char* words) {
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
-    const auto widen = [](__m128i half) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(half)); };
-    return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(widen(_mm256_extracti128_si256(bytes, 1)),
-                                                         widen(_mm256_castsi256_si128(bytes))));
-  }
-  static Vector load_scales(const char* scales) {
-    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scales));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-  }
-};
-
 struct F32 : Avx512 {
   static constexpr unsigned kPack = 1;
   using Word = float;
@@ -107,14 +92,17 @@ struct F32 : Avx512 {
   }
 };
 
+#include "kernels/cpu/avx512/expand.inc.h"
+// What attention_tile.inc.h calls comes first.
 #include "kernels/cpu/attention_tile.inc.h"
+#include "kernels/cpu/hadamard.inc.h"
 
 }  // namespace
 
 const AttentionTable kAttentionAvx512 = {
     attend<F32>,
     attend<Bf16>,
-    attend<Int8>,
+    hadamard,
 };
 
 }  // namespace dms::kernels

@@ -26,7 +26,6 @@ float bf16_value(uint16_t stored) {
 /// Pages of float32: one channel and one token a word.
 struct F32 {
   using Element = float;
-  static constexpr bool kScaled = false;
   static constexpr int64_t kPack = 1;
   static float load(Element stored) { return stored; }
   static float round(float value) { return value; }
@@ -35,20 +34,13 @@ struct F32 {
 /// Pages of bf16: neighbouring channels (keys) or tokens (values) share a 32-bit word.
 struct Bf16 {
   using Element = uint16_t;
-  static constexpr bool kScaled = false;
   static constexpr int64_t kPack = 2;
   static float load(Element stored) { return bf16_value(stored); }
   static float round(float value) { return bf16_value(bf16_bits(value)); }
 };
 
-/// Pages of integers in the order of bf16's elements, then a bf16 scale for each key and value.
-struct Int8 {
-  using Element = signed char;
-  static constexpr bool kScaled = true;
-  static constexpr int64_t kPack = 2;
-  static float load(Element stored) { return stored; }
-  static float round(float value) { return bf16_value(bf16_bits(value)); }
-};
+#include "kernels/cpu/expand.inc.h"
+#include "kernels/cpu/hadamard.inc.h"
 
 template <class Type>
 int64_t key_index(int64_t channel, int64_t slot) {
@@ -78,17 +70,32 @@ float score(const AttendCall& call,
   return dot * call.scale;
 }
 
-/// The scale of a token's key (side 0) or value (1).
-template <class Type>
-float token_scale(const AttendCall& call,
-                  const typename Type::Element* page,
-                  int64_t side,
-                  int64_t slot) {
-  if constexpr (!Type::kScaled) return 1.0f;
+/// The scale of a token's key or value, 1 where the side has none.
+float token_scale(const PageSide& side, const std::byte* page, int64_t slot) {
+  if (side.codes == CodeKind::none) return 1.0f;
   uint16_t bits = 0;
-  const auto* scales = reinterpret_cast<const char*>(page + 2 * kTokens * call.head_dim_padded);
-  __builtin_memcpy(&bits, scales + (side * kTokens + slot) * 2, sizeof bits);
+  __builtin_memcpy(&bits, page + side.scale_offset + slot * 2, sizeof bits);
   return bf16_value(bits);
+}
+
+/// A side's elements: those in the page, or its codes expanded into `words`.
+template <class Type>
+const typename Type::Element* elements(const AttendCall& call,
+                                       const PageSide& side,
+                                       int64_t pair_distance,
+                                       const std::byte* page,
+                                       void* words) {
+  if (side.codes == CodeKind::none) {
+    return reinterpret_cast<const typename Type::Element*>(page + side.offset);
+  }
+  expand_plainly(side.codes,
+                 {.codes = reinterpret_cast<const char*>(page + side.offset),
+                  .vectors = call.head_dim_padded,
+                  .pair_distance = pair_distance,
+                  .points = side.points,
+                  .next = nullptr,
+                  .words = static_cast<uint16_t*>(words)});
+  return static_cast<const typename Type::Element*>(words);
 }
 
 /// Brings the row's sums to a new, larger maximum.
@@ -103,22 +110,24 @@ void raise_max(Row& row, float max, int64_t head_dim) {
 template <class Type>
 void add_page(
     const AttendCall& call, const std::byte* page, const float* q, uint32_t mask, Row& row) {
-  const auto* keys = reinterpret_cast<const typename Type::Element*>(page);
-  const auto* values = keys + kTokens * call.head_dim_padded;
+  auto* words = static_cast<uint16_t*>(call.workspace);
+  const auto* keys = elements<Type>(call, call.keys, 2, page, words);
+  const auto* values =
+      elements<Type>(call, call.values, 1, page, words + kTokens * call.head_dim_padded);
   float scores[kTokens];
   float max = kNoScore;
   for (int64_t j = 0; j < kTokens; ++j) {
     const bool is_seen = (mask >> j & 1u) != 0;
     scores[j] =
-        is_seen ? score<Type>(call, keys, q, j) * token_scale<Type>(call, keys, 0, j) : kNoScore;
+        is_seen ? score<Type>(call, keys, q, j) * token_scale(call.keys, page, j) : kNoScore;
     max = scores[j] > max ? scores[j] : max;
   }
   raise_max(row, max, call.head_dim);
   for (int64_t j = 0; j < kTokens; ++j) {
     if ((mask >> j & 1u) == 0) continue;
     const float exact = __builtin_expf(scores[j] - row.max);
-    const float weight = Type::round(exact * token_scale<Type>(call, keys, 1, j));
-    row.sum += Type::kScaled ? exact : weight;
+    const float weight = Type::round(exact * token_scale(call.values, page, j));
+    row.sum += call.values.codes == CodeKind::none ? weight : exact;
     for (int64_t c = 0; c < call.head_dim; ++c) {
       row.output[c] += weight * Type::load(values[value_index<Type>(c, j, call.head_dim_padded)]);
     }
@@ -153,7 +162,7 @@ void attend(const AttendCall& call) {
 const AttentionTable kAttentionGeneric = {
     attend<F32>,
     attend<Bf16>,
-    attend<Int8>,
+    hadamard,
 };
 
 }  // namespace dms::kernels

@@ -1,0 +1,157 @@
+#pragma once
+// Codes as bf16 words (cpu/expand.inc.h is the definition): a vector of 32 by a look-up in
+// registers. Included inside an anonymous namespace.
+
+#include "kernels/cpu/expand.inc.h"
+
+inline __m512i code_line(const ExpandCall& call, int64_t line) {
+  __builtin_prefetch(call.next + line * 64);
+  return _mm512_loadu_si512(call.codes + line * 64);
+}
+
+inline __m256i code_bytes(const ExpandCall& call, int64_t vector) {
+  if (vector % 2 == 0) __builtin_prefetch(call.next + vector * 32);
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(call.codes + vector * 32));
+}
+
+inline void store_words(const ExpandCall& call, int64_t vector, __m512i words) {
+  _mm512_storeu_si512(call.words + vector * 32, words);
+}
+
+/// Integers up to 127 are bf16 numbers.
+inline void expand_int8(const ExpandCall& call) {
+  const auto widen = [](__m128i half) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(half)); };
+  for (int64_t v = 0; v < call.vectors; ++v) {
+    const __m256i bytes = code_bytes(call, v);
+    const auto words = _mm512_cvtne2ps_pbh(widen(_mm256_extracti128_si256(bytes, 1)),
+                                           widen(_mm256_castsi256_si128(bytes)));
+    store_words(call, v, reinterpret_cast<__m512i>(words));
+  }
+}
+
+inline void expand_fp8(const ExpandCall& call) {
+  const __m512i size_bits = _mm512_set1_epi16(0x7f);
+  const __m512i sign_bit = _mm512_set1_epi16(static_cast<short>(0x8000));
+  const __m512i bias = _mm512_set1_epi16(0x3c00);
+  for (int64_t v = 0; v < call.vectors; ++v) {
+    const __m512i codes = _mm512_cvtepu8_epi16(code_bytes(call, v));
+    const __m512i sizes = _mm512_slli_epi16(_mm512_and_si512(codes, size_bits), 4);
+    const __m512i signs = _mm512_and_si512(_mm512_slli_epi16(codes, 8), sign_bit);
+    const __mmask32 is_number = _mm512_test_epi16_mask(sizes, sizes);
+    store_words(
+        call, v, _mm512_or_si512(signs, _mm512_mask_add_epi16(sizes, is_number, sizes, bias)));
+  }
+}
+
+/// 16 words, twice.
+inline __m512i load_points16(const uint16_t* points) {
+  return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(points)));
+}
+
+/// Bits 4 j and on of every 16-bit word, as an index into 16 points given twice: a look-up reads
+/// five bits.
+template <int J>
+inline __m512i nibbles(__m512i line) {
+  return J == 0 ? line : _mm512_srli_epi16(line, 4 * J);
+}
+
+inline void expand_points16(const ExpandCall& call) {
+  const __m512i points = load_points16(call.points);
+  for (int64_t v = 0; v < call.vectors; v += 4) {
+    const __m512i line = code_line(call, v / 4);
+    store_words(call, v, _mm512_permutexvar_epi16(nibbles<0>(line), points));
+    store_words(call, v + 1, _mm512_permutexvar_epi16(nibbles<1>(line), points));
+    store_words(call, v + 2, _mm512_permutexvar_epi16(nibbles<2>(line), points));
+    store_words(call, v + 3, _mm512_permutexvar_epi16(nibbles<3>(line), points));
+  }
+}
+
+inline void store_pair(const ExpandCall& call, int64_t k, __m512i first, __m512i second) {
+  const int64_t vector = first_vector(call, k);
+  store_words(call, vector, first);
+  store_words(call, vector + call.pair_distance, second);
+}
+
+inline void expand_pairs16(const ExpandCall& call) {
+  const __m512i first = load_points16(call.points);
+  const __m512i second = load_points16(call.points + 16);
+  for (int64_t k = 0; k < call.vectors / 2; k += 4) {
+    __m512i index = code_line(call, k / 4);
+    for (int64_t j = 0; j < 4; ++j) {
+      store_pair(call,
+                 k + j,
+                 _mm512_permutexvar_epi16(index, first),
+                 _mm512_permutexvar_epi16(index, second));
+      index = _mm512_srli_epi16(index, 4);
+    }
+  }
+}
+
+/// Looks up six bits of each index.
+struct Points64 {
+  __m512i low;
+  __m512i high;
+  explicit Points64(const uint16_t* points)
+      : low(_mm512_loadu_si512(points)), high(_mm512_loadu_si512(points + 32)) {}
+  __m512i at(__m512i index) const { return _mm512_permutex2var_epi16(low, index, high); }
+};
+
+inline void expand_pairs64(const ExpandCall& call) {
+  const Points64 first(call.points);
+  const Points64 second(call.points + 64);
+  const __m512i low_bits = _mm512_set1_epi16(0x0f);
+  for (int64_t k = 0; k < call.vectors / 2; k += 8) {
+    const int64_t line = k / 8 * 3;
+    const __m512i high = code_line(call, line + 2);
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j) {
+      const __m512i low = _mm512_srli_epi16(code_line(call, line + j / 4), j % 4 * 4);
+      const __m512i raised =
+          j < 2 ? _mm512_slli_epi16(high, 4 - 2 * j) : _mm512_srli_epi16(high, 2 * j - 4);
+      const __m512i index = _mm512_ternarylogic_epi32(low_bits, low, raised, 0xca);
+      store_pair(call, k + j, first.at(index), second.at(index));
+    }
+  }
+}
+
+/// Looks up eight bits of each index.
+struct Points256 {
+  const uint16_t* points;
+  __m512i at(__m512i index, __mmask32 bit6, __mmask32 bit7) const {
+    const __m512i low =
+        _mm512_mask_blend_epi16(bit6, Points64(points).at(index), Points64(points + 64).at(index));
+    const __m512i high = _mm512_mask_blend_epi16(
+        bit6, Points64(points + 128).at(index), Points64(points + 192).at(index));
+    return _mm512_mask_blend_epi16(bit7, low, high);
+  }
+};
+
+inline void expand_pairs256(const ExpandCall& call) {
+  const Points256 first{call.points};
+  const Points256 second{call.points + 256};
+  for (int64_t k = 0; k < call.vectors / 2; ++k) {
+    const __m512i index = _mm512_cvtepu8_epi16(code_bytes(call, k));
+    const __mmask32 bit6 = _mm512_test_epi16_mask(index, _mm512_set1_epi16(0x40));
+    const __mmask32 bit7 = _mm512_test_epi16_mask(index, _mm512_set1_epi16(0x80));
+    store_pair(call, k, first.at(index, bit6, bit7), second.at(index, bit6, bit7));
+  }
+}
+
+inline void expand(CodeKind kind, const ExpandCall& call) {
+  switch (kind) {
+    case CodeKind::int8:
+      return expand_int8(call);
+    case CodeKind::fp8:
+      return expand_fp8(call);
+    case CodeKind::points16:
+      return expand_points16(call);
+    case CodeKind::pairs16:
+      return expand_pairs16(call);
+    case CodeKind::pairs64:
+      return expand_pairs64(call);
+    case CodeKind::pairs256:
+      return expand_pairs256(call);
+    case CodeKind::none:
+      return;
+  }
+}
