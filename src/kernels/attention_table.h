@@ -26,6 +26,7 @@ struct PageSide {
   const uint16_t* points;  // bf16: 16 numbers, or the first and then the second ones of all pairs
   int64_t offset;          // bytes from the page's begin
   int64_t scale_offset;
+  int32_t shrink;  // its elements or codes take 2^-shrink of what is multiplied, rounded up
 };
 
 /// Codes of one side of one page on their way to bf16 words in the order of a bf16 page.
@@ -34,8 +35,7 @@ struct ExpandCall {
   int64_t vectors;        // of 32 words: head_dim_padded
   int64_t pair_distance;  // vectors from a pair's first to its second: 2 in keys, 1 in values
   const uint16_t* points;
-  const char* next;  // codes that a later call expands: fetched meanwhile
-  uint16_t* words;   // [vectors, 32]
+  uint16_t* words;  // [vectors, 32]
 };
 
 /// AttentionArgs and AttentionPartial, checked and unpacked.

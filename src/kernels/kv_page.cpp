@@ -1,6 +1,7 @@
 #include "kernels/kv_page.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/check.h"
@@ -59,10 +60,13 @@ int64_t KvPageLayout::bytes() const {
 PageSide side_of(const KvPageLayout& layout, Side side) {
   const KvFormatRow& row = row_of(layout, side);
   const int64_t offset = side == Side::keys ? 0 : side_bytes(layout, Side::keys);
+  const auto codes_per_word = static_cast<uint32_t>(16 / row.bits);
+  const int shrink = row.has_scales() ? static_cast<int>(std::bit_width(codes_per_word)) - 1 : 0;
   return {.codes = row.codes,
           .points = row.points,
           .offset = offset,
-          .scale_offset = offset + code_bytes(layout, side)};
+          .scale_offset = offset + code_bytes(layout, side),
+          .shrink = shrink};
 }
 
 void store_tokens(const KvPageLayout& layout,

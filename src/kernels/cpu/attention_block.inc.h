@@ -2,6 +2,8 @@
 // A block of pages as a tile of rows sees it, and its softmax. Included inside an anonymous
 // namespace, like attention_tile.inc.h, which says what a page type provides.
 
+// Tiles have 1 to 8 rows, so that any usual group is one tile in decode, or kMaxRows.
+constexpr unsigned kMaxUnevenRows = 8;
 constexpr unsigned kPageSlots = 32;
 constexpr int64_t kBlockPages = kAttendBlockTokens / kPageSlots;
 constexpr int64_t kLineBytes = 64;
@@ -15,7 +17,7 @@ constexpr float kSmallestExponent = -200.0f;  // exp2 of it is zero
 // memory: each phase of a block fetches its part of the next block, so that none leaves the memory
 // idle. Tiles of many rows compute for so long that the hardware's prefetching suffices.
 template <unsigned R>
-constexpr bool kPrefetches = R <= 8;
+constexpr bool kPrefetches = R <= kMaxUnevenRows;
 
 /// 2^x for finite x <= 0 (up to rounding); exactly 1 at 0. Relative error 2e-7; zero far below
 /// 2^-126.
@@ -39,11 +41,15 @@ struct Tile {
   int64_t positions[kAttendTileRows];
 };
 
-/// What is multiplied of one side of a page, and what to fetch meanwhile: the same of a page that
-/// follows, or, where there is none or codes were expanded, what is there already.
+/// What is multiplied of one side of a page, and what to fetch meanwhile: the same side of a page
+/// that follows, or, where there is none, what is there already.
 struct Operand {
   const char* data;
   const char* next;
+  int32_t shrink;  // of `next`, beside `data`
+
+  /// Fetches what becomes the line at `offset`.
+  void fetch(int64_t offset) const { __builtin_prefetch(next + (offset >> shrink)); }
 };
 
 /// The pages of a block that somebody in the tile sees, in the order of the list.
@@ -55,6 +61,12 @@ struct Block {
   int64_t count;
 };
 
+/// Where a block's codes become words.
+struct Expansion {
+  char* words;        // [pages][sides][side_bytes()]
+  bool is_looked_up;  // not there but where they are multiplied, if the kind can be
+};
+
 /// Everything one tile works on.
 template <class Type>
 struct TileState {
@@ -64,6 +76,7 @@ struct TileState {
   float* scores;                     // [kAttendTileRows][kAttendBlockTokens] q . k
   typename Type::Word* weights;      // [kAttendTileRows][kAttendBlockTokens / kPack]
   float log2_scale;                  // scale * log2(e)
+  Expansion expansion;
 };
 
 inline uint32_t visible(const PageRef& page, int64_t position) {
@@ -81,41 +94,51 @@ inline bool is_seen(const PageRef& page, int64_t positions) {
   return any != 0;
 }
 
-/// Writes the codes of the block's visible pages as bf16 words: [pages][sides][side_bytes()].
-inline void expand_block(const AttendCall& call, int64_t first, bool prefetch, char* words) {
+/// Whether a side is multiplied as expand_block() leaves it.
+inline bool is_expanded(const PageSide& side, const Expansion& expansion) {
+  const bool can_be = side.codes == CodeKind::int8 || side.codes == CodeKind::points16;
+  return side.codes != CodeKind::none && !(expansion.is_looked_up && can_be);
+}
+
+/// Writes the codes of the block's visible pages as bf16 words.
+inline void expand_block(const AttendCall& call, int64_t first, const Expansion& expansion) {
   const PageSide* const sides[] = {&call.keys, &call.values};
   const int64_t left = call.page_count - first;
   for (int64_t i = 0; i < (left < kBlockPages ? left : kBlockPages); ++i) {
     const PageRef& page = call.pages[first + i];
     if (!is_seen(page, call.positions)) continue;
-    const bool has_next = prefetch && i + kBlockPages < left;
-    const PageRef& next = has_next ? call.pages[first + i + kBlockPages] : page;
     for (int64_t side = 0; side < 2; ++side) {
-      if (sides[side]->codes == CodeKind::none) continue;
+      if (!is_expanded(*sides[side], expansion)) continue;
       expand(sides[side]->codes,
              {reinterpret_cast<const char*>(page.data + sides[side]->offset),
               call.head_dim_padded,
               side == 0 ? 2 : 1,
               sides[side]->points,
-              reinterpret_cast<const char*>(next.data + sides[side]->offset),
-              reinterpret_cast<uint16_t*>(words + (i * 2 + side) * side_bytes(call))});
+              reinterpret_cast<uint16_t*>(expansion.words + (i * 2 + side) * side_bytes(call))});
     }
   }
 }
 
-/// The side of page `page` of the block; `expanded`: its codes as words, if it has any.
+/// The side of page `page` of the block; `expanded`: its codes as words, or null.
 inline Operand operand(const PageSide& side,
                        const PageRef& page,
                        const PageRef& next,
                        const char* expanded) {
-  if (side.codes != CodeKind::none) return {expanded, expanded};
-  return {reinterpret_cast<const char*>(page.data + side.offset),
-          reinterpret_cast<const char*>(next.data + side.offset)};
+  if (side.codes != CodeKind::none && &next != &page) {
+    __builtin_prefetch(next.data + side.scale_offset);
+  }
+  const auto* codes = reinterpret_cast<const char*>(page.data + side.offset);
+  return {expanded != nullptr ? expanded : codes,
+          reinterpret_cast<const char*>(next.data + side.offset),
+          side.shrink};
 }
 
-/// `expanded`: what expand_block() wrote.
-inline Block visible_pages(
-    const AttendCall& call, int64_t first, const Tile& tile, bool prefetch, const char* expanded) {
+/// `expansion`: what expand_block() wrote.
+inline Block visible_pages(const AttendCall& call,
+                           int64_t first,
+                           const Tile& tile,
+                           bool prefetch,
+                           const Expansion& expansion) {
   const int64_t left = call.page_count - first;
   Block block{};
   const int64_t low = tile.positions[0];
@@ -133,9 +156,12 @@ inline Block visible_pages(
     block.is_masked[block.count] = all != ~uint32_t{0};
     const bool has_next = prefetch && i + kBlockPages < left;
     const PageRef& next = has_next ? call.pages[first + i + kBlockPages] : page;
-    const char* words = expanded + i * 2 * side_bytes(call);
-    block.keys[block.count] = operand(call.keys, page, next, words);
-    block.values[block.count] = operand(call.values, page, next, words + side_bytes(call));
+    const char* keys = expansion.words + i * 2 * side_bytes(call);
+    const char* values = keys + side_bytes(call);
+    block.keys[block.count] =
+        operand(call.keys, page, next, is_expanded(call.keys, expansion) ? keys : nullptr);
+    block.values[block.count] =
+        operand(call.values, page, next, is_expanded(call.values, expansion) ? values : nullptr);
     ++block.count;
   }
   return block;
@@ -161,10 +187,10 @@ inline float row_max(const TileState<Type>& state,
 }
 
 /// Row r's part of the lines that the scores' loop has left out.
-inline void prefetch_second_key_half(const char* page, int64_t lines, int64_t r, int64_t rows) {
+inline void fetch_second_key_half(const Operand& keys, int64_t lines, int64_t r, int64_t rows) {
   const int64_t end = lines + lines * (r + 1) / rows;
   for (int64_t line = lines + lines * r / rows; line < end; ++line) {
-    __builtin_prefetch(page + line * kLineBytes);
+    keys.fetch(line * kLineBytes);
   }
 }
 
@@ -197,7 +223,7 @@ inline float row_weights(
   for (int64_t i = 0; i < block.count; ++i) {
     const uint32_t mask =
         block.is_masked[i] ? visible(*block.pages[i], tile.positions[r]) : ~uint32_t{0};
-    prefetch_second_key_half(block.keys[i].next, key_words, r, tile.rows);
+    fetch_second_key_half(block.keys[i], key_words, r, tile.rows);
 #pragma GCC unroll 2
     for (unsigned v = 0; v < kPageSlots / Type::kLanes; v += 2) {
       const int64_t slot = i * kPageSlots + v * Type::kLanes;

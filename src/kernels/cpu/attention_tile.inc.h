@@ -3,6 +3,7 @@
 // anonymous namespace by a file that defines the page types. A page type has, besides plain vector
 // arithmetic on its `Vector` of kLanes floats:
 // - Words: kLanes words of a page, by load_words(); kPack: elements in such a word.
+// - kLooksUp: it has Int8Source and Points16Source, whose words() give a vector of Words of codes.
 // - load_scales(): kLanes scales of tokens, which go into whole scores and weights.
 // - Word: a query's or weight's counterpart of one page word; Factor: the same in all lanes, by
 //   broadcast(); multiply_add() adds the products of a Factor and Words to sums.
@@ -15,21 +16,46 @@
 //
 // The pages are taken in blocks of kBlockPages. For each block, every tile of at most kMaxRows rows
 // computes its scores (chains over channels), the block's softmax relative to the row's running
-// maximum, and adds the weighted values (chains over tokens) to the output. Codes become bf16 words
-// before, by expand(kind, call), once a block for all tiles. Maxima are kept as
-// score * log2(e) until the end. Rows never mix: a row's bits do not depend on its tile.
+// maximum, and adds the weighted values (chains over tokens) to the output. A lone tile of few rows
+// looks codes up as it multiplies them, if it can; else they become bf16 words before, by
+// expand(kind, call), once a block for all tiles. Maxima are kept as score * log2(e) until the end.
+// Rows never mix: a row's bits do not depend on its tile.
 
 #include "kernels/cpu/attention_block.inc.h"
 
-/// scores[r][n * kLanes ...] = q[r] . k for V vectors of slots; keys[n] is the vector's first word.
-template <class Type, unsigned R, unsigned V>
-inline void dot_keys(const typename Type::Word* q,
-                     const char* const (&keys)[V],
-                     const char* const (&next)[V / Type::kPageScoreVectors],
+/// Words as they lie in pages or were expanded.
+template <class Type>
+struct PlainSource {
+  typename Type::Words words(const char* side, int64_t vector) const {
+    return Type::load_words(side + vector * Type::kLanes * kWordBytes);
+  }
+};
+
+/// Calls work() with what gives the words of a side to tiles of R rows.
+template <class Type, unsigned R, class Work>
+inline void with_source(const TileState<Type>& state, const PageSide& side, const Work& work) {
+  if constexpr (R <= kMaxUnevenRows && Type::kLooksUp) {
+    if (state.expansion.is_looked_up && side.codes == CodeKind::int8) {
+      return work(typename Type::Int8Source());
+    }
+    if (state.expansion.is_looked_up && side.codes == CodeKind::points16) {
+      return work(typename Type::Points16Source(side.points));
+    }
+  }
+  work(PlainSource<Type>());
+}
+
+/// scores[r][n * kLanes ...] = q[r] . k for V vectors of slots, of which the first page's begin
+/// with vector `part` of the page.
+template <class Type, unsigned R, unsigned V, class Source>
+inline void dot_keys(const Source& source,
+                     const typename Type::Word* q,
+                     const Operand* pages,
+                     int64_t part,
                      int64_t key_words,
                      float* scores) {
   constexpr unsigned kPart = Type::kPageScoreVectors;
-  constexpr int64_t kKeyRow = kPageSlots * kWordBytes;
+  constexpr int64_t kPageVectors = kPageSlots / Type::kLanes;
   typename Type::Vector sums[V][R];
 #pragma GCC unroll 16
   for (unsigned v = 0; v < V; ++v) {
@@ -40,8 +66,8 @@ inline void dot_keys(const typename Type::Word* q,
     typename Type::Words words[V];
 #pragma GCC unroll 16
     for (unsigned v = 0; v < V; ++v) {
-      words[v] = Type::load_words(keys[v] + w * kKeyRow);
-      if (kPrefetches<R> && v % kPart == 0) __builtin_prefetch(next[v / kPart] + w * kLineBytes);
+      words[v] = source.words(pages[v / kPart].data, w * kPageVectors + part + v % kPart);
+      if (kPrefetches<R> && v % kPart == 0) pages[v / kPart].fetch(w * kLineBytes);
     }
 #pragma GCC unroll 16
     for (unsigned r = 0; r < R; ++r) {
@@ -62,24 +88,22 @@ inline void dot_keys(const typename Type::Word* q,
 }
 
 /// Scores of the pages [first, first + P) of the block in one go.
-template <class Type, unsigned R, unsigned P>
-inline void score_pages(const TileState<Type>& state, const Block& block, int64_t first) {
+template <class Type, unsigned R, unsigned P, class Source>
+inline void score_pages(const Source& source,
+                        const TileState<Type>& state,
+                        const Block& block,
+                        int64_t first) {
   constexpr unsigned kPageVectors = kPageSlots / Type::kLanes;
   constexpr unsigned kVectors = Type::kPageScoreVectors;
   const auto* q = block.pages[first]->far ? state.q_far : state.q;
   const int64_t key_words = state.call->head_dim_padded / Type::kPack;
   for (unsigned part = 0; part < kPageVectors; part += kVectors) {
-    const char* keys[P * kVectors];
-    const char* next[P];
-    for (unsigned p = 0; p < P; ++p) {
-      const Operand& page = block.keys[first + p];
-      for (unsigned v = 0; v < kVectors; ++v) {
-        keys[p * kVectors + v] = page.data + (part + v) * Type::kLanes * kWordBytes;
-      }
-      next[p] = page.next;
-    }
-    dot_keys<Type, R, P * kVectors>(
-        q, keys, next, key_words, state.scores + first * kPageSlots + part * Type::kLanes);
+    dot_keys<Type, R, P * kVectors>(source,
+                                    q,
+                                    block.keys + first,
+                                    part,
+                                    key_words,
+                                    state.scores + first * kPageSlots + part * Type::kLanes);
   }
 }
 
@@ -93,16 +117,18 @@ inline bool same_queries(const Block& block, int64_t first, int64_t count) {
 template <class Type, unsigned R>
 inline void score_block(const TileState<Type>& state, const Block& block) {
   constexpr unsigned kPages = Type::score_pages(R);
-  int64_t i = 0;
-  if constexpr (kPages > 1) {
-    for (; i + kPages <= block.count && same_queries(block, i, kPages); i += kPages) {
-      score_pages<Type, R, kPages>(state, block, i);
-    }
-  }
-  for (; i < block.count; ++i) score_pages<Type, R, 1>(state, block, i);
   const PageSide& keys = state.call->keys;
+  with_source<Type, R>(state, keys, [&](const auto& source) {
+    int64_t i = 0;
+    if constexpr (kPages > 1) {
+      for (; i + kPages <= block.count && same_queries(block, i, kPages); i += kPages) {
+        score_pages<Type, R, kPages>(source, state, block, i);
+      }
+    }
+    for (; i < block.count; ++i) score_pages<Type, R, 1>(source, state, block, i);
+  });
   if (keys.codes == CodeKind::none) return;
-  for (i = 0; i < block.count; ++i) {
+  for (int64_t i = 0; i < block.count; ++i) {
     const char* scales = page_scales(keys, *block.pages[i]);
     for (unsigned r = 0; r < R; ++r) {
       scale_scores<Type>(scales, state.scores + r * kAttendBlockTokens + i * kPageSlots);
@@ -111,8 +137,9 @@ inline void score_block(const TileState<Type>& state, const Block& block) {
 }
 
 /// output[r][channel ...] = output * alpha[r] + weights[r] . values for V vectors of channels.
-template <class Type, unsigned R, unsigned V>
-inline void add_values(const TileState<Type>& state,
+template <class Type, unsigned R, unsigned V, class Source>
+inline void add_values(const Source& source,
+                       const TileState<Type>& state,
                        const Block& block,
                        const float* alpha,
                        int64_t channel,
@@ -121,28 +148,27 @@ inline void add_values(const TileState<Type>& state,
   constexpr int64_t kPageWords = kPageSlots / Type::kPack;
   constexpr int64_t kWeightStride = kAttendBlockTokens / Type::kPack;
   const int64_t head_dim = state.call->head_dim;
-  const int64_t value_row = state.call->head_dim_padded * kWordBytes;
+  const int64_t row_vectors = state.call->head_dim_padded / Type::kLanes;
   typename Type::Vector sums[V][R];
 #pragma GCC unroll 16
   for (unsigned r = 0; r < R; ++r) {
     const auto factor = Type::set(alpha[r]);
 #pragma GCC unroll 16
     for (unsigned v = 0; v < V; ++v) {
-      const float* source = output + r * head_dim + channel + v * Type::kLanes;
-      sums[v][r] = Type::multiply(factor, Type::load_first(source, channels - v * Type::kLanes));
+      const float* old = output + r * head_dim + channel + v * Type::kLanes;
+      sums[v][r] = Type::multiply(factor, Type::load_first(old, channels - v * Type::kLanes));
     }
   }
   for (int64_t i = 0; i < block.count; ++i) {
-    const char* values = block.values[i].data + channel * kWordBytes;
-    const char* next = block.values[i].next + channel * kWordBytes;
+    const Operand& values = block.values[i];
     const typename Type::Word* weights = state.weights + i * kPageWords;
     for (int64_t w = 0; w < kPageWords; ++w) {
       typename Type::Words words[V];
 #pragma GCC unroll 16
       for (unsigned v = 0; v < V; ++v) {
-        const int64_t offset = w * value_row + v * Type::kLanes * kWordBytes;
-        words[v] = Type::load_words(values + offset);
-        if (kPrefetches<R>) __builtin_prefetch(next + offset);
+        const int64_t vector = w * row_vectors + channel / Type::kLanes + v;
+        words[v] = source.words(values.data, vector);
+        if (kPrefetches<R>) values.fetch(vector * Type::kLanes * kWordBytes);
       }
 #pragma GCC unroll 16
       for (unsigned r = 0; r < R; ++r) {
@@ -171,13 +197,16 @@ void attend_block(const TileState<Type>& state, const Block& block, const Tile& 
   float alpha[2 * kAttendTileRows];
   soften_block<Type>(state, block, tile, alpha);
   constexpr unsigned kVectors = Type::value_vectors(R);
-  int64_t channel = 0;
-  for (; channel + (kVectors - 1) * Type::kLanes < head_dim; channel += kVectors * Type::kLanes) {
-    add_values<Type, R, kVectors>(state, block, alpha, channel, head_dim - channel, output);
-  }
-  for (; channel < head_dim; channel += Type::kLanes) {
-    add_values<Type, R, 1>(state, block, alpha, channel, head_dim - channel, output);
-  }
+  with_source<Type, R>(state, state.call->values, [&](const auto& source) {
+    int64_t channel = 0;
+    for (; channel + (kVectors - 1) * Type::kLanes < head_dim; channel += kVectors * Type::kLanes) {
+      add_values<Type, R, kVectors>(
+          source, state, block, alpha, channel, head_dim - channel, output);
+    }
+    for (; channel < head_dim; channel += Type::kLanes) {
+      add_values<Type, R, 1>(source, state, block, alpha, channel, head_dim - channel, output);
+    }
+  });
 }
 
 /// words[w][row] for the rows of a tile.
@@ -199,9 +228,6 @@ void pack_tile(const AttendCall& call,
     }
   }
 }
-
-// Tiles have 1 to 8 rows, so that any usual group is one tile in decode, or kMaxRows.
-constexpr unsigned kMaxUnevenRows = 8;
 
 /// The tile that begins with `first_row`.
 template <class Type>
@@ -246,7 +272,6 @@ void attend(const AttendCall& call) {
   const int64_t rows = call.positions * call.group;
   const int64_t key_words = call.head_dim_padded / Type::kPack;
   const bool is_lone_tile = make_tile<Type>(call, 0).rows == rows;
-  const bool has_codes = call.keys.codes != CodeKind::none || call.values.codes != CodeKind::none;
   auto* expanded = static_cast<char*>(call.workspace);
   auto* q = reinterpret_cast<Word*>(expanded + 2 * kBlockPages * side_bytes(call));
   Word* q_far = q + rows * key_words;
@@ -256,6 +281,7 @@ void attend(const AttendCall& call) {
   state.scores =
       reinterpret_cast<float*>(state.weights + kAttendTileRows * kAttendBlockTokens / Type::kPack);
   state.log2_scale = call.scale * kLog2E;
+  state.expansion = {expanded, Type::kLooksUp && rows <= kMaxUnevenRows};
   clear(call);
   for (int64_t row = 0; row < rows;) {
     const Tile tile = make_tile<Type>(call, row);
@@ -266,11 +292,11 @@ void attend(const AttendCall& call) {
     }
   }
   for (int64_t first = 0; first < call.page_count; first += kBlockPages) {
-    if (has_codes) expand_block(call, first, is_lone_tile, expanded);
+    expand_block(call, first, state.expansion);
     for (int64_t row = 0; row < rows;) {
       const Tile tile = make_tile<Type>(call, row);
       row += tile.rows;
-      const Block block = visible_pages(call, first, tile, is_lone_tile, expanded);
+      const Block block = visible_pages(call, first, tile, is_lone_tile, state.expansion);
       if (block.count == 0) continue;
       state.q = q + tile.first_row * key_words;
       state.q_far = call.q_far == call.q ? state.q : q_far + tile.first_row * key_words;

@@ -10,6 +10,7 @@ namespace {
 
 struct Avx2 {
   static constexpr unsigned kLanes = 8;
+  static constexpr bool kLooksUp = false;
   static constexpr unsigned kPageScoreVectors = 2;
   static constexpr unsigned score_pages(unsigned rows) { return rows == 1 ? 2 : 1; }
   static constexpr unsigned value_vectors(unsigned rows) { return rows == 1 ? 4 : 2; }

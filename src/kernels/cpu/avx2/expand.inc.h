@@ -5,7 +5,6 @@
 #include "kernels/cpu/expand.inc.h"
 
 inline __m128i code_bytes(const ExpandCall& call, int64_t at) {
-  if (at % 64 == 0) __builtin_prefetch(call.next + at);
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(call.codes + at));
 }
 
@@ -52,7 +51,6 @@ inline void expand_points16(const ExpandCall& call) {
   const __m256i no_high = _mm256_set1_epi16(static_cast<short>(0x8000));
   const __m256i no_low = _mm256_set1_epi16(0x0080);
   for (int64_t v = 0; v < call.vectors; v += 4) {
-    __builtin_prefetch(call.next + v * 16);
     for (int64_t half = 0; half < 2; ++half) {
       const char* line = call.codes + v * 16 + half * 32;
       __m256i codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(line));

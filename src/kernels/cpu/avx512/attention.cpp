@@ -7,6 +7,8 @@
 namespace dms::kernels {
 namespace {
 
+#include "kernels/cpu/avx512/expand.inc.h"
+
 struct Avx512 {
   static constexpr unsigned kLanes = 16;
   static constexpr unsigned kMaxRows = 12;
@@ -58,6 +60,9 @@ struct Avx512 {
 
 struct Bf16 : Avx512 {
   static constexpr unsigned kPack = 2;
+  static constexpr bool kLooksUp = true;
+  using Int8Source = Int8Words;
+  using Points16Source = Points16Words;
   using Word = uint32_t;
 
   static Factor broadcast(const Word* word) { return _mm512_set1_epi32(static_cast<int>(*word)); }
@@ -78,6 +83,7 @@ struct Bf16 : Avx512 {
 
 struct F32 : Avx512 {
   static constexpr unsigned kPack = 1;
+  static constexpr bool kLooksUp = false;
   using Word = float;
 
   static Factor broadcast(const Word* word) { return _mm512_castps_si512(_mm512_set1_ps(*word)); }
@@ -92,8 +98,6 @@ struct F32 : Avx512 {
   }
 };
 
-#include "kernels/cpu/avx512/expand.inc.h"
-// What attention_tile.inc.h calls comes first.
 #include "kernels/cpu/attention_tile.inc.h"
 #include "kernels/cpu/hadamard.inc.h"
 

@@ -5,12 +5,10 @@
 #include "kernels/cpu/expand.inc.h"
 
 inline __m512i code_line(const ExpandCall& call, int64_t line) {
-  __builtin_prefetch(call.next + line * 64);
   return _mm512_loadu_si512(call.codes + line * 64);
 }
 
 inline __m256i code_bytes(const ExpandCall& call, int64_t vector) {
-  if (vector % 2 == 0) __builtin_prefetch(call.next + vector * 32);
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(call.codes + vector * 32));
 }
 
@@ -18,15 +16,35 @@ inline void store_words(const ExpandCall& call, int64_t vector, __m512i words) {
   _mm512_storeu_si512(call.words + vector * 32, words);
 }
 
-/// Integers up to 127 are bf16 numbers.
-inline void expand_int8(const ExpandCall& call) {
-  const auto widen = [](__m128i half) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(half)); };
-  for (int64_t v = 0; v < call.vectors; ++v) {
-    const __m256i bytes = code_bytes(call, v);
-    const auto words = _mm512_cvtne2ps_pbh(widen(_mm256_extracti128_si256(bytes, 1)),
-                                           widen(_mm256_castsi256_si128(bytes)));
-    store_words(call, v, reinterpret_cast<__m512i>(words));
+/// 16 words, twice.
+inline __m512i load_points16(const uint16_t* points) {
+  return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(points)));
+}
+
+/// Of int8: integers up to 127 are bf16 numbers.
+struct Int8Words {
+  static __m512i words(const char* side, int64_t vector) {
+    const auto widen = [](__m128i half) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(half)); };
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(side + vector * 32));
+    return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(widen(_mm256_extracti128_si256(bytes, 1)),
+                                                         widen(_mm256_castsi256_si128(bytes))));
   }
+};
+
+/// Of points16. A look-up reads five bits: the points stand there twice.
+struct Points16Words {
+  __m512i points;
+  explicit Points16Words(const uint16_t* of) : points(load_points16(of)) {}
+  __m512i words(const char* side, int64_t vector) const {
+    const __m512i line = _mm512_loadu_si512(side + vector / 4 * 64);
+    const __m512i shifts = _mm512_set1_epi16(static_cast<short>(vector % 4 * 4));
+    return _mm512_permutexvar_epi16(_mm512_srlv_epi16(line, shifts), points);
+  }
+};
+
+template <class Source>
+inline void expand_by(const Source& source, const ExpandCall& call) {
+  for (int64_t v = 0; v < call.vectors; ++v) store_words(call, v, source.words(call.codes, v));
 }
 
 inline void expand_fp8(const ExpandCall& call) {
@@ -40,29 +58,6 @@ inline void expand_fp8(const ExpandCall& call) {
     const __mmask32 is_number = _mm512_test_epi16_mask(sizes, sizes);
     store_words(
         call, v, _mm512_or_si512(signs, _mm512_mask_add_epi16(sizes, is_number, sizes, bias)));
-  }
-}
-
-/// 16 words, twice.
-inline __m512i load_points16(const uint16_t* points) {
-  return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(points)));
-}
-
-/// Bits 4 j and on of every 16-bit word, as an index into 16 points given twice: a look-up reads
-/// five bits.
-template <int J>
-inline __m512i nibbles(__m512i line) {
-  return J == 0 ? line : _mm512_srli_epi16(line, 4 * J);
-}
-
-inline void expand_points16(const ExpandCall& call) {
-  const __m512i points = load_points16(call.points);
-  for (int64_t v = 0; v < call.vectors; v += 4) {
-    const __m512i line = code_line(call, v / 4);
-    store_words(call, v, _mm512_permutexvar_epi16(nibbles<0>(line), points));
-    store_words(call, v + 1, _mm512_permutexvar_epi16(nibbles<1>(line), points));
-    store_words(call, v + 2, _mm512_permutexvar_epi16(nibbles<2>(line), points));
-    store_words(call, v + 3, _mm512_permutexvar_epi16(nibbles<3>(line), points));
   }
 }
 
@@ -140,11 +135,11 @@ inline void expand_pairs256(const ExpandCall& call) {
 inline void expand(CodeKind kind, const ExpandCall& call) {
   switch (kind) {
     case CodeKind::int8:
-      return expand_int8(call);
+      return expand_by(Int8Words(), call);
     case CodeKind::fp8:
       return expand_fp8(call);
     case CodeKind::points16:
-      return expand_points16(call);
+      return expand_by(Points16Words(call.points), call);
     case CodeKind::pairs16:
       return expand_pairs16(call);
     case CodeKind::pairs64:

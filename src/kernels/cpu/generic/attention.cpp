@@ -93,7 +93,6 @@ const typename Type::Element* elements(const AttendCall& call,
                   .vectors = call.head_dim_padded,
                   .pair_distance = pair_distance,
                   .points = side.points,
-                  .next = nullptr,
                   .words = static_cast<uint16_t*>(words)});
   return static_cast<const typename Type::Element*>(words);
 }
