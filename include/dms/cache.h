@@ -19,6 +19,7 @@ struct CacheOptions {
   std::filesystem::path decisions_file{};  // policy "forced": uint8 [layers, kv_heads, tokens] .npy
   std::optional<int64_t> window_tokens{};  // empty: the model's, else 256
   std::string kv_dtype = "";               // survivors' storage; empty: the model's dtype
+  int64_t kv_exact_layers = 0;             // first and last layers whose survivors have that dtype
   int64_t preallocate_tokens = 0;          // take the pages this many tokens will need at once
 };
 

@@ -43,7 +43,8 @@ void bind_cache_options(nb::module_& module) {
       .def_rw("policy_args", &CacheOptions::policy_args)
       .def_rw("decisions_file", &CacheOptions::decisions_file)
       .def_rw("window_tokens", &CacheOptions::window_tokens, nb::arg().none())
-      .def_rw("kv_dtype", &CacheOptions::kv_dtype);
+      .def_rw("kv_dtype", &CacheOptions::kv_dtype)
+      .def_rw("kv_exact_layers", &CacheOptions::kv_exact_layers);
 }
 
 void bind_sampling(nb::module_& module) {

@@ -28,9 +28,12 @@ class CacheOptions:
     window: int | None = None
     """Tokens before the current one that are kept exactly. None: the model's, else 256."""
     kv_cache_dtype: str = "auto"
-    """Storage of what survives the window: "bf16", "f32", "int8"; "auto": the model's dtype."""
+    """Storage of what survives the window: "bf16", "f32", "int8", "fp8", "int4", "lloyd4",
+    "higgs4", "higgs3", "higgs2", or one for each side, "k=int8,v=lloyd4"; "auto": the dtype."""
     decisions: str | os.PathLike[str] | None = None
     """For policy "forced": a .npy file, uint8 [layers, kv_heads, tokens], 1 = evicted."""
+    kv_exact_layers: int = 0
+    """First and last layers whose survivors stay in the model's dtype all the same."""
 
     def to_core(self) -> _core.CacheOptions:
         """As libdms takes it."""
@@ -39,6 +42,7 @@ class CacheOptions:
         core.policy_args = {name: _spelled(value) for name, value in self.policy_args.items()}
         core.window_tokens = self.window
         core.kv_dtype = dtype_name(self.kv_cache_dtype)
+        core.kv_exact_layers = self.kv_exact_layers
         if self.decisions is not None:
             core.decisions_file = self.decisions
         return core

@@ -10,14 +10,7 @@ namespace dms::cache {
 SequenceCache::SequenceCache(const CacheShape& shape,
                              std::shared_ptr<CachePools> pools,
                              std::shared_ptr<const Policy> policy)
-    : shape_(shape),
-      pools_(std::move(pools)),
-      policy_(std::move(policy)),
-      head_shape_{.window_layout = page_layout(shape, shape.window_format),
-                  .survivor_layout = page_layout(shape, shape.survivor_format),
-                  .window_pool = &pools_->pool(page_layout(shape, shape.window_format).bytes()),
-                  .survivor_pool = &pools_->pool(page_layout(shape, shape.survivor_format).bytes()),
-                  .plans = policy_->plans()} {
+    : shape_(shape), pools_(std::move(pools)), policy_(std::move(policy)) {
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     LayerState& state = layers_.emplace_back();
     state.visibility = {.window = policy_->window(),
@@ -28,8 +21,19 @@ SequenceCache::SequenceCache(const CacheShape& shape,
     state.queries =
         QueryRing(policy_->needs().last_queries, shape.kv_heads * shape.group * shape.head_dim);
     state.policy_state = policy_->new_state();
-    for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(head_shape_);
+    const HeadShape head_shape = this->head_shape(layer);
+    for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(head_shape);
   }
+}
+
+HeadShape SequenceCache::head_shape(int64_t layer) const {
+  const kernels::KvPageLayout window = page_layout(shape_, shape_.window_format);
+  const kernels::KvPageLayout survivors = survivor_layout(shape_, layer);
+  return {.window_layout = window,
+          .survivor_layout = survivors,
+          .window_pool = &pools_->pool(window.bytes()),
+          .survivor_pool = &pools_->pool(survivors.bytes()),
+          .plans = policy_->plans()};
 }
 
 void SequenceCache::append(const LayerChunk& chunk) {

@@ -3,6 +3,7 @@
 // takes to go on, go back and branch. Exactness: semantics.md section 1. Engine thread only, but
 // for gather().
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -26,12 +27,19 @@ struct CacheShape {
   int64_t group = 1;             // query heads per KV head
   float attention_scale = 1.0f;  // multiplies q . k
   kernels::KvFormat window_format = kernels::KvFormat::bf16;
-  kernels::KvFormat survivor_format = kernels::KvFormat::bf16;
+  kernels::PageFormat survivor_format = kernels::KvFormat::bf16;
+  int64_t exact_layers = 0;  // first and last layers whose survivors have window_format
   std::vector<int64_t> sliding_window{};  // per layer, 0: none; empty: none anywhere
 };
 
-inline kernels::KvPageLayout page_layout(const CacheShape& shape, kernels::KvFormat format) {
+inline kernels::KvPageLayout page_layout(const CacheShape& shape,
+                                         const kernels::PageFormat& format) {
   return {.format = format, .head_dim = shape.head_dim};
+}
+
+inline kernels::KvPageLayout survivor_layout(const CacheShape& shape, int64_t layer) {
+  const bool is_exact = std::min(layer, shape.layers - 1 - layer) < shape.exact_layers;
+  return page_layout(shape, is_exact ? shape.window_format : shape.survivor_format);
 }
 
 /// Entries and bytes of a sequence; see KvStats in dms/llm.h for the meaning.
@@ -130,13 +138,9 @@ class SequenceCache final : public SequenceView {
     int64_t ended_prompt = 0;
   };
 
-  /// Pages that it refers to.
-  struct HeldPages {
-    int64_t window = 0;
-    int64_t survivors = 0;
-  };
-
-  HeldPages held_pages() const;
+  /// Pages that it refers to, by their bytes.
+  PageDemand held_pages() const;
+  HeadShape head_shape(int64_t layer) const;
   void keep_queries(LayerState& state, const LayerChunk& chunk) const;
   void settle_fates(LayerState& state, const LayerChunk& chunk);
   bool is_planned(int64_t tokens) const;
@@ -148,7 +152,6 @@ class SequenceCache final : public SequenceView {
   CacheShape shape_;
   std::shared_ptr<CachePools> pools_;
   std::shared_ptr<const Policy> policy_;
-  HeadShape head_shape_;
   std::vector<LayerState> layers_;
   int64_t tokens_ = 0;
   Pass pass_;

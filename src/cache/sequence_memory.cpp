@@ -16,9 +16,9 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
   // A layer gives sealed window pages back once its attention is done, before the next one takes
   // any: at most one layer's are held beyond what the chunk leaves.
   int64_t window = 0;
-  int64_t survivors = 0;
   int64_t held_back = 0;
-  for (const LayerState& state : layers_) {
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    const LayerState& state = layers_[static_cast<size_t>(layer)];
     const int64_t sealed = sealed_end(state, tokens_ + count);
     PageNeed need;
     for (const HeadCache& head : state.heads) {
@@ -26,11 +26,10 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
       if (policy_->plans()) need.survivors += head.shared_survivor_pages();
     }
     window += std::max<int64_t>(need.window - need.given_back, 0);
-    survivors += need.survivors;
+    demand[survivor_layout(shape_, layer).bytes()] += need.survivors;
     held_back = std::max(held_back, need.given_back);
   }
-  demand[head_shape_.window_layout.bytes()] += window + held_back;
-  demand[head_shape_.survivor_layout.bytes()] += survivors;
+  demand[page_layout(shape_, shape_.window_format).bytes()] += window + held_back;
 }
 
 namespace {
@@ -79,12 +78,13 @@ PageDemand expected_pages(const CacheShape& shape, const Policy& policy, int64_t
   const int64_t window = std::min(tokens, policy.window() + kRollbackTokens);
   const auto survivors = static_cast<int64_t>(
       std::ceil(static_cast<double>(tokens - window) * policy.expected_keep()));
-  const int64_t heads = shape.layers * shape.kv_heads;
   PageDemand pages;
   pages[page_layout(shape, shape.window_format).bytes()] +=
-      heads * (ceil_div(window, kPageTokens) + 1);
-  pages[page_layout(shape, shape.survivor_format).bytes()] +=
-      heads * ceil_div(survivors, kPageTokens);
+      shape.layers * shape.kv_heads * (ceil_div(window, kPageTokens) + 1);
+  for (int64_t layer = 0; layer < shape.layers; ++layer) {
+    pages[survivor_layout(shape, layer).bytes()] +=
+        shape.kv_heads * ceil_div(survivors, kPageTokens);
+  }
   return pages;
 }
 
@@ -94,21 +94,23 @@ void SequenceCache::preallocate(int64_t tokens) {
   }
 }
 
-SequenceCache::HeldPages SequenceCache::held_pages() const {
-  HeldPages pages;
-  for (const LayerState& state : layers_) {
-    for (const HeadCache& head : state.heads) {
-      pages.window += head.window_pages();
-      pages.survivors += head.survivor_pages();
+PageDemand SequenceCache::held_pages() const {
+  PageDemand pages;
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    int64_t& window = pages[page_layout(shape_, shape_.window_format).bytes()];
+    int64_t& survivors = pages[survivor_layout(shape_, layer).bytes()];
+    for (const HeadCache& head : layers_[static_cast<size_t>(layer)].heads) {
+      window += head.window_pages();
+      survivors += head.survivor_pages();
     }
   }
   return pages;
 }
 
 int64_t SequenceCache::held_bytes() const {
-  const HeldPages pages = held_pages();
-  return pages.window * head_shape_.window_layout.bytes() +
-         pages.survivors * head_shape_.survivor_layout.bytes();
+  int64_t bytes = 0;
+  for (const auto& [page_bytes, pages] : held_pages()) bytes += page_bytes * pages;
+  return bytes;
 }
 
 CacheUsage SequenceCache::usage() const {
@@ -134,13 +136,10 @@ CacheUsage SequenceCache::usage() const {
            static_cast<int64_t>(static_cast<double>(pages) / static_cast<double>(in_use) *
                                 static_cast<double>(pool.free_pages() * pool.page_bytes()));
   };
-  const PagePool& window = *head_shape_.window_pool;
-  const PagePool& survivor = *head_shape_.survivor_pool;
   usage.allocated_bytes = tables;
-  const HeldPages pages = held_pages();
-  usage.allocated_bytes += &window == &survivor ? with_share(pages.window + pages.survivors, window)
-                                                : with_share(pages.window, window) +
-                                                      with_share(pages.survivors, survivor);
+  for (const auto& [page_bytes, pages] : held_pages()) {
+    usage.allocated_bytes += with_share(pages, pools_->pool(page_bytes));
+  }
   peak_table_bytes_ = std::max(peak_table_bytes_, tables);
   usage.peak_page_bytes = pools_->budget().peak_bytes;
   usage.peak_table_bytes = peak_table_bytes_;

@@ -22,6 +22,7 @@ constexpr std::array kFlags{
     Flag{"frequency_penalty", "--frequency-penalty"},
     Flag{"ignore_eos", "--ignore-eos"},
     Flag{"kv_dtype", "--kv-dtype"},
+    Flag{"kv_exact_layers", "--kv-exact-layers"},
     Flag{"kv_memory_bytes", "--kv-memory"},
     Flag{"max_new_tokens", "--max-new-tokens"},
     Flag{"max_sequences", "--max-sequences"},

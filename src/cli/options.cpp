@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxChunk = int64_t{1} << 20;
+constexpr int64_t kMaxLayers = int64_t{1} << 16;
 constexpr int64_t kMaxSequences = int64_t{1} << 16;
 
 /// "none, dms, streaming,\nforced or random": lines that fit beside the names of the options.
@@ -153,6 +154,12 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
               options.window_tokens = parse_integer("--window", text, 0, kMaxTokens);
             });
   add_text(app, "--kv-dtype", options.kv_dtype, "TYPE", "Storage of survivors (default: --dtype)");
+  add_integer(app,
+              "--kv-exact-layers",
+              options.kv_exact_layers,
+              0,
+              kMaxLayers,
+              "First and last N layers, kept in --dtype");
   add_integer(app,
               "--preallocate",
               options.preallocate_tokens,

@@ -32,6 +32,7 @@ constexpr std::array kModelsAlone{"MODEL",
                                   "--kv-memory",
                                   "--decisions",
                                   "--kv-dtype",
+                                  "--kv-exact-layers",
                                   "--preallocate"};
 
 /// The key of the command line, else that of the environment.

@@ -62,10 +62,11 @@ std::string plan_name(const ModelSpec& spec,
                       const CacheOptions& options,
                       const cache::CacheShape& shape,
                       int64_t window) {
-  std::string name = fmt::format("{} window={} kv={}",
+  std::string name = fmt::format("{} window={} kv={} exact={}",
                                  policy_name(spec, options),
                                  window,
-                                 kernels::kv_format_name(shape.survivor_format));
+                                 kernels::page_format_name(shape.survivor_format),
+                                 shape.exact_layers);
   for (const auto& [key, value] : options.policy_args) name += fmt::format(" {}={}", key, value);
   return options.decisions_file.empty() ? name : name + " " + options.decisions_file.string();
 }

@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kMaxChunk = int64_t{1} << 20;
 constexpr int64_t kMaxThreads = 1024;
 constexpr int64_t kMaxSequences = int64_t{1} << 16;
+constexpr int64_t kMaxLayers = int64_t{1} << 16;
 constexpr int64_t kMaxPreallocated = std::numeric_limits<int32_t>::max();
 
 DType storage_type(const std::string& field, const std::string& value) {
@@ -32,16 +33,22 @@ kernels::WeightFormat weight_format(const std::string& name) {
       {.field = "weights", .what = "unknown type", .got = name, .expected = "one of " + known});
 }
 
-kernels::KvFormat page_format(const std::string& field, std::string_view name) {
-  if (const auto format = kernels::parse_kv_format(name)) return *format;
+kernels::KvFormat window_format(DType type) {
+  return type == DType::f32 ? kernels::KvFormat::f32 : kernels::KvFormat::bf16;
+}
+
+/// What survivors are stored in; empty `text`: as the window.
+kernels::PageFormat survivor_format(std::string_view text, kernels::KvFormat window) {
+  if (text.empty()) return window;
+  if (const auto format = kernels::parse_page_format(text, window)) return *format;
   std::string known;
   for (const kernels::KvFormat format : kernels::kv_formats()) {
     known += (known.empty() ? "" : ", ") + std::string(kernels::kv_format_name(format));
   }
-  throw InputError({.field = field,
+  throw InputError({.field = "kv_dtype",
                     .what = "unknown type",
-                    .got = std::string(name),
-                    .expected = "one of " + known});
+                    .got = std::string(text),
+                    .expected = "one of " + known + ", or k=ONE,v=ONE (f32 for both or none)"});
 }
 
 void check_range(const std::string& field, int64_t value, int64_t min, int64_t max) {
@@ -90,6 +97,15 @@ void check_window(const ModelSpec& spec,
                     .what = "has no effect with the policy none",
                     .got = std::to_string(*cache.window_tokens),
                     .expected = "another policy, or another kv_dtype"});
+}
+
+/// Without another type beyond the window there is nothing to leave exact.
+void check_exact_layers(const cache::CacheShape& shape) {
+  if (shape.exact_layers == 0 || shape.survivor_format != shape.window_format) return;
+  throw InputError({.field = "kv_exact_layers",
+                    .what = "has no effect where all survivors have the model's dtype",
+                    .got = std::to_string(shape.exact_layers),
+                    .expected = "another kv_dtype"});
 }
 
 }  // namespace
@@ -152,17 +168,19 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache) {
   check_range("preallocate_tokens", cache.preallocate_tokens, 0, kMaxPreallocated);
+  check_range("kv_exact_layers", cache.kv_exact_layers, 0, kMaxLayers);
   cache::CacheShape shape{
       .layers = spec.layers,
       .kv_heads = spec.kv_heads,
       .head_dim = spec.head_dim,
       .group = spec.group(),
       .attention_scale = spec.query_scale(),
-      .window_format = page_format("dtype", dtype_name(model.dtype)),
-      .survivor_format = page_format(
-          "kv_dtype", cache.kv_dtype.empty() ? dtype_name(model.dtype) : cache.kv_dtype),
+      .window_format = window_format(model.dtype),
+      .survivor_format = survivor_format(cache.kv_dtype, window_format(model.dtype)),
+      .exact_layers = cache.kv_exact_layers,
       .sliding_window = spec.sliding_window};
   check_window(spec, shape, cache);
+  check_exact_layers(shape);
   return shape;
 }
 

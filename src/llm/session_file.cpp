@@ -13,7 +13,7 @@ namespace {
 
 // The byte order of the machine is part of it: read on another one, it is another text.
 constexpr uint64_t kMagic = 0x3130'5145'5353'4d44;  // "DMSSEQ01"
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;
 
 void write_text(ByteWriter& out, std::string_view text) { out.list(std::span(text)); }
 
@@ -32,6 +32,7 @@ void write_options(ByteWriter& out, const CacheOptions& options) {
   write_text(out, options.decisions_file.string());
   out.value(options.window_tokens.value_or(-1));
   write_text(out, options.kv_dtype);
+  out.value(options.kv_exact_layers);
 }
 
 CacheOptions read_options(ByteReader& in) {
@@ -45,6 +46,7 @@ CacheOptions read_options(ByteReader& in) {
   const auto window = in.value<int64_t>();
   if (window >= 0) options.window_tokens = window;
   options.kv_dtype = read_text(in);
+  options.kv_exact_layers = in.value<int64_t>();
   return options;
 }
 

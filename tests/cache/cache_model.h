@@ -47,7 +47,8 @@ struct CacheCase {
   int64_t sliding_window = 0;
   double evict_share = 0.5;
   kernels::KvFormat window_format = kernels::KvFormat::bf16;
-  kernels::KvFormat survivor_format = kernels::KvFormat::bf16;
+  kernels::PageFormat survivor_format = kernels::KvFormat::bf16;
+  int64_t exact_layers = 0;
 
   bool rounds_survivors() const {
     return window_format == kernels::KvFormat::f32 && survivor_format == kernels::KvFormat::bf16;
@@ -56,8 +57,7 @@ struct CacheCase {
   std::string text() const {
     return "window " + std::to_string(window) + " shift " + std::to_string(shift) + " sliding " +
            std::to_string(sliding_window) + " evict " + std::to_string(evict_share) + " formats " +
-           std::string(kv_format_name(window_format)) + " " +
-           std::string(kv_format_name(survivor_format));
+           std::string(kv_format_name(window_format)) + " " + page_format_name(survivor_format);
   }
   CacheShape shape() const {
     return {.layers = layers,
@@ -65,6 +65,7 @@ struct CacheCase {
             .head_dim = 3,
             .window_format = window_format,
             .survivor_format = survivor_format,
+            .exact_layers = exact_layers,
             .sliding_window = std::vector<int64_t>(static_cast<size_t>(layers), sliding_window)};
   }
 };
@@ -201,13 +202,16 @@ class CacheModel {
   }
 
   /// A key's tag as far as the rule fixes it: beyond the window it may have been rounded.
-  float fixed_part(int64_t query, int64_t key, float tag) const {
-    const bool is_exact = !case_.rounds_survivors() || query - key <= case_.window;
+  float fixed_part(int64_t layer, int64_t query, int64_t key, float tag) const {
+    const bool rounds = case_.rounds_survivors() && layer >= case_.exact_layers &&
+                        layer < case_.layers - case_.exact_layers;
+    const bool is_exact = !rounds || query - key <= case_.window;
     return is_exact ? tag : to_float(to_bf16(tag));
   }
 
   /// (position, tag) of the tokens the pages show to `query`, which is number `index` of the tile.
   std::multiset<std::pair<int64_t, float>> shown(const TilePages& tile,
+                                                 int64_t layer,
                                                  int64_t index,
                                                  int64_t query) const {
     std::multiset<std::pair<int64_t, float>> seen;
@@ -224,7 +228,7 @@ class CacheModel {
             layout, {page.data, static_cast<size_t>(layout.bytes())}, slot, key, value);
         const int64_t position =
             static_cast<int64_t>(value[0]) * 256 + static_cast<int64_t>(key[1]);
-        seen.insert({position, fixed_part(query, position, key[0])});
+        seen.insert({position, fixed_part(layer, query, position, key[0])});
       }
     }
     return seen;
@@ -238,10 +242,10 @@ class CacheModel {
       for (int64_t key = 0; key <= first + i; ++key) {
         if (is_visible(layer, head, first + i, key)) {
           const float tag = tokens_[static_cast<size_t>(key)].tag;
-          expected.insert({key, fixed_part(first + i, key, tag)});
+          expected.insert({key, fixed_part(layer, first + i, key, tag)});
         }
       }
-      ASSERT_EQ(shown(tile, i, first + i), expected)
+      ASSERT_EQ(shown(tile, layer, i, first + i), expected)
           << case_.text() << " layer " << layer << " head " << head << " query " << first + i;
     }
   }

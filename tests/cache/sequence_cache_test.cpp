@@ -26,12 +26,14 @@ std::vector<CacheCase> cases() {
     for (const double share : {0.0, 0.5}) {
       all.push_back({.window = window, .evict_share = share, .window_format = KvFormat::f32});
     }
+    all.push_back(
+        {.layers = 3, .window = window, .window_format = KvFormat::f32, .exact_layers = 1});
   }
   return all;
 }
 
 /// Of every test's heads.
-int64_t page_bytes(KvFormat format) {
+int64_t page_bytes(const kernels::PageFormat& format) {
   return kernels::KvPageLayout{.format = format, .head_dim = 3}.bytes();
 }
 

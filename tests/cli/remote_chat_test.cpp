@@ -86,7 +86,8 @@ TEST(RemoteChat, RefusesWhatIsTheServers) {
                              "--kv-dtype"}) {
     expect_parts(refusal_of({url, option, "x"}), {std::string(option) + ": ", "with --url"});
   }
-  for (const char* option : {"--threads", "--chunk", "--preallocate", "--kv-memory"}) {
+  for (const char* option :
+       {"--threads", "--chunk", "--preallocate", "--kv-memory", "--kv-exact-layers"}) {
     expect_parts(refusal_of({url, option, "1"}), {std::string(option) + ": ", "with --url"});
   }
   expect_parts(refusal_of({url, "--device", "cpu"}), {"--device: "});

@@ -17,6 +17,8 @@ constexpr float kTolerance = 1e-4f;
 constexpr float kRoundedTolerance = 4 * 0x1p-8f;
 // Off by half a step of 127 to the largest channel.
 constexpr float kInt8Tolerance = 8.0f / 127.0f;
+// Off by a tenth of a head's size, in keys and in values, through two layers.
+constexpr float kFourBitTolerance = 0.5f;
 
 struct Case {
   std::string name;
@@ -27,6 +29,7 @@ struct Case {
   /// on the chunking.
   float tolerance() const {
     if (cache.kv_dtype == "int8") return kInt8Tolerance;
+    if (cache.kv_dtype.find('4') != std::string::npos) return kFourBitTolerance;
     return cache.kv_dtype == "bf16" ? kRoundedTolerance : kTolerance;
   }
 };
@@ -91,6 +94,15 @@ inline std::vector<Case> cases() {
                   .policy_args = {{"cr", "2"}},
                   .window_tokens = 33,
                   .kv_dtype = "int8"}});
+  all.push_back({"random_lloyd4",
+                 {.group = 3, .head_dim = 24},
+                 {.policy = "random",
+                  .policy_args = {{"cr", "2"}},
+                  .window_tokens = 20,
+                  .kv_dtype = "lloyd4"}});
+  all.push_back({"none_mixed_sides",
+                 {.layers = 3, .head_dim = 20},
+                 {.policy = "none", .kv_dtype = "k=int8,v=higgs4", .kv_exact_layers = 1}});
   return all;
 }
 

@@ -217,6 +217,9 @@ TEST(ModelSource, RefusesWhatASessionWouldRefuse) {
   EXPECT_THAT(check({.policy = "random", .window_tokens = -1}), HasSubstr("window_tokens"));
   EXPECT_THAT(check({.window_tokens = 9}), HasSubstr("window_tokens: has no effect"));
   EXPECT_THAT(check({.kv_dtype = "int9"}), HasSubstr("kv_dtype"));
+  EXPECT_THAT(check({.kv_dtype = "k=int8,v=int9"}), HasSubstr("kv_dtype"));
+  EXPECT_THAT(check({.kv_exact_layers = 1}), HasSubstr("kv_exact_layers: has no effect"));
+  EXPECT_THAT(check({.kv_dtype = "int8", .kv_exact_layers = -1}), HasSubstr("kv_exact_layers"));
   EXPECT_THAT(check({.preallocate_tokens = -1}), HasSubstr("preallocate_tokens"));
   source.check(CacheOptions{.policy = "random", .window_tokens = 9});
   source.check(CacheOptions{.window_tokens = 9, .kv_dtype = "f32"});

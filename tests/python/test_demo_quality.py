@@ -50,14 +50,17 @@ def test_kld_over_a_book(score, oracle, book_ids):
     assert mean_kld(expected, scored.logits) < MAX_KLD_NATS
 
 
-def test_kld_of_int8_survivors(score, book_ids):
-    runs = [
-        score(DEMO, book_ids, "--policy", "none", "--kv-dtype", kv_dtype, "--weights", "bf16")
-        for kv_dtype in ("bf16", "int8")
-    ]
-    assert 0 < mean_kld(*(run.logits for run in runs)) < MAX_KLD_NATS
-    of_bf16, of_int8 = (run.report["kv"]["allocated_bytes"] for run in runs)
-    assert of_int8 < 0.55 * of_bf16
+@pytest.mark.parametrize(
+    ("kv_dtype", "most_nats", "most_bytes"), [("int8", 1e-3, 0.55), ("lloyd4", 0.02, 0.3)]
+)
+def test_kld_of_survivors_in_few_bits(score, book_ids, kv_dtype, most_nats, most_bytes):
+    exact, near = (
+        score(DEMO, book_ids, "--policy", "none", "--kv-dtype", stored, "--weights", "bf16")
+        for stored in ("bf16", kv_dtype)
+    )
+    assert 0 < mean_kld(exact.logits, near.logits) < most_nats
+    of_exact, of_near = (run.report["kv"]["allocated_bytes"] for run in (exact, near))
+    assert of_near < most_bytes * of_exact
 
 
 @pytest.mark.parametrize(("weights", "most"), [("int8", 2e-3), ("int4", 5e-2)])

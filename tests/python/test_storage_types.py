@@ -87,3 +87,28 @@ def test_survivors_finer_than_the_window(score, model):
     finer = score(folder, ids, *policy, "--kv-dtype", "f32", dtype="bf16")
     assert finer.report["kv"]["held_per_head"] == plain.report["kv"]["held_per_head"]
     assert_close(finer.logits, plain.logits, "bf16 window, f32 survivors", tolerance=2.0**-6)
+
+
+@pytest.mark.parametrize(
+    ("kv_dtype", "tolerance"),
+    [
+        ("fp8", 0.1),
+        ("int4", 0.3),
+        ("lloyd4", 0.3),
+        ("higgs4", 0.3),
+        ("higgs2", 1.0),
+        ("k=int8,v=lloyd4", 0.3),
+        ("v=int8", 0.1),
+    ],
+)
+def test_survivors_in_few_bits(score, model, kv_dtype, tolerance):
+    folder, ids = model
+    policy = ("--policy", "random", "--policy-args", "cr=1", "--window", 8)
+    exact = score(folder, ids, *policy, dtype="bf16")
+    near = score(folder, ids, *policy, "--kv-dtype", kv_dtype, dtype="bf16")
+    assert_close(near.logits, exact.logits, kv_dtype, tolerance=tolerance)
+    assert abs(near.logits - exact.logits).max() > 0
+    assert near.report["kv"]["held_per_head"] == exact.report["kv"]["held_per_head"]
+    assert near.report["kv"]["allocated_bytes"] < exact.report["kv"]["allocated_bytes"]
+    ends = score(folder, ids, *policy, "--kv-dtype", kv_dtype, "--kv-exact-layers", 1, dtype="bf16")
+    assert_close(ends.logits, exact.logits, "both layers exact", tolerance=0)
