@@ -57,6 +57,7 @@ struct ModelInfo {
   // How the folder's generation_config.json wants tokens chosen, as transformers reads it: greedy
   // unless it says do_sample. A recommendation: nothing here applies it by itself.
   SamplingParams sampling{};
+  std::string weights{};  // type of the linear layers in memory: "f32", "bf16", "int8", "int4"
   std::vector<StoredType> stored{};  // of a GGUF file, those with most bytes first; else empty
 };
 

@@ -44,6 +44,7 @@ void bind_model_info(nb::module_& module) {
       .def_ro("notes", &ModelInfo::notes, "What is odd about the folder and was read all the same.")
       .def_ro(
           "sampling", &ModelInfo::sampling, "What the folder's generation_config.json recommends.")
+      .def_ro("weights", &ModelInfo::weights, "Type of the layers in memory: 'bf16', 'int4', ...")
       .def_ro("stored",
               &ModelInfo::stored,
               "What a GGUF file holds, the types with most bytes first; empty for a folder.");

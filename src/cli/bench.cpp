@@ -143,7 +143,7 @@ void Bench::measure_decode(const Case& c, std::vector<Session>& sessions, BenchR
       static_cast<double>(after.dense_bytes) / static_cast<double>(after.dense_tokens);
   const double kv_bytes =
       entry_bytes * static_cast<double>(before.held_tokens + after.held_tokens) / 2;
-  const double read_bytes = decode_weight_bytes(llm_.info(), options_.model_options);
+  const double read_bytes = decode_weight_bytes(llm_.info());
   const double steps = static_cast<double>(tokens) / static_cast<double>(c.concurrency);
   run.decode_tok_s.values.push_back(static_cast<double>(tokens) / seconds);
   run.decode_attention_s.values.push_back(attention_s);
@@ -225,9 +225,8 @@ BenchReport open_report(const BenchOptions& options, const ModelInfo& info) {
   BenchReport report{.model = options.model.empty() ? options.config : options.model,
                      .info = info,
                      .dtype = options.model_options.dtype,
-                     .weights = options.model_options.weights};
-  if (report.weights.empty()) report.weights = report.dtype;
-  report.weight_bytes = static_cast<int64_t>(weight_bytes(info, options.model_options));
+                     .weights = info.weights};
+  report.weight_bytes = static_cast<int64_t>(weight_bytes(info));
   return report;
 }
 

@@ -1,7 +1,6 @@
 #include "cli/roofline.h"
 
 #include <algorithm>
-#include <string>
 
 namespace dms::cli {
 
@@ -19,24 +18,23 @@ int64_t body_parameters(const ModelInfo& info) {
   return info.parameters - (info.tied_head ? table : 2 * table);
 }
 
-WeightBytes weight_bytes_each(const ModelOptions& options) {
+WeightBytes weight_bytes_each(const ModelInfo& info) {
   constexpr double kInt8 = 1 + 2.0 / 32;  // a group of 32 has a scale of two bytes
   constexpr double kInt4 = 0.5 + 2.0 / 32;
-  const std::string& type = options.weights.empty() ? options.dtype : options.weights;
-  if (type == "int4") return {.body = kInt4, .table = kInt8};
-  if (type == "int8") return {.body = kInt8, .table = kInt8};
-  return type == "f32" ? WeightBytes{4, 4} : WeightBytes{2, 2};
+  if (info.weights == "int4") return {.body = kInt4, .table = kInt8};
+  if (info.weights == "int8") return {.body = kInt8, .table = kInt8};
+  return info.weights == "f32" ? WeightBytes{4, 4} : WeightBytes{2, 2};
 }
 
-double weight_bytes(const ModelInfo& info, const ModelOptions& options) {
-  const WeightBytes each = weight_bytes_each(options);
+double weight_bytes(const ModelInfo& info) {
+  const WeightBytes each = weight_bytes_each(info);
   const int64_t body = body_parameters(info);
   return each.body * static_cast<double>(body) +
          each.table * static_cast<double>(info.parameters - body);
 }
 
-double decode_weight_bytes(const ModelInfo& info, const ModelOptions& options) {
-  const WeightBytes each = weight_bytes_each(options);
+double decode_weight_bytes(const ModelInfo& info) {
+  const WeightBytes each = weight_bytes_each(info);
   return each.body * static_cast<double>(body_parameters(info)) +
          each.table * static_cast<double>(info.vocab * info.hidden);
 }

@@ -26,11 +26,11 @@ struct WeightBytes {
   double body = 0;
   double table = 0;
 };
-WeightBytes weight_bytes_each(const ModelOptions& options);
+WeightBytes weight_bytes_each(const ModelInfo& info);
 /// Bytes of all weights in memory.
-double weight_bytes(const ModelInfo& info, const ModelOptions& options);
+double weight_bytes(const ModelInfo& info);
 /// Bytes of the weights read to decode one token: the body's and the head's.
-double decode_weight_bytes(const ModelInfo& info, const ModelOptions& options);
+double decode_weight_bytes(const ModelInfo& info);
 
 /// Arithmetic of a prompt, by what bounds it.
 struct PrefillFlops {

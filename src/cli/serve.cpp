@@ -99,8 +99,8 @@ void read_api_keys(Options& options) {
 }
 
 /// Half of what the machine has left when the weights are in.
-int64_t default_kv_memory(const ModelInfo& info, const ModelOptions& options) {
-  const auto weights = static_cast<int64_t>(weight_bytes(info, options));
+int64_t default_kv_memory(const ModelInfo& info) {
+  const auto weights = static_cast<int64_t>(weight_bytes(info));
   return std::max((available_memory() - weights) / 2, kLeastKvMemory);
 }
 
@@ -121,7 +121,7 @@ void serve(Options options) {
   model_options.swap_folder = options.swap_folder;
   if (model_options.kv_memory_bytes == 0) {
     model_options.kv_memory_bytes =
-        default_kv_memory(ModelSource(options.model, model_options).info(), model_options);
+        default_kv_memory(ModelSource(options.model, model_options).info());
   }
   model_options.prefix_cache = !options.no_prefix_cache;
   options.server.most_answers = model_options.max_sequences + options.max_queue;

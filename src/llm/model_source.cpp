@@ -46,6 +46,7 @@ ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions
   cpu::follow_stored_weights(model.spec, *weights, resolved);
   add_adapter(options.adapter, model.spec, weights);
   ModelInfo info = model.info();
+  info.weights = kernels::weight_format_name(resolved.weight_format);
   std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, tokenizer);
   state_ = std::make_unique<State>(State{.spec = std::move(model.spec),
                                          .options = resolved,
@@ -64,6 +65,7 @@ ModelSource ModelSource::with_random_weights(const std::filesystem::path& config
   std::unique_ptr<WeightSource> weights = random_weights(spec, seed);
   add_adapter(options.adapter, spec, weights);
   ModelInfo info = llm::make_model_info(spec, {});
+  info.weights = kernels::weight_format_name(resolved.weight_format);
   std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, std::nullopt);
   return ModelSource(std::make_unique<State>(State{.spec = std::move(spec),
                                                    .options = resolved,

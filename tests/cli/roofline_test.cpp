@@ -53,15 +53,16 @@ TEST(Parameters, OfTheBodyLeaveOutEmbeddingAndHead) {
 TEST(WeightBytes, CountScalesAndKeepTheTablesInEightBits) {
   ModelInfo info = small_model();
   const auto read = [&](const char* weights) {
-    return decode_weight_bytes(info, {.weights = weights});
+    info.weights = weights;
+    return decode_weight_bytes(info);
   };
-  EXPECT_DOUBLE_EQ(read(""), 2.0 * (840 + 80));  // the embedding is not read
+  EXPECT_DOUBLE_EQ(read("bf16"), 2.0 * (840 + 80));  // the embedding is not read
   EXPECT_DOUBLE_EQ(read("f32"), 4.0 * (840 + 80));
   EXPECT_DOUBLE_EQ(read("int8"), 34.0 / 32 * (840 + 80));
   EXPECT_DOUBLE_EQ(read("int4"), 18.0 / 32 * 840 + 34.0 / 32 * 80);
-  EXPECT_DOUBLE_EQ(weight_bytes(info, {.weights = "int4"}), 18.0 / 32 * 840 + 34.0 / 32 * 160);
+  EXPECT_DOUBLE_EQ(weight_bytes(info), 18.0 / 32 * 840 + 34.0 / 32 * 160);
   info.tied_head = true;
-  EXPECT_DOUBLE_EQ(weight_bytes(info, {.weights = "int4"}), 18.0 / 32 * 920 + 34.0 / 32 * 80);
+  EXPECT_DOUBLE_EQ(weight_bytes(info), 18.0 / 32 * 920 + 34.0 / 32 * 80);
 }
 
 TEST(PrefillFlops, CountsTheHeadOnceAndBothProductsOfAttention) {

@@ -112,3 +112,11 @@ def test_what_decides_eviction_is_not_quantised(score, tmp_path, form):
         scored = score(folder, ids, "--weights", "int4")
         # the embedding, which is in eight bits, moves few; decisions in four would move 3 in 100
         assert np.mean(scored.decisions[0] != expected) < 0.004, folder
+
+
+def test_bench_tells_how_the_weights_are_kept(plain, tmp_path):
+    run_ok("quantize", plain, tmp_path / "out")
+    bench = ("bench", tmp_path / "out", "--prompt-lens", 16, "--gen", 2, "--repeat", 1, "--json")
+    model = json.loads(run_ok(*bench))["model"]
+    assert model["weights"] == "int4"
+    assert model["weight_bytes"] < model["parameters"] * 1.1  # the tables are int8
