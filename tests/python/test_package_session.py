@@ -62,8 +62,14 @@ def test_fork_and_truncate(demo, ids, greedy):
     assert fork.generate(" Then", greedy).outputs[0].text == expected
 
 
-def test_saved_and_loaded(dms_cpp, demo, ids, greedy, tmp_path):
-    session = demo.session(cache=dms_cpp.CacheOptions(policy="random", policy_args={"cr": 3}))
+@pytest.mark.parametrize(
+    "storage",
+    [{}, {"window": 8, "kv_cache_dtype": "k=int8,v=lloyd4", "kv_exact_layers": 1}],
+    ids=["exact", "in few bits"],
+)
+def test_saved_and_loaded(dms_cpp, demo, ids, greedy, tmp_path, storage):
+    cache = dms_cpp.CacheOptions(policy="random", policy_args={"cr": 3}, **storage)
+    session = demo.session(cache=cache)
     session.append(ids)
     session.save(tmp_path / "talk.dms")
     loaded = demo.load_session(tmp_path / "talk.dms")
