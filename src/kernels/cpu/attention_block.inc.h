@@ -96,7 +96,8 @@ inline bool is_seen(const PageRef& page, int64_t positions) {
 
 /// Whether a side is multiplied as expand_block() leaves it.
 inline bool is_expanded(const PageSide& side, const Expansion& expansion) {
-  const bool can_be = side.codes == CodeKind::int8 || side.codes == CodeKind::points16;
+  const bool can_be = side.codes == CodeKind::int8 || side.codes == CodeKind::fp8 ||
+                      side.codes == CodeKind::points16;
   return side.codes != CodeKind::none && !(expansion.is_looked_up && can_be);
 }
 

@@ -3,7 +3,8 @@
 // anonymous namespace by a file that defines the page types. A page type has, besides plain vector
 // arithmetic on its `Vector` of kLanes floats:
 // - Words: kLanes words of a page, by load_words(); kPack: elements in such a word.
-// - kLooksUp: it has Int8Source and Points16Source, whose words() give a vector of Words of codes.
+// - kLooksUp: it has Int8Source, Fp8Source and Points16Source, whose words() give a vector of Words
+// of codes.
 // - load_scales(): kLanes scales of tokens, which go into whole scores and weights.
 // - Word: a query's or weight's counterpart of one page word; Factor: the same in all lanes, by
 //   broadcast(); multiply_add() adds the products of a Factor and Words to sums.
@@ -37,6 +38,9 @@ inline void with_source(const TileState<Type>& state, const PageSide& side, cons
   if constexpr (R <= kMaxUnevenRows && Type::kLooksUp) {
     if (state.expansion.is_looked_up && side.codes == CodeKind::int8) {
       return work(typename Type::Int8Source());
+    }
+    if (state.expansion.is_looked_up && side.codes == CodeKind::fp8) {
+      return work(typename Type::Fp8Source());
     }
     if (state.expansion.is_looked_up && side.codes == CodeKind::points16) {
       return work(typename Type::Points16Source(side.points));

@@ -62,6 +62,7 @@ struct Bf16 : Avx512 {
   static constexpr unsigned kPack = 2;
   static constexpr bool kLooksUp = true;
   using Int8Source = Int8Words;
+  using Fp8Source = Fp8Words;
   using Points16Source = Points16Words;
   using Word = uint32_t;
 

@@ -8,8 +8,8 @@ inline __m512i code_line(const ExpandCall& call, int64_t line) {
   return _mm512_loadu_si512(call.codes + line * 64);
 }
 
-inline __m256i code_bytes(const ExpandCall& call, int64_t vector) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(call.codes + vector * 32));
+inline __m256i code_bytes(const char* codes, int64_t vector) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + vector * 32));
 }
 
 inline void store_words(const ExpandCall& call, int64_t vector, __m512i words) {
@@ -25,9 +25,20 @@ inline __m512i load_points16(const uint16_t* points) {
 struct Int8Words {
   static __m512i words(const char* side, int64_t vector) {
     const auto widen = [](__m128i half) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(half)); };
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(side + vector * 32));
+    const __m256i bytes = code_bytes(side, vector);
     return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(widen(_mm256_extracti128_si256(bytes, 1)),
                                                          widen(_mm256_castsi256_si128(bytes))));
+  }
+};
+
+struct Fp8Words {
+  static __m512i words(const char* side, int64_t vector) {
+    const __m512i codes = _mm512_cvtepu8_epi16(code_bytes(side, vector));
+    const __m512i sizes = _mm512_slli_epi16(_mm512_and_si512(codes, _mm512_set1_epi16(0x7f)), 4);
+    const __m512i signs = _mm512_slli_epi16(_mm512_srli_epi16(codes, 7), 15);
+    const __mmask32 is_number = _mm512_test_epi16_mask(sizes, sizes);
+    const __m512i bias = _mm512_set1_epi16(0x3c00);
+    return _mm512_or_si512(signs, _mm512_mask_add_epi16(sizes, is_number, sizes, bias));
   }
 };
 
@@ -45,20 +56,6 @@ struct Points16Words {
 template <class Source>
 inline void expand_by(const Source& source, const ExpandCall& call) {
   for (int64_t v = 0; v < call.vectors; ++v) store_words(call, v, source.words(call.codes, v));
-}
-
-inline void expand_fp8(const ExpandCall& call) {
-  const __m512i size_bits = _mm512_set1_epi16(0x7f);
-  const __m512i sign_bit = _mm512_set1_epi16(static_cast<short>(0x8000));
-  const __m512i bias = _mm512_set1_epi16(0x3c00);
-  for (int64_t v = 0; v < call.vectors; ++v) {
-    const __m512i codes = _mm512_cvtepu8_epi16(code_bytes(call, v));
-    const __m512i sizes = _mm512_slli_epi16(_mm512_and_si512(codes, size_bits), 4);
-    const __m512i signs = _mm512_and_si512(_mm512_slli_epi16(codes, 8), sign_bit);
-    const __mmask32 is_number = _mm512_test_epi16_mask(sizes, sizes);
-    store_words(
-        call, v, _mm512_or_si512(signs, _mm512_mask_add_epi16(sizes, is_number, sizes, bias)));
-  }
 }
 
 inline void store_pair(const ExpandCall& call, int64_t k, __m512i first, __m512i second) {
@@ -125,7 +122,7 @@ inline void expand_pairs256(const ExpandCall& call) {
   const Points256 first{call.points};
   const Points256 second{call.points + 256};
   for (int64_t k = 0; k < call.vectors / 2; ++k) {
-    const __m512i index = _mm512_cvtepu8_epi16(code_bytes(call, k));
+    const __m512i index = _mm512_cvtepu8_epi16(code_bytes(call.codes, k));
     const __mmask32 bit6 = _mm512_test_epi16_mask(index, _mm512_set1_epi16(0x40));
     const __mmask32 bit7 = _mm512_test_epi16_mask(index, _mm512_set1_epi16(0x80));
     store_pair(call, k, first.at(index, bit6, bit7), second.at(index, bit6, bit7));
@@ -137,7 +134,7 @@ inline void expand(CodeKind kind, const ExpandCall& call) {
     case CodeKind::int8:
       return expand_by(Int8Words(), call);
     case CodeKind::fp8:
-      return expand_fp8(call);
+      return expand_by(Fp8Words(), call);
     case CodeKind::points16:
       return expand_by(Points16Words(call.points), call);
     case CodeKind::pairs16:
