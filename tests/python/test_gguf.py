@@ -196,15 +196,18 @@ def split_digits(oracle) -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def talker(tmp_path_factory) -> Path:
+def write_talker(folder: Path) -> Path:
     """A random model with a tokenizer and a chat template, mostly in Q4_0."""
-    folder = tmp_path_factory.mktemp("talker")
     shape = shape_for("qwen2", vocab=len(train_bpe(pre_tokenizers.ByteLevel())["vocab"]) + 2)
     base = models.build(folder / "base", shape)
     path = folder / "talker.gguf"
     gguf_files.write(base, path, "Q4_0", add=lambda writer: add_byte_level(writer, "qwen2", True))
     return path
+
+
+@pytest.fixture(scope="module")
+def talker(tmp_path_factory) -> Path:
+    return write_talker(tmp_path_factory.mktemp("talker"))
 
 
 def test_every_command_opens_it(dms, dms_json, talker, tmp_path):
@@ -236,17 +239,6 @@ def test_the_server_opens_it(talker):
         answer = server.post("/v1/chat/completions", question)
     assert answer["model"] == "talker.gguf"
     assert answer["usage"]["completion_tokens"] > 0
-
-
-def test_the_library_opens_it(dms_cpp, talker):
-    llm = dms_cpp.LLM(talker, dtype="float32")
-    assert llm.info.stored[0].name == "Q4_0"
-    assert llm.info.stored[0].tensors == 2 * 7 + 2
-    assert llm.encode("Hello there")[0] == 1
-    rendered = llm.render_chat([{"role": "user", "content": "Hi"}])
-    assert rendered["prompt"].startswith("<|im_start|>user\nHi<|im_end|>")
-    params = dms_cpp.SamplingParams(temperature=0, max_tokens=4)
-    assert llm.generate("Hello there", params)[0].outputs[0].token_ids
 
 
 def damage(path: Path, change) -> Path:
