@@ -88,18 +88,40 @@ ScaleAndMinimum scale_and_minimum(Block block, size_t i) {
           .minimum = half_at(block, 2) * static_cast<float>(minimum)};
 }
 
-/// `fifth`: bytes whose bit `i` is the fifth of an element of sub-block `i`; none for Q4_K.
-void dequantise_sub_blocks(Block block, Block fifth, Block nibbles, std::span<float> out) {
+/// The codes of sub-block `i`, whose nibbles lie beside its neighbour's; Q5_K has the fifth bit of
+/// an element in bit `i` of a byte before them.
+void sub_block_codes(TensorType type, Block block, size_t i, std::span<uint8_t> out) {
+  const bool has_fifth = type == TensorType::q5_k;
+  const Block fifth = block.subspan(16);
+  const Block nibbles = block.subspan((has_fifth ? 48 : 16) + i / 2 * kSubBlock, kSubBlock);
+  for (size_t k = 0; k < kSubBlock; ++k) {
+    int code = i % 2 == 0 ? low(nibbles[k]) : high(nibbles[k]);
+    if (has_fifth && std::to_integer<unsigned>(fifth[k] >> static_cast<int>(i)) % 2 == 1) {
+      code += 16;
+    }
+    out[k] = static_cast<uint8_t>(code);
+  }
+}
+
+/// Of Q4_K and Q5_K.
+void dequantise_sub_blocks(TensorType type, Block block, std::span<float> out) {
+  std::array<uint8_t, kSubBlock> codes;
   for (size_t i = 0; i < kSubBlocks; ++i) {
     const ScaleAndMinimum parts = scale_and_minimum(block, i);
-    const Block bytes = nibbles.subspan(i / 2 * kSubBlock, kSubBlock);
-    for (size_t k = 0; k < kSubBlock; ++k) {
-      int code = i % 2 == 0 ? low(bytes[k]) : high(bytes[k]);
-      if (!fifth.empty() && std::to_integer<unsigned>(fifth[k] >> static_cast<int>(i)) % 2 == 1) {
-        code += 16;
-      }
-      out[i * kSubBlock + k] = parts.scale * static_cast<float>(code) - parts.minimum;
-    }
+    sub_block_codes(type, block, i, codes);
+    std::ranges::transform(codes, out.subspan(i * kSubBlock).begin(), [&](uint8_t code) {
+      return parts.scale * static_cast<float>(code) - parts.minimum;
+    });
+  }
+}
+
+void unpack_sub_blocks(TensorType type, Block block, size_t place, const Groups& out) {
+  for (size_t i = 0; i < kSubBlocks; ++i) {
+    const ScaleAndMinimum parts = scale_and_minimum(block, i);
+    const size_t at = place + i * kSubBlock;
+    sub_block_codes(type, block, i, out.codes.subspan(at, kSubBlock));
+    out.scales[at / kSubBlock] = parts.scale;
+    out.minima[at / kSubBlock] = -parts.minimum;
   }
 }
 
@@ -139,17 +161,25 @@ void convert(Block bytes, std::span<float> out, const ToFloat& to_float_value) {
 }  // namespace
 
 bool is_grouped(TensorType type) {
-  return type == TensorType::q8_0 || type == TensorType::q4_0 || type == TensorType::q4_1;
+  return type == TensorType::q8_0 || type == TensorType::q4_0 || type == TensorType::q4_1 ||
+         type == TensorType::q4_k || type == TensorType::q5_k;
 }
 
-bool has_minima(TensorType type) { return type == TensorType::q4_1; }
+bool has_minima(TensorType type) {
+  return type == TensorType::q4_1 || type == TensorType::q4_k || type == TensorType::q5_k;
+}
 
-int64_t code_bits(TensorType type) { return type == TensorType::q8_0 ? 8 : 4; }
+int64_t code_bits(TensorType type) {
+  return type == TensorType::q8_0 || type == TensorType::q5_k ? 8 : 4;
+}
 
 void unpack(TensorType type, std::span<const std::byte> blocks, const Groups& out) {
   ensure(is_grouped(type), "a type of groups");
   constexpr auto kColumns = static_cast<size_t>(kGroupColumns);
   for_each_block(type, blocks, [&](Block block, size_t place) {
+    if (type == TensorType::q4_k || type == TensorType::q5_k) {
+      return unpack_sub_blocks(type, block, place, out);
+    }
     unpack_codes(type, block, out.codes.subspan(place, kColumns));
     out.scales[place / kColumns] = half_at(block, 0);
     out.minima[place / kColumns] = minimum_of(type, block);
@@ -161,20 +191,22 @@ void dequantise(TensorType type, std::span<const std::byte> blocks, std::span<fl
   ensure(std::ssize(blocks) / layout.bytes * layout.elements == std::ssize(out) &&
              std::ssize(blocks) % layout.bytes == 0,
          "whole blocks");
-  if (is_grouped(type)) return dequantise_groups(type, blocks, out);
   if (type == TensorType::f32) {
     if (!out.empty()) std::memcpy(out.data(), blocks.data(), blocks.size());
   } else if (type == TensorType::f16) {
     convert(blocks, out, [](uint16_t bits) { return half_to_float(bits); });
   } else if (type == TensorType::bf16) {
     convert(blocks, out, [](uint16_t bits) { return to_float(BFloat16{bits}); });
+  } else if (layout.elements == kGroupColumns) {
+    dequantise_groups(type, blocks, out);
   } else {
     for_each_block(type, blocks, [&](Block block, size_t place) {
       const std::span<float> values = out.subspan(place, kSuperBlock);
-      if (type == TensorType::q4_k) dequantise_sub_blocks(block, {}, block.subspan(16), values);
-      if (type == TensorType::q5_k)
-        dequantise_sub_blocks(block, block.subspan(16, 32), block.subspan(48), values);
-      if (type == TensorType::q6_k) dequantise_q6_k(block, values);
+      if (type == TensorType::q6_k) {
+        dequantise_q6_k(block, values);
+      } else {
+        dequantise_sub_blocks(type, block, values);
+      }
     });
   }
 }

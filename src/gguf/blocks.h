@@ -10,16 +10,16 @@
 
 namespace dms::gguf {
 
-inline constexpr int64_t kGroupColumns = 32;  // of Q8_0, Q4_0 and Q4_1
+inline constexpr int64_t kGroupColumns = 32;  // of grouped types
 
 /// Whole blocks as float32; `out` has as many elements as `blocks` hold.
 void dequantise(TensorType type, std::span<const std::byte> blocks, std::span<float> out);
 
-/// Q8_0, Q4_0 and Q4_1: each group of columns has one scale.
+/// Q8_0, Q4_0, Q4_1, Q4_K and Q5_K: each group of columns has one scale.
 bool is_grouped(TensorType type);
-/// Q4_1: and a minimum of its own.
+/// Q4_1, Q4_K and Q5_K: and a minimum of its own.
 bool has_minima(TensorType type);
-/// Of a grouped type: 8 or 4.
+/// Of a grouped type: 8 or 4. Q5_K's codes need 5 and have 8.
 int64_t code_bits(TensorType type);
 
 /// Room for groups: kGroupColumns codes of 0 to 2^bits - 1, a scale and a minimum each. An element

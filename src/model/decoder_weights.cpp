@@ -220,6 +220,8 @@ PackedMatrix Loader::pack(const std::vector<RowRun>& unordered,
   std::vector<RowRun> runs = unordered;
   std::ranges::sort(runs, {}, &RowRun::target_first);
   const std::optional<StoredForm> stored = stored_form(runs, format);
+  // Where nobody asked for four bits, what is not stored in them does not lose that much.
+  if (!stored && storage_.as_stored && is_quantised(format)) format = WeightFormat::int8;
   const StoredForm form =
       stored ? *stored : StoredForm{format, wants_minima(runs.front(), columns, format)};
   PackedMatrix matrix(form.format, rows, columns, form.minima);

@@ -57,7 +57,9 @@ inline int64_t borrowed_channel(const ModelSpec& spec, int64_t kv_head) {
 /// In what form matrices are kept.
 struct WeightStorage {
   kernels::WeightFormat format = kernels::WeightFormat::bf16;
-  bool as_stored = false;  // under a quantised format: codes of the other width stay as they are
+  // Nobody asked for the format: under a quantised one codes of the other width stay as they are,
+  // and numbers become int8.
+  bool as_stored = false;
 };
 
 /// Reads and packs everything `spec` needs, one tensor's rows at a time, so that memory never

@@ -139,7 +139,7 @@ TEST(StoredCodes, OfAnyWidthAreKeptWhereNobodyAskedForOne) {
   const LayerWeights& layer = weights.layers[0];
   EXPECT_EQ(layer.attention_output.matrix.format(), WeightFormat::int8);
   EXPECT_TRUE(holds(layer.attention_output.matrix, 0, source, spec, WeightRole::attention_output));
-  EXPECT_EQ(layer.mlp_out.matrix.format(), WeightFormat::int4);
+  EXPECT_EQ(layer.mlp_out.matrix.format(), WeightFormat::int8);
   EXPECT_TRUE(holds(weights.head, 0, source, spec, WeightRole::embedding));
 }
 

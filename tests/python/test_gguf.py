@@ -72,6 +72,22 @@ def test_logits_of_awkward_shapes_and_scalings(score, tmp_path, family, fixed):
     check(score, models.build(tmp_path / "m", shape), tmp_path / "m.gguf", shape, "Q8_0")
 
 
+KEPT = [("Q4_0", "int4"), ("Q4_K", "int4"), ("Q5_K", "int8"), ("Q8_0", "int8"), ("Q6_K", "bf16")]
+
+
+@pytest.mark.parametrize(("kind", "weights"), KEPT)
+def test_layers_are_kept_as_the_file_has_them(score, dms_json, tmp_path, kind, weights):
+    shape = shape_for("llama")
+    path = tmp_path / "m.gguf"
+    gguf_files.write(models.build(tmp_path / "m", shape), path, kind)
+    bench = ("--prompt-lens", 16, "--gen", 2, "--repeat", 1)
+    assert dms_json("bench", path, *bench)["model"]["weights"] == weights
+    ids = models.random_ids(shape, TOKENS, 3)
+    exact = score(path, ids, "--policy", "none").logits
+    kept = score(path, ids, "--policy", "none", "--dtype", "bf16").logits
+    assert np.std(kept - exact) < 0.05 * np.std(exact)
+
+
 def test_in_float32_is_the_folder_bit_for_bit_and_takes_its_adapter(score, tmp_path):
     shape = shape_for("llama", layers=3)
     base = models.build(tmp_path / "base", shape, seed=3)
