@@ -1,15 +1,14 @@
 #include "model/decoder_weights.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "dms/error.h"
 #include "kernels/quantise.h"
+#include "model/spec/weight_pieces.h"
 
 namespace dms::model {
 namespace {
@@ -25,13 +24,6 @@ struct RowRun {
   int64_t target_first;
   int64_t count;
 };
-
-/// A scale shared with an infinity or a NaN says nothing of the other weights.
-void require_finite(const WeightName& weight, std::span<const float> values) {
-  if (std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) return;
-  throw InputError({.where = "tensor " + weight.name,
-                    .what = "holds values that are not finite and cannot be quantised"});
-}
 
 /// The codes in which all rows of a matrix are stored.
 struct StoredForm {
@@ -161,7 +153,7 @@ void Loader::pack_panel(const std::vector<RowRun>& runs,
     }
     rows.resize(static_cast<size_t>(count * matrix.columns()));
     source_.read_rows(*run->weight, source_first, count, rows);
-    if (is_quantised(matrix.format())) require_finite(*run->weight, rows);
+    if (is_quantised(matrix.format())) require_quantisable(*run->weight, rows);
     matrix.set_panel_rows(panel, first - begin, count, rows);
   }
 }
@@ -209,7 +201,7 @@ bool Loader::wants_minima(const RowRun& run, int64_t columns, WeightFormat forma
   const int64_t count = std::min(kPanelRows, run.count);
   std::vector<float> rows(static_cast<size_t>(count * columns));
   source_.read_rows(*run.weight, run.source_first, count, rows);
-  require_finite(*run.weight, rows);
+  require_quantisable(*run.weight, rows);
   return kernels::gains_from_minima(format, columns, rows);
 }
 

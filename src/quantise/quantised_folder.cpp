@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "model/spec/companion_files.h"
 #include "model/spec/load.h"
 #include "model/spec/safetensors_writer.h"
+#include "model/spec/weight_pieces.h"
 #include "quantise/codes.h"
 
 namespace dms::quantise {
@@ -29,7 +29,6 @@ constexpr std::string_view kConfigFile = "config.json";
 constexpr std::string_view kWeightsFile = "model.safetensors";
 constexpr std::array<std::string_view, 2> kMetadataFiles{"dms_metadata.json", "training_log.json"};
 constexpr std::string_view kWeight = "weight";
-constexpr int64_t kPieceValues = int64_t{1} << 22;
 
 bool is_ours(std::string_view name) {
   return name == kConfigFile || name == kWeightsFile || is_companion(name) ||
@@ -154,42 +153,22 @@ class Writer {
     return wide;
   }
 
-  std::vector<float> read(const WeightName& weight, int64_t first, int64_t count) const {
-    std::vector<float> rows(static_cast<size_t>(count * weight.shape.back()));
-    source_.read_rows(weight, first, count, rows);
-    return rows;
-  }
-
-  template <class Take>
-  void for_each_piece(const WeightName& weight, Take take) const {
-    const int64_t rows = weight.shape.size() == 1 ? 1 : weight.shape[0];
-    const int64_t step = std::clamp<int64_t>(kPieceValues / weight.shape.back(), 1, rows);
-    for (int64_t first = 0; first < rows; first += step) {
-      take(read(weight, first, std::min(step, rows - first)));
-    }
-  }
-
   void copy(const WeightName& weight) {
-    for_each_piece(weight, [&](const std::vector<float>& rows) { writer_.write_floats(rows); });
+    for_each_piece(
+        weight, source_, [&](std::span<const float> rows) { writer_.write_floats(rows); });
   }
 
   void write_codes(const WeightName& weight) {
     const std::shared_ptr<const FeedbackRounding> rounding =
         options_.rounding ? options_.rounding(weight) : nullptr;
     std::vector<float>& scales = scales_.emplace_back();
-    for_each_piece(weight, [&](const std::vector<float>& rows) {
-      require_finite(weight, rows);
+    for_each_piece(weight, source_, [&](std::span<const float> rows) {
+      require_quantisable(weight, rows);
       const kernels::QuantisedRowsBuffer codes =
           quantise(options_.format, weight.shape[1], rows, rounding.get());
       writer_.write(pack_codes(codes.codes, bits_));
       scales.insert(scales.end(), codes.scales.begin(), codes.scales.end());
     });
-  }
-
-  static void require_finite(const WeightName& weight, std::span<const float> values) {
-    if (std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) return;
-    throw InputError({.where = "tensor " + weight.name,
-                      .what = "holds values that are not finite and cannot be quantised"});
   }
 
   const ModelSpec& spec_;

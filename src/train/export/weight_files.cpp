@@ -7,11 +7,11 @@
 #include "base/json.h"
 #include "base/output_file.h"
 #include "model/spec/safetensors_writer.h"
+#include "model/spec/weight_pieces.h"
 
 namespace dms::train {
 namespace {
 
-constexpr int64_t kPieceValues = int64_t{1} << 20;  // 4 MiB of float32 at a time
 constexpr size_t kShardDigits = 5;
 
 using Shards = std::vector<std::span<const WeightName>>;
@@ -60,19 +60,6 @@ void write_index(const std::filesystem::path& folder, const Shards& shards, DTyp
   write_text_file(folder / "model.safetensors.index.json", index.dump(2) + "\n");
 }
 
-void copy_weight(const WeightName& weight, const WeightSource& source, SafetensorsWriter& writer) {
-  const int64_t columns = weight.shape.back();
-  const int64_t rows = weight.shape.size() == 1 ? 1 : weight.shape.front();
-  const int64_t step = std::clamp<int64_t>(kPieceValues / columns, 1, rows);
-  std::vector<float> values(static_cast<size_t>(step * columns));
-  for (int64_t first = 0; first < rows; first += step) {
-    const int64_t count = std::min(step, rows - first);
-    const auto piece = std::span(values).first(static_cast<size_t>(count * columns));
-    source.read_rows(weight, first, count, piece);
-    writer.write_floats(piece);
-  }
-}
-
 }  // namespace
 
 void write_weight_file(const std::filesystem::path& file,
@@ -86,7 +73,9 @@ void write_weight_file(const std::filesystem::path& file,
                        .shape = weight.shape});
   }
   SafetensorsWriter writer(file, tensors);
-  for (const WeightName& weight : weights) copy_weight(weight, source, writer);
+  for (const WeightName& weight : weights) {
+    for_each_piece(weight, source, [&](std::span<const float> rows) { writer.write_floats(rows); });
+  }
   writer.close();
 }
 
