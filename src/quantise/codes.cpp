@@ -2,9 +2,16 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/parallel.h"
 
 namespace dms::quantise {
+namespace {
+
+/// The quantiser searches the scales of as many rows side by side as a vector has lanes.
+constexpr int64_t kRowsAtOnce = 32;
+
+}  // namespace
 
 kernels::QuantisedRowsBuffer quantise(kernels::WeightFormat format,
                                       int64_t columns,
@@ -18,14 +25,16 @@ kernels::QuantisedRowsBuffer quantise(kernels::WeightFormat format,
   all.scales.resize(static_cast<size_t>(count * groups));
   const kernels::QuantiseOptions how{.importance = rounding ? rounding->importance()
                                                             : std::span<const float>()};
-  parallel_for(count, 1, [&](int64_t row) {
-    const kernels::QuantisedRowsBuffer one = kernels::quantise_rows(
+  parallel_for(ceil_div(count, kRowsAtOnce), 1, [&](int64_t block) {
+    const int64_t first = block * kRowsAtOnce;
+    const int64_t taken = std::min(kRowsAtOnce, count - first);
+    const kernels::QuantisedRowsBuffer some = kernels::quantise_rows(
         format,
         how,
         columns,
-        rows.subspan(static_cast<size_t>(row * columns), static_cast<size_t>(columns)));
-    std::ranges::copy(one.codes, all.codes.begin() + row * columns);
-    std::ranges::copy(one.scales, all.scales.begin() + row * groups);
+        rows.subspan(static_cast<size_t>(first * columns), static_cast<size_t>(taken * columns)));
+    std::ranges::copy(some.codes, all.codes.begin() + first * columns);
+    std::ranges::copy(some.scales, all.scales.begin() + first * groups);
   });
   if (rounding) rounding->round(rows, all);
   return all;
