@@ -1,4 +1,7 @@
-"""Writes a GGUF file of random BF16 weights in a Llama shape, with a vocabulary of fillers."""
+"""Writes GGUF files of random weights in a Llama shape, with a vocabulary of fillers.
+
+BF16 is written here; the other types are made of it by llama.cpp's own quantiser.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
+import llama_cpp as ll
 import numpy as np
 from common import Shape
 
 BLOCK = 1 << 22  # weights drawn once and repeated: values do not matter, only that they are sane
+QUANTISED = {"q8_0": ll.LLAMA_FTYPE_MOSTLY_Q8_0, "q4_0": ll.LLAMA_FTYPE_MOSTLY_Q4_0}
 BF16 = gguf.GGMLQuantizationType.BF16
 
 
@@ -114,3 +119,22 @@ def write_model(shape: Shape, path: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     unfinished.rename(path)
+
+
+def model_file(shape: Shape, models: Path, weights: str) -> Path:
+    """The file with weights of the type, made if it is not there."""
+    path = models / f"{shape.name}-{weights}.gguf"
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if weights == "bf16":
+        write_model(shape, path)
+        return path
+    params = ll.llama_model_quantize_default_params()
+    params.ftype = QUANTISED[weights]
+    unfinished = path.with_suffix(".part")
+    plain = model_file(shape, models, "bf16")
+    if ll.llama_model_quantize(str(plain).encode(), str(unfinished).encode(), params) != 0:
+        raise RuntimeError(f"llama_model_quantize refused {plain}")
+    unfinished.rename(path)
+    return path

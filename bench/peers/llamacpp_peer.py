@@ -13,7 +13,7 @@ from pathlib import Path
 import llama_cpp as ll
 import numpy as np
 from common import Report, Shape, parser
-from llamacpp_model import write_model
+from llamacpp_model import QUANTISED, model_file
 
 SEED_CONTEXT = 512  # tokens really computed of a replicated context
 MARGIN = 64  # cells beyond what is asked for
@@ -192,6 +192,7 @@ def measure_together(model: Model, report: Report, sequences: int, gen: int, rep
 
 def main() -> None:
     arguments = parser(__doc__)
+    arguments.add_argument("--weights", choices=["bf16", *QUANTISED], default="bf16")
     arguments.add_argument("--flash-attention", choices=FLASH, default="auto")
     arguments.add_argument("--no-mmap", action="store_true", help="read the weights into memory")
     arguments.add_argument("--verbose", action="store_true", help="let llama.cpp log")
@@ -199,21 +200,18 @@ def main() -> None:
     if not args.verbose:
         ll.llama_log_set(QUIET, None)
     shape = Shape.read(args.shape)
-    path = args.models / f"{shape.name}-bf16.gguf"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_model(shape, path)
     ll.llama_backend_init()
+    path = model_file(shape, args.models, args.weights)
     model = Model(path, args.threads, args.flash_attention, not args.no_mmap)
     settings = {
-        "weights": "bf16",
+        "weights": args.weights,
         "kv": "f16",
         "threads": args.threads,
         "flash_attention": args.flash_attention,
         "mmap": not args.no_mmap,
         "cpu": ll.llama_print_system_info().decode(),
     }
-    report = Report("llama.cpp", f"llama-cpp-python {ll.__version__}", settings)
+    report = Report(f"llama.cpp {args.weights}", f"llama-cpp-python {ll.__version__}", settings)
     for length in args.prompt_lens:
         measure_prefill(model, report, length, args.repeat)
     for length in args.decode_context:

@@ -15,7 +15,7 @@ import openvino
 import openvino_genai as genai
 from common import Report, Shape, parser, progress
 
-KV_PRECISION = {"int8": "u8", "bf16": "bf16"}  # u8 is the CPU plug-in's default
+KV_PRECISION = {"int8": "u8", "int4": "u8", "bf16": "bf16"}  # u8 is the CPU plug-in's default
 
 
 class Pipeline:

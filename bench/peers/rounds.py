@@ -37,14 +37,35 @@ PEER_GROUPS = {
     "prefill": "--prompt-lens 512,4096 --decode-context=",
     "long": f"--prompt-lens= --decode-context {LONG}",
 }
+OWN = {
+    "dms": "",
+    "dms int8": "--weights int8",
+    "dms int4": "--weights int4",
+}
 PEERS = {
     "llama.cpp": ("llamacpp", ""),
+    "llama.cpp q8_0": ("llamacpp", "--weights q8_0"),
+    "llama.cpp q4_0": ("llamacpp", "--weights q4_0"),
     "transformers": ("transformers", ""),
     "OpenVINO int8": ("openvino", "--weights int8"),
+    "OpenVINO int4": ("openvino", "--weights int4"),
     "OpenVINO bf16": ("openvino", "--weights bf16"),
 }
-# Minutes long and with little spread: taken once, in the first round.
-ONCE = {("dms", "huge"), ("OpenVINO int8", "long"), ("OpenVINO bf16", "long")}
+# Who is compared when nobody is named: engines whose weights have as many bits.
+SETS = {
+    "bf16": ["dms", "llama.cpp", "transformers", "OpenVINO int8", "OpenVINO bf16"],
+    "quantised": [
+        *("dms int8", "llama.cpp q8_0", "OpenVINO int8"),
+        *("dms int4", "llama.cpp q4_0", "OpenVINO int4"),
+    ],
+}
+# Survivors of the engines with quantised weights, where there is a context to speak of.
+QUANTISED_KV = {"long": "--kv-dtype int8"}
+
+
+def taken_once(engine: str, group: str) -> bool:
+    """Minutes long and with little spread: taken in the first round only."""
+    return group == "huge" or (group == "long" and engine.startswith("OpenVINO"))
 
 
 @dataclass(frozen=True)
@@ -92,9 +113,11 @@ def dms_binary() -> str:
 
 def command_of(engine: str, group: str, settings: Settings) -> list[str]:
     """The command line that measures the group on the engine."""
-    if engine == "dms":
+    if engine in OWN:
         command = [dms_binary(), "bench", "--config", str(settings.shape), "--random-weights"]
-        command += shlex.split(DMS_GROUPS[group])
+        command += shlex.split(f"{DMS_GROUPS[group]} {OWN[engine]}")
+        if OWN[engine]:
+            command += shlex.split(QUANTISED_KV.get(group, ""))
         if "--gen" not in command:
             command += ["--gen", str(settings.gen)]
     else:
@@ -103,7 +126,7 @@ def command_of(engine: str, group: str, settings: Settings) -> list[str]:
         command += ["--shape", str(settings.shape), "--models", str(peers_folder() / "models")]
         command += [*shlex.split(PEER_GROUPS[group]), *shlex.split(own)]
         command += ["--gen", str(settings.gen)]
-    repeat = 1 if (engine, group) in ONCE else settings.repeat
+    repeat = 1 if taken_once(engine, group) else settings.repeat
     return [*command, "--threads", str(settings.threads), "--repeat", str(repeat), "--json"]
 
 
@@ -138,10 +161,10 @@ def note_failure(engine: str, command: str, what: str, results: Results) -> None
 
 def file_report(engine: str, report: dict[str, Any], results: Results) -> None:
     """Files the JSON of `dms bench` or of a peer."""
-    if engine == "dms":
+    if engine in OWN:
         results.machine.append(report["machine"])
         for run in report["runs"]:
-            file_dms_run(run, results)
+            file_dms_run(engine, run, results)
         return
     results.versions[engine] = report["version"]
     for failure in report["failures"]:
@@ -154,18 +177,18 @@ def file_report(engine: str, report: dict[str, Any], results: Results) -> None:
             results.add(engine, case, run["decode_tok_s"])
 
 
-def file_dms_run(run: dict[str, Any], results: Results) -> None:
+def file_dms_run(engine: str, run: dict[str, Any], results: Results) -> None:
     """Files one run; the policy's name is part of the case unless it is dense."""
     policy = "" if run["policy"] == "none" else f" {run['policy']}"
     if run["gen_tokens"] > 0:
         case = f"{run['context_tokens']} x {run['concurrency']}{policy}"
-        results.add("dms", f"decode {case}", run["decode_tok_s"])
+        results.add(engine, f"decode {case}", run["decode_tok_s"])
         ratio = run["kv"]["cr_bytes"]
-        results.add("dms", f"kv {case}", {"median": ratio, "min": ratio, "max": ratio, "n": 1})
+        results.add(engine, f"kv {case}", {"median": ratio, "min": ratio, "max": ratio, "n": 1})
     else:
         case = f"{run['prompt_tokens']}{policy}"
-        results.add("dms", f"prefill {case}", run["prefill_tok_s"])
-        results.add("dms", f"attention {case}", run["attention_s"])
+        results.add(engine, f"prefill {case}", run["prefill_tok_s"])
+        results.add(engine, f"attention {case}", run["attention_s"])
 
 
 def run_rounds(settings: Settings, save: Callable[[Results], None]) -> Results:
@@ -178,8 +201,8 @@ def run_rounds(settings: Settings, save: Callable[[Results], None]) -> Results:
     for number in range(settings.rounds):
         for group in settings.groups:
             for engine in settings.engines:
-                groups = DMS_GROUPS if engine == "dms" else PEER_GROUPS
-                if group in groups and (number == 0 or (engine, group) not in ONCE):
+                groups = DMS_GROUPS if engine in OWN else PEER_GROUPS
+                if group in groups and (number == 0 or not taken_once(engine, group)):
                     run_one(engine, group, settings, results)
                     save(results)
     return results

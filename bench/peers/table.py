@@ -6,13 +6,35 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from common import Shape
-from rounds import COMPACT, HUGE, LONG, MANY, Results
+from rounds import COMPACT, HUGE, LONG, MANY, OWN, PEERS, Results
 
-ENGINES = ["dms", "llama.cpp", "transformers", "OpenVINO int8", "OpenVINO bf16"]
-INT8 = {"OpenVINO int8"}  # their weights have other bytes and another arithmetic peak
-BF16_BYTES = 2
 
-Share = Callable[[Shape, Results, float], float | None]
+@dataclass(frozen=True)
+class Weights:
+    """What an engine's weights cost: bytes each, in the layers and in the head; who multiplies."""
+
+    layers: float
+    head: float
+    peak: str  # the probe's figure for their products
+
+
+BF16 = Weights(2, 2, "bf16_gflops")
+GROUPS_OF_32 = 1 / 16  # bytes a weight of a 16-bit scale
+INT8 = Weights(1 + GROUPS_OF_32, 1 + GROUPS_OF_32, "int8_gops")
+# Engines without a line are given no share: their products take other ways.
+WEIGHTS = {
+    "dms": BF16,
+    "dms int8": INT8,
+    "dms int4": Weights(0.5 + GROUPS_OF_32, 1 + GROUPS_OF_32, "int8_gops"),
+    "llama.cpp": BF16,
+    "llama.cpp q8_0": INT8,
+    "llama.cpp q4_0": Weights(0.5 + GROUPS_OF_32, 210 / 256, "int8_gops"),  # the head is q6_K
+    "transformers": BF16,
+    "OpenVINO bf16": BF16,
+}
+KV_BYTES = 2
+
+Share = Callable[[Shape, Results, Weights, float], float | None]
 
 
 def body_parameters(shape: Shape) -> int:
@@ -29,9 +51,9 @@ def best(results: Results, figure: str) -> float | None:
 def decode_share(context: int, sequences: int) -> Share:
     """Of the probe's bandwidth: weights and dense bf16 KV, read once a step."""
 
-    def share(shape: Shape, results: Results, tok_s: float) -> float | None:
-        weights = BF16_BYTES * (body_parameters(shape) + shape.vocab * shape.hidden)
-        kv = BF16_BYTES * 2 * shape.layers * shape.kv_heads * shape.head_dim * context
+    def share(shape: Shape, results: Results, of: Weights, tok_s: float) -> float | None:
+        weights = of.layers * body_parameters(shape) + of.head * shape.vocab * shape.hidden
+        kv = KV_BYTES * 2 * shape.layers * shape.kv_heads * shape.head_dim * context
         bandwidth = best(results, "bandwidth_gb_s")
         steps = tok_s / sequences
         return steps * (weights + sequences * kv) / (1e9 * bandwidth) if bandwidth else None
@@ -40,13 +62,15 @@ def decode_share(context: int, sequences: int) -> Share:
 
 
 def prefill_share(tokens: int) -> Share:
-    """Of the probe's bf16 peak: products (the head once) and causal attention."""
+    """Of the probe's peaks: products (the head once), and causal attention in bf16."""
 
-    def share(shape: Shape, results: Results, tok_s: float) -> float | None:
+    def share(shape: Shape, results: Results, of: Weights, tok_s: float) -> float | None:
         products = 2 * body_parameters(shape) * tokens + 2 * shape.vocab * shape.hidden
         scores = 2 * tokens * (tokens + 1) * shape.layers * shape.heads * shape.head_dim
-        peak = best(results, "bf16_gflops")
-        return tok_s / tokens * (products + scores) / (1e9 * peak) if peak else None
+        peak, of_scores = best(results, of.peak), best(results, "bf16_gflops")
+        if not peak or not of_scores:
+            return None
+        return tok_s / tokens * (products / peak + scores / of_scores) / 1e9
 
     return share
 
@@ -61,7 +85,7 @@ class Row:
     own_case: str | None = None
 
     def case_of(self, engine: str) -> str:
-        return self.own_case if engine == "dms" and self.own_case else self.case
+        return self.own_case if engine in OWN and self.own_case else self.case
 
 
 ROWS = [
@@ -87,6 +111,7 @@ class Bar:
     under: tuple[str, str] | None
     limit: float
     at_most: bool = False
+    more: bool = False  # above the limit, not only at it
 
     def value(self, results: Results) -> float | None:
         over = results.median(*self.over)
@@ -94,7 +119,37 @@ class Bar:
         return over / under if over is not None and under else None
 
     def met(self, value: float) -> bool:
+        if self.more:
+            return value > self.limit
         return value <= self.limit if self.at_most else value >= self.limit
+
+    @property
+    def sign(self) -> str:
+        return ">" if self.more else "≤" if self.at_most else "≥"
+
+
+def ratio(case: str, ours: str, other: str, limit: float, more: bool = False) -> Bar:
+    return Bar(f"{case}: {ours} / {other}", (ours, case), (other, case), limit, more=more)
+
+
+def quantised_bars() -> Iterator[Bar]:
+    """What weights in 8 and 4 bits must reach beside engines whose weights have as many."""
+    one, prompts = "decode 0 x 1", ("prefill 512", "prefill 4096")
+    for bits, llama in ((8, "llama.cpp q8_0"), (4, "llama.cpp q4_0")):
+        for other in (f"OpenVINO int{bits}", llama):
+            yield ratio(one, f"dms int{bits}", other, 1.15)
+    for prompt in prompts:
+        yield ratio(prompt, "dms int8", "OpenVINO int8", 1.1)
+        yield ratio(prompt, "dms int4", "dms int8", 0.95)
+        yield ratio(prompt, "dms int4", "OpenVINO int4", 1.0, more=True)
+        yield ratio(prompt, "dms int4", "llama.cpp q4_0", 2.0)
+    yield ratio(f"decode 0 x {MANY}", "dms int8", "OpenVINO int8", 1.0, more=True)
+    yield Bar(
+        f"decode at {LONG} compact, int8 survivors / empty context, dms int4",
+        ("dms int4", f"decode {LONG} x 1 {COMPACT}"),
+        ("dms int4", one),
+        0.9,
+    )
 
 
 BARS = [
@@ -161,8 +216,24 @@ BARS = [
         ("dms", "decode 0 x 1"),
         4.0,
     ),
+    *quantised_bars(),
 ]
-SHARE_BARS = {"decode, empty context": 0.9, "prefill 512": 0.75, f"decode at {LONG}, dense": 0.8}
+SHARE_BARS = {
+    "dms": {"decode, empty context": 0.9, "prefill 512": 0.75, f"decode at {LONG}, dense": 0.8},
+    "dms int8": {"decode, empty context": 0.9, "prefill 512": 0.8, "prefill 4096": 0.8},
+    "dms int4": {"decode, empty context": 0.9},
+}
+NO_SHARE = {f"decode at {LONG}, dense"}  # of quantised engines: their caches have other bytes
+
+
+def share_of(results: Results, shape: Shape, row: Row, engine: str) -> float | None:
+    """The engine's median as a share of what the machine can do, where one can be told."""
+    weights, median = WEIGHTS.get(engine), results.median(engine, row.case_of(engine))
+    if weights is None or row.share is None or median is None:
+        return None
+    if weights is not BF16 and row.label in NO_SHARE:
+        return None
+    return row.share(shape, results, weights, median)
 
 
 def cell(results: Results, shape: Shape, row: Row, engine: str) -> str:
@@ -173,43 +244,39 @@ def cell(results: Results, shape: Shape, row: Row, engine: str) -> str:
         return "–"
     low, high = results.extremes(engine, case)
     text = f"{median:.1f} ({low:.1f}–{high:.1f})"
-    comparable = row.share is not None and engine not in INT8
-    share = row.share(shape, results, median) if comparable else None
+    share = share_of(results, shape, row, engine)
     return text if share is None else f"{text}, {share:.0%}"
 
 
 def rate_lines(results: Results, shape: Shape) -> Iterator[str]:
-    """Tokens per second of every engine, case by case."""
-    yield "| tok/s: median (min–max), share of the roofline | " + " | ".join(ENGINES) + " |"
-    yield "|---" * (len(ENGINES) + 1) + "|"
+    """Tokens per second of every engine that was measured, case by case."""
+    engines = [name for name in [*OWN, *PEERS] if name in results.rounds]
+    yield "| tok/s: median (min–max), share of the roofline | " + " | ".join(engines) + " |"
+    yield "|---" * (len(engines) + 1) + "|"
     for row in ROWS:
-        cells = [cell(results, shape, row, engine) for engine in ENGINES]
+        cells = [cell(results, shape, row, engine) for engine in engines]
         yield f"| {row.label} | " + " | ".join(cells) + " |"
 
 
-def verdict(value: float | None, met: bool) -> str:
-    return "not measured" if value is None else "met" if met else "**missed**"
+def verdict(met: bool) -> str:
+    return "met" if met else "**missed**"
 
 
 def bar_lines(results: Results, shape: Shape) -> Iterator[str]:
-    """What must be reached, and whether it was."""
+    """What must be reached, and whether it was, as far as it was measured."""
     yield "| what | must be | measured | |"
     yield "|---|---|---|---|"
-    for row in ROWS:
-        limit = SHARE_BARS.get(row.label)
-        median = results.median("dms", row.case_of("dms"))
-        if limit is None or row.share is None:
-            continue
-        value = row.share(shape, results, median) if median is not None else None
-        shown = "–" if value is None else f"{value:.0%}"
-        state = verdict(value, value is not None and value >= limit)
-        yield f"| {row.label}: share of the roofline | ≥ {limit:.0%} | {shown} | {state} |"
+    for engine, limits in SHARE_BARS.items():
+        for row in ROWS:
+            limit, value = limits.get(row.label), share_of(results, shape, row, engine)
+            if limit is not None and value is not None:
+                what = f"{row.label}, {engine}: share of the roofline"
+                yield f"| {what} | ≥ {limit:.0%} | {value:.0%} | {verdict(value >= limit)} |"
     for bar in BARS:
         value = bar.value(results)
-        shown = "–" if value is None else f"{value:.2f}"
-        sign = "≤" if bar.at_most else "≥"
-        state = verdict(value, value is not None and bar.met(value))
-        yield f"| {bar.label} | {sign} {bar.limit:g} | {shown} | {state} |"
+        if value is not None:
+            shown = f"{bar.sign} {bar.limit:g} | {value:.2f} | {verdict(bar.met(value))}"
+            yield f"| {bar.label} | {shown} |"
 
 
 def failure_lines(results: Results) -> Iterator[str]:
@@ -227,7 +294,8 @@ def machine_lines(results: Results) -> Iterator[str]:
             f"{first['cpu']}, {first['threads']} threads, ISA {first['isa']}; best of "
             f"{len(results.machine)} probes: reads {best(results, 'bandwidth_gb_s'):.1f} GB/s, "
             f"{best(results, 'f32_gflops'):.0f} GFLOP/s f32, "
-            f"{best(results, 'bf16_gflops'):.0f} GFLOP/s bf16."
+            f"{best(results, 'bf16_gflops'):.0f} GFLOP/s bf16, "
+            f"{best(results, 'int8_gops'):.0f} GOP/s int8."
         )
     for engine, version in results.versions.items():
         yield f"- {engine}: {version}"
