@@ -255,7 +255,8 @@ def rate_lines(results: Results, shape: Shape) -> Iterator[str]:
     yield "|---" * (len(engines) + 1) + "|"
     for row in ROWS:
         cells = [cell(results, shape, row, engine) for engine in engines]
-        yield f"| {row.label} | " + " | ".join(cells) + " |"
+        if set(cells) != {"–"}:
+            yield f"| {row.label} | " + " | ".join(cells) + " |"
 
 
 def verdict(met: bool) -> str:
