@@ -17,7 +17,8 @@ rows hide besides what the model's own DMS decisions, or StreamingLLM where it h
 Predictors are fitted in closed form (ridge, 1e-3 of the mean diagonal, with intercept) on the first
 `segments` stretches of `tokens` tokens of the calibration text; the same number of the other text
 is scored. HIGGS: a random rotation of each head, one scale a token, pairs on the grids of
-src/kernels/kv_grids.h; the first layer's survivors stay exact. Writes Markdown to stdout.
+src/kernels/kv_grids.h; the first layer's survivors and the
+first 4 tokens stay exact. Writes Markdown to stdout.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ import reference  # noqa: E402
 
 reference.DTYPE = torch.float32
 RIDGE = 1e-3
-SINKS = 4
+SINKS = 4  # first tokens that stay exact: everybody attends them, and they fit no prediction
 
 
 class Ridge:
@@ -131,12 +132,13 @@ class Simulated(reference.Reference):
         return x.view(len(x), self.kv_heads, self.head_dim).transpose(0, 1)
 
     def _fit(self, layer: Layer, k: torch.Tensor, v: torch.Tensor) -> None:
+        rows = slice(SINKS, None)
         if self.fitting == "own key":
             for head, ridge in enumerate(layer.value_from_key):
-                ridge.add(k[head], v[head])
+                ridge.add(k[head, rows], v[head, rows])
         elif self.fitting == "keys" and self.before:
-            layer.keys.add(self.before[0], flat(k))
-            layer.values.add(torch.cat([flat(k), self.before[1]], dim=1), flat(v))
+            layer.keys.add(self.before[0][rows], flat(k)[rows])
+            layer.values.add(torch.cat([flat(k), self.before[1]], dim=1)[rows], flat(v)[rows])
         self.before = (flat(k), flat(v))
 
     def _stored(self, number: int, k: torch.Tensor, v: torch.Tensor):
@@ -149,12 +151,14 @@ class Simulated(reference.Reference):
         if self.way.predictor == "AQUA-KV":
             key_guess = self._unflat(layer.keys(self.before[0]))
         keys = key_guess + quantise(k - key_guess)
+        keys[:, :SINKS] = k[:, :SINKS]
         if self.way.predictor == "AQUA-KV":
             value_guess = self._unflat(layer.values(torch.cat([flat(keys), self.before[1]], dim=1)))
         elif self.way.predictor == "own key":
             pairs = zip(layer.value_from_key, keys, strict=True)
             value_guess = torch.stack([ridge(of) for ridge, of in pairs])
         values = value_guess + quantise(v - value_guess)
+        values[:, :SINKS] = v[:, :SINKS]
         sums = [(keys - k).pow(2), k.pow(2), (values - v).pow(2), v.pow(2)]
         layer.errors += [float(part.sum()) for part in sums]
         self.before = (flat(keys), flat(values))
