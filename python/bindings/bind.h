@@ -11,5 +11,6 @@ void bind_model_info(nanobind::module_& module);
 void bind_text(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
 void bind_session(nanobind::module_& module);
+void bind_operations(nanobind::module_& module);
 
 }  // namespace dms::python

@@ -37,4 +37,5 @@ NB_MODULE(_core, module) {
   dms::python::bind_text(module);
   dms::python::bind_session(module);
   dms::python::bind_engine(module);
+  dms::python::bind_operations(module);
 }
