@@ -67,6 +67,7 @@ std::vector<float> attention(const PlanContext& context, const HeadKeys& keys, s
                            .head_dim = context.head_dim,
                            .group = context.group,
                            .scale = context.attention_scale,
+                           .soft_cap = context.attention_soft_cap,
                            .sliding_window = context.sliding_window},
                           mass);
   return mass;

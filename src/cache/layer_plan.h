@@ -43,6 +43,7 @@ struct PlanContext {
   int64_t head_dim = 0;
   int64_t group = 1;
   float attention_scale = 1.0f;
+  float attention_soft_cap = 0.0f;  // 0: none
   int64_t sliding_window = 0;
 };
 

@@ -147,6 +147,7 @@ void SequenceCache::carry_out_plan(LayerState& state, int64_t end) {
                             .head_dim = shape_.head_dim,
                             .group = shape_.group,
                             .attention_scale = shape_.attention_scale,
+                            .attention_soft_cap = shape_.attention_soft_cap,
                             .sliding_window = state.visibility.sliding_window};
   if (is_planned(end)) {
     observe_layer(context, state.heads);

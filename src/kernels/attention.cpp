@@ -31,6 +31,7 @@ void check_call(const AttentionArgs& args, const AttentionPartial& partial, int6
   ensure(layout.head_dim > 0 && args.group > 0, "an empty head or group");
   ensure(args.positions > 0 && args.positions <= kMaxTilePositions, "a tile of wrong height");
   ensure(args.scale > 0, "a scale that is not positive");
+  ensure(args.soft_cap >= 0, "a negative cap");
   const int64_t q_floats = (args.positions - 1) * stride + args.group * layout.head_dim;
   ensure(std::ssize(args.q) >= q_floats, "fewer queries than positions");
   ensure(args.q_far.empty() || std::ssize(args.q_far) >= q_floats, "fewer far queries");
@@ -132,6 +133,7 @@ void attend(const AttentionArgs& args, AttentionPartial partial) {
       .head_dim = layout.head_dim,
       .head_dim_padded = layout.head_dim_padded(),
       .scale = args.scale,
+      .soft_cap = args.soft_cap,
       .max = partial.max.data(),
       .sum = partial.sum.data(),
       .output = partial.output.data(),

@@ -25,6 +25,7 @@ struct AttentionArgs {
   int64_t positions = 1;           // query positions in the tile, 1..kMaxTilePositions
   int64_t group = 1;               // query heads per KV head
   float scale = 1.0f;              // multiplies q . k; positive
+  float soft_cap = 0.0f;           // scaled scores become cap * tanh(score / cap); 0: they stay
   std::span<const float> q;        // [positions, group, head_dim], after RoPE
   std::span<const float> q_far{};  // the same, for pages marked far; empty: q
   std::span<const PageRef> pages;

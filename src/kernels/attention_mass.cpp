@@ -28,6 +28,9 @@ void add_weights(const AttentionMassArgs& args,
     const float* key = args.keys.data() + i * query.size();
     scores[i] = is_seen ? args.scale * row_table().sum_products(query.data(), key, args.head_dim)
                         : kNoScore;
+    if (is_seen && args.soft_cap > 0) {
+      scores[i] = args.soft_cap * std::tanh(scores[i] / args.soft_cap);
+    }
     max = std::max(max, scores[i]);
   }
   if (max == kNoScore) return;

@@ -20,6 +20,7 @@ struct AttentionMassArgs {
   int64_t head_dim = 0;
   int64_t group = 1;
   float scale = 1.0f;          // multiplies q . k
+  float soft_cap = 0.0f;       // scaled scores become cap * tanh(score / cap); 0: they stay
   int64_t sliding_window = 0;  // 0: none
 };
 

@@ -52,6 +52,7 @@ struct AttendCall {
   int64_t head_dim;
   int64_t head_dim_padded;
   float scale;      // > 0
+  float soft_cap;   // 0: none
   float* max;       // [positions, group]
   float* sum;       // [positions, group]
   float* output;    // [positions, group, head_dim]

@@ -129,6 +129,7 @@ class LayerAttention {
                      .positions = tile.positions,
                      .group = spec_.group(),
                      .scale = scale_,
+                     .soft_cap = static_cast<float>(spec_.attention_soft_cap),
                      .q = std::span(work_.qkv).subspan(at),
                      .q_far = shifted ? std::span<const float>(work_.q_far).subspan(at)
                                       : std::span<const float>{},

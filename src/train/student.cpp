@@ -3,20 +3,14 @@
 #include <cmath>
 #include <span>
 
-#include "dms/error.h"
 #include "model/spec/rope_frequencies.h"
 #include "train/attention.h"
 #include "train/layer_checkpoint.h"
 #include "train/ops.h"
+#include "train/trainable.h"
 
 namespace dms::train {
 namespace {
-
-void refuse_unless(bool supported, const ModelSpec& spec, const std::string& feature) {
-  if (supported) return;
-  throw InputError({.where = "config.json: model_type " + spec.model_type,
-                    .what = "the trainer does not compute " + feature + " yet"});
-}
 
 at::Tensor split_heads(const at::Tensor& x, int64_t head_dim) {
   return x.unflatten(2, {-1, head_dim}).transpose(1, 2);
@@ -47,13 +41,7 @@ at::Tensor borrowed_scale(const ModelSpec& spec, double left, const at::Tensor& 
 
 Student::Student(ModelSpec spec, Parameters parameters)
     : spec_(std::move(spec)), parameters_(std::move(parameters)) {
-  refuse_unless(spec_.position == PositionKind::rope, spec_, "ALiBi or learned positions");
-  refuse_unless(!spec_.parallel_residual, spec_, "parallel residuals");
-  refuse_unless(!spec_.norm_after, spec_, "norms after the sub-layers");
-  refuse_unless(spec_.norm == NormKind::rms, spec_, "LayerNorm");
-  refuse_unless(spec_.qkv_layout == QkvLayout::separate, spec_, "fused QKV");
-  refuse_unless(spec_.embedding_dim == 0, spec_, "projected embeddings");
-  refuse_unless(spec_.qkv_clip == 0.0, spec_, "clamped q, k and v");
+  require_trainable(spec_);
 }
 
 at::ScalarType Student::wide() const { return wide_type(parameters_.get(WeightRole::embedding)); }

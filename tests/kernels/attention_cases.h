@@ -28,6 +28,7 @@ struct AttentionShape {
   Masks masks = Masks::random;
   bool far = false;
   float score_size = 1.0f;  // standard deviation of the scaled scores
+  float soft_cap = 0.0f;
 };
 
 inline std::string describe(const AttentionShape& shape) {
@@ -35,7 +36,7 @@ inline std::string describe(const AttentionShape& shape) {
          " group " + std::to_string(shape.group) + " positions " + std::to_string(shape.positions) +
          " pages " + std::to_string(shape.pages) + " masks " +
          std::to_string(static_cast<int>(shape.masks)) + (shape.far ? " far" : "") + " scores " +
-         std::to_string(shape.score_size);
+         std::to_string(shape.score_size) + " cap " + std::to_string(shape.soft_cap);
 }
 
 /// One row's answer and how exact float32 arithmetic can be about it.
@@ -69,6 +70,7 @@ class AttentionProblem {
             .positions = shape_.positions,
             .group = shape_.group,
             .scale = scale(),
+            .soft_cap = shape_.soft_cap,
             .q = q_,
             .q_far = shape_.far ? std::span<const float>(q_far_) : std::span<const float>(),
             .pages = refs_,
@@ -236,7 +238,11 @@ class AttentionProblem {
           size += std::abs(product);
         }
         score = dot * static_cast<double>(scale());
-        const double error = size * scale() * roundings * 0x1p-24;
+        double error = size * scale() * roundings * 0x1p-24;
+        if (const double cap = shape_.soft_cap; cap > 0) {
+          score = cap * std::tanh(score / cap);
+          error += cap * 0x1p-21;
+        }
         answer.score_error = std::max(answer.score_error, error);
       }
       answer.max = std::max(answer.max, score);

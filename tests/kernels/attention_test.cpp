@@ -120,6 +120,25 @@ TEST_P(Attention, EqualsFloat64OnRandomShapes) {
   }
 }
 
+TEST_P(Attention, CapsScores) {
+  uint64_t seed = testing_support::seed();
+  for (const float soft_cap : {0.7f, 5.0f, 50.0f}) {
+    for (const float score_size : {0.01f, 3.0f, 1e4f}) {
+      for (const int64_t positions : {1, 7}) {
+        expect_answer({.format = GetParam(),
+                       .head_dim = 40,
+                       .group = 3,
+                       .positions = positions,
+                       .pages = 6,
+                       .score_size = score_size,
+                       .soft_cap = soft_cap},
+                      ++seed);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 TEST_P(Attention, TakesLargeHeadsAndGroups) {
   expect_answer({.format = GetParam(), .head_dim = 256, .group = 1, .positions = 3, .pages = 5},
                 testing_support::seed());

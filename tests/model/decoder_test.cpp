@@ -15,8 +15,6 @@ namespace dms::model {
 namespace {
 
 using testing_support::expect_parts;
-using testing_support::FamilySpec;
-using testing_support::kFamilySpecs;
 
 std::string refusal_of(const ModelSpec& spec) {
   return testing_support::input_error([&] {
@@ -26,30 +24,14 @@ std::string refusal_of(const ModelSpec& spec) {
   });
 }
 
-class UnsupportedFamily : public ::testing::TestWithParam<FamilySpec> {};
-
-TEST_P(UnsupportedFamily, LoadsAndIsRefused) {
-  const ModelSpec spec = GetParam().make();
-  expect_parts(refusal_of(spec), {"model_type " + spec.model_type, "does not compute"});
-}
-
-INSTANTIATE_TEST_SUITE_P(Specs,
-                         UnsupportedFamily,
-                         ::testing::ValuesIn(kFamilySpecs),
-                         [](const auto& item) { return std::string(item.param.name); });
-
 TEST(Decoder, RefusesEachFeatureByItsName) {
-  const auto rotary = [] {
-    ModelSpec spec = testing_support::opt_350m_spec();
-    spec.position = PositionKind::rope;
-    spec.norm_after = false;
-    return spec;
-  };
-  expect_parts(refusal_of(rotary()), {"projected embeddings"});
-  ModelSpec clipped = rotary();
-  clipped.embedding_dim = 0;
+  expect_parts(refusal_of(testing_support::falcon_rw_spec()), {"model_type falcon", "ALiBi"});
+  ModelSpec clipped = testing_support::opt_350m_spec();
   clipped.qkv_clip = 6.0;
-  expect_parts(refusal_of(clipped), {"clamped q, k and v"});
+  expect_parts(refusal_of(clipped), {"model_type opt", "clamped q, k and v"});
+  ModelSpec whole = testing_support::opt_350m_spec();
+  whole.qk_norm_whole = true;
+  expect_parts(refusal_of(whole), {"model_type opt", "one norm over all heads"});
 }
 
 }  // namespace

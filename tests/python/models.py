@@ -14,8 +14,21 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness import ROOT
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "seed_oss")
-CHOOSE_BIAS = ("llama", "qwen3", "seed_oss")  # their attention has biases if asked
+FAMILIES = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "seed_oss",
+    "smollm3",
+    "phi3",
+    "gemma2",
+    "gemma3_text",
+)
+TRAINED_FAMILIES = FAMILIES[:5]  # that the trainer computes
+CHOOSE_BIAS = ("llama", "qwen3", "seed_oss", "smollm3", "gemma2", "gemma3_text")  # in attention
+WHOLE_HEADS = ("phi3",)  # hidden is the query heads' width
+SLIDING = ("mistral", "phi3")  # with a window on every layer if asked
 CONTEXT = 2048
 
 ROPE_SCALINGS: dict[str, dict] = {
@@ -34,6 +47,7 @@ ROPE_SCALINGS: dict[str, dict] = {
         "factor": 4.0,
         "original_max_position_embeddings": 64,
     },
+    "longrope": {"rope_type": "longrope", "original_max_position_embeddings": 64},
     "yarn-tuned": {
         "rope_type": "yarn",
         "factor": 4.0,
@@ -43,6 +57,14 @@ ROPE_SCALINGS: dict[str, dict] = {
         "attention_factor": 1.3,
     },
 }
+
+
+BY_LENGTH = ("dynamic", "longrope")  # frequencies depend on the length
+
+
+def ropes_of(family: str) -> tuple[str, ...]:
+    """The scalings that transformers lets a family have."""
+    return ("default", "longrope") if family == "phi3" else tuple(ROPE_SCALINGS)
 
 
 @dataclass(frozen=True)
@@ -68,6 +90,12 @@ class Shape:
     old_config: bool = False  # config.json in the form of transformers 4
     extra: dict = field(default_factory=dict, hash=False)  # more config keys
 
+    @property
+    def width(self) -> int:
+        """The hidden size."""
+        whole = self.family in WHOLE_HEADS
+        return self.q_heads * self.head_dim if whole else self.hidden
+
 
 def random_shape(rng: random.Random, **fixed) -> Shape:
     """Any family, awkward head sizes, groups of 1 to 8, 1 to 4 layers."""
@@ -86,31 +114,62 @@ def random_shape(rng: random.Random, **fixed) -> Shape:
         "vocab": rng.randint(70, 300),
         "tied": rng.random() < 0.5,
         "bias": rng.random() < 0.5,
-        "sliding_window": rng.choice([None, 5, 40]) if family == "mistral" else None,
-        "rope": rng.choice(list(ROPE_SCALINGS)),
+        "sliding_window": rng.choice([None, 5, 40]) if family in SLIDING else None,
+        "rope": rng.choice(ropes_of(family)),
         "theta": rng.choice([500.0, 10000.0, 500000.0]),
         "dtype": rng.choice(["float32", "float16", "bfloat16"]),
         "shard_bytes": rng.choice([None, 20_000]),
         "old_config": rng.random() < 0.5,
     }
     values.update(fixed)
+    if values["rope"] not in ropes_of(family):
+        values["rope"] = "default"
     return Shape(**values)
+
+
+def rope_parameters(shape: Shape) -> dict:
+    """In the form of transformers 5."""
+    rope = {**ROPE_SCALINGS[shape.rope], "rope_theta": shape.theta}
+    channels = shape.head_dim
+    if shape.family == "phi3":
+        channels = channels * 3 // 4
+        rope["partial_rotary_factor"] = 0.75
+    if shape.rope == "longrope":
+        rope["short_factor"] = [1.0 + 0.02 * i for i in range(channels // 2)]
+        rope["long_factor"] = [1.5 + 0.3 * i for i in range(channels // 2)]
+    if shape.family != "gemma3_text":
+        return rope
+    local = {"rope_type": "default", "rope_theta": shape.theta / 7}
+    return {"full_attention": rope, "sliding_attention": local}
+
+
+def gemma_fields(shape: Shape) -> dict:
+    """Caps low enough to bite, and a scale of scores that is not the head's."""
+    fields = {
+        "hidden_activation": "gelu_pytorch_tanh",
+        "query_pre_attn_scalar": 19,
+        "sliding_window": shape.sliding_window or 33,
+        "final_logit_softcapping": 15.0,
+    }
+    if shape.family == "gemma2":
+        return fields | {"attn_logit_softcapping": 3.0}
+    kinds = ["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"]
+    return fields | {"layer_types": (kinds * shape.layers)[: shape.layers]}
 
 
 def make_config(shape: Shape):
     """The transformers configuration of a shape."""
-    rope = {**ROPE_SCALINGS[shape.rope], "rope_theta": shape.theta}
     fields = {
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.q_heads,
         "num_key_value_heads": shape.kv_heads,
         "head_dim": shape.head_dim,
-        "hidden_size": shape.hidden,
+        "hidden_size": shape.width,
         "intermediate_size": shape.ffn,
         "vocab_size": shape.vocab,
         "tie_word_embeddings": shape.tied,
         "max_position_embeddings": shape.context,
-        "rope_parameters": rope,
+        "rope_parameters": rope_parameters(shape),
         "rms_norm_eps": 1e-5,
         "bos_token_id": 1,
         "eos_token_id": 2,
@@ -120,7 +179,13 @@ def make_config(shape: Shape):
         fields["attention_bias"] = shape.bias
     if shape.family == "seed_oss":  # no two switches go together: a mix-up shows
         fields.update(attention_out_bias=not shape.bias, mlp_bias=True)
-    if shape.family == "mistral":
+    if shape.family == "phi3":
+        fields["original_max_position_embeddings"] = 64
+    if shape.family == "smollm3":
+        fields["no_rope_layers"] = [1, 0, 0, 1] * shape.layers
+    if shape.family.startswith("gemma"):
+        fields.update(gemma_fields(shape))
+    elif shape.family in SLIDING:
         fields["sliding_window"] = shape.sliding_window
     elif shape.sliding_window is not None:
         fields.update(use_sliding_window=True, sliding_window=shape.sliding_window)
@@ -134,8 +199,9 @@ def randomize(model: torch.nn.Module, seed: int) -> None:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)
-            if name.endswith("norm.weight"):
-                weight.copy_(1.0 + 0.3 * noise)
+            if weight.dim() == 1 and name.endswith("weight"):
+                one = 0.0 if model.config.model_type.startswith("gemma") else 1.0
+                weight.copy_(one + 0.3 * noise)
             elif name.endswith("bias"):
                 weight.copy_(0.4 * noise)
             elif "embed_tokens" in name:
@@ -148,10 +214,16 @@ def to_old_config(fields: dict) -> dict:
     """config.json as transformers 4 wrote it."""
     fields = dict(fields)
     rope = dict(fields.pop("rope_parameters"))
+    if "full_attention" in rope:
+        fields["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = dict(rope["full_attention"])
+    if "partial_rotary_factor" in rope:
+        fields["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
     fields["rope_theta"] = rope.pop("rope_theta")
     fields["rope_scaling"] = None if rope["rope_type"] == "default" else rope
     fields["torch_dtype"] = fields.pop("dtype", "float32")
-    fields.pop("layer_types", None)
+    if not fields["model_type"].startswith("gemma3"):
+        fields.pop("layer_types", None)
     fields["transformers_version"] = "4.51.0"
     return fields
 

@@ -32,13 +32,15 @@ def check(score, folder, ids: list[int], what: str, *options: tuple) -> None:
         assert abs(scored.report["nll"] - mean_nll(expected, ids)) < 1e-3
 
 
-@pytest.mark.parametrize("rope", models.ROPE_SCALINGS)
-@pytest.mark.parametrize("family", models.FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "rope"),
+    [(family, rope) for family in models.FAMILIES for rope in models.ropes_of(family)],
+)
 def test_family_and_rope(score, rng, tmp_path, family, rope):
     shape = models.random_shape(rng, family=family, rope=rope)
     folder = models.build(tmp_path / "m", shape, rng.randrange(1000))
     ids = models.random_ids(shape, TOKENS, rng.randrange(1000))
-    decode = () if rope == "dynamic" else (("--decode-from", 60),)
+    decode = () if rope in models.BY_LENGTH else (("--decode-from", 60),)
     check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 33), *decode)
 
 
@@ -111,7 +113,7 @@ def test_rope_scaling_beside_rope_parameters(score, tmp_path, scaling, theta):
     check(score, folder, models.random_ids(shape, TOKENS), str(top))
 
 
-@pytest.mark.parametrize("rope", ["yarn", "llama3", "linear", "dynamic"])
+@pytest.mark.parametrize("rope", ["yarn", "llama3", "linear", "dynamic", "longrope"])
 def test_original_length_beside_the_sizes(score, tmp_path, rope):
     shape = models.Shape("llama", rope=rope)
     folder = models.build(tmp_path / "m", shape)
@@ -121,7 +123,9 @@ def test_original_length_beside_the_sizes(score, tmp_path, rope):
 
 
 @pytest.mark.parametrize("old_config", [False, True])
-@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize(
+    "family", ["mistral", "qwen2", "qwen3", "smollm3", "phi3", "gemma2", "gemma3_text"]
+)
 @pytest.mark.parametrize("window", [1, 5, 32, 40])
 def test_sliding_window(score, tmp_path, family, window, old_config):
     shape = models.Shape(family, layers=4, sliding_window=window, old_config=old_config)

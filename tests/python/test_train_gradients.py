@@ -128,7 +128,7 @@ def run(probe, folder, rows: Rows, text: str, micro: int = 1) -> dict:
 
 @pytest.mark.parametrize("case", range(3))
 @pytest.mark.parametrize("train", ["adapter", "all", "neuron"])
-@pytest.mark.parametrize("family", models.FAMILIES)
+@pytest.mark.parametrize("family", models.TRAINED_FAMILIES)
 def test_soft_eviction(probe, seed, tmp_path, family, train, case):
     rng = random.Random(f"{seed} {family} {train} {case}")
     shape = small_shape(rng, family)
@@ -160,7 +160,7 @@ def test_soft_eviction(probe, seed, tmp_path, family, train, case):
     check_gradients(recomputed, student, names, distillation(student, teacher, rows, noise)["loss"])
 
 
-@pytest.mark.parametrize("family", models.FAMILIES)
+@pytest.mark.parametrize("family", models.TRAINED_FAMILIES)
 def test_language_modelling(probe, rng, tmp_path, family):
     shape = small_shape(rng, family)
     folder = models.build(tmp_path / "m", shape, 3)

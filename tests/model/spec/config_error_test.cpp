@@ -94,13 +94,13 @@ TEST(ConfigError, NamesAreTakenFromAList) {
 }
 
 TEST(ConfigError, AnUnknownFamilyIsNamedWithItsClass) {
-  Json config = tiny_config("gemma2");
-  config["architectures"] = {"Gemma2ForCausalLM"};
+  Json config = tiny_config("bloom");
+  config["architectures"] = {"BloomForCausalLM"};
   expect_parts(input_error([&] { spec_of(config); }),
-               {"model_type", "got gemma2", "Gemma2ForCausalLM", "llama, mistral"});
+               {"model_type", "got bloom", "BloomForCausalLM", "llama, mistral"});
   config.erase("model_type");
   expect_parts(input_error([&] { spec_of(config); }),
-               {"model_type: missing", "Gemma2ForCausalLM", "llama, mistral"});
+               {"model_type: missing", "BloomForCausalLM", "llama, mistral"});
 }
 
 TEST(ConfigError, QuantisedWeightsAreNamed) {

@@ -126,6 +126,9 @@ TEST(Families, AbsentHeadSizesAreThoseOfTransformers) {
   EXPECT_EQ(heads("qwen2", false), 32);
   EXPECT_EQ(heads("qwen3", false), 32);
   EXPECT_EQ(heads("seed_oss", false), 8);
+  EXPECT_EQ(heads("smollm3", false), 4);
+  EXPECT_EQ(heads("phi3", false), 64);
+  EXPECT_EQ(heads("gemma2", false), 4);
   for (const std::string_view model_type : {"llama", "mistral", "qwen2", "qwen3", "seed_oss"}) {
     EXPECT_EQ(heads(model_type, true), 64) << model_type;
     Json config = tiny_config(model_type);
@@ -222,7 +225,11 @@ TEST(Context, WithoutOneItIsThatOfTransformersWithANote) {
                                         std::pair{"mistral", 131072},
                                         std::pair{"qwen2", 32768},
                                         std::pair{"qwen3", 32768},
-                                        std::pair{"seed_oss", 524288}}) {
+                                        std::pair{"seed_oss", 524288},
+                                        std::pair{"smollm3", 32768},
+                                        std::pair{"phi3", 4096},
+                                        std::pair{"gemma2", 8192},
+                                        std::pair{"gemma3_text", 131072}}) {
     Json config = tiny_config(family);
     config.erase("max_position_embeddings");
     const ModelSpec spec = spec_of(config);

@@ -206,7 +206,7 @@ struct FamilySpec {
   ModelSpec (*make)();
 };
 
-constexpr std::array kFamilySpecs{
+inline constexpr std::array kFamilySpecs{
     FamilySpec{"gpt_neox", gpt_neox_spec},
     FamilySpec{"falcon_rw", falcon_rw_spec},
     FamilySpec{"falcon_7b", falcon_7b_spec},

@@ -20,6 +20,7 @@ inline Json tiny_config(std::string_view model_type = "llama") {
           {"intermediate_size", 24},
           {"vocab_size", 32},
           {"max_position_embeddings", 128},
+          {"tie_word_embeddings", false},
           {"torch_dtype", "float32"}};
 }
 

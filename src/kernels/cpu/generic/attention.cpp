@@ -97,6 +97,10 @@ const typename Type::Element* elements(const AttendCall& call,
   return static_cast<const typename Type::Element*>(words);
 }
 
+float capped(const AttendCall& call, float score) {
+  return call.soft_cap > 0 ? call.soft_cap * __builtin_tanhf(score / call.soft_cap) : score;
+}
+
 /// Brings the row's sums to a new, larger maximum.
 void raise_max(Row& row, float max, int64_t head_dim) {
   if (max <= row.max) return;
@@ -117,8 +121,9 @@ void add_page(
   float max = kNoScore;
   for (int64_t j = 0; j < kTokens; ++j) {
     const bool is_seen = (mask >> j & 1u) != 0;
-    scores[j] =
-        is_seen ? score<Type>(call, keys, q, j) * token_scale(call.keys, page, j) : kNoScore;
+    scores[j] = is_seen
+                    ? capped(call, score<Type>(call, keys, q, j) * token_scale(call.keys, page, j))
+                    : kNoScore;
     max = scores[j] > max ? scores[j] : max;
   }
   raise_max(row, max, call.head_dim);

@@ -64,11 +64,11 @@ constexpr std::array kActivations{
     ActivationName{"relu", Activation::relu},
 };
 
-Activation activation_of(const JsonFields& config) {
-  const std::string name = config.string_or("hidden_act", "silu");
+Activation activation_of(const JsonFields& config, const FamilyDefaults& defaults) {
+  const std::string name = config.string_or(defaults.activation_key, defaults.activation);
   const auto* it = std::ranges::find(kActivations, name, &ActivationName::name);
   if (it != kActivations.end()) return it->activation;
-  throw InputError({.where = config.where() + ": hidden_act",
+  throw InputError({.where = config.where() + ": " + defaults.activation_key,
                     .what = "unknown activation",
                     .got = name,
                     .expected = "silu, gelu, gelu_new, gelu_pytorch_tanh or relu"});
@@ -132,12 +132,12 @@ ModelSpec llama_like(const JsonFields& config, const FamilyDefaults& defaults) {
   spec.vocab = config.integer("vocab_size", 1, kMaxVocab);
   spec.context = config.integer_or("max_position_embeddings", defaults.context, 1, kMaxContext);
   if (!config.has("max_position_embeddings")) note_assumed_context(config, spec);
-  spec.norm_eps = config.number_or("rms_norm_eps", 1e-6, 0.0, 1.0);
-  spec.activation = activation_of(config);
-  spec.tied_head = config.boolean_or("tie_word_embeddings", false);
+  spec.norm_eps = config.number_or("rms_norm_eps", defaults.norm_eps, 0.0, 1.0);
+  spec.activation = activation_of(config, defaults);
+  spec.tied_head = config.boolean_or("tie_word_embeddings", defaults.tied_head);
   spec.weight_patterns = llama_weight_patterns();
   check_heads(spec, config);
-  read_rope(config, spec);
+  read_rope(config, spec, defaults.rope);
   return spec;
 }
 
