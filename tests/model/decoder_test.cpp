@@ -7,14 +7,16 @@
 #include <gtest/gtest.h>
 
 #include "model/decoder_weights.h"
-#include "model/spec/family_specs.h"
+#include "model/spec/family_configs.h"
 #include "model/spec/load.h"
+#include "model/spec/tiny_config.h"
 #include "support/errors.h"
 
 namespace dms::model {
 namespace {
 
 using testing_support::expect_parts;
+using testing_support::spec_of;
 
 std::string refusal_of(const ModelSpec& spec) {
   return testing_support::input_error([&] {
@@ -25,11 +27,12 @@ std::string refusal_of(const ModelSpec& spec) {
 }
 
 TEST(Decoder, RefusesEachFeatureByItsName) {
-  expect_parts(refusal_of(testing_support::falcon_rw_spec()), {"model_type falcon", "ALiBi"});
-  ModelSpec clipped = testing_support::opt_350m_spec();
+  expect_parts(refusal_of(spec_of(testing_support::falcon_rw_config())),
+               {"model_type falcon", "ALiBi"});
+  ModelSpec clipped = spec_of(testing_support::opt_350m_config());
   clipped.qkv_clip = 6.0;
   expect_parts(refusal_of(clipped), {"model_type opt", "clamped q, k and v"});
-  ModelSpec whole = testing_support::opt_350m_spec();
+  ModelSpec whole = spec_of(testing_support::opt_350m_config());
   whole.qk_norm_whole = true;
   expect_parts(refusal_of(whole), {"model_type opt", "one norm over all heads"});
 }

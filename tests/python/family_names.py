@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedConfig
 
@@ -36,7 +36,47 @@ GEMMA = Names(
     mlp_norm="pre_feedforward_layernorm",
     mlp_post_norm="post_feedforward_layernorm",
 )
+GPT_NEOX = Names(
+    embedding="gpt_neox.embed_in",
+    layer="gpt_neox.layers.{}.",
+    attention="attention.",
+    qkv="query_key_value",
+    output="dense",
+    gate=None,
+    up="mlp.dense_h_to_4h",
+    down="mlp.dense_4h_to_h",
+    final_norm="gpt_neox.final_layer_norm",
+    head="embed_out",
+)
+OPT = Names(
+    embedding="model.decoder.embed_tokens",
+    layer="model.decoder.layers.{}.",
+    attention_norm="self_attn_layer_norm",
+    output="out_proj",
+    mlp_norm="final_layer_norm",
+    gate=None,
+    up="fc1",
+    down="fc2",
+    final_norm="model.decoder.final_layer_norm",
+    positions="model.decoder.embed_positions",
+    project_in="model.decoder.project_in",
+    project_out="model.decoder.project_out",
+)
+FALCON = Names(
+    embedding="transformer.word_embeddings",
+    layer="transformer.h.{}.",
+    attention="self_attention.",
+    qkv="query_key_value",
+    output="dense",
+    gate=None,
+    up="mlp.dense_h_to_4h",
+    down="mlp.dense_4h_to_h",
+    final_norm="transformer.ln_f",
+)
 NAMES = {
+    "gpt_neox": GPT_NEOX,
+    "opt": OPT,
+    "falcon": FALCON,
     "phi3": Names(qkv="qkv_proj", gate=None, gate_up="mlp.gate_up_proj"),
     "gemma2": GEMMA,
     "gemma3_text": GEMMA,
@@ -45,7 +85,32 @@ NAMES = {
 
 def names_of(config: PreTrainedConfig) -> Names:
     """Those of a configuration; Llama's where the family has none of its own."""
+    if getattr(config, "new_decoder_architecture", False) and config.num_ln_in_parallel_attn != 1:
+        return replace(FALCON, attention_norm="ln_attn", mlp_norm="ln_mlp")
     return NAMES.get(config.model_type, Names())
+
+
+def kv_heads_of(config: PreTrainedConfig) -> int:
+    """Falcon has one, some, or as many as query heads, by its switches."""
+    if config.model_type == "falcon" and not config.new_decoder_architecture:
+        return 1 if config.multi_query else config.num_attention_heads
+    default = config.num_attention_heads
+    return first_of(config, "num_key_value_heads", "num_kv_heads", default=default)
+
+
+def is_parallel(config: PreTrainedConfig) -> bool:
+    """Whether attention and MLP stand side by side."""
+    if config.model_type == "falcon":
+        return config.new_decoder_architecture or config.parallel_attn
+    return getattr(config, "use_parallel_residual", False)
+
+
+def attention_has_bias(config: PreTrainedConfig) -> bool:
+    """Whether q, k and v have one."""
+    if config.model_type == "qwen2":
+        return True
+    key = {"opt": "enable_bias", "falcon": "bias"}.get(config.model_type, "attention_bias")
+    return bool(getattr(config, key, False))
 
 
 def first_of(config: PreTrainedConfig, *keys: str, default=None):

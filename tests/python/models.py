@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from family_names import attention_has_bias, kv_heads_of, names_of
 from harness import ROOT
 
 FAMILIES = (
@@ -24,10 +25,16 @@ FAMILIES = (
     "phi3",
     "gemma2",
     "gemma3_text",
+    "gpt_neox",
+    "opt",
+    "opt_350m",
+    "falcon",
 )
 TRAINED_FAMILIES = FAMILIES[:5]  # that the trainer computes
-CHOOSE_BIAS = ("llama", "qwen3", "seed_oss", "smollm3", "gemma2", "gemma3_text")  # in attention
-WHOLE_HEADS = ("phi3",)  # hidden is the query heads' width
+# Attention has biases if asked.
+CHOOSE_BIAS = ("llama", "qwen3", "seed_oss", "smollm3", "gemma2", "gemma3_text") + FAMILIES[9:]
+WHOLE_HEADS = ("phi3", "gpt_neox", "opt", "opt_350m", "falcon")  # hidden is the query heads' width
+MODEL_TYPES = {"opt_350m": "opt"}  # of families that stand here in two forms
 SLIDING = ("mistral", "phi3")  # with a window on every layer if asked
 CONTEXT = 2048
 
@@ -64,6 +71,8 @@ BY_LENGTH = ("dynamic", "longrope")  # frequencies depend on the length
 
 def ropes_of(family: str) -> tuple[str, ...]:
     """The scalings that transformers lets a family have."""
+    if MODEL_TYPES.get(family, family) == "opt":
+        return ("default",)  # it has no RoPE at all
     return ("default", "longrope") if family == "phi3" else tuple(ROPE_SCALINGS)
 
 
@@ -100,8 +109,9 @@ class Shape:
 def random_shape(rng: random.Random, **fixed) -> Shape:
     """Any family, awkward head sizes, groups of 1 to 8, 1 to 4 layers."""
     kv_heads = rng.choice([1, 1, 2, 3])
-    q_heads = kv_heads * rng.randint(1, 8 if kv_heads == 1 else 4)
     family = fixed.get("family") or rng.choice(FAMILIES)
+    most = 4 if family in WHOLE_HEADS else 8
+    q_heads = kv_heads * rng.randint(1, most if kv_heads == 1 else most // 2)
     values = {
         "family": family,
         "layers": rng.randint(1, 4),
@@ -131,7 +141,7 @@ def rope_parameters(shape: Shape) -> dict:
     """In the form of transformers 5."""
     rope = {**ROPE_SCALINGS[shape.rope], "rope_theta": shape.theta}
     channels = shape.head_dim
-    if shape.family == "phi3":
+    if shape.family in ("phi3", "gpt_neox"):
         channels = channels * 3 // 4
         rope["partial_rotary_factor"] = 0.75
     if shape.rope == "longrope":
@@ -157,8 +167,34 @@ def gemma_fields(shape: Shape) -> dict:
     return fields | {"layer_types": (kinds * shape.layers)[: shape.layers]}
 
 
+def opt_fields(shape: Shape) -> dict:
+    """Norms before the sub-layers, or as in the 350M model after them."""
+    fields = {"ffn_dim": shape.ffn, "enable_bias": shape.bias}
+    if shape.family == "opt":
+        return fields
+    return fields | {
+        "do_layer_norm_before": False,
+        "word_embed_proj_dim": shape.ffn // 2,
+        "activation_function": "gelu",
+    }
+
+
+def falcon_fields(shape: Shape) -> dict:
+    """One KV head and one norm, or groups, with one norm or two."""
+    fields = {"ffn_hidden_size": shape.ffn, "bias": shape.bias, "layer_norm_epsilon": 2e-5}
+    if shape.kv_heads == 1:
+        return fields | {"parallel_attn": not shape.tied}
+    norms = 1 if shape.tied else 2
+    return fields | {
+        "new_decoder_architecture": True,
+        "num_kv_heads": shape.kv_heads,
+        "num_ln_in_parallel_attn": norms,
+    }
+
+
 def make_config(shape: Shape):
     """The transformers configuration of a shape."""
+    model_type = MODEL_TYPES.get(shape.family, shape.family)
     fields = {
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.q_heads,
@@ -177,6 +213,17 @@ def make_config(shape: Shape):
     }
     if shape.family in CHOOSE_BIAS:
         fields["attention_bias"] = shape.bias
+    if model_type in ("gpt_neox", "opt", "falcon"):
+        for key in ("num_key_value_heads", "head_dim", "rms_norm_eps"):
+            del fields[key]
+    if shape.family == "gpt_neox":
+        fields.update(use_parallel_residual=not shape.tied, layer_norm_eps=2e-5)
+    if model_type == "opt":
+        del fields["rope_parameters"], fields["intermediate_size"], fields["attention_bias"]
+        fields.update(opt_fields(shape))
+    if model_type == "falcon":
+        del fields["intermediate_size"], fields["attention_bias"]
+        fields.update(falcon_fields(shape))
     if shape.family == "seed_oss":  # no two switches go together: a mix-up shows
         fields.update(attention_out_bias=not shape.bias, mlp_bias=True)
     if shape.family == "phi3":
@@ -190,12 +237,17 @@ def make_config(shape: Shape):
     elif shape.sliding_window is not None:
         fields.update(use_sliding_window=True, sliding_window=shape.sliding_window)
         fields["max_window_layers"] = shape.layers // 2
-    return AutoConfig.for_model(shape.family, **fields, **shape.extra)
+    return AutoConfig.for_model(model_type, **fields, **shape.extra)
 
 
 def randomize(model: torch.nn.Module, seed: int) -> None:
     """Every parameter random: no bias is zero, no norm is one, products keep their scale."""
     generator = torch.Generator().manual_seed(seed)
+    embeddings = {
+        name + ".weight"
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Embedding)
+    }
     with torch.no_grad():
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)
@@ -204,7 +256,7 @@ def randomize(model: torch.nn.Module, seed: int) -> None:
                 weight.copy_(one + 0.3 * noise)
             elif name.endswith("bias"):
                 weight.copy_(0.4 * noise)
-            elif "embed_tokens" in name:
+            elif name in embeddings:
                 weight.copy_(0.7 * noise)
             else:
                 weight.copy_(noise * (1.4 / weight.shape[-1] ** 0.5))
@@ -213,18 +265,23 @@ def randomize(model: torch.nn.Module, seed: int) -> None:
 def to_old_config(fields: dict) -> dict:
     """config.json as transformers 4 wrote it."""
     fields = dict(fields)
+    fields["torch_dtype"] = fields.pop("dtype", "float32")
+    fields["transformers_version"] = "4.51.0"
+    if "rope_parameters" not in fields:
+        return fields
     rope = dict(fields.pop("rope_parameters"))
     if "full_attention" in rope:
         fields["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
         rope = dict(rope["full_attention"])
+    share, base = "partial_rotary_factor", "rope_theta"
+    if fields["model_type"] == "gpt_neox":
+        share, base = "rotary_pct", "rotary_emb_base"
     if "partial_rotary_factor" in rope:
-        fields["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
-    fields["rope_theta"] = rope.pop("rope_theta")
+        fields[share] = rope.pop("partial_rotary_factor")
+    fields[base] = rope.pop("rope_theta")
     fields["rope_scaling"] = None if rope["rope_type"] == "default" else rope
-    fields["torch_dtype"] = fields.pop("dtype", "float32")
     if not fields["model_type"].startswith("gemma3"):
         fields.pop("layer_types", None)
-    fields["transformers_version"] = "4.51.0"
     return fields
 
 
@@ -309,14 +366,15 @@ def plain_demo(folder: Path) -> Path:
 
 def add_adapters(folder: Path, seed: int) -> None:
     """Random dms_proj_alpha(_norm) weights, in the only file or in a shard of their own."""
-    fields = json.loads((folder / "config.json").read_text())
-    hidden, kv_heads = fields["hidden_size"], fields["num_key_value_heads"]
-    biased = fields["model_type"] == "qwen2" or fields.get("attention_bias", False)
-    dtype = getattr(torch, fields.get("dtype") or fields["torch_dtype"])
+    config = AutoConfig.from_pretrained(folder)
+    hidden, kv_heads = config.hidden_size, kv_heads_of(config)
+    biased = attention_has_bias(config)
+    dtype = config.dtype
     generator = torch.Generator().manual_seed(seed + 1)
     adapters = {}
-    for layer in range(fields["num_hidden_layers"]):
-        prefix = f"model.layers.{layer}.self_attn.dms_proj_alpha"
+    names = names_of(config)
+    for layer in range(config.num_hidden_layers):
+        prefix = names.layer.format(layer) + names.attention + "dms_proj_alpha"
         noise = torch.randn(kv_heads, hidden, generator=generator)
         adapters[prefix + ".weight"] = (noise / hidden**0.5).to(dtype)
         adapters[prefix + "_norm.weight"] = (

@@ -19,7 +19,7 @@ from transformers import AutoConfig
 from transformers.activations import ACT2FN
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from family_names import first_of, names_of
+from family_names import first_of, is_parallel, kv_heads_of, names_of
 
 DTYPE = torch.float64
 
@@ -139,7 +139,7 @@ class Reference:
         self.weights = load_weights(self.folder)
         self.eviction = read_eviction(self.folder)
         self.q_heads = self.config.num_attention_heads
-        self.kv_heads = self.config.num_key_value_heads
+        self.kv_heads = kv_heads_of(self.config)
         self.group = self.q_heads // self.kv_heads
         self.head_dim = (
             getattr(self.config, "head_dim", None) or self.config.hidden_size // self.q_heads
@@ -149,8 +149,11 @@ class Reference:
         self.embedding_scale = self.config.hidden_size**0.5 if gemma else 1.0
         scalar = first_of(self.config, "query_pre_attn_scalar", default=self.head_dim)
         self.score_scale = 1.0 / math.sqrt(scalar)
-        name = first_of(self.config, "hidden_activation", "hidden_act", default="gelu")
-        self.activation = ACT2FN[name]
+        activations = ("hidden_activation", "hidden_act", "activation_function", "activation")
+        self.activation = ACT2FN[first_of(self.config, *activations, default="gelu")]
+        epsilons = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")
+        self.eps = first_of(self.config, *epsilons, default=1e-5)
+        self.norms_after = not getattr(self.config, "do_layer_norm_before", True)
 
     def run(self, ids: list[int], request: Request | None = None) -> Result:
         """Logits and fates of `ids`."""
@@ -159,8 +162,7 @@ class Reference:
         layers = self.config.num_hidden_layers
         fates = np.zeros((layers, self.kv_heads, tokens), np.uint8)
         fate_logits = np.zeros((layers, self.kv_heads, tokens))
-        x = self.weights[self.names.embedding + ".weight"][torch.tensor(ids)]
-        x = x * self.embedding_scale
+        x = self._embed(ids)
         for layer in range(layers):
             rope = self._rope_frequencies(layer, request.first_prompt or tokens)
             q, k, v, decision = self._project(layer, x)
@@ -170,12 +172,28 @@ class Reference:
             evicted = fates[layer] if request.evicted is None else request.evicted[layer]
             mixed = self._attend(layer, q, k, v, evicted, rope, request)
             attention = self._linear(self._in_attention(layer, self.names.output), mixed)
-            x = x + self._post_norm(layer, self.names.attention_post_norm, attention)
-            x = x + self._post_norm(layer, self.names.mlp_post_norm, self._mlp(layer, x))
+            attention = self._post_norm(layer, self.names.attention_post_norm, attention)
+            attended = self._finish(layer, self.names.attention_norm, x + attention)
+            mlp = self._mlp(layer, x if is_parallel(self.config) else attended)
+            mlp = self._post_norm(layer, self.names.mlp_post_norm, mlp)
+            x = self._finish(layer, self.names.mlp_norm, attended + mlp)
         return Result(self._logits(x).numpy(), fates, fate_logits)
 
+    def _embed(self, ids: list[int]) -> torch.Tensor:
+        x = self.weights[self.names.embedding + ".weight"][torch.tensor(ids)]
+        x = x * self.embedding_scale
+        if f"{self.names.project_in}.weight" in self.weights:
+            x = self._linear(self.names.project_in, x)
+        if self.names.positions is not None:
+            first = 2  # OPT's table has two rows that no position uses
+            x = x + self.weights[self.names.positions + ".weight"][first : first + len(ids)]
+        return x
+
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
-        x = self._norm(self.names.final_norm, x)
+        if self.names.final_norm + ".weight" in self.weights:
+            x = self._norm(self.names.final_norm, x)
+        if f"{self.names.project_out}.weight" in self.weights:
+            x = self._linear(self.names.project_out, x)
         embedding = self.weights[self.names.embedding + ".weight"]
         logits = x @ self.weights.get(self.names.head + ".weight", embedding).T
         cap = first_of(self.config, "final_logit_softcapping")
@@ -187,6 +205,17 @@ class Reference:
     def _in_attention(self, layer: int, name: str) -> str:
         return self._in_layer(layer, self.names.attention + name)
 
+    def _before(self, layer: int, name: str, x: torch.Tensor) -> torch.Tensor:
+        """What a sub-layer reads: Falcon-7B's MLP shares the norm of attention."""
+        if self.norms_after:
+            return x
+        if self._in_layer(layer, name) + ".weight" not in self.weights:
+            name = self.names.attention_norm
+        return self._norm(self._in_layer(layer, name), x)
+
+    def _finish(self, layer: int, name: str, x: torch.Tensor) -> torch.Tensor:
+        return self._norm(self._in_layer(layer, name), x) if self.norms_after else x
+
     def _post_norm(self, layer: int, name: str | None, x: torch.Tensor) -> torch.Tensor:
         return x if name is None else self._norm(self._in_layer(layer, name), x)
 
@@ -196,22 +225,31 @@ class Reference:
         return y if bias is None else y + bias
 
     def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        offset = 0.0 if "dms_proj_alpha_norm" in name else self.norm_offset
-        return rms_norm(x, offset + self.weights[name + ".weight"], self.config.rms_norm_eps)
+        weight = self.weights[name + ".weight"]
+        if "dms_proj_alpha_norm" in name:
+            return rms_norm(x, weight, self.eps)
+        if hasattr(self.config, "rms_norm_eps"):
+            return rms_norm(x, self.norm_offset + weight, self.eps)
+        bias = self.weights.get(name + ".bias")
+        return torch.nn.functional.layer_norm(x, weight.shape, weight, bias, self.eps)
 
     def _mlp(self, layer: int, x: torch.Tensor) -> torch.Tensor:
-        h = self._norm(self._in_layer(layer, self.names.mlp_norm), x)
+        h = self._before(layer, self.names.mlp_norm, x)
+        down = self._in_layer(layer, self.names.down)
+        if self.names.gate_up is None and self.names.gate is None:
+            up = self._linear(self._in_layer(layer, self.names.up), h)
+            return self._linear(down, self.activation(up))
         if self.names.gate_up is not None:
             gate, up = self._linear(self._in_layer(layer, self.names.gate_up), h).chunk(2, dim=-1)
         else:
             gate = self._linear(self._in_layer(layer, self.names.gate), h)
             up = self._linear(self._in_layer(layer, self.names.up), h)
-        return self._linear(self._in_layer(layer, self.names.down), self.activation(gate) * up)
+        return self._linear(down, self.activation(gate) * up)
 
     def _project(self, layer: int, x: torch.Tensor):
         """q [q_heads, tokens, d], k, v [kv_heads, tokens, d], raw decisions [kv_heads, tokens]."""
         prefix = self._in_attention(layer, "")
-        h = self._norm(self._in_layer(layer, self.names.attention_norm), x)
+        h = self._before(layer, self.names.attention_norm, x)
         q, k, v = self._heads(prefix, h)
         if prefix + "q_norm.weight" in self.weights:
             q = self._norm(prefix + "q_norm", q)
@@ -230,9 +268,13 @@ class Reference:
         """q, k and v, each [heads, tokens, d]."""
         if self.names.qkv is None:
             parts = [self._linear(prefix + name, h) for name in ("q_proj", "k_proj", "v_proj")]
-        else:
+        elif self.config.model_type in ("phi3", "mpt"):  # one after the other
             q, kv = self.q_heads * self.head_dim, self.kv_heads * self.head_dim
             parts = self._linear(prefix + self.names.qkv, h).split([q, kv, kv], dim=-1)
+        else:  # by group
+            fused = self._linear(prefix + self.names.qkv, h)
+            fused = fused.view(len(h), self.kv_heads, self.group + 2, self.head_dim)
+            parts = fused.split([self.group, 1, 1], dim=2)
         return [part.reshape(len(h), -1, self.head_dim).transpose(0, 1) for part in parts]
 
     def _own_fate_logits(self, raw: torch.Tensor | None) -> torch.Tensor:
@@ -253,7 +295,9 @@ class Reference:
         the factor on cos and sin."""
         if first_of(self.config, "no_rope_layers", default=[1] * (layer + 1))[layer] == 0:
             return torch.zeros(0, dtype=DTYPE), 1.0
-        parameters, settings = self.config.rope_parameters, {}
+        parameters, settings = getattr(self.config, "rope_parameters", None), {}
+        if parameters is None or getattr(self.config, "alibi", False):
+            return torch.zeros(0, dtype=DTYPE), 1.0
         if "full_attention" in parameters:
             settings["layer_type"] = self.config.layer_types[layer]
             parameters = parameters[settings["layer_type"]]

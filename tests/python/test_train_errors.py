@@ -55,7 +55,8 @@ def test_missing_model_folder(shop):
 def test_families_that_are_not_trained(shop, tmp_path, family):
     folder = models.build(tmp_path / "m", models.Shape(family))
     config = shop.config(model={"name": str(folder)})
-    refused(shop, config, f"model_type {family}", "the trainer does not compute")
+    model_type = models.MODEL_TYPES.get(family, family)
+    refused(shop, config, f"model_type {model_type}", "the trainer does not compute")
 
 
 def test_model_without_weights(shop, tmp_path):

@@ -23,7 +23,14 @@ using testing_support::spec_of;
 using testing_support::TempFolder;
 using testing_support::tiny_config;
 
-class EveryFamily : public ::testing::TestWithParam<std::string_view> {};
+class EveryFamily : public ::testing::TestWithParam<std::string_view> {
+ protected:
+  /// Of the attention, in transformers.
+  static std::string module_name() {
+    if (GetParam() == "gpt_neox") return "attention";
+    return GetParam() == "falcon" ? "self_attention" : "self_attn";
+  }
+};
 
 TEST_P(EveryFamily, ReadsSizesAndNamesEachWeightOnce) {
   const ModelSpec spec = spec_of(tiny_config(GetParam()));
@@ -31,8 +38,9 @@ TEST_P(EveryFamily, ReadsSizesAndNamesEachWeightOnce) {
   EXPECT_EQ(spec.layers, 2);
   EXPECT_EQ(spec.hidden, 16);
   EXPECT_EQ(spec.q_heads, 4);
-  EXPECT_EQ(spec.kv_heads, 2);
-  EXPECT_EQ(spec.group(), 2);
+  const bool has_groups = spec.model_type != "gpt_neox" && spec.model_type != "opt";
+  EXPECT_EQ(spec.kv_heads, has_groups ? 2 : 4);
+  EXPECT_EQ(spec.group(), has_groups ? 2 : 1);
   EXPECT_EQ(spec.head_dim, 4);
   EXPECT_EQ(spec.ffn, 24);
   EXPECT_EQ(spec.vocab, 32);
@@ -66,12 +74,15 @@ TEST_P(EveryFamily, ATrainedAdapterAddsItsWeights) {
   config["dms_separate_alpha"] = true;
   const ModelSpec spec = spec_of(config);
   const auto names = weight_names(spec);
-  const auto has = [&](const std::string& name) {
-    return std::ranges::find(names, name, &WeightName::name) != names.end();
+  const auto has = [&](WeightRole role, const std::string& end) {
+    return std::ranges::any_of(names, [&](const WeightName& weight) {
+      return weight.role == role && weight.layer == 1 && weight.name.ends_with(end);
+    });
   };
-  EXPECT_TRUE(has("model.layers.1.self_attn.dms_proj_alpha.weight"));
-  EXPECT_TRUE(has("model.layers.1.self_attn.dms_proj_alpha_norm.weight"));
-  EXPECT_EQ(has("model.layers.1.self_attn.dms_proj_alpha.bias"), spec.qkv_bias);
+  EXPECT_TRUE(has(WeightRole::dms_alpha, ".1." + module_name() + ".dms_proj_alpha.weight"));
+  EXPECT_TRUE(
+      has(WeightRole::dms_alpha_norm, ".1." + module_name() + ".dms_proj_alpha_norm.weight"));
+  EXPECT_EQ(has(WeightRole::dms_alpha_bias, "dms_proj_alpha.bias"), spec.qkv_bias);
 }
 
 INSTANTIATE_TEST_SUITE_P(Registered,
@@ -229,7 +240,10 @@ TEST(Context, WithoutOneItIsThatOfTransformersWithANote) {
                                         std::pair{"smollm3", 32768},
                                         std::pair{"phi3", 4096},
                                         std::pair{"gemma2", 8192},
-                                        std::pair{"gemma3_text", 131072}}) {
+                                        std::pair{"gemma3_text", 131072},
+                                        std::pair{"gpt_neox", 2048},
+                                        std::pair{"opt", 2048},
+                                        std::pair{"falcon", 2048}}) {
     Json config = tiny_config(family);
     config.erase("max_position_embeddings");
     const ModelSpec spec = spec_of(config);

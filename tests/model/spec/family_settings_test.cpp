@@ -118,5 +118,73 @@ TEST(Gemma, WhatItDoesNotComputeIsRefused) {
   expect_parts(input_error([&] { spec_of(capped); }), {"attn_logit_softcapping", "got 50.0"});
 }
 
+TEST(GptNeoX, PartOfEachHeadTurns) {
+  Json config = tiny_config("gpt_neox");
+  config["hidden_size"] = 64;
+  config.erase("rotary_pct");
+  EXPECT_EQ(spec_of(config).rope.rotary_dim, 4);
+  config["rotary_pct"] = 0.5;
+  config["rotary_emb_base"] = 700;
+  const ModelSpec spec = spec_of(config);
+  EXPECT_EQ(spec.rope.rotary_dim, 8);
+  EXPECT_EQ(spec.rope.theta, 700.0);
+  EXPECT_TRUE(spec.parallel_residual);
+  EXPECT_FALSE(spec.shared_norm);
+  EXPECT_TRUE(spec.qkv_bias);
+  EXPECT_EQ(spec.qkv_layout, QkvLayout::per_head);
+  config["use_parallel_residual"] = false;
+  config["attention_bias"] = false;
+  EXPECT_FALSE(spec_of(config).parallel_residual);
+  EXPECT_FALSE(spec_of(config).qkv_bias);
+  EXPECT_TRUE(spec_of(config).mlp_bias);
+  config["rotary_pct"] = 0.1;
+  expect_parts(input_error([&] { spec_of(config); }), {"config.json: rotary_pct", "1 channels"});
+}
+
+TEST(Opt, NormsStandBeforeOrAfterTheSubLayers) {
+  Json config = tiny_config("opt");
+  const ModelSpec before = spec_of(config);
+  EXPECT_EQ(before.position, PositionKind::learned);
+  EXPECT_EQ(before.activation, Activation::relu);
+  EXPECT_FALSE(before.norm_after);
+  EXPECT_TRUE(before.has_final_norm);
+  EXPECT_EQ(before.embedding_dim, 0);
+  config["_remove_final_layer_norm"] = true;
+  EXPECT_FALSE(spec_of(config).has_final_norm);
+  config["do_layer_norm_before"] = false;
+  config["word_embed_proj_dim"] = 8;
+  config["enable_bias"] = false;
+  const ModelSpec after = spec_of(config);
+  EXPECT_TRUE(after.norm_after);
+  EXPECT_FALSE(after.has_final_norm);
+  EXPECT_EQ(after.embedding_dim, 8);
+  EXPECT_FALSE(after.qkv_bias || after.output_bias || after.mlp_bias);
+  config["layer_norm_elementwise_affine"] = false;
+  expect_parts(input_error([&] { spec_of(config); }), {"layer_norm_elementwise_affine"});
+}
+
+TEST(Falcon, ItsFormsDifferInHeadsAndNorms) {
+  Json config = tiny_config("falcon");
+  EXPECT_FALSE(spec_of(config).shared_norm);
+  config["num_ln_in_parallel_attn"] = 1;
+  EXPECT_TRUE(spec_of(config).shared_norm);
+  config["num_kv_heads"] = 3;
+  expect_parts(input_error([&] { spec_of(config); }), {"num_kv_heads", "a divisor of 4"});
+  config["new_decoder_architecture"] = false;
+  const ModelSpec seven = spec_of(config);
+  EXPECT_EQ(seven.kv_heads, 1);
+  EXPECT_TRUE(seven.parallel_residual);
+  EXPECT_TRUE(seven.shared_norm);
+  EXPECT_EQ(seven.position, PositionKind::rope);
+  config["multi_query"] = false;
+  config["parallel_attn"] = false;
+  config["alibi"] = true;
+  const ModelSpec rw = spec_of(config);
+  EXPECT_EQ(rw.kv_heads, 4);
+  EXPECT_EQ(rw.qkv_layout, QkvLayout::per_head);
+  EXPECT_FALSE(rw.parallel_residual);
+  EXPECT_EQ(rw.position, PositionKind::alibi);
+}
+
 }  // namespace
 }  // namespace dms

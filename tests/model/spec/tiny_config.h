@@ -21,7 +21,18 @@ inline Json tiny_config(std::string_view model_type = "llama") {
           {"vocab_size", 32},
           {"max_position_embeddings", 128},
           {"tie_word_embeddings", false},
-          {"torch_dtype", "float32"}};
+          {"torch_dtype", "float32"},
+          // What older families call the same.
+          {"rotary_pct", 0.5},
+          {"ffn_dim", 24},
+          {"ffn_hidden_size", 24},
+          {"new_decoder_architecture", true},
+          {"num_kv_heads", 2}};
+}
+
+/// Whether all sizes have Llama's names.
+inline bool has_llama_names(std::string_view model_type) {
+  return model_type != "gpt_neox" && model_type != "opt" && model_type != "falcon";
 }
 
 inline ModelSpec spec_of(const Json& config) {

@@ -18,6 +18,9 @@ constexpr std::array kFamilies{
     Family{"phi3", make_phi3},
     Family{"gemma2", make_gemma2},
     Family{"gemma3_text", make_gemma3},
+    Family{"gpt_neox", make_gpt_neox},
+    Family{"opt", make_opt},
+    Family{"falcon", make_falcon},
 };
 
 constexpr auto kModelTypes = [] {

@@ -21,15 +21,34 @@ std::span<const Family> all();
 /// The family of a model_type, or null.
 const Family* find(std::string_view model_type);
 
+ModelSpec make_falcon(const JsonFields& config);
 ModelSpec make_gemma2(const JsonFields& config);
 ModelSpec make_gemma3(const JsonFields& config);
+ModelSpec make_gpt_neox(const JsonFields& config);
 ModelSpec make_llama(const JsonFields& config);
 ModelSpec make_mistral(const JsonFields& config);
+ModelSpec make_opt(const JsonFields& config);
 ModelSpec make_phi3(const JsonFields& config);
 ModelSpec make_qwen2(const JsonFields& config);
 ModelSpec make_qwen3(const JsonFields& config);
 ModelSpec make_seed_oss(const JsonFields& config);
 ModelSpec make_smollm3(const JsonFields& config);
+
+// Bounds on sizes: above every published model, and small enough that no product of them overflows.
+inline constexpr int64_t kMaxLayers = 4096;
+inline constexpr int64_t kMaxHeads = 4096;
+inline constexpr int64_t kMaxHeadDim = 1024;
+inline constexpr int64_t kMaxWidth = int64_t{1} << 20;
+inline constexpr int64_t kMaxVocab = int64_t{1} << 24;
+inline constexpr int64_t kMaxContext = int64_t{1} << 30;
+inline constexpr int64_t kMaxWindow = kMaxContext;
+
+// Fields that families name and assume otherwise. Each throws InputError on what it can't be.
+Activation read_activation(const JsonFields& config, const char* key, const char* absent);
+/// Notes what is assumed.
+void read_context(const JsonFields& config, const char* key, int64_t absent, ModelSpec& spec);
+/// `key`: what spec.kv_heads came from.
+void check_groups(const JsonFields& config, const char* key, const ModelSpec& spec);
 
 /// What transformers assumes where config.json leaves a key out. 0: derived from the other sizes.
 struct FamilyDefaults {
@@ -57,6 +76,5 @@ std::vector<int64_t> layer_windows(const JsonFields& config,
                                    int64_t layers,
                                    int64_t window,
                                    const std::function<bool(int64_t layer)>& slides);
-inline constexpr int64_t kMaxWindow = int64_t{1} << 30;
 
 }  // namespace dms::families
