@@ -176,6 +176,7 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
       .group = spec.group(),
       .attention_scale = spec.query_scale(),
       .attention_soft_cap = static_cast<float>(spec.attention_soft_cap),
+      .alibi = {.slopes = spec.alibi_slopes, .bf16_products = spec.alibi_in_bf16},
       .window_format = window_format(model.dtype),
       .survivor_format = survivor_format(cache.kv_dtype, window_format(model.dtype)),
       .exact_layers = cache.kv_exact_layers,
@@ -187,7 +188,7 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
 
 namespace {
 
-/// Only keys whose turn does not depend on the sequence can be read from another distance.
+/// Only keys that do not depend on where the sequence began can be read from another distance.
 void check_shift(const ModelSpec& spec) {
   const auto refuse = [](const std::string& what, const std::string& got) {
     throw InputError({.field = "policy_args.enable_pos_shift",
@@ -195,8 +196,8 @@ void check_shift(const ModelSpec& spec) {
                       .got = got,
                       .expected = "enable_pos_shift=false"});
   };
-  if (spec.position != PositionKind::rope) {
-    refuse("cannot be used without rotary positions", "model_type " + spec.model_type);
+  if (spec.position == PositionKind::learned) {
+    refuse("cannot be used with learned positions", "model_type " + spec.model_type);
   }
   if (spec.rope.depends_on_length()) {
     refuse("cannot be used with RoPE scaling that depends on the length",

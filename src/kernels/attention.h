@@ -28,6 +28,8 @@ struct AttentionArgs {
   float soft_cap = 0.0f;           // scaled scores become cap * tanh(score / cap); 0: they stay
   std::span<const float> q;        // [positions, group, head_dim], after RoPE
   std::span<const float> q_far{};  // the same, for pages marked far; empty: q
+  // [positions, group] added to q . k of pages marked far that have biases; empty: nothing.
+  std::span<const float> far_biases{};
   std::span<const PageRef> pages;
   // Floats from one position's queries to the next in q and q_far; 0: group * head_dim.
   int64_t q_position_stride = 0;

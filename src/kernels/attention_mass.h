@@ -17,6 +17,7 @@ struct AttentionMassArgs {
   std::span<const float> keys;         // [entries, head_dim], after RoPE
   std::span<const int32_t> positions;  // [entries]
   std::span<const QueryRow> queries;
+  std::span<const float> biases{};  // [group, entries] added to q . k; empty: nothing
   int64_t head_dim = 0;
   int64_t group = 1;
   float scale = 1.0f;          // multiplies q . k

@@ -42,6 +42,7 @@ struct ExpandCall {
 struct AttendCall {
   const float* q;
   const float* q_far;         // equals q where the caller gave none
+  const float* far_biases;    // [positions, group], or null
   int64_t q_position_stride;  // floats
   const PageRef* pages;
   int64_t page_count;

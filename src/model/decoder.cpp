@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "dms/error.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
 #include "kernels/rope.h"
@@ -46,12 +45,6 @@ kernels::UnaryOp unary_op(Activation activation) {
   return kernels::UnaryOp::relu;
 }
 
-void refuse_unless(bool supported, const ModelSpec& spec, const std::string& feature) {
-  if (supported) return;
-  throw InputError({.where = "config.json: model_type " + spec.model_type,
-                    .what = "the decoder does not compute " + feature + " yet"});
-}
-
 void grow(std::vector<float>& buffer, int64_t count) {
   if (std::ssize(buffer) < count) buffer.resize(static_cast<size_t>(count));
 }
@@ -63,11 +56,7 @@ Decoder::Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute comput
       weights_(std::move(weights)),
       compute_(compute),
       rope_(spec_.rope),
-      local_rope_(spec_.local_rope.value_or(RopeSpec())) {
-  refuse_unless(spec_.position != PositionKind::alibi, spec_, "ALiBi");
-  refuse_unless(spec_.qkv_clip == 0.0, spec_, "clamped q, k and v");
-  refuse_unless(!spec_.qk_norm_whole, spec_, "one norm over all heads");
-}
+      local_rope_(spec_.local_rope.value_or(RopeSpec())) {}
 
 void Decoder::show(const LayerWeights& weights,
                    LinearInput input,
@@ -142,7 +131,17 @@ std::span<const float> Decoder::project_qkv(const LayerWeights& weights, const B
                    .out_columns = width,
                    .compute = compute_});
   if (!weights.decision_rows.empty()) decide_exactly(weights, input, batch);
+  if (spec_.qkv_clip > 0.0) clip_qkv(batch);
   return input;
+}
+
+void Decoder::clip_qkv(const Batch& batch) {
+  const auto limit = static_cast<float>(spec_.qkv_clip);
+  const auto width = static_cast<size_t>(qkv_width(spec_));
+  parallel_for(batch.rows, ceil_div(kGrainValues, qkv_width(spec_)), [&](int64_t row) {
+    const auto values = std::span(work_.qkv).subspan(static_cast<size_t>(row) * width, width);
+    for (float& value : values) value = std::clamp(value, -limit, limit);
+  });
 }
 
 /// Decision logits of the adapter (semantics.md section 1), in float32 with a fixed order of
@@ -211,6 +210,12 @@ const RopeTable* Decoder::rope_at(int64_t layer) const {
   return rope == &spec_.rope ? &rope_ : &local_rope_;
 }
 
+void Decoder::norm_heads(std::span<const float> weight, std::span<float> heads) const {
+  const auto eps = static_cast<float>(spec_.norm_eps);
+  if (spec_.qk_norm) kernels::rms_norm(heads, weight, eps, heads);
+  if (spec_.qk_norm_whole) kernels::layer_norm(heads, weight, {}, eps, heads);
+}
+
 /// QK norm, the borrowed channels and RoPE, for one token's heads.
 void Decoder::rotate_row(int64_t layer, const Batch& batch, int64_t row) {
   const auto q_values = static_cast<size_t>(spec_.q_heads * spec_.head_dim);
@@ -218,11 +223,8 @@ void Decoder::rotate_row(int64_t layer, const Batch& batch, int64_t row) {
   const auto at = static_cast<size_t>(row * qkv_width(spec_));
   const std::span<float> q = std::span(work_.qkv).subspan(at, q_values);
   const std::span<float> k = std::span(work_.qkv).subspan(at + q_values, k_values);
-  if (spec_.qk_norm) {
-    const auto eps = static_cast<float>(spec_.norm_eps);
-    kernels::rms_norm(q, batch.layer_weights->q_norm, eps, q);
-    kernels::rms_norm(k, batch.layer_weights->k_norm, eps, k);
-  }
+  norm_heads(batch.layer_weights->q_norm, q);
+  norm_heads(batch.layer_weights->k_norm, k);
   const bool is_neuron = spec_.dms && spec_.dms->source == DmsSource::neuron;
   if (is_neuron) take_borrowed_channels(q, row);
 

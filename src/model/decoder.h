@@ -54,7 +54,6 @@ struct Workspace {
 
 class Decoder {
  public:
-  /// Throws InputError when the spec asks for something the decoder does not compute.
   Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute compute);
 
   const ModelSpec& spec() const { return spec_; }
@@ -93,6 +92,8 @@ class Decoder {
   void decide_exactly(const LayerWeights& weights,
                       std::span<const float> input,
                       const Batch& batch);
+  void clip_qkv(const Batch& batch);
+  void norm_heads(std::span<const float> weight, std::span<float> heads) const;
   float& borrowed_channel(std::span<float> q, int64_t kv_head) const;
   void zero_borrowed_channels(std::span<float> q) const;
   void take_borrowed_channels(std::span<float> q, int64_t row);

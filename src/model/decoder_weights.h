@@ -25,7 +25,7 @@ struct LinearWeights {
 struct LayerWeights {
   NormWeights attention_norm;
   LinearWeights qkv;          // rows [q heads | k heads | v heads]
-  std::vector<float> q_norm;  // [head_dim], or empty
+  std::vector<float> q_norm;  // [head_dim], or of all heads together, or empty
   std::vector<float> k_norm;
   LinearWeights attention_output;
   NormWeights attention_post_norm;  // of what attention adds, or empty

@@ -163,6 +163,26 @@ inline void make_learned(ModelSpec& spec) {
   spec.activation = Activation::relu;
 }
 
+/// As MPT: scores that fall with distance, clamped q, k and v, norms over all heads.
+inline void make_alibi(ModelSpec& spec) {
+  spec.norm = NormKind::layer;
+  spec.position = PositionKind::alibi;
+  for (int64_t head = 0; head < spec.q_heads; ++head) {
+    spec.alibi_slopes.push_back(0.02f * static_cast<float>(head + 1));
+  }
+  spec.qkv_clip = 0.8;
+  spec.qk_norm_whole = true;
+  spec.qkv_layout = QkvLayout::concatenated;
+  spec.gated_mlp = false;
+  spec.activation = Activation::gelu;
+}
+
+/// As Falcon-RW.
+inline void make_rounded_alibi(ModelSpec& spec) {
+  make_alibi(spec);
+  spec.alibi_in_bf16 = true;
+}
+
 /// Structures of families, whose decoders the plain model does not compute.
 inline std::vector<Case> structure_cases() {
   std::vector<Case> all;
@@ -178,6 +198,22 @@ inline std::vector<Case> structure_cases() {
       {.layers = 3, .dms = dms_spec(DmsSource::adapter, 1, 16), .change = make_capped},
       {});
   add("parallel", {.group = 3, .change = make_parallel}, random);
+  for (void (*change)(ModelSpec&) : {make_alibi, make_rounded_alibi}) {
+    const std::string name = change == make_alibi ? "alibi" : "rounded_alibi";
+    const TinyShape shape{.kv_heads = 3, .change = change};
+    add(name, shape, random);
+    add(name + "_shift",
+        shape,
+        {.policy = "streaming",
+         .policy_args = {{"recent_size", "40"}, {"enable_pos_shift", "true"}}});
+    add(name + "_tova_i16",
+        shape,
+        {.policy = "tova", .policy_args = {{"budget", "40"}, {"interval", "16"}}});
+  }
+  add("alibi_adapter",
+      {.group = 3, .dms = dms_spec(DmsSource::adapter, 1, 31), .change = make_alibi},
+      {});
+  add("alibi_sliding", {.sliding_window = 50, .change = make_alibi}, random);
   add("learned", {.change = make_learned}, random);
   add("learned_neuron", {.dms = dms_spec(DmsSource::neuron, 0, 20), .change = make_learned}, {});
   return all;

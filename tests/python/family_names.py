@@ -73,7 +73,21 @@ FALCON = Names(
     down="mlp.dense_4h_to_h",
     final_norm="transformer.ln_f",
 )
+MPT = Names(
+    embedding="transformer.wte",
+    layer="transformer.blocks.{}.",
+    attention="attn.",
+    attention_norm="norm_1",
+    qkv="Wqkv",
+    output="out_proj",
+    mlp_norm="norm_2",
+    gate=None,
+    up="ffn.up_proj",
+    down="ffn.down_proj",
+    final_norm="transformer.norm_f",
+)
 NAMES = {
+    "mpt": MPT,
     "gpt_neox": GPT_NEOX,
     "opt": OPT,
     "falcon": FALCON,
@@ -103,6 +117,11 @@ def is_parallel(config: PreTrainedConfig) -> bool:
     if config.model_type == "falcon":
         return config.new_decoder_architecture or config.parallel_attn
     return getattr(config, "use_parallel_residual", False)
+
+
+def has_alibi(config: PreTrainedConfig) -> bool:
+    """Whether scores fall with distance."""
+    return config.model_type == "mpt" or getattr(config, "alibi", False)
 
 
 def attention_has_bias(config: PreTrainedConfig) -> bool:

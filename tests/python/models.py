@@ -29,12 +29,14 @@ FAMILIES = (
     "opt",
     "opt_350m",
     "falcon",
+    "falcon_rw",
+    "mpt",
 )
 TRAINED_FAMILIES = FAMILIES[:5]  # that the trainer computes
 # Attention has biases if asked.
-CHOOSE_BIAS = ("llama", "qwen3", "seed_oss", "smollm3", "gemma2", "gemma3_text") + FAMILIES[9:]
-WHOLE_HEADS = ("phi3", "gpt_neox", "opt", "opt_350m", "falcon")  # hidden is the query heads' width
-MODEL_TYPES = {"opt_350m": "opt"}  # of families that stand here in two forms
+CHOOSE_BIAS = ("llama", "qwen3", "seed_oss", "smollm3", "gemma2", "gemma3_text") + FAMILIES[9:14]
+WHOLE_HEADS = ("phi3",) + FAMILIES[9:]  # hidden is the query heads' width
+MODEL_TYPES = {"opt_350m": "opt", "falcon_rw": "falcon"}  # of families that stand here twice
 SLIDING = ("mistral", "phi3")  # with a window on every layer if asked
 CONTEXT = 2048
 
@@ -71,8 +73,8 @@ BY_LENGTH = ("dynamic", "longrope")  # frequencies depend on the length
 
 def ropes_of(family: str) -> tuple[str, ...]:
     """The scalings that transformers lets a family have."""
-    if MODEL_TYPES.get(family, family) == "opt":
-        return ("default",)  # it has no RoPE at all
+    if family in ("opt", "opt_350m", "falcon_rw", "mpt"):
+        return ("default",)  # they have no RoPE at all
     return ("default", "longrope") if family == "phi3" else tuple(ROPE_SCALINGS)
 
 
@@ -182,6 +184,8 @@ def opt_fields(shape: Shape) -> dict:
 def falcon_fields(shape: Shape) -> dict:
     """One KV head and one norm, or groups, with one norm or two."""
     fields = {"ffn_hidden_size": shape.ffn, "bias": shape.bias, "layer_norm_epsilon": 2e-5}
+    if shape.family == "falcon_rw":
+        return fields | {"alibi": True, "multi_query": False, "parallel_attn": False}
     if shape.kv_heads == 1:
         return fields | {"parallel_attn": not shape.tied}
     norms = 1 if shape.tied else 2
@@ -192,9 +196,30 @@ def falcon_fields(shape: Shape) -> dict:
     }
 
 
+def mpt_config(shape: Shape):
+    """Its sizes have other names."""
+    attention = {"clip_qkv": 1.5, "softmax_scale": 0.2 if shape.tied else None}
+    return AutoConfig.for_model(
+        "mpt",
+        n_layers=shape.layers,
+        n_heads=shape.q_heads,
+        d_model=shape.width,
+        vocab_size=shape.vocab,
+        max_seq_len=shape.context,
+        layer_norm_epsilon=2e-5,
+        tie_word_embeddings=shape.tied,
+        attn_config=attention,
+        bos_token_id=1,
+        eos_token_id=2,
+        **shape.extra,
+    )
+
+
 def make_config(shape: Shape):
     """The transformers configuration of a shape."""
     model_type = MODEL_TYPES.get(shape.family, shape.family)
+    if model_type == "mpt":
+        return mpt_config(shape)
     fields = {
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.q_heads,

@@ -18,8 +18,10 @@ from safetensors.torch import load_file
 from transformers import AutoConfig
 from transformers.activations import ACT2FN
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.falcon.modeling_falcon import build_alibi_tensor
+from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
 
-from family_names import first_of, is_parallel, kv_heads_of, names_of
+from family_names import first_of, has_alibi, is_parallel, kv_heads_of, names_of
 
 DTYPE = torch.float64
 
@@ -149,6 +151,9 @@ class Reference:
         self.embedding_scale = self.config.hidden_size**0.5 if gemma else 1.0
         scalar = first_of(self.config, "query_pre_attn_scalar", default=self.head_dim)
         self.score_scale = 1.0 / math.sqrt(scalar)
+        self.attention_config = getattr(self.config, "attn_config", None)  # MPT's
+        if first_of(self.attention_config, "softmax_scale") is not None:
+            self.score_scale = self.attention_config.softmax_scale
         activations = ("hidden_activation", "hidden_act", "activation_function", "activation")
         self.activation = ACT2FN[first_of(self.config, *activations, default="gelu")]
         epsilons = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")
@@ -251,6 +256,8 @@ class Reference:
         prefix = self._in_attention(layer, "")
         h = self._before(layer, self.names.attention_norm, x)
         q, k, v = self._heads(prefix, h)
+        if first_of(self.attention_config, "qk_ln", default=False):
+            q, k = self._norm_whole(prefix + "q_ln", q), self._norm_whole(prefix + "k_ln", k)
         if prefix + "q_norm.weight" in self.weights:
             q = self._norm(prefix + "q_norm", q)
             k = self._norm(prefix + "k_norm", k)
@@ -275,7 +282,18 @@ class Reference:
             fused = self._linear(prefix + self.names.qkv, h)
             fused = fused.view(len(h), self.kv_heads, self.group + 2, self.head_dim)
             parts = fused.split([self.group, 1, 1], dim=2)
+        clip = first_of(self.attention_config, "clip_qkv")
+        if clip is not None:
+            parts = [part.clamp(-clip, clip) for part in parts]
         return [part.reshape(len(h), -1, self.head_dim).transpose(0, 1) for part in parts]
+
+    def _norm_whole(self, name: str, heads: torch.Tensor) -> torch.Tensor:
+        """MosaicML's norm over all heads of a token at once; transformers leaves it out."""
+        whole = heads.transpose(0, 1).flatten(1)
+        normed = torch.nn.functional.layer_norm(
+            whole, whole.shape[1:], self.weights[name + ".weight"], None, self.eps
+        )
+        return normed.view(heads.shape[1], -1, self.head_dim).transpose(0, 1)
 
     def _own_fate_logits(self, raw: torch.Tensor | None) -> torch.Tensor:
         """raw: [kv_heads, tokens] as computed *from* each token -> the logit of each token's own
@@ -296,7 +314,7 @@ class Reference:
         if first_of(self.config, "no_rope_layers", default=[1] * (layer + 1))[layer] == 0:
             return torch.zeros(0, dtype=DTYPE), 1.0
         parameters, settings = getattr(self.config, "rope_parameters", None), {}
-        if parameters is None or getattr(self.config, "alibi", False):
+        if parameters is None or has_alibi(self.config):
             return torch.zeros(0, dtype=DTYPE), 1.0
         if "full_attention" in parameters:
             settings["layer_type"] = self.config.layer_types[layer]
@@ -343,9 +361,28 @@ class Reference:
             scores = self._shift_sink_scores(scores, q, keys, rope, request.streaming)
         visible = self._visible(layer, tokens, evicted, request)
         visible = visible.expand(self.kv_heads, -1, -1).repeat_interleave(self.group, dim=0)
-        scores = self._capped(scores * self.score_scale).masked_fill(~visible, float("-inf"))
+        scores = scores * self.score_scale + self._distance_biases(positions, positions, request)
+        scores = self._capped(scores).masked_fill(~visible, float("-inf"))
         mixed = torch.softmax(scores, dim=-1) @ values
         return mixed.transpose(0, 1).reshape(tokens, -1)
+
+    def _distance_biases(self, queries, keys, request: Request) -> torch.Tensor:
+        """[q_heads, queries, keys] of ALiBi, with the functions of transformers."""
+        if not has_alibi(self.config):
+            return torch.zeros((), dtype=DTYPE)
+        placed = queries[:, None].expand(-1, len(keys))
+        if request.streaming and request.streaming.pos_shift:
+            rule = request.streaming
+            far = queries[:, None] - keys[None, :] > rule.recent
+            placed = torch.where(far, placed.clamp(max=rule.start + rule.recent), placed)
+        last = int(max(queries.max(), keys.max()))
+        if self.config.model_type == "falcon":
+            rows = torch.ones(1, last + 1, dtype=torch.long)
+            adds = build_alibi_tensor(rows, self.q_heads, DTYPE)[:, 0] / math.sqrt(self.head_dim)
+        else:
+            largest = self.attention_config.alibi_bias_max
+            adds = build_mpt_alibi_tensor(self.q_heads, last + 1, largest)[:, 0].to(DTYPE)
+        return adds[:, keys][:, None, :] - adds[:, placed]
 
     def _capped(self, scores: torch.Tensor) -> torch.Tensor:
         cap = first_of(self.config, "attn_logit_softcapping")

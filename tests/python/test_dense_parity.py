@@ -7,18 +7,23 @@ import random
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import models
 from harness import DEMO, assert_close, mean_nll
+from reference import Reference
 
 TOKENS = 100
 
 
 def transformers_logits(folder, ids: list[int]) -> np.ndarray:
-    """[tokens, vocab] in float64."""
+    """[tokens, vocab] in float64. Falcon's eager attention adds ALiBi twice."""
+    config = AutoConfig.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float64, attn_implementation="eager"
+        folder,
+        dtype=torch.float64,
+        attn_implementation="sdpa" if getattr(config, "alibi", False) else "eager",
     )
     with torch.no_grad():
         return model(torch.tensor([ids])).logits[0].numpy()
@@ -132,6 +137,29 @@ def test_sliding_window(score, tmp_path, family, window, old_config):
     folder = models.build(tmp_path / "m", shape)
     ids = models.random_ids(shape, TOKENS)
     check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 31), ("--decode-from", 3))
+
+
+def test_what_transformers_leaves_out_of_mpt(score, tmp_path):
+    """Norms over all heads, and slopes up to another one than 2^-8: the reference has them."""
+    shape = models.Shape("mpt", q_heads=3, head_dim=24)
+    folder = models.build(tmp_path / "m", shape)
+    path = folder / "model.safetensors"
+    generator = torch.Generator().manual_seed(1)
+    norms = {
+        f"transformer.blocks.{layer}.attn.{name}.weight": torch.randn(
+            shape.width, generator=generator
+        )
+        for layer in range(shape.layers)
+        for name in ("q_ln", "k_ln")
+    }
+    save_file({**load_file(path), **norms}, path, metadata={"format": "pt"})
+    ids = models.random_ids(shape, TOKENS)
+    more = {"qk_ln": True, "alibi_bias_max": 5}
+    models.edit_config(
+        folder, lambda fields: {**fields, "attn_config": {**fields["attn_config"], **more}}
+    )
+    expected = Reference(folder).run(ids).logits
+    assert_close(score(folder, ids, "--policy", "none").logits, expected, str(shape))
 
 
 @pytest.mark.parametrize("tied", [False, True])

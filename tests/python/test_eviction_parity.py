@@ -33,6 +33,8 @@ SHAPES = {
     "opt": models.Shape("opt", q_heads=3, head_dim=24, bias=True),
     "opt_350m": models.Shape("opt_350m", q_heads=2, head_dim=24, tied=True),
     "falcon": models.Shape("falcon", q_heads=6, kv_heads=2, head_dim=16, bias=True),
+    "falcon_rw": models.Shape("falcon_rw", q_heads=3, head_dim=24, bias=True),
+    "mpt": models.Shape("mpt", q_heads=6, head_dim=16, tied=True),
 }
 
 

@@ -210,6 +210,16 @@ inline void scale_scores(const char* scales, float* scores) {
   }
 }
 
+/// Adds a page's biases and what they have in common to its q . k.
+template <class Type>
+inline void add_page_biases(const float* biases, float common, float* scores) {
+  const auto shift = Type::set(common);
+  for (unsigned slot = 0; slot < kPageSlots; slot += Type::kLanes) {
+    const auto bias = Type::add(Type::load(biases + slot), shift);
+    Type::store(scores + slot, Type::add(Type::load(scores + slot), bias));
+  }
+}
+
 /// tanh(factor * score) of a page's scores, to half a unit in the last place of 1. Beyond 10 it
 /// is 1 in float32.
 template <class Type>

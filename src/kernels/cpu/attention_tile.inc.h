@@ -124,6 +124,22 @@ inline float log2_scale(const AttendCall& call) {
 }
 
 template <class Type, unsigned R>
+inline void add_biases(const TileState<Type>& state, const Block& block, const Tile& tile) {
+  const AttendCall& call = *state.call;
+  for (int64_t i = 0; i < block.count; ++i) {
+    const PageRef& page = *block.pages[i];
+    if (page.biases == nullptr) continue;
+    const bool shifts = page.far && call.far_biases != nullptr;
+    for (unsigned r = 0; r < R; ++r) {
+      const int64_t row = tile.first_row + r;
+      add_page_biases<Type>(page.biases + row % call.group * kPageSlots,
+                            shifts ? call.far_biases[row] : 0.0f,
+                            state.scores + r * kAttendBlockTokens + i * kPageSlots);
+    }
+  }
+}
+
+template <class Type, unsigned R>
 inline void squash_block(const TileState<Type>& state, const Block& block) {
   const AttendCall& call = *state.call;
   if (!(call.soft_cap > 0)) return;
@@ -215,6 +231,7 @@ void attend_block(const TileState<Type>& state, const Block& block, const Tile& 
   const int64_t head_dim = state.call->head_dim;
   float* output = state.call->output + tile.first_row * head_dim;
   score_block<Type, R>(state, block);
+  add_biases<Type, R>(state, block, tile);
   squash_block<Type, R>(state, block);
   float alpha[2 * kAttendTileRows];
   soften_block<Type>(state, block, tile, alpha);

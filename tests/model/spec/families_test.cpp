@@ -18,6 +18,7 @@ namespace dms {
 namespace {
 
 using testing_support::expect_parts;
+using testing_support::has_llama_names;
 using testing_support::input_error;
 using testing_support::spec_of;
 using testing_support::TempFolder;
@@ -28,6 +29,7 @@ class EveryFamily : public ::testing::TestWithParam<std::string_view> {
   /// Of the attention, in transformers.
   static std::string module_name() {
     if (GetParam() == "gpt_neox") return "attention";
+    if (GetParam() == "mpt") return "attn";
     return GetParam() == "falcon" ? "self_attention" : "self_attn";
   }
 };
@@ -38,11 +40,11 @@ TEST_P(EveryFamily, ReadsSizesAndNamesEachWeightOnce) {
   EXPECT_EQ(spec.layers, 2);
   EXPECT_EQ(spec.hidden, 16);
   EXPECT_EQ(spec.q_heads, 4);
-  const bool has_groups = spec.model_type != "gpt_neox" && spec.model_type != "opt";
+  const bool has_groups = has_llama_names(GetParam()) || spec.model_type == "falcon";
   EXPECT_EQ(spec.kv_heads, has_groups ? 2 : 4);
   EXPECT_EQ(spec.group(), has_groups ? 2 : 1);
   EXPECT_EQ(spec.head_dim, 4);
-  EXPECT_EQ(spec.ffn, 24);
+  EXPECT_EQ(spec.ffn, spec.model_type == "mpt" ? 64 : 24);
   EXPECT_EQ(spec.vocab, 32);
   EXPECT_EQ(spec.context, 128);
   EXPECT_TRUE(spec.notes.empty());

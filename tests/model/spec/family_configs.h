@@ -50,6 +50,15 @@ inline constexpr std::array kFamilyConfigs{
                                              {"num_kv_heads", 2},
                                              {"tie_word_embeddings", false}});
                  }},
+    FamilyConfig{"mpt",
+                 [] {
+                   return Json{{"model_type", "mpt"},
+                               {"vocab_size", 40},
+                               {"d_model", 48},
+                               {"n_heads", 6},
+                               {"n_layers", 2},
+                               {"max_seq_len", 16}};
+                 }},
     FamilyConfig{"opt",
                  [] {
                    return old_family_config("opt", {{"ffn_dim", 192}});

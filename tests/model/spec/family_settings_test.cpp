@@ -1,6 +1,7 @@
 // What single families make of the settings that they alone have.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -184,6 +185,44 @@ TEST(Falcon, ItsFormsDifferInHeadsAndNorms) {
   EXPECT_EQ(rw.qkv_layout, QkvLayout::per_head);
   EXPECT_FALSE(rw.parallel_residual);
   EXPECT_EQ(rw.position, PositionKind::alibi);
+  EXPECT_EQ(rw.alibi_slopes, (std::vector<float>{0x1p-2f, 0x1p-4f, 0x1p-6f, 0x1p-8f}));
+  EXPECT_TRUE(rw.alibi_in_bf16);
+}
+
+TEST(Mpt, SlopesOfAnyNumberOfHeads) {
+  Json config = tiny_config("mpt");
+  config["attn_config"] = {{"softmax_scale", 0.25}, {"clip_qkv", 6.0}};
+  const ModelSpec four = spec_of(config);
+  EXPECT_EQ(four.position, PositionKind::alibi);
+  EXPECT_EQ(four.alibi_slopes, (std::vector<float>{1.0f, 0x1p-2f, 0x1p-4f, 0x1p-6f}));
+  EXPECT_EQ(four.qkv_clip, 6.0);
+  EXPECT_FALSE(four.norm_has_bias);
+  config["n_heads"] = 3;
+  config["d_model"] = 12;
+  EXPECT_EQ(spec_of(config).alibi_slopes, (std::vector<float>{0x1p-2f, 0x1p-6f, 1.0f}))
+      << "the second, the fourth, the first of four";
+  config["attn_config"]["alibi_bias_max"] = 4;
+  EXPECT_EQ(spec_of(config).alibi_slopes, (std::vector<float>{1.0f, 0x1p-2f, 2.0f}));
+}
+
+TEST(Mpt, WhatTransformersLeavesOutIsRefused) {
+  for (const auto& [key, value] : {std::pair{"alibi", Json(false)},
+                                   std::pair{"prefix_lm", Json(true)},
+                                   std::pair{"attn_type", Json("multiquery_attention")}}) {
+    Json config = tiny_config("mpt");
+    config["attn_config"] = {{key, value}};
+    expect_parts(input_error([&] { spec_of(config); }), {std::string("attn_config: ") + key});
+  }
+  for (const auto& [key, value] : {std::pair{"no_bias", Json(false)},
+                                   std::pair{"norm_type", Json("rmsnorm")},
+                                   std::pair{"logit_scale", Json(2.0)}}) {
+    Json config = tiny_config("mpt");
+    config[key] = value;
+    expect_parts(input_error([&] { spec_of(config); }), {std::string("config.json: ") + key});
+  }
+  Json config = tiny_config("mpt");
+  config["attn_config"] = "flash";
+  expect_parts(input_error([&] { spec_of(config); }), {"attn_config"});
 }
 
 }  // namespace

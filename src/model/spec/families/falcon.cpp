@@ -3,7 +3,8 @@
 
 #include <array>
 
-#include "dms/error.h"
+#include "base/dtype.h"
+#include "model/spec/families/alibi.h"
 #include "model/spec/families/classic.h"
 #include "model/spec/families/family.h"
 
@@ -72,6 +73,15 @@ void read_first(const JsonFields& config, ModelSpec& spec) {
   spec.shared_norm = spec.parallel_residual;
 }
 
+/// Slopes, and what they make of positions, are in bf16: what the models were trained with.
+void read_alibi(ModelSpec& spec) {
+  spec.position = PositionKind::alibi;
+  spec.alibi_in_bf16 = true;
+  for (const double slope : falcon_slopes(spec.q_heads)) {
+    spec.alibi_slopes.push_back(to_float(to_bf16(static_cast<float>(slope))));
+  }
+}
+
 }  // namespace
 
 ModelSpec make_falcon(const JsonFields& config) {
@@ -88,7 +98,7 @@ ModelSpec make_falcon(const JsonFields& config) {
     read_first(config, spec);
   }
   if (config.boolean_or("alibi", false)) {
-    spec.position = PositionKind::alibi;
+    read_alibi(spec);
   } else {
     read_rope(config, spec);
   }

@@ -21,6 +21,7 @@ constexpr std::array kFamilies{
     Family{"gpt_neox", make_gpt_neox},
     Family{"opt", make_opt},
     Family{"falcon", make_falcon},
+    Family{"mpt", make_mpt},
 };
 
 constexpr auto kModelTypes = [] {

@@ -27,6 +27,7 @@ ModelSpec make_gemma3(const JsonFields& config);
 ModelSpec make_gpt_neox(const JsonFields& config);
 ModelSpec make_llama(const JsonFields& config);
 ModelSpec make_mistral(const JsonFields& config);
+ModelSpec make_mpt(const JsonFields& config);
 ModelSpec make_opt(const JsonFields& config);
 ModelSpec make_phi3(const JsonFields& config);
 ModelSpec make_qwen2(const JsonFields& config);
