@@ -32,7 +32,8 @@ FAMILIES = (
     "falcon_rw",
     "mpt",
 )
-TRAINED_FAMILIES = FAMILIES[:5]  # that the trainer computes
+# That the trainer computes: its fused attention has no place for soft caps and ALiBi's biases.
+TRAINED_FAMILIES = tuple(f for f in FAMILIES if f not in ("gemma2", "falcon_rw", "mpt"))
 # Attention has biases if asked.
 CHOOSE_BIAS = ("llama", "qwen3", "seed_oss", "smollm3", "gemma2", "gemma3_text") + FAMILIES[9:14]
 WHOLE_HEADS = ("phi3",) + FAMILIES[9:]  # hidden is the query heads' width
@@ -161,10 +162,9 @@ def gemma_fields(shape: Shape) -> dict:
         "hidden_activation": "gelu_pytorch_tanh",
         "query_pre_attn_scalar": 19,
         "sliding_window": shape.sliding_window or 33,
-        "final_logit_softcapping": 15.0,
     }
     if shape.family == "gemma2":
-        return fields | {"attn_logit_softcapping": 3.0}
+        return fields | {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 15.0}
     kinds = ["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"]
     return fields | {"layer_types": (kinds * shape.layers)[: shape.layers]}
 
