@@ -1,6 +1,8 @@
 #include "cache/head_cache.h"
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 
 #include "cache/ordered_store.h"
 #include "cache/page_bits.h"
@@ -98,6 +100,13 @@ void HeadCache::gather_band(int64_t begin,
                             TilePages& out) const {
   const int64_t end = tile.first + tile.positions;
   const int64_t sliding = visibility.sliding_window > 0 ? visibility.sliding_window : end;
+  const auto add_page = [&](const kernels::PageRef& ref, int64_t base) {
+    out.pages.push_back(ref);
+    if (!visibility.positions) return;
+    std::array<int32_t, kPageTokens> positions;
+    std::iota(positions.begin(), positions.end(), static_cast<int32_t>(base));
+    out.add_positions(positions);
+  };
   for (int64_t page = begin / kPageTokens; page * kPageTokens < end; ++page) {
     const int64_t base = page * kPageTokens;
     const uint32_t kept = ~fates_.evicted_word(page);
@@ -112,9 +121,9 @@ void HeadCache::gather_band(int64_t begin,
       out.masks.push_back(seen(t) & (visibility.far_frame ? recent(t) : recent(t) | kept));
       any_far |= seen(t) & kept & ~recent(t);
     }
-    out.pages.push_back(near);
+    add_page(near, base);
     if (!visibility.far_frame || any_far == 0) continue;
-    out.pages.push_back({.data = data, .masks = out.masks.data() + out.masks.size(), .far = true});
+    add_page({.data = data, .masks = out.masks.data() + out.masks.size(), .far = true}, base);
     for (int64_t t = tile.first; t < end; ++t) out.masks.push_back(seen(t) & kept & ~recent(t));
   }
 }

@@ -50,6 +50,21 @@ std::vector<float> norms(std::span<const float> rows, size_t width) {
   return result;
 }
 
+/// [group, entries], or empty.
+std::vector<float> biases(const PlanContext& context, const HeadKeys& keys, size_t head) {
+  if (!context.alibi->is_used()) return {};
+  std::vector<float> all(static_cast<size_t>(context.group) * keys.positions.size());
+  for (int64_t i = 0; i < context.group; ++i) {
+    kernels::alibi_biases(*context.alibi,
+                          static_cast<int64_t>(head) * context.group + i,
+                          context.tokens,
+                          keys.positions,
+                          std::span(all).subspan(static_cast<size_t>(i) * keys.positions.size(),
+                                                 keys.positions.size()));
+  }
+  return all;
+}
+
 /// Of the last queries, no more than the prompt that has ended is long.
 std::vector<float> attention(const PlanContext& context, const HeadKeys& keys, size_t head) {
   const int64_t since = context.prompt_begin < context.tokens ? context.prompt_begin : 0;
@@ -61,12 +76,15 @@ std::vector<float> attention(const PlanContext& context, const HeadKeys& keys, s
                     .position = position});
   }
   std::vector<float> mass(keys.positions.size());
+  const std::vector<float> by_distance = biases(context, keys, head);
   kernels::attention_mass({.keys = keys.keys,
                            .positions = keys.positions,
                            .queries = rows,
+                           .biases = by_distance,
                            .head_dim = context.head_dim,
                            .group = context.group,
                            .scale = context.attention_scale,
+                           .soft_cap = context.attention_soft_cap,
                            .sliding_window = context.sliding_window},
                           mass);
   return mass;

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "cache/head_cache.h"
 #include "cache/policy.h"
+#include "kernels/alibi.h"
 
 namespace dms::cache {
 
@@ -43,6 +44,8 @@ struct PlanContext {
   int64_t head_dim = 0;
   int64_t group = 1;
   float attention_scale = 1.0f;
+  float attention_soft_cap = 0.0f;  // 0: none
+  const kernels::Alibi* alibi = nullptr;
   int64_t sliding_window = 0;
 };
 

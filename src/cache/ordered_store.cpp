@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "base/check.h"
 #include "cache/page_bits.h"
@@ -20,6 +21,28 @@ std::unique_ptr<SurvivorStore> OrderedStore::fork() const {
 /// Survivors, expired ones included, at positions below `position`.
 int64_t OrderedStore::kept_below(const Sealed& sealed, int64_t position) const {
   return count_ - sealed.fates.kept_between(std::min(position, sealed.end), sealed.end);
+}
+
+/// Of `count` survivors, expired ones included, from the `first` on.
+std::vector<int32_t> OrderedStore::positions_from(const Sealed& sealed,
+                                                  int64_t first,
+                                                  int64_t count) {
+  std::vector<int32_t> positions;
+  positions.reserve(static_cast<size_t>(count));
+  int64_t passed = 0;
+  for (int64_t page = 0; std::ssize(positions) < count; ++page) {
+    uint32_t kept = ~sealed.fates.evicted_word(page);
+    const int64_t here = std::popcount(kept);
+    if (passed + here <= first) {
+      passed += here;
+      continue;
+    }
+    for (; kept != 0 && std::ssize(positions) < count; kept &= kept - 1) {
+      if (passed++ < first) continue;
+      positions.push_back(static_cast<int32_t>(page * kPageTokens + std::countr_zero(kept)));
+    }
+  }
+  return positions;
 }
 
 void OrderedStore::append(int64_t, const StoredToken& token) { append_token(token); }
@@ -66,6 +89,11 @@ void OrderedStore::gather(const Sealed& sealed,
   }
   const int64_t first_page = std::max(hidden[0] / kPageTokens, expired_pages_);
   const int64_t last_hidden = hidden[static_cast<size_t>(tile.positions - 1)];
+  std::vector<int32_t> positions;
+  if (visibility.positions) {
+    const int64_t first = first_page * kPageTokens;
+    positions = positions_from(sealed, first, std::max<int64_t>(count - first, 0));
+  }
   for (int64_t page = first_page; page * kPageTokens < count; ++page) {
     const int64_t base = page * kPageTokens;
     kernels::PageRef ref{.data = pages_[static_cast<size_t>(page - expired_pages_)].bytes().data(),
@@ -78,6 +106,10 @@ void OrderedStore::gather(const Sealed& sealed,
       }
     }
     out.pages.push_back(ref);
+    if (!visibility.positions) continue;
+    const int64_t from = base - first_page * kPageTokens;
+    out.add_positions(std::span(positions).subspan(
+        static_cast<size_t>(from), static_cast<size_t>(std::min(kPageTokens, count - base))));
   }
 }
 

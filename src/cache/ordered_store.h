@@ -28,6 +28,7 @@ class OrderedStore final : public SurvivorStore {
 
  private:
   int64_t kept_below(const Sealed& sealed, int64_t position) const;
+  static std::vector<int32_t> positions_from(const Sealed& sealed, int64_t first, int64_t count);
 
   int64_t expired_pages_ = 0;  // freed from the front
 };

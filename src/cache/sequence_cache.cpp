@@ -17,7 +17,8 @@ SequenceCache::SequenceCache(const CacheShape& shape,
                         .sliding_window = shape.sliding_window.empty()
                                               ? 0
                                               : shape.sliding_window[static_cast<size_t>(layer)],
-                        .far_frame = policy_->far_position(0).has_value()};
+                        .far_frame = policy_->far_position(0).has_value(),
+                        .positions = shape.alibi.is_used()};
     state.queries =
         QueryRing(policy_->needs().last_queries, shape.kv_heads * shape.group * shape.head_dim);
     state.policy_state = policy_->new_state();
@@ -147,6 +148,8 @@ void SequenceCache::carry_out_plan(LayerState& state, int64_t end) {
                             .head_dim = shape_.head_dim,
                             .group = shape_.group,
                             .attention_scale = shape_.attention_scale,
+                            .attention_soft_cap = shape_.attention_soft_cap,
+                            .alibi = &shape_.alibi,
                             .sliding_window = state.visibility.sliding_window};
   if (is_planned(end)) {
     observe_layer(context, state.heads);

@@ -14,6 +14,7 @@
 #include "cache/layer_plan.h"
 #include "cache/view.h"
 #include "dms/error.h"
+#include "kernels/alibi.h"
 
 namespace dms::cache {
 
@@ -24,8 +25,10 @@ struct CacheShape {
   int64_t layers = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  int64_t group = 1;             // query heads per KV head
-  float attention_scale = 1.0f;  // multiplies q . k
+  int64_t group = 1;                // query heads per KV head
+  float attention_scale = 1.0f;     // multiplies q . k
+  float attention_soft_cap = 0.0f;  // scaled scores become cap * tanh(score / cap); 0: they stay
+  kernels::Alibi alibi{};
   kernels::KvFormat window_format = kernels::KvFormat::bf16;
   kernels::PageFormat survivor_format = kernels::KvFormat::bf16;
   int64_t exact_layers = 0;  // first and last layers whose survivors have window_format

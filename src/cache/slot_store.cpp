@@ -108,6 +108,7 @@ void SlotStore::gather(const Sealed&,
       }
     }
     out.pages.push_back(ref);
+    if (visibility.positions) out.add_positions(entries);
   }
 }
 

@@ -20,6 +20,7 @@ struct Visibility {
   int64_t window = 0;          // W
   int64_t sliding_window = 0;  // the layer's own; 0: none
   bool far_frame = false;      // keys beyond the window are read with the far query
+  bool positions = false;      // the tile wants to know its tokens' positions
 };
 
 /// Tokens below `end` are sealed: among the survivors or gone, as `fates` says.

@@ -6,6 +6,12 @@ void TilePages::clear() {
   pages.clear();
   masks.clear();
   runs.clear();
+  positions.clear();
+}
+
+void TilePages::add_positions(std::span<const int32_t> of_page) {
+  positions.insert(positions.end(), of_page.begin(), of_page.end());
+  positions.resize(pages.size() * static_cast<size_t>(kernels::kPageTokens));
 }
 
 void TilePages::close_run(const kernels::KvPageLayout& layout) {

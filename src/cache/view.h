@@ -39,8 +39,13 @@ struct TilePages {
   std::vector<kernels::PageRef> pages;
   std::vector<uint32_t> masks;  // what the pages' masks point into
   std::vector<PageRun> runs;    // of neighbouring pages, in order
+  // [pages, 32] of the pages' tokens, where the layer's scores depend on them; slots that nobody
+  // sees have any.
+  std::vector<int32_t> positions;
 
   void clear();
+  /// Of the page added last: its tokens' positions, at most 32.
+  void add_positions(std::span<const int32_t> of_page);
   /// The pages added since the last run's end are of `layout`.
   void close_run(const kernels::KvPageLayout& layout);
 };

@@ -152,8 +152,8 @@ CpuModel::CpuModel(ModelSpec spec,
 
 int64_t CpuModel::length_border(int64_t length) const {
   const RopeSpec& rope = decoder_.spec().rope;
-  const bool depends = decoder_.spec().position == PositionKind::rope &&
-                       rope.scaling == RopeScaling::dynamic && length <= rope.original_context;
+  const bool depends = decoder_.spec().position == PositionKind::rope && rope.depends_on_length() &&
+                       length <= rope.original_context;
   return depends ? rope.original_context : kMaxTokens;
 }
 

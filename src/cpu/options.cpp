@@ -175,6 +175,8 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
       .head_dim = spec.head_dim,
       .group = spec.group(),
       .attention_scale = spec.query_scale(),
+      .attention_soft_cap = static_cast<float>(spec.attention_soft_cap),
+      .alibi = {.slopes = spec.alibi_slopes, .bf16_products = spec.alibi_in_bf16},
       .window_format = window_format(model.dtype),
       .survivor_format = survivor_format(cache.kv_dtype, window_format(model.dtype)),
       .exact_layers = cache.kv_exact_layers,
@@ -183,6 +185,28 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
   check_exact_layers(shape);
   return shape;
 }
+
+namespace {
+
+/// Only keys that do not depend on where the sequence began can be read from another distance.
+void check_shift(const ModelSpec& spec) {
+  const auto refuse = [](const std::string& what, const std::string& got) {
+    throw InputError({.field = "policy_args.enable_pos_shift",
+                      .what = what,
+                      .got = got,
+                      .expected = "enable_pos_shift=false"});
+  };
+  if (spec.position == PositionKind::learned) {
+    refuse("cannot be used with learned positions", "model_type " + spec.model_type);
+  }
+  if (spec.rope.depends_on_length()) {
+    refuse("cannot be used with RoPE scaling that depends on the length",
+           spec.rope.scaling == RopeScaling::dynamic ? "rope scaling dynamic"
+                                                     : "rope scaling longrope");
+  }
+}
+
+}  // namespace
 
 policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options) {
   policy::PolicyRequest request{.layers = spec.layers,
@@ -199,12 +223,7 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                               .target_cr = spec.dms->target_cr};
   }
   policy::PolicyPtr source = policy::make_policy(policy_name(spec, options), request);
-  if (source->far_position(0) && spec.rope.scaling == RopeScaling::dynamic) {
-    throw InputError({.field = "policy_args.enable_pos_shift",
-                      .what = "cannot be used with RoPE scaling that depends on the length",
-                      .got = "rope scaling dynamic",
-                      .expected = "enable_pos_shift=false"});
-  }
+  if (source->far_position(0)) check_shift(spec);
   return source;
 }
 

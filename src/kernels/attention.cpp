@@ -31,8 +31,10 @@ void check_call(const AttentionArgs& args, const AttentionPartial& partial, int6
   ensure(layout.head_dim > 0 && args.group > 0, "an empty head or group");
   ensure(args.positions > 0 && args.positions <= kMaxTilePositions, "a tile of wrong height");
   ensure(args.scale > 0, "a scale that is not positive");
+  ensure(args.soft_cap >= 0, "a negative cap");
   const int64_t q_floats = (args.positions - 1) * stride + args.group * layout.head_dim;
   ensure(std::ssize(args.q) >= q_floats, "fewer queries than positions");
+  ensure(args.far_biases.empty() || std::ssize(args.far_biases) == rows, "a far bias for each row");
   ensure(args.q_far.empty() || std::ssize(args.q_far) >= q_floats, "fewer far queries");
   ensure(std::min(std::ssize(partial.max), std::ssize(partial.sum)) >= rows, "no room for sums");
   ensure(std::ssize(partial.output) >= rows * layout.head_dim, "no room for the output");
@@ -122,6 +124,7 @@ void attend(const AttentionArgs& args, AttentionPartial partial) {
   AttendCall call{
       .q = args.q.data(),
       .q_far = args.q_far.empty() ? args.q.data() : args.q_far.data(),
+      .far_biases = args.far_biases.empty() ? nullptr : args.far_biases.data(),
       .q_position_stride = stride,
       .pages = args.pages.data(),
       .page_count = std::ssize(args.pages),
@@ -132,6 +135,7 @@ void attend(const AttentionArgs& args, AttentionPartial partial) {
       .head_dim = layout.head_dim,
       .head_dim_padded = layout.head_dim_padded(),
       .scale = args.scale,
+      .soft_cap = args.soft_cap,
       .max = partial.max.data(),
       .sum = partial.sum.data(),
       .output = partial.output.data(),

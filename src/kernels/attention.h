@@ -25,8 +25,11 @@ struct AttentionArgs {
   int64_t positions = 1;           // query positions in the tile, 1..kMaxTilePositions
   int64_t group = 1;               // query heads per KV head
   float scale = 1.0f;              // multiplies q . k; positive
+  float soft_cap = 0.0f;           // scaled scores become cap * tanh(score / cap); 0: they stay
   std::span<const float> q;        // [positions, group, head_dim], after RoPE
   std::span<const float> q_far{};  // the same, for pages marked far; empty: q
+  // [positions, group] added to q . k of pages marked far that have biases; empty: nothing.
+  std::span<const float> far_biases{};
   std::span<const PageRef> pages;
   // Floats from one position's queries to the next in q and q_far; 0: group * head_dim.
   int64_t q_position_stride = 0;

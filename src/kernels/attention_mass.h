@@ -17,9 +17,11 @@ struct AttentionMassArgs {
   std::span<const float> keys;         // [entries, head_dim], after RoPE
   std::span<const int32_t> positions;  // [entries]
   std::span<const QueryRow> queries;
+  std::span<const float> biases{};  // [group, entries] added to q . k; empty: nothing
   int64_t head_dim = 0;
   int64_t group = 1;
   float scale = 1.0f;          // multiplies q . k
+  float soft_cap = 0.0f;       // scaled scores become cap * tanh(score / cap); 0: they stay
   int64_t sliding_window = 0;  // 0: none
 };
 

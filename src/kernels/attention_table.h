@@ -42,6 +42,7 @@ struct ExpandCall {
 struct AttendCall {
   const float* q;
   const float* q_far;         // equals q where the caller gave none
+  const float* far_biases;    // [positions, group], or null
   int64_t q_position_stride;  // floats
   const PageRef* pages;
   int64_t page_count;
@@ -52,6 +53,7 @@ struct AttendCall {
   int64_t head_dim;
   int64_t head_dim_padded;
   float scale;      // > 0
+  float soft_cap;   // 0: none
   float* max;       // [positions, group]
   float* sum;       // [positions, group]
   float* output;    // [positions, group, head_dim]

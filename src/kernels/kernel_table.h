@@ -87,6 +87,7 @@ struct RowTable {
                     int64_t count,
                     float* out);
   void (*apply)(Activation op, float* x, int64_t count);
+  void (*soft_cap)(float cap, float* x, int64_t count);
   /// One head: (low, high) halves of `half` channels turned by the angles.
   void (*rotate)(float* low, float* high, const float* cos, const float* sin, int64_t half);
 };

@@ -12,6 +12,8 @@ struct PageRef {
   // finite.
   const uint32_t* masks = nullptr;
   bool far = false;  // read with q_far (streaming's position shift)
+  // [group, 32] added to q . k of each query head, before it is scaled; null: nothing.
+  const float* biases = nullptr;
 };
 
 }  // namespace dms::kernels

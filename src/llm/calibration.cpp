@@ -19,6 +19,7 @@ LinearInput input_of(WeightRole role) {
   switch (role) {
     case WeightRole::attention_output:
       return LinearInput::attention_output;
+    case WeightRole::gate_up:
     case WeightRole::gate:
     case WeightRole::up:
       return LinearInput::mlp_in;

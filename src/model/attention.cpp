@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "kernels/alibi.h"
 #include "kernels/attention.h"
 
 namespace dms::model {
@@ -33,9 +34,17 @@ struct Tile {
   int64_t row() const { return part->first_row + first - part->first_position; }
 };
 
+/// What a tile attends, and what its pages' biases point into.
+struct Gathered {
+  cache::TilePages pages;
+  std::vector<float> biases;      // [pages, group, 32], where scores depend on distance
+  std::vector<float> far_biases;  // [positions, group], where keys are read from another distance
+};
+
 /// A part of a run of one tile's pages.
 struct Piece {
   const Tile* tile = nullptr;
+  std::span<const float> far_biases;
   kernels::KvPageLayout layout;
   std::span<const kernels::PageRef> pages;
   int64_t slot = 0;  // index of its partial result
@@ -69,7 +78,11 @@ struct PartialStore {
 class LayerAttention {
  public:
   LayerAttention(const ModelSpec& spec, int64_t layer, const Batch& batch, Workspace& work)
-      : spec_(spec), layer_(layer), work_(work), scale_(spec.query_scale()) {
+      : spec_(spec),
+        layer_(layer),
+        work_(work),
+        scale_(spec.query_scale()),
+        alibi_{.slopes = spec.alibi_slopes, .bf16_products = spec.alibi_in_bf16} {
     for (const BatchSegment& part : batch.segments) add_tiles(part);
   }
 
@@ -101,15 +114,62 @@ class LayerAttention {
     }
   }
 
-  static std::vector<Piece> cut(const Tile& tile,
-                                const cache::TilePages& pages,
-                                int64_t max_pages) {
+  void gather(const Tile& tile, Gathered& out) const {
+    const cache::SequenceView& view = *tile.part->segment->cache;
+    view.gather(layer_, tile.kv_head, tile.first, tile.positions, out.pages);
+    out.far_biases.clear();
+    if (!alibi_.is_used()) return;
+    add_biases(tile, out);
+    if (view.policy().far_position(0)) add_far_biases(tile, view.policy(), out);
+  }
+
+  int64_t q_head(const Tile& tile, int64_t member) const {
+    return tile.kv_head * spec_.group() + member;
+  }
+
+  /// Of all pages. Their origin is that of every tile a query may be in, so that its bits are too.
+  void add_biases(const Tile& tile, Gathered& out) const {
+    constexpr auto kTokens = static_cast<size_t>(kernels::kPageTokens);
+    const auto group = static_cast<size_t>(spec_.group());
+    const int64_t origin = tile.first / kMaxTilePositions * kMaxTilePositions;
+    std::vector<kernels::PageRef>& pages = out.pages.pages;
+    out.biases.resize(pages.size() * group * kTokens);
+    for (size_t page = 0; page < pages.size(); ++page) {
+      const std::span<const int32_t> positions =
+          std::span(out.pages.positions).subspan(page * kTokens, kTokens);
+      const std::span<float> biases =
+          std::span(out.biases).subspan(page * group * kTokens, group * kTokens);
+      for (size_t member = 0; member < group; ++member) {
+        kernels::alibi_biases(alibi_,
+                              q_head(tile, static_cast<int64_t>(member)),
+                              origin,
+                              positions,
+                              biases.subspan(member * kTokens, kTokens));
+      }
+      pages[page].biases = biases.data();
+    }
+  }
+
+  /// A query that reads far keys as if it stood nearer to them finds them nearer by as much.
+  void add_far_biases(const Tile& tile, const cache::Policy& policy, Gathered& out) const {
+    for (int64_t i = 0; i < tile.positions; ++i) {
+      const int64_t position = tile.first + i;
+      const int64_t far = *policy.far_position(position);
+      for (int64_t member = 0; member < spec_.group(); ++member) {
+        out.far_biases.push_back(kernels::alibi_bias(alibi_, q_head(tile, member), position, far));
+      }
+    }
+  }
+
+  static std::vector<Piece> cut(const Tile& tile, const Gathered& gathered, int64_t max_pages) {
+    const cache::TilePages& pages = gathered.pages;
     std::vector<Piece> pieces;
     for (const cache::PageRun& run : pages.runs) {
       for (int64_t at = run.begin; at < run.end; at += max_pages) {
         const int64_t count = std::min(max_pages, run.end - at);
         pieces.push_back(
             {.tile = &tile,
+             .far_biases = gathered.far_biases,
              .layout = run.layout,
              .pages = std::span(pages.pages)
                           .subspan(static_cast<size_t>(at), static_cast<size_t>(count))});
@@ -129,9 +189,11 @@ class LayerAttention {
                      .positions = tile.positions,
                      .group = spec_.group(),
                      .scale = scale_,
+                     .soft_cap = static_cast<float>(spec_.attention_soft_cap),
                      .q = std::span(work_.qkv).subspan(at),
                      .q_far = shifted ? std::span<const float>(work_.q_far).subspan(at)
                                       : std::span<const float>{},
+                     .far_biases = piece.far_biases,
                      .pages = piece.pages,
                      .q_position_stride = width},
                     partial);
@@ -156,12 +218,12 @@ class LayerAttention {
 
   /// A task with everything it needs of its own.
   void run_tile(const Tile& tile) const {
-    thread_local cache::TilePages pages;
+    thread_local Gathered gathered;
     thread_local PartialStore store;
     thread_local std::vector<AttentionPartial> partials;
-    tile.part->segment->cache->gather(layer_, tile.kv_head, tile.first, tile.positions, pages);
+    gather(tile, gathered);
     const std::vector<Piece> pieces =
-        cut(tile, pages, std::max<int64_t>(std::ssize(pages.pages), 1));
+        cut(tile, gathered, std::max<int64_t>(std::ssize(gathered.pages.pages), 1));
     const int64_t rows = rows_of(tile);
     store.resize(std::ssize(pieces), rows, spec_.head_dim);
     partials.clear();
@@ -175,17 +237,17 @@ class LayerAttention {
   /// Few query rows: a task is a piece of a tile's pages; partial results are merged after.
   void run_thin(std::span<const Tile> tiles) const {
     if (tiles.empty()) return;
-    static thread_local std::vector<cache::TilePages> pages;
+    static thread_local std::vector<Gathered> gathered;
     static thread_local PartialStore store;
-    if (pages.size() < tiles.size()) pages.resize(tiles.size());
+    if (gathered.size() < tiles.size()) gathered.resize(tiles.size());
     std::vector<Piece> pieces;
     std::vector<int64_t> first_piece{0};
     int64_t most_rows = 0;
     for (size_t i = 0; i < tiles.size(); ++i) {
       const Tile& tile = tiles[i];
       most_rows = std::max(most_rows, rows_of(tile));
-      tile.part->segment->cache->gather(layer_, tile.kv_head, tile.first, tile.positions, pages[i]);
-      for (Piece piece : cut(tile, pages[i], kPiecePages)) {
+      gather(tile, gathered[i]);
+      for (Piece piece : cut(tile, gathered[i], kPiecePages)) {
         piece.slot = std::ssize(pieces);
         pieces.push_back(piece);
       }
@@ -220,6 +282,7 @@ class LayerAttention {
   int64_t layer_;
   Workspace& work_;
   float scale_;
+  kernels::Alibi alibi_;
   std::vector<Tile> tiles_;
 };
 

@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "dms/error.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
 #include "kernels/rope.h"
@@ -17,9 +16,6 @@ namespace dms::model {
 namespace {
 
 using kernels::Epilogue;
-
-/// Values of a row-wise step that are worth another thread's attention.
-constexpr int64_t kGrainValues = 1 << 14;
 
 Epilogue gate_epilogue(Activation activation) {
   switch (activation) {
@@ -49,42 +45,18 @@ kernels::UnaryOp unary_op(Activation activation) {
   return kernels::UnaryOp::relu;
 }
 
-void refuse_unless(bool supported, const ModelSpec& spec, const std::string& feature) {
-  if (supported) return;
-  throw InputError({.where = "config.json: model_type " + spec.model_type,
-                    .what = "the decoder does not compute " + feature + " yet"});
-}
-
 void grow(std::vector<float>& buffer, int64_t count) {
   if (std::ssize(buffer) < count) buffer.resize(static_cast<size_t>(count));
-}
-
-/// Rows of logits are large: the room for a whole chunk's goes with the first pass that wants few.
-void fit(std::vector<float>& buffer, size_t count) {
-  if (buffer.capacity() / 4 > count) buffer = std::vector<float>();  // {} would keep the room
-  buffer.resize(count);
 }
 
 }  // namespace
 
 Decoder::Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute compute)
-    : spec_(std::move(spec)), weights_(std::move(weights)), compute_(compute), rope_(spec_.rope) {
-  refuse_unless(spec_.position == PositionKind::rope, spec_, "ALiBi or learned positions");
-  refuse_unless(!spec_.parallel_residual, spec_, "parallel residuals");
-  refuse_unless(!spec_.norm_after, spec_, "norms after the sub-layers");
-  refuse_unless(spec_.embedding_dim == 0, spec_, "projected embeddings");
-  refuse_unless(spec_.qkv_clip == 0.0, spec_, "clamped q, k and v");
-}
-
-void Decoder::embed(const Batch& batch) {
-  const int64_t hidden = spec_.hidden;
-  parallel_for(batch.rows, ceil_div(kGrainValues, hidden), [&](int64_t row) {
-    weights_.get_embedding(
-        batch.row_token[static_cast<size_t>(row)],
-        std::span(work_.residual)
-            .subspan(static_cast<size_t>(row * hidden), static_cast<size_t>(hidden)));
-  });
-}
+    : spec_(std::move(spec)),
+      weights_(std::move(weights)),
+      compute_(compute),
+      rope_(spec_.rope),
+      local_rope_(spec_.local_rope.value_or(RopeSpec())) {}
 
 void Decoder::show(const LayerWeights& weights,
                    LinearInput input,
@@ -103,21 +75,73 @@ void Decoder::normalise(const NormWeights& weights,
   }
 }
 
-void Decoder::project_qkv(const LayerWeights& weights, const Batch& batch) {
-  const auto values = static_cast<size_t>(batch.rows * spec_.hidden);
-  const std::span<const float> x = std::span(work_.residual).first(values);
-  const std::span<float> normed = std::span(work_.normed).first(values);
-  normalise(weights.attention_norm, x, normed);
-  show(weights, LinearInput::qkv, normed);
+std::span<float> Decoder::residual(const Batch& batch) {
+  return std::span(work_.residual).first(static_cast<size_t>(batch.rows * spec_.hidden));
+}
+
+/// What a sub-layer multiplies first; valid until the next call.
+std::span<const float> Decoder::sublayer_input(const NormWeights& norm, const Batch& batch) {
+  if (spec_.norm_after) return residual(batch);
+  const std::span<float> normed =
+      std::span(work_.normed).first(static_cast<size_t>(batch.rows * spec_.hidden));
+  normalise(norm, residual(batch), normed);
+  return normed;
+}
+
+/// Adds the sub-layer's last product, normed where `post_norm` is not empty.
+void Decoder::add_to_residual(const LinearWeights& weights,
+                              std::span<const float> x,
+                              const NormWeights& post_norm,
+                              const Batch& batch) {
+  const bool is_plain = post_norm.scale.empty();
+  const std::span<float> sum = residual(batch);
+  if (!is_plain) grow(work_.branch, std::ssize(sum));
+  const std::span<float> branch =
+      is_plain ? std::span<float>() : std::span(work_.branch).first(sum.size());
+  kernels::matmul({.weights = weights.matrix,
+                   .x = x,
+                   .out = is_plain ? sum : branch,
+                   .bias = weights.bias,
+                   .rows = batch.rows,
+                   .out_columns = spec_.hidden,
+                   .compute = compute_,
+                   .epilogue = is_plain ? Epilogue::accumulate : Epilogue::store});
+  if (is_plain) return;
+  normalise(post_norm, branch, branch);
+  parallel_for(batch.rows, ceil_div(kGrainValues, spec_.hidden), [&](int64_t row) {
+    const auto end = static_cast<size_t>((row + 1) * spec_.hidden);
+    for (auto i = static_cast<size_t>(row * spec_.hidden); i < end; ++i) sum[i] += branch[i];
+  });
+}
+
+void Decoder::finish_sublayer(const NormWeights& norm, const Batch& batch) {
+  if (spec_.norm_after) normalise(norm, residual(batch), residual(batch));
+}
+
+/// Returns what it multiplied, which stays valid until the next sublayer_input().
+std::span<const float> Decoder::project_qkv(const LayerWeights& weights, const Batch& batch) {
+  const std::span<const float> input = sublayer_input(weights.attention_norm, batch);
+  show(weights, LinearInput::qkv, input);
   const int64_t width = qkv_width(spec_);
   kernels::matmul({.weights = weights.qkv.matrix,
-                   .x = normed,
+                   .x = input,
                    .out = std::span(work_.qkv).first(static_cast<size_t>(batch.rows * width)),
                    .bias = weights.qkv.bias,
                    .rows = batch.rows,
                    .out_columns = width,
                    .compute = compute_});
-  if (!weights.decision_rows.empty()) decide_exactly(weights, batch);
+  if (!weights.decision_rows.empty()) decide_exactly(weights, input, batch);
+  if (spec_.qkv_clip > 0.0) clip_qkv(batch);
+  return input;
+}
+
+void Decoder::clip_qkv(const Batch& batch) {
+  const auto limit = static_cast<float>(spec_.qkv_clip);
+  const auto width = static_cast<size_t>(qkv_width(spec_));
+  parallel_for(batch.rows, ceil_div(kGrainValues, qkv_width(spec_)), [&](int64_t row) {
+    const auto values = std::span(work_.qkv).subspan(static_cast<size_t>(row) * width, width);
+    for (float& value : values) value = std::clamp(value, -limit, limit);
+  });
 }
 
 /// Decision logits of the adapter (semantics.md section 1), in float32 with a fixed order of
@@ -147,17 +171,18 @@ float& Decoder::borrowed_channel(std::span<float> q, int64_t kv_head) const {
 }
 
 /// What decides eviction is not computed from quantised weights.
-void Decoder::decide_exactly(const LayerWeights& weights, const Batch& batch) {
+void Decoder::decide_exactly(const LayerWeights& weights,
+                             std::span<const float> input,
+                             const Batch& batch) {
   const auto hidden = static_cast<size_t>(spec_.hidden);
   const int64_t width = qkv_width(spec_);
   parallel_for(batch.rows, ceil_div(kGrainValues, spec_.hidden), [&](int64_t row) {
-    const std::span<const float> normed =
-        std::span(work_.normed).subspan(static_cast<size_t>(row) * hidden, hidden);
+    const std::span<const float> x = input.subspan(static_cast<size_t>(row) * hidden, hidden);
     for (int64_t head = 0; head < spec_.kv_heads; ++head) {
       const int64_t channel = model::borrowed_channel(spec_, head);
       const auto at = static_cast<size_t>(head) * hidden;
       float logit =
-          kernels::dot_fixed_order(normed, std::span(weights.decision_rows).subspan(at, hidden));
+          kernels::dot_fixed_order(x, std::span(weights.decision_rows).subspan(at, hidden));
       if (!weights.qkv.bias.empty()) logit += weights.qkv.bias[static_cast<size_t>(channel)];
       work_.qkv[static_cast<size_t>(row * width + channel)] = logit;
     }
@@ -178,24 +203,36 @@ void Decoder::take_borrowed_channels(std::span<float> q, int64_t row) {
   zero_borrowed_channels(q);
 }
 
+/// How the layer's heads turn; null: they do not.
+const RopeTable* Decoder::rope_at(int64_t layer) const {
+  const RopeSpec* rope = spec_.rope_at(layer);
+  if (rope == nullptr) return nullptr;
+  return rope == &spec_.rope ? &rope_ : &local_rope_;
+}
+
+void Decoder::norm_heads(std::span<const float> weight, std::span<float> heads) const {
+  const auto eps = static_cast<float>(spec_.norm_eps);
+  if (spec_.qk_norm) kernels::rms_norm(heads, weight, eps, heads);
+  if (spec_.qk_norm_whole) kernels::layer_norm(heads, weight, {}, eps, heads);
+}
+
 /// QK norm, the borrowed channels and RoPE, for one token's heads.
-void Decoder::rotate_row(const Batch& batch, int64_t row) {
+void Decoder::rotate_row(int64_t layer, const Batch& batch, int64_t row) {
   const auto q_values = static_cast<size_t>(spec_.q_heads * spec_.head_dim);
   const auto k_values = static_cast<size_t>(spec_.kv_heads * spec_.head_dim);
   const auto at = static_cast<size_t>(row * qkv_width(spec_));
   const std::span<float> q = std::span(work_.qkv).subspan(at, q_values);
   const std::span<float> k = std::span(work_.qkv).subspan(at + q_values, k_values);
-  if (spec_.qk_norm) {
-    const auto eps = static_cast<float>(spec_.norm_eps);
-    kernels::rms_norm(q, batch.layer_weights->q_norm, eps, q);
-    kernels::rms_norm(k, batch.layer_weights->k_norm, eps, k);
-  }
+  norm_heads(batch.layer_weights->q_norm, q);
+  norm_heads(batch.layer_weights->k_norm, k);
   const bool is_neuron = spec_.dms && spec_.dms->source == DmsSource::neuron;
   if (is_neuron) take_borrowed_channels(q, row);
 
   const Segment& segment = *batch.row_segment[static_cast<size_t>(row)];
+  const RopeTable* rope = rope_at(layer);
   const auto turn = [&](std::span<float> heads, int64_t position) {
-    const RopeTable::Angles angles = rope_.at(segment.prompt_tokens, position);
+    if (rope == nullptr) return;
+    const RopeTable::Angles angles = rope->at(segment.prompt_tokens, position);
     kernels::rope(heads, spec_.head_dim, angles.cos, angles.sin);
   };
   const auto turn_queries = [&](std::span<float> queries, int64_t position) {
@@ -234,17 +271,24 @@ void Decoder::append_to_caches(int64_t layer, const Batch& batch) {
   }
 }
 
-void Decoder::run_mlp(const LayerWeights& weights, const Batch& batch) {
-  const auto values = static_cast<size_t>(batch.rows * spec_.hidden);
-  const std::span<float> residual = std::span(work_.residual).first(values);
-  const std::span<float> normed = std::span(work_.normed).first(values);
+void Decoder::attend(int64_t layer, const Batch& batch) {
+  append_to_caches(layer, batch);
+  const auto start = std::chrono::steady_clock::now();
+  run_attention(spec_, layer, batch, work_);
+  attention_seconds_ +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (const BatchSegment& part : batch.segments) part.segment->cache->finish_layer(layer);
+}
+
+void Decoder::run_mlp(const LayerWeights& weights,
+                      std::span<const float> input,
+                      const Batch& batch) {
   const std::span<float> mlp =
       std::span(work_.mlp).first(static_cast<size_t>(batch.rows * spec_.ffn));
-  normalise(weights.mlp_norm, residual, normed);
-  show(weights, LinearInput::mlp_in, normed);
+  show(weights, LinearInput::mlp_in, input);
   kernels::matmul(
       {.weights = weights.mlp_in.matrix,
-       .x = normed,
+       .x = input,
        .out = mlp,
        .bias = weights.mlp_in.bias,
        .rows = batch.rows,
@@ -253,14 +297,7 @@ void Decoder::run_mlp(const LayerWeights& weights, const Batch& batch) {
        .epilogue = spec_.gated_mlp ? gate_epilogue(spec_.activation) : Epilogue::store});
   if (!spec_.gated_mlp) kernels::apply(unary_op(spec_.activation), mlp);
   show(weights, LinearInput::mlp_out, mlp);
-  kernels::matmul({.weights = weights.mlp_out.matrix,
-                   .x = mlp,
-                   .out = residual,
-                   .bias = weights.mlp_out.bias,
-                   .rows = batch.rows,
-                   .out_columns = spec_.hidden,
-                   .compute = compute_,
-                   .epilogue = Epilogue::accumulate});
+  add_to_residual(weights.mlp_out, mlp, weights.mlp_post_norm, batch);
 }
 
 void Decoder::run_layer(int64_t layer, const Batch& batch) {
@@ -268,57 +305,41 @@ void Decoder::run_layer(int64_t layer, const Batch& batch) {
   if (batch.needs_decision_logits && spec_.dms && spec_.dms->source == DmsSource::adapter) {
     compute_alpha(weights, batch);
   }
-  project_qkv(weights, batch);
+  std::span<const float> input = project_qkv(weights, batch);
   parallel_for(batch.rows, ceil_div(kGrainValues, qkv_width(spec_)), [&](int64_t row) {
-    rotate_row(batch, row);
+    rotate_row(layer, batch, row);
   });
-  append_to_caches(layer, batch);
-
-  const auto start = std::chrono::steady_clock::now();
-  run_attention(spec_, layer, batch, work_);
-  attention_seconds_ +=
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  for (const BatchSegment& part : batch.segments) part.segment->cache->finish_layer(layer);
-
-  const int64_t q_values = spec_.q_heads * spec_.head_dim;
+  attend(layer, batch);
   const std::span<const float> attended =
-      std::span(work_.attended).first(static_cast<size_t>(batch.rows * q_values));
+      std::span(work_.attended)
+          .first(static_cast<size_t>(batch.rows * spec_.q_heads * spec_.head_dim));
   show(weights, LinearInput::attention_output, attended);
-  kernels::matmul(
-      {.weights = weights.attention_output.matrix,
-       .x = attended,
-       .out = std::span(work_.residual).first(static_cast<size_t>(batch.rows * spec_.hidden)),
-       .bias = weights.attention_output.bias,
-       .rows = batch.rows,
-       .out_columns = spec_.hidden,
-       .compute = compute_,
-       .epilogue = Epilogue::accumulate});
-  run_mlp(weights, batch);
+  const bool has_own_norm = !spec_.shared_norm;
+  if (spec_.parallel_residual && has_own_norm) input = sublayer_input(weights.mlp_norm, batch);
+  add_to_residual(weights.attention_output, attended, weights.attention_post_norm, batch);
+  finish_sublayer(weights.attention_norm, batch);
+  if (!spec_.parallel_residual) input = sublayer_input(weights.mlp_norm, batch);
+  run_mlp(weights, input, batch);
+  finish_sublayer(weights.mlp_norm, batch);
 }
 
-std::span<const float> Decoder::project_head(const Batch& batch) {
-  const auto hidden = static_cast<size_t>(spec_.hidden);
-  const auto rows = std::ssize(batch.logit_rows);
-  if (rows == 0) return {};
-  fit(head_rows_, static_cast<size_t>(rows) * hidden);
-  fit(logits_, static_cast<size_t>(rows * spec_.vocab));
-  for (int64_t i = 0; i < rows; ++i) {
-    const auto from = static_cast<size_t>(batch.logit_rows[static_cast<size_t>(i)]) * hidden;
-    std::ranges::copy(std::span(work_.residual).subspan(from, hidden),
-                      head_rows_.begin() + i * spec_.hidden);
+void Decoder::prepare_rope(const Batch& batch) {
+  if (spec_.position != PositionKind::rope) return;
+  std::vector<RopeTable::Need> rotations;
+  for (const BatchSegment& part : batch.segments) {
+    rotations.push_back({.prompt_tokens = part.segment->prompt_tokens,
+                         .positions = part.first_position + part.rows});
   }
-  if (spec_.has_final_norm) normalise(weights_.final_norm, head_rows_, head_rows_);
-  kernels::matmul({.weights = weights_.head,
-                   .x = head_rows_,
-                   .out = logits_,
-                   .rows = rows,
-                   .out_columns = spec_.vocab,
-                   .compute = compute_});
-  return logits_;
+  rope_.prepare(rotations);
+  if (spec_.local_rope) local_rope_.prepare(rotations);
 }
 
-std::span<const float> Decoder::forward(std::span<const Segment> segments) {
-  Batch batch(segments);
+void Decoder::prepare(const Batch& batch) {
+  for (const BatchSegment& part : batch.segments) {
+    ensure(
+        spec_.position != PositionKind::learned || part.first_position + part.rows <= spec_.context,
+        "a position that was not learned");
+  }
   grow(work_.residual, batch.rows * spec_.hidden);
   grow(work_.normed, batch.rows * spec_.hidden);
   grow(work_.qkv, batch.rows * qkv_width(spec_));
@@ -326,12 +347,12 @@ std::span<const float> Decoder::forward(std::span<const Segment> segments) {
   grow(work_.mlp, batch.rows * spec_.ffn);
   grow(work_.alpha, batch.rows * spec_.kv_heads);
   if (batch.shifts_positions) grow(work_.q_far, batch.rows * qkv_width(spec_));
-  std::vector<RopeTable::Need> rotations;
-  for (const BatchSegment& part : batch.segments) {
-    rotations.push_back({.prompt_tokens = part.segment->prompt_tokens,
-                         .positions = part.first_position + part.rows});
-  }
-  rope_.prepare(rotations);
+  prepare_rope(batch);
+}
+
+std::span<const float> Decoder::forward(std::span<const Segment> segments) {
+  Batch batch(segments);
+  prepare(batch);
   embed(batch);
   for (int64_t layer = 0; layer < spec_.layers; ++layer) {
     batch.layer_weights = &weights_.layers[static_cast<size_t>(layer)];

@@ -43,16 +43,17 @@ using InputWatcher =
 struct Workspace {
   std::vector<float> residual;  // [rows, hidden]
   std::vector<float> normed;    // [rows, hidden]
+  std::vector<float> branch;    // [rows, hidden] what a sub-layer adds, only where it has a norm
   std::vector<float> qkv;       // [rows, (q_heads + 2 kv_heads) * head_dim]
   std::vector<float> q_far;     // the same, only where a policy shifts positions
   std::vector<float> attended;  // [rows, q_heads * head_dim]
   std::vector<float> mlp;       // [rows, ffn]
   std::vector<float> alpha;     // [rows, kv_heads] decision logits
+  std::vector<float> embedded;  // [rows, embedding_dim], only where it is not hidden
 };
 
 class Decoder {
  public:
-  /// Throws InputError when the spec asks for something the decoder does not compute.
   Decoder(ModelSpec spec, DecoderWeights weights, kernels::Compute compute);
 
   const ModelSpec& spec() const { return spec_; }
@@ -69,28 +70,51 @@ class Decoder {
   double attention_seconds() const { return attention_seconds_; }
 
  private:
+  /// Values of a row-wise step that are worth another thread's attention.
+  static constexpr int64_t kGrainValues = 1 << 14;
+
+  void prepare(const Batch& batch);
+  void prepare_rope(const Batch& batch);
   void embed(const Batch& batch);
+  void project_embeddings(const Batch& batch);
+  void add_positions(const Batch& batch);
   void show(const LayerWeights& weights, LinearInput input, std::span<const float> rows) const;
   void run_layer(int64_t layer, const Batch& batch);
-  void project_qkv(const LayerWeights& weights, const Batch& batch);
+  std::span<float> residual(const Batch& batch);
+  std::span<const float> sublayer_input(const NormWeights& norm, const Batch& batch);
+  void add_to_residual(const LinearWeights& weights,
+                       std::span<const float> x,
+                       const NormWeights& post_norm,
+                       const Batch& batch);
+  void finish_sublayer(const NormWeights& norm, const Batch& batch);
+  std::span<const float> project_qkv(const LayerWeights& weights, const Batch& batch);
   void compute_alpha(const LayerWeights& weights, const Batch& batch);
-  void decide_exactly(const LayerWeights& weights, const Batch& batch);
+  void decide_exactly(const LayerWeights& weights,
+                      std::span<const float> input,
+                      const Batch& batch);
+  void clip_qkv(const Batch& batch);
+  void norm_heads(std::span<const float> weight, std::span<float> heads) const;
   float& borrowed_channel(std::span<float> q, int64_t kv_head) const;
   void zero_borrowed_channels(std::span<float> q) const;
   void take_borrowed_channels(std::span<float> q, int64_t row);
-  void rotate_row(const Batch& batch, int64_t row);
+  const RopeTable* rope_at(int64_t layer) const;
+  void rotate_row(int64_t layer, const Batch& batch, int64_t row);
   void append_to_caches(int64_t layer, const Batch& batch);
-  void run_mlp(const LayerWeights& weights, const Batch& batch);
+  void attend(int64_t layer, const Batch& batch);
+  void run_mlp(const LayerWeights& weights, std::span<const float> input, const Batch& batch);
   void normalise(const NormWeights& weights, std::span<const float> x, std::span<float> out) const;
   std::span<const float> project_head(const Batch& batch);
+  std::span<const float> head_input(const Batch& batch);
 
   ModelSpec spec_;
   DecoderWeights weights_;
   kernels::Compute compute_;
   RopeTable rope_;
+  RopeTable local_rope_;  // of layers with a sliding window, where they turn otherwise
   Workspace work_;
-  std::vector<float> head_rows_;  // [logit rows, hidden]
-  std::vector<float> logits_;     // [logit rows, vocab]
+  std::vector<float> head_rows_;       // [logit rows, hidden]
+  std::vector<float> projected_rows_;  // [logit rows, embedding_dim], only where it is not hidden
+  std::vector<float> logits_;          // [logit rows, vocab]
   double attention_seconds_ = 0;
   InputWatcher watcher_;
 };

@@ -52,6 +52,7 @@ class Loader {
   }
 
   std::vector<float> vector_of(WeightRole role, int64_t layer = -1) const;
+  std::vector<float> norm_scale(WeightRole role, int64_t layer = -1) const;
   NormWeights norm(WeightRole scale, WeightRole bias, int64_t layer = -1) const;
   std::vector<RowRun> qkv_runs(int64_t layer, bool bias) const;
   std::vector<RowRun> mlp_in_runs(int64_t layer, bool bias) const;
@@ -68,7 +69,7 @@ class Loader {
   void set_codes(const RowRun& run, int64_t panel, PackedMatrix& matrix) const;
   std::vector<float> decision_rows(const std::vector<RowRun>& qkv) const;
   std::vector<float> pack_bias(const std::vector<RowRun>& runs, int64_t rows) const;
-  LinearWeights linear(WeightRole weight, WeightRole bias, int64_t layer) const;
+  LinearWeights linear(const WeightName& weight, std::vector<float> bias) const;
   PackedMatrix vocabulary(WeightRole role) const;
   LayerWeights layer(int64_t index) const;
 
@@ -87,8 +88,14 @@ std::vector<float> Loader::vector_of(WeightRole role, int64_t layer) const {
   return values;
 }
 
+std::vector<float> Loader::norm_scale(WeightRole role, int64_t layer) const {
+  std::vector<float> scale = vector_of(role, layer);
+  for (float& value : scale) value += static_cast<float>(spec_.norm_offset);
+  return scale;
+}
+
 NormWeights Loader::norm(WeightRole scale, WeightRole bias, int64_t layer) const {
-  return {.scale = vector_of(scale, layer), .bias = vector_of(bias, layer)};
+  return {.scale = norm_scale(scale, layer), .bias = vector_of(bias, layer)};
 }
 
 /// Cuts a fused tensor's rows into the packed order [q heads | k heads | v heads].
@@ -120,15 +127,20 @@ std::vector<RowRun> Loader::qkv_runs(int64_t layer, bool bias) const {
 }
 
 std::vector<RowRun> Loader::mlp_in_runs(int64_t layer, bool bias) const {
-  const WeightName* up = &get(bias ? WeightRole::up_bias : WeightRole::up, layer);
+  const auto role = [&](WeightRole plain, WeightRole with_bias) {
+    if (spec_.fused_gate_up) return &get(WeightRole::gate_up, layer);
+    return &get(bias ? with_bias : plain, layer);
+  };
+  const WeightName* up = role(WeightRole::up, WeightRole::up_bias);
   if (!spec_.gated_mlp) return {{up, 0, 0, spec_.ffn}};
-  const WeightName* gate = &get(bias ? WeightRole::gate_bias : WeightRole::gate, layer);
+  const WeightName* gate = role(WeightRole::gate, WeightRole::gate_bias);
+  const int64_t first_up = spec_.fused_gate_up ? spec_.ffn : 0;
   constexpr int64_t kHalf = kPanelRows / 2;
   std::vector<RowRun> runs;
   for (int64_t first = 0; first < spec_.ffn; first += kHalf) {
     const int64_t count = std::min(kHalf, spec_.ffn - first);
     runs.push_back({gate, first, 2 * first, count});
-    runs.push_back({up, first, 2 * first + kHalf, count});
+    runs.push_back({up, first_up + first, 2 * first + kHalf, count});
   }
   return runs;
 }
@@ -238,11 +250,10 @@ std::vector<float> Loader::pack_bias(const std::vector<RowRun>& runs, int64_t ro
   return bias;
 }
 
-LinearWeights Loader::linear(WeightRole weight, WeightRole bias, int64_t layer) const {
-  const WeightName& name = get(weight, layer);
-  return {
-      .matrix = pack({{&name, 0, 0, name.shape[0]}}, name.shape[0], name.shape[1], storage_.format),
-      .bias = vector_of(bias, layer)};
+LinearWeights Loader::linear(const WeightName& weight, std::vector<float> bias) const {
+  const int64_t rows = weight.shape[0];
+  return {.matrix = pack({{&weight, 0, 0, rows}}, rows, weight.shape[1], storage_.format),
+          .bias = std::move(bias)};
 }
 
 /// The head or the embedding: a token has no second chance there, so four bits are too few.
@@ -281,14 +292,16 @@ LayerWeights Loader::layer(int64_t index) const {
   w.qkv.matrix = pack(runs, qkv_rows, spec_.hidden, storage_.format);
   w.decision_rows = decision_rows(runs);
   if (spec_.qkv_bias) w.qkv.bias = pack_bias(qkv_runs(index, true), qkv_rows);
-  w.q_norm = vector_of(WeightRole::q_norm, index);
-  w.k_norm = vector_of(WeightRole::k_norm, index);
-  w.attention_output =
-      linear(WeightRole::attention_output, WeightRole::attention_output_bias, index);
+  w.q_norm = norm_scale(WeightRole::q_norm, index);
+  w.k_norm = norm_scale(WeightRole::k_norm, index);
+  w.attention_output = linear(get(WeightRole::attention_output, index),
+                              vector_of(WeightRole::attention_output_bias, index));
+  w.attention_post_norm.scale = norm_scale(WeightRole::attention_post_norm, index);
   w.mlp_norm = norm(WeightRole::mlp_norm, WeightRole::mlp_norm_bias, index);
   w.mlp_in.matrix = pack(mlp_runs, mlp_rows, spec_.hidden, storage_.format);
   if (spec_.mlp_bias) w.mlp_in.bias = pack_bias(mlp_in_runs(index, true), mlp_rows);
-  w.mlp_out = linear(WeightRole::down, WeightRole::down_bias, index);
+  w.mlp_out = linear(get(WeightRole::down, index), vector_of(WeightRole::down_bias, index));
+  w.mlp_post_norm.scale = norm_scale(WeightRole::mlp_post_norm, index);
   w.alpha_norm = vector_of(WeightRole::dms_alpha_norm, index);
   w.alpha = vector_of(WeightRole::dms_alpha, index);
   w.alpha_bias = vector_of(WeightRole::dms_alpha_bias, index);
@@ -303,6 +316,11 @@ DecoderWeights Loader::load() {
     weights.final_norm = norm(WeightRole::final_norm, WeightRole::final_norm_bias);
   }
   weights.head = vocabulary(spec_.tied_head ? WeightRole::embedding : WeightRole::head);
+  if (spec_.embedding_dim != 0) {
+    weights.embedding_projection = linear(get(WeightRole::embedding_projection), {});
+    weights.head_projection = linear(get(WeightRole::head_projection), {});
+  }
+  weights.positions = vector_of(WeightRole::position_embedding);
   return weights;
 }
 

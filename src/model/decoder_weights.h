@@ -10,7 +10,7 @@
 
 namespace dms::model {
 
-/// A norm's parameters; `bias` is empty for RMSNorm.
+/// A norm's parameters, ModelSpec::norm_offset included; `bias` is empty for RMSNorm.
 struct NormWeights {
   std::vector<float> scale;
   std::vector<float> bias;
@@ -25,12 +25,14 @@ struct LinearWeights {
 struct LayerWeights {
   NormWeights attention_norm;
   LinearWeights qkv;          // rows [q heads | k heads | v heads]
-  std::vector<float> q_norm;  // [head_dim], or empty
+  std::vector<float> q_norm;  // [head_dim], or of all heads together, or empty
   std::vector<float> k_norm;
   LinearWeights attention_output;
-  NormWeights mlp_norm;
-  LinearWeights mlp_in;  // gated: 16 gate rows, 16 up rows in each panel
+  NormWeights attention_post_norm;  // of what attention adds, or empty
+  NormWeights mlp_norm;             // empty where both branches share one
+  LinearWeights mlp_in;             // gated: 16 gate rows, 16 up rows in each panel
   LinearWeights mlp_out;
+  NormWeights mlp_post_norm;
   std::vector<float> alpha_norm;  // DMS adapter, or empty: [hidden]
   std::vector<float> alpha;       // [kv_heads, hidden]
   std::vector<float> alpha_bias;  // [kv_heads], or empty
@@ -40,12 +42,16 @@ struct LayerWeights {
 };
 
 struct DecoderWeights {
-  kernels::PackedMatrix embedding;  // [vocab, hidden]; empty when the head is tied
-  kernels::PackedMatrix head;       // [vocab, hidden]
+  kernels::PackedMatrix embedding;  // [vocab, embedding_dim]; empty when the head is tied
+  kernels::PackedMatrix head;       // [vocab, embedding_dim]
+  // From embedding_dim to hidden and back; empty where they are the same.
+  LinearWeights embedding_projection;
+  LinearWeights head_projection;
+  std::vector<float> positions;  // learned: [learned_position_offset + context, hidden]
   std::vector<LayerWeights> layers;
   NormWeights final_norm;
 
-  /// One token's embedding as float32 [hidden].
+  /// One token's embedding as float32 [embedding_dim].
   void get_embedding(int64_t token, std::span<float> out) const;
 };
 

@@ -14,6 +14,7 @@ constexpr int64_t kKeptTables = 4;  // so that sequences taking turns do not mak
 }  // namespace
 
 int64_t RopeTable::key(int64_t prompt_tokens) const {
+  if (rope_.scaling == RopeScaling::longrope) return prompt_tokens > rope_.original_context ? 1 : 0;
   return rope_.scaling == RopeScaling::dynamic ? std::max(rope_.original_context, prompt_tokens)
                                                : 0;
 }

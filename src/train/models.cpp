@@ -3,6 +3,7 @@
 #include "dms/error.h"
 #include "model/spec/load.h"
 #include "train/student_source.h"
+#include "train/trainable.h"
 
 namespace dms::train {
 namespace {
@@ -33,6 +34,7 @@ std::unique_ptr<Student> load_teacher(const TrainConfig& config, const Student& 
                       .got = std::to_string(spec.vocab),
                       .expected = std::to_string(student.spec().vocab)});
   }
+  require_trainable(spec);
   Parameters parameters(spec,
                         *open_checkpoint(folder, spec),
                         compute_type(config, config.model.teacher_dtype),

@@ -18,6 +18,7 @@
 #include "train/report/html_report.h"
 #include "train/report/metrics.h"
 #include "train/report/progress.h"
+#include "train/student_source.h"
 #include "train/torch.h"
 #include "train/trainer.h"
 
@@ -141,6 +142,7 @@ int run_training(const TrainConfig& config) {
   std::optional<RunLock> lock;
   std::optional<CheckpointFolder> from;
   all_or_none(*ranks, [&] {
+    student_spec(config);  // what cannot be trained is said before anything is prepared
     if (leads) lock.emplace(config.trainer.output_dir);
     from = find_resume(config);
     if (!leads) return;

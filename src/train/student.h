@@ -29,7 +29,7 @@ struct PassOptions {
 };
 
 struct PassResult {
-  at::Tensor hidden;          // [batch, tokens, hidden], after the final norm
+  at::Tensor hidden;          // [batch, tokens, columns of head()], after the final norm
   at::Tensor fraction;        // soft, hard: [batch], share of decisions that evict, differentiable
   at::Tensor layer_fraction;  // soft, hard: [layers, kv_heads], detached
 };
@@ -44,7 +44,7 @@ class Student {
                      const at::Tensor& lengths,
                      const PassOptions& options) const;
 
-  /// [rows, hidden] x the head's weight, [vocab, hidden].
+  /// The head's weight, [vocab, hidden], or of narrow embeddings [vocab, embedding_dim].
   const at::Tensor& head() const;
 
   const ModelSpec& spec() const { return spec_; }
@@ -62,25 +62,47 @@ class Student {
     at::Tensor sin;
   };
 
+  /// How heads turn; undefined where none do.
+  struct Rotations {
+    Angles all;
+    Angles local;  // of layers with a sliding window, where they turn otherwise
+  };
+  struct Heads {
+    at::Tensor q;  // [batch, heads, tokens, head_dim]
+    at::Tensor k;
+    at::Tensor v;
+  };
+
+  at::Tensor embed(const at::Tensor& ids) const;
+  at::Tensor head_input(const at::Tensor& x) const;
   LayerOutput layer(int64_t index,
                     const at::Tensor& x,
-                    const Angles& angles,
+                    const Rotations& turns,
                     const PassOptions& options) const;
   LayerOutput checkpointed(int64_t index,
                            const at::Tensor& x,
-                           const Angles& angles,
+                           const Rotations& turns,
                            const PassOptions& options) const;
+  Heads project(int64_t index, const at::Tensor& input) const;
   at::Tensor attend(int64_t index,
                     const at::Tensor& x,
-                    const Angles& angles,
+                    const at::Tensor& input,
+                    const Rotations& turns,
                     const PassOptions& options,
                     at::Tensor& decisions) const;
-  at::Tensor mlp(int64_t index, const at::Tensor& x) const;
+  at::Tensor mlp(int64_t index, const at::Tensor& input) const;
   at::Tensor decision_logits(int64_t index, const at::Tensor& x, const at::Tensor& q) const;
   Gates gates(int64_t index, const at::Tensor& logits, const PassOptions& options) const;
-  at::Tensor norm(WeightRole weight, int64_t index, const at::Tensor& x) const;
+  at::Tensor norm(WeightRole weight, WeightRole bias, int64_t index, const at::Tensor& x) const;
+  at::Tensor before(WeightRole weight, WeightRole bias, int64_t index, const at::Tensor& x) const;
+  at::Tensor add_branch(WeightRole post_norm,
+                        int64_t index,
+                        const at::Tensor& x,
+                        const at::Tensor& branch) const;
+  at::Tensor after(WeightRole weight, WeightRole bias, int64_t index, const at::Tensor& x) const;
   at::Tensor linear(WeightRole weight, WeightRole bias, int64_t index, const at::Tensor& x) const;
-  Angles angles(int64_t tokens) const;
+  Angles angles(const RopeSpec& rope, int64_t tokens) const;
+  Rotations rotations(int64_t tokens) const;
   at::ScalarType wide() const;
 
   ModelSpec spec_;

@@ -9,6 +9,7 @@
 #include "model/spec/load.h"
 #include "model/spec/safetensors.h"
 #include "train/patterns.h"
+#include "train/trainable.h"
 
 namespace dms::train {
 namespace {
@@ -57,6 +58,7 @@ class Trained final : public WeightSource {
 
 ModelSpec student_spec(const TrainConfig& config) {
   ModelSpec spec = load_spec(config.model.name, MetadataScope::with_parent);
+  require_trainable(spec);
   spec.dms.reset();
   if (config.objective == Objective::lm) return spec;
   const DmsSection& dms = config.dms;

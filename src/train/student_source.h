@@ -13,7 +13,8 @@
 
 namespace dms::train {
 
-/// The base folder's spec with the run's eviction settings (objective dms), or without any.
+/// The base folder's spec with the run's eviction settings (objective dms), or without any. Throws
+/// InputError where training does not compute the model.
 ModelSpec student_spec(const TrainConfig& config);
 
 /// Names and patterns of the weights that are trained: objective lm trains all.

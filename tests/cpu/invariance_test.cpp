@@ -159,7 +159,8 @@ Rows decode(CpuModel& model,
 /// Where what a row attends is laid out by where its sequence's window begins, which a page's first
 /// row says for all of it, guesses agree to rounding; everywhere else to the bit.
 bool agrees_to_the_bit(const Case& c) {
-  return c.shape.sliding_window == 0 && !c.cache.policy_args.contains("enable_pos_shift");
+  const bool has_windows = c.shape.sliding_window > 0 || c.name.starts_with("capped");
+  return !has_windows && !c.cache.policy_args.contains("enable_pos_shift");
 }
 
 TEST_P(EveryCase, GuessesHaveTheBitsOfSingleTokensAndLeaveNoTrace) {
@@ -234,8 +235,18 @@ TEST(DynamicRope, RollbackKeepsTheFirstPromptsFrequencies) {
   }
 }
 
-TEST(DynamicRope, BeyondItsBorderASequenceIsThatOfTheWholeContext) {
-  CpuModel tiny = tiny_model({.dynamic_rope_context = 40}, seed());
+void change_to_longrope(ModelSpec& spec) {
+  spec.rope.scaling = RopeScaling::longrope;
+  for (int64_t pair = 0; pair < spec.rope.rotary_dim / 2; ++pair) {
+    spec.rope.short_factors.push_back(1.0f + 0.1f * static_cast<float>(pair));
+    spec.rope.long_factors.push_back(3.0f + static_cast<float>(pair));
+  }
+}
+
+class RopeByLength : public testing::TestWithParam<void (*)(ModelSpec&)> {};
+
+TEST_P(RopeByLength, BeyondItsBorderASequenceIsThatOfTheWholeContext) {
+  CpuModel tiny = tiny_model({.dynamic_rope_context = 40, .change = GetParam()}, seed());
   const CacheOptions cache{.policy = "random", .policy_args = {{"cr", "3"}}, .window_tokens = 20};
   const std::vector<int32_t> ids = random_ids(kTokens, tiny.vocab(), seed());
   const auto reference = tiny.new_sequence(tiny.plan(cache));
@@ -259,6 +270,13 @@ TEST(DynamicRope, BeyondItsBorderASequenceIsThatOfTheWholeContext) {
     expect_rows(rows, expected, first, kTolerance, "first prompt of " + std::to_string(first));
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(DynamicRope,
+                         RopeByLength,
+                         testing::Values([](ModelSpec&) {}, change_to_longrope),
+                         [](const auto& item) {
+                           return std::string(item.index == 0 ? "dynamic" : "longrope");
+                         });
 
 TEST(RoundedSurvivors, ALongRollbackReadsNoneOfThemInTheWindow) {
   CpuModel tiny = tiny_model({}, seed());
@@ -285,6 +303,7 @@ TEST(RoundedSurvivors, ALongRollbackReadsNoneOfThemInTheWindow) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Invariance, EveryCase, testing::ValuesIn(cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Structures, EveryCase, testing::ValuesIn(structure_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Intervals, EveryCase, testing::ValuesIn(interval_cases()), case_name);
 
 }  // namespace

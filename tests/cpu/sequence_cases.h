@@ -125,6 +125,100 @@ inline std::vector<Case> interval_cases() {
   return all;
 }
 
+/// As Gemma: norms around each sub-layer, caps, and layers that turn in two ways or not at all.
+inline void make_capped(ModelSpec& spec) {
+  spec.norm_offset = 1.0;
+  spec.post_norms = true;
+  spec.attention_soft_cap = 0.5;
+  spec.logit_soft_cap = 2.0;
+  spec.embedding_scale = 6.0;
+  spec.qk_norm = true;
+  spec.activation = Activation::gelu_tanh;
+  spec.sliding_window = {50, 0, 50};
+  spec.local_rope = spec.rope;
+  spec.local_rope->theta = 300.0;
+  spec.unrotated = {0, 1, 0};
+}
+
+/// As Falcon and Phi-3: LayerNorm, branches side by side, fused projections, heads turned in part.
+inline void make_parallel(ModelSpec& spec) {
+  spec.norm = NormKind::layer;
+  spec.norm_has_bias = true;
+  spec.parallel_residual = true;
+  spec.shared_norm = true;
+  spec.qkv_layout = QkvLayout::per_group;
+  spec.fused_gate_up = true;
+  spec.rope.rotary_dim = 4;
+}
+
+/// As OPT: learned positions, narrow embeddings, norms after the sub-layers.
+inline void make_learned(ModelSpec& spec) {
+  spec.norm = NormKind::layer;
+  spec.norm_after = true;
+  spec.has_final_norm = false;
+  spec.position = PositionKind::learned;
+  spec.learned_position_offset = 2;
+  spec.embedding_dim = 24;
+  spec.gated_mlp = false;
+  spec.activation = Activation::relu;
+}
+
+/// As MPT: scores that fall with distance, clamped q, k and v, norms over all heads.
+inline void make_alibi(ModelSpec& spec) {
+  spec.norm = NormKind::layer;
+  spec.position = PositionKind::alibi;
+  for (int64_t head = 0; head < spec.q_heads; ++head) {
+    spec.alibi_slopes.push_back(0.02f * static_cast<float>(head + 1));
+  }
+  spec.qkv_clip = 0.8;
+  spec.qk_norm_whole = true;
+  spec.qkv_layout = QkvLayout::concatenated;
+  spec.gated_mlp = false;
+  spec.activation = Activation::gelu;
+}
+
+/// As Falcon-RW.
+inline void make_rounded_alibi(ModelSpec& spec) {
+  make_alibi(spec);
+  spec.alibi_in_bf16 = true;
+}
+
+/// Structures of families, whose decoders the plain model does not compute.
+inline std::vector<Case> structure_cases() {
+  std::vector<Case> all;
+  const auto add = [&](const std::string& name, const TinyShape& shape, const CacheOptions& cache) {
+    Case& added = all.emplace_back();
+    added.name = name;
+    added.shape = shape;
+    added.cache = cache;
+  };
+  const CacheOptions random{.policy = "random", .policy_args = {{"cr", "3"}}, .window_tokens = 20};
+  add("capped", {.layers = 3, .change = make_capped}, random);
+  add("capped_adapter",
+      {.layers = 3, .dms = dms_spec(DmsSource::adapter, 1, 16), .change = make_capped},
+      {});
+  add("parallel", {.group = 3, .change = make_parallel}, random);
+  for (void (*change)(ModelSpec&) : {make_alibi, make_rounded_alibi}) {
+    const std::string name = change == make_alibi ? "alibi" : "rounded_alibi";
+    const TinyShape shape{.kv_heads = 3, .change = change};
+    add(name, shape, random);
+    add(name + "_shift",
+        shape,
+        {.policy = "streaming",
+         .policy_args = {{"recent_size", "40"}, {"enable_pos_shift", "true"}}});
+    add(name + "_tova_i16",
+        shape,
+        {.policy = "tova", .policy_args = {{"budget", "40"}, {"interval", "16"}}});
+  }
+  add("alibi_adapter",
+      {.group = 3, .dms = dms_spec(DmsSource::adapter, 1, 31), .change = make_alibi},
+      {});
+  add("alibi_sliding", {.sliding_window = 50, .change = make_alibi}, random);
+  add("learned", {.change = make_learned}, random);
+  add("learned_neuron", {.dms = dms_spec(DmsSource::neuron, 0, 20), .change = make_learned}, {});
+  return all;
+}
+
 /// Policies whose plans depend on where prompts end.
 inline std::vector<Case> prompt_cases() {
   std::vector<Case> all;

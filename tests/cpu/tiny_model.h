@@ -2,6 +2,7 @@
 // Small random models in memory, and sequences of them that go forward, back and apart by the
 // engine.
 
+#include <array>
 #include <memory>
 #include <random>
 #include <vector>
@@ -23,6 +24,46 @@ struct TinyShape {
   bool qk_norm = false;
   bool qkv_bias = false;
   std::optional<DmsSpec> dms{};
+  void (*change)(ModelSpec& spec) = nullptr;  // to another structure
+};
+
+/// A name for every weight that a spec may ask for.
+inline constexpr std::array kEveryWeight{
+    WeightPattern{WeightRole::embedding, "embedding"},
+    WeightPattern{WeightRole::embedding_projection, "embedding_projection"},
+    WeightPattern{WeightRole::position_embedding, "position_embedding"},
+    WeightPattern{WeightRole::attention_norm, "{}.attention_norm"},
+    WeightPattern{WeightRole::attention_norm_bias, "{}.attention_norm_bias"},
+    WeightPattern{WeightRole::q, "{}.q"},
+    WeightPattern{WeightRole::k, "{}.k"},
+    WeightPattern{WeightRole::v, "{}.v"},
+    WeightPattern{WeightRole::qkv, "{}.qkv"},
+    WeightPattern{WeightRole::q_bias, "{}.q_bias"},
+    WeightPattern{WeightRole::k_bias, "{}.k_bias"},
+    WeightPattern{WeightRole::v_bias, "{}.v_bias"},
+    WeightPattern{WeightRole::qkv_bias, "{}.qkv_bias"},
+    WeightPattern{WeightRole::q_norm, "{}.q_norm"},
+    WeightPattern{WeightRole::k_norm, "{}.k_norm"},
+    WeightPattern{WeightRole::attention_output, "{}.attention_output"},
+    WeightPattern{WeightRole::attention_output_bias, "{}.attention_output_bias"},
+    WeightPattern{WeightRole::dms_alpha_norm, "{}.dms_alpha_norm"},
+    WeightPattern{WeightRole::dms_alpha, "{}.dms_alpha"},
+    WeightPattern{WeightRole::dms_alpha_bias, "{}.dms_alpha_bias"},
+    WeightPattern{WeightRole::attention_post_norm, "{}.attention_post_norm"},
+    WeightPattern{WeightRole::mlp_norm, "{}.mlp_norm"},
+    WeightPattern{WeightRole::mlp_norm_bias, "{}.mlp_norm_bias"},
+    WeightPattern{WeightRole::gate_up, "{}.gate_up"},
+    WeightPattern{WeightRole::gate, "{}.gate"},
+    WeightPattern{WeightRole::up, "{}.up"},
+    WeightPattern{WeightRole::down, "{}.down"},
+    WeightPattern{WeightRole::gate_bias, "{}.gate_bias"},
+    WeightPattern{WeightRole::up_bias, "{}.up_bias"},
+    WeightPattern{WeightRole::down_bias, "{}.down_bias"},
+    WeightPattern{WeightRole::mlp_post_norm, "{}.mlp_post_norm"},
+    WeightPattern{WeightRole::final_norm, "final_norm"},
+    WeightPattern{WeightRole::final_norm_bias, "final_norm_bias"},
+    WeightPattern{WeightRole::head_projection, "head_projection"},
+    WeightPattern{WeightRole::head, "head"},
 };
 
 inline ModelSpec tiny_spec(const TinyShape& shape) {
@@ -48,6 +89,9 @@ inline ModelSpec tiny_spec(const TinyShape& shape) {
   spec.weight_patterns = families::llama_weight_patterns();
   spec.sliding_window.assign(static_cast<size_t>(shape.layers), shape.sliding_window);
   spec.dms = shape.dms;
+  if (shape.change == nullptr) return spec;
+  spec.weight_patterns = kEveryWeight;
+  shape.change(spec);
   return spec;
 }
 

@@ -28,6 +28,8 @@ struct AttentionShape {
   Masks masks = Masks::random;
   bool far = false;
   float score_size = 1.0f;  // standard deviation of the scaled scores
+  float soft_cap = 0.0f;
+  bool biased = false;
 };
 
 inline std::string describe(const AttentionShape& shape) {
@@ -35,7 +37,8 @@ inline std::string describe(const AttentionShape& shape) {
          " group " + std::to_string(shape.group) + " positions " + std::to_string(shape.positions) +
          " pages " + std::to_string(shape.pages) + " masks " +
          std::to_string(static_cast<int>(shape.masks)) + (shape.far ? " far" : "") + " scores " +
-         std::to_string(shape.score_size);
+         std::to_string(shape.score_size) + " cap " + std::to_string(shape.soft_cap) +
+         (shape.biased ? " biased" : "");
 }
 
 /// One row's answer and how exact float32 arithmetic can be about it.
@@ -52,11 +55,13 @@ class AttentionProblem {
   AttentionProblem(const AttentionShape& shape, uint64_t seed) : shape_(shape), random_(seed) {
     fill_queries();
     for (int64_t i = 0; i < shape.pages; ++i) add_page(i);
+    if (shape.biased) fill_biases();
     for (int64_t i = 0; i < shape.pages; ++i) {
       const auto n = static_cast<size_t>(i);
       refs_.push_back({.data = pages_[n].data(),
                        .masks = masks_[n].empty() ? nullptr : masks_[n].data(),
-                       .far = shape.far && random_() % 2 == 0});
+                       .far = shape.far && random_() % 2 == 0,
+                       .biases = shape.biased ? biases_.data() + i * biases_per_page() : nullptr});
     }
   }
 
@@ -69,8 +74,10 @@ class AttentionProblem {
             .positions = shape_.positions,
             .group = shape_.group,
             .scale = scale(),
+            .soft_cap = shape_.soft_cap,
             .q = q_,
             .q_far = shape_.far ? std::span<const float>(q_far_) : std::span<const float>(),
+            .far_biases = far_biases_,
             .pages = refs_,
             .q_position_stride = stride()};
   }
@@ -82,7 +89,11 @@ class AttentionProblem {
     const auto offset =
         static_cast<size_t>(position * stride() + row % shape_.group * shape_.head_dim);
     row_refs = refs_;
-    for (PageRef& ref : row_refs) ref.masks = ref.masks == nullptr ? nullptr : ref.masks + position;
+    for (PageRef& ref : row_refs) {
+      if (ref.masks != nullptr) ref.masks += position;
+      if (ref.biases != nullptr) ref.biases += row % shape_.group * kPageTokens;
+    }
+    if (shape_.biased) args.far_biases = args.far_biases.subspan(static_cast<size_t>(row), 1);
     args.positions = 1;
     args.group = 1;
     args.q = args.q.subspan(offset, static_cast<size_t>(shape_.head_dim));
@@ -157,6 +168,28 @@ class AttentionProblem {
       q->resize(static_cast<size_t>(shape_.positions * stride()));
       for (float& x : *q) x = normal();
     }
+  }
+
+  int64_t biases_per_page() const { return shape_.group * kPageTokens; }
+
+  void fill_biases() {
+    biases_.resize(static_cast<size_t>(shape_.pages * biases_per_page()));
+    far_biases_.resize(static_cast<size_t>(rows()));
+    const float size = 2.0f / scale();  // what they add to scaled scores, times its reciprocal
+    for (std::vector<float>* biases : {&biases_, &far_biases_}) {
+      for (float& bias : *biases) bias = size * normal();
+    }
+  }
+
+  /// What is added to q . k of `token` by row `row`.
+  double bias(int64_t row, size_t token) const {
+    if (!shape_.biased) return 0;
+    const auto page = static_cast<int64_t>(token) / kPageTokens;
+    const int64_t slot = static_cast<int64_t>(token) % kPageTokens;
+    const int64_t at = page * biases_per_page() + row % shape_.group * kPageTokens + slot;
+    const bool is_far = refs_[static_cast<size_t>(page)].far;
+    return static_cast<double>(biases_[static_cast<size_t>(at)]) +
+           (is_far ? static_cast<double>(far_biases_[static_cast<size_t>(row)]) : 0);
   }
 
   void add_page(int64_t index) {
@@ -235,8 +268,15 @@ class AttentionProblem {
           dot += product;
           size += std::abs(product);
         }
+        const double added = bias(row, token);
+        dot += added;
+        size += 2 * std::abs(added);
         score = dot * static_cast<double>(scale());
-        const double error = size * scale() * roundings * 0x1p-24;
+        double error = size * scale() * roundings * 0x1p-24;
+        if (const double cap = shape_.soft_cap; cap > 0) {
+          score = cap * std::tanh(score / cap);
+          error += cap * 0x1p-21;
+        }
         answer.score_error = std::max(answer.score_error, error);
       }
       answer.max = std::max(answer.max, score);
@@ -254,6 +294,8 @@ class AttentionProblem {
   std::vector<AlignedBuffer> pages_;          // [pages]
   std::vector<std::vector<uint32_t>> masks_;  // [pages][positions], empty: all visible
   std::vector<PageRef> refs_;                 // [pages]
+  std::vector<float> biases_;                 // [pages, group, 32]
+  std::vector<float> far_biases_;             // [positions, group]
 };
 
 /// Owner of what an AttentionPartial points to, filled with garbage.

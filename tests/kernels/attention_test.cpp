@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/attention_cases.h"
+#include "kernels/attention_mass.h"
 
 namespace dms::kernels {
 namespace {
@@ -64,6 +65,64 @@ void expect_answer(const AttentionShape& shape, uint64_t seed) {
   }
 }
 
+TEST(AttentionMass, IsTheMeanSoftmaxWeightInFloat64) {
+  constexpr size_t kHeadDim = 20;
+  constexpr size_t kGroup = 3;
+  std::mt19937_64 random(testing_support::seed());
+  std::normal_distribution<float> normal;
+  std::vector<int32_t> positions;
+  for (int32_t position = 0; position < 70; position += 1 + static_cast<int32_t>(random() % 3)) {
+    positions.push_back(position);
+  }
+  const size_t entries = positions.size();
+  const auto numbers = [&](size_t count) {
+    std::vector<float> values(count);
+    for (float& value : values) value = normal(random);
+    return values;
+  };
+  const std::vector<float> keys = numbers(entries * kHeadDim);
+  const std::vector<float> heads = numbers(2 * kGroup * kHeadDim);
+  const std::vector<float> biases = numbers(kGroup * entries);
+  const std::vector<QueryRow> queries{
+      {.heads = std::span(heads).first(kGroup * kHeadDim), .position = 40},
+      {.heads = std::span(heads).last(kGroup * kHeadDim), .position = 69}};
+  for (const double cap : {0.0, 0.5}) {
+    for (const int64_t sliding : {0, 20}) {
+      std::vector<double> expected(entries, 0.0);
+      for (const QueryRow& row : queries) {
+        for (size_t head = 0; head < kGroup; ++head) {
+          std::vector<double> weights(entries, 0.0);
+          double sum = 0;
+          for (size_t i = 0; i < entries; ++i) {
+            const int64_t distance = row.position - positions[i];
+            if (distance < 0 || (sliding > 0 && distance >= sliding)) continue;
+            double score = static_cast<double>(biases[head * entries + i]);
+            for (size_t c = 0; c < kHeadDim; ++c) {
+              score += static_cast<double>(row.heads[head * kHeadDim + c]) *
+                       static_cast<double>(keys[i * kHeadDim + c]);
+            }
+            score *= 0.7;
+            sum += weights[i] = std::exp(cap > 0 ? cap * std::tanh(score / cap) : score);
+          }
+          for (size_t i = 0; i < entries; ++i) expected[i] += weights[i] / sum / (2 * kGroup);
+        }
+      }
+      std::vector<float> mass(entries);
+      attention_mass({.keys = keys,
+                      .positions = positions,
+                      .queries = queries,
+                      .biases = biases,
+                      .head_dim = kHeadDim,
+                      .group = kGroup,
+                      .scale = 0.7f,
+                      .soft_cap = static_cast<float>(cap),
+                      .sliding_window = sliding},
+                     mass);
+      for (size_t i = 0; i < entries; ++i) EXPECT_NEAR(mass[i], expected[i], 1e-6) << i;
+    }
+  }
+}
+
 class Attention : public testing::TestWithParam<PageFormat> {};
 
 /// Each format on both sides, and some pairs of formats.
@@ -117,6 +176,45 @@ TEST_P(Attention, EqualsFloat64OnRandomShapes) {
                    .score_size = between(0, 3) == 0 ? 10.0f : 1.0f},
                   ++seed);
     if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(Attention, CapsScores) {
+  uint64_t seed = testing_support::seed();
+  for (const float soft_cap : {0.7f, 5.0f, 50.0f}) {
+    for (const float score_size : {0.01f, 3.0f, 1e4f}) {
+      for (const int64_t positions : {1, 7}) {
+        expect_answer({.format = GetParam(),
+                       .head_dim = 40,
+                       .group = 3,
+                       .positions = positions,
+                       .pages = 6,
+                       .score_size = score_size,
+                       .soft_cap = soft_cap},
+                      ++seed);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(Attention, AddsBiasesOfTokensAndOfFarPages) {
+  uint64_t seed = testing_support::seed();
+  for (const float soft_cap : {0.0f, 5.0f}) {
+    for (const bool far : {false, true}) {
+      for (const int64_t positions : {1, 7, 32}) {
+        expect_answer({.format = GetParam(),
+                       .head_dim = 24,
+                       .group = 3,
+                       .positions = positions,
+                       .pages = 7,
+                       .far = far,
+                       .soft_cap = soft_cap,
+                       .biased = true},
+                      ++seed);
+        if (HasFatalFailure()) return;
+      }
+    }
   }
 }
 

@@ -265,6 +265,20 @@ TEST(Apply, EqualsFloat64ForEveryLengthAndSizeOfArgument) {
   });
 }
 
+TEST(SoftCap, EqualsFloat64ForEveryLengthAndCap) {
+  for_isas_and_lengths([](int64_t length, std::mt19937_64& random) {
+    const float cap = std::vector{0.5f, 30.0f, 1000.0f}[random() % 3];
+    const float size = std::vector{0.01f, 1.0f, 100.0f, 1e30f}[random() % 4];
+    const std::vector<float> before = normal_values(length, random, size);
+    std::vector<float> x = before;
+    soft_cap(cap, x);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double exact = cap * std::tanh(static_cast<double>(before[i]) / cap);
+      ASSERT_NEAR(x[i], exact, cap * 0x1p-21) << before[i] << " under " << cap;
+    }
+  });
+}
+
 TEST(Apply, HandlesValuesBeyondTheRangeOfTheExponential) {
   for (const Isa isa : isas_of_this_cpu()) {
     SCOPED_TRACE(isa_name(isa));

@@ -16,7 +16,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig
+from transformers.activations import ACT2FN
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+from transformers.models.falcon.modeling_falcon import build_alibi_tensor
+from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
+
+from family_names import first_of, has_alibi, is_parallel, kv_heads_of, names_of
 
 DTYPE = torch.float64
 
@@ -132,14 +137,28 @@ class Reference:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.config = AutoConfig.from_pretrained(self.folder)
+        self.names = names_of(self.config)
         self.weights = load_weights(self.folder)
         self.eviction = read_eviction(self.folder)
         self.q_heads = self.config.num_attention_heads
-        self.kv_heads = self.config.num_key_value_heads
+        self.kv_heads = kv_heads_of(self.config)
         self.group = self.q_heads // self.kv_heads
         self.head_dim = (
             getattr(self.config, "head_dim", None) or self.config.hidden_size // self.q_heads
         )
+        gemma = self.config.model_type.startswith("gemma")
+        self.norm_offset = 1.0 if gemma else 0.0
+        self.embedding_scale = self.config.hidden_size**0.5 if gemma else 1.0
+        scalar = first_of(self.config, "query_pre_attn_scalar", default=self.head_dim)
+        self.score_scale = 1.0 / math.sqrt(scalar)
+        self.attention_config = getattr(self.config, "attn_config", None)  # MPT's
+        if first_of(self.attention_config, "softmax_scale") is not None:
+            self.score_scale = self.attention_config.softmax_scale
+        activations = ("hidden_activation", "hidden_act", "activation_function", "activation")
+        self.activation = ACT2FN[first_of(self.config, *activations, default="gelu")]
+        epsilons = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")
+        self.eps = first_of(self.config, *epsilons, default=1e-5)
+        self.norms_after = not getattr(self.config, "do_layer_norm_before", True)
 
     def run(self, ids: list[int], request: Request | None = None) -> Result:
         """Logits and fates of `ids`."""
@@ -148,20 +167,62 @@ class Reference:
         layers = self.config.num_hidden_layers
         fates = np.zeros((layers, self.kv_heads, tokens), np.uint8)
         fate_logits = np.zeros((layers, self.kv_heads, tokens))
-        rope = self._rope_frequencies(request.first_prompt or tokens)
-        x = self.weights["model.embed_tokens.weight"][torch.tensor(ids)]
+        x = self._embed(ids)
         for layer in range(layers):
+            rope = self._rope_frequencies(layer, request.first_prompt or tokens)
             q, k, v, decision = self._project(layer, x)
             own = self._own_fate_logits(decision)
             fate_logits[layer] = own.numpy()
             fates[layer] = (own > 0).numpy()
             evicted = fates[layer] if request.evicted is None else request.evicted[layer]
             mixed = self._attend(layer, q, k, v, evicted, rope, request)
-            x = x + self._linear(f"model.layers.{layer}.self_attn.o_proj", mixed)
-            x = x + self._mlp(layer, x)
-        x = rms_norm(x, self.weights["model.norm.weight"], self.config.rms_norm_eps)
-        head = self.weights.get("lm_head.weight", self.weights["model.embed_tokens.weight"])
-        return Result((x @ head.T).numpy(), fates, fate_logits)
+            attention = self._linear(self._in_attention(layer, self.names.output), mixed)
+            attention = self._post_norm(layer, self.names.attention_post_norm, attention)
+            attended = self._finish(layer, self.names.attention_norm, x + attention)
+            mlp = self._mlp(layer, x if is_parallel(self.config) else attended)
+            mlp = self._post_norm(layer, self.names.mlp_post_norm, mlp)
+            x = self._finish(layer, self.names.mlp_norm, attended + mlp)
+        return Result(self._logits(x).numpy(), fates, fate_logits)
+
+    def _embed(self, ids: list[int]) -> torch.Tensor:
+        x = self.weights[self.names.embedding + ".weight"][torch.tensor(ids)]
+        x = x * self.embedding_scale
+        if f"{self.names.project_in}.weight" in self.weights:
+            x = self._linear(self.names.project_in, x)
+        if self.names.positions is not None:
+            first = 2  # OPT's table has two rows that no position uses
+            x = x + self.weights[self.names.positions + ".weight"][first : first + len(ids)]
+        return x
+
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        if self.names.final_norm + ".weight" in self.weights:
+            x = self._norm(self.names.final_norm, x)
+        if f"{self.names.project_out}.weight" in self.weights:
+            x = self._linear(self.names.project_out, x)
+        embedding = self.weights[self.names.embedding + ".weight"]
+        logits = x @ self.weights.get(self.names.head + ".weight", embedding).T
+        cap = first_of(self.config, "final_logit_softcapping")
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def _in_layer(self, layer: int, name: str) -> str:
+        return self.names.layer.format(layer) + name
+
+    def _in_attention(self, layer: int, name: str) -> str:
+        return self._in_layer(layer, self.names.attention + name)
+
+    def _before(self, layer: int, name: str, x: torch.Tensor) -> torch.Tensor:
+        """What a sub-layer reads: Falcon-7B's MLP shares the norm of attention."""
+        if self.norms_after:
+            return x
+        if self._in_layer(layer, name) + ".weight" not in self.weights:
+            name = self.names.attention_norm
+        return self._norm(self._in_layer(layer, name), x)
+
+    def _finish(self, layer: int, name: str, x: torch.Tensor) -> torch.Tensor:
+        return self._norm(self._in_layer(layer, name), x) if self.norms_after else x
+
+    def _post_norm(self, layer: int, name: str | None, x: torch.Tensor) -> torch.Tensor:
+        return x if name is None else self._norm(self._in_layer(layer, name), x)
 
     def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
         y = x @ self.weights[name + ".weight"].T
@@ -169,25 +230,34 @@ class Reference:
         return y if bias is None else y + bias
 
     def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        return rms_norm(x, self.weights[name + ".weight"], self.config.rms_norm_eps)
+        weight = self.weights[name + ".weight"]
+        if "dms_proj_alpha_norm" in name:
+            return rms_norm(x, weight, self.eps)
+        if hasattr(self.config, "rms_norm_eps"):
+            return rms_norm(x, self.norm_offset + weight, self.eps)
+        bias = self.weights.get(name + ".bias")
+        return torch.nn.functional.layer_norm(x, weight.shape, weight, bias, self.eps)
 
     def _mlp(self, layer: int, x: torch.Tensor) -> torch.Tensor:
-        prefix = f"model.layers.{layer}."
-        h = self._norm(prefix + "post_attention_layernorm", x)
-        gate = torch.nn.functional.silu(self._linear(prefix + "mlp.gate_proj", h))
-        return self._linear(
-            prefix + "mlp.down_proj", gate * self._linear(prefix + "mlp.up_proj", h)
-        )
+        h = self._before(layer, self.names.mlp_norm, x)
+        down = self._in_layer(layer, self.names.down)
+        if self.names.gate_up is None and self.names.gate is None:
+            up = self._linear(self._in_layer(layer, self.names.up), h)
+            return self._linear(down, self.activation(up))
+        if self.names.gate_up is not None:
+            gate, up = self._linear(self._in_layer(layer, self.names.gate_up), h).chunk(2, dim=-1)
+        else:
+            gate = self._linear(self._in_layer(layer, self.names.gate), h)
+            up = self._linear(self._in_layer(layer, self.names.up), h)
+        return self._linear(down, self.activation(gate) * up)
 
     def _project(self, layer: int, x: torch.Tensor):
         """q [q_heads, tokens, d], k, v [kv_heads, tokens, d], raw decisions [kv_heads, tokens]."""
-        prefix = f"model.layers.{layer}.self_attn."
-        h = self._norm(f"model.layers.{layer}.input_layernorm", x)
-        heads = (
-            self._linear(prefix + name, h).view(len(x), -1, self.head_dim).transpose(0, 1)
-            for name in ("q_proj", "k_proj", "v_proj")
-        )
-        q, k, v = heads
+        prefix = self._in_attention(layer, "")
+        h = self._before(layer, self.names.attention_norm, x)
+        q, k, v = self._heads(prefix, h)
+        if first_of(self.attention_config, "qk_ln", default=False):
+            q, k = self._norm_whole(prefix + "q_ln", q), self._norm_whole(prefix + "k_ln", k)
         if prefix + "q_norm.weight" in self.weights:
             q = self._norm(prefix + "q_norm", q)
             k = self._norm(prefix + "k_norm", k)
@@ -200,6 +270,30 @@ class Reference:
             decision = q[:: self.group, :, -1].clone()
             q[:: self.group, :, -1] = 0
         return q, k, v, decision
+
+    def _heads(self, prefix: str, h: torch.Tensor) -> list[torch.Tensor]:
+        """q, k and v, each [heads, tokens, d]."""
+        if self.names.qkv is None:
+            parts = [self._linear(prefix + name, h) for name in ("q_proj", "k_proj", "v_proj")]
+        elif self.config.model_type in ("phi3", "mpt"):  # one after the other
+            q, kv = self.q_heads * self.head_dim, self.kv_heads * self.head_dim
+            parts = self._linear(prefix + self.names.qkv, h).split([q, kv, kv], dim=-1)
+        else:  # by group
+            fused = self._linear(prefix + self.names.qkv, h)
+            fused = fused.view(len(h), self.kv_heads, self.group + 2, self.head_dim)
+            parts = fused.split([self.group, 1, 1], dim=2)
+        clip = first_of(self.attention_config, "clip_qkv")
+        if clip is not None:
+            parts = [part.clamp(-clip, clip) for part in parts]
+        return [part.reshape(len(h), -1, self.head_dim).transpose(0, 1) for part in parts]
+
+    def _norm_whole(self, name: str, heads: torch.Tensor) -> torch.Tensor:
+        """MosaicML's norm over all heads of a token at once; transformers leaves it out."""
+        whole = heads.transpose(0, 1).flatten(1)
+        normed = torch.nn.functional.layer_norm(
+            whole, whole.shape[1:], self.weights[name + ".weight"], None, self.eps
+        )
+        return normed.view(heads.shape[1], -1, self.head_dim).transpose(0, 1)
 
     def _own_fate_logits(self, raw: torch.Tensor | None) -> torch.Tensor:
         """raw: [kv_heads, tokens] as computed *from* each token -> the logit of each token's own
@@ -214,14 +308,24 @@ class Reference:
         own[:, : logit.shape[1] - self.eviction.shift] = logit[:, self.eviction.shift :]
         return own
 
-    def _rope_frequencies(self, prompt: int) -> tuple[torch.Tensor, float]:
-        """Inverse frequencies [head_dim / 2] and the factor on cos and sin."""
-        parameters = self.config.rope_parameters
+    def _rope_frequencies(self, layer: int, prompt: int) -> tuple[torch.Tensor, float]:
+        """Inverse frequencies [turning channels / 2], of none in a layer that does not turn, and
+        the factor on cos and sin."""
+        if first_of(self.config, "no_rope_layers", default=[1] * (layer + 1))[layer] == 0:
+            return torch.zeros(0, dtype=DTYPE), 1.0
+        parameters, settings = getattr(self.config, "rope_parameters", None), {}
+        if parameters is None or has_alibi(self.config):
+            return torch.zeros(0, dtype=DTYPE), 1.0
+        if "full_attention" in parameters:
+            settings["layer_type"] = self.config.layer_types[layer]
+            parameters = parameters[settings["layer_type"]]
         kind = parameters.get("rope_type", "default")
         if kind == "default":
-            exponent = torch.arange(0, self.head_dim, 2, dtype=DTYPE) / self.head_dim
+            channels = int(self.head_dim * parameters.get("partial_rotary_factor", 1.0))
+            exponent = torch.arange(0, channels, 2, dtype=DTYPE) / channels
             return parameters["rope_theta"] ** -exponent, 1.0
-        frequencies, factor = ROPE_INIT_FUNCTIONS[kind](self.config, "cpu", seq_len=prompt)
+        function = ROPE_INIT_FUNCTIONS[kind]
+        frequencies, factor = function(self.config, "cpu", seq_len=prompt, **settings)
         return frequencies.to(DTYPE), factor
 
     def _rotate(self, x: torch.Tensor, positions: torch.Tensor, rope) -> torch.Tensor:
@@ -229,8 +333,9 @@ class Reference:
         frequencies, factor = rope
         angles = positions.to(DTYPE)[:, None] * frequencies[None, :]
         cos, sin = angles.cos() * factor, angles.sin() * factor
-        low, high = x.chunk(2, dim=-1)
-        return torch.cat([low * cos - high * sin, high * cos + low * sin], dim=-1)
+        half = len(frequencies)
+        low, high, rest = x.split([half, half, x.shape[-1] - 2 * half], dim=-1)
+        return torch.cat([low * cos - high * sin, high * cos + low * sin, rest], dim=-1)
 
     def _rotate_queries(self, q: torch.Tensor, positions: torch.Tensor, rope) -> torch.Tensor:
         rotated = self._rotate(q, positions, rope)
@@ -256,9 +361,32 @@ class Reference:
             scores = self._shift_sink_scores(scores, q, keys, rope, request.streaming)
         visible = self._visible(layer, tokens, evicted, request)
         visible = visible.expand(self.kv_heads, -1, -1).repeat_interleave(self.group, dim=0)
-        scores = (scores / math.sqrt(self.head_dim)).masked_fill(~visible, float("-inf"))
+        scores = scores * self.score_scale + self._distance_biases(positions, positions, request)
+        scores = self._capped(scores).masked_fill(~visible, float("-inf"))
         mixed = torch.softmax(scores, dim=-1) @ values
         return mixed.transpose(0, 1).reshape(tokens, -1)
+
+    def _distance_biases(self, queries, keys, request: Request) -> torch.Tensor:
+        """[q_heads, queries, keys] of ALiBi, with the functions of transformers."""
+        if not has_alibi(self.config):
+            return torch.zeros((), dtype=DTYPE)
+        placed = queries[:, None].expand(-1, len(keys))
+        if request.streaming and request.streaming.pos_shift:
+            rule = request.streaming
+            far = queries[:, None] - keys[None, :] > rule.recent
+            placed = torch.where(far, placed.clamp(max=rule.start + rule.recent), placed)
+        last = int(max(queries.max(), keys.max()))
+        if self.config.model_type == "falcon":
+            rows = torch.ones(1, last + 1, dtype=torch.long)
+            adds = build_alibi_tensor(rows, self.q_heads, DTYPE)[:, 0] / math.sqrt(self.head_dim)
+        else:
+            largest = self.attention_config.alibi_bias_max
+            adds = build_mpt_alibi_tensor(self.q_heads, last + 1, largest)[:, 0].to(DTYPE)
+        return adds[:, keys][:, None, :] - adds[:, placed]
+
+    def _capped(self, scores: torch.Tensor) -> torch.Tensor:
+        cap = first_of(self.config, "attn_logit_softcapping")
+        return scores if cap is None else cap * torch.tanh(scores / cap)
 
     def _shift_sink_scores(self, scores, q, keys, rope, rule: Streaming) -> torch.Tensor:
         """Keys beyond the recent window see the query at its place in the cache."""

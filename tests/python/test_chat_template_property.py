@@ -9,6 +9,7 @@ import random
 import subprocess
 from pathlib import Path
 
+import pytest
 from transformers.utils import chat_template_utils
 
 from harness import missing
@@ -36,6 +37,76 @@ NAMES = ["x", "y", "z", "s", "n", "l", "d", "m", "messages", "missing"]
 # a variable of the context that is assigned further down; templates that play on it are left out.
 TARGETS = ["x", "y", "v", "w"]
 KEYS = ["role", "content", "k", "items", "n"]
+
+
+# As families publish them, but for tools.
+PUBLISHED = {
+    "gemma2": """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
+{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}
+{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}
+{{ raise_exception('Conversation roles must alternate user/assistant/...') }}{% endif %}
+{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}
+{% set role = message['role'] %}{% endif %}
+{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}
+{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}""",
+    "gemma3": """{{ bos_token }}
+{%- if messages[0]['role'] == 'system' -%}
+    {%- if messages[0]['content'] is string -%}
+        {%- set first_user_prefix = messages[0]['content'] + '\n\n' -%}
+    {%- else -%}
+        {%- set first_user_prefix = messages[0]['content'][0]['text'] + '\n\n' -%}
+    {%- endif -%}
+    {%- set loop_messages = messages[1:] -%}
+{%- else -%}
+    {%- set first_user_prefix = "" -%}
+    {%- set loop_messages = messages -%}
+{%- endif -%}
+{%- for message in loop_messages -%}
+    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}
+        {{ raise_exception("Conversation roles must alternate user/assistant/...") }}
+    {%- endif -%}
+    {%- if (message['role'] == 'assistant') -%}
+        {%- set role = "model" -%}
+    {%- else -%}
+        {%- set role = message['role'] -%}
+    {%- endif -%}
+    {{ '<start_of_turn>' + role + '\n' + (first_user_prefix if loop.first else "") }}
+    {%- if message['content'] is string -%}
+        {{ message['content'] | trim }}
+    {%- elif message['content'] is iterable -%}
+        {%- for item in message['content'] -%}
+            {%- if item['type'] == 'image' -%}
+                {{ '<start_of_image>' }}
+            {%- elif item['type'] == 'text' -%}
+                {{ item['text'] | trim }}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- else -%}
+        {{ raise_exception("Invalid content type") }}
+    {%- endif -%}
+    {{ '<end_of_turn>\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+    {{'<start_of_turn>model\n'}}
+{%- endif -%}""",
+    "phi3": """{% for message in messages %}{% if message['role'] == 'system' %}
+{{'<|system|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'user' %}
+{{'<|user|>\n' + message['content'] + '<|end|>\n'}}{% elif message['role'] == 'assistant' %}
+{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}{% endif %}{% endfor %}
+{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}""",
+    "phi4": """{% for message in messages %}{% if (message['role'] == 'system') %}
+{{'<|im_start|>system<|im_sep|>' + message['content'] + '<|im_end|>'}}
+{% elif (message['role'] == 'user') %}
+{{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}
+{% elif (message['role'] == 'assistant') %}
+{{'<|im_start|>assistant<|im_sep|>' + message['content'] + '<|im_end|>'}}{% endif %}{% endfor %}
+{% if add_generation_prompt %}{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}""",
+    "falcon": """{% for message in messages %}{% if not loop.first %}{{ '\n' }}{% endif %}
+{% if message['role'] == 'system' %}{{ 'System: ' }}{% elif message['role'] == 'user' %}
+{{ 'User: ' }}{% elif message['role'] == 'assistant' %}{{ 'Falcon: ' }}{% endif %}
+{{ message['content'] }}{% endfor %}
+{% if add_generation_prompt %}{{ '\n' + 'Falcon:' }}{% endif %}""",
+}
 
 
 class Generator:
@@ -244,12 +315,40 @@ def addresses(text: str) -> bool:
     return " at 0x" in text or "<built-in" in text or "<Macro" in text or "range(" in text
 
 
-def test_random_templates_equal_jinja2(seed: int) -> None:
-    jobs = [Generator(random.Random(f"{seed} {number}")).job() for number in range(CASES)]
+def answers_of(jobs: list[dict]) -> list[dict]:
     lines = "".join(json.dumps(job) + "\n" for job in jobs)
     done = subprocess.run([program()], input=lines, capture_output=True, text=True, check=True)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(jobs)
+    return answers
+
+
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_published_templates_equal_jinja2(family: str) -> None:
+    users, others = [" Hé\n", "{{ 1 }}", ""], ["ok ", "ß日"]
+    turns = [{"role": "user", "content": users[0]}]
+    for user, other in zip(users[1:], others, strict=True):
+        turns.append({"role": "assistant", "content": other})
+        turns.append({"role": "user", "content": user})
+    system = {"role": "system", "content": "Be brief."}
+    jobs = [
+        {
+            "template": PUBLISHED[family],
+            "messages": messages,
+            "add_generation_prompt": prompt,
+            "kwargs": {"bos_token": "<bos>", "eos_token": "<eos>"},
+        }
+        for messages in (turns, turns[:2], [system, *turns], turns[1:], turns[:1] * 2)
+        for prompt in (False, True)
+    ]
+    expected = [render_with_jinja2(job) for job in jobs]
+    assert [answer.get("text") for answer in answers_of(jobs)] == expected
+    assert users[1] in (expected[0] or "")
+
+
+def test_random_templates_equal_jinja2(seed: int) -> None:
+    jobs = [Generator(random.Random(f"{seed} {number}")).job() for number in range(CASES)]
+    answers = answers_of(jobs)
     rendered = 0
     for number, (job, answer) in enumerate(zip(jobs, answers, strict=True)):
         expected = render_with_jinja2(job)

@@ -7,18 +7,23 @@ import random
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 import models
 from harness import DEMO, assert_close, mean_nll
+from reference import Reference
 
 TOKENS = 100
 
 
 def transformers_logits(folder, ids: list[int]) -> np.ndarray:
-    """[tokens, vocab] in float64."""
+    """[tokens, vocab] in float64. Falcon's eager attention adds ALiBi twice."""
+    config = AutoConfig.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float64, attn_implementation="eager"
+        folder,
+        dtype=torch.float64,
+        attn_implementation="sdpa" if getattr(config, "alibi", False) else "eager",
     )
     with torch.no_grad():
         return model(torch.tensor([ids])).logits[0].numpy()
@@ -32,13 +37,15 @@ def check(score, folder, ids: list[int], what: str, *options: tuple) -> None:
         assert abs(scored.report["nll"] - mean_nll(expected, ids)) < 1e-3
 
 
-@pytest.mark.parametrize("rope", models.ROPE_SCALINGS)
-@pytest.mark.parametrize("family", models.FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "rope"),
+    [(family, rope) for family in models.FAMILIES for rope in models.ropes_of(family)],
+)
 def test_family_and_rope(score, rng, tmp_path, family, rope):
     shape = models.random_shape(rng, family=family, rope=rope)
     folder = models.build(tmp_path / "m", shape, rng.randrange(1000))
     ids = models.random_ids(shape, TOKENS, rng.randrange(1000))
-    decode = () if rope == "dynamic" else (("--decode-from", 60),)
+    decode = () if rope in models.BY_LENGTH else (("--decode-from", 60),)
     check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 33), *decode)
 
 
@@ -111,7 +118,7 @@ def test_rope_scaling_beside_rope_parameters(score, tmp_path, scaling, theta):
     check(score, folder, models.random_ids(shape, TOKENS), str(top))
 
 
-@pytest.mark.parametrize("rope", ["yarn", "llama3", "linear", "dynamic"])
+@pytest.mark.parametrize("rope", ["yarn", "llama3", "linear", "dynamic", "longrope"])
 def test_original_length_beside_the_sizes(score, tmp_path, rope):
     shape = models.Shape("llama", rope=rope)
     folder = models.build(tmp_path / "m", shape)
@@ -121,13 +128,38 @@ def test_original_length_beside_the_sizes(score, tmp_path, rope):
 
 
 @pytest.mark.parametrize("old_config", [False, True])
-@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize(
+    "family", ["mistral", "qwen2", "qwen3", "smollm3", "phi3", "gemma2", "gemma3_text"]
+)
 @pytest.mark.parametrize("window", [1, 5, 32, 40])
 def test_sliding_window(score, tmp_path, family, window, old_config):
     shape = models.Shape(family, layers=4, sliding_window=window, old_config=old_config)
     folder = models.build(tmp_path / "m", shape)
     ids = models.random_ids(shape, TOKENS)
     check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 31), ("--decode-from", 3))
+
+
+def test_what_transformers_leaves_out_of_mpt(score, tmp_path):
+    """Norms over all heads, and slopes up to another one than 2^-8: the reference has them."""
+    shape = models.Shape("mpt", q_heads=3, head_dim=24)
+    folder = models.build(tmp_path / "m", shape)
+    path = folder / "model.safetensors"
+    generator = torch.Generator().manual_seed(1)
+    norms = {
+        f"transformer.blocks.{layer}.attn.{name}.weight": torch.randn(
+            shape.width, generator=generator
+        )
+        for layer in range(shape.layers)
+        for name in ("q_ln", "k_ln")
+    }
+    save_file({**load_file(path), **norms}, path, metadata={"format": "pt"})
+    ids = models.random_ids(shape, TOKENS)
+    more = {"qk_ln": True, "alibi_bias_max": 5}
+    models.edit_config(
+        folder, lambda fields: {**fields, "attn_config": {**fields["attn_config"], **more}}
+    )
+    expected = Reference(folder).run(ids).logits
+    assert_close(score(folder, ids, "--policy", "none").logits, expected, str(shape))
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -25,6 +25,16 @@ SHAPES = {
     "qwen2": models.Shape("qwen2", q_heads=4, kv_heads=4, head_dim=16, tied=True),
     "qwen3": models.Shape("qwen3", q_heads=6, kv_heads=2, head_dim=64, shard_bytes=40_000),
     "seed_oss": models.Shape("seed_oss", q_heads=10, kv_heads=2, head_dim=24),
+    "smollm3": models.Shape("smollm3", layers=3, q_heads=6, kv_heads=2, head_dim=24),
+    "phi3": models.Shape("phi3", q_heads=4, kv_heads=2, head_dim=16, sliding_window=60),
+    "gemma2": models.Shape("gemma2", q_heads=4, kv_heads=2, head_dim=24, sliding_window=50),
+    "gemma3_text": models.Shape("gemma3_text", layers=3, head_dim=16, sliding_window=50),
+    "gpt_neox": models.Shape("gpt_neox", q_heads=3, kv_heads=3, head_dim=24, bias=True),
+    "opt": models.Shape("opt", q_heads=3, kv_heads=3, head_dim=24, bias=True),
+    "opt_350m": models.Shape("opt_350m", q_heads=2, head_dim=24, tied=True),
+    "falcon": models.Shape("falcon", q_heads=6, kv_heads=2, head_dim=16, bias=True),
+    "falcon_rw": models.Shape("falcon_rw", q_heads=3, kv_heads=3, head_dim=24, bias=True),
+    "mpt": models.Shape("mpt", q_heads=6, kv_heads=6, head_dim=16, tied=True),
 }
 
 

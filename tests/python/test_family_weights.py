@@ -1,6 +1,6 @@
-"""The tensors of families that the spec can express, as transformers saves them.
+"""The tensors of families before Llama, as transformers saves them.
 
-The golden is what tests/model/spec/expressible_families_test.cpp compares specs with; here it is
+The golden is what tests/model/spec/family_weights_test.cpp compares specs with; here it is
 compared with the installed transformers.
 """
 

@@ -7,11 +7,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 import models
 from harness import assert_close
 from reference import Reference, Request, Streaming, streaming_visibility, visibility
+from test_dense_parity import transformers_logits
 
 
 @pytest.mark.parametrize("case", range(6))
@@ -19,11 +19,7 @@ def test_equals_transformers_without_eviction(case, seed, tmp_path):
     shape = models.random_shape(random.Random(f"{seed} {case}"))
     folder = models.build(tmp_path / "m", shape, case)
     ids = models.random_ids(shape, 70, case)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float64, attn_implementation="eager"
-    )
-    with torch.no_grad():
-        expected = model(torch.tensor([ids])).logits[0].numpy()
+    expected = transformers_logits(folder, ids)
     assert_close(Reference(folder).run(ids).logits, expected, str(shape), tolerance=1e-5)
 
 

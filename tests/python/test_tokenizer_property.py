@@ -36,6 +36,18 @@ LLAMA3 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN2 = LLAMA3.replace("{1,3}", "")
+UPPER, LOWER = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+O200K = "|".join(  # Phi-4-mini's
+    [
+        rf"[^\r\n\p{{L}}\p{{N}}]?[{UPPER}]*[{LOWER}]+{CONTRACTIONS}?",
+        rf"[^\r\n\p{{L}}\p{{N}}]?[{UPPER}]+[{LOWER}]*{CONTRACTIONS}?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    ]
+)
 OTHER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{M}]*[\p{Ll}\p{M}]+|\p{Nd}{1,2}|[\p{P}\p{S}]+|\s+|."
 WORDS = [
     "the",
@@ -131,6 +143,17 @@ def sentencepiece_like(fuse: bool = True, fallback: bool = True) -> Tokenizer:
             decoders.Fuse(),
             decoders.Strip(" ", 1, 0),
         ]
+    )
+    return tokenizer
+
+
+def gemma() -> Tokenizer:
+    """Nothing is put before the first word, and the pre-tokenizer sees no spaces any more."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
     return tokenizer
 
@@ -250,7 +273,9 @@ KINDS: dict[str, Callable[[], Tokenizer]] = {
     "merged-with-next": lambda: steps_then_bytes(
         pre_tokenizers.Split(Regex(r"[\s_]+"), "merged_with_next", invert=True), BYTES
     ),
+    "o200k": lambda: byte_level(O200K),
     "sentencepiece": sentencepiece_like,
+    "sentencepiece-gemma": gemma,
     "sentencepiece-unfused": lambda: sentencepiece_like(False, False),
     "metaspace-first": lambda: metaspace("first"),
     "metaspace-never": lambda: metaspace("never"),

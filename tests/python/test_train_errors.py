@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import models
 from harness import HANG_GUARD_S
 from train_runs import Workshop, build_base, output_of, read_metrics, wait_until
 
@@ -48,6 +49,14 @@ def saved(shop) -> Path:
 
 def test_missing_model_folder(shop):
     refused(shop, shop.config(model={"name": "/nowhere/model"}), "/nowhere/model")
+
+
+@pytest.mark.parametrize("family", sorted({*models.FAMILIES} - {*models.TRAINED_FAMILIES}))
+def test_families_that_are_not_trained(shop, tmp_path, family):
+    folder = models.build(tmp_path / "m", models.Shape(family))
+    config = shop.config(model={"name": str(folder)})
+    model_type = models.MODEL_TYPES.get(family, family)
+    refused(shop, config, f"model_type {model_type}", "the trainer does not compute")
 
 
 def test_model_without_weights(shop, tmp_path):

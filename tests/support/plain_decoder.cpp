@@ -64,7 +64,10 @@ PlainDecoder::PlainDecoder(ModelSpec spec, const WeightSource& source) : spec_(s
   ensure(spec_.norm == NormKind::rms && spec_.gated_mlp && spec_.has_final_norm &&
              spec_.activation == Activation::silu && spec_.position == PositionKind::rope &&
              (scaling == RopeScaling::none || scaling == RopeScaling::dynamic) &&
-             spec_.attention_scale == 0 && spec_.qkv_layout == QkvLayout::separate,
+             spec_.attention_scale == 0 && spec_.qkv_layout == QkvLayout::separate &&
+             spec_.norm_offset == 0 && !spec_.post_norms && spec_.unrotated.empty() &&
+             !spec_.local_rope && spec_.attention_soft_cap == 0 && spec_.logit_soft_cap == 0 &&
+             spec_.embedding_scale == 1,
          "a spec that the plain decoder computes");
   for (const WeightName& name : weight_names(spec_)) {
     Floats values(at(element_count(name)));

@@ -140,10 +140,10 @@ TEST(Student, RefusesWhatItDoesNotCompute) {
     testing_support::expect_parts(text, {"config.json", "llama"});
   };
   refused([](ModelSpec& spec) { spec.position = PositionKind::alibi; });
-  refused([](ModelSpec& spec) { spec.parallel_residual = true; });
-  refused([](ModelSpec& spec) { spec.norm_after = true; });
-  refused([](ModelSpec& spec) { spec.norm = NormKind::layer; });
-  refused([](ModelSpec& spec) { spec.qkv_layout = QkvLayout::per_head; });
+  refused([](ModelSpec& spec) { spec.attention_soft_cap = 50.0; });
+  refused([](ModelSpec& spec) { spec.logit_soft_cap = 30.0; });
+  refused([](ModelSpec& spec) { spec.qk_norm_whole = true; });
+  refused([](ModelSpec& spec) { spec.qkv_clip = 6.0; });
 }
 
 }  // namespace

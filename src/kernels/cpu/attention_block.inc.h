@@ -19,8 +19,7 @@ constexpr float kSmallestExponent = -200.0f;  // exp2 of it is zero
 template <unsigned R>
 constexpr bool kPrefetches = R <= kMaxUnevenRows;
 
-/// 2^x for finite x <= 0 (up to rounding); exactly 1 at 0. Relative error 2e-7; zero far below
-/// 2^-126.
+/// 2^x for finite x up to 30; exactly 1 at 0. Relative error 2e-7; zero far below 2^-126.
 template <class Type>
 inline typename Type::Vector exp2(typename Type::Vector x) {
   const auto whole = Type::round(x);
@@ -75,7 +74,8 @@ struct TileState {
   const typename Type::Word* q_far;  // the same
   float* scores;                     // [kAttendTileRows][kAttendBlockTokens] q . k
   typename Type::Word* weights;      // [kAttendTileRows][kAttendBlockTokens / kPack]
-  float log2_scale;                  // scale * log2(e)
+  float log2_scale;                  // what makes scores exponents of 2: scale * log2(e), or where
+                                     // they are squashed the cap's
   Expansion expansion;
 };
 
@@ -207,6 +207,29 @@ inline void scale_scores(const char* scales, float* scores) {
     const auto scaled =
         Type::multiply(Type::load(scores + slot), Type::load_scales(scales + slot * 2));
     Type::store(scores + slot, scaled);
+  }
+}
+
+/// Adds a page's biases and what they have in common to its q . k.
+template <class Type>
+inline void add_page_biases(const float* biases, float common, float* scores) {
+  const auto shift = Type::set(common);
+  for (unsigned slot = 0; slot < kPageSlots; slot += Type::kLanes) {
+    const auto bias = Type::add(Type::load(biases + slot), shift);
+    Type::store(scores + slot, Type::add(Type::load(scores + slot), bias));
+  }
+}
+
+/// tanh(factor * score) of a page's scores, to half a unit in the last place of 1. Beyond 10 it
+/// is 1 in float32.
+template <class Type>
+inline void squash_scores(float factor, float* scores) {
+  constexpr float kLimit = 10.0f;
+  for (unsigned slot = 0; slot < kPageSlots; slot += Type::kLanes) {
+    const auto x = Type::multiply(Type::load(scores + slot), Type::set(factor));
+    const auto power = exp2<Type>(Type::multiply(Type::clamp(x, kLimit), Type::set(2 * kLog2E)));
+    const auto rest = Type::divide(Type::set(2.0f), Type::add(Type::set(1.0f), power));
+    Type::store(scores + slot, Type::subtract(Type::set(1.0f), rest));
   }
 }
 

@@ -118,6 +118,39 @@ inline bool same_queries(const Block& block, int64_t first, int64_t count) {
   return same;
 }
 
+/// What makes exponents of 2 of a row's scores.
+inline float log2_scale(const AttendCall& call) {
+  return (call.soft_cap > 0 ? call.soft_cap : call.scale) * kLog2E;
+}
+
+template <class Type, unsigned R>
+inline void add_biases(const TileState<Type>& state, const Block& block, const Tile& tile) {
+  const AttendCall& call = *state.call;
+  for (int64_t i = 0; i < block.count; ++i) {
+    const PageRef& page = *block.pages[i];
+    if (page.biases == nullptr) continue;
+    const bool shifts = page.far && call.far_biases != nullptr;
+    for (unsigned r = 0; r < R; ++r) {
+      const int64_t row = tile.first_row + r;
+      add_page_biases<Type>(page.biases + row % call.group * kPageSlots,
+                            shifts ? call.far_biases[row] : 0.0f,
+                            state.scores + r * kAttendBlockTokens + i * kPageSlots);
+    }
+  }
+}
+
+template <class Type, unsigned R>
+inline void squash_block(const TileState<Type>& state, const Block& block) {
+  const AttendCall& call = *state.call;
+  if (!(call.soft_cap > 0)) return;
+  for (unsigned r = 0; r < R; ++r) {
+    for (int64_t i = 0; i < block.count; ++i) {
+      squash_scores<Type>(call.scale / call.soft_cap,
+                          state.scores + r * kAttendBlockTokens + i * kPageSlots);
+    }
+  }
+}
+
 template <class Type, unsigned R>
 inline void score_block(const TileState<Type>& state, const Block& block) {
   constexpr unsigned kPages = Type::score_pages(R);
@@ -198,6 +231,8 @@ void attend_block(const TileState<Type>& state, const Block& block, const Tile& 
   const int64_t head_dim = state.call->head_dim;
   float* output = state.call->output + tile.first_row * head_dim;
   score_block<Type, R>(state, block);
+  add_biases<Type, R>(state, block, tile);
+  squash_block<Type, R>(state, block);
   float alpha[2 * kAttendTileRows];
   soften_block<Type>(state, block, tile, alpha);
   constexpr unsigned kVectors = Type::value_vectors(R);
@@ -284,7 +319,7 @@ void attend(const AttendCall& call) {
   state.weights = q_far + rows * key_words;
   state.scores =
       reinterpret_cast<float*>(state.weights + kAttendTileRows * kAttendBlockTokens / Type::kPack);
-  state.log2_scale = call.scale * kLog2E;
+  state.log2_scale = log2_scale(call);
   state.expansion = {expanded, Type::kLooksUp && rows <= kMaxUnevenRows};
   clear(call);
   for (int64_t row = 0; row < rows;) {

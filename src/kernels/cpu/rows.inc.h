@@ -74,6 +74,17 @@ void apply(Activation op, float* x, int64_t count) {
   if (i < count) store_first(x + i, activate(op, load_first(x + i, count - i)), count - i);
 }
 
+void soft_cap(float cap, float* x, int64_t count) {
+  const float inverse = 1.0f / cap;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    store(x + i, cap * hyperbolic_tangent(load(x + i) * inverse));
+  }
+  if (i == count) return;
+  const int64_t left = count - i;
+  store_first(x + i, cap * hyperbolic_tangent(load_first(x + i, left) * inverse), left);
+}
+
 void rotate(float* low, float* high, const float* cos, const float* sin, int64_t half) {
   int64_t i = 0;
   for (; i + kLanes <= half; i += kLanes) {

@@ -87,6 +87,9 @@ inline Vector gelu_tanh(Vector x) {
   return x / (1.0f + exponential(-kTwoRootTwoOverPi * (x + 0.044715f * x * x * x)));
 }
 
+/// To half a unit in the last place of 1.
+inline Vector hyperbolic_tangent(Vector x) { return 1.0f - 2.0f / (1.0f + exponential(2.0f * x)); }
+
 inline Vector relu(Vector x) { return x > 0.0f ? x : Vector{}; }
 
 inline Vector activate(Activation op, Vector x) {

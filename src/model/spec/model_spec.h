@@ -27,7 +27,7 @@ enum class QuantMethod {
   gptq,                // transposed, packed along the columns
   awq,                 // transposed, packed along the rows in an order of its own
 };
-enum class RopeScaling { none, linear, dynamic, llama3, yarn };
+enum class RopeScaling { none, linear, dynamic, llama3, yarn, longrope };
 
 /// How a folder stores its matrices as codes (config.json's quantization_config).
 struct Quantisation {
@@ -45,14 +45,22 @@ struct RopeSpec {
   double factor = 1.0;
   double low_freq_factor = 1.0;            // llama3
   double high_freq_factor = 4.0;           // llama3
-  int64_t original_context = 0;            // llama3, yarn, dynamic
+  int64_t original_context = 0;            // llama3, yarn, dynamic, longrope
   double beta_fast = 32.0;                 // yarn
   double beta_slow = 1.0;                  // yarn
   bool truncate = true;                    // yarn: correction range rounded to whole channels
-  std::optional<double> attention_factor;  // yarn: multiplies cos and sin; derived when absent
+  std::optional<double> attention_factor;  // yarn, longrope: multiplies cos and sin; else derived
   std::optional<double> mscale;            // yarn
   std::optional<double> mscale_all_dim;    // yarn
+  std::vector<float> short_factors;        // longrope, [rotary_dim / 2]: divide the frequencies of
+                                           // sequences up to original_context
+  std::vector<float> long_factors;         // longrope: those of longer ones
   std::vector<float> frequency_divisors;   // [rotary_dim / 2], after all scaling; empty: all one
+
+  /// Whether the frequencies depend on the length that a sequence begins with.
+  bool depends_on_length() const {
+    return scaling == RopeScaling::dynamic || scaling == RopeScaling::longrope;
+  }
 };
 
 enum class WeightRole {
@@ -73,14 +81,17 @@ enum class WeightRole {
   k_norm,
   attention_output,
   attention_output_bias,
+  attention_post_norm,
   mlp_norm,
   mlp_norm_bias,
+  gate_up,
   gate,
   up,
   down,
   gate_bias,
   up_bias,
   down_bias,
+  mlp_post_norm,
   final_norm,
   final_norm_bias,
   head_projection,  // from hidden to embedding_dim
@@ -128,16 +139,25 @@ struct ModelSpec {
 
   NormKind norm = NormKind::rms;
   double norm_eps = 1e-5;
+  double norm_offset = 0.0;  // is added to norms' weights but the adapter's (Gemma: 1)
   bool norm_has_bias = false;
   bool qk_norm = false;            // RMSNorm of each q and k head before RoPE
+  bool qk_norm_whole = false;      // LayerNorm of all of q and all of k instead (MPT)
   bool norm_after = false;         // norms follow the sub-layers (OPT-350m)
+  bool post_norms = false;         // and what a sub-layer adds has one of its own (Gemma)
   bool parallel_residual = false;  // x + attention(norm(x)) + mlp(norm(x))
-  bool shared_norm = false;        // parallel residual with one norm for both branches
+  bool shared_norm = false;        // of a parallel residual: one norm for both branches
 
   PositionKind position = PositionKind::rope;
   RopeSpec rope;                        // for PositionKind::rope
+  std::optional<RopeSpec> local_rope;   // of layers with a sliding window, where it is another
+  std::vector<uint8_t> unrotated;       // per layer, 1: its heads do not turn. Empty: all do
   int64_t learned_position_offset = 0;  // row of position 0 in the table (OPT: 2)
+  std::vector<float> alibi_slopes;      // [q_heads], for PositionKind::alibi: what a position adds
+                                        // to q . k, before that is scaled
+  bool alibi_in_bf16 = false;           // positions and their products are rounded to bf16 (Falcon)
   double attention_scale = 0.0;         // multiplies q . k; 0: 1 / sqrt(head_dim)
+  double attention_soft_cap = 0.0;      // scores become cap * tanh(score / cap); 0: they stay
   std::vector<int64_t> sliding_window;  // per layer, keys a query sees; 0: all. Empty: all 0
 
   QkvLayout qkv_layout = QkvLayout::separate;
@@ -145,10 +165,13 @@ struct ModelSpec {
   double qkv_clip = 0.0;     // q, k and v are clamped to [-clip, clip] before RoPE (MPT); 0: never
   bool output_bias = false;  // attention's output projection
   bool mlp_bias = false;
-  bool gated_mlp = true;  // down(act(gate(x)) * up(x)), else down(act(up(x)))
+  bool gated_mlp = true;       // down(act(gate(x)) * up(x)), else down(act(up(x)))
+  bool fused_gate_up = false;  // one tensor, rows [gate | up]
   Activation activation = Activation::silu;
   bool tied_head = false;
   bool has_final_norm = true;
+  double embedding_scale = 1.0;  // multiplies embeddings, but not a tied head
+  double logit_soft_cap = 0.0;   // logits become cap * tanh(logit / cap); 0: they stay
 
   std::span<const WeightPattern> weight_patterns;  // the family's table (static storage)
 
@@ -167,6 +190,12 @@ struct ModelSpec {
   }
   int64_t sliding_window_at(int64_t layer) const {
     return sliding_window.empty() ? 0 : sliding_window[static_cast<size_t>(layer)];
+  }
+  /// How the heads of a layer turn; null: they do not.
+  const RopeSpec* rope_at(int64_t layer) const {
+    const bool turns = unrotated.empty() || unrotated[static_cast<size_t>(layer)] == 0;
+    if (position != PositionKind::rope || !turns) return nullptr;
+    return local_rope && sliding_window_at(layer) > 0 ? &*local_rope : &rope;
   }
 };
 

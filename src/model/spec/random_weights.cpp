@@ -26,7 +26,9 @@ uint32_t mix(uint32_t x) {
 bool is_norm_scale(WeightRole role) {
   switch (role) {
     case WeightRole::attention_norm:
+    case WeightRole::attention_post_norm:
     case WeightRole::mlp_norm:
+    case WeightRole::mlp_post_norm:
     case WeightRole::q_norm:
     case WeightRole::k_norm:
     case WeightRole::final_norm:
@@ -39,14 +41,17 @@ bool is_norm_scale(WeightRole role) {
 
 class RandomWeights final : public WeightSource {
  public:
-  explicit RandomWeights(uint64_t seed) : seed_(seed) {}
+  RandomWeights(double norm_offset, uint64_t seed)
+      : norm_scale_(static_cast<float>(1.0 - norm_offset)), seed_(seed) {}
 
   void read_rows(const WeightName& weight,
                  int64_t first,
                  int64_t count,
                  std::span<float> out) const override {
     if (weight.shape.size() == 1) {
-      std::fill(out.begin(), out.end(), is_norm_scale(weight.role) ? 1.0f : 0.0f);
+      const bool is_adapters = weight.role == WeightRole::dms_alpha_norm;
+      const float scale = is_adapters ? 1.0f : is_norm_scale(weight.role) ? norm_scale_ : 0.0f;
+      std::fill(out.begin(), out.end(), scale);
       return;
     }
     const int64_t columns = weight.shape.back();
@@ -64,13 +69,14 @@ class RandomWeights final : public WeightSource {
   }
 
  private:
+  float norm_scale_;
   uint64_t seed_;
 };
 
 }  // namespace
 
-std::unique_ptr<WeightSource> random_weights(const ModelSpec&, uint64_t seed) {
-  return std::make_unique<RandomWeights>(seed);
+std::unique_ptr<WeightSource> random_weights(const ModelSpec& spec, uint64_t seed) {
+  return std::make_unique<RandomWeights>(spec.norm_offset, seed);
 }
 
 }  // namespace dms

@@ -16,6 +16,7 @@ constexpr std::string_view kRopeParameters = "rope_parameters";
 constexpr double kMaxTheta = 1e12;
 constexpr double kMaxFactor = 1e6;
 constexpr double kMinBound = 1e-6;
+constexpr int64_t kMinOriginal = 2;  // longrope divides by its logarithm
 constexpr int64_t kMaxContext = int64_t{1} << 30;
 
 struct ScalingName {
@@ -29,17 +30,21 @@ constexpr std::array kScalings{
     ScalingName{"dynamic", RopeScaling::dynamic},
     ScalingName{"llama3", RopeScaling::llama3},
     ScalingName{"yarn", RopeScaling::yarn},
+    ScalingName{"longrope", RopeScaling::longrope},
+    ScalingName{"su", RopeScaling::longrope},  // Phi-3's first name of it
 };
 
 RopeScaling scaling_of(const JsonFields& fields) {
   const std::string name =
       fields.has("rope_type") ? fields.string("rope_type") : fields.string_or("type", "default");
+  // Phi-3's second name of longrope: YaRN has no such factors.
+  if (name == "yarn" && fields.has("long_factor")) return RopeScaling::longrope;
   const auto* it = std::ranges::find(kScalings, name, &ScalingName::name);
   if (it != kScalings.end()) return it->scaling;
   throw InputError({.where = fields.where() + ": rope_type",
                     .what = "unknown RoPE scaling",
                     .got = name,
-                    .expected = "default, linear, dynamic, llama3 or yarn"});
+                    .expected = "default, linear, dynamic, llama3, yarn or longrope"});
 }
 
 std::optional<double> optional_number(const JsonFields& fields, const char* key) {
@@ -48,9 +53,38 @@ std::optional<double> optional_number(const JsonFields& fields, const char* key)
 
 /// The length before scaling. Beside the other sizes (as Phi-3 has it) it comes before the one
 /// among the scaling's settings, as in transformers.
-int64_t original_context(const JsonFields& config, const JsonFields& fields, int64_t context) {
+int64_t original_context(const JsonFields& config,
+                         const JsonFields& fields,
+                         const RopeKeys& keys,
+                         int64_t context) {
   constexpr const char* kKey = "original_max_position_embeddings";
-  return (config.has(kKey) ? config : fields).integer_or(kKey, context, 1, kMaxContext);
+  const int64_t assumed = keys.default_original_context;
+  if (config.has(kKey)) return config.integer(kKey, kMinOriginal, kMaxContext);
+  return assumed > 0 ? assumed : fields.integer_or(kKey, context, kMinOriginal, kMaxContext);
+}
+
+/// A factor for each pair of channels that turns.
+std::vector<float> pair_factors(const JsonFields& fields, const char* key, int64_t pairs) {
+  const Json* list = fields.find(key);
+  const std::string where = fields.where() + ": " + key;
+  if (list == nullptr || !list->is_array() || std::ssize(*list) != pairs) {
+    throw InputError({.where = where,
+                      .what = list == nullptr ? "missing" : "bad value",
+                      .got = list == nullptr ? "" : quote_json(*list),
+                      .expected = "a list of " + std::to_string(pairs) + " numbers"});
+  }
+  std::vector<float> factors;
+  for (const Json& item : *list) {
+    const double factor = item.is_number() ? item.get<double>() : 0.0;
+    if (!(factor >= kMinBound && factor <= kMaxFactor)) {
+      throw InputError({.where = where,
+                        .what = "bad value",
+                        .got = quote_json(item),
+                        .expected = "a number above 0"});
+    }
+    factors.push_back(static_cast<float>(factor));
+  }
+  return factors;
 }
 
 void read_frequency_bounds(const JsonFields& fields, RopeSpec& rope) {
@@ -63,8 +97,16 @@ void read_frequency_bounds(const JsonFields& fields, RopeSpec& rope) {
                     .expected = "more than " + Json(rope.low_freq_factor).dump()});
 }
 
+/// The factor of a scaling that may follow from the two lengths.
+double derived_factor(const JsonFields& fields, const ModelSpec& spec, const RopeSpec& rope) {
+  if (fields.has("factor")) return fields.number("factor", 1.0, kMaxFactor);
+  return static_cast<double>(spec.context) / static_cast<double>(rope.original_context);
+}
+
+/// Needs rope.rotary_dim.
 void read_scaling(const JsonFields& config,
                   const JsonFields& fields,
+                  const RopeKeys& keys,
                   const ModelSpec& spec,
                   RopeSpec& rope) {
   rope.scaling = scaling_of(fields);
@@ -72,13 +114,16 @@ void read_scaling(const JsonFields& config,
   // `dynamic` grows from max_position_embeddings, whatever else is stated.
   rope.original_context = rope.scaling == RopeScaling::dynamic
                               ? spec.context
-                              : original_context(config, fields, spec.context);
-  if (rope.scaling == RopeScaling::yarn && !fields.has("factor")) {
-    rope.factor = static_cast<double>(spec.context) / static_cast<double>(rope.original_context);
-  } else {
-    rope.factor = fields.number("factor", 1.0, kMaxFactor);
-  }
+                              : original_context(config, fields, keys, spec.context);
+  const bool is_longrope = rope.scaling == RopeScaling::longrope;
+  rope.factor = is_longrope || rope.scaling == RopeScaling::yarn
+                    ? derived_factor(fields, spec, rope)
+                    : fields.number("factor", 1.0, kMaxFactor);
   if (rope.scaling == RopeScaling::llama3) read_frequency_bounds(fields, rope);
+  if (is_longrope) {
+    rope.short_factors = pair_factors(fields, "short_factor", rope.rotary_dim / 2);
+    rope.long_factors = pair_factors(fields, "long_factor", rope.rotary_dim / 2);
+  }
   rope.beta_fast = fields.number_or("beta_fast", rope.beta_fast, kMinBound, kMaxFactor);
   rope.beta_slow = fields.number_or("beta_slow", rope.beta_slow, kMinBound, kMaxFactor);
   rope.truncate = fields.boolean_or("truncate", true);
@@ -89,10 +134,13 @@ void read_scaling(const JsonFields& config,
 
 /// max_position_embeddings is the length before scaling in some folders (Qwen2.5's guide, the 16K
 /// Vicunas) and after it in others, which then state the original: the longer of the two readings
-/// is what scaling was meant for. Llama 3 was trained at the stated length: its factor says no more
-/// than how far the waves are stretched.
+/// is what scaling was meant for. Llama 3 and Phi-3 were trained at the stated length: their
+/// factors say no more than how far the waves are stretched.
 int64_t scaled_context(const RopeSpec& rope, int64_t stated) {
-  if (rope.scaling == RopeScaling::none || rope.scaling == RopeScaling::llama3) return stated;
+  if (rope.scaling == RopeScaling::none || rope.scaling == RopeScaling::llama3 ||
+      rope.scaling == RopeScaling::longrope) {
+    return stated;
+  }
   const double scaled = static_cast<double>(rope.original_context) * rope.factor;
   return std::max(stated, static_cast<int64_t>(std::min(scaled, static_cast<double>(kMaxContext))));
 }
@@ -108,10 +156,10 @@ void refuse_nested(const JsonFields& fields, const Json& object) {
   }
 }
 
-int64_t rotary_channels(const JsonFields& fields, double factor, int64_t head_dim) {
+int64_t rotary_channels(const std::string& where, double factor, int64_t head_dim) {
   const auto channels = static_cast<int64_t>(static_cast<double>(head_dim) * factor);
   if (channels < 2 || channels % 2 != 0) {
-    throw InputError({.where = fields.where() + ": partial_rotary_factor",
+    throw InputError({.where = where,
                       .what = "rotary positions need pairs of channels",
                       .got = std::to_string(channels) + " channels of " + std::to_string(head_dim),
                       .expected = "an even number, at least 2"});
@@ -140,23 +188,64 @@ void note_dropped_theta(const JsonFields& config, ModelSpec& spec) {
             .hint = "state rope_theta in rope_scaling"});
 }
 
+/// One set of parameters, in `object`; null: there are none but beside the sizes.
+RopeSpec read_set(const JsonFields& config,
+                  const Json* object,
+                  const std::string& where,
+                  const RopeKeys& keys,
+                  const ModelSpec& spec) {
+  RopeSpec rope;
+  rope.theta = config.number_or(keys.theta, keys.default_theta, 1.0, kMaxTheta);
+  double factor = config.number_or(keys.partial_factor, keys.default_partial_factor, 0.0, 1.0);
+  const std::string top_key = config.where() + ": " + keys.partial_factor;
+  if (object == nullptr) {
+    rope.rotary_dim = rotary_channels(top_key, factor, spec.head_dim);
+    return rope;
+  }
+  const JsonFields fields(*object, where);
+  refuse_nested(fields, *object);
+  constexpr const char* kPartial = "partial_rotary_factor";
+  const std::string factor_key = fields.has(kPartial) ? where + ": " + kPartial : top_key;
+  rope.theta = fields.number_or("rope_theta", rope.theta, 1.0, kMaxTheta);
+  factor = fields.number_or(kPartial, factor, 0.0, 1.0);
+  rope.rotary_dim = rotary_channels(factor_key, factor, spec.head_dim);
+  read_scaling(config, fields, keys, spec, rope);
+  return rope;
+}
+
+/// The form of transformers 5 has an object for each kind of layer in rope_parameters; before,
+/// rope_local_base_freq was the base of layers with a sliding window, and rope_scaling was for the
+/// others. max_position_embeddings is the length after scaling.
+void read_rope_per_kind(const JsonFields& config, ModelSpec& spec, const RopeKeys& keys) {
+  const std::string where = config.where() + ": " + std::string(kRopeParameters);
+  const auto kind = [&](const char* name) {
+    const Json* parameters = config.find(kRopeParameters);
+    if (parameters == nullptr) return Json(Json::object());
+    const Json* found = JsonFields(*parameters, where).find(name);
+    return found == nullptr ? Json(Json::object()) : *found;
+  };
+  Json full = kind("full_attention");
+  const Json local = kind("sliding_attention");
+  if (const Json* scaling = config.find(kRopeScaling); scaling != nullptr && full.is_object()) {
+    const JsonFields must_be_object(*scaling, config.where() + ": " + std::string(kRopeScaling));
+    full.update(*scaling);
+  }
+  RopeKeys local_keys = keys;
+  local_keys.theta = "rope_local_base_freq";
+  local_keys.default_theta = keys.default_local_theta;
+  spec.rope = read_set(config, &full, where + ": full_attention", keys, spec);
+  spec.local_rope = read_set(config, &local, where + ": sliding_attention", local_keys, spec);
+}
+
 }  // namespace
 
-void read_rope(const JsonFields& config, ModelSpec& spec) {
-  RopeSpec& rope = spec.rope;
-  rope.theta = config.number_or("rope_theta", rope.theta, 1.0, kMaxTheta);
-  double factor = config.number_or("partial_rotary_factor", 1.0, 0.0, 1.0);
+void read_rope(const JsonFields& config, ModelSpec& spec, const RopeKeys& keys) {
+  if (keys.default_local_theta > 0.0) return read_rope_per_kind(config, spec, keys);
   const std::string_view key = rope_key(config);
-  if (const Json* object = config.find(key)) {
-    const JsonFields fields(*object, config.where() + ": " + std::string(key));
-    refuse_nested(fields, *object);
-    rope.theta = fields.number_or("rope_theta", rope.theta, 1.0, kMaxTheta);
-    factor = fields.number_or("partial_rotary_factor", factor, 0.0, 1.0);
-    read_scaling(config, fields, spec, rope);
-  }
+  const std::string where = config.where() + ": " + std::string(key);
+  spec.rope = read_set(config, config.find(key), where, keys, spec);
   if (key == kRopeScaling) note_dropped_theta(config, spec);
-  rope.rotary_dim = rotary_channels(config, factor, spec.head_dim);
-  spec.context = scaled_context(rope, spec.context);
+  spec.context = scaled_context(spec.rope, spec.context);
 }
 
 }  // namespace dms

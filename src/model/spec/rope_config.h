@@ -7,9 +7,21 @@
 
 namespace dms {
 
-/// Fills spec.rope from `config`; needs spec.head_dim and, as config.json states it, spec.context,
-/// which becomes the length that the scaling is meant for. What is replaced goes to spec.notes.
-/// Throws InputError on unknown scalings.
-void read_rope(const JsonFields& config, ModelSpec& spec);
+/// What families name and assume otherwise.
+struct RopeKeys {
+  const char* theta = "rope_theta";                      // beside the sizes
+  const char* partial_factor = "partial_rotary_factor";  // likewise
+  double default_theta = 10000.0;
+  double default_partial_factor = 1.0;
+  // Of a length before scaling beside the sizes, which is assumed to be there; 0: it is not.
+  int64_t default_original_context = 0;
+  double default_local_theta = 0.0;  // layers with a sliding window turn otherwise; 0: as all do
+};
+
+/// Fills spec.rope from `config`, and spec.local_rope where layers with a sliding window have their
+/// own; needs spec.head_dim and, as config.json states it, spec.context, which becomes the length
+/// that the scaling is meant for. What is replaced goes to spec.notes. Throws InputError on unknown
+/// scalings.
+void read_rope(const JsonFields& config, ModelSpec& spec, const RopeKeys& keys = {});
 
 }  // namespace dms

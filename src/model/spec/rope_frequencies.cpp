@@ -66,6 +66,20 @@ void scale_yarn(const RopeSpec& rope, std::vector<double>& frequencies) {
   }
 }
 
+/// LongRoPE (Ding et al. 2024): factors that were searched for, one set for sequences up to the
+/// original context and one for longer ones.
+void scale_longrope(const RopeSpec& rope, int64_t prompt_tokens, std::vector<double>& frequencies) {
+  const bool is_long = prompt_tokens > rope.original_context;
+  const std::vector<float>& factors = is_long ? rope.long_factors : rope.short_factors;
+  for (size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= static_cast<double>(factors[i]);
+}
+
+double longrope_attention_factor(const RopeSpec& rope) {
+  if (rope.factor <= 1.0) return 1.0;
+  return std::sqrt(1.0 +
+                   std::log(rope.factor) / std::log(static_cast<double>(rope.original_context)));
+}
+
 double yarn_mscale(double factor, double mscale) {
   return factor <= 1.0 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
@@ -82,6 +96,8 @@ std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t prompt_toke
     scale_llama3(rope, frequencies);
   } else if (rope.scaling == RopeScaling::yarn) {
     scale_yarn(rope, frequencies);
+  } else if (rope.scaling == RopeScaling::longrope) {
+    scale_longrope(rope, prompt_tokens, frequencies);
   }
   for (size_t i = 0; i < rope.frequency_divisors.size(); ++i) {
     frequencies[i] /= static_cast<double>(rope.frequency_divisors[i]);
@@ -90,8 +106,11 @@ std::vector<float> inverse_frequencies(const RopeSpec& rope, int64_t prompt_toke
 }
 
 float attention_factor(const RopeSpec& rope) {
-  if (rope.scaling != RopeScaling::yarn) return 1.0f;
+  if (rope.scaling != RopeScaling::yarn && rope.scaling != RopeScaling::longrope) return 1.0f;
   if (rope.attention_factor) return static_cast<float>(*rope.attention_factor);
+  if (rope.scaling == RopeScaling::longrope) {
+    return static_cast<float>(longrope_attention_factor(rope));
+  }
   if (rope.mscale.value_or(0.0) != 0.0 && rope.mscale_all_dim.value_or(0.0) != 0.0) {
     return static_cast<float>(yarn_mscale(rope.factor, *rope.mscale) /
                               yarn_mscale(rope.factor, *rope.mscale_all_dim));

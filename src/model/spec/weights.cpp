@@ -31,6 +31,9 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
                   {s.context + s.learned_position_offset, s.hidden});
     case WeightRole::attention_norm:
       return Shape{s.hidden};
+    case WeightRole::attention_post_norm:
+    case WeightRole::mlp_post_norm:
+      return when(s.post_norms, {s.hidden});
     case WeightRole::attention_norm_bias:
       return when(s.norm_has_bias, {s.hidden});
     case WeightRole::mlp_norm:
@@ -52,18 +55,21 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
     case WeightRole::qkv_bias:
       return when(fused && s.qkv_bias, {q + 2 * kv});
     case WeightRole::q_norm:
+      return when(s.qk_norm || s.qk_norm_whole, {s.qk_norm_whole ? q : s.head_dim});
     case WeightRole::k_norm:
-      return when(s.qk_norm, {s.head_dim});
+      return when(s.qk_norm || s.qk_norm_whole, {s.qk_norm_whole ? kv : s.head_dim});
     case WeightRole::attention_output:
       return Shape{s.hidden, q};
     case WeightRole::attention_output_bias:
       return when(s.output_bias, {s.hidden});
+    case WeightRole::gate_up:
+      return when(s.fused_gate_up, {2 * s.ffn, s.hidden});
     case WeightRole::gate:
-      return when(s.gated_mlp, {s.ffn, s.hidden});
+      return when(s.gated_mlp && !s.fused_gate_up, {s.ffn, s.hidden});
     case WeightRole::gate_bias:
       return when(s.gated_mlp && s.mlp_bias, {s.ffn});
     case WeightRole::up:
-      return Shape{s.ffn, s.hidden};
+      return when(!s.fused_gate_up, {s.ffn, s.hidden});
     case WeightRole::up_bias:
       return when(s.mlp_bias, {s.ffn});
     case WeightRole::down:

@@ -1,8 +1,11 @@
 // Absurd, mistyped and missing values of config.json: each error names file, field, what was found
 // and what was expected.
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -15,6 +18,7 @@ namespace dms {
 namespace {
 
 using testing_support::expect_parts;
+using testing_support::has_llama_names;
 using testing_support::input_error;
 using testing_support::spec_of;
 using testing_support::TempFolder;
@@ -26,11 +30,27 @@ struct BadValue {
   const char* expected;
 };
 
+/// Fields that older families lack or call otherwise.
+bool is_llamas(std::string_view key) {
+  constexpr std::array<std::string_view, 5> kKeys{
+      "num_key_value_heads", "head_dim", "intermediate_size", "rms_norm_eps", "rope_theta"};
+  return std::ranges::find(kKeys, key) != kKeys.end();
+}
+
+/// Fields that MPT too calls otherwise.
+bool is_size(std::string_view key) {
+  constexpr std::array<std::string_view, 4> kKeys{
+      "num_hidden_layers", "hidden_size", "num_attention_heads", "max_position_embeddings"};
+  return std::ranges::find(kKeys, key) != kKeys.end();
+}
+
 class BadConfig : public ::testing::TestWithParam<BadValue> {};
 
 TEST_P(BadConfig, IsRefusedInEveryFamily) {
   ASSERT_FALSE(supported_model_types().empty());
   for (const std::string_view model_type : supported_model_types()) {
+    if (is_llamas(GetParam().key) && !has_llama_names(model_type)) continue;
+    if (model_type == "mpt" && is_size(GetParam().key)) continue;
     Json config = tiny_config(model_type);
     config[GetParam().key] = Json::parse(GetParam().value);
     expect_parts(input_error([&] { spec_of(config); }),
@@ -94,13 +114,13 @@ TEST(ConfigError, NamesAreTakenFromAList) {
 }
 
 TEST(ConfigError, AnUnknownFamilyIsNamedWithItsClass) {
-  Json config = tiny_config("gemma2");
-  config["architectures"] = {"Gemma2ForCausalLM"};
+  Json config = tiny_config("bloom");
+  config["architectures"] = {"BloomForCausalLM"};
   expect_parts(input_error([&] { spec_of(config); }),
-               {"model_type", "got gemma2", "Gemma2ForCausalLM", "llama, mistral"});
+               {"model_type", "got bloom", "BloomForCausalLM", "llama, mistral"});
   config.erase("model_type");
   expect_parts(input_error([&] { spec_of(config); }),
-               {"model_type: missing", "Gemma2ForCausalLM", "llama, mistral"});
+               {"model_type: missing", "BloomForCausalLM", "llama, mistral"});
 }
 
 TEST(ConfigError, QuantisedWeightsAreNamed) {

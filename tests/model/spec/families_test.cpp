@@ -18,12 +18,21 @@ namespace dms {
 namespace {
 
 using testing_support::expect_parts;
+using testing_support::has_llama_names;
 using testing_support::input_error;
 using testing_support::spec_of;
 using testing_support::TempFolder;
 using testing_support::tiny_config;
 
-class EveryFamily : public ::testing::TestWithParam<std::string_view> {};
+class EveryFamily : public ::testing::TestWithParam<std::string_view> {
+ protected:
+  /// Of the attention, in transformers.
+  static std::string module_name() {
+    if (GetParam() == "gpt_neox") return "attention";
+    if (GetParam() == "mpt") return "attn";
+    return GetParam() == "falcon" ? "self_attention" : "self_attn";
+  }
+};
 
 TEST_P(EveryFamily, ReadsSizesAndNamesEachWeightOnce) {
   const ModelSpec spec = spec_of(tiny_config(GetParam()));
@@ -31,10 +40,11 @@ TEST_P(EveryFamily, ReadsSizesAndNamesEachWeightOnce) {
   EXPECT_EQ(spec.layers, 2);
   EXPECT_EQ(spec.hidden, 16);
   EXPECT_EQ(spec.q_heads, 4);
-  EXPECT_EQ(spec.kv_heads, 2);
-  EXPECT_EQ(spec.group(), 2);
+  const bool has_groups = has_llama_names(GetParam()) || spec.model_type == "falcon";
+  EXPECT_EQ(spec.kv_heads, has_groups ? 2 : 4);
+  EXPECT_EQ(spec.group(), has_groups ? 2 : 1);
   EXPECT_EQ(spec.head_dim, 4);
-  EXPECT_EQ(spec.ffn, 24);
+  EXPECT_EQ(spec.ffn, spec.model_type == "mpt" ? 64 : 24);
   EXPECT_EQ(spec.vocab, 32);
   EXPECT_EQ(spec.context, 128);
   EXPECT_TRUE(spec.notes.empty());
@@ -66,12 +76,15 @@ TEST_P(EveryFamily, ATrainedAdapterAddsItsWeights) {
   config["dms_separate_alpha"] = true;
   const ModelSpec spec = spec_of(config);
   const auto names = weight_names(spec);
-  const auto has = [&](const std::string& name) {
-    return std::ranges::find(names, name, &WeightName::name) != names.end();
+  const auto has = [&](WeightRole role, const std::string& end) {
+    return std::ranges::any_of(names, [&](const WeightName& weight) {
+      return weight.role == role && weight.layer == 1 && weight.name.ends_with(end);
+    });
   };
-  EXPECT_TRUE(has("model.layers.1.self_attn.dms_proj_alpha.weight"));
-  EXPECT_TRUE(has("model.layers.1.self_attn.dms_proj_alpha_norm.weight"));
-  EXPECT_EQ(has("model.layers.1.self_attn.dms_proj_alpha.bias"), spec.qkv_bias);
+  EXPECT_TRUE(has(WeightRole::dms_alpha, ".1." + module_name() + ".dms_proj_alpha.weight"));
+  EXPECT_TRUE(
+      has(WeightRole::dms_alpha_norm, ".1." + module_name() + ".dms_proj_alpha_norm.weight"));
+  EXPECT_EQ(has(WeightRole::dms_alpha_bias, "dms_proj_alpha.bias"), spec.qkv_bias);
 }
 
 INSTANTIATE_TEST_SUITE_P(Registered,
@@ -126,6 +139,9 @@ TEST(Families, AbsentHeadSizesAreThoseOfTransformers) {
   EXPECT_EQ(heads("qwen2", false), 32);
   EXPECT_EQ(heads("qwen3", false), 32);
   EXPECT_EQ(heads("seed_oss", false), 8);
+  EXPECT_EQ(heads("smollm3", false), 4);
+  EXPECT_EQ(heads("phi3", false), 64);
+  EXPECT_EQ(heads("gemma2", false), 4);
   for (const std::string_view model_type : {"llama", "mistral", "qwen2", "qwen3", "seed_oss"}) {
     EXPECT_EQ(heads(model_type, true), 64) << model_type;
     Json config = tiny_config(model_type);
@@ -222,7 +238,14 @@ TEST(Context, WithoutOneItIsThatOfTransformersWithANote) {
                                         std::pair{"mistral", 131072},
                                         std::pair{"qwen2", 32768},
                                         std::pair{"qwen3", 32768},
-                                        std::pair{"seed_oss", 524288}}) {
+                                        std::pair{"seed_oss", 524288},
+                                        std::pair{"smollm3", 32768},
+                                        std::pair{"phi3", 4096},
+                                        std::pair{"gemma2", 8192},
+                                        std::pair{"gemma3_text", 131072},
+                                        std::pair{"gpt_neox", 2048},
+                                        std::pair{"opt", 2048},
+                                        std::pair{"falcon", 2048}}) {
     Json config = tiny_config(family);
     config.erase("max_position_embeddings");
     const ModelSpec spec = spec_of(config);

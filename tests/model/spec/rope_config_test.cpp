@@ -152,7 +152,8 @@ TEST(RopeConfig, WhatIsUnknownOrAbsurdIsRefused) {
   const auto error = [](const Json& rope) {
     return input_error([&] { spec_of(with_rope("rope_parameters", rope)); });
   };
-  expect_parts(error({{"rope_type", "longrope"}}), {"rope_parameters", "got longrope", "yarn"});
+  expect_parts(error({{"rope_type", "proportional"}}),
+               {"rope_parameters", "got proportional", "yarn"});
   expect_parts(error({{"rope_type", "linear"}}), {"rope_parameters: factor", "missing"});
   expect_parts(error({{"rope_type", "linear"}, {"factor", 0.5}}), {"factor", "got 0.5"});
   expect_parts(error({{"full_attention", {{"rope_type", "default"}}}}),

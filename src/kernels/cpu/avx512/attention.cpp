@@ -35,6 +35,10 @@ struct Avx512 {
   static Vector multiply(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
   static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector subtract(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
+  static Vector divide(Vector a, Vector b) { return _mm512_div_ps(a, b); }
+  static Vector clamp(Vector x, float limit) {
+    return _mm512_min_ps(_mm512_max_ps(x, set(-limit)), set(limit));
+  }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
   static Vector round(Vector x) {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -16,6 +16,7 @@ extern const RowTable kRowsAvx512{.sum = sum,
                                   .sum_squared_deviations = sum_squared_deviations,
                                   .normalise = normalise,
                                   .apply = apply,
+                                  .soft_cap = soft_cap,
                                   .rotate = rotate};
 
 }  // namespace dms::kernels

@@ -59,15 +59,22 @@ struct Row {
 };
 
 template <class Type>
-float score(const AttendCall& call,
-            const typename Type::Element* keys,
-            const float* q,
-            int64_t slot) {
+float dot_key(const AttendCall& call,
+              const typename Type::Element* keys,
+              const float* q,
+              int64_t slot) {
   float dot = 0;
   for (int64_t c = 0; c < call.head_dim; ++c) {
     dot += Type::round(q[c]) * Type::load(keys[key_index<Type>(c, slot)]);
   }
-  return dot * call.scale;
+  return dot;
+}
+
+/// What is added to q . k of a query row of the tile.
+float bias(const AttendCall& call, const PageRef& page, int64_t row, int64_t slot) {
+  if (page.biases == nullptr) return 0.0f;
+  const float far = page.far && call.far_biases != nullptr ? call.far_biases[row] : 0.0f;
+  return page.biases[row % call.group * kTokens + slot] + far;
 }
 
 /// The scale of a token's key or value, 1 where the side has none.
@@ -97,6 +104,10 @@ const typename Type::Element* elements(const AttendCall& call,
   return static_cast<const typename Type::Element*>(words);
 }
 
+float capped(const AttendCall& call, float score) {
+  return call.soft_cap > 0 ? call.soft_cap * __builtin_tanhf(score / call.soft_cap) : score;
+}
+
 /// Brings the row's sums to a new, larger maximum.
 void raise_max(Row& row, float max, int64_t head_dim) {
   if (max <= row.max) return;
@@ -107,8 +118,13 @@ void raise_max(Row& row, float max, int64_t head_dim) {
 }
 
 template <class Type>
-void add_page(
-    const AttendCall& call, const std::byte* page, const float* q, uint32_t mask, Row& row) {
+void add_page(const AttendCall& call,
+              const PageRef& ref,
+              const float* q,
+              uint32_t mask,
+              int64_t index,
+              Row& row) {
+  const std::byte* page = ref.data;
   auto* words = static_cast<uint16_t*>(call.workspace);
   const auto* keys = elements<Type>(call, call.keys, 2, page, words);
   const auto* values =
@@ -117,8 +133,8 @@ void add_page(
   float max = kNoScore;
   for (int64_t j = 0; j < kTokens; ++j) {
     const bool is_seen = (mask >> j & 1u) != 0;
-    scores[j] =
-        is_seen ? score<Type>(call, keys, q, j) * token_scale(call.keys, page, j) : kNoScore;
+    const float dot = dot_key<Type>(call, keys, q, j) * token_scale(call.keys, page, j);
+    scores[j] = is_seen ? capped(call, (dot + bias(call, ref, index, j)) * call.scale) : kNoScore;
     max = scores[j] > max ? scores[j] : max;
   }
   raise_max(row, max, call.head_dim);
@@ -143,7 +159,7 @@ void attend_row(const AttendCall& call, int64_t position, int64_t head) {
     const PageRef& page = call.pages[i];
     const uint32_t mask = page.masks == nullptr ? ~uint32_t{0} : page.masks[position];
     if (mask == 0) continue;
-    add_page<Type>(call, page.data, (page.far ? call.q_far : call.q) + q_offset, mask, row);
+    add_page<Type>(call, page, (page.far ? call.q_far : call.q) + q_offset, mask, index, row);
   }
   call.max[index] = row.max;
   call.sum[index] = row.sum;

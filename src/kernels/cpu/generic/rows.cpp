@@ -1,6 +1,7 @@
 // Row operations in plain C++. The sums' order is part of their definition (kernel_table.h).
 
 #include <array>
+#include <cmath>
 
 #include "kernels/cpu/generic/activation.h"
 #include "kernels/kernel_table.h"
@@ -48,6 +49,10 @@ void apply(Activation op, float* x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] = generic::activate(op, x[i]);
 }
 
+void soft_cap(float cap, float* x, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) x[i] = cap * std::tanh(x[i] / cap);
+}
+
 void rotate(float* low, float* high, const float* cos, const float* sin, int64_t half) {
   for (int64_t i = 0; i < half; ++i) {
     const float x = low[i];
@@ -64,6 +69,7 @@ const RowTable kRowsGeneric{.sum = sum,
                             .sum_squared_deviations = sum_squared_deviations,
                             .normalise = normalise,
                             .apply = apply,
+                            .soft_cap = soft_cap,
                             .rotate = rotate};
 
 }  // namespace dms::kernels

@@ -14,6 +14,14 @@ constexpr std::array kFamilies{
     Family{"qwen2", make_qwen2},
     Family{"qwen3", make_qwen3},
     Family{"seed_oss", make_seed_oss},
+    Family{"smollm3", make_smollm3},
+    Family{"phi3", make_phi3},
+    Family{"gemma2", make_gemma2},
+    Family{"gemma3_text", make_gemma3},
+    Family{"gpt_neox", make_gpt_neox},
+    Family{"opt", make_opt},
+    Family{"falcon", make_falcon},
+    Family{"mpt", make_mpt},
 };
 
 constexpr auto kModelTypes = [] {

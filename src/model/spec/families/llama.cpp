@@ -42,14 +42,6 @@ constexpr std::array kNames{
     WeightPattern{head, "lm_head.weight"},
 };
 
-// Above every published model, and small enough that no product of them overflows.
-constexpr int64_t kMaxLayers = 4096;
-constexpr int64_t kMaxHeads = 4096;
-constexpr int64_t kMaxHeadDim = 1024;
-constexpr int64_t kMaxWidth = int64_t{1} << 20;
-constexpr int64_t kMaxVocab = int64_t{1} << 24;
-constexpr int64_t kMaxContext = int64_t{1} << 30;
-
 struct ActivationName {
   std::string_view name;
   Activation activation;
@@ -64,29 +56,12 @@ constexpr std::array kActivations{
     ActivationName{"relu", Activation::relu},
 };
 
-Activation activation_of(const JsonFields& config) {
-  const std::string name = config.string_or("hidden_act", "silu");
-  const auto* it = std::ranges::find(kActivations, name, &ActivationName::name);
-  if (it != kActivations.end()) return it->activation;
-  throw InputError({.where = config.where() + ": hidden_act",
-                    .what = "unknown activation",
-                    .got = name,
-                    .expected = "silu, gelu, gelu_new, gelu_pytorch_tanh or relu"});
-}
-
-void check_heads(const ModelSpec& spec, const JsonFields& config) {
-  if (spec.q_heads % spec.kv_heads != 0) {
-    throw InputError({.where = config.where() + ": num_key_value_heads",
-                      .what = "does not divide num_attention_heads",
-                      .got = std::to_string(spec.kv_heads),
-                      .expected = "a divisor of " + std::to_string(spec.q_heads)});
-  }
-  if (spec.head_dim % 2 != 0) {
-    throw InputError({.where = config.where() + ": head_dim",
-                      .what = "must be even for rotary positions",
-                      .got = std::to_string(spec.head_dim),
-                      .expected = "an even number"});
-  }
+void check_head_dim(const ModelSpec& spec, const JsonFields& config) {
+  if (spec.head_dim % 2 == 0) return;
+  throw InputError({.where = config.where() + ": head_dim",
+                    .what = "must be even for rotary positions",
+                    .got = std::to_string(spec.head_dim),
+                    .expected = "an even number"});
 }
 
 int64_t kv_heads_of(const JsonFields& config, int64_t q_heads, int64_t family_default) {
@@ -109,16 +84,36 @@ int64_t head_dim_of(const JsonFields& config, const ModelSpec& spec, int64_t fam
   return head_dim;
 }
 
-void note_assumed_context(const JsonFields& config, ModelSpec& spec) {
+}  // namespace
+
+std::span<const WeightPattern> llama_weight_patterns() { return kNames; }
+
+Activation read_activation(const JsonFields& config, const char* key, const char* absent) {
+  const std::string name = config.string_or(key, absent);
+  const auto* it = std::ranges::find(kActivations, name, &ActivationName::name);
+  if (it != kActivations.end()) return it->activation;
+  throw InputError({.where = config.where() + ": " + key,
+                    .what = "unknown activation",
+                    .got = name,
+                    .expected = "silu, gelu, gelu_new, gelu_pytorch_tanh or relu"});
+}
+
+void read_context(const JsonFields& config, const char* key, int64_t absent, ModelSpec& spec) {
+  spec.context = config.integer_or(key, absent, 1, kMaxContext);
+  if (config.has(key)) return;
   add_note(spec,
-           {.where = config.where() + ": max_position_embeddings",
+           {.where = config.where() + ": " + key,
             .what = "missing, so that " + std::to_string(spec.context) +
                     " is assumed, as in transformers"});
 }
 
-}  // namespace
-
-std::span<const WeightPattern> llama_weight_patterns() { return kNames; }
+void check_groups(const JsonFields& config, const char* key, const ModelSpec& spec) {
+  if (spec.q_heads % spec.kv_heads == 0) return;
+  throw InputError({.where = config.where() + ": " + key,
+                    .what = "does not divide num_attention_heads",
+                    .got = std::to_string(spec.kv_heads),
+                    .expected = "a divisor of " + std::to_string(spec.q_heads)});
+}
 
 ModelSpec llama_like(const JsonFields& config, const FamilyDefaults& defaults) {
   ModelSpec spec;
@@ -130,14 +125,14 @@ ModelSpec llama_like(const JsonFields& config, const FamilyDefaults& defaults) {
   spec.head_dim = head_dim_of(config, spec, defaults.head_dim);
   spec.ffn = config.integer("intermediate_size", 1, kMaxWidth);
   spec.vocab = config.integer("vocab_size", 1, kMaxVocab);
-  spec.context = config.integer_or("max_position_embeddings", defaults.context, 1, kMaxContext);
-  if (!config.has("max_position_embeddings")) note_assumed_context(config, spec);
-  spec.norm_eps = config.number_or("rms_norm_eps", 1e-6, 0.0, 1.0);
-  spec.activation = activation_of(config);
-  spec.tied_head = config.boolean_or("tie_word_embeddings", false);
+  read_context(config, "max_position_embeddings", defaults.context, spec);
+  spec.norm_eps = config.number_or("rms_norm_eps", defaults.norm_eps, 0.0, 1.0);
+  spec.activation = read_activation(config, defaults.activation_key, defaults.activation);
+  spec.tied_head = config.boolean_or("tie_word_embeddings", defaults.tied_head);
   spec.weight_patterns = llama_weight_patterns();
-  check_heads(spec, config);
-  read_rope(config, spec);
+  check_groups(config, "num_key_value_heads", spec);
+  check_head_dim(spec, config);
+  read_rope(config, spec, defaults.rope);
   return spec;
 }
 

@@ -7,7 +7,6 @@ namespace {
 
 // What transformers assumes where the key is absent; an explicit null means no window.
 constexpr int64_t kDefaultWindow = 4096;
-constexpr int64_t kMaxWindow = int64_t{1} << 30;
 
 }  // namespace
 
