@@ -12,6 +12,9 @@
 
 namespace dms::cache {
 
+/// Summed in float64, in ascending order.
+float euclidean_norm(std::span<const float> x);
+
 /// A layer's last queries, by position.
 class QueryRing {
  public:
@@ -46,11 +49,17 @@ struct PlanContext {
   int64_t sliding_window = 0;
 };
 
+/// What the layer holds, as the policy wants to see it.
+LayerEntries read_layer(const PlanContext& context, std::span<const HeadCache> heads);
+
 /// Shows the layer to a policy that remembers, where a plan is only carried out again.
 void observe_layer(const PlanContext& context, std::span<const HeadCache> heads);
 
 /// Asks the policy and forgets what it says goes. Throws std::logic_error on a plan of another
 /// shape.
 void plan_layer(const PlanContext& context, std::span<HeadCache> heads);
+
+/// Forgets what the plan for `layer`, which read_layer() made, says goes. Throws as plan_layer().
+void carry_out(const EvictionPlan& plan, const LayerEntries& layer, std::span<HeadCache> heads);
 
 }  // namespace dms::cache

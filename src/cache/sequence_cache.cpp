@@ -86,6 +86,18 @@ int64_t SequenceCache::draft_limit() const {
   return std::max<int64_t>(std::min({before_seal, before_plan, kRollbackTokens}), 0);
 }
 
+/// Of the chunk's last tokens from `first` on, [count, kv_heads].
+std::vector<float> SequenceCache::key_norms(const LayerChunk& chunk, int64_t first) const {
+  std::vector<float> norms;
+  for (int64_t i = first - tokens_; i < chunk.count; ++i) {
+    for (int64_t head = 0; head < shape_.kv_heads; ++head) {
+      const auto at = static_cast<size_t>(i * chunk.token_stride + head * shape_.head_dim);
+      norms.push_back(euclidean_norm(chunk.keys.subspan(at, static_cast<size_t>(shape_.head_dim))));
+    }
+  }
+  return norms;
+}
+
 void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
   const int64_t shift = policy_->decision_shift();
   const int64_t end = tokens_ + chunk.count - shift;
@@ -96,13 +108,17 @@ void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
   if (policy_->plans()) return;
   // Logit row j belongs to token tokens_ + j and settles token tokens_ + j - shift.
   const auto skipped = static_cast<size_t>((begin + shift - tokens_) * shape_.kv_heads);
+  const PolicyNeeds needs = policy_->needs();
+  std::vector<float> norms;
+  if (needs.key_norms) norms = key_norms(chunk, begin);
   std::vector<uint8_t> evict(static_cast<size_t>(count * shape_.kv_heads), 0);
-  policy_->decide({.layer = chunk.layer,
-                   .first = begin,
-                   .count = count,
-                   .logits = policy_->needs().decision_logits ? chunk.logits.subspan(skipped)
-                                                              : std::span<const float>{}},
-                  evict);
+  policy_->decide(
+      {.layer = chunk.layer,
+       .first = begin,
+       .count = count,
+       .logits = needs.decision_logits ? chunk.logits.subspan(skipped) : std::span<const float>{},
+       .key_norms = norms},
+      evict);
   for (int64_t head = 0; head < shape_.kv_heads; ++head) {
     for (int64_t i = 0; i < count; ++i) {
       state.heads[static_cast<size_t>(head)].fates().set(

@@ -142,6 +142,7 @@ class SequenceCache final : public SequenceView {
   PageDemand held_pages() const;
   HeadShape head_shape(int64_t layer) const;
   void keep_queries(LayerState& state, const LayerChunk& chunk) const;
+  std::vector<float> key_norms(const LayerChunk& chunk, int64_t first) const;
   void settle_fates(LayerState& state, const LayerChunk& chunk);
   bool is_planned(int64_t tokens) const;
   bool needs_plan() const;

@@ -56,22 +56,57 @@ void protect_best(Scores& scores, size_t head, int64_t count) {
   for (auto at = places.begin() + rest; at != places.end(); ++at) scores[head][at->entry] = kStays;
 }
 
-cache::EvictionPlan drop_over_layer(Scores scores,
-                                    const std::vector<int64_t>& drop,
-                                    const std::vector<int64_t>& kept) {
+/// How many of each head's entries stay, were each head to keep the same number.
+struct Quota {
+  std::vector<int64_t> kept;
+  std::vector<int64_t> drop;
+
+  int64_t total() const { return std::accumulate(drop.begin(), drop.end(), int64_t{0}); }
+};
+
+/// `newest`: the entries of each head that stay in any case.
+Quota quota_of(const Budget& budget, const Scores& scores, const std::vector<int64_t>& newest) {
+  Quota quota;
+  for (size_t head = 0; head < scores.size(); ++head) {
+    const auto count = std::ssize(scores[head]);
+    const auto by_ratio =
+        static_cast<int64_t>(static_cast<double>(count) * (1.0 - budget.compression_ratio));
+    const int64_t wanted = std::max(budget.entries.value_or(by_ratio), newest[head]);
+    quota.kept.push_back(std::min(wanted, count));
+    quota.drop.push_back(count - quota.kept.back());
+  }
+  return quota;
+}
+
+/// The lowest of all heads together.
+cache::EvictionPlan drop_lowest_of_all(const Scores& scores, int64_t count) {
   std::vector<Place> places;
   for (size_t head = 0; head < scores.size(); ++head) {
-    protect_best(scores, head, static_cast<int64_t>(static_cast<double>(kept[head]) * kSafeguard));
     const std::vector<Place> own = places_of(scores, head);
     places.insert(places.end(), own.begin(), own.end());
   }
-  const int64_t count = std::accumulate(drop.begin(), drop.end(), int64_t{0});
   lowest_first(places, scores, count);
   cache::EvictionPlan plan = keep_all(scores);
   for (auto at = places.begin(); at != places.begin() + count; ++at) {
     plan[at->head][at->entry] = scores[at->head][at->entry] == kStays ? 0 : 1;
   }
   return plan;
+}
+
+/// Gives the entries of the last tokens an infinite score; returns how many they are in each head.
+std::vector<int64_t> protect_newest(const cache::LayerEntries& layer,
+                                    int64_t newest,
+                                    Scores& scores) {
+  const int64_t prompt = layer.tokens - layer.prompt_begin;
+  const int64_t first = layer.tokens - (prompt > 0 ? std::min(newest, prompt) : newest);
+  std::vector<int64_t> counts;
+  for (size_t head = 0; head < scores.size(); ++head) {
+    const std::vector<int32_t>& positions = layer.heads[head].positions;
+    const auto at = std::ranges::lower_bound(positions, first) - positions.begin();
+    std::fill(scores[head].begin() + at, scores[head].end(), kStays);
+    counts.push_back(std::ssize(positions) - at);
+  }
+  return counts;
 }
 
 }  // namespace
@@ -107,32 +142,18 @@ cache::EvictionPlan drop_lowest(const Scores& scores, const std::vector<int64_t>
   return plan;
 }
 
-cache::EvictionPlan plan_prompt(const Budget& budget,
-                                const cache::LayerEntries& layer,
-                                Scores scores,
-                                int64_t protected_tokens) {
-  const int64_t prompt = layer.tokens - layer.prompt_begin;
-  std::vector<int64_t> kept;
-  std::vector<int64_t> drop;
+cache::EvictionPlan select(const Budget& budget,
+                           const cache::LayerEntries& layer,
+                           Scores scores,
+                           int64_t newest) {
+  const std::vector<int64_t> protected_entries = protect_newest(layer, newest, scores);
+  const Quota quota = quota_of(budget, scores, protected_entries);
+  if (budget.over == BudgetOver::head) return drop_lowest(scores, quota.drop);
   for (size_t head = 0; head < scores.size(); ++head) {
-    const std::vector<int32_t>& positions = layer.heads[head].positions;
-    int64_t ranked = 0;
-    for (size_t i = 0; i < positions.size(); ++i) {
-      const bool is_earlier = !budget.entries && positions[i] < layer.prompt_begin;
-      ranked += is_earlier ? 0 : 1;
-      if (is_earlier || positions[i] >= layer.tokens - std::min(protected_tokens, prompt)) {
-        scores[head][i] = kStays;
-      }
-    }
-    const auto by_ratio =
-        static_cast<int64_t>(static_cast<double>(ranked) * (1.0 - budget.compression_ratio));
-    const int64_t wanted =
-        std::max(budget.entries.value_or(by_ratio), std::min(protected_tokens, prompt));
-    kept.push_back(std::min(wanted, ranked));
-    drop.push_back(ranked - kept.back());
+    protect_best(
+        scores, head, static_cast<int64_t>(static_cast<double>(quota.kept[head]) * kSafeguard));
   }
-  return budget.over == BudgetOver::layer ? drop_over_layer(std::move(scores), drop, kept)
-                                          : drop_lowest(scores, drop);
+  return drop_lowest_of_all(scores, quota.total());
 }
 
 }  // namespace dms::policy

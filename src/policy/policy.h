@@ -69,6 +69,8 @@ inline constexpr int64_t kMaxWindow = int64_t{1} << 30;
 /// The window asked for, else the model's, else kDefaultWindow. Throws InputError on a negative
 /// window.
 int64_t resolve_window(const PolicyRequest& request);
+/// The argument `window`, else resolve_window(). Throws InputError where both are given and differ.
+int64_t window_argument(ArgReader& args, const PolicyRequest& request);
 
 using PolicyPtr = std::shared_ptr<const cache::Policy>;
 
@@ -85,6 +87,8 @@ PolicyPtr make_streaming(const PolicyRequest& request);
 PolicyPtr make_forced(const PolicyRequest& request);
 PolicyPtr make_random(const PolicyRequest& request);
 PolicyPtr make_knorm(const PolicyRequest& request);
+PolicyPtr make_keydiff(const PolicyRequest& request);
+PolicyPtr make_lagkv(const PolicyRequest& request);
 PolicyPtr make_snapkv(const PolicyRequest& request);
 PolicyPtr make_tova(const PolicyRequest& request);
 PolicyPtr make_h2o(const PolicyRequest& request);

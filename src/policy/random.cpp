@@ -1,7 +1,6 @@
 // Evicts each token with probability 1 - 1/cr by a seeded hash of (layer, head, position): the cost
 // of a compressed cache where no trained checkpoint exists. For benchmarks of speed.
 
-#include "dms/error.h"
 #include "policy/policy.h"
 
 namespace dms::policy {
@@ -48,18 +47,9 @@ PolicyPtr make_random(const PolicyRequest& request) {
   ArgReader args("random", request.args);
   const double cr = args.number("cr", 8.0, 1.0, 1e6);
   const uint64_t seed = args.seed("seed");
-  PolicyRequest with_window = request;
-  if (args.has("window")) {
-    with_window.window = args.integer("window", kDefaultWindow, 0, kMaxWindow);
-    if (request.window && request.window != with_window.window) {
-      throw InputError({.field = "window_tokens",
-                        .what = "contradicts policy_args window",
-                        .got = std::to_string(*request.window),
-                        .expected = std::to_string(*with_window.window)});
-    }
-  }
+  const int64_t window = window_argument(args, request);
   args.finish();
-  return std::make_shared<Random>(cr, request.kv_heads, seed, resolve_window(with_window));
+  return std::make_shared<Random>(cr, request.kv_heads, seed, window);
 }
 
 }  // namespace dms::policy

@@ -106,6 +106,13 @@ inline std::vector<Case> cases() {
   return all;
 }
 
+/// Policies that settle tokens by what is computed of them, which the plain model doesn't know.
+inline std::vector<Case> threshold_cases() {
+  return {{"knorm_threshold",
+           {.group = 3, .head_dim = 24},
+           {.policy = "knorm", .policy_args = {{"threshold", "-4.5"}, {"window", "20"}}}}};
+}
+
 /// Policies that plan at fixed lengths, wherever prompts end.
 inline std::vector<Case> interval_cases() {
   std::vector<Case> all;
@@ -141,6 +148,12 @@ inline std::vector<Case> prompt_cases() {
           .policy_args = {
               {"compression_ratio", "0.7"}, {"window_size", "12"}, {"budget_over", over}}}});
   }
+  all.push_back({"keydiff",
+                 {.group = 3, .head_dim = 24},
+                 {.policy = "keydiff", .policy_args = {{"compression_ratio", "0.6"}}}});
+  all.push_back({"lagkv",
+                 {.kv_heads = 3},
+                 {.policy = "lagkv", .policy_args = {{"n_sink", "2"}, {"lag_size", "16"}}}});
   all.push_back({"knorm_budget_sliding",
                  {.sliding_window = 60},
                  {.policy = "knorm", .policy_args = {{"budget", "30"}}}});

@@ -1,21 +1,22 @@
-"""Policies that rank what a cache holds, as the yardstick of the engine's: knorm, snapkv and tova.
+"""Policies that rank what a cache holds, as the yardstick of the engine's.
 
-Definitions as in kvpress (KnormPress, SnapKVPress, AdaKVPress, TOVAPress), computed in float64 on
-the decoder of reference.py: all of a sequence at once, so that no chunking can matter. Ranks are
-told together with how far each score lies from the cut: in float32 what is near it may fall on the
-other side.
+Definitions as in kvpress (KnormPress, KeyDiffPress, LagKVPress, SnapKVPress, AdaKVPress,
+TOVAPress), computed in float64 on the decoder of reference.py: all of a sequence at once, so that
+no chunking can matter. Ranks are told together with how far each score lies from the cut: in
+float32 what is near it may fall on the other side.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from reference import Reference, Request
+from reference import Reference, Request, visibility
 
 SAFEGUARD = 0.20  # AdaKV's share of a head's fair budget that no other head can take
 
@@ -24,11 +25,31 @@ SAFEGUARD = 0.20  # AdaKV's share of a head's fair budget that no other head can
 class PromptPolicy:
     """Ranks the prompt's entries once, when all of it is computed; what comes later stays."""
 
-    name: str  # "knorm" | "snapkv"
+    name: str  # of SCORES
     compression_ratio: float = 0.5
     budget_over: str = "head"  # "head" | "layer"
     window_size: int = 64  # snapkv: queries that vote, and entries that stay
     kernel_size: int = 5  # snapkv: average pooling along the entries
+    n_sink: int = 4  # lagkv: first entries that are not compared
+    lag_size: int = 128  # lagkv: entries of a partition
+    cross_scoring: bool = False  # lagkv: scores of different partitions are compared as they are
+
+    def arguments(self) -> str:
+        """As --policy-args has them, but for those that are as by default."""
+        given = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name != "name" and getattr(self, f.name) != f.default
+        }
+        return ",".join(f"{name}={str(value).lower()}" for name, value in given.items())
+
+
+@dataclass(frozen=True)
+class KnormThreshold:
+    """Evicts each token whose key is longer than -threshold as it leaves the window."""
+
+    threshold: float
+    window: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,9 @@ class H2o:
 
     budget: int
     interval: int = 1
+
+
+Policy = PromptPolicy | KnormThreshold | Tova | H2o
 
 
 @dataclass
@@ -75,9 +99,55 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def knorm_scores(keys: np.ndarray) -> np.ndarray:
-    """keys [kv_heads, tokens, d] after RoPE -> [kv_heads, tokens]; long keys are attended least."""
-    return -np.linalg.norm(keys, axis=-1)
+@dataclass(frozen=True)
+class Moment:
+    """One layer when a cut is due."""
+
+    policy: PromptPolicy
+    tokens: int  # computed so far
+    keys: np.ndarray  # [kv_heads, tokens, d] after RoPE
+    values: np.ndarray  # [kv_heads, tokens, d]
+    scores: np.ndarray  # [q_heads, tokens, tokens], scaled; -inf where a query does not look
+    held: np.ndarray  # bool [kv_heads, tokens]
+
+    @property
+    def group(self) -> int:
+        return len(self.scores) // len(self.keys)
+
+
+def knorm_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
+    """Long keys are attended least."""
+    return -np.linalg.norm(moment.keys[head, places], axis=-1)
+
+
+def keydiff_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
+    """Keys like the mean direction go first."""
+    keys = moment.keys[head, places]
+    directions = keys / np.linalg.norm(keys, axis=-1, keepdims=True)
+    anchor = directions.mean(axis=0)
+    return -directions @ (anchor / np.linalg.norm(anchor))
+
+
+def lagkv_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
+    """Channels in units of the next partition's range: who spreads them most."""
+    policy, count = moment.policy, len(places)
+    sink, lag = policy.n_sink, policy.lag_size
+    scores = np.ones(count)
+    scores[:sink] = np.finfo(np.float32).max
+    if count < sink + 2 * lag:
+        scores[sink:] = np.arange(max(count - sink, 0)) / max(count - sink, 1)
+        return scores
+    whole = (count - sink) // lag
+    halves = []
+    for rows in (moment.keys[head, places], moment.values[head, places]):
+        parts = rows[sink : sink + whole * lag].reshape(whole, lag, -1)
+        low, high = parts[1:].min(axis=1, keepdims=True), parts[1:].max(axis=1, keepdims=True)
+        halves.append(softmax(((parts[:-1] - low) / (high - low)).std(axis=-1, ddof=1)))
+    compared = (halves[0] + halves[1]) / 2
+    if not policy.cross_scoring:
+        compared = compared.argsort(axis=-1).argsort(axis=-1) / lag
+    scores[sink : sink + (whole - 1) * lag] = compared.ravel()
+    return scores
 
 
 def average_pool(rows: np.ndarray, size: int) -> np.ndarray:
@@ -87,16 +157,27 @@ def average_pool(rows: np.ndarray, size: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(padded, size, axis=1).mean(-1)
 
 
-def snapkv_scores(weights: np.ndarray, kv_heads: int, policy: PromptPolicy) -> np.ndarray:
-    """weights: the prompt's attention [q_heads, tokens, tokens] -> [kv_heads, tokens]; inf in the
-    window."""
-    q_heads, tokens, _ = weights.shape
-    before = tokens - policy.window_size
-    scores = np.full((kv_heads, tokens), np.inf)
-    if before > 0:
-        pooled = average_pool(weights[:, before:, :before].mean(axis=1), policy.kernel_size)
-        scores[:, :before] = pooled.reshape(kv_heads, q_heads // kv_heads, -1).mean(axis=1)
+def snapkv_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
+    """What the window's queries attend; a prompt that is no longer than its window, which
+    SnapKVPress refuses, stays whole."""
+    policy, group = moment.policy, moment.group
+    window = moment.tokens - policy.window_size
+    scores = np.full(len(places), np.inf)
+    before = places < window
+    if before.any():
+        rows = moment.scores[head * group : (head + 1) * group, window : moment.tokens]
+        weights = softmax(np.where(moment.held[head], rows, -np.inf))
+        votes = weights.mean(axis=1)[:, places[before]]
+        scores[before] = average_pool(votes, policy.kernel_size).mean(axis=0)
     return scores
+
+
+SCORES: dict[str, Callable[[Moment, int, np.ndarray], np.ndarray]] = {
+    "knorm": knorm_scores,
+    "keydiff": keydiff_scores,
+    "lagkv": lagkv_scores,
+    "snapkv": snapkv_scores,
+}
 
 
 def best_first(scores: np.ndarray) -> np.ndarray:
@@ -116,22 +197,27 @@ def margins_of(scores: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return np.nan_to_num(distances, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
-def rank_per_head(scores: np.ndarray, count: int) -> Ranked:
+def rank_per_head(scores: np.ndarray, count: int | np.ndarray) -> Ranked:
     """The `count` best of each head."""
     kept = np.zeros(scores.shape, bool)
-    for head, row in enumerate(scores):
-        kept[head, best_first(row)[:count]] = True
+    for row, stays, number in zip(scores, kept, np.broadcast_to(count, len(scores)), strict=True):
+        stays[best_first(row)[:number]] = True
     margins = [margins_of(row, stays) for row, stays in zip(scores, kept, strict=True)]
     return Ranked(kept, np.stack(margins))
 
 
-def rank_per_layer(scores: np.ndarray, count: int) -> Ranked:
+def rank_per_layer(
+    scores: np.ndarray, count: int | np.ndarray, safe_count: int | np.ndarray | None = None
+) -> Ranked:
     """AdaKV: `count` a head on average, the best of the layer; the safe ones of each head first."""
     heads, tokens = scores.shape
-    safe = rank_per_head(scores, int(count * SAFEGUARD))
+    count = np.broadcast_to(count, heads)
+    if safe_count is None:
+        safe_count = (count * SAFEGUARD).astype(int)
+    safe = rank_per_head(scores, safe_count)
     raised = np.where(safe.kept, np.inf, scores)
     kept = np.zeros(heads * tokens, bool)
-    kept[best_first(raised.ravel())[: heads * count]] = True
+    kept[best_first(raised.ravel())[: count.sum()]] = True
     kept = kept.reshape(heads, tokens)
     margins = margins_of(raised, kept)
     # What was dropped may win a safe place as well as one in the layer; a safe entry goes only
@@ -141,21 +227,28 @@ def rank_per_layer(scores: np.ndarray, count: int) -> Ranked:
     return Ranked(kept, margins)
 
 
-def rank_prompt(scores: np.ndarray, policy: PromptPolicy) -> Ranked:
-    """What stays of a prompt whose entries have these scores, [kv_heads, tokens]. A prompt that is
-    no longer than its window, which SnapKVPress refuses, stays whole."""
-    tokens = scores.shape[1]
-    count = int(tokens * (1 - policy.compression_ratio))
-    if policy.name == "snapkv" and tokens <= policy.window_size:
-        count = tokens
-    return (rank_per_layer if policy.budget_over == "layer" else rank_per_head)(scores, count)
+def cut(moment: Moment, begin: int) -> Ranked:
+    """What stays of the entries from `begin` on; those before are left as they are."""
+    policy, held = moment.policy, moment.held
+    scores = np.where(held, np.inf, -np.inf)
+    stays = np.zeros(len(held), int)
+    for head in range(len(held)):
+        places = np.flatnonzero(held[head, begin : moment.tokens]) + begin
+        scores[head, places] = SCORES[policy.name](moment, head, places)
+        stays[head] = int(len(places) * (1 - policy.compression_ratio))
+        if np.isinf(scores[head, places]).all():
+            stays[head] = len(places)
+    untouched = held[:, :begin].sum(axis=1) + held[:, moment.tokens :].sum(axis=1)
+    if policy.budget_over == "head":
+        return rank_per_head(scores, stays + untouched)
+    return rank_per_layer(scores, stays + untouched, (stays * SAFEGUARD).astype(int) + untouched)
 
 
 @dataclass(frozen=True)
 class RankedRequest(Request):
     """A pass of PolicyReference; what its layers hold is left in `layers`."""
 
-    policy: PromptPolicy | Tova | H2o | None = None
+    policy: Policy | None = None
     prompt: int = 0
     layers: list[Ranked] = field(default_factory=list)
 
@@ -163,9 +256,7 @@ class RankedRequest(Request):
 class PolicyReference(Reference):
     """One model folder in float64 under a policy that ranks."""
 
-    def hold(
-        self, ids: list[int], policy: PromptPolicy | Tova | H2o, prompt: int | None = None
-    ) -> Held:
+    def hold(self, ids: list[int], policy: Policy, prompt: int | None = None) -> Held:
         """Computes `ids`, of which the first `prompt` (or all) are the prompt."""
         prompt = len(ids) if prompt is None else prompt
         request = RankedRequest(policy=policy, prompt=prompt, first_prompt=prompt)
@@ -187,8 +278,10 @@ class PolicyReference(Reference):
             visible = self._attend_running(scores, request)
         elif isinstance(request.policy, H2o):
             visible = self._attend_heavy(scores, request)
+        elif isinstance(request.policy, KnormThreshold):
+            visible = self._attend_window(layer, keys, request)
         else:
-            visible = self._attend_prompt(keys, scores, request)
+            visible = self._attend_prompt(keys, v.numpy(), scores, request)
         weights = softmax(np.where(visible.repeat(self.group, axis=0), scores, -np.inf))
         mixed = weights @ v.numpy().repeat(self.group, axis=0)
         return torch.from_numpy(mixed.transpose(1, 0, 2).reshape(tokens, -1))
@@ -198,21 +291,31 @@ class PolicyReference(Reference):
         ahead = np.arange(tokens)[:, None] - np.arange(tokens)[None, :]
         return (ahead >= 0) & (ahead < (self._sliding(layer) or tokens))
 
-    def _attend_prompt(self, keys, scores, request: RankedRequest) -> np.ndarray:
+    def _attend_prompt(self, keys, values, scores, request: RankedRequest) -> np.ndarray:
         """bool [kv_heads, query, key]: the prompt sees all of itself, later tokens what stayed."""
-        end, policy = request.prompt, request.policy
-        if policy.name == "knorm":
-            ranked = rank_prompt(knorm_scores(keys[:, :end]), policy)
-        else:
-            weights = softmax(scores[:, :end, :end])
-            ranked = rank_prompt(snapkv_scores(weights, self.kv_heads, policy), policy)
-        later = ((0, 0), (0, scores.shape[1] - end))
-        kept = np.pad(ranked.kept, later, constant_values=True)
-        margins = np.pad(ranked.margins, later, constant_values=np.inf)
-        request.layers.append(Ranked(kept, margins))
+        held = np.ones(keys.shape[:2], bool)
+        margins = np.full(held.shape, np.inf)
         visible = np.ones((self.kv_heads, *scores.shape[1:]), bool)
-        visible[:, end:] = kept[:, None, :]
+        moment = Moment(request.policy, request.prompt, keys, values, scores, held)
+        ranked = cut(moment, 0)
+        margins = np.minimum(margins, ranked.margins)
+        visible[:, request.prompt :] = ranked.kept[:, None, :]
+        request.layers.append(Ranked(ranked.kept, margins))
         return visible
+
+    def _attend_window(self, layer, keys, request: RankedRequest) -> np.ndarray:
+        """bool [kv_heads, query, key]: the window, and beyond it what the threshold leaves."""
+        threshold = request.policy.threshold
+        scores = -np.linalg.norm(keys, axis=-1)
+        evicted = torch.from_numpy(scores < threshold)
+        request.layers.append(Ranked(~evicted.numpy(), np.abs(scores / threshold - 1)))
+        tokens = keys.shape[1]
+        return visibility(tokens, self._sliding(layer), request.policy.window, evicted).numpy()
+
+    def first_key_norms(self, ids: list[int]) -> np.ndarray:
+        """[kv_heads, tokens] of the first layer, before RoPE."""
+        _, keys, _, _ = self._project(0, self.weights["model.embed_tokens.weight"][ids])
+        return np.linalg.norm(keys.numpy(), axis=-1)
 
     def _attend_running(self, scores, request: RankedRequest) -> np.ndarray:
         """bool [kv_heads, query, key]: each query sees what was held before it, and itself."""

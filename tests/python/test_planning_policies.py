@@ -1,5 +1,5 @@
-"""Policies that rank what a cache holds, knorm, snapkv, tova and h2o, against the independent
-reference: which entries stay, and the logits of what is computed then."""
+"""Policies that rank what a cache holds against the independent reference: which entries stay, and
+the logits of what is computed then."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import pytest
 
 import models
 from harness import assert_close
-from policy_reference import H2o, Held, PolicyReference, PromptPolicy, Tova, assert_same_kept
+from policy_reference import (
+    H2o,
+    Held,
+    KnormThreshold,
+    PolicyReference,
+    PromptPolicy,
+    Tova,
+    assert_same_kept,
+)
 
 TOKENS = 190
 SHAPES = {
@@ -44,33 +52,57 @@ def assert_equal(scored, held: Held, how: str) -> None:
         assert_close(scored.logits, held.logits, how)
 
 
+def check_prompt(score, model, policy: PromptPolicy, prompt: int, chunks) -> None:
+    folder, reference, ids = model
+    held = reference.hold(ids, policy, prompt)
+    for chunk in chunks:
+        options = ("--policy", policy.name, "--chunk", chunk, "--decode-from", prompt)
+        if policy.arguments():
+            options += ("--policy-args", policy.arguments())
+        assert_equal(score(folder, ids, *options), held, f"{policy} prompt {prompt} chunk {chunk}")
+
+
 @pytest.mark.parametrize("budget_over", ["head", "layer"])
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 0.9])
 @pytest.mark.parametrize("prompt", [65, 127, 170])
 def test_knorm(score, model, prompt, ratio, budget_over):
+    check_prompt(score, model, PromptPolicy("knorm", ratio, budget_over), prompt, (1, 32, 33, 256))
+
+
+@pytest.mark.parametrize(("quantile", "window"), [(0.5, 0), (0.1, 33), (0.8, 64)])
+def test_knorm_threshold(score, model, quantile, window):
     folder, reference, ids = model
-    held = reference.hold(ids, PromptPolicy("knorm", ratio, budget_over), prompt)
-    arguments = f"compression_ratio={ratio},budget_over={budget_over}"
-    for chunk in (1, 32, 33, 256):
-        options = ("--policy", "knorm", "--policy-args", arguments, "--chunk", chunk)
-        scored = score(folder, ids, *options, "--decode-from", prompt)
-        assert_equal(scored, held, f"{arguments} prompt {prompt} chunk {chunk}")
+    threshold = -round(float(np.quantile(reference.first_key_norms(ids), quantile)), 4)
+    held = reference.hold(ids, KnormThreshold(threshold, window))
+    assert 0 < held.kept[0].mean() < 1
+    arguments = f"threshold={threshold},window={window}"
+    for way in [("--chunk", 1), ("--chunk", 64), ("--decode-from", 45)]:
+        scored = score(folder, ids, "--policy", "knorm", "--policy-args", arguments, *way)
+        assert_equal(scored, held, f"{arguments} {way}")
+
+
+# A prompt shorter than lagkv's sinks and two partitions is cut by age.
+SCORED = {
+    "keydiff": PromptPolicy("keydiff", 0.6),
+    "keydiff_over_layer": PromptPolicy("keydiff", 0.3, "layer"),
+    "lagkv": PromptPolicy("lagkv", 0.6, lag_size=16),
+    "lagkv_over_layer": PromptPolicy("lagkv", 0.4, "layer", n_sink=0, lag_size=24),
+    "lagkv_across": PromptPolicy("lagkv", 0.6, lag_size=31, cross_scoring=True),
+    "lagkv_short": PromptPolicy("lagkv", 0.4),
+}
+
+
+@pytest.mark.parametrize("prompt", [2, 33, 130])
+@pytest.mark.parametrize("policy", SCORED.values(), ids=SCORED)
+def test_scores(score, model, policy, prompt):
+    check_prompt(score, model, policy, prompt, (7, 256))
 
 
 @pytest.mark.parametrize("budget_over", ["head", "layer"])
 @pytest.mark.parametrize(("prompt", "window", "kernel"), SNAPKV_CASES)
 def test_snapkv(score, model, prompt, window, kernel, budget_over):
-    folder, reference, ids = model
     policy = PromptPolicy("snapkv", RATIO, budget_over, window, kernel)
-    held = reference.hold(ids, policy, prompt)
-    arguments = (
-        f"compression_ratio={RATIO},budget_over={budget_over},"
-        f"window_size={window},kernel_size={kernel}"
-    )
-    for chunk in (7, 64, 256):
-        options = ("--policy", "snapkv", "--policy-args", arguments, "--chunk", chunk)
-        scored = score(folder, ids, *options, "--decode-from", prompt)
-        assert_equal(scored, held, f"{arguments} prompt {prompt} chunk {chunk}")
+    check_prompt(score, model, policy, prompt, (7, 64, 256))
 
 
 @pytest.mark.parametrize(("budget", "interval"), [(40, 1), (33, 16), (64, 32), (100, 31)])

@@ -1,0 +1,47 @@
+#pragma once
+// What a layer's entries are worth, by name: the half of a ranking policy that differs from one to
+// the next. A score is one file and one line in scores.cpp; how many stay is Budget's.
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "policy/budget.h"
+#include "policy/policy.h"
+
+namespace dms::policy {
+
+/// Immutable; what one has to remember of a sequence is a state of its own, as of cache::Policy.
+class Score {
+ public:
+  virtual ~Score() = default;
+
+  virtual cache::PolicyNeeds needs() const = 0;
+  /// The entries of so many last tokens stay whatever their scores.
+  virtual int64_t newest() const { return 0; }
+  /// As Policy::measure().
+  virtual std::vector<float> measure(const cache::HeadContents&, const cache::PolicyState*) const {
+    return {};
+  }
+  /// A score for each entry.
+  virtual Scores rate(const cache::LayerEntries& layer) const = 0;
+};
+
+/// What measure() made of each head, where that is the score.
+Scores measured(const cache::LayerEntries& layer);
+
+using ScorePtr = std::unique_ptr<const Score>;
+
+/// Reads the score's own arguments. Throws InputError.
+using ScoreMaker = ScorePtr (*)(ArgReader& args, const PolicyRequest& request);
+
+ScorePtr knorm_score(ArgReader& args, const PolicyRequest& request);
+ScorePtr snapkv_score(ArgReader& args, const PolicyRequest& request);
+ScorePtr keydiff_score(ArgReader& args, const PolicyRequest& request);
+ScorePtr lagkv_score(ArgReader& args, const PolicyRequest& request);
+
+/// A policy that keeps what scores best within its budget. Throws InputError.
+PolicyPtr make_ranking(std::string_view name, const PolicyRequest& request, ScoreMaker make);
+
+}  // namespace dms::policy
