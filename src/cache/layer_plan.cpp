@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "cache/view.h"
 #include "kernels/attention_mass.h"
 
 namespace dms::cache {
@@ -49,8 +50,8 @@ std::vector<float> norms(std::span<const float> rows, size_t width) {
   return result;
 }
 
-/// Of the last queries, no more than the prompt that has ended is long.
-std::vector<float> attention(const PlanContext& context, const HeadRows& entries, size_t head) {
+/// Of one head's group; no more than the prompt that has ended is long.
+std::vector<kernels::QueryRow> last_queries(const PlanContext& context, size_t head) {
   const int64_t since = context.prompt_begin < context.tokens ? context.prompt_begin : 0;
   const int64_t first = std::max(context.tokens - context.policy->needs().last_queries, since);
   const auto width = static_cast<size_t>(context.group * context.head_dim);
@@ -59,10 +60,16 @@ std::vector<float> attention(const PlanContext& context, const HeadRows& entries
     rows.push_back({.heads = context.queries->at(position).subspan(head * width, width),
                     .position = position});
   }
+  return rows;
+}
+
+std::vector<float> attention(const PlanContext& context,
+                             const HeadRows& entries,
+                             std::span<const kernels::QueryRow> queries) {
   std::vector<float> mass(entries.positions.size());
   kernels::attention_mass({.keys = entries.keys,
                            .positions = entries.positions,
-                           .queries = rows,
+                           .queries = queries,
                            .head_dim = context.head_dim,
                            .group = context.group,
                            .scale = context.attention_scale,
@@ -75,27 +82,38 @@ std::vector<float> attention(const PlanContext& context, const HeadRows& entries
 HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t head) {
   const PolicyNeeds needs = context.policy->needs();
   const auto head_dim = static_cast<size_t>(context.head_dim);
-  const HeadRows rows = read_rows(context, cache, needs.contents);
+  const HeadRows rows = read_rows(context, cache, needs.contents || needs.output_norms);
   const int64_t first = context.policy->first_ranked(context.prompt_begin);
   const auto skipped =
       static_cast<size_t>(std::ranges::lower_bound(rows.positions, first) - rows.positions.begin());
   const auto positions = std::span(rows.positions).subspan(skipped);
   const auto keys = std::span(rows.keys).subspan(skipped * head_dim);
+  const auto values = std::span(rows.values).subspan(rows.values.empty() ? 0 : skipped * head_dim);
   HeadEntries entries{
       .positions = {positions.begin(), positions.end()}, .key_norms = {}, .attention = {}};
   if (needs.key_norms) entries.key_norms = norms(keys, head_dim);
-  if (needs.last_queries > 0) {
-    const std::vector<float> all = attention(context, rows, head);
+  const std::vector<kernels::QueryRow> queries = last_queries(context, head);
+  if (!queries.empty()) {
+    const std::vector<float> all = attention(context, rows, queries);
     entries.attention.assign(all.begin() + static_cast<int64_t>(skipped), all.end());
   }
   if (needs.contents) {
-    entries.measured =
-        context.policy->measure({.head = static_cast<int64_t>(head),
-                                 .head_dim = context.head_dim,
-                                 .positions = positions,
-                                 .keys = keys,
-                                 .values = std::span(rows.values).subspan(skipped * head_dim)},
-                                context.state);
+    std::vector<std::span<const float>> heads;
+    for (const kernels::QueryRow& row : queries) heads.push_back(row.heads);
+    entries.measured = context.policy->measure({.head = static_cast<int64_t>(head),
+                                                .head_dim = context.head_dim,
+                                                .group = context.group,
+                                                .tokens = context.tokens,
+                                                .attention_scale = context.attention_scale,
+                                                .positions = positions,
+                                                .keys = keys,
+                                                .values = values,
+                                                .queries = std::move(heads)},
+                                               context.state);
+  }
+  if (needs.output_norms) {
+    ensure(context.projection != nullptr, "the model's output projection");
+    entries.output_norms = context.projection->norms(static_cast<int64_t>(head), values);
   }
   return entries;
 }
@@ -108,11 +126,13 @@ float euclidean_norm(std::span<const float> x) {
   return static_cast<float>(std::sqrt(sum));
 }
 
-void QueryRing::store(int64_t position, std::span<const float> queries) {
+void QueryRing::store(int64_t position,
+                      std::span<const float> queries,
+                      std::span<const float> keys) {
   if (count_ == 0) return;
   if (rows_.empty()) rows_.resize(static_cast<size_t>(count_ * width_));
-  std::ranges::copy(queries.first(static_cast<size_t>(width_)),
-                    rows_.begin() + position % count_ * width_);
+  const auto row = rows_.begin() + position % count_ * width_;
+  std::ranges::copy(keys, std::ranges::copy(queries, row).out);
 }
 
 void QueryRing::read(ByteReader& in) {
@@ -136,7 +156,8 @@ LayerEntries read_layer(const PlanContext& context, std::span<const HeadCache> h
 }
 
 void observe_layer(const PlanContext& context, std::span<const HeadCache> heads) {
-  if (context.state == nullptr) return;
+  // Who has been shown every token need not see entries.
+  if (context.state == nullptr || context.policy->needs().every_token) return;
   context.policy->observe(read_layer(context, heads), *context.state);
 }
 

@@ -15,14 +15,14 @@ namespace dms::cache {
 /// Summed in float64, in ascending order.
 float euclidean_norm(std::span<const float> x);
 
-/// A layer's last queries, by position.
+/// A layer's last queries, or queries and keys, by position.
 class QueryRing {
  public:
-  /// `count` rows of `width` floats; 0: nothing is kept.
+  /// `count` rows of `width` floats in all; 0: nothing is kept.
   QueryRing(int64_t count, int64_t width) : count_(count), width_(width) {}
 
   int64_t count() const { return count_; }
-  void store(int64_t position, std::span<const float> queries);
+  void store(int64_t position, std::span<const float> queries, std::span<const float> keys);
   /// One of the last count() rows that were stored.
   std::span<const float> at(int64_t position) const;
   void write(ByteWriter& out) const { out.list(std::span(rows_)); }
@@ -36,6 +36,8 @@ class QueryRing {
   std::vector<float> rows_;
 };
 
+class ValueProjection;
+
 /// What a plan is made from, besides the heads.
 struct PlanContext {
   const Policy* policy = nullptr;
@@ -47,6 +49,7 @@ struct PlanContext {
   int64_t group = 1;
   float attention_scale = 1.0f;
   int64_t sliding_window = 0;
+  const ValueProjection* projection = nullptr;
 };
 
 /// What the layer holds, as the policy wants to see it.

@@ -12,6 +12,7 @@
 #include "kernels/rope.h"
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/output_of_values.h"
 
 namespace dms::model {
 namespace {
@@ -212,7 +213,9 @@ void Decoder::rotate_row(const Batch& batch, int64_t row) {
   turn(k, position);
 }
 
-void Decoder::append_to_caches(int64_t layer, const Batch& batch) {
+void Decoder::append_to_caches(int64_t layer,
+                               const Batch& batch,
+                               const cache::ValueProjection& projection) {
   const int64_t width = qkv_width(spec_);
   const int64_t q_values = spec_.q_heads * spec_.head_dim;
   const int64_t kv_values = spec_.kv_heads * spec_.head_dim;
@@ -230,7 +233,9 @@ void Decoder::append_to_caches(int64_t layer, const Batch& batch) {
                                  .token_stride = width,
                                  .logits = alpha,
                                  .queries = qkv,
-                                 .ended_prompt = part.segment->ended_prompt});
+                                 .ended_prompt = part.segment->ended_prompt,
+                                 .decoded = part.segment->decoded,
+                                 .projection = &projection});
   }
 }
 
@@ -272,7 +277,8 @@ void Decoder::run_layer(int64_t layer, const Batch& batch) {
   parallel_for(batch.rows, ceil_div(kGrainValues, qkv_width(spec_)), [&](int64_t row) {
     rotate_row(batch, row);
   });
-  append_to_caches(layer, batch);
+  const OutputOfValues projection(spec_, weights.attention_output.matrix);
+  append_to_caches(layer, batch, projection);
 
   const auto start = std::chrono::steady_clock::now();
   run_attention(spec_, layer, batch, work_);

@@ -13,12 +13,6 @@ namespace {
 constexpr double kShortest = 1e-12;
 constexpr double kSmallestProduct = 1e-8;  // of the lengths that a cosine is divided by
 
-double length(std::span<const float> x) {
-  double sum = 0;
-  for (const float value : x) sum += static_cast<double>(value) * value;
-  return std::sqrt(sum);
-}
-
 class Keydiff final : public Score {
  public:
   cache::PolicyNeeds needs() const override { return {.contents = true}; }

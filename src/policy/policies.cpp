@@ -24,6 +24,12 @@ constexpr std::array kPolicies{
     Entry{"snapkv", make_snapkv},
     Entry{"tova", make_tova},
     Entry{"h2o", make_h2o},
+    Entry{"expected_attention", make_expected_attention},
+    Entry{"compactor", make_compactor},
+    Entry{"rkv", make_rkv},
+    Entry{"criticalkv", make_criticalkv},
+    Entry{"adaptive", make_adaptive},
+    Entry{"chunked", make_chunked},
 };
 
 constexpr auto kNames = [] {

@@ -1,18 +1,11 @@
 // Evicts each token with probability 1 - 1/cr by a seeded hash of (layer, head, position): the cost
 // of a compressed cache where no trained checkpoint exists. For benchmarks of speed.
 
+#include "policy/hash.h"
 #include "policy/policy.h"
 
 namespace dms::policy {
 namespace {
-
-/// SplitMix64's finaliser (Steele et al. 2014).
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
 
 class Random final : public cache::Policy {
  public:
@@ -28,8 +21,7 @@ class Random final : public cache::Policy {
           mix(seed_ ^ mix(static_cast<uint64_t>(request.layer * kv_heads_ + head)));
       for (int64_t i = 0; i < request.count; ++i) {
         const uint64_t hash = mix(key ^ static_cast<uint64_t>(request.first + i));
-        const double uniform = static_cast<double>(hash >> 11) * 0x1.0p-53;
-        evict[static_cast<size_t>(head * request.count + i)] = uniform >= keep_ ? 1 : 0;
+        evict[static_cast<size_t>(head * request.count + i)] = uniform(hash) >= keep_ ? 1 : 0;
       }
     }
   }

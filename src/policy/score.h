@@ -24,9 +24,15 @@ class Score {
   virtual std::vector<float> measure(const cache::HeadContents&, const cache::PolicyState*) const {
     return {};
   }
+  /// As Policy::new_state() and see().
+  virtual std::unique_ptr<cache::PolicyState> new_state() const { return nullptr; }
+  virtual void see(const cache::SeenTokens&, cache::PolicyState&) const {}
   /// A score for each entry.
   virtual Scores rate(const cache::LayerEntries& layer) const = 0;
 };
+
+/// The Euclidean norm.
+double length(std::span<const float> x);
 
 /// What measure() made of each head, where that is the score.
 Scores measured(const cache::LayerEntries& layer);
@@ -40,8 +46,15 @@ ScorePtr knorm_score(ArgReader& args, const PolicyRequest& request);
 ScorePtr snapkv_score(ArgReader& args, const PolicyRequest& request);
 ScorePtr keydiff_score(ArgReader& args, const PolicyRequest& request);
 ScorePtr lagkv_score(ArgReader& args, const PolicyRequest& request);
+ScorePtr expected_attention_score(ArgReader& args, const PolicyRequest& request);
+ScorePtr compactor_score(ArgReader& args, const PolicyRequest& request);
+ScorePtr rkv_score(ArgReader& args, const PolicyRequest& request);
 
-/// A policy that keeps what scores best within its budget. Throws InputError.
-PolicyPtr make_ranking(std::string_view name, const PolicyRequest& request, ScoreMaker make);
+/// A policy that keeps what scores best within its budget; `make` null: the score that the argument
+/// `base` names. Throws InputError.
+PolicyPtr make_ranking(std::string_view name,
+                       const PolicyRequest& request,
+                       ScoreMaker make,
+                       const Budget& defaults = {});
 
 }  // namespace dms::policy

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "dms/error.h"
 #include "policy/score.h"
 
 namespace dms::policy {
@@ -57,13 +56,7 @@ ScorePtr snapkv_score(ArgReader& args, const PolicyRequest&) {
   constexpr int64_t kMaxQueries = 4096;
   constexpr int64_t kMaxKernel = 1025;
   const int64_t window_size = args.integer("window_size", 64, 1, kMaxQueries);
-  const int64_t kernel_size = args.integer("kernel_size", 5, 1, kMaxKernel);
-  if (kernel_size % 2 == 0) {
-    throw InputError({.field = "policy_args.kernel_size",
-                      .what = "has no middle",
-                      .got = std::to_string(kernel_size),
-                      .expected = "an odd number"});
-  }
+  const int64_t kernel_size = args.odd_integer("kernel_size", 5, kMaxKernel);
   return std::make_unique<Snapkv>(window_size, kernel_size);
 }
 

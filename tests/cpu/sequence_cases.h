@@ -156,7 +156,30 @@ inline std::vector<Case> prompt_cases() {
                  {.policy = "lagkv", .policy_args = {{"n_sink", "2"}, {"lag_size", "16"}}}});
   all.push_back({"knorm_budget_sliding",
                  {.sliding_window = 60},
-                 {.policy = "knorm", .policy_args = {{"budget", "30"}}}});
+                 {.policy = "knorm", .policy_args = {{"budget", "30"}, {"interval", "4"}}}});
+  all.push_back({"expected_attention",
+                 {.kv_heads = 3},
+                 {.policy = "expected_attention",
+                  .policy_args = {{"budget", "50"}, {"interval", "3"}, {"budget_over", "model"}}}});
+  all.push_back(
+      {"compactor",
+       {.qk_norm = true},
+       {.policy = "compactor", .policy_args = {{"chunk_size", "16"}, {"sink_size_end", "1"}}}});
+  all.push_back(
+      {"criticalkv",
+       {.group = 3},
+       {.policy = "criticalkv", .policy_args = {{"base", "keydiff"}, {"budget_over", "layer"}}}});
+  all.push_back({"rkv",
+                 {.group = 3},
+                 {.policy = "rkv", .policy_args = {{"budget", "40"}, {"interval", "5"}}}});
+  all.push_back(
+      {"chunked",
+       {.group = 3},
+       {.policy = "chunked", .policy_args = {{"base", "knorm"}, {"chunk_length", "20"}}}});
+  all.push_back({"chunked_expected",
+                 {},
+                 {.policy = "expected_attention",
+                  .policy_args = {{"budget", "20"}, {"chunk_length", "16"}}}});
   all.push_back({"snapkv_rounded",
                  {},
                  {.policy = "snapkv",
