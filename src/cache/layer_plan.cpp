@@ -2,84 +2,91 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <utility>
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "cache/view.h"
 #include "kernels/attention_mass.h"
 
 namespace dms::cache {
 namespace {
 
-/// A head's entries with their keys, by rising position.
-struct HeadKeys {
+/// A head's entries with what they hold, by rising position.
+struct HeadRows {
   std::vector<int32_t> positions;
-  std::vector<float> keys;  // [entries, head_dim]
+  std::vector<float> keys;    // [entries, head_dim]
+  std::vector<float> values;  // likewise, or empty
 };
 
-HeadKeys read_keys(const PlanContext& context, const HeadCache& head) {
+HeadRows read_rows(const PlanContext& context, const HeadCache& head, bool with_values) {
   const auto head_dim = static_cast<size_t>(context.head_dim);
-  HeadKeys found;
-  std::vector<float> value(head_dim);
+  std::vector<std::pair<int32_t, StoredToken>> tokens;
   head.visit(context.tokens, [&](int64_t position, const StoredToken& token) {
-    const size_t at = found.keys.size();
-    found.positions.push_back(static_cast<int32_t>(position));
-    found.keys.resize(at + head_dim);
-    kernels::load_token(
-        token.layout, token.page, token.slot, std::span(found.keys).subspan(at), value);
+    tokens.emplace_back(static_cast<int32_t>(position), token);
   });
-  std::vector<size_t> order(found.positions.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::sort(order, {}, [&](size_t i) { return found.positions[i]; });
-  HeadKeys sorted;
-  for (const size_t i : order) {
-    sorted.positions.push_back(found.positions[i]);
-    const auto key = std::span(found.keys).subspan(i * head_dim, head_dim);
-    sorted.keys.insert(sorted.keys.end(), key.begin(), key.end());
+  std::ranges::sort(tokens, {}, [](const auto& token) { return token.first; });
+  HeadRows rows;
+  rows.keys.resize(tokens.size() * head_dim);
+  rows.values.resize(with_values ? rows.keys.size() : head_dim);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const auto& [position, token] = tokens[i];
+    rows.positions.push_back(position);
+    kernels::load_token(token.layout,
+                        token.page,
+                        token.slot,
+                        std::span(rows.keys).subspan(i * head_dim, head_dim),
+                        std::span(rows.values).subspan(with_values ? i * head_dim : 0, head_dim));
   }
-  return sorted;
+  if (!with_values) rows.values.clear();
+  return rows;
 }
 
 std::vector<float> norms(std::span<const float> rows, size_t width) {
   std::vector<float> result;
   for (size_t at = 0; at < rows.size(); at += width) {
-    double sum = 0;
-    for (const float x : rows.subspan(at, width)) sum += static_cast<double>(x) * x;
-    result.push_back(static_cast<float>(std::sqrt(sum)));
+    result.push_back(euclidean_norm(rows.subspan(at, width)));
   }
   return result;
 }
 
 /// [group, entries], or empty.
-std::vector<float> biases(const PlanContext& context, const HeadKeys& keys, size_t head) {
+std::vector<float> biases(const PlanContext& context, const HeadRows& entries, size_t head) {
   if (!context.alibi->is_used()) return {};
-  std::vector<float> all(static_cast<size_t>(context.group) * keys.positions.size());
+  std::vector<float> all(static_cast<size_t>(context.group) * entries.positions.size());
   for (int64_t i = 0; i < context.group; ++i) {
     kernels::alibi_biases(*context.alibi,
                           static_cast<int64_t>(head) * context.group + i,
                           context.tokens,
-                          keys.positions,
-                          std::span(all).subspan(static_cast<size_t>(i) * keys.positions.size(),
-                                                 keys.positions.size()));
+                          entries.positions,
+                          std::span(all).subspan(static_cast<size_t>(i) * entries.positions.size(),
+                                                 entries.positions.size()));
   }
   return all;
 }
 
-/// Of the last queries, no more than the prompt that has ended is long.
-std::vector<float> attention(const PlanContext& context, const HeadKeys& keys, size_t head) {
+/// Of one head's group; no more than the prompt that has ended is long.
+std::vector<kernels::QueryRow> last_queries(const PlanContext& context, size_t head) {
   const int64_t since = context.prompt_begin < context.tokens ? context.prompt_begin : 0;
-  const int64_t first = std::max(context.tokens - context.queries->count(), since);
+  const int64_t first = std::max(context.tokens - context.policy->needs().last_queries, since);
   const auto width = static_cast<size_t>(context.group * context.head_dim);
   std::vector<kernels::QueryRow> rows;
   for (int64_t position = first; position < context.tokens; ++position) {
     rows.push_back({.heads = context.queries->at(position).subspan(head * width, width),
                     .position = position});
   }
-  std::vector<float> mass(keys.positions.size());
-  const std::vector<float> by_distance = biases(context, keys, head);
-  kernels::attention_mass({.keys = keys.keys,
-                           .positions = keys.positions,
-                           .queries = rows,
+  return rows;
+}
+
+std::vector<float> attention(const PlanContext& context,
+                             const HeadRows& entries,
+                             size_t head,
+                             std::span<const kernels::QueryRow> queries) {
+  std::vector<float> mass(entries.positions.size());
+  const std::vector<float> by_distance = biases(context, entries, head);
+  kernels::attention_mass({.keys = entries.keys,
+                           .positions = entries.positions,
+                           .queries = queries,
                            .biases = by_distance,
                            .head_dim = context.head_dim,
                            .group = context.group,
@@ -90,29 +97,61 @@ std::vector<float> attention(const PlanContext& context, const HeadKeys& keys, s
   return mass;
 }
 
-LayerEntries read_layer(const PlanContext& context, std::span<const HeadCache> heads) {
-  LayerEntries layer{.tokens = context.tokens, .prompt_begin = context.prompt_begin, .heads = {}};
-  layer.heads.resize(heads.size());
+/// What a plan is to know of one head; what it does not rank still took its share of attention.
+HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t head) {
   const PolicyNeeds needs = context.policy->needs();
-  parallel_for(std::ssize(heads), 1, [&](int64_t i) {
-    const auto head = static_cast<size_t>(i);
-    HeadKeys keys = read_keys(context, heads[head]);
-    HeadEntries& entries = layer.heads[head];
-    if (needs.key_norms)
-      entries.key_norms = norms(keys.keys, static_cast<size_t>(context.head_dim));
-    if (needs.last_queries > 0) entries.attention = attention(context, keys, head);
-    entries.positions = std::move(keys.positions);
-  });
-  return layer;
+  const auto head_dim = static_cast<size_t>(context.head_dim);
+  const HeadRows rows = read_rows(context, cache, needs.contents || needs.output_norms);
+  const int64_t first = context.policy->first_ranked(context.prompt_begin);
+  const auto skipped =
+      static_cast<size_t>(std::ranges::lower_bound(rows.positions, first) - rows.positions.begin());
+  const auto positions = std::span(rows.positions).subspan(skipped);
+  const auto keys = std::span(rows.keys).subspan(skipped * head_dim);
+  const auto values = std::span(rows.values).subspan(rows.values.empty() ? 0 : skipped * head_dim);
+  HeadEntries entries{
+      .positions = {positions.begin(), positions.end()}, .key_norms = {}, .attention = {}};
+  if (needs.key_norms) entries.key_norms = norms(keys, head_dim);
+  const std::vector<kernels::QueryRow> queries = last_queries(context, head);
+  if (!queries.empty()) {
+    const std::vector<float> all = attention(context, rows, head, queries);
+    entries.attention.assign(all.begin() + static_cast<int64_t>(skipped), all.end());
+  }
+  if (needs.contents) {
+    std::vector<std::span<const float>> heads;
+    for (const kernels::QueryRow& row : queries) heads.push_back(row.heads);
+    entries.measured = context.policy->measure({.head = static_cast<int64_t>(head),
+                                                .head_dim = context.head_dim,
+                                                .group = context.group,
+                                                .tokens = context.tokens,
+                                                .attention_scale = context.attention_scale,
+                                                .positions = positions,
+                                                .keys = keys,
+                                                .values = values,
+                                                .queries = std::move(heads)},
+                                               context.state);
+  }
+  if (needs.output_norms) {
+    ensure(context.projection != nullptr, "the model's output projection");
+    entries.output_norms = context.projection->norms(static_cast<int64_t>(head), values);
+  }
+  return entries;
 }
 
 }  // namespace
 
-void QueryRing::store(int64_t position, std::span<const float> queries) {
+float euclidean_norm(std::span<const float> x) {
+  double sum = 0;
+  for (const float value : x) sum += static_cast<double>(value) * value;
+  return static_cast<float>(std::sqrt(sum));
+}
+
+void QueryRing::store(int64_t position,
+                      std::span<const float> queries,
+                      std::span<const float> keys) {
   if (count_ == 0) return;
   if (rows_.empty()) rows_.resize(static_cast<size_t>(count_ * width_));
-  std::ranges::copy(queries.first(static_cast<size_t>(width_)),
-                    rows_.begin() + position % count_ * width_);
+  const auto row = rows_.begin() + position % count_ * width_;
+  std::ranges::copy(keys, std::ranges::copy(queries, row).out);
 }
 
 void QueryRing::read(ByteReader& in) {
@@ -125,15 +164,29 @@ std::span<const float> QueryRing::at(int64_t position) const {
                                   static_cast<size_t>(width_));
 }
 
+LayerEntries read_layer(const PlanContext& context, std::span<const HeadCache> heads) {
+  LayerEntries layer{.tokens = context.tokens, .prompt_begin = context.prompt_begin, .heads = {}};
+  layer.heads.resize(heads.size());
+  parallel_for(std::ssize(heads), 1, [&](int64_t i) {
+    const auto head = static_cast<size_t>(i);
+    layer.heads[head] = read_head(context, heads[head], head);
+  });
+  return layer;
+}
+
 void observe_layer(const PlanContext& context, std::span<const HeadCache> heads) {
-  if (context.state == nullptr) return;
+  // Who has been shown every token need not see entries.
+  if (context.state == nullptr || context.policy->needs().every_token) return;
   context.policy->observe(read_layer(context, heads), *context.state);
 }
 
 void plan_layer(const PlanContext& context, std::span<HeadCache> heads) {
   const LayerEntries layer = read_layer(context, heads);
   if (context.state != nullptr) context.policy->observe(layer, *context.state);
-  const EvictionPlan plan = context.policy->plan(layer, context.state);
+  carry_out(context.policy->plan(layer, context.state), layer, heads);
+}
+
+void carry_out(const EvictionPlan& plan, const LayerEntries& layer, std::span<HeadCache> heads) {
   ensure(plan.size() == heads.size(), "a plan for each head");
   for (size_t head = 0; head < heads.size(); ++head) {
     const std::vector<int32_t>& positions = layer.heads[head].positions;
@@ -142,7 +195,7 @@ void plan_layer(const PlanContext& context, std::span<HeadCache> heads) {
     for (size_t i = 0; i < positions.size(); ++i) {
       if (plan[head][i] != 0) evicted.push_back(positions[i]);
     }
-    heads[head].evict(evicted, context.tokens);
+    heads[head].evict(evicted, layer.tokens);
   }
 }
 

@@ -13,14 +13,17 @@
 
 namespace dms::cache {
 
-/// A layer's last queries, by position.
+/// Summed in float64, in ascending order.
+float euclidean_norm(std::span<const float> x);
+
+/// A layer's last queries, or queries and keys, by position.
 class QueryRing {
  public:
-  /// `count` rows of `width` floats; 0: nothing is kept.
+  /// `count` rows of `width` floats in all; 0: nothing is kept.
   QueryRing(int64_t count, int64_t width) : count_(count), width_(width) {}
 
   int64_t count() const { return count_; }
-  void store(int64_t position, std::span<const float> queries);
+  void store(int64_t position, std::span<const float> queries, std::span<const float> keys);
   /// One of the last count() rows that were stored.
   std::span<const float> at(int64_t position) const;
   void write(ByteWriter& out) const { out.list(std::span(rows_)); }
@@ -33,6 +36,8 @@ class QueryRing {
   int64_t width_;
   std::vector<float> rows_;
 };
+
+class ValueProjection;
 
 /// What a plan is made from, besides the heads.
 struct PlanContext {
@@ -47,7 +52,11 @@ struct PlanContext {
   float attention_soft_cap = 0.0f;  // 0: none
   const kernels::Alibi* alibi = nullptr;
   int64_t sliding_window = 0;
+  const ValueProjection* projection = nullptr;
 };
+
+/// What the layer holds, as the policy wants to see it.
+LayerEntries read_layer(const PlanContext& context, std::span<const HeadCache> heads);
 
 /// Shows the layer to a policy that remembers, where a plan is only carried out again.
 void observe_layer(const PlanContext& context, std::span<const HeadCache> heads);
@@ -55,5 +64,8 @@ void observe_layer(const PlanContext& context, std::span<const HeadCache> heads)
 /// Asks the policy and forgets what it says goes. Throws std::logic_error on a plan of another
 /// shape.
 void plan_layer(const PlanContext& context, std::span<HeadCache> heads);
+
+/// Forgets what the plan for `layer`, which read_layer() made, says goes. Throws as plan_layer().
+void carry_out(const EvictionPlan& plan, const LayerEntries& layer, std::span<HeadCache> heads);
 
 }  // namespace dms::cache

@@ -2,7 +2,8 @@
 // What the cache asks an eviction policy. A policy is one of two kinds, or does nothing:
 // - it settles each token's fate once, at the latest when the token leaves the window (decide());
 // - it ranks what a layer holds and says what goes (plan()): when a prompt ends, or whenever the
-//   sequence's length is a multiple of an interval, over all heads of a layer at once.
+//   sequence's length is a multiple of an interval, over all heads of a layer at once, or over all
+//   layers (plan_model()).
 // Policies are immutable and know nothing of pages; what one has to remember of a sequence is a
 // state of its own. semantics.md section 3.
 
@@ -21,8 +22,9 @@ struct FateRequest {
   int64_t layer = 0;
   int64_t first = 0;  // position of the first token
   int64_t count = 0;
-  std::span<const float> logits{};  // [count, kv_heads] decision logits that settle these tokens
-                                    // (already shifted); empty unless needed
+  std::span<const float> logits{};     // [count, kv_heads] decision logits that settle these tokens
+                                       // (already shifted); empty unless needed
+  std::span<const float> key_norms{};  // [count, kv_heads], of keys after RoPE; likewise
 };
 
 /// What the model computes and the cache gathers for a policy, and for none that does not ask.
@@ -30,21 +32,51 @@ struct PolicyNeeds {
   bool decision_logits = false;
   bool key_norms = false;
   int64_t last_queries = 0;  // the attention of so many tokens before a plan; 0: none
+  bool contents = false;     // measure() is to see keys and values
+  bool output_norms = false;
+  bool every_token = false;  // see() is to be shown queries and keys
 };
 
-/// Entries of one head, by rising position.
+/// Keys and values of one head's entries that a plan ranks, by rising position.
+struct HeadContents {
+  int64_t head = 0;
+  int64_t head_dim = 0;
+  int64_t group = 1;             // query heads
+  int64_t tokens = 0;            // computed so far
+  float attention_scale = 1.0f;  // multiplies q . k
+  std::span<const int32_t> positions;
+  std::span<const float> keys;    // [entries, head_dim], after RoPE
+  std::span<const float> values;  // [entries, head_dim]
+  // Of the last tokens, [group, head_dim] each, after RoPE; where they are needed.
+  std::vector<std::span<const float>> queries{};
+};
+
+/// Neighbouring tokens in one layer, after RoPE.
+struct SeenTokens {
+  int64_t first = 0;                            // position of the first
+  std::vector<std::span<const float>> queries;  // [q_heads, head_dim] each
+  std::vector<std::span<const float>> keys;     // [kv_heads, head_dim] each
+};
+
+/// One head's entries that a plan ranks, by rising position.
 struct HeadEntries {
   std::vector<int32_t> positions;
   std::vector<float> key_norms;  // Euclidean, of keys after RoPE; where needed
   // What the last queries of the group attend of each entry: softmax weights, their mean over
   // queries and heads; where needed.
   std::vector<float> attention;
+  std::vector<float> measured{};  // what measure() made of the contents; where needed
+  // Sum of absolute values of what the output projection makes of a value, its mean over the
+  // group's heads; where needed.
+  std::vector<float> output_norms{};
 };
 
 /// What a layer holds when a plan is due.
 struct LayerEntries {
-  int64_t tokens = 0;              // computed so far
-  int64_t prompt_begin = 0;        // position where the prompt began that has ended; else tokens
+  int64_t tokens = 0;  // computed so far
+  // Position where the prompt began that has ended, or under plans_by_chunk() the last plan was
+  // made; else tokens.
+  int64_t prompt_begin = 0;
   std::vector<HeadEntries> heads;  // [kv_heads]
 };
 
@@ -87,11 +119,27 @@ class Policy {
   virtual bool plans_at_prompt_end() const { return false; }
   /// Plans are due at the multiples of so many tokens; 0: at none.
   virtual int64_t interval() const { return 0; }
+  /// Whether the interval's plans are due within prompts too, or only while answers grow.
+  virtual bool plans_within_prompts() const { return true; }
+  /// Whether what came since the last plan is what has ended, be it of a prompt or an answer.
+  virtual bool plans_by_chunk() const { return false; }
+  /// Entries before this position stay, and plans don't see them. `prompt_begin`: as of
+  /// LayerEntries.
+  virtual int64_t first_ranked(int64_t /*prompt_begin*/) const { return 0; }
+  /// Anything that plan() is to know of a head's contents. Called for several heads at a time.
+  virtual std::vector<float> measure(const HeadContents&, const PolicyState*) const { return {}; }
   /// `state`: of this layer, what new_state() made and observe() has seen; null where it made none.
   virtual EvictionPlan plan(const LayerEntries&, const PolicyState*) const { return {}; }
+  /// Whether plans are made for all layers at once: plan_model() is then asked, and plan() never.
+  virtual bool plans_over_model() const { return false; }
+  /// A plan for each layer.
+  virtual std::vector<EvictionPlan> plan_model(std::span<const LayerEntries>) const { return {}; }
 
   /// For one layer; null: there is nothing to remember.
   virtual std::unique_ptr<PolicyState> new_state() const { return nullptr; }
+  /// All tokens, once each and in order: when one can't be taken back any more without that
+  /// everything is computed again, or a plan is due.
+  virtual void see(const SeenTokens&, PolicyState&) const {}
   /// Before every plan(), and where one is carried out again.
   virtual void observe(const LayerEntries&, PolicyState&) const {}
 

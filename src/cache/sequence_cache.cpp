@@ -1,11 +1,24 @@
 #include "cache/sequence_cache.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 
 namespace dms::cache {
+namespace {
+
+/// `width` floats of the chunk's token `i`.
+std::span<const float> row_of(const LayerChunk& chunk,
+                              std::span<const float> rows,
+                              int64_t i,
+                              int64_t width) {
+  return rows.subspan(static_cast<size_t>(i * chunk.token_stride), static_cast<size_t>(width));
+}
+
+}  // namespace
 
 SequenceCache::SequenceCache(const CacheShape& shape,
                              std::shared_ptr<CachePools> pools,
@@ -19,8 +32,7 @@ SequenceCache::SequenceCache(const CacheShape& shape,
                                               : shape.sliding_window[static_cast<size_t>(layer)],
                         .far_frame = policy_->far_position(0).has_value(),
                         .positions = shape.alibi.is_used()};
-    state.queries =
-        QueryRing(policy_->needs().last_queries, shape.kv_heads * shape.group * shape.head_dim);
+    state.queries = QueryRing(kept_queries(), ring_width());
     state.policy_state = policy_->new_state();
     const HeadShape head_shape = this->head_shape(layer);
     for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(head_shape);
@@ -48,18 +60,52 @@ void SequenceCache::append(const LayerChunk& chunk) {
           tokens_ + i, chunk.keys.subspan(at, count), chunk.values.subspan(at, count));
     }
   }
-  pass_ = {.tokens = chunk.count, .ended_prompt = chunk.ended_prompt};
+  pass_ = {.tokens = chunk.count,
+           .ended_prompt = chunk.ended_prompt,
+           .decoded = chunk.decoded,
+           .projection = chunk.projection};
+  show_tokens(state, tokens_ + chunk.count - kRollbackTokens, &chunk);
   keep_queries(state, chunk);
   settle_fates(state, chunk);
   const int64_t sealed = sealed_end(state, tokens_ + chunk.count);
   for (HeadCache& head : state.heads) head.seal_until(sealed);
 }
 
+int64_t SequenceCache::kept_queries() const {
+  const PolicyNeeds needs = policy_->needs();
+  return needs.every_token ? std::max(needs.last_queries, kRollbackTokens) : needs.last_queries;
+}
+
+int64_t SequenceCache::ring_width() const {
+  return query_width() + (policy_->needs().every_token ? shape_.kv_heads * shape_.head_dim : 0);
+}
+
+/// Tokens below `end`: as they are kept, or of a chunk that is not kept yet.
+void SequenceCache::show_tokens(LayerState& state, int64_t end, const LayerChunk* chunk) const {
+  if (!policy_->needs().every_token || end <= state.seen_end) return;
+  SeenTokens seen{.first = state.seen_end, .queries = {}, .keys = {}};
+  const auto queries = static_cast<size_t>(query_width());
+  for (int64_t position = state.seen_end; position < end; ++position) {
+    if (chunk == nullptr || position < tokens_) {
+      const std::span<const float> row = state.queries.at(position);
+      seen.queries.push_back(row.first(queries));
+      seen.keys.push_back(row.subspan(queries));
+    } else {
+      const int64_t i = position - tokens_;
+      seen.queries.push_back(row_of(*chunk, chunk->queries, i, query_width()));
+      seen.keys.push_back(row_of(*chunk, chunk->keys, i, ring_width() - query_width()));
+    }
+  }
+  policy_->see(seen, *state.policy_state);
+  state.seen_end = end;
+}
+
 void SequenceCache::keep_queries(LayerState& state, const LayerChunk& chunk) const {
   const int64_t kept = std::min(state.queries.count(), chunk.count);
   for (int64_t i = chunk.count - kept; i < chunk.count; ++i) {
     state.queries.store(tokens_ + i,
-                        chunk.queries.subspan(static_cast<size_t>(i * chunk.token_stride)));
+                        row_of(chunk, chunk.queries, i, query_width()),
+                        row_of(chunk, chunk.keys, i, ring_width() - query_width()));
   }
 }
 
@@ -83,8 +129,20 @@ int64_t SequenceCache::draft_limit() const {
   const int64_t seal = sealed_end(state, next) + kernels::kPageTokens;
   const int64_t before_seal = seal + exact_tokens(state) + kRollbackTokens - 1 - next;
   // A plan takes what can't be given back.
-  const int64_t before_plan = pass_limit() - 2;
+  const int64_t before_plan = std::min(pass_limit(), until_interval()) - 2;
   return std::max<int64_t>(std::min({before_seal, before_plan, kRollbackTokens}), 0);
+}
+
+/// Of the chunk's last tokens from `first` on, [count, kv_heads].
+std::vector<float> SequenceCache::key_norms(const LayerChunk& chunk, int64_t first) const {
+  std::vector<float> norms;
+  for (int64_t i = first - tokens_; i < chunk.count; ++i) {
+    for (int64_t head = 0; head < shape_.kv_heads; ++head) {
+      const auto at = static_cast<size_t>(i * chunk.token_stride + head * shape_.head_dim);
+      norms.push_back(euclidean_norm(chunk.keys.subspan(at, static_cast<size_t>(shape_.head_dim))));
+    }
+  }
+  return norms;
 }
 
 void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
@@ -97,13 +155,17 @@ void SequenceCache::settle_fates(LayerState& state, const LayerChunk& chunk) {
   if (policy_->plans()) return;
   // Logit row j belongs to token tokens_ + j and settles token tokens_ + j - shift.
   const auto skipped = static_cast<size_t>((begin + shift - tokens_) * shape_.kv_heads);
+  const PolicyNeeds needs = policy_->needs();
+  std::vector<float> norms;
+  if (needs.key_norms) norms = key_norms(chunk, begin);
   std::vector<uint8_t> evict(static_cast<size_t>(count * shape_.kv_heads), 0);
-  policy_->decide({.layer = chunk.layer,
-                   .first = begin,
-                   .count = count,
-                   .logits = policy_->needs().decision_logits ? chunk.logits.subspan(skipped)
-                                                              : std::span<const float>{}},
-                  evict);
+  policy_->decide(
+      {.layer = chunk.layer,
+       .first = begin,
+       .count = count,
+       .logits = needs.decision_logits ? chunk.logits.subspan(skipped) : std::span<const float>{},
+       .key_norms = norms},
+      evict);
   for (int64_t head = 0; head < shape_.kv_heads; ++head) {
     for (int64_t i = 0; i < count; ++i) {
       state.heads[static_cast<size_t>(head)].fates().set(
@@ -128,7 +190,8 @@ bool SequenceCache::needs_plan() const {
   const int64_t end = tokens_ + pass_.tokens;
   if (!plans_.empty() && end <= plans_.back()) return false;
   const int64_t interval = policy_->interval();
-  return (interval > 0 && end % interval == 0) ||
+  const bool counts = pass_.decoded || policy_->plans_within_prompts();
+  return (interval > 0 && counts && end % interval == 0) ||
          (policy_->plans_at_prompt_end() && pass_.ended_prompt > 0);
 }
 
@@ -136,34 +199,63 @@ void SequenceCache::finish_layer(int64_t layer) {
   LayerState& state = layers_[static_cast<size_t>(layer)];
   for (HeadCache& head : state.heads) head.drop_sealed();
   const int64_t end = tokens_ + pass_.tokens;
-  if (is_planned(end) || needs_plan()) carry_out_plan(state, end);
+  if (is_planned(end) || needs_plan()) carry_out_plan(layer, end);
 }
 
-void SequenceCache::carry_out_plan(LayerState& state, int64_t end) {
+void SequenceCache::carry_out_plan(int64_t layer, int64_t end) {
+  LayerState& state = layers_[static_cast<size_t>(layer)];
   const PlanContext context{.policy = policy_.get(),
                             .state = state.policy_state.get(),
                             .queries = &state.queries,
                             .tokens = end,
-                            .prompt_begin = end - pass_.ended_prompt,
+                            .prompt_begin = ended_begin(end),
                             .head_dim = shape_.head_dim,
                             .group = shape_.group,
                             .attention_scale = shape_.attention_scale,
                             .attention_soft_cap = shape_.attention_soft_cap,
                             .alibi = &shape_.alibi,
-                            .sliding_window = state.visibility.sliding_window};
+                            .sliding_window = state.visibility.sliding_window,
+                            .projection = pass_.projection};
+  show_tokens(state, end, nullptr);
   if (is_planned(end)) {
     observe_layer(context, state.heads);
     for (HeadCache& head : state.heads) head.evict_again(end);
+  } else if (policy_->plans_over_model()) {
+    if (layer == 0) entries_.clear();
+    plan_over_model(read_layer(context, state.heads));
   } else {
     plan_layer(context, state.heads);
   }
 }
 
-int64_t SequenceCache::pass_limit() const {
-  int64_t limit = std::numeric_limits<int64_t>::max();
-  if (const int64_t interval = policy_->interval(); interval > 0) {
-    limit = interval - tokens_ % interval;
+/// Where that began which ends after `end` tokens.
+int64_t SequenceCache::ended_begin(int64_t end) const {
+  if (!policy_->plans_by_chunk()) return end - pass_.ended_prompt;
+  const auto plan = std::ranges::lower_bound(plans_, end);
+  return plan == plans_.begin() ? 0 : *std::prev(plan);
+}
+
+/// When the last layer's are there, so are all.
+void SequenceCache::plan_over_model(LayerEntries entries) {
+  entries_.push_back(std::move(entries));
+  if (entries_.size() < layers_.size()) return;
+  const std::vector<LayerEntries> all = std::exchange(entries_, {});
+  const std::vector<EvictionPlan> plans = policy_->plan_model(all);
+  ensure(plans.size() == layers_.size(), "a plan for each layer");
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    carry_out(plans[layer], all[layer], layers_[layer].heads);
   }
+}
+
+/// Tokens until the next multiple of the policy's interval.
+int64_t SequenceCache::until_interval() const {
+  const int64_t interval = policy_->interval();
+  return interval > 0 ? interval - tokens_ % interval : std::numeric_limits<int64_t>::max();
+}
+
+int64_t SequenceCache::pass_limit() const {
+  const int64_t limit =
+      policy_->plans_within_prompts() ? until_interval() : std::numeric_limits<int64_t>::max();
   const auto next = std::ranges::upper_bound(plans_, tokens_);
   return next == plans_.end() ? limit : std::min(limit, *next - tokens_);
 }
@@ -181,14 +273,18 @@ void SequenceCache::commit(int64_t count) {
 
 bool SequenceCache::can_truncate(int64_t tokens) const {
   if (!plans_.empty() && plans_.back() > tokens) return false;
+  // A plan by chunks asks for queries before the rollback, which later ones have overwritten.
+  if (tokens < tokens_ && policy_->plans_by_chunk() && policy_->needs().last_queries > 0) {
+    return false;
+  }
   const int64_t shift = policy_->decision_shift();
   return std::ranges::all_of(layers_, [&](const LayerState& state) {
-    return std::ranges::all_of(state.heads, [&](const HeadCache& head) {
-      const bool fates_stay =
-          shift == 0 || std::max<int64_t>(tokens - shift, 0) >= head.sealed_end();
-      return fates_stay &&
-             head.can_truncate(tokens, exact_tokens(state), state.visibility.sliding_window);
-    });
+    return state.seen_end <= tokens && std::ranges::all_of(state.heads, [&](const HeadCache& head) {
+             const bool fates_stay =
+                 shift == 0 || std::max<int64_t>(tokens - shift, 0) >= head.sealed_end();
+             return fates_stay &&
+                    head.can_truncate(tokens, exact_tokens(state), state.visibility.sliding_window);
+           });
   });
 }
 
@@ -211,6 +307,7 @@ void SequenceCache::restart(int64_t tokens) {
     state.decided_end =
         std::min(state.decided_end, std::max<int64_t>(tokens - policy_->decision_shift(), 0));
     if (policy_->plans()) state.decided_end = 0;
+    state.seen_end = 0;
     if (state.policy_state) state.policy_state->restart();
     for (HeadCache& head : state.heads) {
       head.restart(tokens);
@@ -226,6 +323,7 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
   copy->plans_ = plans_;
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     copy->layers_[layer].decided_end = layers_[layer].decided_end;
+    copy->layers_[layer].seen_end = layers_[layer].seen_end;
     copy->layers_[layer].queries = layers_[layer].queries;
     if (layers_[layer].policy_state) {
       copy->layers_[layer].policy_state = layers_[layer].policy_state->fork();
@@ -242,9 +340,10 @@ void SequenceCache::write(ByteWriter& out) const {
   out.list(std::span(plans_));
   for (const LayerState& state : layers_) {
     out.value(state.decided_end);
+    if (policy_->needs().every_token) out.value(state.seen_end);
     if (state.policy_state) state.policy_state->write(out);
     // Queries of an interval under way; those of a prompt are computed with its end.
-    if (policy_->interval() > 0) state.queries.write(out);
+    if (saves_queries()) state.queries.write(out);
     for (const HeadCache& head : state.heads) head.write(out);
   }
 }
@@ -260,8 +359,15 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
              "plans that this sequence can't have had");
   for (LayerState& state : layers_) {
     state.decided_end = in.number(0, tokens_, "the number of decisions");
+    if (policy_->needs().every_token) {
+      state.seen_end = in.number(
+          std::max<int64_t>(tokens_ - kept_queries(), 0), tokens_, "the number of tokens seen");
+    }
     if (state.policy_state) state.policy_state->read(in);
-    if (policy_->interval() > 0) state.queries.read(in);
+    if (saves_queries()) state.queries.read(in);
+    if (policy_->needs().every_token) {
+      in.require(state.queries.bytes() > 0 || state.seen_end == tokens_, "queries are missing");
+    }
     for (HeadCache& head : state.heads) {
       head.read(in, tokens_, state.decided_end, plans_);
       in.require(head.sealed_end() <= state.decided_end, "tokens without a decision are sealed");

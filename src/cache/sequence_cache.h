@@ -131,6 +131,7 @@ class SequenceCache final : public SequenceView {
   struct LayerState {
     std::vector<HeadCache> heads;
     int64_t decided_end = 0;  // fates of tokens below are settled
+    int64_t seen_end = 0;     // the policy's state has seen tokens below
     Visibility visibility;
     QueryRing queries{0, 0};
     std::unique_ptr<PolicyState> policy_state;  // where the policy has one
@@ -139,16 +140,30 @@ class SequenceCache final : public SequenceView {
   struct Pass {
     int64_t tokens = 0;
     int64_t ended_prompt = 0;
+    bool decoded = false;
+    const ValueProjection* projection = nullptr;
   };
 
   /// Pages that it refers to, by their bytes.
   PageDemand held_pages() const;
   HeadShape head_shape(int64_t layer) const;
+  /// Queries that are kept: those of a plan, or of tokens that may yet be taken back.
+  int64_t kept_queries() const;
+  int64_t ring_width() const;
+  int64_t query_width() const { return shape_.kv_heads * shape_.group * shape_.head_dim; }
+  bool saves_queries() const {
+    return kept_queries() > 0 && (policy_->interval() > 0 || policy_->needs().every_token);
+  }
+  void show_tokens(LayerState& state, int64_t end, const LayerChunk* chunk) const;
   void keep_queries(LayerState& state, const LayerChunk& chunk) const;
+  std::vector<float> key_norms(const LayerChunk& chunk, int64_t first) const;
   void settle_fates(LayerState& state, const LayerChunk& chunk);
   bool is_planned(int64_t tokens) const;
   bool needs_plan() const;
-  void carry_out_plan(LayerState& state, int64_t end);
+  int64_t until_interval() const;
+  int64_t ended_begin(int64_t end) const;
+  void carry_out_plan(int64_t layer, int64_t end);
+  void plan_over_model(LayerEntries entries);
   int64_t exact_tokens(const LayerState& state) const;
   int64_t sealed_end(const LayerState& state, int64_t tokens) const;
 
@@ -158,7 +173,8 @@ class SequenceCache final : public SequenceView {
   std::vector<LayerState> layers_;
   int64_t tokens_ = 0;
   Pass pass_;
-  std::vector<int64_t> plans_;  // after how many tokens plans were carried out, rising
+  std::vector<LayerEntries> entries_;  // of the layers so far, where a plan for all is due
+  std::vector<int64_t> plans_;         // after how many tokens plans were carried out, rising
   mutable int64_t peak_table_bytes_ = 0;
 };
 

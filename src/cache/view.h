@@ -13,6 +13,15 @@
 
 namespace dms::cache {
 
+/// What a layer's output projection makes of values.
+class ValueProjection {
+ public:
+  virtual ~ValueProjection() = default;
+  /// For each value of a KV head, [entries, head_dim], the sum of absolute values of what becomes
+  /// of it, its mean over the group's query heads. May run on several threads.
+  virtual std::vector<float> norms(int64_t kv_head, std::span<const float> values) const = 0;
+};
+
 /// One layer's share of a chunk.
 struct LayerChunk {
   int64_t layer = 0;
@@ -24,6 +33,8 @@ struct LayerChunk {
       logits{};  // [count, kv_heads] decision logits, where the policy needs them
   std::span<const float> queries{};  // [count, q_heads, head_dim] after RoPE, as keys
   int64_t ended_prompt = 0;          // the last token ends a prompt of so many; 0: it ends none
+  bool decoded = false;  // tokens of an answer, or one that comes alone; else of a prompt
+  const ValueProjection* projection = nullptr;  // valid until finish_layer()
 };
 
 /// Pages of one layout: [begin, end) of TilePages::pages.

@@ -228,6 +228,7 @@ std::span<const float> CpuModel::forward(std::span<const engine::Part> parts) {
                         .logits = rows_of(part.logits),
                         .prompt_tokens = part.length,
                         .ended_prompt = part.ended_prompt,
+                        .decoded = part.decoded,
                         .one_by_one = part.drafted > 0});
   }
   return decoder_.forward(segments);

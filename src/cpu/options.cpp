@@ -6,6 +6,7 @@
 
 #include "base/file_status.h"
 #include "dms/error.h"
+#include "model/spec/rope_frequencies.h"
 
 namespace dms::cpu {
 namespace {
@@ -106,6 +107,13 @@ void check_exact_layers(const cache::CacheShape& shape) {
                     .what = "has no effect where all survivors have the model's dtype",
                     .got = std::to_string(shape.exact_layers),
                     .expected = "another kv_dtype"});
+}
+
+policy::Rotation rotation_of(const ModelSpec& spec) {
+  if (spec.position != PositionKind::rope) return {};
+  return {.frequencies = inverse_frequencies(spec.rope, spec.context),
+          .factor = attention_factor(spec.rope),
+          .varies = spec.rope.depends_on_length() || spec.local_rope || !spec.unrotated.empty()};
 }
 
 }  // namespace
@@ -214,7 +222,10 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                 .args = options.policy_args,
                                 .window = options.window_tokens,
                                 .decisions_file = options.decisions_file,
-                                .trained = std::nullopt};
+                                .trained = std::nullopt,
+                                .q_heads = spec.q_heads,
+                                .head_dim = spec.head_dim,
+                                .rotation = rotation_of(spec)};
   if (spec.dms) {
     request.trained = policy::TrainedEviction{.window = spec.dms->window,
                                               .decision_shift = spec.dms->decision_shift,

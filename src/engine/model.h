@@ -80,6 +80,7 @@ struct Part {
   int64_t ended_prompt = 0;  // the last id ends a prompt of so many tokens; 0: it ends none
   // So many of the ids, the last ones, are guesses: each token is computed as it is alone.
   int64_t drafted = 0;
+  bool decoded = false;  // tokens of an answer, or one that comes alone; else of a prompt
 };
 
 /// Pages of all sequences of a model.

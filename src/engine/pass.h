@@ -23,7 +23,8 @@ struct Pass {
                      .logits = what.logits,
                      .length = running.sequence().length(),
                      .ended_prompt = what.ended_prompt,
-                     .drafted = what.drafted});
+                     .drafted = what.drafted,
+                     .decoded = what.decoded});
   }
   bool has_drafts() const {
     return std::ranges::any_of(work, [](const Running::Work& what) { return what.drafted > 0; });

@@ -120,7 +120,8 @@ Running::Work Running::next(int64_t max_tokens) const {
     return {.phase = Phase::decode,
             .ids = next_tokens_,
             .logits = LogitRows::all,
-            .drafted = std::ssize(next_tokens_) - 1};
+            .drafted = std::ssize(next_tokens_) - 1,
+            .decoded = true};
   }
   if (prompt_cut_ > prompt_done_) max_tokens = std::min(max_tokens, prompt_cut_ - prompt_done_);
   const auto left =
@@ -128,7 +129,8 @@ Running::Work Running::next(int64_t max_tokens) const {
   Work work{.phase = Phase::prompt, .ids = first_of(left, max_tokens)};
   const bool is_last = work.ids.size() == left.size();
   // A single token is no prompt: so is decoding driven from outside.
-  if (is_last && prompt_tokens() > 1) work.ended_prompt = prompt_tokens();
+  work.decoded = prompt_tokens() == 1;
+  if (is_last && !work.decoded) work.ended_prompt = prompt_tokens();
   const bool wants_last = submission_.prompt_logits == LogitRows::last ||
                           submission_.request.sampling.max_new_tokens > 0;
   if (wants_all_rows()) {

@@ -54,6 +54,7 @@ class Running {
     LogitRows logits = LogitRows::none;
     int64_t ended_prompt = 0;  // tokens of the prompt whose last one is among the ids; else 0
     int64_t drafted = 0;       // of the ids, the last ones, that are guesses
+    bool decoded = false;      // tokens of an answer, or one that comes alone
 
     int64_t row_count() const {
       if (logits == LogitRows::all) return std::ssize(ids);

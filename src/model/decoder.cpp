@@ -11,6 +11,7 @@
 #include "kernels/rope.h"
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/output_of_values.h"
 
 namespace dms::model {
 namespace {
@@ -249,7 +250,9 @@ void Decoder::rotate_row(int64_t layer, const Batch& batch, int64_t row) {
   turn(k, position);
 }
 
-void Decoder::append_to_caches(int64_t layer, const Batch& batch) {
+void Decoder::append_to_caches(int64_t layer,
+                               const Batch& batch,
+                               const cache::ValueProjection& projection) {
   const int64_t width = qkv_width(spec_);
   const int64_t q_values = spec_.q_heads * spec_.head_dim;
   const int64_t kv_values = spec_.kv_heads * spec_.head_dim;
@@ -267,12 +270,15 @@ void Decoder::append_to_caches(int64_t layer, const Batch& batch) {
                                  .token_stride = width,
                                  .logits = alpha,
                                  .queries = qkv,
-                                 .ended_prompt = part.segment->ended_prompt});
+                                 .ended_prompt = part.segment->ended_prompt,
+                                 .decoded = part.segment->decoded,
+                                 .projection = &projection});
   }
 }
 
-void Decoder::attend(int64_t layer, const Batch& batch) {
-  append_to_caches(layer, batch);
+void Decoder::attend(int64_t layer, const LayerWeights& weights, const Batch& batch) {
+  const OutputOfValues projection(spec_, weights.attention_output.matrix);
+  append_to_caches(layer, batch, projection);
   const auto start = std::chrono::steady_clock::now();
   run_attention(spec_, layer, batch, work_);
   attention_seconds_ +=
@@ -309,7 +315,7 @@ void Decoder::run_layer(int64_t layer, const Batch& batch) {
   parallel_for(batch.rows, ceil_div(kGrainValues, qkv_width(spec_)), [&](int64_t row) {
     rotate_row(layer, batch, row);
   });
-  attend(layer, batch);
+  attend(layer, weights, batch);
   const std::span<const float> attended =
       std::span(work_.attended)
           .first(static_cast<size_t>(batch.rows * spec_.q_heads * spec_.head_dim));

@@ -25,6 +25,7 @@ struct Segment {
   LogitRows logits = LogitRows::last;
   int64_t prompt_tokens = 0;  // length of the sequence's first prompt (dynamic RoPE)
   int64_t ended_prompt = 0;   // the last id ends a prompt of so many; 0: it ends none
+  bool decoded = false;       // tokens of an answer, or one that comes alone; else of a prompt
   // Each token's attention has the bits that it has in a pass of its own: a few tokens, none of
   // which seals a page.
   bool one_by_one = false;
@@ -99,8 +100,10 @@ class Decoder {
   void take_borrowed_channels(std::span<float> q, int64_t row);
   const RopeTable* rope_at(int64_t layer) const;
   void rotate_row(int64_t layer, const Batch& batch, int64_t row);
-  void append_to_caches(int64_t layer, const Batch& batch);
-  void attend(int64_t layer, const Batch& batch);
+  void append_to_caches(int64_t layer,
+                        const Batch& batch,
+                        const cache::ValueProjection& projection);
+  void attend(int64_t layer, const LayerWeights& weights, const Batch& batch);
   void run_mlp(const LayerWeights& weights, std::span<const float> input, const Batch& batch);
   void normalise(const NormWeights& weights, std::span<const float> x, std::span<float> out) const;
   std::span<const float> project_head(const Batch& batch);

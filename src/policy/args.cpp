@@ -57,6 +57,12 @@ int64_t ArgReader::integer(const std::string& key, int64_t fallback, int64_t min
   return *value;
 }
 
+int64_t ArgReader::odd_integer(const std::string& key, int64_t fallback, int64_t max) {
+  const int64_t value = integer(key, fallback, 1, max);
+  if (value % 2 == 0) wrong(key, number_text(value), "an odd number, so that it has a middle");
+  return value;
+}
+
 uint64_t ArgReader::seed(const std::string& key) {
   const std::string* text = find(key);
   if (text == nullptr) return 0;
@@ -83,13 +89,15 @@ bool ArgReader::boolean(const std::string& key, bool fallback) {
   wrong(key, *text, "true or false");
 }
 
-size_t ArgReader::choice(const std::string& key, std::initializer_list<const char*> names) {
+size_t ArgReader::choice(const std::string& key, const std::vector<std::string_view>& names) {
   const std::string* text = find(key);
   if (text == nullptr) return 0;
-  const auto* found = std::find(names.begin(), names.end(), *text);
+  const auto found = std::ranges::find(names, *text);
   if (found != names.end()) return static_cast<size_t>(found - names.begin());
   std::string known;
-  for (const char* name : names) known += (known.empty() ? "" : " or ") + std::string(name);
+  for (const std::string_view name : names) {
+    known += (known.empty() ? "" : " or ") + std::string(name);
+  }
   wrong(key, *text, known);
 }
 

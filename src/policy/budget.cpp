@@ -1,9 +1,11 @@
 #include "policy/budget.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "dms/error.h"
 
@@ -11,10 +13,14 @@ namespace dms::policy {
 namespace {
 
 constexpr float kStays = std::numeric_limits<float>::infinity();
-/// AdaKV's safeguard: this share of its even budget is each head's in any case (Feng et al. 2024).
-constexpr double kSafeguard = 0.2;
+// CriticalKV (Feng et al. 2025): the share of a head's budget that the score alone fills, and what
+// is added to a score before it is weighed.
+constexpr double kFirstStage = 0.5;
+constexpr float kEpsilon = 1e-4f;
+/// What a size is kept by while answers grow, unless told otherwise.
+constexpr int64_t kDefaultInterval = 128;
 
-/// An entry of a layer.
+/// An entry of one of the heads.
 struct Place {
   size_t head = 0;
   size_t entry = 0;
@@ -49,23 +55,46 @@ cache::EvictionPlan keep_all(const Scores& scores) {
 
 /// Gives the best `count` of a head an infinite score.
 void protect_best(Scores& scores, size_t head, int64_t count) {
+  if (count <= 0) return;
   std::vector<Place> places = places_of(scores, head);
-  const int64_t rest = std::ssize(places) - count;
-  if (count <= 0 || rest <= 0) return;
+  const int64_t rest = std::max<int64_t>(std::ssize(places) - count, 0);
   lowest_first(places, scores, rest);
   for (auto at = places.begin() + rest; at != places.end(); ++at) scores[head][at->entry] = kStays;
 }
 
-cache::EvictionPlan drop_over_layer(Scores scores,
-                                    const std::vector<int64_t>& drop,
-                                    const std::vector<int64_t>& kept) {
+/// How many of each head's entries may stay, were each head to keep the same number: of a size also
+/// more than it has, which others may take.
+std::vector<int64_t> even_shares(const Budget& budget,
+                                 const Scores& scores,
+                                 const std::vector<int64_t>& newest) {
+  std::vector<int64_t> kept;
+  for (size_t head = 0; head < scores.size(); ++head) {
+    const auto count = std::ssize(scores[head]);
+    const auto by_ratio =
+        static_cast<int64_t>(static_cast<double>(count) * (1.0 - budget.compression_ratio));
+    const int64_t least = std::max<int64_t>(newest[head], budget.chunk_length > 0 ? 1 : 0);
+    kept.push_back(std::max(budget.entries.value_or(by_ratio), least));
+  }
+  return kept;
+}
+
+/// How many go of all heads together. Over the model a ratio is that of all entries, rounded once.
+int64_t total_drop(const Budget& budget, const Scores& scores, const std::vector<int64_t>& kept) {
+  int64_t count = 0;
+  for (const std::vector<float>& head : scores) count += std::ssize(head);
+  if (budget.over == BudgetOver::model && !budget.entries) {
+    return static_cast<int64_t>(static_cast<double>(count) * budget.compression_ratio);
+  }
+  return std::max<int64_t>(count - std::accumulate(kept.begin(), kept.end(), int64_t{0}), 0);
+}
+
+/// The lowest of all heads together.
+cache::EvictionPlan drop_lowest_of_all(const Scores& scores, int64_t count) {
   std::vector<Place> places;
   for (size_t head = 0; head < scores.size(); ++head) {
-    protect_best(scores, head, static_cast<int64_t>(static_cast<double>(kept[head]) * kSafeguard));
     const std::vector<Place> own = places_of(scores, head);
     places.insert(places.end(), own.begin(), own.end());
   }
-  const int64_t count = std::accumulate(drop.begin(), drop.end(), int64_t{0});
   lowest_first(places, scores, count);
   cache::EvictionPlan plan = keep_all(scores);
   for (auto at = places.begin(); at != places.begin() + count; ++at) {
@@ -74,23 +103,100 @@ cache::EvictionPlan drop_over_layer(Scores scores,
   return plan;
 }
 
+/// Gives the entries from `first_kept` on an infinite score; returns how many they are in each
+/// head.
+std::vector<int64_t> protect_newest(std::span<const cache::HeadEntries> heads,
+                                    int64_t first_kept,
+                                    Scores& scores) {
+  std::vector<int64_t> counts;
+  for (size_t head = 0; head < heads.size(); ++head) {
+    const std::vector<int32_t>& positions = heads[head].positions;
+    const auto at = std::ranges::lower_bound(positions, first_kept) - positions.begin();
+    std::fill(scores[head].begin() + at, scores[head].end(), kStays);
+    counts.push_back(std::ssize(positions) - at);
+  }
+  return counts;
+}
+
+int64_t share_of(int64_t count, double share) {
+  return static_cast<int64_t>(static_cast<double>(count) * share);
+}
+
+/// What stays of each head by its scores and the budget.
+cache::EvictionPlan cut(const Budget& budget, Scores scores, const std::vector<int64_t>& kept) {
+  if (budget.over == BudgetOver::head) {
+    std::vector<int64_t> drop;
+    for (size_t head = 0; head < scores.size(); ++head) {
+      drop.push_back(std::ssize(scores[head]) - kept[head]);
+    }
+    return drop_lowest(scores, drop);
+  }
+  const int64_t drop = total_drop(budget, scores, kept);
+  for (size_t head = 0; budget.over == BudgetOver::layer && head < scores.size(); ++head) {
+    protect_best(scores, head, share_of(kept[head], budget.alpha_safeguard));
+  }
+  return drop_lowest_of_all(scores, drop);
+}
+
+/// As many of each head as `first` keeps: half of them by their scores, the others by their scores
+/// times what their values become.
+cache::EvictionPlan cut_again(const Budget& budget,
+                              std::span<const cache::HeadEntries> heads,
+                              Scores scores,
+                              const std::vector<int64_t>& kept,
+                              const cache::EvictionPlan& first) {
+  std::vector<int64_t> drop;
+  for (size_t head = 0; head < scores.size(); ++head) {
+    drop.push_back(std::accumulate(first[head].begin(), first[head].end(), int64_t{0}));
+    int64_t by_score = share_of(std::ssize(scores[head]) - drop.back(), kFirstStage);
+    if (budget.over == BudgetOver::layer) {
+      by_score = std::max(by_score, share_of(kept[head], budget.alpha_safeguard));
+    }
+    protect_best(scores, head, by_score);
+    for (size_t i = 0; i < scores[head].size(); ++i) {
+      if (scores[head][i] == kStays) continue;
+      const float weighed = (scores[head][i] + kEpsilon) * heads[head].output_norms[i];
+      scores[head][i] = std::min(weighed, kBest);
+    }
+  }
+  return drop_lowest(scores, drop);
+}
+
+/// Either a size or a ratio.
+void read_amount(ArgReader& args, Budget& budget) {
+  const bool has_ratio = args.has("compression_ratio");
+  if (has_ratio && args.has("budget")) {
+    throw InputError({.field = "policy_args",
+                      .what = "budget and compression_ratio say the same",
+                      .got = "both",
+                      .expected = "one of them"});
+  }
+  if (has_ratio || (!budget.entries && !args.has("budget"))) {
+    budget.entries.reset();
+    budget.compression_ratio = args.number("compression_ratio", budget.compression_ratio, 0.0, 1.0);
+    return;
+  }
+  budget.entries = args.integer("budget", budget.entries.value_or(0), 1, kMaxWindow);
+  if (budget.chunk_length > 0) return;
+  budget.interval = args.integer("interval", kDefaultInterval, 1, kMaxWindow);
+}
+
 }  // namespace
 
-Budget Budget::read(ArgReader& args) {
-  Budget budget;
-  if (args.has("budget")) {
-    if (args.has("compression_ratio")) {
-      throw InputError({.field = "policy_args",
-                        .what = "budget and compression_ratio say the same",
-                        .got = "both",
-                        .expected = "one of them"});
-    }
-    budget.entries = args.integer("budget", 0, 1, kMaxWindow);
-  } else {
-    budget.compression_ratio = args.number("compression_ratio", 0.5, 0.0, 1.0);
+Budget Budget::read(ArgReader& args, const Budget& defaults) {
+  Budget budget = defaults;
+  if (budget.chunk_length > 0 || args.has("chunk_length")) {
+    budget.chunk_length = args.integer("chunk_length", budget.chunk_length, 1, kMaxWindow);
   }
-  budget.over =
-      args.choice("budget_over", {"head", "layer"}) == 1 ? BudgetOver::layer : BudgetOver::head;
+  read_amount(args, budget);
+  constexpr std::array kOver{BudgetOver::head, BudgetOver::layer, BudgetOver::model};
+  if (args.has("budget_over")) {
+    budget.over = kOver.at(args.choice("budget_over", {"head", "layer", "model"}));
+  }
+  if (budget.over == BudgetOver::layer) {
+    budget.alpha_safeguard = args.number("alpha_safeguard", budget.alpha_safeguard, 0.0, 1.0);
+  }
+  budget.critical = args.boolean("critical", budget.critical);
   return budget;
 }
 
@@ -107,32 +213,14 @@ cache::EvictionPlan drop_lowest(const Scores& scores, const std::vector<int64_t>
   return plan;
 }
 
-cache::EvictionPlan plan_prompt(const Budget& budget,
-                                const cache::LayerEntries& layer,
-                                Scores scores,
-                                int64_t protected_tokens) {
-  const int64_t prompt = layer.tokens - layer.prompt_begin;
-  std::vector<int64_t> kept;
-  std::vector<int64_t> drop;
-  for (size_t head = 0; head < scores.size(); ++head) {
-    const std::vector<int32_t>& positions = layer.heads[head].positions;
-    int64_t ranked = 0;
-    for (size_t i = 0; i < positions.size(); ++i) {
-      const bool is_earlier = !budget.entries && positions[i] < layer.prompt_begin;
-      ranked += is_earlier ? 0 : 1;
-      if (is_earlier || positions[i] >= layer.tokens - std::min(protected_tokens, prompt)) {
-        scores[head][i] = kStays;
-      }
-    }
-    const auto by_ratio =
-        static_cast<int64_t>(static_cast<double>(ranked) * (1.0 - budget.compression_ratio));
-    const int64_t wanted =
-        std::max(budget.entries.value_or(by_ratio), std::min(protected_tokens, prompt));
-    kept.push_back(std::min(wanted, ranked));
-    drop.push_back(ranked - kept.back());
-  }
-  return budget.over == BudgetOver::layer ? drop_over_layer(std::move(scores), drop, kept)
-                                          : drop_lowest(scores, drop);
+cache::EvictionPlan select(const Budget& budget,
+                           std::span<const cache::HeadEntries> heads,
+                           Scores scores,
+                           int64_t first_kept) {
+  const std::vector<int64_t> newest = protect_newest(heads, first_kept, scores);
+  const std::vector<int64_t> kept = even_shares(budget, scores, newest);
+  cache::EvictionPlan plan = cut(budget, scores, kept);
+  return budget.critical ? cut_again(budget, heads, std::move(scores), kept, plan) : plan;
 }
 
 }  // namespace dms::policy

@@ -19,9 +19,17 @@ constexpr std::array kPolicies{
     Entry{"forced", make_forced},
     Entry{"random", make_random},
     Entry{"knorm", make_knorm},
+    Entry{"keydiff", make_keydiff},
+    Entry{"lagkv", make_lagkv},
     Entry{"snapkv", make_snapkv},
     Entry{"tova", make_tova},
     Entry{"h2o", make_h2o},
+    Entry{"expected_attention", make_expected_attention},
+    Entry{"compactor", make_compactor},
+    Entry{"rkv", make_rkv},
+    Entry{"criticalkv", make_criticalkv},
+    Entry{"adaptive", make_adaptive},
+    Entry{"chunked", make_chunked},
 };
 
 constexpr auto kNames = [] {
@@ -73,6 +81,18 @@ int64_t resolve_window(const PolicyRequest& request) {
                       .what = "out of range",
                       .got = std::to_string(window),
                       .expected = "0 to " + std::to_string(kMaxWindow)});
+  }
+  return window;
+}
+
+int64_t window_argument(ArgReader& args, const PolicyRequest& request) {
+  if (!args.has("window")) return resolve_window(request);
+  const int64_t window = args.integer("window", kDefaultWindow, 0, kMaxWindow);
+  if (request.window && request.window != window) {
+    throw InputError({.field = "window_tokens",
+                      .what = "contradicts policy_args window",
+                      .got = std::to_string(*request.window),
+                      .expected = std::to_string(window)});
   }
   return window;
 }

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cache/policy.h"
 
@@ -26,6 +26,14 @@ struct TrainedEviction {
   double target_cr = 0.0;  // 0: not stated
 };
 
+/// How the model turns keys and queries by their position (RoPE), channel i with channel i + n / 2
+/// of the first n.
+struct Rotation {
+  std::vector<float> frequencies;  // angle per position, [n / 2]; empty: they are not turned
+  float factor = 1.0f;             // of cosines and sines
+  bool varies = false;             // other layers or longer sequences turn otherwise
+};
+
 /// What a policy is made from.
 struct PolicyRequest {
   int64_t layers = 0;
@@ -34,6 +42,9 @@ struct PolicyRequest {
   std::optional<int64_t> window;            // CacheOptions::window_tokens
   std::filesystem::path decisions_file;
   std::optional<TrainedEviction> trained;  // empty: the model has none
+  int64_t q_heads = 0;
+  int64_t head_dim = 0;
+  Rotation rotation{};
 };
 
 /// Typed access to a policy's arguments; finish() rejects those nobody asked for.
@@ -43,12 +54,13 @@ class ArgReader {
   bool has(const std::string& key) { return find(key) != nullptr; }
   /// Each throws InputError naming the argument when its value has another form or range.
   int64_t integer(const std::string& key, int64_t fallback, int64_t min, int64_t max);
+  int64_t odd_integer(const std::string& key, int64_t fallback, int64_t max);
   /// Any unsigned 64-bit number; 0 where there is none.
   uint64_t seed(const std::string& key);
   double number(const std::string& key, double fallback, double min, double max);
   bool boolean(const std::string& key, bool fallback);
   /// The index of one of `names`; 0 where there is none.
-  size_t choice(const std::string& key, std::initializer_list<const char*> names);
+  size_t choice(const std::string& key, const std::vector<std::string_view>& names);
   /// Throws InputError on an argument that was never read, suggesting those that exist.
   void finish() const;
 
@@ -69,6 +81,8 @@ inline constexpr int64_t kMaxWindow = int64_t{1} << 30;
 /// The window asked for, else the model's, else kDefaultWindow. Throws InputError on a negative
 /// window.
 int64_t resolve_window(const PolicyRequest& request);
+/// The argument `window`, else resolve_window(). Throws InputError where both are given and differ.
+int64_t window_argument(ArgReader& args, const PolicyRequest& request);
 
 using PolicyPtr = std::shared_ptr<const cache::Policy>;
 
@@ -85,8 +99,16 @@ PolicyPtr make_streaming(const PolicyRequest& request);
 PolicyPtr make_forced(const PolicyRequest& request);
 PolicyPtr make_random(const PolicyRequest& request);
 PolicyPtr make_knorm(const PolicyRequest& request);
+PolicyPtr make_keydiff(const PolicyRequest& request);
+PolicyPtr make_lagkv(const PolicyRequest& request);
 PolicyPtr make_snapkv(const PolicyRequest& request);
 PolicyPtr make_tova(const PolicyRequest& request);
 PolicyPtr make_h2o(const PolicyRequest& request);
+PolicyPtr make_expected_attention(const PolicyRequest& request);
+PolicyPtr make_compactor(const PolicyRequest& request);
+PolicyPtr make_rkv(const PolicyRequest& request);
+PolicyPtr make_criticalkv(const PolicyRequest& request);
+PolicyPtr make_adaptive(const PolicyRequest& request);
+PolicyPtr make_chunked(const PolicyRequest& request);
 
 }  // namespace dms::policy

@@ -1,19 +1,11 @@
 // Evicts each token with probability 1 - 1/cr by a seeded hash of (layer, head, position): the cost
 // of a compressed cache where no trained checkpoint exists. For benchmarks of speed.
 
-#include "dms/error.h"
+#include "policy/hash.h"
 #include "policy/policy.h"
 
 namespace dms::policy {
 namespace {
-
-/// SplitMix64's finaliser (Steele et al. 2014).
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
 
 class Random final : public cache::Policy {
  public:
@@ -29,8 +21,7 @@ class Random final : public cache::Policy {
           mix(seed_ ^ mix(static_cast<uint64_t>(request.layer * kv_heads_ + head)));
       for (int64_t i = 0; i < request.count; ++i) {
         const uint64_t hash = mix(key ^ static_cast<uint64_t>(request.first + i));
-        const double uniform = static_cast<double>(hash >> 11) * 0x1.0p-53;
-        evict[static_cast<size_t>(head * request.count + i)] = uniform >= keep_ ? 1 : 0;
+        evict[static_cast<size_t>(head * request.count + i)] = uniform(hash) >= keep_ ? 1 : 0;
       }
     }
   }
@@ -48,18 +39,9 @@ PolicyPtr make_random(const PolicyRequest& request) {
   ArgReader args("random", request.args);
   const double cr = args.number("cr", 8.0, 1.0, 1e6);
   const uint64_t seed = args.seed("seed");
-  PolicyRequest with_window = request;
-  if (args.has("window")) {
-    with_window.window = args.integer("window", kDefaultWindow, 0, kMaxWindow);
-    if (request.window && request.window != with_window.window) {
-      throw InputError({.field = "window_tokens",
-                        .what = "contradicts policy_args window",
-                        .got = std::to_string(*request.window),
-                        .expected = std::to_string(*with_window.window)});
-    }
-  }
+  const int64_t window = window_argument(args, request);
   args.finish();
-  return std::make_shared<Random>(cr, request.kv_heads, seed, resolve_window(with_window));
+  return std::make_shared<Random>(cr, request.kv_heads, seed, window);
 }
 
 }  // namespace dms::policy

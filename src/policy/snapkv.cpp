@@ -1,11 +1,9 @@
-// SnapKV (Li et al. 2024): when a prompt ends, the entries stay that its last queries attend most,
-// and those queries' own. budget_over=layer is AdaKV (Feng et al. 2024). As NVIDIA/kvpress has
-// them.
+// SnapKV (Li et al. 2024): the entries stay that the last queries attend most, and those queries'
+// own. budget_over=layer is AdaKV (Feng et al. 2024). As NVIDIA/kvpress has them.
 
 #include <algorithm>
 
-#include "dms/error.h"
-#include "policy/budget.h"
+#include "policy/score.h"
 
 namespace dms::policy {
 namespace {
@@ -25,18 +23,17 @@ std::vector<float> pooled(std::span<const float> x, int64_t kernel_size) {
   return result;
 }
 
-class Snapkv final : public cache::Policy {
+class Snapkv final : public Score {
  public:
-  Snapkv(const Budget& budget, int64_t window_size, int64_t kernel_size)
-      : budget_(budget), window_size_(window_size), kernel_size_(kernel_size) {}
+  Snapkv(int64_t window_size, int64_t kernel_size)
+      : window_size_(window_size), kernel_size_(kernel_size) {}
 
-  int64_t window() const override { return 0; }
   cache::PolicyNeeds needs() const override { return {.last_queries = window_size_}; }
-  bool plans_at_prompt_end() const override { return true; }
+  int64_t newest() const override { return window_size_; }
 
-  cache::EvictionPlan plan(const cache::LayerEntries& layer,
-                           const cache::PolicyState*) const override {
-    const int64_t window_begin = std::max(layer.tokens - window_size_, layer.prompt_begin);
+  Scores rate(const cache::LayerEntries& layer) const override {
+    const int64_t since = layer.prompt_begin < layer.tokens ? layer.prompt_begin : 0;
+    const int64_t window_begin = std::max(layer.tokens - window_size_, since);
     Scores scores;
     for (const cache::HeadEntries& head : layer.heads) {
       const auto before = static_cast<size_t>(
@@ -45,33 +42,26 @@ class Snapkv final : public cache::Policy {
           scores.emplace_back(pooled(std::span(head.attention).first(before), kernel_size_));
       of_head.resize(head.positions.size(), 0.0f);
     }
-    return plan_prompt(budget_, layer, std::move(scores), window_size_);
+    return scores;
   }
 
  private:
-  Budget budget_;
   int64_t window_size_;
   int64_t kernel_size_;
 };
 
 }  // namespace
 
-PolicyPtr make_snapkv(const PolicyRequest& request) {
+ScorePtr snapkv_score(ArgReader& args, const PolicyRequest&) {
   constexpr int64_t kMaxQueries = 4096;
   constexpr int64_t kMaxKernel = 1025;
-  refuse_window("snapkv", request);
-  ArgReader args("snapkv", request.args);
-  const Budget budget = Budget::read(args);
   const int64_t window_size = args.integer("window_size", 64, 1, kMaxQueries);
-  const int64_t kernel_size = args.integer("kernel_size", 5, 1, kMaxKernel);
-  if (kernel_size % 2 == 0) {
-    throw InputError({.field = "policy_args.kernel_size",
-                      .what = "has no middle",
-                      .got = std::to_string(kernel_size),
-                      .expected = "an odd number"});
-  }
-  args.finish();
-  return std::make_shared<Snapkv>(budget, window_size, kernel_size);
+  const int64_t kernel_size = args.odd_integer("kernel_size", 5, kMaxKernel);
+  return std::make_unique<Snapkv>(window_size, kernel_size);
+}
+
+PolicyPtr make_snapkv(const PolicyRequest& request) {
+  return make_ranking("snapkv", request, snapkv_score);
 }
 
 }  // namespace dms::policy

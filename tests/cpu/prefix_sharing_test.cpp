@@ -101,6 +101,10 @@ TEST_P(PrefixSharing, GivesTheLogitsOfThePromptAlone) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Thresholds,
+                         PrefixSharing,
+                         testing::ValuesIn(threshold_cases()),
+                         case_name);
 INSTANTIATE_TEST_SUITE_P(Decided, PrefixSharing, testing::ValuesIn(cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Planned, PrefixSharing, testing::ValuesIn(interval_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(AtPromptEnds, PrefixSharing, testing::ValuesIn(prompt_cases()), case_name);

@@ -77,6 +77,23 @@ TEST_P(PromptPlan, RollbackLeavesNoTrace) {
   }
 }
 
+TEST_P(PromptPlan, RollbackWithinAnAnswerLeavesNoTrace) {
+  Rows expected;
+  Line reference = fresh(32);
+  go_on(reference, kTokens, expected);
+  Line line = fresh(32);
+  Rows rows;
+  go_on(line, kFirst + kDecoded, rows);
+  for (const int32_t id : random_ids(25, tiny_.vocab(), seed() + 1)) {
+    line.append(std::vector<int32_t>{id});
+  }
+  line.truncate(kFirst + kDecoded);
+  rows.clear();
+  go_on(line, kTokens, rows);
+  EXPECT_EQ(line.decisions(), reference.decisions());
+  expect_rows(rows, expected, kFirst + kDecoded, GetParam().tolerance(), "within an answer");
+}
+
 TEST_P(PromptPlan, ForksDoNotDisturbEachOther) {
   Rows expected;
   Line reference = fresh(32);

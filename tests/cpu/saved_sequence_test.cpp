@@ -87,6 +87,10 @@ TEST_P(SavedSequence, DamageIsRefusedOrHarmless) {
   EXPECT_GE(refused, 100) << "those that end early at least";
 }
 
+INSTANTIATE_TEST_SUITE_P(Thresholds,
+                         SavedSequence,
+                         testing::ValuesIn(threshold_cases()),
+                         case_name);
 INSTANTIATE_TEST_SUITE_P(Cpu, SavedSequence, testing::ValuesIn(cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Intervals, SavedSequence, testing::ValuesIn(interval_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Prompts, SavedSequence, testing::ValuesIn(prompt_cases()), case_name);

@@ -106,6 +106,13 @@ inline std::vector<Case> cases() {
   return all;
 }
 
+/// Policies that settle tokens by what is computed of them, which the plain model doesn't know.
+inline std::vector<Case> threshold_cases() {
+  return {{"knorm_threshold",
+           {.group = 3, .head_dim = 24},
+           {.policy = "knorm", .policy_args = {{"threshold", "-4.5"}, {"window", "20"}}}}};
+}
+
 /// Policies that plan at fixed lengths, wherever prompts end.
 inline std::vector<Case> interval_cases() {
   std::vector<Case> all;
@@ -235,9 +242,42 @@ inline std::vector<Case> prompt_cases() {
           .policy_args = {
               {"compression_ratio", "0.7"}, {"window_size", "12"}, {"budget_over", over}}}});
   }
+  all.push_back(
+      {"snapkv_by_chunks",
+       {.kv_heads = 3},
+       {.policy = "chunked", .policy_args = {{"window_size", "12"}, {"chunk_length", "40"}}}});
+  all.push_back({"keydiff",
+                 {.group = 3, .head_dim = 24},
+                 {.policy = "keydiff", .policy_args = {{"compression_ratio", "0.6"}}}});
+  all.push_back({"lagkv",
+                 {.kv_heads = 3},
+                 {.policy = "lagkv", .policy_args = {{"n_sink", "2"}, {"lag_size", "16"}}}});
   all.push_back({"knorm_budget_sliding",
                  {.sliding_window = 60},
-                 {.policy = "knorm", .policy_args = {{"budget", "30"}}}});
+                 {.policy = "knorm", .policy_args = {{"budget", "30"}, {"interval", "4"}}}});
+  all.push_back({"expected_attention",
+                 {.kv_heads = 3},
+                 {.policy = "expected_attention",
+                  .policy_args = {{"budget", "50"}, {"interval", "3"}, {"budget_over", "model"}}}});
+  all.push_back(
+      {"compactor",
+       {.qk_norm = true},
+       {.policy = "compactor", .policy_args = {{"chunk_size", "16"}, {"sink_size_end", "1"}}}});
+  all.push_back(
+      {"criticalkv",
+       {.group = 3},
+       {.policy = "criticalkv", .policy_args = {{"base", "keydiff"}, {"budget_over", "layer"}}}});
+  all.push_back({"rkv",
+                 {.group = 3},
+                 {.policy = "rkv", .policy_args = {{"budget", "40"}, {"interval", "5"}}}});
+  all.push_back(
+      {"chunked",
+       {.group = 3},
+       {.policy = "chunked", .policy_args = {{"base", "knorm"}, {"chunk_length", "20"}}}});
+  all.push_back({"chunked_expected",
+                 {},
+                 {.policy = "expected_attention",
+                  .policy_args = {{"budget", "20"}, {"chunk_length", "16"}}}});
   all.push_back({"snapkv_rounded",
                  {},
                  {.policy = "snapkv",

@@ -1,0 +1,54 @@
+#include "model/output_of_values.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/matmul.h"
+
+namespace dms::model {
+
+/// The columns that one query head's output meets, as float32 whatever the matrix is stored in.
+kernels::PackedMatrix OutputOfValues::slice(int64_t q_head) const {
+  const auto head_dim = static_cast<size_t>(spec_.head_dim);
+  const auto first = static_cast<size_t>(q_head) * head_dim;
+  kernels::PackedMatrix part(kernels::WeightFormat::f32, matrix_.rows(), spec_.head_dim);
+  std::vector<float> row(static_cast<size_t>(matrix_.columns()));
+  for (int64_t i = 0; i < matrix_.rows(); ++i) {
+    matrix_.get_row(i, row);
+    part.set_panel_rows(i / kernels::kPanelRows,
+                        i % kernels::kPanelRows,
+                        1,
+                        std::span(row).subspan(first, head_dim));
+  }
+  return part;
+}
+
+std::vector<float> OutputOfValues::norms(int64_t kv_head, std::span<const float> values) const {
+  constexpr int64_t kBlock = 256;  // values at a time
+  const int64_t count = std::ssize(values) / spec_.head_dim;
+  std::vector<float> norms(static_cast<size_t>(count));
+  std::vector<float> out(static_cast<size_t>(kBlock * matrix_.rows()));
+  for (int64_t head = 0; head < spec_.group(); ++head) {
+    const kernels::PackedMatrix part = slice(kv_head * spec_.group() + head);
+    for (int64_t first = 0; first < count; first += kBlock) {
+      const int64_t rows = std::min(kBlock, count - first);
+      kernels::matmul({.weights = part,
+                       .x = values.subspan(static_cast<size_t>(first * spec_.head_dim),
+                                           static_cast<size_t>(rows * spec_.head_dim)),
+                       .out = std::span(out).first(static_cast<size_t>(rows * matrix_.rows())),
+                       .rows = rows,
+                       .out_columns = matrix_.rows(),
+                       .compute = kernels::Compute::f32});
+      for (int64_t i = 0; i < rows; ++i) {
+        float sum = 0.0f;
+        for (int64_t c = 0; c < matrix_.rows(); ++c) {
+          sum += std::abs(out[static_cast<size_t>(i * matrix_.rows() + c)]);
+        }
+        norms[static_cast<size_t>(first + i)] += sum / static_cast<float>(spec_.group());
+      }
+    }
+  }
+  return norms;
+}
+
+}  // namespace dms::model

@@ -1,0 +1,109 @@
+#include "policy/chunk_attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/parallel.h"
+
+namespace dms::policy {
+namespace {
+
+/// Adds the softmax of `scores`, in which `padding` more places have a score of zero.
+void add_softmax(std::vector<float>& scores, int64_t padding, float share, std::span<float> sums) {
+  float max = padding > 0 ? 0.0f : scores.front();
+  for (const float score : scores) max = std::max(max, score);
+  float total = static_cast<float>(padding) * std::exp(-max);
+  for (float& score : scores) {
+    score = std::exp(score - max);
+    total += score;
+  }
+  for (size_t i = 0; i < scores.size(); ++i) sums[i] += scores[i] * (share / total);
+}
+
+}  // namespace
+
+void ChunkAttention::restart() {
+  // Their memory too: sequences are restarted where it is short.
+  rows_ = std::vector<float>();
+  for (std::vector<float>& head : sums_) head = std::vector<float>();
+}
+
+void ChunkAttention::write(ByteWriter& out) const {
+  out.list(std::span(rows_));
+  for (const std::vector<float>& head : sums_) out.list(std::span(head));
+}
+
+void ChunkAttention::read(ByteReader& in) {
+  rows_ = in.list<float>();
+  in.require(rows_.size() % row_width() == 0 && waiting() < shape_.chunk_size + shape_.spare,
+             "tokens of another shape");
+  for (std::vector<float>& head : sums_) {
+    head = in.list<float>();
+    in.require(std::ssize(head) % shape_.chunk_size == 0 && head.size() == sums_.front().size(),
+               "sums of something else than chunks");
+  }
+}
+
+int64_t ChunkAttention::bytes() const {
+  size_t floats = rows_.capacity();
+  for (const std::vector<float>& head : sums_) floats += head.capacity();
+  return static_cast<int64_t>(floats * sizeof(float));
+}
+
+void ChunkAttention::add(const cache::SeenTokens& seen) {
+  for (size_t i = 0; i < seen.queries.size(); ++i) {
+    if (seen.first + static_cast<int64_t>(i) < shape_.skipped) continue;
+    rows_.insert(rows_.end(), seen.queries[i].begin(), seen.queries[i].end());
+    rows_.insert(rows_.end(), seen.keys[i].begin(), seen.keys[i].end());
+    if (waiting() < shape_.chunk_size + shape_.spare) continue;
+    parallel_for(shape_.kv_heads, 1, [&](int64_t head) {
+      const std::vector<float> sums = chunk_sums(head, shape_.chunk_size);
+      std::vector<float>& of_head = sums_[static_cast<size_t>(head)];
+      of_head.insert(of_head.end(), sums.begin(), sums.end());
+    });
+    rows_.erase(rows_.begin(),
+                rows_.begin() + shape_.chunk_size * static_cast<int64_t>(row_width()));
+  }
+}
+
+/// Of the first `count` waiting tokens. What a chunk lacks counts as tokens whose products with all
+/// others are zero, as in kvpress.
+std::vector<float> ChunkAttention::chunk_sums(int64_t kv_head, int64_t count) const {
+  const auto width = static_cast<size_t>(shape_.head_dim);
+  const auto tokens = static_cast<size_t>(count);
+  const auto key_at = static_cast<size_t>(shape_.kv_heads * shape_.group + kv_head) * width;
+  std::vector<float> channels(width * tokens);  // keys, [head_dim, tokens]
+  for (size_t i = 0; i < tokens; ++i) {
+    const float* key = rows_.data() + i * row_width() + key_at;
+    for (size_t c = 0; c < width; ++c) channels[c * tokens + i] = key[c];
+  }
+  const int64_t padding = shape_.chunk_size - count;
+  const float of_padding = static_cast<float>(padding) / static_cast<float>(shape_.chunk_size);
+  std::vector<float> sums(tokens, of_padding);
+  std::vector<float> scores(tokens);
+  for (size_t i = 0; i < tokens; ++i) {
+    for (int64_t head = 0; head < shape_.group; ++head) {
+      const float* query = rows_.data() + i * row_width() +
+                           static_cast<size_t>(kv_head * shape_.group + head) * width;
+      std::ranges::fill(scores, 0.0f);
+      for (size_t c = 0; c < width; ++c) {
+        const float* row = channels.data() + c * tokens;
+        for (size_t j = 0; j < tokens; ++j) scores[j] += query[c] * row[j];
+      }
+      add_softmax(scores, padding, 1.0f / static_cast<float>(shape_.group), sums);
+    }
+  }
+  return sums;
+}
+
+std::vector<float> ChunkAttention::sums(int64_t kv_head) const {
+  std::vector<float> all = sums_[static_cast<size_t>(kv_head)];
+  const int64_t count = waiting() - shape_.spare;
+  if (count > 0) {
+    const std::vector<float> last = chunk_sums(kv_head, count);
+    all.insert(all.end(), last.begin(), last.end());
+  }
+  return all;
+}
+
+}  // namespace dms::policy

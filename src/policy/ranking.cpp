@@ -1,0 +1,164 @@
+// A score and a budget as a policy: when a prompt ends, the entries stay that score best; under a
+// size also while answers grow, so that it holds for the whole generation; by chunks, as they come.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "dms/error.h"
+#include "policy/score.h"
+
+namespace dms::policy {
+namespace {
+
+class Ranking final : public cache::Policy {
+ public:
+  Ranking(ScorePtr score, const Budget& budget) : score_(std::move(score)), budget_(budget) {}
+
+  int64_t window() const override { return 0; }
+  cache::PolicyNeeds needs() const override {
+    cache::PolicyNeeds needs = score_->needs();
+    needs.output_norms = budget_.critical;
+    return needs;
+  }
+
+  bool plans_at_prompt_end() const override { return true; }
+  int64_t interval() const override {
+    return budget_.chunk_length > 0 ? budget_.chunk_length : budget_.interval;
+  }
+  bool plans_within_prompts() const override { return plans_by_chunk(); }
+  bool plans_by_chunk() const override { return budget_.chunk_length > 0; }
+  bool plans_over_model() const override { return budget_.over == BudgetOver::model; }
+  /// A size is that of all a head holds, a ratio that of what has ended.
+  int64_t first_ranked(int64_t prompt_begin) const override {
+    return budget_.entries ? 0 : prompt_begin;
+  }
+
+  std::vector<float> measure(const cache::HeadContents& head,
+                             const cache::PolicyState* state) const override {
+    return score_->measure(head, state);
+  }
+
+  std::unique_ptr<cache::PolicyState> new_state() const override { return score_->new_state(); }
+  void see(const cache::SeenTokens& seen, cache::PolicyState& state) const override {
+    score_->see(seen, state);
+  }
+
+  cache::EvictionPlan plan(const cache::LayerEntries& layer,
+                           const cache::PolicyState*) const override {
+    return select(budget_, layer.heads, score_->rate(layer), first_kept(layer));
+  }
+
+  std::vector<cache::EvictionPlan> plan_model(
+      std::span<const cache::LayerEntries> layers) const override {
+    std::vector<cache::HeadEntries> heads;
+    Scores scores;
+    for (const cache::LayerEntries& layer : layers) {
+      heads.insert(heads.end(), layer.heads.begin(), layer.heads.end());
+      std::ranges::move(score_->rate(layer), std::back_inserter(scores));
+    }
+    cache::EvictionPlan plan =
+        select(budget_, heads, std::move(scores), first_kept(layers.front()));
+    std::vector<cache::EvictionPlan> plans;
+    auto at = plan.begin();
+    for (const cache::LayerEntries& layer : layers) {
+      const auto end = at + std::ssize(layer.heads);
+      plans.emplace_back(std::move_iterator(at), std::move_iterator(end));
+      at = end;
+    }
+    return plans;
+  }
+
+ private:
+  /// Of what has ended, no more stays in any case than it has.
+  int64_t first_kept(const cache::LayerEntries& layer) const {
+    const int64_t ended = layer.tokens - layer.prompt_begin;
+    return layer.tokens - (ended > 0 ? std::min(score_->newest(), ended) : score_->newest());
+  }
+
+  ScorePtr score_;
+  Budget budget_;
+};
+
+struct NamedScore {
+  std::string_view name;
+  ScoreMaker make;
+};
+
+/// What `base` may name; the first where it is not given.
+constexpr std::array kScores{
+    NamedScore{"snapkv", snapkv_score},
+    NamedScore{"knorm", knorm_score},
+    NamedScore{"keydiff", keydiff_score},
+    NamedScore{"lagkv", lagkv_score},
+    NamedScore{"expected_attention", expected_attention_score},
+    NamedScore{"compactor", compactor_score},
+    NamedScore{"rkv", rkv_score},
+};
+
+ScoreMaker base_score(ArgReader& args) {
+  std::vector<std::string_view> names;
+  for (const NamedScore& score : kScores) names.push_back(score.name);
+  return kScores.at(args.choice("base", names)).make;
+}
+
+/// A cut that spares `newest` entries must leave others to choose from.
+void refuse_idle_budget(const Budget& budget, int64_t newest) {
+  const auto refuse = [&](const char* field, int64_t got) {
+    throw InputError({.field = field,
+                      .what = "leaves nothing to choose from",
+                      .got = std::to_string(got),
+                      .expected = "more than the " + std::to_string(newest) +
+                                  " newest entries, which always stay"});
+  };
+  if (budget.entries && *budget.entries < newest) refuse("policy_args.budget", *budget.entries);
+  if (budget.chunk_length > 0 && budget.chunk_length <= newest) {
+    refuse("policy_args.chunk_length", budget.chunk_length);
+  }
+}
+
+}  // namespace
+
+double length(std::span<const float> x) {
+  double sum = 0;
+  for (const float value : x) sum += static_cast<double>(value) * value;
+  return std::sqrt(sum);
+}
+
+Scores measured(const cache::LayerEntries& layer) {
+  Scores scores;
+  for (const cache::HeadEntries& head : layer.heads) scores.push_back(head.measured);
+  return scores;
+}
+
+PolicyPtr make_ranking(std::string_view name,
+                       const PolicyRequest& request,
+                       ScoreMaker make,
+                       const Budget& defaults) {
+  refuse_window(name, request);
+  ArgReader args(name, request.args);
+  if (make == nullptr) make = base_score(args);
+  const Budget budget = Budget::read(args, defaults);
+  ScorePtr score = make(args, request);
+  args.finish();
+  refuse_idle_budget(budget, score->newest());
+  return std::make_shared<Ranking>(std::move(score), budget);
+}
+
+PolicyPtr make_criticalkv(const PolicyRequest& request) {
+  return make_ranking("criticalkv", request, nullptr, {.critical = true});
+}
+
+PolicyPtr make_adaptive(const PolicyRequest& request) {
+  return make_ranking("adaptive", request, nullptr, {.over = BudgetOver::layer});
+}
+
+PolicyPtr make_chunked(const PolicyRequest& request) {
+  constexpr int64_t kDefaultChunk = 1024;
+  return make_ranking("chunked", request, nullptr, {.chunk_length = kDefaultChunk});
+}
+
+}  // namespace dms::policy

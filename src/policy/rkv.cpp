@@ -1,0 +1,142 @@
+// R-KV (Cai et al. 2025): for long generation. What the last queries attend stays, and of entries
+// whose keys say the same only the last. As its authors' code, which softens the attention of a
+// group to its largest and looks at no more than cosines of keys.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "policy/score.h"
+
+namespace dms::policy {
+namespace {
+
+constexpr float kSame = 0.5f;       // keys with a larger cosine say the same
+constexpr double kShortest = 1e-8;  // what is added to a key's length
+
+/// In place.
+void softmax(std::span<double> x) {
+  if (x.empty()) return;
+  const double max = *std::ranges::max_element(x);
+  double sum = 0;
+  for (double& value : x) sum += value = std::exp(value - max);
+  for (double& value : x) value /= sum;
+}
+
+class Rkv final : public Score {
+ public:
+  Rkv(int64_t window_size, int64_t kernel_size, double mix_lambda)
+      : window_size_(window_size), kernel_size_(kernel_size), mix_lambda_(mix_lambda) {}
+
+  cache::PolicyNeeds needs() const override {
+    return {.last_queries = window_size_, .contents = true};
+  }
+  int64_t newest() const override { return window_size_; }
+
+  std::vector<float> measure(const cache::HeadContents& head,
+                             const cache::PolicyState*) const override {
+    const size_t count = head.positions.size();
+    const size_t rated = count - std::min(count, static_cast<size_t>(window_size_));
+    const std::vector<double> attention = pooled(attended(head, rated));
+    const std::vector<double> redundancy = redundant(head);
+    std::vector<float> scores(count, kBest);
+    for (size_t i = 0; i < rated; ++i) {
+      scores[i] =
+          static_cast<float>(mix_lambda_ * attention[i] - (1.0 - mix_lambda_) * redundancy[i]);
+    }
+    return scores;
+  }
+
+  Scores rate(const cache::LayerEntries& layer) const override { return measured(layer); }
+
+ private:
+  /// Of the first `rated` entries: softmax of the group's largest products, its mean over queries.
+  static std::vector<double> attended(const cache::HeadContents& head, size_t rated) {
+    const auto width = static_cast<size_t>(head.head_dim);
+    std::vector<double> mean(rated, 0.0);
+    std::vector<double> weights(rated);
+    for (const std::span<const float> queries : head.queries) {
+      for (size_t i = 0; i < rated; ++i) {
+        weights[i] = -std::numeric_limits<double>::infinity();
+        for (size_t at = 0; at < queries.size(); at += width) {
+          double product = 0;
+          for (size_t c = 0; c < width; ++c) {
+            product += static_cast<double>(queries[at + c]) * head.keys[i * width + c];
+          }
+          weights[i] = std::max(weights[i], product * head.attention_scale);
+        }
+      }
+      softmax(weights);
+      for (size_t i = 0; i < rated; ++i) {
+        mean[i] += weights[i] / static_cast<double>(head.queries.size());
+      }
+    }
+    return mean;
+  }
+
+  /// The largest of kernel_size neighbours.
+  std::vector<double> pooled(const std::vector<double>& x) const {
+    const int64_t reach = kernel_size_ / 2;
+    std::vector<double> result;
+    for (int64_t i = 0; i < std::ssize(x); ++i) {
+      const auto begin = x.begin() + std::max<int64_t>(i - reach, 0);
+      const auto end = x.begin() + std::min<int64_t>(i + reach + 1, std::ssize(x));
+      result.push_back(*std::max_element(begin, end));
+    }
+    return result;
+  }
+
+  /// Softmax of the mean cosine of each key with all others, a row of cosines at a time. The last
+  /// of those that say the same as a key is not held against; where none does, the first is not.
+  static std::vector<double> redundant(const cache::HeadContents& head) {
+    const auto width = static_cast<size_t>(head.head_dim);
+    const size_t count = head.positions.size();
+    std::vector<float> directions(width * count);  // [head_dim, entries]
+    for (size_t i = 0; i < count; ++i) {
+      const auto key = head.keys.subspan(i * width, width);
+      const auto scale = static_cast<float>(1.0 / (length(key) + kShortest));
+      for (size_t c = 0; c < width; ++c) directions[c * count + i] = scale * key[c];
+    }
+    std::vector<double> mean(count, 0.0);
+    std::vector<float> row(count);
+    for (size_t i = 0; i < count; ++i) {
+      std::ranges::fill(row, 0.0f);
+      for (size_t c = 0; c < width; ++c) {
+        const float* channel = directions.data() + c * count;
+        const float own = channel[i];
+        for (size_t j = 0; j < count; ++j) row[j] += own * channel[j];
+      }
+      row[i] = 0.0f;
+      size_t last = count - 1;
+      while (last > 0 && row[last] <= kSame) --last;
+      row[last] = 0.0f;
+      for (size_t j = 0; j < count; ++j) {
+        mean[j] += static_cast<double>(row[j]) / static_cast<double>(count);
+      }
+    }
+    softmax(mean);
+    return mean;
+  }
+
+  int64_t window_size_;
+  int64_t kernel_size_;
+  double mix_lambda_;
+};
+
+}  // namespace
+
+ScorePtr rkv_score(ArgReader& args, const PolicyRequest&) {
+  constexpr int64_t kMaxQueries = 4096;
+  constexpr int64_t kMaxKernel = 1025;
+  const int64_t window_size = args.integer("window_size", 8, 1, kMaxQueries);
+  const int64_t kernel_size = args.odd_integer("kernel_size", 7, kMaxKernel);
+  const double mix_lambda = args.number("mix_lambda", 0.1, 0.0, 1.0);
+  return std::make_unique<Rkv>(window_size, kernel_size, mix_lambda);
+}
+
+PolicyPtr make_rkv(const PolicyRequest& request) {
+  constexpr int64_t kDefaultBudget = 1024;
+  return make_ranking("rkv", request, rkv_score, {.entries = kDefaultBudget});
+}
+
+}  // namespace dms::policy

@@ -1,0 +1,68 @@
+#include "policy/rotation.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "dms/error.h"
+
+namespace dms::policy {
+
+TurnsBack::TurnsBack(const Rotation& rotation, int64_t first, int64_t count)
+    : half_(rotation.frequencies.size()) {
+  for (int64_t i = 0; i < count; ++i) {
+    for (const float frequency : rotation.frequencies) {
+      // Rounded as the model rounds it.
+      const float angle = static_cast<float>(first + i) * frequency;
+      cos_.push_back(std::cos(angle) / rotation.factor);
+      sin_.push_back(std::sin(angle) / rotation.factor);
+    }
+  }
+}
+
+void TurnsBack::undo(size_t i, std::span<const float> turned, std::span<float> out) const {
+  std::ranges::copy(turned, out.begin());
+  for (size_t c = 0; c < half_; ++c) {
+    const float cos = cos_[i * half_ + c];
+    const float sin = sin_[i * half_ + c];
+    out[c] = cos * turned[c] + sin * turned[c + half_];
+    out[c + half_] = cos * turned[c + half_] - sin * turned[c];
+  }
+}
+
+MeanRotation::MeanRotation(const Rotation& rotation, int64_t first, int64_t count) {
+  for (const float frequency : rotation.frequencies) {
+    double cos = 0;
+    double sin = 0;
+    for (int64_t position = first; position < first + count; ++position) {
+      const double angle = static_cast<double>(position) * static_cast<double>(frequency);
+      cos += std::cos(angle);
+      sin += std::sin(angle);
+    }
+    const double share = static_cast<double>(rotation.factor) / static_cast<double>(count);
+    cos_.push_back(cos * share);
+    sin_.push_back(sin * share);
+  }
+}
+
+void MeanRotation::turn(std::span<double> x, size_t columns) const {
+  const size_t half = cos_.size();
+  for (size_t pair = 0; pair < half; ++pair) {
+    double* low = x.data() + pair * columns;
+    double* high = x.data() + (pair + half) * columns;
+    for (size_t c = 0; c < columns; ++c) {
+      const double before = low[c];
+      low[c] = cos_[pair] * before - sin_[pair] * high[c];
+      high[c] = cos_[pair] * high[c] + sin_[pair] * before;
+    }
+  }
+}
+
+void refuse_varied_rotation(std::string_view policy, const PolicyRequest& request) {
+  if (!request.rotation.varies) return;
+  throw InputError({.field = "policy",
+                    .what = "needs positions that turn keys alike in every layer, at every length",
+                    .got = std::string(policy) + " with another RoPE",
+                    .expected = "another policy"});
+}
+
+}  // namespace dms::policy

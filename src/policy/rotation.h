@@ -1,0 +1,42 @@
+#pragma once
+// Keys and queries as they are before they are turned by their positions, and as they will be.
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "policy/policy.h"
+
+namespace dms::policy {
+
+/// Takes back the turns by positions [first, first + count).
+class TurnsBack {
+ public:
+  TurnsBack(const Rotation& rotation, int64_t first, int64_t count);
+  /// That of first + i, of one head's channels.
+  void undo(size_t i, std::span<const float> turned, std::span<float> out) const;
+
+ private:
+  size_t half_;
+  std::vector<float> cos_;  // [count, half]
+  std::vector<float> sin_;
+};
+
+/// Mean of the turns by positions [first, first + count), of a vector's channels: each pair of
+/// channels is turned by an angle and shortened.
+class MeanRotation {
+ public:
+  MeanRotation(const Rotation& rotation, int64_t first, int64_t count);
+  /// x: [rows, columns]; turns each column, of which the rows are the channels.
+  void turn(std::span<double> x, size_t columns) const;
+
+ private:
+  std::vector<double> cos_;
+  std::vector<double> sin_;
+};
+
+/// Throws InputError where other layers or longer sequences turn otherwise.
+void refuse_varied_rotation(std::string_view policy, const PolicyRequest& request);
+
+}  // namespace dms::policy
