@@ -22,7 +22,7 @@ struct FateRequest {
   int64_t first = 0;  // position of the first token
   int64_t count = 0;
   std::span<const float> logits{};  // [count, kv_heads] decision logits that settle these tokens
-                                    // (already shifted); empty unless needed
+                                    // (already shifted), or their scores; empty unless needed
 };
 
 /// What the model computes and the cache gathers for a policy, and for none that does not ask.

@@ -112,6 +112,7 @@ void check_exact_layers(const cache::CacheShape& shape) {
 
 std::string policy_name(const ModelSpec& spec, const CacheOptions& options) {
   if (!options.policy.empty()) return options.policy;
+  if (spec.kvzap) return "kvzap";
   return spec.dms ? "dms" : "none";
 }
 
@@ -197,6 +198,12 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                               .per_layer = spec.dms->per_layer,
                                               .disable_eviction = spec.dms->disable_eviction,
                                               .target_cr = spec.dms->target_cr};
+  }
+  if (spec.kvzap) {
+    request.scored = policy::ScoredEviction{.threshold = spec.kvzap->threshold,
+                                            .window = spec.kvzap->window,
+                                            .sinks = spec.kvzap->sinks,
+                                            .target_cr = spec.kvzap->target_cr};
   }
   policy::PolicyPtr source = policy::make_policy(policy_name(spec, options), request);
   if (source->far_position(0) && spec.rope.scaling == RopeScaling::dynamic) {

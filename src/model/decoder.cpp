@@ -12,6 +12,7 @@
 #include "kernels/rope.h"
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/kvzap_scores.h"
 
 namespace dms::model {
 namespace {
@@ -109,6 +110,9 @@ void Decoder::project_qkv(const LayerWeights& weights, const Batch& batch) {
   const std::span<float> normed = std::span(work_.normed).first(values);
   normalise(weights.attention_norm, x, normed);
   show(weights, LinearInput::qkv, normed);
+  if (batch.needs_decision_logits && spec_.kvzap) {
+    kvzap_scores(weights.kvzap, normed, batch.rows, work_.alpha);
+  }
   const int64_t width = qkv_width(spec_);
   kernels::matmul({.weights = weights.qkv.matrix,
                    .x = normed,
@@ -223,14 +227,16 @@ void Decoder::append_to_caches(int64_t layer, const Batch& batch) {
         std::span(work_.alpha)
             .subspan(static_cast<size_t>(part.first_row * spec_.kv_heads),
                      static_cast<size_t>(part.rows * spec_.kv_heads));
-    part.segment->cache->append({.layer = layer,
-                                 .count = part.rows,
-                                 .keys = qkv.subspan(static_cast<size_t>(q_values)),
-                                 .values = qkv.subspan(static_cast<size_t>(q_values + kv_values)),
-                                 .token_stride = width,
-                                 .logits = alpha,
-                                 .queries = qkv,
-                                 .ended_prompt = part.segment->ended_prompt});
+    const cache::LayerChunk chunk{.layer = layer,
+                                  .count = part.rows,
+                                  .keys = qkv.subspan(static_cast<size_t>(q_values)),
+                                  .values = qkv.subspan(static_cast<size_t>(q_values + kv_values)),
+                                  .token_stride = width,
+                                  .logits = alpha,
+                                  .queries = qkv,
+                                  .ended_prompt = part.segment->ended_prompt};
+    if (chunk_watcher_) chunk_watcher_(chunk);
+    part.segment->cache->append(chunk);
   }
 }
 

@@ -22,6 +22,7 @@ constexpr std::array kPolicies{
     Entry{"snapkv", make_snapkv},
     Entry{"tova", make_tova},
     Entry{"h2o", make_h2o},
+    Entry{"kvzap", make_kvzap},
 };
 
 constexpr auto kNames = [] {
@@ -66,8 +67,10 @@ void refuse_window(std::string_view policy, const PolicyRequest& request) {
 }
 
 int64_t resolve_window(const PolicyRequest& request) {
-  const int64_t window =
-      request.window.value_or(request.trained ? request.trained->window : kDefaultWindow);
+  int64_t of_model = kDefaultWindow;
+  if (request.trained) of_model = request.trained->window;
+  if (request.scored) of_model = request.scored->window;
+  const int64_t window = request.window.value_or(of_model);
   if (window < 0 || window > kMaxWindow) {
     throw InputError({.field = "window_tokens",
                       .what = "out of range",

@@ -26,6 +26,14 @@ struct TrainedEviction {
   double target_cr = 0.0;  // 0: not stated
 };
 
+/// An adapter's scores, as numbers (from ModelSpec::kvzap).
+struct ScoredEviction {
+  double threshold = 0.0;
+  int64_t window = 128;
+  int64_t sinks = 4;
+  double target_cr = 0.0;  // 0: not stated
+};
+
 /// What a policy is made from.
 struct PolicyRequest {
   int64_t layers = 0;
@@ -34,6 +42,7 @@ struct PolicyRequest {
   std::optional<int64_t> window;            // CacheOptions::window_tokens
   std::filesystem::path decisions_file;
   std::optional<TrainedEviction> trained;  // empty: the model has none
+  std::optional<ScoredEviction> scored{};  // likewise
 };
 
 /// Typed access to a policy's arguments; finish() rejects those nobody asked for.
@@ -88,5 +97,6 @@ PolicyPtr make_knorm(const PolicyRequest& request);
 PolicyPtr make_snapkv(const PolicyRequest& request);
 PolicyPtr make_tova(const PolicyRequest& request);
 PolicyPtr make_h2o(const PolicyRequest& request);
+PolicyPtr make_kvzap(const PolicyRequest& request);
 
 }  // namespace dms::policy

@@ -23,6 +23,7 @@ struct TinyShape {
   bool qk_norm = false;
   bool qkv_bias = false;
   std::optional<DmsSpec> dms{};
+  std::optional<KvzapSpec> kvzap{};
 };
 
 inline ModelSpec tiny_spec(const TinyShape& shape) {
@@ -48,6 +49,7 @@ inline ModelSpec tiny_spec(const TinyShape& shape) {
   spec.weight_patterns = families::llama_weight_patterns();
   spec.sliding_window.assign(static_cast<size_t>(shape.layers), shape.sliding_window);
   spec.dms = shape.dms;
+  spec.kvzap = shape.kvzap;
   return spec;
 }
 
