@@ -355,3 +355,15 @@ def test_smollm2s_folder_is_the_file(dms_json, score, smollm2, tmp_path):
     done = subprocess.run([*script[:2], str(tmp_path), "--gguf", str(smollm2)], capture_output=True)
     assert done.returncode == 1
     assert b"no model's folder" in done.stderr
+
+
+def test_smollm2s_adapter_keeps_few_tokens(score, dms_json, smollm2, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text((ROOT / "examples" / "long_prompt.txt").read_text()[:2500])
+    ids = dms_json("tokenize", smollm2, "--text-file", text)["ids"]
+    adapter = ROOT / "models" / "smollm2-135m-kvzap-8x"
+    scored = score(smollm2, ids, "--adapter", adapter, dtype="bf16")
+    assert not scored.decisions[:, :, :4].any()
+    assert 0.75 < scored.decisions.mean() < 0.95
+    full = score(smollm2, ids, "--policy", "none", dtype="bf16")
+    assert scored.report["ppl"] < 1.2 * full.report["ppl"]
