@@ -14,7 +14,9 @@ namespace dms {
 
 /// How one sequence's cache is kept (semantics.md sections 1 and 3).
 struct CacheOptions {
-  std::string policy = "";  // empty: "dms" where the model has trained eviction, else "none"
+  // Empty: "dms" where the model has trained eviction, "kvzap" where an adapter has its scores,
+  // else "none".
+  std::string policy = "";
   std::map<std::string, std::string> policy_args{};
   std::filesystem::path decisions_file{};  // policy "forced": uint8 [layers, kv_heads, tokens] .npy
   std::optional<int64_t> window_tokens{};  // empty: the model's, else 256

@@ -27,6 +27,8 @@
 
 namespace dms {
 
+struct KvzapOptions;
+struct KvzapResult;
 struct QuantizeOptions;
 struct QuantizeResult;
 
@@ -47,7 +49,7 @@ struct ModelOptions {
   // many bytes; beyond it, it is computed again. In memory, or in files where a folder is named.
   int64_t swap_bytes = 0;
   std::filesystem::path swap_folder{};
-  // A trained eviction adapter's folder, applied to a plain model.
+  // The folder of an eviction adapter, trained or calibrated, applied to a plain model.
   std::filesystem::path adapter{};
   // The folder of a smaller model with the same tokens, which guesses ahead of answers that want it
   // (SamplingParams::speculate). Its caches take their share of kv_memory_bytes.
@@ -190,6 +192,10 @@ class ModelSource {
                                        const std::filesystem::path& out,
                                        const QuantizeOptions& options,
                                        const Progress& progress);
+  friend KvzapResult calibrate_kvzap(const std::filesystem::path& model,
+                                     const std::filesystem::path& out,
+                                     const KvzapOptions& options,
+                                     const Progress& progress);
   struct State;
   explicit ModelSource(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

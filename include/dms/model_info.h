@@ -29,6 +29,16 @@ struct DmsInfo {
   std::string origin;  // the file the settings came from
 };
 
+/// An adapter's scores of KVzap, by which tokens go when they leave the window.
+struct KvzapInfo {
+  std::string form;      // "linear" | "mlp"
+  double threshold = 0;  // of the scores
+  int64_t window = 0;
+  int64_t sinks = 0;     // first tokens, which stay
+  double target_cr = 0;  // 0: not stated
+  std::string origin;    // the file the settings came from
+};
+
 /// What the tensors of one type in a model's file amount to.
 struct StoredType {
   std::string name;  // "Q4_K"
@@ -53,6 +63,8 @@ struct ModelInfo {
   std::vector<int32_t> eos_ids;
   std::optional<int32_t> bos_id;
   std::optional<DmsInfo> dms;
+  std::optional<KvzapInfo> kvzap;
+  std::string policy = "none";     // what an empty CacheOptions::policy means
   std::vector<std::string> notes;  // what is odd about the folder and was read all the same
   // How the folder's generation_config.json wants tokens chosen, as transformers reads it: greedy
   // unless it says do_sample. A recommendation: nothing here applies it by itself.

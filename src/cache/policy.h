@@ -22,8 +22,9 @@ struct FateRequest {
   int64_t layer = 0;
   int64_t first = 0;  // position of the first token
   int64_t count = 0;
-  std::span<const float> logits{};     // [count, kv_heads] decision logits that settle these tokens
-                                       // (already shifted); empty unless needed
+  /// [count, kv_heads] decision logits that settle these tokens (already shifted), or their scores;
+  /// empty unless needed.
+  std::span<const float> logits{};
   std::span<const float> key_norms{};  // [count, kv_heads], of keys after RoPE; likewise
 };
 

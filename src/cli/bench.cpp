@@ -215,7 +215,7 @@ std::vector<BenchPolicy> bench_policies(const BenchOptions& options, const Model
       parse_bench_policies(options.policies, with_seekable_files(options.cache));
   plan_policies(source, policies);
   for (BenchPolicy& policy : policies) {
-    if (policy.label.empty()) policy.label = info.dms ? "dms" : "none";
+    if (policy.label.empty()) policy.label = info.policy;
     check_lengths(options, policy.plan.max_tokens);
   }
   return policies;

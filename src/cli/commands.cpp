@@ -13,6 +13,7 @@ std::span<const Command> commands() {
                                serve_command(),
                                bench_command(),
                                quantize_command(),
+                               calibrate_command(),
                                train_command(),
                                data_command(),
                                extract_command()};

@@ -36,8 +36,7 @@ struct Options {
 };
 
 std::string policy_name(const CacheOptions& cache, const ModelInfo& info) {
-  if (!cache.policy.empty()) return cache.policy;
-  return info.dms ? "dms" : "none";
+  return cache.policy.empty() ? info.policy : cache.policy;
 }
 
 OutputJson generation_json(const Generation& result,

@@ -24,8 +24,10 @@ struct Options {
 
 /// Bytes per token once the window is full of older tokens' survivors; 0: not known.
 double compact_bytes_per_token(const ModelInfo& info) {
-  const bool is_known = info.dms && info.dms->target_cr > 0 && !info.dms->disable_eviction;
-  return is_known ? static_cast<double>(info.kv_bytes_per_token) / info.dms->target_cr : 0;
+  double target_cr = 0;
+  if (info.dms && !info.dms->disable_eviction) target_cr = info.dms->target_cr;
+  if (info.kvzap) target_cr = info.kvzap->target_cr;
+  return target_cr > 0 ? static_cast<double>(info.kv_bytes_per_token) / target_cr : 0;
 }
 
 OutputJson dms_json(const DmsInfo& dms) {
@@ -38,6 +40,15 @@ OutputJson dms_json(const DmsInfo& dms) {
           {"target_cr", dms.target_cr > 0 ? OutputJson(dms.target_cr) : OutputJson()},
           {"disable_eviction", dms.disable_eviction},
           {"origin", dms.origin}};
+}
+
+OutputJson kvzap_json(const KvzapInfo& kvzap) {
+  return {{"form", kvzap.form},
+          {"threshold", kvzap.threshold},
+          {"window", kvzap.window},
+          {"n_sink", kvzap.sinks},
+          {"target_cr", kvzap.target_cr > 0 ? OutputJson(kvzap.target_cr) : OutputJson()},
+          {"origin", kvzap.origin}};
 }
 
 OutputJson generation_json(const SamplingParams& sampling) {
@@ -79,6 +90,7 @@ OutputJson info_json(const ModelInfo& info) {
           {"kv_bytes_per_token", info.kv_bytes_per_token},
           {"kv_bytes_per_token_compact", compact > 0 ? OutputJson(compact) : OutputJson()},
           {"dms", info.dms ? dms_json(*info.dms) : OutputJson()},
+          {"kvzap", info.kvzap ? kvzap_json(*info.kvzap) : OutputJson()},
           {"stored", stored_json(info.stored)},
           {"notes", info.notes}};
 }
@@ -94,6 +106,15 @@ std::string dms_line(const DmsInfo& dms) {
                   dms.alpha_offset,
                   dms.target_cr > 0 ? fmt::format("{}", dms.target_cr) : "not stated");
   return dms.disable_eviction ? text + ", eviction disabled" : text;
+}
+
+std::string kvzap_line(const KvzapInfo& kvzap) {
+  return fmt::format("{} scores, threshold {:.4g}, window {}, first {} tokens kept, target CR {}",
+                     kvzap.form,
+                     kvzap.threshold,
+                     kvzap.window,
+                     kvzap.sinks,
+                     kvzap.target_cr > 0 ? fmt::format("{:.4g}", kvzap.target_cr) : "not stated");
 }
 
 std::string generation_line(const SamplingParams& sampling) {
@@ -153,6 +174,10 @@ void print_info(const ModelInfo& info) {
   }
   line("DMS", info.dms ? dms_line(*info.dms) : "none: a plain model (use --policy to evict)");
   if (info.dms) line("DMS from", info.dms->origin);
+  if (info.kvzap) {
+    line("KVzap", kvzap_line(*info.kvzap));
+    line("KVzap from", info.kvzap->origin);
+  }
   for (const std::string& note : info.notes) line("note", note);
 }
 

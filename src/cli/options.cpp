@@ -59,7 +59,7 @@ void add_adapter(CLI::App& app, std::filesystem::path& adapter) {
   add_value(app,
             "--adapter",
             "DIR",
-            "A trained eviction adapter for a plain model",
+            "An eviction adapter for a plain model",
             [&adapter](const std::string& text) {
               if (text.empty()) {
                 throw InputError({.where = "--adapter", .what = "needs a folder"});
@@ -129,7 +129,8 @@ void add_cache_options(CLI::App& app, CacheOptions& options) {
            "--policy",
            options.policy,
            "NAME",
-           policy_list() + "\n(default: dms where trained, else none)");
+           policy_list() +
+               "\n(default: dms where trained, kvzap where an adapter\nhas its scores, else none)");
   add_cache_options_but_policy(app, options);
 }
 

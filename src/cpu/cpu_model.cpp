@@ -190,7 +190,12 @@ std::string CpuModel::fingerprint() const {
   // A few sums tell two trainings of one shape apart; they do not depend on threads or ISA.
   double weights = 0;
   for (const model::LayerWeights& layer : decoder_.weights().layers) {
-    for (const float scale : layer.attention_norm.scale) weights = 0.75 * weights + scale;
+    for (const std::span<const float> part : {std::span<const float>(layer.attention_norm.scale),
+                                              std::span<const float>(layer.alpha),
+                                              std::span<const float>(layer.kvzap.scores),
+                                              std::span<const float>(layer.kvzap.bias)}) {
+      for (const float value : part) weights = 0.75 * weights + value;
+    }
   }
   return fmt::format("{} {}x{} heads {}/{}x{} vocab {} theta {} {} weights {} sum {}",
                      spec.model_type,

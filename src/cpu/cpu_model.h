@@ -37,6 +37,9 @@ class CpuModel final : public engine::Model {
   double attention_seconds() const override { return decoder_.attention_seconds(); }
   /// Shows what the layers' products multiply, from the next pass on.
   void watch(model::InputWatcher watcher) { decoder_.watch(std::move(watcher)); }
+  /// Shows what layers append to caches, from the next pass on.
+  void watch_chunks(model::ChunkWatcher watcher) { decoder_.watch_chunks(std::move(watcher)); }
+  const model::DecoderWeights& weights() const { return decoder_.weights(); }
   KvStats usage(std::span<const engine::SequenceState* const> sequences) const override;
 
  private:

@@ -120,6 +120,7 @@ policy::Rotation rotation_of(const ModelSpec& spec) {
 
 std::string policy_name(const ModelSpec& spec, const CacheOptions& options) {
   if (!options.policy.empty()) return options.policy;
+  if (spec.kvzap) return "kvzap";
   return spec.dms ? "dms" : "none";
 }
 
@@ -232,6 +233,12 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                               .per_layer = spec.dms->per_layer,
                                               .disable_eviction = spec.dms->disable_eviction,
                                               .target_cr = spec.dms->target_cr};
+  }
+  if (spec.kvzap) {
+    request.scored = policy::ScoredEviction{.threshold = spec.kvzap->threshold,
+                                            .window = spec.kvzap->window,
+                                            .sinks = spec.kvzap->sinks,
+                                            .target_cr = spec.kvzap->target_cr};
   }
   policy::PolicyPtr source = policy::make_policy(policy_name(spec, options), request);
   if (source->far_position(0)) check_shift(spec);

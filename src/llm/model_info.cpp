@@ -1,6 +1,7 @@
 #include "llm/model_info.h"
 
 #include "base/dtype.h"
+#include "cpu/options.h"
 #include "model/spec/load.h"
 
 namespace dms::llm {
@@ -36,6 +37,8 @@ ModelInfo make_model_info(const ModelSpec& spec, const GenerationConfig& generat
                  .eos_ids = spec.eos_ids,
                  .bos_id = spec.bos_id,
                  .dms = std::nullopt,
+                 .kvzap = std::nullopt,
+                 .policy = cpu::policy_name(spec, {}),
                  .notes = spec.notes,
                  .sampling = recommended_sampling(generation)};
   if (spec.dms) {
@@ -48,6 +51,14 @@ ModelInfo make_model_info(const ModelSpec& spec, const GenerationConfig& generat
                        .target_cr = spec.dms->target_cr,
                        .disable_eviction = spec.dms->disable_eviction,
                        .origin = spec.dms->origin};
+  }
+  if (spec.kvzap) {
+    info.kvzap = KvzapInfo{.form = spec.kvzap->hidden > 0 ? "mlp" : "linear",
+                           .threshold = spec.kvzap->threshold,
+                           .window = spec.kvzap->window,
+                           .sinks = spec.kvzap->sinks,
+                           .target_cr = spec.kvzap->target_cr,
+                           .origin = spec.kvzap->origin};
   }
   return info;
 }

@@ -11,6 +11,7 @@
 #include "kernels/rope.h"
 #include "model/attention.h"
 #include "model/batch.h"
+#include "model/kvzap_scores.h"
 #include "model/output_of_values.h"
 
 namespace dms::model {
@@ -123,6 +124,9 @@ void Decoder::finish_sublayer(const NormWeights& norm, const Batch& batch) {
 std::span<const float> Decoder::project_qkv(const LayerWeights& weights, const Batch& batch) {
   const std::span<const float> input = sublayer_input(weights.attention_norm, batch);
   show(weights, LinearInput::qkv, input);
+  if (batch.needs_decision_logits && spec_.kvzap) {
+    kvzap_scores(weights.kvzap, input, batch.rows, work_.alpha);
+  }
   const int64_t width = qkv_width(spec_);
   kernels::matmul({.weights = weights.qkv.matrix,
                    .x = input,
@@ -263,16 +267,18 @@ void Decoder::append_to_caches(int64_t layer,
         std::span(work_.alpha)
             .subspan(static_cast<size_t>(part.first_row * spec_.kv_heads),
                      static_cast<size_t>(part.rows * spec_.kv_heads));
-    part.segment->cache->append({.layer = layer,
-                                 .count = part.rows,
-                                 .keys = qkv.subspan(static_cast<size_t>(q_values)),
-                                 .values = qkv.subspan(static_cast<size_t>(q_values + kv_values)),
-                                 .token_stride = width,
-                                 .logits = alpha,
-                                 .queries = qkv,
-                                 .ended_prompt = part.segment->ended_prompt,
-                                 .decoded = part.segment->decoded,
-                                 .projection = &projection});
+    const cache::LayerChunk chunk{.layer = layer,
+                                  .count = part.rows,
+                                  .keys = qkv.subspan(static_cast<size_t>(q_values)),
+                                  .values = qkv.subspan(static_cast<size_t>(q_values + kv_values)),
+                                  .token_stride = width,
+                                  .logits = alpha,
+                                  .queries = qkv,
+                                  .ended_prompt = part.segment->ended_prompt,
+                                  .decoded = part.segment->decoded,
+                                  .projection = &projection};
+    if (chunk_watcher_) chunk_watcher_(chunk);
+    part.segment->cache->append(chunk);
   }
 }
 

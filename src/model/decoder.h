@@ -40,6 +40,9 @@ enum class LinearInput { qkv, attention_output, mlp_in, mlp_out };
 using InputWatcher =
     std::function<void(int64_t layer, LinearInput input, std::span<const float> rows)>;
 
+/// Is shown what each layer appends of each sequence, queries included.
+using ChunkWatcher = std::function<void(const cache::LayerChunk& chunk)>;
+
 /// Buffers of a pass, kept from call to call.
 struct Workspace {
   std::vector<float> residual;  // [rows, hidden]
@@ -49,7 +52,7 @@ struct Workspace {
   std::vector<float> q_far;     // the same, only where a policy shifts positions
   std::vector<float> attended;  // [rows, q_heads * head_dim]
   std::vector<float> mlp;       // [rows, ffn]
-  std::vector<float> alpha;     // [rows, kv_heads] decision logits
+  std::vector<float> alpha;     // [rows, kv_heads] decision logits, or KVzap's scores
   std::vector<float> embedded;  // [rows, embedding_dim], only where it is not hidden
 };
 
@@ -66,6 +69,7 @@ class Decoder {
 
   /// From the next pass on; empty: nobody watches.
   void watch(InputWatcher watcher) { watcher_ = std::move(watcher); }
+  void watch_chunks(ChunkWatcher watcher) { chunk_watcher_ = std::move(watcher); }
 
   /// Seconds spent in attention since construction.
   double attention_seconds() const { return attention_seconds_; }
@@ -120,6 +124,7 @@ class Decoder {
   std::vector<float> logits_;          // [logit rows, vocab]
   double attention_seconds_ = 0;
   InputWatcher watcher_;
+  ChunkWatcher chunk_watcher_;
 };
 
 }  // namespace dms::model

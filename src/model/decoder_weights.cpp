@@ -71,6 +71,7 @@ class Loader {
   std::vector<float> pack_bias(const std::vector<RowRun>& runs, int64_t rows) const;
   LinearWeights linear(const WeightName& weight, std::vector<float> bias) const;
   PackedMatrix vocabulary(WeightRole role) const;
+  KvzapWeights kvzap(int64_t layer) const;
   LayerWeights layer(int64_t index) const;
 
   const ModelSpec& spec_;
@@ -282,6 +283,18 @@ std::vector<float> Loader::decision_rows(const std::vector<RowRun>& qkv) const {
   return rows;
 }
 
+KvzapWeights Loader::kvzap(int64_t layer) const {
+  KvzapWeights weights{.hidden = {},
+                       .hidden_bias = vector_of(WeightRole::kvzap_hidden_bias, layer),
+                       .scores = vector_of(WeightRole::kvzap, layer),
+                       .bias = vector_of(WeightRole::kvzap_bias, layer)};
+  if (const WeightName* hidden = find(WeightRole::kvzap_hidden, layer)) {
+    const int64_t rows = hidden->shape[0];
+    weights.hidden = pack({{hidden, 0, 0, rows}}, rows, hidden->shape[1], WeightFormat::f32);
+  }
+  return weights;
+}
+
 LayerWeights Loader::layer(int64_t index) const {
   const int64_t qkv_rows = (spec_.q_heads + 2 * spec_.kv_heads) * spec_.head_dim;
   const std::vector<RowRun> mlp_runs = mlp_in_runs(index, false);
@@ -305,6 +318,7 @@ LayerWeights Loader::layer(int64_t index) const {
   w.alpha_norm = vector_of(WeightRole::dms_alpha_norm, index);
   w.alpha = vector_of(WeightRole::dms_alpha, index);
   w.alpha_bias = vector_of(WeightRole::dms_alpha_bias, index);
+  w.kvzap = kvzap(index);
   return w;
 }
 

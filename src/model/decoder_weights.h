@@ -22,6 +22,14 @@ struct LinearWeights {
   std::vector<float> bias;
 };
 
+/// KVzap's scores, float32 whatever the other matrices are; empty where the model has none.
+struct KvzapWeights {
+  kernels::PackedMatrix hidden;  // [width, hidden], or empty: the scores are linear
+  std::vector<float> hidden_bias;
+  std::vector<float> scores;  // [kv_heads, width or hidden]
+  std::vector<float> bias;    // [kv_heads]
+};
+
 struct LayerWeights {
   NormWeights attention_norm;
   LinearWeights qkv;          // rows [q heads | k heads | v heads]
@@ -39,6 +47,7 @@ struct LayerWeights {
   // The rows of q that decide eviction in `neuron` models, [kv_heads, hidden]: where the matrix is
   // quantised, these are not.
   std::vector<float> decision_rows;
+  KvzapWeights kvzap;
 };
 
 struct DecoderWeights {

@@ -30,6 +30,7 @@ constexpr std::array kPolicies{
     Entry{"criticalkv", make_criticalkv},
     Entry{"adaptive", make_adaptive},
     Entry{"chunked", make_chunked},
+    Entry{"kvzap", make_kvzap},
 };
 
 constexpr auto kNames = [] {
@@ -74,8 +75,10 @@ void refuse_window(std::string_view policy, const PolicyRequest& request) {
 }
 
 int64_t resolve_window(const PolicyRequest& request) {
-  const int64_t window =
-      request.window.value_or(request.trained ? request.trained->window : kDefaultWindow);
+  int64_t of_model = kDefaultWindow;
+  if (request.trained) of_model = request.trained->window;
+  if (request.scored) of_model = request.scored->window;
+  const int64_t window = request.window.value_or(of_model);
   if (window < 0 || window > kMaxWindow) {
     throw InputError({.field = "window_tokens",
                       .what = "out of range",

@@ -26,6 +26,14 @@ struct TrainedEviction {
   double target_cr = 0.0;  // 0: not stated
 };
 
+/// An adapter's scores, as numbers (from ModelSpec::kvzap).
+struct ScoredEviction {
+  double threshold = 0.0;
+  int64_t window = 128;
+  int64_t sinks = 4;
+  double target_cr = 0.0;  // 0: not stated
+};
+
 /// How the model turns keys and queries by their position (RoPE), channel i with channel i + n / 2
 /// of the first n.
 struct Rotation {
@@ -45,6 +53,7 @@ struct PolicyRequest {
   int64_t q_heads = 0;
   int64_t head_dim = 0;
   Rotation rotation{};
+  std::optional<ScoredEviction> scored{};  // likewise
 };
 
 /// Typed access to a policy's arguments; finish() rejects those nobody asked for.
@@ -110,5 +119,6 @@ PolicyPtr make_rkv(const PolicyRequest& request);
 PolicyPtr make_criticalkv(const PolicyRequest& request);
 PolicyPtr make_adaptive(const PolicyRequest& request);
 PolicyPtr make_chunked(const PolicyRequest& request);
+PolicyPtr make_kvzap(const PolicyRequest& request);
 
 }  // namespace dms::policy

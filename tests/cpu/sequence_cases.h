@@ -65,6 +65,10 @@ inline std::vector<Case> cases() {
   all.push_back({"neuron_shift1_bias",
                  {.group = 8, .qkv_bias = true, .dms = dms_spec(DmsSource::neuron, 1, 20)},
                  {}});
+  all.push_back({"kvzap", {.kv_heads = 3, .group = 3, .kvzap = KvzapSpec{.window = 33}}, {}});
+  all.push_back({"kvzap_hidden",
+                 {.group = 5, .kvzap = KvzapSpec{.window = 16, .hidden = 44}},
+                 {.policy_args = {{"n_sink", "0"}, {"threshold", "0.1"}}}});
   all.push_back({"none", {.group = 5}, {.policy = "none"}});
   all.push_back({"none_sliding", {.sliding_window = 40}, {.policy = "none"}});
   all.push_back(

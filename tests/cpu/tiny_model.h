@@ -24,6 +24,7 @@ struct TinyShape {
   bool qk_norm = false;
   bool qkv_bias = false;
   std::optional<DmsSpec> dms{};
+  std::optional<KvzapSpec> kvzap{};
   void (*change)(ModelSpec& spec) = nullptr;  // to another structure
 };
 
@@ -89,6 +90,7 @@ inline ModelSpec tiny_spec(const TinyShape& shape) {
   spec.weight_patterns = families::llama_weight_patterns();
   spec.sliding_window.assign(static_cast<size_t>(shape.layers), shape.sliding_window);
   spec.dms = shape.dms;
+  spec.kvzap = shape.kvzap;
   if (shape.change == nullptr) return spec;
   spec.weight_patterns = kEveryWeight;
   shape.change(spec);

@@ -1,6 +1,7 @@
 #include "policy/policy.h"
 
 #include <fstream>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -68,6 +69,24 @@ TEST(Dms, EvictsWhereTheLogitIsPositive) {
             (std::vector<uint8_t>{1, 0, 1, 0, 1, 0}));
   r.args = {{"disable_eviction", "true"}};
   EXPECT_EQ(decide(*make_policy("dms", r), 0, 0, 2, logits), std::vector<uint8_t>(6, 0));
+}
+
+TEST(Kvzap, EvictsBelowTheThresholdBehindTheFirstTokens) {
+  PolicyRequest r = request();
+  EXPECT_THROW(make_policy("kvzap", r), InputError);
+  r.scored = ScoredEviction{.threshold = -2, .window = 77, .sinks = 1};
+  EXPECT_EQ(make_policy("kvzap", r)->window(), 77);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> scores{-3, -3, -3, -3, -2, nan};  // [2 tokens, 3 heads]
+  EXPECT_EQ(decide(*make_policy("kvzap", r), 0, 0, 2, scores),
+            (std::vector<uint8_t>{0, 1, 0, 0, 0, 0}));
+  EXPECT_EQ(decide(*make_policy("kvzap", r), 1, 5, 2, scores),
+            (std::vector<uint8_t>{1, 1, 1, 0, 1, 0}));
+  r.args = {{"threshold", "-1.5"}, {"n_sink", "0"}};
+  r.window = 5;
+  EXPECT_EQ(make_policy("kvzap", r)->window(), 5);
+  EXPECT_EQ(decide(*make_policy("kvzap", r), 0, 0, 2, scores),
+            (std::vector<uint8_t>{1, 1, 1, 1, 1, 0}));
 }
 
 TEST(Streaming, KeepsTheStartAndHasItsOwnWindow) {

@@ -28,6 +28,7 @@ COMMANDS = (
     "serve",
     "bench",
     "quantize",
+    "calibrate",
     "train",
     "data",
     "extract",

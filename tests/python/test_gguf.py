@@ -338,3 +338,32 @@ def test_smollm2_chats(dms, smollm2):
     answer = run_ok("generate", smollm2, "--chat", *question, *GREEDY)
     assert "Paris" in answer
     assert "<|im_end|>" not in answer
+
+
+def test_smollm2s_folder_is_the_file(dms_json, score, smollm2, tmp_path):
+    out = tmp_path / "smollm2"
+    script = [sys.executable, str(ROOT / "scripts" / "fetch_smollm2"), str(out)]
+    subprocess.run([*script, "--gguf", str(smollm2)], check=True, capture_output=True)
+    text = tmp_path / "text.txt"
+    text.write_text("In 2026 it had 1,250 pages; naïve readers\n\n  read 37 of them.")
+    tokens = ("--text-file", text)
+    ids = dms_json("tokenize", smollm2, *tokens)["ids"]
+    assert dms_json("tokenize", out, *tokens)["ids"] == ids
+    assert_close(score(out, ids).logits, score(smollm2, ids).logits, "folder")
+    question = ("-p", "What is the capital of France? Answer in one word.")
+    assert "Paris" in run_ok("generate", out, "--chat", *question, *GREEDY)
+    done = subprocess.run([*script[:2], str(tmp_path), "--gguf", str(smollm2)], capture_output=True)
+    assert done.returncode == 1
+    assert b"no model's folder" in done.stderr
+
+
+def test_smollm2s_adapter_keeps_few_tokens(score, dms_json, smollm2, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text((ROOT / "examples" / "long_prompt.txt").read_text()[:2500])
+    ids = dms_json("tokenize", smollm2, "--text-file", text)["ids"]
+    adapter = ROOT / "models" / "smollm2-135m-kvzap-8x"
+    scored = score(smollm2, ids, "--adapter", adapter, dtype="bf16")
+    assert not scored.decisions[:, :, :4].any()
+    assert 0.75 < scored.decisions.mean() < 0.95
+    full = score(smollm2, ids, "--policy", "none", dtype="bf16")
+    assert scored.report["ppl"] < 1.2 * full.report["ppl"]

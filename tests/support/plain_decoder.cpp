@@ -146,9 +146,19 @@ Floats PlainDecoder::rotated_queries(Floats q, int64_t position, int64_t length)
   return q;
 }
 
+/// [kv_heads]: `h` is the attention's input.
+Floats PlainDecoder::kvzap_scores(int64_t layer, Floats h) const {
+  if (spec_.kvzap->hidden > 0) {
+    h = linear(WeightRole::kvzap_hidden, WeightRole::kvzap_hidden_bias, layer, h);
+    for (float& x : h) x = 0.5f * x * (1.0f + std::erf(x / std::sqrt(2.0f)));
+  }
+  return linear(WeightRole::kvzap, WeightRole::kvzap_bias, layer, h);
+}
+
 /// [kv_heads]: `x` is the layer's input, `q` its queries after QK norm and before RoPE.
 Floats PlainDecoder::decision_logits(int64_t layer, const Floats& x, const Floats& q) const {
   Floats logits(at(spec_.kv_heads), 0.0f);
+  if (spec_.kvzap) return kvzap_scores(layer, normed(WeightRole::attention_norm, layer, x));
   if (!spec_.dms) return logits;
   const DmsSpec& dms = *spec_.dms;
   if (dms.source == DmsSource::adapter) {

@@ -60,6 +60,7 @@ class PlainDecoder {
   void rotate(Floats& heads, int64_t position, int64_t length) const;
   Floats rotated_queries(Floats q, int64_t position, int64_t length) const;
   void zero_borrowed(Floats& q) const;
+  Floats kvzap_scores(int64_t layer, Floats h) const;
   Floats decision_logits(int64_t layer, const Floats& x, const Floats& q) const;
   void settle(const Place& place,
               const Floats& logits,

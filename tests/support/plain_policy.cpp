@@ -50,6 +50,15 @@ PlainPolicy dms(Args& args, const DmsSpec& trained, int64_t window) {
           .evicts = [evicts](const PlainFate& fate) { return evicts && fate.logit > 0; }};
 }
 
+/// Scores come as logits.
+PlainPolicy kvzap(Args& args, const KvzapSpec& scored, int64_t window) {
+  const double threshold = std::stod(args.take("threshold", std::to_string(scored.threshold)));
+  const int64_t sinks = args.integer("n_sink", scored.sinks);
+  return {.window = window, .evicts = [=](const PlainFate& fate) {
+            return fate.token >= sinks && fate.logit < threshold;
+          }};
+}
+
 /// The first start_size tokens stay. With shifted positions a query reads keys beyond the recent
 /// ones from its place in the cache, so that no distance exceeds start_size + recent_size.
 PlainPolicy streaming(Args& args, int64_t context) {
@@ -97,10 +106,13 @@ PlainPolicy by_name(const std::string& name,
                     Args& args,
                     const ModelSpec& spec,
                     const CacheOptions& options) {
-  const int64_t window =
-      options.window_tokens.value_or(spec.dms ? spec.dms->window : kDefaultWindow);
+  int64_t of_model = kDefaultWindow;
+  if (spec.dms) of_model = spec.dms->window;
+  if (spec.kvzap) of_model = spec.kvzap->window;
+  const int64_t window = options.window_tokens.value_or(of_model);
   if (name == "none") return none();
   if (name == "dms" && spec.dms) return dms(args, *spec.dms, window);
+  if (name == "kvzap" && spec.kvzap) return kvzap(args, *spec.kvzap, window);
   if (name == "streaming") return streaming(args, spec.context);
   if (name == "random") return random(args, spec.kv_heads, window);
   if (name == "forced") return forced(options.decisions_file, window);
@@ -114,7 +126,9 @@ PlainPolicy plain_policy(const ModelSpec& spec, const CacheOptions& options) {
     throw InputError(
         {.where = "kv_dtype", .what = "unknown", .got = options.kv_dtype, .expected = "f32"});
   }
-  const std::string fallback = spec.dms ? "dms" : "none";
+  std::string fallback = "none";
+  if (spec.dms) fallback = "dms";
+  if (spec.kvzap) fallback = "kvzap";
   Args args(options.policy_args);
   PlainPolicy policy =
       by_name(options.policy.empty() ? fallback : options.policy, args, spec, options);

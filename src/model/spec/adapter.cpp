@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "dms/error.h"
 #include "model/spec/dms_metadata.h"
+#include "model/spec/kvzap_adapter.h"
 #include "model/spec/load.h"
 #include "model/spec/safetensors.h"
 
@@ -87,7 +88,7 @@ void check_no_others(const std::filesystem::path& path, const std::vector<Weight
     if (std::ranges::find(weights, name, &WeightName::name) != weights.end()) continue;
     throw InputError({.where = path.string() + ": tensor " + name,
                       .what = "has no place in the base model",
-                      .expected = "the dms_proj_* weights of its layers"});
+                      .expected = "the weights that the settings ask for in its layers"});
   }
 }
 
@@ -114,6 +115,16 @@ void apply_adapter(const std::filesystem::path& folder, ModelSpec& spec) {
   check_format(config);
   check_base(config, spec);
   std::optional<DmsSpec> dms = dms_from_config(config);
+  if (std::optional<KvzapSpec> kvzap = kvzap_from_config(config)) {
+    if (dms) {
+      throw InputError({.where = file.string(),
+                        .what = "says two ways to evict",
+                        .got = "kvzap_* and dms_* keys",
+                        .expected = "one of them"});
+    }
+    spec.kvzap = std::move(kvzap);
+    return;
+  }
   if (!dms || dms->source != DmsSource::adapter) {
     throw InputError({.where = file.string() + ": dms_separate_alpha",
                       .what = dms ? "bad value" : "missing",

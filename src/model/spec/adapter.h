@@ -1,6 +1,6 @@
 #pragma once
-// A trained eviction adapter apart from its base: a folder with adapter_config.json (the base's
-// shape and NVIDIA's dms_* keys) and adapter.safetensors (the dms_proj_* weights).
+// An eviction adapter apart from its base: a folder with adapter_config.json (the base's shape, and
+// NVIDIA's dms_* keys or kvzap_* keys) and adapter.safetensors (the dms_proj_* or kvzap weights).
 
 #include <cstdint>
 #include <filesystem>
@@ -17,7 +17,7 @@ inline constexpr std::string_view kAdapterWeightsFile = "adapter.safetensors";
 inline constexpr std::string_view kAdapterFormat = "dms-adapter";
 inline constexpr int64_t kAdapterVersion = 1;
 
-/// The weights that training eviction adds to a base, of weight_names(spec).
+/// The weights that eviction adds to a base, of weight_names(spec).
 std::vector<WeightName> adapter_weight_names(const ModelSpec& spec);
 
 /// Gives `spec`, a plain model's, the settings of the adapter in `folder`. Throws InputError naming

@@ -99,6 +99,10 @@ enum class WeightRole {
   dms_alpha_norm,
   dms_alpha,
   dms_alpha_bias,
+  kvzap,  // the layer that gives the scores
+  kvzap_bias,
+  kvzap_hidden,
+  kvzap_hidden_bias,
 };
 
 /// A weight's name in the checkpoint; "{}" stands for the layer's number.
@@ -120,6 +124,17 @@ struct DmsSpec {
   int64_t window = 512;
   double alpha_scale = 100.0;
   double alpha_offset = 5.0;
+  double target_cr = 0.0;  // 0: not stated
+  std::string origin{};    // the file the settings came from
+};
+
+/// KVzap (arXiv 2601.07891): a score for each KV head and token, from the attention's input after
+/// its norm; a token that leaves the window goes where its score is below the threshold.
+struct KvzapSpec {
+  double threshold = 0.0;
+  int64_t window = 128;
+  int64_t sinks = 4;       // first tokens, which stay whatever their scores
+  int64_t hidden = 0;      // width of a hidden layer with GELU; 0: the scores are linear
   double target_cr = 0.0;  // 0: not stated
   std::string origin{};    // the file the settings came from
 };
@@ -177,6 +192,7 @@ struct ModelSpec {
 
   std::optional<Quantisation> quantisation;
   std::optional<DmsSpec> dms;
+  std::optional<KvzapSpec> kvzap;  // of an adapter; a model with `dms` has none
   std::vector<int32_t>
       eos_ids;  // of config.json and generation_config.json, and what add_end_token() added
   std::optional<int32_t> bos_id;

@@ -1,6 +1,7 @@
 #include "model/spec/weights.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "base/check.h"
@@ -18,6 +19,8 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
   const int64_t embedding_dim = s.embedding_dim == 0 ? s.hidden : s.embedding_dim;
   const bool fused = s.qkv_layout != QkvLayout::separate;
   const bool adapter = s.dms && s.dms->source == DmsSource::adapter;
+  const bool scored = s.kvzap.has_value();
+  const int64_t score_hidden = scored ? s.kvzap->hidden : 0;
   const auto when = [](bool present, Shape shape) {
     return present ? std::optional(std::move(shape)) : std::nullopt;
   };
@@ -90,6 +93,14 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
       return when(adapter, {s.kv_heads, s.hidden});
     case WeightRole::dms_alpha_bias:
       return when(adapter && s.qkv_bias, {s.kv_heads});
+    case WeightRole::kvzap:
+      return when(scored, {s.kv_heads, score_hidden == 0 ? s.hidden : score_hidden});
+    case WeightRole::kvzap_bias:
+      return when(scored, {s.kv_heads});
+    case WeightRole::kvzap_hidden:
+      return when(score_hidden > 0, {score_hidden, s.hidden});
+    case WeightRole::kvzap_hidden_bias:
+      return when(score_hidden > 0, {score_hidden});
   }
   return std::nullopt;
 }
@@ -102,6 +113,22 @@ std::string with_layer(std::string_view pattern, int64_t layer) {
 
 bool is_per_layer(const WeightPattern& pattern) {
   return pattern.name.find("{}") != std::string_view::npos;
+}
+
+/// The same names in every family. Those of a hidden layer are torch's of nn.Sequential(Linear,
+/// GELU, Linear).
+std::span<const WeightPattern> kvzap_patterns(const ModelSpec& spec) {
+  static constexpr std::array kLinear{
+      WeightPattern{WeightRole::kvzap, "model.layers.{}.self_attn.kvzap.weight"},
+      WeightPattern{WeightRole::kvzap_bias, "model.layers.{}.self_attn.kvzap.bias"}};
+  static constexpr std::array kHidden{
+      WeightPattern{WeightRole::kvzap_hidden, "model.layers.{}.self_attn.kvzap.0.weight"},
+      WeightPattern{WeightRole::kvzap_hidden_bias, "model.layers.{}.self_attn.kvzap.0.bias"},
+      WeightPattern{WeightRole::kvzap, "model.layers.{}.self_attn.kvzap.2.weight"},
+      WeightPattern{WeightRole::kvzap_bias, "model.layers.{}.self_attn.kvzap.2.bias"}};
+  if (!spec.kvzap) return {};
+  if (spec.kvzap->hidden > 0) return kHidden;
+  return kLinear;
 }
 
 }  // namespace
@@ -128,6 +155,7 @@ std::vector<WeightName> weight_names(const ModelSpec& spec) {
     for (const WeightPattern& pattern : spec.weight_patterns) {
       if (is_per_layer(pattern)) add(pattern, layer);
     }
+    for (const WeightPattern& pattern : kvzap_patterns(spec)) add(pattern, layer);
   }
   for (const WeightPattern& pattern : spec.weight_patterns) {
     if (!is_per_layer(pattern) && !is_first(pattern)) add(pattern, -1);
@@ -159,8 +187,18 @@ void read_decoded_rows(const WeightSource& source,
 }
 
 bool is_adapter(WeightRole role) {
-  return role == WeightRole::dms_alpha_norm || role == WeightRole::dms_alpha ||
-         role == WeightRole::dms_alpha_bias;
+  switch (role) {
+    case WeightRole::dms_alpha_norm:
+    case WeightRole::dms_alpha:
+    case WeightRole::dms_alpha_bias:
+    case WeightRole::kvzap:
+    case WeightRole::kvzap_bias:
+    case WeightRole::kvzap_hidden:
+    case WeightRole::kvzap_hidden_bias:
+      return true;
+    default:
+      return false;
+  }
 }
 
 int64_t element_count(const WeightName& weight) {

@@ -1,6 +1,8 @@
 #include "model/spec/adapter.h"
 
 #include <cstring>
+#include <filesystem>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <vector>
@@ -8,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "model/spec/kvzap_adapter.h"
 #include "model/spec/load.h"
 #include "model/spec/safetensors_file.h"
 #include "model/spec/tiny_config.h"
@@ -164,6 +167,103 @@ INSTANTIATE_TEST_SUITE_P(
         BadAdapter{"Shift", [](Json& c) { c["dms_decision_shift"] = 2; }, {"dms_decision_shift"}},
         BadAdapter{"AList", [](Json& c) { c = Json::array(); }, {"JSON object"}}),
     [](const auto& item) { return std::string(item.param.name); });
+
+Json kvzap_config() {
+  Json config = adapter_config();
+  for (auto it = config.begin(); it != config.end();) {
+    it = it.key().starts_with("dms_") ? config.erase(it) : std::next(it);
+  }
+  config["kvzap_threshold"] = -3.5;
+  return config;
+}
+
+TEST(KvzapAdapter, WhatIsWrittenIsReadBack) {
+  const TempFolder folder;
+  for (const int64_t hidden : {0, 24}) {
+    ModelSpec spec = spec_of(tiny_config());
+    spec.kvzap =
+        KvzapSpec{.threshold = -2.25, .window = 33, .sinks = 7, .hidden = hidden, .target_cr = 4.0};
+    const std::filesystem::path out = folder.path() / ("zap" + std::to_string(hidden));
+    const auto source = random_weights(spec, 5);
+    write_kvzap_adapter(out, spec, *source);
+    write_kvzap_adapter(out, spec, *source);  // an adapter may be replaced
+    ModelSpec read = spec_of(tiny_config());
+    apply_adapter(out, read);
+    ASSERT_TRUE(read.kvzap);
+    EXPECT_FALSE(read.dms);
+    EXPECT_EQ(read.kvzap->threshold, -2.25);
+    EXPECT_EQ(read.kvzap->window, 33);
+    EXPECT_EQ(read.kvzap->sinks, 7);
+    EXPECT_EQ(read.kvzap->hidden, hidden);
+    EXPECT_EQ(read.kvzap->target_cr, 4.0);
+    EXPECT_EQ(read.kvzap->origin, (out / kConfig).string());
+    const std::vector<WeightName> names = adapter_weight_names(read);
+    EXPECT_EQ(std::ssize(names), hidden == 0 ? 4 : 8);
+    const auto weights = open_adapter(out, read);
+    for (const WeightName& name : names) {
+      std::vector<float> got(static_cast<size_t>(element_count(name)));
+      std::vector<float> expected(got.size());
+      const int64_t rows = name.shape.size() == 1 ? 1 : name.shape[0];
+      weights->read_rows(name, 0, rows, got);
+      source->read_rows(name, 0, rows, expected);
+      EXPECT_EQ(got, expected) << name.name;
+    }
+  }
+  folder.write("mine", "else");
+  ModelSpec spec = spec_of(tiny_config());
+  spec.kvzap = KvzapSpec{};
+  expect_parts(
+      input_error([&] { write_kvzap_adapter(folder.path(), spec, *random_weights(spec, 1)); }),
+      {"is not an adapter's folder"});
+}
+
+TEST(KvzapAdapter, BadSettingsAreNamed) {
+  struct Bad {
+    const char* key;
+    Json value;
+    std::string says;
+  };
+  for (const Bad& bad : {Bad{"kvzap_threshold", Json(), "missing"},
+                         Bad{"kvzap_threshold", "low", "kvzap_threshold"},
+                         Bad{"kvzap_threshold", 1e30, "kvzap_threshold"},
+                         Bad{"kvzap_window_size", -1, "kvzap_window_size"},
+                         Bad{"kvzap_n_sink", 1.5, "kvzap_n_sink"},
+                         Bad{"kvzap_hidden_size", 1 << 20, "kvzap_hidden_size"},
+                         Bad{"kvzap_cr", -8, "kvzap_cr"},
+                         Bad{"dms_window_size", 64, "kvzap_* and dms_* keys"},
+                         Bad{"hidden_size", 32, "another model"}}) {
+    const TempFolder folder;
+    Json config = kvzap_config();
+    config["kvzap_window_size"] = 128;
+    config[bad.key] = bad.value;
+    folder.write(kConfig, config.dump());
+    ModelSpec spec = spec_of(tiny_config());
+    expect_parts(input_error([&] { apply_adapter(folder.path(), spec); }), {kConfig, bad.says});
+    EXPECT_FALSE(spec.kvzap);
+  }
+}
+
+TEST(KvzapAdapter, ItsTensorsAreThoseOfItsForm) {
+  const TempFolder folder;
+  folder.write(kConfig, kvzap_config().dump());
+  ModelSpec spec = spec_of(tiny_config());
+  apply_adapter(folder.path(), spec);
+  const std::vector<WeightName> weights = adapter_weight_names(spec);
+  ASSERT_EQ(weights.front().name, "model.layers.0.self_attn.kvzap.weight");
+  std::vector<WeightName> few(weights.begin(), weights.end() - 1);
+  folder.write(kWeights, counting_file(few));
+  expect_parts(input_error([&] { open_adapter(folder.path(), spec); }),
+               {kWeights, "model.layers.1.self_attn.kvzap.bias", "missing"});
+  std::vector<TestTensor> tensors = counting_tensors(weights);
+  const float bad = std::numeric_limits<float>::infinity();
+  std::memcpy(tensors.front().bytes.data(), &bad, sizeof(bad));
+  folder.write(kWeights, tensor_file(tensors));
+  expect_parts(input_error([&] { open_adapter(folder.path(), spec); }),
+               {"tensor " + tensors.front().name, "not finite"});
+  spec.kvzap->hidden = 24;
+  expect_parts(input_error([&] { open_adapter(folder.path(), spec); }),
+               {"self_attn.kvzap.0.weight", "missing"});
+}
 
 TEST(Adapter, MissingFilesAreNamed) {
   const TempFolder folder;

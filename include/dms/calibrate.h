@@ -1,0 +1,42 @@
+#pragma once
+// Fits eviction to a model as it is, in closed form: minutes on a CPU instead of training.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "dms/llm.h"
+
+namespace dms {
+
+struct KvzapOptions {
+  std::string text{};           // like what the model will see
+  int64_t tokens = 65536;       // of the text, at most
+  double ratio = 0.875;         // share of the tokens beyond the window that is to go: CR 8
+  int64_t window_tokens = 128;  // of the adapter: exact, whatever the scores
+  int64_t sinks = 4;            // first tokens that stay whatever their scores
+  std::string dtype = "bf16";   // of the model's arithmetic: "bf16" or "f32"
+  int64_t threads = 0;          // 0: all cores this process may use
+};
+
+struct KvzapResult {
+  int64_t fitted_tokens = 0;
+  int64_t held_out_tokens = 0;
+  double r2 = 0;         // of the scores of held-out text, mean over layers and KV heads
+  double lowest_r2 = 0;  // of the layer and head that is predicted worst
+  double threshold = 0;
+  double kept = 0;  // share of held-out text's tokens that stays when they leave the window
+};
+
+/// Writes the adapter `out` for `model`, a Hugging Face folder or a GGUF file: linear scores of
+/// KVzap (arXiv 2601.07891) from the attention's inputs, fitted by ridge regression to the logs of
+/// what KVzip+'s replay pass says of the text, and one threshold for all heads. One eighth of the
+/// text is held out. `progress`: tokens read, tokens in all. Throws InputError where the model or
+/// an option cannot be used, the text is too short, or `out` holds something else; RunError when
+/// the disk is full. Nothing is left of a failure.
+KvzapResult calibrate_kvzap(const std::filesystem::path& model,
+                            const std::filesystem::path& out,
+                            const KvzapOptions& options,
+                            const Progress& progress = {});
+
+}  // namespace dms

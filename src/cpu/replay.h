@@ -1,0 +1,94 @@
+#pragma once
+// The replay pass of KVzip (Kim et al., arXiv 2505.23416), as NVIDIA/kvpress' KVzip press has it: a
+// model that has read a context is made to repeat it, chunk by chunk, and what the repetition
+// attends of the context's entries at most says what they are worth. KVzip+ (arXiv 2601.07891)
+// counts attention by what it adds to the residual stream. The words that ask for the repetition
+// count among the queries (KVzap's own data leave them out). Engine thread only.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "cpu/cpu_model.h"
+
+namespace dms::cpu {
+
+/// Appends `ids` to a sequence of `length` tokens in the end, some hundred at a time. Throws
+/// RunError at the memory limit.
+void read_text(CpuModel& model,
+               engine::SequenceState& sequence,
+               std::span<const int32_t> ids,
+               int64_t length);
+
+enum class ReplayScore {
+  attention,  // KVzip: softmax weights
+  output,     // KVzip+: weights times |v W_O| / |h|, h the attention's input of the query
+};
+
+/// How a context is repeated: in what chunks, and which ids stand before one's repetition.
+struct ReplayPrompt {
+  std::vector<int32_t> whole;   // asks for the context: before its first chunk
+  std::vector<int32_t> part;    // asks for the part that starts as the chunk before ends
+  std::vector<int32_t> answer;  // after either: where the answer begins
+  int64_t chunk = 2048;         // tokens of the context
+};
+
+struct ReplayLayers {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+class Replay {
+ public:
+  static constexpr int64_t kReminder = 8;  // last ids of the chunk before, which a part starts with
+  static constexpr int64_t kSinks = 4;     // first entries, which each repetition attends besides
+
+  Replay(CpuModel& model, const ModelSpec& spec, ReplayPrompt prompt, ReplayScore score);
+
+  /// Tokens that a context of `tokens` tokens takes with its longest repetition.
+  int64_t tokens_needed(int64_t tokens) const;
+
+  /// Logs of scores, [layers, kv_heads, tokens] of `layers` only. Throws RunError at the memory
+  /// limit. tokens_needed() must not exceed the model's context.
+  std::vector<float> run(std::span<const int32_t> context, ReplayLayers layers);
+  /// Attention's inputs of the last context, float32 [tokens, hidden], of one of its layers.
+  std::span<const float> inputs(int64_t layer) const;
+
+ private:
+  struct Head {
+    std::vector<float> keys;       // of the context, [tokens, head_dim]
+    std::vector<float> replayed;   // keys of the repetition under way
+    std::vector<float> size_logs;  // [group, tokens] log |v W_O|, or empty
+    std::vector<float> peaks;      // [group, tokens of the chunk under way]
+  };
+  struct Layer {
+    std::vector<float> inputs;
+    std::vector<Head> heads;
+  };
+
+  std::vector<int32_t> repetition(std::span<const int32_t> context, int64_t first) const;
+  Layer* layer_of(int64_t layer);
+  void take_inputs(int64_t layer, std::span<const float> rows);
+  void take_chunk(const cache::LayerChunk& chunk);
+  void take_sizes(const cache::LayerChunk& chunk, int64_t head, Head& into);
+  void raise_peaks(const cache::LayerChunk& chunk, int64_t index, Head& head) const;
+  void finish_chunk(std::span<float> scores);
+  std::span<const float> output_products(int64_t layer, int64_t q_head);
+
+  CpuModel& model_;
+  const ModelSpec& spec_;
+  ReplayPrompt prompt_;
+  ReplayScore score_;
+  std::vector<std::vector<float>> products_;  // [layers] of [q_heads, head_dim, head_dim]: W W^T
+
+  ReplayLayers layers_;
+  std::vector<Layer> state_;  // of layers_
+  int64_t tokens_ = 0;        // of the context
+  bool is_replaying_ = false;
+  int64_t chunk_begin_ = 0;  // of the repetition under way
+  int64_t chunk_count_ = 0;
+  std::vector<float> offsets_;  // of the pass under way's tokens
+};
+
+}  // namespace dms::cpu

@@ -1,0 +1,189 @@
+#include "dms/calibrate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/threads.h"
+#include "dms/chat.h"
+#include "dms/error.h"
+#include "llm/kvzap_calibration.h"
+#include "llm/model_source.h"
+#include "model/decoder_weights.h"
+#include "model/spec/kvzap_adapter.h"
+
+namespace dms {
+namespace {
+
+/// One of them at least is held out.
+constexpr int64_t kLeastSegments = 4;
+constexpr int64_t kTokensAColumn = 2;    // of the inputs, for a fit that says something
+constexpr int64_t kSegmentsOfSinks = 4;  // at most such a part of a segment are sinks
+/// Below, a repetition says little.
+constexpr int64_t kLeastContext = 64;
+constexpr int64_t kMostTokens = int64_t{1} << 24;
+constexpr int64_t kMaxWindow = int64_t{1} << 30;
+
+void check_integer(const char* field, int64_t value, int64_t min, int64_t max) {
+  if (value >= min && value <= max) return;
+  throw InputError({.field = field,
+                    .what = "out of range",
+                    .got = std::to_string(value),
+                    .expected = std::to_string(min) + " to " + std::to_string(max)});
+}
+
+void check(const KvzapOptions& options) {
+  check_integer("tokens", options.tokens, 1, kMostTokens);
+  check_integer("window_tokens", options.window_tokens, 0, kMaxWindow);
+  check_integer("sinks", options.sinks, 0, kMaxWindow);
+  if (options.ratio > 0 && options.ratio < 1) return;
+  throw InputError({.field = "ratio",
+                    .what = "out of range",
+                    .got = std::to_string(options.ratio),
+                    .expected = "more than 0, less than 1"});
+}
+
+void check_plain(const ModelSpec& spec, const std::filesystem::path& model) {
+  if (!spec.dms) return;
+  throw InputError({.where = model.string(),
+                    .what = "the model already has trained eviction",
+                    .got = "settings from " + spec.dms->origin,
+                    .expected = "a plain model"});
+}
+
+/// What a chat template puts between a user's words and the answer; NVIDIA/kvpress finds it so.
+std::string answer_prefix(const std::filesystem::path& model) {
+  const std::optional<ChatTemplate> chat = ChatTemplate::load(model);
+  if (!chat) return "\n";
+  const std::string mark = "\n#############";
+  const std::string text =
+      chat->render({.messages = {{.role = "user", .content = "dummy context" + mark}}});
+  const size_t at = text.find(mark);
+  return at == std::string::npos ? "\n" : text.substr(at + mark.size());
+}
+
+cpu::ReplayPrompt replay_prompt(const ModelSource& source, const std::filesystem::path& model) {
+  return {.whole = source.encode("\n\nRepeat the previous context exactly.", false),
+          .part = source.encode(
+              "\n\nRepeat the part of the previous context exactly, starting with", false),
+          .answer = source.encode(answer_prefix(model), false)};
+}
+
+/// An adapter's weights, as the fits have them.
+class FittedWeights final : public WeightSource {
+ public:
+  explicit FittedWeights(std::vector<llm::LinearFit> fits) : fits_(std::move(fits)) {}
+
+  void read_rows(const WeightName& weight,
+                 int64_t first,
+                 int64_t count,
+                 std::span<float> out) const override {
+    const llm::LinearFit& fit = fits_[static_cast<size_t>(weight.layer)];
+    const std::vector<float>& values =
+        weight.role == WeightRole::kvzap ? fit.weights : fit.intercepts;
+    const int64_t columns = weight.shape.back();
+    std::copy_n(values.begin() + first * columns, count * columns, out.begin());
+  }
+
+ private:
+  std::vector<llm::LinearFit> fits_;
+};
+
+std::vector<llm::TextSegment> segments_of(const ModelSource& source,
+                                          const KvzapOptions& options,
+                                          int64_t longest,
+                                          int64_t hidden) {
+  const std::vector<int32_t> beginning = source.encode("", true);
+  std::vector<int32_t> ids = source.encode(options.text, false);
+  const int64_t least = std::max(kLeastSegments * longest, kTokensAColumn * hidden);
+  if (std::ssize(ids) < least || options.tokens < least) {
+    const bool is_text = options.tokens >= least;
+    throw InputError({.field = is_text ? "text" : "tokens",
+                      .what = "too short to calibrate with",
+                      .got = std::to_string(is_text ? std::ssize(ids) : options.tokens) + " tokens",
+                      .expected = "at least " + std::to_string(least)});
+  }
+  if (std::ssize(ids) > options.tokens) ids.resize(static_cast<size_t>(options.tokens));
+  return llm::cut_text(ids, beginning, longest);
+}
+
+void require_numbers(std::span<const llm::LinearFit> fits, const std::filesystem::path& model) {
+  const auto is_number = [](float x) { return std::isfinite(x); };
+  for (size_t layer = 0; layer < fits.size(); ++layer) {
+    if (std::ranges::all_of(fits[layer].weights, is_number) &&
+        std::ranges::all_of(fits[layer].intercepts, is_number)) {
+      continue;
+    }
+    throw RunError({.where = model.string() + ": layer " + std::to_string(layer),
+                    .what = "scores that are no numbers: the model's values overflow",
+                    .hint = "try --dtype f32"});
+  }
+}
+
+}  // namespace
+
+KvzapResult calibrate_kvzap(const std::filesystem::path& model,
+                            const std::filesystem::path& out,
+                            const KvzapOptions& options,
+                            const Progress& progress) {
+  check(options);
+  check_kvzap_output(out);
+  const ModelSource source(model,
+                           {.dtype = options.dtype,
+                            .threads = options.threads,
+                            .metadata_scope = MetadataScope::with_parent});
+  ModelSource::State& state = *source.state_;
+  check_plain(state.spec, model);
+  use_threads(options.threads);
+
+  int64_t done = 0;
+  int64_t total = 0;
+  llm::KvzapCalibration calibration(
+      cpu::CpuModel(state.spec,
+                    model::load_weights(state.spec,
+                                        *state.weights,
+                                        {.format = state.options.weight_format,
+                                         .as_stored = state.options.weights_as_stored}),
+                    state.options),
+      state.spec,
+      replay_prompt(source, model),
+      options.sinks,
+      [&](int64_t tokens) {
+        done += tokens;
+        if (progress) progress(done, total);
+      });
+  const int64_t longest = calibration.longest_segment();
+  if (longest < kLeastContext) {
+    throw InputError({.where = model.string() + ": max_position_embeddings",
+                      .what = "too short a context to read a text twice",
+                      .got = std::to_string(state.spec.context)});
+  }
+  check_integer("sinks", options.sinks, 0, longest / kSegmentsOfSinks);
+  const std::vector<llm::TextSegment> segments =
+      segments_of(source, options, longest, state.spec.hidden);
+  total = calibration.tokens_to_read(segments);
+  std::vector<llm::LinearFit> fits = calibration.fit(segments);
+  require_numbers(fits, model);
+
+  const std::vector<double> r2 = calibration.held_out_r2();
+  const float threshold = calibration.threshold(options.ratio);
+  const double kept = calibration.share_kept(threshold);
+  ModelSpec spec = state.spec;
+  spec.kvzap = KvzapSpec{.threshold = threshold,
+                         .window = options.window_tokens,
+                         .sinks = options.sinks,
+                         .target_cr = 1 / (1 - options.ratio)};
+  write_kvzap_adapter(out, spec, FittedWeights(std::move(fits)));
+  return {.fitted_tokens = calibration.fitted_tokens(),
+          .held_out_tokens = calibration.held_out_tokens(),
+          .r2 = std::accumulate(r2.begin(), r2.end(), 0.0) / static_cast<double>(r2.size()),
+          .lowest_r2 = std::ranges::min(r2),
+          .threshold = threshold,
+          .kept = kept};
+}
+
+}  // namespace dms
