@@ -9,7 +9,9 @@
 namespace dms::cli {
 namespace {
 
-BenchPolicy parse_policy(const std::string& text, const CacheOptions& shared) {
+BenchPolicy parse_policy(const std::string& text,
+                         const CacheOptions& shared,
+                         const std::string& option) {
   BenchPolicy policy{.label = text, .cache = shared};
   const size_t colon = text.find(':');
   policy.cache.policy = text.substr(0, colon);
@@ -17,7 +19,7 @@ BenchPolicy parse_policy(const std::string& text, const CacheOptions& shared) {
   if (colon != std::string::npos) {
     std::string settings = text.substr(colon + 1);
     std::ranges::replace(settings, ':', ',');
-    policy.cache.policy_args = parse_key_values("--policy", settings);
+    policy.cache.policy_args = parse_key_values(option, settings);
   }
   return policy;
 }
@@ -35,11 +37,13 @@ std::exception_ptr refusal_of_window(const ModelSource& source, BenchPolicy& pol
 
 }  // namespace
 
-std::vector<BenchPolicy> parse_bench_policies(const std::string& text, const CacheOptions& shared) {
+std::vector<BenchPolicy> parse_bench_policies(const std::string& text,
+                                              const CacheOptions& shared,
+                                              const std::string& option) {
   if (text.empty()) return {{.label = "", .cache = shared}};
   std::vector<BenchPolicy> policies;
-  for (const std::string& part : parse_list("--policy", text)) {
-    policies.push_back(parse_policy(part, shared));
+  for (const std::string& part : parse_list(option, text)) {
+    policies.push_back(parse_policy(part, shared, option));
   }
   return policies;
 }

@@ -14,9 +14,11 @@ struct BenchPolicy {
   CachePlan plan{};
 };
 
-/// A name without settings of its own takes those of `shared`, but `none`, which has none. Throws
-/// InputError.
-std::vector<BenchPolicy> parse_bench_policies(const std::string& text, const CacheOptions& shared);
+/// A name without settings of its own takes those of `shared`, but `none`, which has none. `option`
+/// names the line in errors. Throws InputError.
+std::vector<BenchPolicy> parse_bench_policies(const std::string& text,
+                                              const CacheOptions& shared,
+                                              const std::string& option = "--policy");
 
 /// Checks each with the model and makes its plan. Of several, those that cannot have the shared
 /// window (they have none, or one of their own) leave it aside; one at least must take it. Throws
