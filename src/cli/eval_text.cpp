@@ -74,10 +74,7 @@ std::vector<int32_t> text_ids(const EvalOptions& options,
                               const ModelSource& source,
                               const Prompt& prompt) {
   const int64_t most = options.max_tokens.value_or(kMaxTokens);
-  const bool is_cut = prompt.text && options.max_tokens;
-  // The tokenizer stops once there are more.
-  std::vector<int32_t> ids = is_cut ? source.encode(*prompt.text, !options.text.no_special, most)
-                                    : prompt_ids(source, prompt, options.text.no_special);
+  std::vector<int32_t> ids = prompt_ids(source, prompt, options.text.no_special);
   if (std::ssize(ids) > most) ids.resize(static_cast<size_t>(most));
   return ids;
 }

@@ -18,8 +18,8 @@ namespace {
 constexpr double kWidth = 760;
 constexpr double kHeight = 340;
 constexpr double kLeft = 60;
-constexpr double kRight = 24;
-constexpr double kTop = 12;
+constexpr double kRight = 60;
+constexpr double kTop = 24;
 constexpr double kBottom = 42;
 constexpr double kCharacter = 6.2;  // about the width of one in a label
 constexpr double kLine = 13;        // its height
@@ -81,23 +81,20 @@ std::string front(const Frame& frame, const std::vector<NamedPoint>& points) {
   return fmt::format(R"(<polyline class="line dashed stroke-1" points="{}"/>)", corners);
 }
 
-/// Names beside their points, to the left where the chart ends, each a line away from all before.
+/// Names beside their points, to the left where the chart ends, a line higher or lower where
+/// another stands there already.
 class Labels {
  public:
   std::string add(const std::string& name, double x, double y) {
+    constexpr double kAside = 9;
     const double width = kCharacter * static_cast<double>(name.size());
-    const bool is_left = x + 9 + width > kWidth - kRight;
-    const double left = is_left ? x - 9 - width : x + 9;
-    double top = y + 4;
-    while (std::ranges::any_of(taken_, [&](const Box& box) {
-      return left < box.right && left + width > box.left && std::abs(top - box.top) < kLine;
-    })) {
-      top -= kLine;
-    }
+    const bool is_left = x + kAside + width > kWidth;
+    const double left = is_left ? x - kAside - width : x + kAside;
+    const double top = free_line(left, left + width, y + 4);
     taken_.push_back({.left = left, .right = left + width, .top = top});
-    return fmt::format(R"(<text class="tick{}" x="{:.1f}" y="{:.1f}">{}</text>)",
+    return fmt::format(R"(<text class="label{}" x="{:.1f}" y="{:.1f}">{}</text>)",
                        is_left ? " end" : "",
-                       is_left ? x - 9 : x + 9,
+                       is_left ? x - kAside : x + kAside,
                        top,
                        escape_html(name));
   }
@@ -108,6 +105,23 @@ class Labels {
     double right;
     double top;
   };
+
+  bool is_free(double left, double right, double top) const {
+    const bool is_inside = top > kLine && top < kHeight - kBottom;
+    return is_inside && std::ranges::none_of(taken_, [&](const Box& box) {
+             return left < box.right && right > box.left && std::abs(top - box.top) < kLine;
+           });
+  }
+  double free_line(double left, double right, double wanted) const {
+    constexpr int kFarthest = 8;
+    for (int lines = 0; lines <= kFarthest; ++lines) {
+      for (const double top : {wanted - lines * kLine, wanted + lines * kLine}) {
+        if (is_free(left, right, top)) return top;
+      }
+    }
+    return wanted;
+  }
+
   std::vector<Box> taken_;
 };
 
@@ -123,7 +137,8 @@ std::string plot(const Scatter& chart, const Frame& frame) {
     const double x = frame.left(point.x);
     const double y = frame.top(point.y);
     svg += fmt::format(R"(<circle class="fill-1" cx="{:.1f}" cy="{:.1f}" r="4.5"/>)", x, y);
-    svg += labels.add(point.name, x, y);
+    const bool is_beyond = frame.y.is_log && point.y <= 0;  // such an axis has no zero
+    svg += labels.add(is_beyond ? point.name + " (0)" : point.name, x, y);
   }
   return svg + "</svg>";
 }

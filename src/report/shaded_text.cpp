@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kLevels = 16;
 constexpr size_t kMostPieces = 2400;  // about two pages
-constexpr double kStrongest = 62;     // per cent of colour: text stays readable on it
+constexpr double kStrongest = 0.62;   // of the colour: text stays readable on it, in both schemes
 
 int level_of(double share) {
   return static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * (kLevels - 1)));
@@ -26,10 +26,9 @@ std::string shaded(const ShadedText& text, size_t begin, size_t end) {
     const int level = level_of(text.shares[at]);
     std::string run;
     for (; at < end && level_of(text.shares[at]) == level; ++at) run += text.pieces[at];
-    html += fmt::format(
-        R"-(<span style="background:color-mix(in srgb,var(--heat) {:.0f}%,transparent)">{}</span>)-",
-        kStrongest * level / (kLevels - 1),
-        escape_html(to_well_formed(run)));
+    html += fmt::format(R"-(<span style="background:rgba(64,132,224,{:.2f})">{}</span>)-",
+                        kStrongest * level / (kLevels - 1),
+                        escape_html(to_well_formed(run)));
   }
   return html;
 }

@@ -124,6 +124,16 @@ def test_ppl_equals_score(dms_json, model):
     assert row["kld"] is None
 
 
+def test_a_text_can_be_cut(dms_json, tmp_path):
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps(dms_json("tokenize", DEMO, "--text-file", TEXT)["ids"][:100]))
+    command = ("eval", "ppl", DEMO, "--policies", "none")
+    whole = dms_json(*command, "--ids", ids)
+    cut = dms_json(*command, "--text-file", TEXT, "--max-tokens", 100)
+    assert cut["tokens"] == whole["tokens"] == 100
+    assert cut["rows"][0]["nll"] == whole["rows"][0]["nll"]
+
+
 def test_prompt_policies_are_scored_behind_their_prompt(dms_json, model, score):
     """knorm's cut at the end of the prompt is what every scored token sees."""
     folder, ids, file = model

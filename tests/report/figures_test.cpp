@@ -58,9 +58,9 @@ TEST(ShadedText, JoinsNeighboursAndRepairsCharacters) {
                                              .unit = "",
                                              .pieces = {"a", "<b>", "\xc3", "\xa9", "c"},
                                              .shares = {1, 1, 0, 0, 1}});
-  EXPECT_THAT(html, HasSubstr("62%,transparent)\">a&lt;b&gt;</span>"));
-  EXPECT_THAT(html, HasSubstr(" 0%,transparent)\">é</span>"));
-  EXPECT_THAT(html, HasSubstr("62%,transparent)\">c</span>"));
+  EXPECT_THAT(html, HasSubstr("0.62)\">a&lt;b&gt;</span>"));
+  EXPECT_THAT(html, HasSubstr("0.00)\">é</span>"));
+  EXPECT_THAT(html, HasSubstr("0.62)\">c</span>"));
   EXPECT_EQ(render(ShadedText{}), "");
   const ShadedText book{.title = "",
                         .unit = "",
