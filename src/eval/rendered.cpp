@@ -41,7 +41,7 @@ struct TextColumn {
 std::vector<TextColumn> text_columns() {
   return {
       {"policy", false, [](const TextRow& row) { return row.label; }},
-      {"ppl", false, [](const TextRow& row) { return fmt::format("{:.4g}", row.ppl()); }},
+      {"ppl", false, [](const TextRow& row) { return fmt::format("{:#.4g}", row.ppl()); }},
       {"change", false, [](const TextRow& row) { return change(row.ppl_change); }},
       {"KLD nats", true, [](const TextRow& row) { return value_or_dash(row.kld, "{:.3g}"); }},
       {"same token %",
