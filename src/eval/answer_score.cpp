@@ -6,18 +6,18 @@
 namespace dms::eval {
 namespace {
 
-constexpr std::string_view kSpace = " \t\n\r\f\v";
+bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }
 
+/// Without the space and punctuation before its first letter or digit.
 std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kSpace);
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin);
+  while (!text.empty() && !is_word(text.front())) text.remove_prefix(1);
+  return text;
 }
 
 bool begins_right(std::string_view answer, const std::string& reference) {
   const std::string_view text = trimmed(answer);
   if (!text.starts_with(reference)) return false;
-  return text.size() == reference.size() ||
-         std::isalnum(static_cast<unsigned char>(text[reference.size()])) == 0;
+  return text.size() == reference.size() || !is_word(text[reference.size()]);
 }
 
 tasks::RulerMetric metric_of(AnswerRule rule) {

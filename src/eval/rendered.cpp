@@ -85,6 +85,15 @@ std::vector<std::vector<double>> kept_shares(const KvStats& kv) {
   return shares;
 }
 
+/// A map of one colour says nothing.
+bool heads_differ(const KvStats& kv) {
+  const auto& layers = kv.held_per_head;
+  return std::ranges::any_of(layers, [&layers](const std::vector<int64_t>& heads) {
+    return std::ranges::any_of(heads,
+                               [&layers](int64_t held) { return held != layers.front().front(); });
+  });
+}
+
 report::DataTable text_table(const std::vector<TextRow>& rows) {
   const bool is_compared = !rows.empty() && rows.front().kld;
   report::DataTable table{.title = "Results", .header = {}, .rows = {}};
@@ -228,8 +237,10 @@ Rendered render_text(const std::vector<TextRow>& rows, const std::vector<std::st
   }
   cards += text_chart(rows, "Perplexity", "", [](const TextRow& row) { return row.ppl(); });
   for (const TextRow& row : rows) {
-    if (row.kv.held_tokens == row.kv.dense_tokens) continue;  // one colour says nothing
-    cards += report::render_retention(kept_shares(row.kv), row.label + ", behind prompts");
+    if (row.kv.held_tokens == row.kv.dense_tokens) continue;
+    if (heads_differ(row.kv)) {
+      cards += report::render_retention(kept_shares(row.kv), row.label + ", behind prompts");
+    }
     cards += shaded_text(row, pieces);
   }
   return rendered(table, cards);

@@ -17,7 +17,7 @@ namespace dms::eval {
 enum class AnswerRule {
   all_given,     // RULER's: the share of references that stand in the answer
   any_given,     // RULER's: whether one does
-  begins_right,  // whether the answer begins with the reference and no digit or letter follows
+  begins_right,  // whether the first word of the answer is the reference
 };
 
 /// One prompt of a task. Items of one task and cell are samples of it.

@@ -60,7 +60,7 @@ class ReferenceRows {
 };
 
 constexpr const char* kKept = "kept";  // a digit for each token, of the share of heads
-constexpr std::string_view kDigits = "0123456789";
+constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuvwxyz";
 
 std::string digits_of(const std::vector<double>& shares) {
   std::string digits;
@@ -74,7 +74,8 @@ std::string digits_of(const std::vector<double>& shares) {
 std::vector<double> shares_of(std::string_view digits) {
   std::vector<double> shares;
   for (const char digit : digits) {
-    shares.push_back(static_cast<double>(digit - '0') / static_cast<double>(kDigits.size() - 1));
+    const size_t value = std::min(kDigits.find(digit), kDigits.size() - 1);
+    shares.push_back(static_cast<double>(value) / static_cast<double>(kDigits.size() - 1));
   }
   return shares;
 }

@@ -53,7 +53,7 @@ struct TextRow {
   double prefill_tok_s = 0;
   double decode_tok_s = 0;
   std::vector<double> kept{};  // where the first window's prompt ends: of each token before, the
-                               // share of heads that hold it, in ninths
+                               // share of heads that hold it, in 35ths
 
   double ppl() const;
 };

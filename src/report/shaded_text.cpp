@@ -15,8 +15,9 @@ constexpr int kLevels = 16;
 constexpr size_t kMostPieces = 2400;  // about two pages
 constexpr double kStrongest = 0.62;   // of the colour: text stays readable on it, in both schemes
 
+/// By the square root: where little is kept, a little more is seen as well.
 int level_of(double share) {
-  return static_cast<int>(std::lround(std::clamp(share, 0.0, 1.0) * (kLevels - 1)));
+  return static_cast<int>(std::lround(std::sqrt(std::clamp(share, 0.0, 1.0)) * (kLevels - 1)));
 }
 
 /// Neighbours of one shade are one element.

@@ -65,6 +65,7 @@ TEST(AnswerScore, BeginsRightIsTheWholeValueAtTheBeginning) {
   EXPECT_EQ(score(" 1234."), 1.0);
   EXPECT_EQ(score("\n1234"), 1.0);
   EXPECT_EQ(score("1234 and 5"), 1.0);
+  EXPECT_EQ(score(": \"1234\""), 1.0);
   EXPECT_EQ(score("12345"), 0.0);
   EXPECT_EQ(score("1234x"), 0.0);
   EXPECT_EQ(score("is 1234"), 0.0);
@@ -76,6 +77,7 @@ TEST(AnswerScore, EndsWhenNothingCanChangeIt) {
     return is_decided(answer, {"1234"}, rule);
   };
   EXPECT_FALSE(decided(" 1234", AnswerRule::begins_right));  // a digit may follow
+  EXPECT_FALSE(decided(":\n- 1234", AnswerRule::begins_right));
   EXPECT_TRUE(decided(" 1234.", AnswerRule::begins_right));
   EXPECT_TRUE(decided(" 99999", AnswerRule::begins_right));
   EXPECT_FALSE(decided("999999999", AnswerRule::all_given));
