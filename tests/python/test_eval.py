@@ -134,6 +134,14 @@ def test_a_text_can_be_cut(dms_json, tmp_path):
     assert cut["rows"][0]["nll"] == whole["rows"][0]["nll"]
 
 
+def test_weights_are_compared_with_the_models_own(dms_json):
+    command = ("eval", "kld", DEMO, "--text-file", TEXT, "--max-tokens", 200)
+    none, int8 = dms_json(*command, "--policies", "none,none:weights=int8")["rows"]
+    assert none["kld"] == 0
+    assert 0 < int8["kld"] < 0.01
+    assert none["kv_bytes"] == int8["kv_bytes"]
+
+
 def test_prompt_policies_are_scored_behind_their_prompt(dms_json, model, score):
     """knorm's cut at the end of the prompt is what every scored token sees."""
     folder, ids, file = model
@@ -196,6 +204,14 @@ def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path):
     assert "| none " in out.decode()
     assert "| dms " in out.decode()
     assert "</svg>" in (tmp_path / "page.html").read_text()
+
+
+def test_rows_that_are_done_are_printed_at_the_memory_limit(dms):
+    command = ("eval", "ppl", DEMO, "--text-file", TEXT, "--policies", "dms,none")
+    done = dms(*command, "--kv-memory", "3MiB", check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("dms: error: KV memory")
+    assert [line[:6] for line in done.stdout.decode().splitlines()[2:]] == ["| dms "]
 
 
 GRID = ("--digits", 4, "--lengths", "200,300", "--depths", "10,90", "--samples", 2)
@@ -291,6 +307,9 @@ def test_ruler_asks_questions_of_given_files(dms_json, tmp_path):
         (("ppl", DEMO, "--text-file", TEXT, "--max-tokens", 9, "--first-scored", 9), ("--first",)),
         (("ppl", DEMO, "--text-file", "/dev/null"), ("too short to score",)),
         (("ppl", DEMO, "--text-file", TEXT, "--csv", "/nowhere/x"), ("/nowhere",)),
+        (("ppl", DEMO, "--ids", TEXT, "--policies", "none:weights=int9"), ("long_prompt.txt",)),
+        (("needle", DEMO, "--policies", "none:weights=int9"), ("none:weights=int9: --weights",)),
+        (("needle", DEMO, "--chat"), ("--chat", "no chat template")),
         (("needle", DEMO, "--lengths", 5000), ("--lengths", "at most 4096")),
         (("needle", DEMO, "--lengths", 30), ("--lengths", "too short", "at least")),
         (("needle", DEMO, "--depths", 101), ("--depths", "0 to 100")),
