@@ -22,12 +22,12 @@ bool is_numeric(const DataTable& table, size_t column) {
   });
 }
 
-/// A bar would end the cell.
-std::string escape_bars(const std::string& cell) {
+/// A bar would end the cell, a line's end the row, and "<" begin a tag.
+std::string escape(const std::string& cell) {
   std::string escaped;
   for (const char c : cell) {
-    if (c == '|') escaped += '\\';
-    escaped += c;
+    if (c == '|' || c == '\\' || c == '<') escaped += '\\';
+    escaped += std::iscntrl(static_cast<unsigned char>(c)) != 0 ? ' ' : c;
   }
   return escaped;
 }
@@ -37,7 +37,7 @@ std::string line(const std::vector<std::string>& cells,
                  const std::vector<bool>& to_right) {
   std::string text(1, '|');
   for (size_t c = 0; c < cells.size(); ++c) {
-    const std::string cell = escape_bars(cells[c]);
+    const std::string cell = escape(cells[c]);
     const std::string padding(widths[c] - count_code_points(cell), ' ');
     text +=
         to_right[c] ? fmt::format(" {}{} |", padding, cell) : fmt::format(" {}{} |", cell, padding);
@@ -53,9 +53,9 @@ std::string to_markdown(const DataTable& table) {
   std::vector<std::string> rule;
   for (size_t c = 0; c < table.header.size(); ++c) {
     constexpr size_t kLeast = 3;  // of a rule's dashes
-    size_t width = std::max(count_code_points(escape_bars(table.header[c])), kLeast);
+    size_t width = std::max(count_code_points(escape(table.header[c])), kLeast);
     for (const auto& row : table.rows) {
-      width = std::max(width, count_code_points(escape_bars(row[c])));
+      width = std::max(width, count_code_points(escape(row[c])));
     }
     widths.push_back(width);
     to_right.push_back(is_numeric(table, c));

@@ -17,15 +17,18 @@ std::vector<std::string> vocabulary_of(const std::string& text) {
   constexpr size_t kShortest = 3;
   std::set<std::string> found;
   std::string word;
+  bool is_clean = true;  // nothing but lower case since the last space or punctuation
   for (size_t i = 0; i <= text.size(); ++i) {
     const char c = i < text.size() ? text[i] : ' ';
     if (is_lower(c)) {
       word += c;
-      continue;
+    } else if (c == ' ' || std::ispunct(static_cast<unsigned char>(c)) != 0) {
+      if (is_clean && word.size() >= kShortest) found.insert(word);
+      is_clean = true;
+      word.clear();
+    } else {
+      is_clean = false;
     }
-    const bool is_word = std::ispunct(static_cast<unsigned char>(c)) != 0 || c == ' ';
-    if (is_word && word.size() >= kShortest) found.insert(word);
-    word.clear();
   }
   return {found.begin(), found.end()};
 }

@@ -128,7 +128,9 @@ std::string in_lines(const Drawn& drawn, int64_t lines) {
     if (shape.haystack == NeedleHaystack::noise) {
       context += kNoiseLine;
     } else {
-      const std::string key = draw_part(shape.key, shape.digits, filler);
+      std::string key;
+      do key = draw_part(shape.key, shape.digits, filler);
+      while (std::ranges::find(drawn.keys, key) != drawn.keys.end());
       context += needle(noun_of(shape.value), key, draw_part(shape.value, shape.digits, filler));
     }
   }

@@ -21,13 +21,14 @@ using testing::Not;
 TEST(DataTable, IsMarkdownWithAlignedColumns) {
   const DataTable table{.title = "",
                         .header = {"policy", "ppl"},
-                        .rows = {{"none", "9.5"}, {"a|b", "10.25"}, {"é", "-"}}};
+                        .rows = {{"none", "9.5"}, {"a|b", "10.25"}, {"é", "-"}, {"<\n\\", "1"}}};
   EXPECT_EQ(to_markdown(table),
             "| policy |   ppl |\n"
             "| ------ | ----: |\n"
             "| none   |   9.5 |\n"
             "| a\\|b   | 10.25 |\n"
-            "| é      |     - |\n");
+            "| é      |     - |\n"
+            "| \\< \\\\  |     1 |\n");
   EXPECT_THAT(to_card({.title = "<T>", .header = {"a"}, .rows = {{"<b>"}}}),
               HasSubstr("<td>&lt;b&gt;</td>"));
 }

@@ -172,6 +172,20 @@ TEST(RulerNeedles, HaveTheirNumbers) {
   EXPECT_THAT("89ab", HasSubstr(std::string(1, uuid[19])));
 }
 
+TEST(RulerNeedles, TheKeyAskedForStandsOnce) {
+  const std::string_view begin = "What is the special magic number for ";
+  for (int64_t index = 0; index < 500; ++index) {
+    const RulerPrompt prompt = make(task("niah_multikey_2"), 2500, index);
+    const size_t end = prompt.question.find(" mentioned in");
+    const std::string key = prompt.question.substr(begin.size(), end - begin.size());
+    const std::string needle = "magic numbers for " + key + " is: ";
+    const size_t found = prompt.context.find(needle + prompt.answers.front());
+    ASSERT_NE(found, std::string::npos);
+    EXPECT_EQ(prompt.context.find(needle), found) << index;
+    EXPECT_EQ(prompt.context.rfind(needle), found) << index;
+  }
+}
+
 TEST(RulerNeedles, LieAtTheDepthAskedFor) {
   for (const bool is_essay : {false, true}) {
     for (const double depth : {0.0, 0.5, 1.0}) {
@@ -301,6 +315,8 @@ TEST(RulerHaystack, ComesRoundAgain) {
   EXPECT_EQ(Haystack("  \n").first(3), "The grass is");
   EXPECT_THAT(Haystack("Don't go: there, twice twice a1b2c Zed").vocabulary(),
               testing::ElementsAre("there", "twice"));
+  EXPECT_THAT(Haystack("Traveller élan caf\u00e9s half-way, (so)far").vocabulary(),
+              testing::ElementsAre("far", "half", "way"));
 }
 
 }  // namespace
