@@ -18,7 +18,7 @@ struct Contender {
 /// The model with these weights; stays where it is. It may take long the first time.
 using ModelWith = std::function<LLM&(const std::string& weights)>;
 
-/// Memory of a cache at one moment, and its peak until then.
+/// Memory of a cache at one moment, or as a mean, and its peak until then.
 struct CacheMemory {
   KvStats kv{};
   int64_t peak_bytes = 0;  // highest allocation seen between passes

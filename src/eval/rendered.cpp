@@ -239,7 +239,7 @@ Rendered render_text(const std::vector<TextRow>& rows, const std::vector<std::st
   for (const TextRow& row : rows) {
     if (row.kv.held_tokens == row.kv.dense_tokens) continue;
     if (heads_differ(row.kv)) {
-      cards += report::render_retention(kept_shares(row.kv), row.label + ", behind prompts");
+      cards += report::render_retention(kept_shares(row.kv), row.label + ", while it is scored");
     }
     cards += shaded_text(row, pieces);
   }

@@ -110,7 +110,7 @@ Record record_of(const Sums& sums, const WindowRun& run, bool is_compared) {
   numbers["decode_tokens"] = static_cast<double>(run.decode_tokens);
   numbers["decode_s"] = run.decode_s;
   put_memory(run.memory, record);
-  record.texts[kKept] = digits_of(run.kept);
+  if (!run.kept.empty()) record.texts[kKept] = digits_of(run.kept);
   return record;
 }
 

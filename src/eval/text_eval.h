@@ -47,8 +47,9 @@ struct TextRow {
   std::optional<double> token_match{};
   std::optional<double> before_divergence{};  // scored tokens with the reference's choice, at the
                                               // beginning of a window; mean over windows
-  KvStats kv{};                               // where prompts end, sums over windows; heads too
-  int64_t kv_bytes = 0;                       // allocated there, most of any window
+  KvStats kv{};                               // mean over a window's scored tokens, sums over
+                                              // windows; heads too
+  int64_t kv_bytes = 0;                       // allocated so, most of any window
   int64_t peak_bytes = 0;                     // highest between passes
   double prefill_tok_s = 0;
   double decode_tok_s = 0;

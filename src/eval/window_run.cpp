@@ -1,23 +1,28 @@
 #include "eval/window_run.h"
 
 #include <algorithm>
-#include <chrono>
+#include <utility>
+
+#include "eval/held_mean.h"
 
 namespace dms::eval {
 namespace {
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 class Runner {
  public:
   Runner(Session& session,
          std::span<const int32_t> ids,
          const ScoreWindow& window,
+         bool holds_all,
          const OnRow& on_row,
          const std::function<void(int64_t)>& on_done)
-      : session_(session), ids_(ids), window_(window), on_row_(on_row), on_done_(on_done) {}
+      : session_(session),
+        ids_(ids),
+        window_(window),
+        on_row_(on_row),
+        on_done_(on_done),
+        holds_all_(holds_all),
+        held_(holds_all) {}
 
   WindowRun run(int64_t decode_tokens, int64_t cache_window);
 
@@ -25,44 +30,66 @@ class Runner {
   std::span<const int32_t> part(int64_t begin, int64_t end) const {
     return ids_.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
   }
-  Progress watch(int64_t begin) {
-    return [this, begin](int64_t done, int64_t) {
-      see_memory();
-      on_done_(begin - window_.begin + done);
-    };
+  /// The cache now, which counts for so many scored tokens, half of it as it was before.
+  void see_memory(int64_t rows) {
+    KvStats now = session_.kv();
+    peak_bytes_ = std::max(peak_bytes_, now.allocated_bytes);
+    if (rows > 0) held_.add(seen_, now, rows);
+    seen_ = std::move(now);
   }
-  void see_memory() { peak_bytes_ = std::max(peak_bytes_, session_.kv().allocated_bytes); }
-  CacheMemory memory() {
-    see_memory();
-    return {.kv = session_.kv(), .peak_bytes = peak_bytes_};
-  }
+  /// All time that the session has computed; what is done with its logits is not in it.
+  double computed_s() const { return session_.timings().prefill_s + session_.timings().decode_s; }
+  void prefill(int64_t begin, int64_t end);
   /// `cache_window`: tokens before the last one that are held whatever their fate.
   std::vector<double> kept(int64_t cache_window) const;
   void decode(int64_t begin, int64_t end);
-  void append_rest(int64_t begin, int64_t end);
+  void append_rest(int64_t begin, int64_t end, const std::function<void(bool is_last)>& on_pass);
 
   Session& session_;
   std::span<const int32_t> ids_;
   const ScoreWindow& window_;
   const OnRow& on_row_;
   const std::function<void(int64_t)>& on_done_;
+  bool holds_all_;
+  HeldMean held_;
+  KvStats seen_{};
   int64_t peak_bytes_ = 0;
 };
 
+void Runner::prefill(int64_t begin, int64_t end) {
+  const auto row = session_.append(part(begin, end), [&](int64_t done, int64_t) {
+    see_memory(0);
+    on_done_(begin - window_.begin + done);
+  });
+  see_memory(0);
+  held_.add(seen_, seen_, 1);
+  on_row_(end, row);
+}
+
 void Runner::decode(int64_t begin, int64_t end) {
   for (int64_t token = begin; token < end; ++token) {
-    on_row_(token + 1, session_.append(part(token, token + 1)));
+    const auto row = session_.append(part(token, token + 1));
+    see_memory(1);
+    on_row_(token + 1, row);
     on_done_(token + 1 - window_.begin);
   }
 }
 
-void Runner::append_rest(int64_t begin, int64_t end) {
+void Runner::append_rest(int64_t begin,
+                         int64_t end,
+                         const std::function<void(bool is_last)>& on_pass) {
   if (begin >= end) return;
   int64_t next = begin;
+  int64_t seen = begin;
   session_.append_scored(
       part(begin, end),
       [&](int64_t, std::span<const float> row) { on_row_(++next, row); },
-      watch(begin));
+      [&](int64_t done, int64_t) {
+        see_memory(begin + done - seen);
+        seen = begin + done;
+        on_pass(seen == end);
+        on_done_(seen - window_.begin);
+      });
 }
 
 std::vector<double> Runner::kept(int64_t cache_window) const {
@@ -84,27 +111,23 @@ WindowRun Runner::run(int64_t decode_tokens, int64_t cache_window) {
   const int64_t prompt_end = window_.first_scored;
   const int64_t last = window_.end - 1;  // what follows it is another window's
   const int64_t decode_end = std::min(prompt_end + decode_tokens, last);
-  WindowRun result{.decode_tokens = decode_end - prompt_end};
-  const double start = now_s();
-  const auto row = session_.append(part(window_.begin, prompt_end), watch(window_.begin));
-  const double prefilled = now_s();
-  on_row_(prompt_end, row);
-  const double decode_start = now_s();
-  decode(prompt_end, decode_end);
-  result.decode_s = now_s() - decode_start;
-  result.memory = memory();
-  result.kept = kept(cache_window);
-  const double rest_start = now_s();
-  append_rest(decode_end, last);
   const bool has_prompt = prompt_end - window_.begin > 1;
-  result.prefill_s = has_prompt ? prefilled - start : now_s() - rest_start;
+  const bool is_first = window_.begin == 0;
+  WindowRun result{.decode_tokens = decode_end - prompt_end};
+  prefill(window_.begin, prompt_end);
+  const double prefilled = computed_s();
+  decode(prompt_end, decode_end);
+  const double decoded = computed_s();
+  result.decode_s = decoded - prefilled;
+  if (is_first) result.kept = kept(cache_window);
+  append_rest(decode_end, last, [&](bool is_last) {
+    // The rest is a request, and a policy that ranks prompts evicts where it ends.
+    const bool is_seen = !is_last || !holds_all_;
+    if (is_first && !has_prompt && is_seen) result.kept = kept(cache_window);
+  });
+  result.prefill_s = has_prompt ? prefilled : computed_s() - decoded;
   result.prefill_tokens = has_prompt ? prompt_end - window_.begin : last - decode_end;
-  const int64_t peak_bytes = memory().peak_bytes;
-  if (!has_prompt) {
-    result.memory = memory();
-    result.kept = kept(cache_window);
-  }
-  result.memory.peak_bytes = peak_bytes;
+  result.memory = {.kv = held_.mean(), .peak_bytes = peak_bytes_};
   return result;
 }
 
@@ -118,7 +141,8 @@ WindowRun run_window(LLM& llm,
                      const OnRow& on_row,
                      const std::function<void(int64_t done)>& on_done) {
   Session session = llm.new_session(cache);
-  return Runner(session, ids, window, on_row, on_done)
+  const bool holds_all = holds_all_between_rankings(cache.policy);
+  return Runner(session, ids, window, holds_all, on_row, on_done)
       .run(decode_tokens, llm.check(cache).window_tokens);
 }
 

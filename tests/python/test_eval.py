@@ -152,9 +152,47 @@ def test_prompt_policies_are_scored_behind_their_prompt(dms_json, model, score):
     logits = score(folder, ids, *arguments, "--decode-from", 100).logits
     scored = log_softmax(logits)[99:-1][np.arange(50), ids[100:]]
     assert row["nll"] == pytest.approx(-scored.mean(), rel=1e-5)
-    held = (50 + 16) * SHAPE.layers * SHAPE.kv_heads  # after 16 tokens decoded one by one
-    assert row["kv"]["held_tokens"] == held
-    assert row["kv"]["cr"] == pytest.approx(116 / 66)
+    # What scored tokens saw, on average: 50 entries where the prompt ends, 49 more at the end.
+    held = (50 + 49 * 50 + 49**2 / 2) / 50
+    heads = SHAPE.layers * SHAPE.kv_heads
+    assert row["kv"]["held_tokens"] == pytest.approx(held * heads, abs=1)
+    assert row["kv"]["dense_tokens"] == pytest.approx((held + 50) * heads, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "held"),
+    [
+        ("none", 200 - 61.5),
+        ("streaming:start_size=4:recent_size=12", 17),
+        ("snapkv:budget=24:window_size=8", 24 + 61.5),
+        ("knorm:compression_ratio=0.75", 19 + 61.5),
+        ("h2o:budget=24:interval=8", 28),
+        ("random:cr=4:window=8", None),
+    ],
+)
+def test_what_is_held_is_a_mean_over_scored_tokens(dms_json, tmp_path, policy, held):
+    """However the tokens are appended; what ends with the window no scored token has seen."""
+    folder = models.build(tmp_path / "m", SHAPE, 1)
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps(models.random_ids(SHAPE, 200, 1)))
+    command = ("eval", "ppl", folder, "--ids", ids, "--context", 200, "--policies", policy)
+    heads = SHAPE.layers * SHAPE.kv_heads
+    seen = []
+    for decode, chunk in ((0, 256), (16, 256), (1000, 256), (5, 7)):
+        size = ("--first-scored", 76, "--decode", decode, "--chunk", chunk)
+        seen.append(dms_json(*command, *size)["rows"][0]["kv"]["held_tokens"] / heads)
+    assert seen == pytest.approx([held or seen[2]] * 4, rel=0.03)
+
+
+@pytest.mark.parametrize("policy", ["knorm:compression_ratio=0.5", "snapkv:budget=16"])
+def test_an_eviction_that_no_scored_token_sees_does_not_count(dms_json, model, tmp_path, policy):
+    folder, _, file = model
+    command = ("eval", "ppl", folder, "--ids", file, "--context", 100, "--max-tokens", 100)
+    command += ("--first-scored", 1, "--policies", policy)
+    row = dms_json(*command, "--out", tmp_path)["rows"][0]
+    assert row["kv"]["held_tokens"] == row["kv"]["dense_tokens"]
+    record = json.loads((tmp_path / "results.jsonl").read_text().splitlines()[1])
+    assert set(record["texts"]["kept"]) == {"z"}
 
 
 def numbers(rows: list[dict]) -> list[dict]:
