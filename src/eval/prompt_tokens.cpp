@@ -25,8 +25,11 @@ PromptTokens PromptTokenizer::encode(const tasks::RulerPrompt& prompt, bool is_s
   if (cut == std::string::npos) {
     throw InputError({.where = "chat template", .what = "does not repeat what the user says"});
   }
-  return {.context = tokenizer_.encode(whole.substr(0, cut), adds_special),
-          .question = tokenizer_.encode(whole.substr(cut), false)};
+  // A text of its own may begin with another token than the same text behind the context.
+  const std::vector<int32_t> all = tokenizer_.encode(whole, adds_special);
+  const std::vector<int32_t> before = tokenizer_.encode(whole.substr(0, cut), adds_special);
+  const auto end = std::ranges::mismatch(all, before).in1;
+  return {.context = {all.begin(), end}, .question = {end, all.end()}};
 }
 
 int64_t PromptTokenizer::count(const std::string& text) const {

@@ -23,7 +23,8 @@ class PromptTokenizer {
   /// `chat`: the prompt is what a user says, and the answer's beginning what the model answers.
   PromptTokenizer(const Tokenizer& tokenizer, std::optional<ChatTemplate> chat);
 
-  /// `is_split`: the question's tokens by themselves. Throws InputError where the template refuses.
+  /// `is_split`: the question's tokens apart, with those of the context's last that it changes.
+  /// Throws InputError where the template refuses.
   PromptTokens encode(const tasks::RulerPrompt& prompt, bool is_split) const;
   /// What encode() comes to, whatever the split.
   int64_t count(const std::string& text) const;

@@ -1,6 +1,7 @@
 #include "eval/task_eval.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -27,14 +28,22 @@ Record answer(LLM& llm,
     memory.peak_bytes = std::max(memory.peak_bytes, session.kv().allocated_bytes);
     on_pass();
   };
-  if (!tokens.context.empty()) session.append(tokens.context, look);
+  std::span<const int32_t> question = tokens.question;
+  if (!tokens.context.empty()) {
+    session.append(tokens.context, look);
+    // One by one: a single token is no prompt, so the policy ranks no question.
+    for (; question.size() > 1; question = question.subspan(1)) {
+      session.append(question.first(1), look);
+    }
+  }
   std::string text;
   const auto take = [&](std::string_view piece) {
+    on_pass();
     text += piece;
     return !is_decided(text, references, item.rule);
   };
   const Generation result =
-      session.generate(tokens.question, {.max_new_tokens = item.answer_tokens}, take, look);
+      session.generate(question, {.max_new_tokens = item.answer_tokens}, take, look);
   if (!result.error.empty()) throw RunError({.what = result.error});
   look(0, 0);
   memory.kv = session.kv();

@@ -28,6 +28,7 @@ struct TaskItem {
   int64_t length = 0;
   int64_t answer_tokens = 0;
   AnswerRule rule = AnswerRule::all_given;
+  bool varies_in_size = false;  // the least that its prompt needs is another for each sample
   std::function<tasks::RulerPrompt()> write{};
 };
 
