@@ -141,6 +141,14 @@ void refuse(const std::string& where, const std::string& what) {
   throw InputError({.where = where, .what = what});
 }
 
+void refuse_twice(const std::string& where, std::vector<int64_t> values) {
+  std::ranges::sort(values);
+  const auto twice = std::ranges::adjacent_find(values);
+  if (twice == values.end()) return;
+  throw InputError(
+      {.where = where, .what = "stands there twice", .got = fmt::format("{}", *twice)});
+}
+
 }  // namespace
 
 void add_eval_options(CLI::App& app, EvalOptions& options) {
@@ -174,6 +182,8 @@ void settle_eval_options(const CLI::App& app, const EvalOptions& options) {
       refuse(own.name, fmt::format("not an option of dms eval {}", options.action));
     }
   }
+  refuse_twice("--lengths", options.lengths);
+  refuse_twice("--depths", options.depths);
   if (options.force && options.out.empty()) refuse("--force", "goes with --out DIR");
 }
 

@@ -32,6 +32,10 @@ eval::Contender contender_of(const BenchPolicy& policy) {
   eval::Contender contender{.label = policy.label, .cache = policy.cache};
   CacheOptions& cache = contender.cache;
   const std::string where = fmt::format("{}: {}", kOption, policy.label);
+  if (policy.label == "none") {
+    cache.kv_dtype.clear();
+    cache.kv_exact_layers = 0;
+  }
   if (auto type = take(cache, "kv_dtype")) {
     std::ranges::replace(*type, ';', ',');
     cache.kv_dtype = *type;
@@ -112,13 +116,18 @@ bool has_own_window(const eval::Contender& contender) {
 
 std::vector<eval::Contender> parse_contenders(const std::string& text, const CacheOptions& shared) {
   std::vector<eval::Contender> contenders;
-  for (const BenchPolicy& policy : parse_bench_policies(text, shared, kOption)) {
+  const std::vector<BenchPolicy> policies = parse_bench_policies(text, shared, kOption);
+  const bool has_forced = std::ranges::any_of(
+      policies, [](const BenchPolicy& policy) { return policy.cache.policy == "forced"; });
+  for (const BenchPolicy& policy : policies) {
     const bool is_twice =
         std::ranges::find(contenders, policy.label, &eval::Contender::label) != contenders.end();
     if (is_twice) {
       throw InputError({.where = kOption, .what = "stands there twice", .got = policy.label});
     }
     contenders.push_back(contender_of(policy));
+    CacheOptions& cache = contenders.back().cache;
+    if (has_forced && cache.policy != "forced") cache.decisions_file.clear();
   }
   return contenders;
 }
@@ -131,7 +140,7 @@ int64_t plan_contenders(const ModelSource& source, std::vector<eval::Contender>&
     std::optional<CachePlan> plan = plan_of(source, contender, has_own_window(contender));
     if (!plan) {
       contender.cache.window_tokens.reset();
-      plan = source.check(contender.cache);
+      plan = plan_of(source, contender, true);
       if (++left == contenders.size()) {
         throw InputError({.where = "--window",
                           .what = "no policy of the list has one",
@@ -143,8 +152,11 @@ int64_t plan_contenders(const ModelSource& source, std::vector<eval::Contender>&
   return longest;
 }
 
-void check_sizes(const std::vector<eval::Contender>& contenders, int64_t tokens) {
-  for (const eval::Contender& contender : contenders) check_size(contender, tokens);
+void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt, int64_t tokens) {
+  for (const eval::Contender& contender : contenders) {
+    const std::string& policy = contender.cache.policy;
+    check_size(contender, policy == "h2o" || policy == "tova" ? tokens : prompt);
+  }
 }
 
 }  // namespace dms::cli

@@ -18,8 +18,8 @@ std::vector<eval::Contender> parse_contenders(const std::string& text, const Cac
 /// window leave the shared one aside, but not all of them. Throws InputError naming the policy.
 int64_t plan_contenders(const ModelSource& source, std::vector<eval::Contender>& contenders);
 
-/// Throws InputError naming a policy whose budget or ratio would take nothing of a prompt of
-/// `tokens` tokens, or all of it.
-void check_sizes(const std::vector<eval::Contender>& contenders, int64_t tokens);
+/// Throws InputError naming a policy whose budget or ratio would take nothing of what it ranks, or
+/// all of it: a prompt of `prompt` tokens, or, where it ranks at intervals, a text of `tokens`.
+void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt, int64_t tokens);
 
 }  // namespace dms::cli

@@ -135,8 +135,8 @@ std::string to_csv(const OutputJson& rows) {
   return text;
 }
 
-void write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report) {
-  if (report.rows.empty()) return;
+bool write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report) {
+  if (report.rows.empty()) return false;
   if (options.json) {
     OutputJson json = report.head;
     json["peak_rss_bytes"] = peak_rss_bytes();
@@ -147,11 +147,12 @@ void write_report(const EvalOptions& options, const ModelInfo& info, const EvalR
     print(fitting_table(report.rendered));
   }
   if (!options.csv.empty()) write_text_file(options.csv, to_csv(report.rows));
-  if (options.html.empty()) return;
+  if (options.html.empty()) return true;
   const std::string name = std::filesystem::path(options.model).filename().string();
   const std::string title =
       fmt::format("dms eval {}: {}", options.action, name.empty() ? options.model : name);
   write_text_file(options.html, eval::page(title, facts_of(report.head), report.rendered.cards));
+  return true;
 }
 
 }  // namespace dms::cli

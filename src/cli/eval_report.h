@@ -24,7 +24,7 @@ OutputJson task_rows_json(const std::vector<eval::TaskRow>& rows);
 /// Rows under a header of their fields; objects within are flattened: "kv.cr". Empty without rows.
 std::string to_csv(const OutputJson& rows);
 
-/// To standard output, --csv and --html; nothing where there is no row.
-void write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report);
+/// To standard output, --csv and --html; nothing, and false, where there is no row.
+bool write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report);
 
 }  // namespace dms::cli

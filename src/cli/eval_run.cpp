@@ -1,7 +1,12 @@
 #include "cli/eval_run.h"
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,6 +21,7 @@ namespace dms::cli {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{100};
+constexpr const char* kRecordFormat = "2";  // another one where a record's numbers mean others
 
 ModelOptions with_weights(ModelOptions options, const std::string& weights) {
   if (!weights.empty()) options.weights = weights;
@@ -31,6 +37,39 @@ ModelSource source_with(const EvalOptions& options, const eval::Contender& conte
     parts.where = fmt::format("--policies: {}", contender.label);
     throw InputError(parts);
   }
+}
+
+std::string read_bytes(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+const std::array<std::string, 5> kModelFiles{".json", ".safetensors", ".gguf", ".jinja", ".model"};
+
+/// Names, sizes and times of a model's files, as one number: what its weights are, without reading
+/// them.
+std::string state_of_files(const std::filesystem::path& model) {
+  std::vector<std::string> states;
+  const auto add = [&states](const std::filesystem::path& file) {
+    std::error_code missing;
+    const auto time = std::filesystem::last_write_time(file, missing).time_since_epoch().count();
+    const auto size = std::filesystem::file_size(file, missing);
+    states.push_back(fmt::format("{} {} {}", file.filename().string(), size, time));
+  };
+  std::error_code none;
+  if (std::filesystem::is_directory(model, none)) {
+    for (const auto& entry : std::filesystem::directory_iterator(model, none)) {
+      const bool is_part =
+          std::ranges::find(kModelFiles, entry.path().extension().string()) != kModelFiles.end();
+      if (is_part && entry.is_regular_file(none)) add(entry.path());
+    }
+  } else if (!model.empty()) {
+    add(model);
+  }
+  std::ranges::sort(states);
+  return states.empty()
+             ? ""
+             : fmt::format("{:016x}", stable_hash(fmt::format("{}", fmt::join(states, "\n"))));
 }
 
 std::string settings_text(const std::map<std::string, std::string>& settings) {
@@ -78,6 +117,10 @@ eval::Store open_store(const EvalOptions& options, const eval::Identity& identit
   return store;
 }
 
+std::string checksum(const std::filesystem::path& file) {
+  return file.empty() ? "" : fmt::format("{:016x}", stable_hash(read_bytes(file)));
+}
+
 eval::Identity common_identity(const EvalOptions& options) {
   const CacheOptions& cache = options.cache;
   const ModelOptions& model = options.model_options;
@@ -89,24 +132,32 @@ eval::Identity common_identity(const EvalOptions& options) {
           {"policy_args", settings_text(cache.policy_args)},
           {"window", cache.window_tokens ? std::to_string(*cache.window_tokens) : ""},
           {"kv_dtype", cache.kv_dtype},
-          {"kv_exact_layers", std::to_string(cache.kv_exact_layers)}};
+          {"kv_exact_layers", std::to_string(cache.kv_exact_layers)},
+          {"format", kRecordFormat},
+          {"model_files", state_of_files(options.model)},
+          {"adapter_files", state_of_files(model.adapter)},
+          {"decisions", checksum(cache.decisions_file)},
+          {"chunk", std::to_string(model.chunk_tokens)},
+          {"threads", std::to_string(model.threads)},
+          {"preallocate", std::to_string(cache.preallocate_tokens)}};
 }
 
-void measure_and_report(const std::function<void()>& measure, const std::function<void()>& report) {
+void measure_and_report(const std::function<void()>& measure, const std::function<bool()>& report) {
   std::exception_ptr failure;
   bool is_interrupted = false;
   try {
     measure();
   } catch (const Interrupted&) {
     is_interrupted = true;
-  } catch (const Error&) {
+  } catch (...) {
     failure = std::current_exception();
   }
-  report();
+  const bool has_rows = report();
   if (failure) std::rethrow_exception(failure);
   if (!is_interrupted) return;
   flush_output();
-  note("interrupted: what was measured until then is above");
+  note(has_rows ? "interrupted: what was measured until then is above"
+                : "interrupted: nothing was measured");
   std::signal(SIGINT, SIG_DFL);
   std::raise(SIGINT);
 }

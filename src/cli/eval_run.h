@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -43,7 +44,6 @@ class EvalProgress {
   explicit EvalProgress(const std::string& action) : line_("eval " + action) {}
   /// Throws Interrupted after a Ctrl-C.
   void show(const eval::Step& step);
-  void wipe() { line_.wipe(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -54,12 +54,15 @@ class EvalProgress {
   Clock::time_point last_shown_{};
 };
 
+/// Of a file's bytes; empty without a file.
+std::string checksum(const std::filesystem::path& file);
 eval::Store open_store(const EvalOptions& options, const eval::Identity& identity);
-/// The settings that results of every action depend on.
+/// The settings and files that results of every action depend on.
 eval::Identity common_identity(const EvalOptions& options);
 
-/// Runs `measure`; then, whatever came of it, `report`, which prints what is done. What `measure`
-/// threw is thrown after that; a Ctrl-C ends the process as it does others.
-void measure_and_report(const std::function<void()>& measure, const std::function<void()>& report);
+/// Runs `measure`; then, whatever came of it, `report`, which prints what is done and says whether
+/// there is any. What `measure` threw is thrown after that; a Ctrl-C ends the process as it does
+/// others.
+void measure_and_report(const std::function<void()>& measure, const std::function<bool()>& report);
 
 }  // namespace dms::cli

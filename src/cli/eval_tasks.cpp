@@ -83,15 +83,17 @@ TaskSetup::TaskSetup(const EvalOptions& options) : options_(options) {
 void TaskSetup::read_files() {
   const std::string haystack = options_.haystack.empty() ? "" : read_text(options_.haystack);
   essay_ = tasks::Haystack(haystack);
-  const auto set_of = [](const std::string& file, auto read) {
-    return file.empty() ? nullptr : std::make_unique<tasks::QuestionSet>(read(seekable_file(file)));
+  const std::filesystem::path squad = seekable_file(options_.squad);
+  const std::filesystem::path hotpot = seekable_file(options_.hotpot);
+  const auto set_of = [](const std::filesystem::path& file, auto read) {
+    return file.empty() ? nullptr : std::make_unique<tasks::QuestionSet>(read(file));
   };
-  squad_ = set_of(options_.squad, tasks::read_squad);
-  hotpot_ = set_of(options_.hotpot, tasks::read_hotpot);
+  squad_ = set_of(squad, tasks::read_squad);
+  hotpot_ = set_of(hotpot, tasks::read_hotpot);
   identity_ = common_identity(options_);
   identity_.insert({{"haystack", fmt::format("{:016x}", stable_hash(haystack))},
-                    {"squad", options_.squad},
-                    {"hotpotqa", options_.hotpot},
+                    {"squad", checksum(squad)},
+                    {"hotpotqa", checksum(hotpot)},
                     {"seed", std::to_string(options_.seed)},
                     {"hide_question", options_.hides_question ? "yes" : "no"},
                     {"chat", options_.is_chat ? "yes" : "no"},
@@ -119,7 +121,8 @@ void write_firsts(const eval::TaskPlan& plan) {
   std::vector<std::pair<std::string, std::string>> seen;
   for (const eval::TaskItem& item : plan.items) {
     const std::pair<std::string, std::string> kind(item.task, item.cell);
-    if (std::ranges::find(seen, kind) != seen.end()) continue;
+    const bool is_seen = std::ranges::find(seen, kind) != seen.end();
+    if (is_seen && !item.varies_in_size) continue;
     seen.push_back(kind);
     item.write();
   }
@@ -131,7 +134,7 @@ void TaskSetup::run(eval::TaskPlan plan,
   plan.hides_question = options_.hides_question;
   int64_t shortest = longest_;
   for (const eval::TaskItem& item : plan.items) shortest = std::min(shortest, item.length);
-  check_sizes(contenders_, shortest);
+  check_sizes(contenders_, shortest, shortest);
   write_firsts(plan);
   eval::Store store = open_store(options_, identity_);
   measure_and_report(
@@ -144,7 +147,7 @@ void TaskSetup::run(eval::TaskPlan plan,
             [&](const eval::Step& step) { progress.show(step); },
             store);
       },
-      [&] { write_report(options_, info(), report(eval::task_rows(plan, store))); });
+      [&] { return write_report(options_, info(), report(eval::task_rows(plan, store))); });
 }
 
 OutputJson head_of(const EvalOptions& options, const std::vector<int64_t>& lengths) {
@@ -242,6 +245,7 @@ void eval_ruler(const EvalOptions& options) {
                               .length = length,
                               .answer_tokens = task->answer_tokens,
                               .rule = rule_of(*task),
+                              .varies_in_size = task->needs_questions,
                               .write = [&setup, task, length, index] {
                                 return tasks::make_ruler_prompt(
                                     *task, setup.settings(length), index, setup.count());

@@ -38,21 +38,30 @@ struct Cut {
                     .hint = hint});
 }
 
+int64_t row_bytes(int64_t vocab) { return vocab * static_cast<int64_t>(sizeof(float)); }
+
+/// Rows of logits that a reference may hold.
+int64_t fitting_rows(int64_t vocab) {
+  return std::max<int64_t>(eval::kMaxReferenceBytes / row_bytes(vocab), 1);
+}
+
 /// `longest`: what all contenders can hold.
-Cut cut_of(const EvalOptions& options, int64_t context_of_model, int64_t longest, int64_t tokens) {
+Cut cut_of(const EvalOptions& options, const ModelInfo& model, int64_t longest, int64_t tokens) {
   if (tokens < 2) {
     throw InputError({.where = "text",
                       .what = "too short to score",
                       .got = counted(tokens, "token"),
                       .expected = "at least 2"});
   }
-  const int64_t fitting = std::min({longest, context_of_model, kDefaultContext});
+  const int64_t fitting = std::min({longest, model.context, kDefaultContext});
   const int64_t wanted = options.context.value_or(fitting);
   if (wanted > longest) {
     refuse("--context", "longer than the model's", wanted, fmt::format("at most {}", longest));
   }
   const int64_t context = std::min(wanted, tokens);
-  const int64_t stride = options.stride.value_or(std::max<int64_t>(context / 2, 1));
+  int64_t half = std::max<int64_t>(context / 2, 1);
+  if (options.action == "kld") half = std::min(half, fitting_rows(model.vocab));
+  const int64_t stride = options.stride.value_or(half);
   if (stride >= context) {
     refuse("--stride",
            "each window must begin inside the one before",
@@ -86,13 +95,12 @@ void check_reference(const eval::TextPlan& plan, int64_t vocab) {
   for (const eval::ScoreWindow& window : plan.windows) {
     most = std::max(most, window.end - window.first_scored);
   }
-  const int64_t row_bytes = vocab * static_cast<int64_t>(sizeof(float));
-  const int64_t fitting = std::max<int64_t>(eval::kMaxReferenceBytes / row_bytes, 1);
+  const int64_t fitting = fitting_rows(vocab);
   if (most <= fitting) return;
   refuse("--stride",
          "a window's scored tokens are more than those whose reference logits may be held",
          most,
-         fmt::format("at most {} (of {} a row)", fitting, format_bytes(row_bytes)),
+         fmt::format("at most {} (of {} a row)", fitting, format_bytes(row_bytes(vocab))),
          "a smaller --stride, or a larger --first-scored");
 }
 
@@ -101,7 +109,7 @@ std::string text_name(const EvalOptions& options) {
   return input_name(text.text_file.empty() ? text.ids_file : text.text_file);
 }
 
-std::string checksum(std::span<const int32_t> ids) {
+std::string checksum_of(std::span<const int32_t> ids) {
   const std::string_view bytes(reinterpret_cast<const char*>(ids.data()), ids.size_bytes());
   return fmt::format("{:016x}", stable_hash(bytes));
 }
@@ -110,7 +118,7 @@ eval::Identity identity_of(const EvalOptions& options,
                            const Cut& cut,
                            std::span<const int32_t> ids) {
   eval::Identity identity = common_identity(options);
-  identity.insert({{"text", checksum(ids)},
+  identity.insert({{"text", checksum_of(ids)},
                    {"context", std::to_string(cut.context)},
                    {"stride", std::to_string(cut.stride)},
                    {"first_scored", std::to_string(cut.first)},
@@ -153,14 +161,16 @@ void eval_text(const EvalOptions& options) {
   EvalModels models(options, plan.contenders);
   const int64_t longest = plan_contenders(models.source(), plan.contenders);
   const std::vector<int32_t> ids = text_ids(options, models.source(), prompt);
-  const Cut cut = cut_of(options, models.source().info().context, longest, std::ssize(ids));
-  check_sizes(plan.contenders, cut.context);
+  const Cut cut = cut_of(options, models.source().info(), longest, std::ssize(ids));
   plan.ids = ids;
   plan.windows = eval::score_windows(std::ssize(ids), cut.context, cut.stride, cut.first);
+  // A first window may be scored behind a single token, which no policy compresses.
+  const int64_t ranked = std::ssize(plan.windows) > 1 ? cut.context - cut.stride : cut.first;
+  check_sizes(plan.contenders, ranked > 1 ? ranked : cut.context, cut.context);
   plan.decode_tokens = options.decode_tokens;
   plan.has_reference = options.action == "kld";
   check_reference(plan, models.source().info().vocab);
-  eval::Store store = open_store(options, identity_of(options, cut, ids));
+  eval::Store store = open_store(options, identity_of(seekable, cut, ids));
   measure_and_report(
       [&] {
         EvalProgress progress(options.action);
@@ -172,11 +182,12 @@ void eval_text(const EvalOptions& options) {
       },
       [&] {
         const std::vector<eval::TextRow> rows = eval::text_rows(plan, store);
-        write_report(options,
-                     info,
-                     {.head = head_of(options, plan, cut),
-                      .rows = text_rows_json(rows),
-                      .rendered = eval::render_text(rows, pieces_of(models.source(), plan))});
+        return write_report(
+            options,
+            info,
+            {.head = head_of(options, plan, cut),
+             .rows = text_rows_json(rows),
+             .rendered = eval::render_text(rows, pieces_of(models.source(), plan))});
       });
 }
 

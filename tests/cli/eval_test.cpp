@@ -41,7 +41,7 @@ std::string refusal(const std::string& text, const CacheOptions& shared = {}) {
   return testing_support::input_error([&] {
     std::vector<eval::Contender> contenders = parse_contenders(text, shared);
     plan_contenders(source(), contenders);
-    check_sizes(contenders, 512);
+    check_sizes(contenders, 512, 1024);
   });
 }
 
@@ -54,6 +54,8 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("random:rc=8", {"--policies: random:rc=8:", "no such argument", "cr"});
   expect("snapkv:budget=0", {"--policies: snapkv:budget=0:", "budget"});
   expect("snapkv:budget=512", {"budget", "got 512, expected 1 to 511"});
+  expect("h2o:budget=1024", {"budget", "got 1024, expected 1 to 1023"});
+  EXPECT_NO_THROW(check_sizes(parse_contenders("h2o:budget=1023", {}), 512, 1024));
   expect("knorm:compression_ratio=0", {"compression_ratio", "above 0 and below 1"});
   expect("knorm:compression_ratio=1", {"compression_ratio", "above 0 and below 1"});
   expect("knorm:compression_ratio=1.5", {"--policies: knorm:compression_ratio=1.5:"});
@@ -62,6 +64,18 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("none,none", {"--policies", "twice"});
   expect("none,", {"--policies"});
   expect("dms:kv_dtype=int3", {"--policies: dms:kv_dtype=int3:", "int3"});
+}
+
+TEST(EvalPolicies, NoneAloneIsTheExactCacheWhateverIsShared) {
+  CacheOptions shared;
+  shared.kv_dtype = "int8";
+  shared.kv_exact_layers = 1;
+  const auto contenders = parse_contenders("none,dms,none:kv_dtype=int4", shared);
+  EXPECT_EQ(contenders[0].cache.kv_dtype, "");
+  EXPECT_EQ(contenders[0].cache.kv_exact_layers, 0);
+  EXPECT_EQ(contenders[1].cache.kv_dtype, "int8");
+  EXPECT_EQ(contenders[1].cache.kv_exact_layers, 1);
+  EXPECT_EQ(contenders[2].cache.kv_dtype, "int4");
 }
 
 TEST(EvalPolicies, WithoutAWindowLeaveTheSharedOne) {

@@ -220,7 +220,28 @@ def test_a_second_run_goes_on(dms, dms_json, tmp_path, model):
     assert (tmp_path / "results.jsonl").read_text().splitlines(keepends=True)[: len(kept)] == after
     done = dms(*command, "--context", 60, check=False)
     assert_error(done, "results.jsonl", "context", "'64'", "'60'", "--force")
+    done = dms(*command, "--chunk", 64, check=False)
+    assert_error(done, "results.jsonl", "chunk", "'256'", "'64'", "--force")
     dms_json(*command, "--context", 60, "--force")
+
+
+def test_a_run_does_not_go_on_over_other_files(dms, dms_json, tmp_path, seed):
+    folder = models.build(tmp_path / "m", SHAPE, seed)
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps(models.random_ids(SHAPE, 20, seed)))
+    decisions = tmp_path / "decisions.npy"
+    evicted = np.zeros((SHAPE.layers, SHAPE.kv_heads, 20), np.uint8)
+    np.save(decisions, evicted)
+    command = ("eval", "ppl", folder, "--ids", ids, "--out", tmp_path / "out")
+    command += ("--policies", "none,forced", "--decisions", decisions)
+    dms_json(*command)
+    dms_json(*command)
+    evicted[0, 0, 3] = 1
+    np.save(decisions, evicted)
+    assert_error(dms(*command, check=False), "results.jsonl", "decisions", "--force")
+    dms_json(*command, "--force")
+    models.build(folder, SHAPE, seed + 1)
+    assert_error(dms(*command, check=False), "results.jsonl", "model_files", "--force")
 
 
 def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path):
@@ -306,7 +327,31 @@ def test_ruler_on_the_demo(dms, dms_json, tmp_path, options):
     assert ("qa_1: no --squad file" in text) == (not options)
 
 
-def test_ruler_asks_questions_of_given_files(dms_json, tmp_path):
+def test_a_hidden_question_is_appended_to_the_cut_context(dms_json, tmp_path):
+    """A policy that ranks prompts takes nothing of the question, which follows its budget."""
+    question = tmp_path / "question.txt"
+    question.write_text("What is the special magic number for a-b mentioned in the provided text?")
+    least = len(dms_json("tokenize", DEMO, "--no-special", "--text-file", question)["ids"])
+    command = ("eval", "needle", DEMO, "--lengths", 300, "--depths", 50, "--samples", 1)
+    command += ("--policies", "snapkv:budget=64:window_size=16")
+    prompts = []
+    for options in ((), ("--hide-question",)):
+        out = tmp_path / str(len(options))
+        rows = dms_json(*command, *options, "--out", out)["rows"]
+        lines = (out / "results.jsonl").read_text().splitlines()
+        prompts.append(json.loads(lines[1])["numbers"]["prefill_tokens"])
+        held = max(max(heads) for heads in held_per_head(lines[2]))
+        assert (held > 64 + least) == bool(options), (held, least)
+        assert rows[1]["kv"]["held_tokens"] < rows[0]["kv"]["held_tokens"]
+    assert prompts[0] == prompts[1]
+
+
+def held_per_head(line: str) -> list[list[int]]:
+    text = json.loads(line)["texts"]["held_per_head"]
+    return [[int(held) for held in layer.split(",")] for layer in text.split(";")]
+
+
+def test_ruler_asks_questions_of_given_files(dms, dms_json, tmp_path):
     squad = tmp_path / "squad.json"
     paragraphs = [
         {
@@ -326,6 +371,12 @@ def test_ruler_asks_questions_of_given_files(dms_json, tmp_path):
     rows = dms_json(*command, "--squad", squad)["rows"]
     assert [row["policy"] for row in rows] == ["none", "dms"]
     assert rows[0]["samples"] == 2
+    # A sample that has no room is found before the first one is measured.
+    paragraphs[1]["context"] *= 100
+    squad.write_text(json.dumps({"data": [{"title": "towns", "paragraphs": paragraphs}]}))
+    out = tmp_path / "out"
+    assert_error(dms(*command, "--squad", squad, "--out", out, check=False), "too short", "qa_1")
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
@@ -350,6 +401,8 @@ def test_ruler_asks_questions_of_given_files(dms_json, tmp_path):
         (("needle", DEMO, "--chat"), ("--chat", "no chat template")),
         (("needle", DEMO, "--lengths", 5000), ("--lengths", "at most 4096")),
         (("needle", DEMO, "--lengths", 30), ("--lengths", "too short", "at least")),
+        (("needle", DEMO, "--lengths", "9,8,9"), ("--lengths", "twice", "9")),
+        (("needle", DEMO, "--depths", "50,50"), ("--depths", "twice", "50")),
         (("needle", DEMO, "--depths", 101), ("--depths", "0 to 100")),
         (("needle", DEMO, "--haystack", "nowhere.txt"), ("nowhere.txt",)),
         (("ruler", DEMO, "--tasks", "niah_singel_1"), ("--tasks", "did you mean niah_single_1?")),
@@ -369,6 +422,9 @@ def test_a_windows_reference_is_bounded(dms, tmp_path):
     ids.write_text(json.dumps(models.random_ids(shape, 8000)))
     command = ("eval", "kld", folder, "--ids", ids, "--context", 8000, "--first-scored", 100)
     assert_error(dms(*command, check=False), "--stride", "at most 3834")
+    # By default as many as fit: what is refused comes after that.
+    fits = (*command[:-2], "--out", ids)
+    assert "--stride" not in assert_error(dms(*fits, check=False), "ids.json")
 
 
 def test_progress_shows_the_time_left_on_a_terminal():
