@@ -24,17 +24,6 @@ BenchPolicy parse_policy(const std::string& text,
   return policy;
 }
 
-/// What is wrong with the policy's window; nothing where the policy takes it, and has its plan.
-std::exception_ptr refusal_of_window(const ModelSource& source, BenchPolicy& policy) {
-  try {
-    policy.plan = source.check(policy.cache);
-    return nullptr;
-  } catch (const InputError& error) {
-    if (error.parts().field != "window_tokens") throw;
-    return std::current_exception();
-  }
-}
-
 }  // namespace
 
 std::vector<BenchPolicy> parse_bench_policies(const std::string& text,
@@ -48,16 +37,25 @@ std::vector<BenchPolicy> parse_bench_policies(const std::string& text,
   return policies;
 }
 
+CachePlan plan_cache(const ModelSource& source, CacheOptions& cache, std::exception_ptr& refusal) {
+  try {
+    return source.check(cache);
+  } catch (const InputError& error) {
+    if (error.parts().field != "window_tokens") throw;
+    refusal = std::current_exception();
+  }
+  cache.window_tokens.reset();
+  return source.check(cache);
+}
+
 void plan_policies(const ModelSource& source, std::vector<BenchPolicy>& policies) {
   std::exception_ptr refusal;
   bool is_taken = false;
   for (BenchPolicy& policy : policies) {
-    const std::exception_ptr refused = refusal_of_window(source, policy);
+    std::exception_ptr refused;
+    policy.plan = plan_cache(source, policy.cache, refused);
     is_taken |= !refused;
-    if (!refused) continue;
-    refusal = refused;
-    policy.cache.window_tokens.reset();
-    policy.plan = source.check(policy.cache);
+    if (refused) refusal = refused;
   }
   if (!is_taken) std::rethrow_exception(refusal);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -95,21 +96,21 @@ void check_size(const eval::Contender& contender, int64_t tokens) {
   }
 }
 
-/// The plan; nothing where the policy refuses the window that all share.
-std::optional<CachePlan> plan_of(const ModelSource& source,
-                                 const eval::Contender& contender,
-                                 bool has_own_window) {
-  try {
-    return source.check(contender.cache);
-  } catch (const InputError& error) {
-    const bool may_leave = !has_own_window && error.parts().field == "window_tokens";
-    if (!may_leave) refuse(contender, error);
-    return std::nullopt;
-  }
-}
-
 bool has_own_window(const eval::Contender& contender) {
   return contender.label.find(":window=") != std::string::npos;
+}
+
+/// The plan; whether the policy leaves the window that all share goes to `is_left`.
+CachePlan plan_of(const ModelSource& source, eval::Contender& contender, bool& is_left) {
+  try {
+    std::exception_ptr refusal;
+    CachePlan plan = plan_cache(source, contender.cache, refusal);
+    is_left = refusal != nullptr;
+    if (is_left && has_own_window(contender)) std::rethrow_exception(refusal);
+    return plan;
+  } catch (const InputError& error) {
+    refuse(contender, error);
+  }
 }
 
 }  // namespace
@@ -137,17 +138,14 @@ int64_t plan_contenders(const ModelSource& source, std::vector<eval::Contender>&
   size_t left = 0;
   for (eval::Contender& contender : contenders) {
     const auto window = contender.cache.window_tokens;
-    std::optional<CachePlan> plan = plan_of(source, contender, has_own_window(contender));
-    if (!plan) {
-      contender.cache.window_tokens.reset();
-      plan = plan_of(source, contender, true);
-      if (++left == contenders.size()) {
-        throw InputError({.where = "--window",
-                          .what = "no policy of the list has one",
-                          .got = fmt::format("{}", *window)});
-      }
+    bool is_left = false;
+    longest = std::min(longest, plan_of(source, contender, is_left).max_tokens);
+    left += is_left ? 1 : 0;
+    if (left == contenders.size()) {
+      throw InputError({.where = "--window",
+                        .what = "no policy of the list has one",
+                        .got = fmt::format("{}", *window)});
     }
-    longest = std::min(longest, plan->max_tokens);
   }
   return longest;
 }
