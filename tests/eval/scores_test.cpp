@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "eval/divergence.h"
+#include "eval/held_mean.h"
 #include "eval/rendered.h"
 #include "eval/step.h"
 #include "eval/task_eval.h"
@@ -48,6 +49,35 @@ TEST(Divergence, IsTheSumOverTheVocabulary) {
     EXPECT_EQ(divergence(p, p).kld, 0.0);
     EXPECT_TRUE(divergence(p, p).has_same_choice);
   }
+}
+
+KvStats held(int64_t dense, int64_t each_head, int64_t bytes) {
+  KvStats kv;
+  kv.dense_tokens = 2 * dense;
+  kv.held_tokens = 2 * each_head;
+  kv.dense_bytes = 100 * dense;
+  kv.allocated_bytes = bytes;
+  kv.held_per_head = {{each_head}, {each_head}};
+  return kv;
+}
+
+TEST(HeldMean, WeighsPassesByWhatTheyScore) {
+  const KvStats start = held(100, 50, 5000);
+  const KvStats grown = held(140, 90, 9000);
+  const KvStats cut = held(160, 60, 6000);  // 110 before the policy ranked them
+  for (const bool holds_all : {false, true}) {
+    HeldMean mean(holds_all);
+    mean.add(start, grown, 40);
+    mean.add(grown, cut, 20);
+    const int64_t each = holds_all ? 80 : 72;  // (40 * 70 + 20 * 100 or 75) / 60
+    const int64_t bytes = holds_all ? 8000 : 7167;
+    EXPECT_EQ(mean.mean().held_tokens, holds_all ? 160 : 143);
+    EXPECT_EQ(mean.mean().dense_tokens, 260);
+    EXPECT_EQ(mean.mean().allocated_bytes, bytes);
+    EXPECT_THAT(mean.mean().held_per_head,
+                testing::ElementsAre(testing::ElementsAre(each), testing::ElementsAre(each)));
+  }
+  EXPECT_EQ(HeldMean(true).mean().held_tokens, 0);
 }
 
 TEST(Divergence, SurvivesWhatOverflowsOrCannotCome) {
