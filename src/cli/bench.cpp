@@ -9,7 +9,6 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include "cli/bench_options.h"
 #include "cli/bench_policy.h"
@@ -20,6 +19,7 @@
 #include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/peak_memory.h"
 #include "cli/progress.h"
 #include "cli/roofline.h"
 #include "dms/error.h"
@@ -190,12 +190,6 @@ ModelSource open_source(const BenchOptions& options) {
   if (options.config.empty()) return ModelSource(options.model, options.model_options);
   return ModelSource::with_random_weights(
       seekable_file(options.config), options.seed, options.model_options);
-}
-
-int64_t peak_rss_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{1024} * usage.ru_maxrss;
 }
 
 void check_lengths(const BenchOptions& options, int64_t max_tokens) {

@@ -9,7 +9,9 @@
 namespace dms::cli {
 namespace {
 
-BenchPolicy parse_policy(const std::string& text, const CacheOptions& shared) {
+BenchPolicy parse_policy(const std::string& text,
+                         const CacheOptions& shared,
+                         const std::string& option) {
   BenchPolicy policy{.label = text, .cache = shared};
   const size_t colon = text.find(':');
   policy.cache.policy = text.substr(0, colon);
@@ -17,43 +19,43 @@ BenchPolicy parse_policy(const std::string& text, const CacheOptions& shared) {
   if (colon != std::string::npos) {
     std::string settings = text.substr(colon + 1);
     std::ranges::replace(settings, ':', ',');
-    policy.cache.policy_args = parse_key_values("--policy", settings);
+    policy.cache.policy_args = parse_key_values(option, settings);
   }
   return policy;
 }
 
-/// What is wrong with the policy's window; nothing where the policy takes it, and has its plan.
-std::exception_ptr refusal_of_window(const ModelSource& source, BenchPolicy& policy) {
-  try {
-    policy.plan = source.check(policy.cache);
-    return nullptr;
-  } catch (const InputError& error) {
-    if (error.parts().field != "window_tokens") throw;
-    return std::current_exception();
-  }
-}
-
 }  // namespace
 
-std::vector<BenchPolicy> parse_bench_policies(const std::string& text, const CacheOptions& shared) {
+std::vector<BenchPolicy> parse_bench_policies(const std::string& text,
+                                              const CacheOptions& shared,
+                                              const std::string& option) {
   if (text.empty()) return {{.label = "", .cache = shared}};
   std::vector<BenchPolicy> policies;
-  for (const std::string& part : parse_list("--policy", text)) {
-    policies.push_back(parse_policy(part, shared));
+  for (const std::string& part : parse_list(option, text)) {
+    policies.push_back(parse_policy(part, shared, option));
   }
   return policies;
+}
+
+CachePlan plan_cache(const ModelSource& source, CacheOptions& cache, std::exception_ptr& refusal) {
+  try {
+    return source.check(cache);
+  } catch (const InputError& error) {
+    if (error.parts().field != "window_tokens") throw;
+    refusal = std::current_exception();
+  }
+  cache.window_tokens.reset();
+  return source.check(cache);
 }
 
 void plan_policies(const ModelSource& source, std::vector<BenchPolicy>& policies) {
   std::exception_ptr refusal;
   bool is_taken = false;
   for (BenchPolicy& policy : policies) {
-    const std::exception_ptr refused = refusal_of_window(source, policy);
+    std::exception_ptr refused;
+    policy.plan = plan_cache(source, policy.cache, refused);
     is_taken |= !refused;
-    if (!refused) continue;
-    refusal = refused;
-    policy.cache.window_tokens.reset();
-    policy.plan = source.check(policy.cache);
+    if (refused) refusal = refused;
   }
   if (!is_taken) std::rethrow_exception(refusal);
 }

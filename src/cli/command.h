@@ -31,6 +31,7 @@ Command chat_command();
 Command score_command();
 Command serve_command();
 Command bench_command();
+Command eval_command();
 Command quantize_command();
 Command calibrate_command();
 Command train_command();

@@ -12,6 +12,7 @@ std::span<const Command> commands() {
                                score_command(),
                                serve_command(),
                                bench_command(),
+                               eval_command(),
                                quantize_command(),
                                calibrate_command(),
                                train_command(),

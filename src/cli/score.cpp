@@ -16,17 +16,19 @@
 #include "base/npy.h"
 #include "cli/command.h"
 #include "cli/input.h"
-#include "cli/log_likelihood.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/parse.h"
 #include "cli/progress.h"
-#include "cli/score_windows.h"
 #include "cli/text_table.h"
 #include "dms/error.h"
+#include "eval/log_likelihood.h"
+#include "eval/windows.h"
 
 namespace dms::cli {
 namespace {
+
+using eval::ScoreWindow;
 
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
@@ -73,7 +75,7 @@ class Scorer {
     if (writer_) writer_->write_row(row.data());
     const int64_t next = token + 1;
     if (next < window.first_scored || next >= window.end) return;
-    total_nll_ += negative_log_likelihood(row, ids_[static_cast<size_t>(next)]);
+    total_nll_ += eval::negative_log_likelihood(row, ids_[static_cast<size_t>(next)]);
   }
   void close() {
     if (writer_) writer_->close();
@@ -201,7 +203,9 @@ Plan make_plan(const Options& options,
            stride,
            fmt::format("less than the window, {} tokens", context));
   }
-  return {.context = context, .stride = stride, .windows = score_windows(tokens, context, stride)};
+  return {.context = context,
+          .stride = stride,
+          .windows = eval::score_windows(tokens, context, stride)};
 }
 
 /// What is said of single tokens' place in the text has no meaning in several windows.

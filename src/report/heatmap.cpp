@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "report/axis.h"
+#include "report/page.h"
 
 namespace dms::report {
 namespace {
@@ -131,7 +132,8 @@ std::string scale(const Grid& grid) {
 
 }  // namespace
 
-std::string render_retention(const std::vector<std::vector<double>>& retention) {
+std::string render_retention(const std::vector<std::vector<double>>& retention,
+                             const std::string& when) {
   const Grid grid = make_grid(retention);
   if (grid.layers == 0 || grid.heads == 0) return "";
   const double width = kLeft + static_cast<double>(grid.layers) * grid.cell_width;
@@ -148,9 +150,9 @@ std::string render_retention(const std::vector<std::vector<double>>& retention) 
     if (!shares.empty()) svg += cell(grid, layer, grid.heads, mean_of(shares));
   }
   svg += labels(grid) + "</svg>";
-  return R"(<figure class="card wide"><figcaption><h2>Tokens kept</h2>)"
-         R"(<span class="unit">share by layer and KV head, latest steps</span>)"
-         R"(</figcaption>)" +
+  return fmt::format(R"(<figure class="card wide"><figcaption><h2>Tokens kept</h2>)"
+                     R"(<span class="unit">share by layer and KV head, {}</span></figcaption>)",
+                     escape_html(when)) +
          scale(grid) + svg + "</figure>\n";
 }
 

@@ -66,6 +66,13 @@ th, td { text-align: left; vertical-align: top; padding: 5px 0; border-top: 1px 
          font-weight: 400; overflow-wrap: anywhere; }
 tr:first-child > * { border-top: 0; }
 th { color: var(--faint); width: 220px; padding-right: 16px; }
+.label { fill: var(--text); font-size: 11px; paint-order: stroke; stroke: var(--card);
+         stroke-width: 4px; stroke-linejoin: round; }
+.shaded { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; line-height: 1.6;
+          margin-top: 8px; }
+.scroll { overflow-x: auto; }
+.data th, .data td { width: auto; padding: 5px 14px 5px 0; white-space: nowrap; }
+.data .number { text-align: right; font-variant-numeric: tabular-nums; }
 @media print { .card, .tile { break-inside: avoid; } }
 )";
 

@@ -5,26 +5,10 @@
 #include <numeric>
 #include <utility>
 
+#include "tasks/draws.h"
+
 namespace dms::tasks {
 namespace {
-
-/// Places between which a text may be parted: its two ends, and where sentences or paragraphs
-/// begin; in text without sentences, words.
-std::vector<size_t> sentence_starts(const std::string& text) {
-  std::vector<size_t> sentences;
-  std::vector<size_t> words;
-  for (size_t i = 0; i + 2 < text.size(); ++i) {
-    const bool at_space = text[i + 1] == ' ' || text[i + 1] == '\n';
-    if (!at_space) continue;
-    const bool ends_sentence = text[i] == '.' || text[i] == '!' || text[i] == '?';
-    const bool ends_paragraph = text[i] == '\n' && text[i + 1] == '\n';
-    (ends_sentence || ends_paragraph ? sentences : words).push_back(i + 2);
-  }
-  std::vector<size_t> starts = std::move(sentences.empty() ? words : sentences);
-  starts.insert(starts.begin(), 0);
-  starts.push_back(text.size());
-  return starts;
-}
 
 /// The last place at or before `at` where no UTF-8 character is cut.
 size_t at_character(const std::string& text, size_t at) {
@@ -32,12 +16,6 @@ size_t at_character(const std::string& text, size_t at) {
     --at;
   }
   return at;
-}
-
-std::string draw_number(int64_t digits, Random& random) {
-  std::string number(1, static_cast<char>('1' + random.below(9)));
-  while (std::ssize(number) < digits) number += static_cast<char>('0' + random.below(10));
-  return number;
 }
 
 std::string draw_uuid(Random& random) {
@@ -75,9 +53,7 @@ RecallTask::RecallTask(const RecallSettings& settings, Random& random) {
 
 std::string RecallTask::draw_key(Random& random) const {
   while (true) {
-    std::string key(kAdjectives[static_cast<size_t>(random.below(std::ssize(kAdjectives)))]);
-    key += '-';
-    key += kNouns[static_cast<size_t>(random.below(std::ssize(kNouns)))];
+    std::string key = draw_word_pair(random);
     if (std::ranges::find(facts_, key, &Fact::key) == facts_.end()) return key;
   }
 }

@@ -27,6 +27,7 @@ COMMANDS = (
     "score",
     "serve",
     "bench",
+    "eval",
     "quantize",
     "calibrate",
     "train",

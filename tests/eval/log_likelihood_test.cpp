@@ -1,11 +1,11 @@
-#include "cli/log_likelihood.h"
+#include "eval/log_likelihood.h"
 
 #include <cmath>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-namespace dms::cli {
+namespace dms::eval {
 namespace {
 
 TEST(NegativeLogLikelihood, IsTheLogOfTheVocabularyForEqualLogits) {
@@ -19,4 +19,4 @@ TEST(NegativeLogLikelihood, SurvivesLogitsWhoseExponentialsOverflow) {
 }
 
 }  // namespace
-}  // namespace dms::cli
+}  // namespace dms::eval

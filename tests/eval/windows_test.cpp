@@ -1,10 +1,10 @@
-#include "cli/score_windows.h"
+#include "eval/windows.h"
 
 #include <stdexcept>
 
 #include <gtest/gtest.h>
 
-namespace dms::cli {
+namespace dms::eval {
 namespace {
 
 TEST(ScoreWindows, OneHoldsWhatFits) {
@@ -35,10 +35,20 @@ TEST(ScoreWindows, EachTokenIsScoredOnceWithEnoughContext) {
   }
 }
 
+TEST(ScoreWindows, BeginToScoreWhereTheyAreTold) {
+  const auto windows = score_windows(20, 8, 3, 5);
+  ASSERT_EQ(windows.size(), 5u);
+  EXPECT_EQ(windows[0].first_scored, 5);
+  EXPECT_EQ(windows[1].begin, 3);
+  EXPECT_EQ(windows[1].first_scored, 8);
+  EXPECT_EQ(windows[4].end, 20);
+  EXPECT_THROW(score_windows(20, 8, 3, 8), std::logic_error);
+}
+
 TEST(ScoreWindows, ThatDoNotOverlapAreABug) {
   EXPECT_THROW(score_windows(10, 4, 4), std::logic_error);
   EXPECT_THROW(score_windows(10, 4, 0), std::logic_error);
 }
 
 }  // namespace
-}  // namespace dms::cli
+}  // namespace dms::eval

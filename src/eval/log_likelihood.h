@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <span>
 
-namespace dms::cli {
+namespace dms::eval {
 
 /// -log softmax(logits)[token] in nats, summed in double. NaN where the logits hold NaN.
 double negative_log_likelihood(std::span<const float> logits, int32_t token);
 
-}  // namespace dms::cli
+}  // namespace dms::eval

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace dms::cli {
+namespace dms::eval {
 
 /// Tokens [begin, end) go through a cache of their own; those from `first_scored` on are predicted
 /// there, the ones before are context.
@@ -15,8 +15,11 @@ struct ScoreWindow {
 };
 
 /// Windows of `window` tokens that begin `stride` apart, as in Hugging Face's guide to perplexity:
-/// token 0 is not predicted, every other one is once, with window - stride tokens before it at
-/// least, or all there are. 1 <= stride < window.
-std::vector<ScoreWindow> score_windows(int64_t tokens, int64_t window, int64_t stride);
+/// tokens before `first` are not predicted, every other one is once, with window - stride tokens
+/// before it at least, or all there are. 1 <= stride < window, 1 <= first < window.
+std::vector<ScoreWindow> score_windows(int64_t tokens,
+                                       int64_t window,
+                                       int64_t stride,
+                                       int64_t first = 1);
 
-}  // namespace dms::cli
+}  // namespace dms::eval

@@ -1,9 +1,9 @@
-#include "cli/log_likelihood.h"
+#include "eval/log_likelihood.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace dms::cli {
+namespace dms::eval {
 
 double negative_log_likelihood(std::span<const float> logits, int32_t token) {
   const double largest = *std::ranges::max_element(logits);
@@ -12,4 +12,4 @@ double negative_log_likelihood(std::span<const float> logits, int32_t token) {
   return std::log(sum) + largest - static_cast<double>(logits[static_cast<size_t>(token)]);
 }
 
-}  // namespace dms::cli
+}  // namespace dms::eval

@@ -1,0 +1,62 @@
+// dms eval: what policies lose and what they cost, side by side, in one run.
+
+#include <algorithm>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/declare.h"
+#include "cli/eval_actions.h"
+#include "cli/output.h"
+#include "cli/parse.h"
+
+namespace dms::cli {
+namespace {
+
+void evaluate(const EvalOptions& options) {
+  check_writable(options.csv);
+  check_writable(options.html);
+  if (options.is_text()) {
+    eval_text(options);
+  } else if (options.action == "needle") {
+    eval_needle(options);
+  } else {
+    eval_ruler(options);
+  }
+}
+
+CommandBody define(CLI::App& app) {
+  auto options = std::make_shared<EvalOptions>();
+  add_eval_options(app, *options);
+  return [options, &app] {
+    settle_eval_options(app, *options);
+    evaluate(*options);
+  };
+}
+
+}  // namespace
+
+std::string policy_list_of(const EvalOptions& options, const ModelInfo& info, bool needs_full) {
+  if (options.policies.empty()) return info.dms ? "none,dms" : "none";
+  if (!needs_full) return options.policies;
+  const std::vector<std::string> names = parse_list("--policies", options.policies);
+  const bool has_full = std::ranges::find(names, "none") != names.end();
+  return has_full ? options.policies : "none," + options.policies;
+}
+
+Command eval_command() {
+  return {.name = "eval",
+          .summary = "Compare policies: perplexity, divergence, needles, RULER",
+          .examples =
+              "  dms eval ppl models/demo --text-file examples/long_prompt.txt \\\n"
+              "      --policies none,dms,streaming:recent_size=256\n"
+              "  dms eval kld models/demo --text-file book.txt --max-tokens 20000 \\\n"
+              "      --policies none,dms:kv_dtype=int8,random:cr=8 --out kld --html kld.html\n"
+              "  dms eval needle models/demo --digits 4 --lengths 500,1000 --samples 5\n"
+              "  dms eval ruler MODEL --haystack essays.txt --tasks niah_single_2,vt,fwe \\\n"
+              "      --policies none,snapkv:compression_ratio=0.75 --hide-question\n",
+          .define = define};
+}
+
+}  // namespace dms::cli

@@ -1,0 +1,56 @@
+#pragma once
+// The options of `dms eval`.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/input.h"
+#include "dms/llm.h"
+
+namespace dms::cli {
+
+struct EvalOptions {
+  std::string action;  // ppl, kld, needle, ruler
+  std::string model;
+  std::string policies;
+  ModelOptions model_options;
+  CacheOptions cache;
+
+  std::string out;
+  bool force = false;
+  std::string csv;
+  std::string html;
+  bool json = false;
+
+  // Of ppl and kld.
+  PromptSource text;
+  std::optional<int64_t> context;
+  std::optional<int64_t> stride;
+  std::optional<int64_t> first_scored;
+  std::optional<int64_t> max_tokens;
+  int64_t decode_tokens = 16;
+
+  // Of needle and ruler.
+  std::vector<int64_t> lengths{};  // empty: not given
+  int64_t samples = 10;
+  uint64_t seed = 42;
+  std::string haystack;
+  bool hides_question = false;
+  bool is_chat = false;
+
+  std::vector<int64_t> depths{0, 25, 50, 75, 100};  // per cent
+  int64_t digits = 7;
+  std::vector<std::string> tasks{};  // empty: all
+  std::string squad;
+  std::string hotpot;
+
+  bool is_text() const { return action == "ppl" || action == "kld"; }
+};
+
+void add_eval_options(CLI::App& app, EvalOptions& options);
+/// Throws InputError on an unknown action, and on options that are another action's.
+void settle_eval_options(const CLI::App& app, const EvalOptions& options);
+
+}  // namespace dms::cli

@@ -1,0 +1,160 @@
+#include "cli/eval_policies.h"
+
+#include <algorithm>
+#include <charconv>
+#include <exception>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cli/bench_policy.h"
+#include "cli/options.h"
+#include "cli/parse.h"
+#include "dms/error.h"
+
+namespace dms::cli {
+namespace {
+
+constexpr const char* kOption = "--policies";
+constexpr int64_t kMaxLayers = int64_t{1} << 16;
+
+/// Takes a setting out of the policy's own.
+std::optional<std::string> take(CacheOptions& cache, const std::string& name) {
+  const auto found = cache.policy_args.find(name);
+  if (found == cache.policy_args.end()) return std::nullopt;
+  std::string value = std::move(found->second);
+  cache.policy_args.erase(found);
+  return value;
+}
+
+eval::Contender contender_of(const BenchPolicy& policy) {
+  eval::Contender contender{.label = policy.label, .cache = policy.cache};
+  CacheOptions& cache = contender.cache;
+  const std::string where = fmt::format("{}: {}", kOption, policy.label);
+  if (policy.label == "none") {
+    cache.kv_dtype.clear();
+    cache.kv_exact_layers = 0;
+  }
+  if (auto type = take(cache, "kv_dtype")) {
+    std::ranges::replace(*type, ';', ',');
+    cache.kv_dtype = *type;
+  }
+  if (const auto layers = take(cache, "kv_exact_layers")) {
+    cache.kv_exact_layers = parse_integer(where, *layers, 0, kMaxLayers);
+  }
+  if (const auto window = take(cache, "window")) {
+    cache.window_tokens = parse_integer(where, *window, 0, kMaxTokens);
+  }
+  if (auto weights = take(cache, "weights")) contender.weights = std::move(*weights);
+  return contender;
+}
+
+/// Rethrows what is wrong with a policy as that policy's.
+[[noreturn]] void refuse(const eval::Contender& contender, const InputError& error) {
+  ErrorParts parts = error.parts();
+  parts.where = fmt::format("{}: {}", kOption, contender.label);
+  if (parts.field.starts_with("policy_args.")) {
+    parts.field = parts.field.substr(std::string_view("policy_args.").size());
+  } else if (parts.field.starts_with("policy")) {
+    parts.field.clear();
+  }
+  throw InputError(parts);
+}
+
+[[noreturn]] void refuse(const eval::Contender& contender,
+                         const std::string& setting,
+                         const std::string& got,
+                         const std::string& expected) {
+  throw InputError({.where = fmt::format("{}: {}", kOption, contender.label),
+                    .field = setting,
+                    .what = "takes nothing, or all, of a prompt",
+                    .got = got,
+                    .expected = expected});
+}
+
+template <class T>
+std::optional<T> number_of(const eval::Contender& contender, const std::string& setting) {
+  const auto found = contender.cache.policy_args.find(setting);
+  if (found == contender.cache.policy_args.end()) return std::nullopt;
+  const std::string& text = found->second;
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+/// What the policy itself allows and an evaluation has no use for.
+void check_size(const eval::Contender& contender, int64_t tokens) {
+  if (const auto budget = number_of<int64_t>(contender, "budget"); budget && *budget >= tokens) {
+    refuse(contender, "budget", fmt::format("{}", *budget), fmt::format("1 to {}", tokens - 1));
+  }
+  if (const auto ratio = number_of<double>(contender, "compression_ratio");
+      ratio && (*ratio <= 0 || *ratio >= 1)) {
+    refuse(contender, "compression_ratio", fmt::format("{}", *ratio), "above 0 and below 1");
+  }
+}
+
+bool has_own_window(const eval::Contender& contender) {
+  return contender.label.find(":window=") != std::string::npos;
+}
+
+/// The plan; whether the policy leaves the window that all share goes to `is_left`.
+CachePlan plan_of(const ModelSource& source, eval::Contender& contender, bool& is_left) {
+  try {
+    std::exception_ptr refusal;
+    CachePlan plan = plan_cache(source, contender.cache, refusal);
+    is_left = refusal != nullptr;
+    if (is_left && has_own_window(contender)) std::rethrow_exception(refusal);
+    return plan;
+  } catch (const InputError& error) {
+    refuse(contender, error);
+  }
+}
+
+}  // namespace
+
+std::vector<eval::Contender> parse_contenders(const std::string& text, const CacheOptions& shared) {
+  std::vector<eval::Contender> contenders;
+  const std::vector<BenchPolicy> policies = parse_bench_policies(text, shared, kOption);
+  const bool has_forced = std::ranges::any_of(
+      policies, [](const BenchPolicy& policy) { return policy.cache.policy == "forced"; });
+  for (const BenchPolicy& policy : policies) {
+    const bool is_twice =
+        std::ranges::find(contenders, policy.label, &eval::Contender::label) != contenders.end();
+    if (is_twice) {
+      throw InputError({.where = kOption, .what = "stands there twice", .got = policy.label});
+    }
+    contenders.push_back(contender_of(policy));
+    CacheOptions& cache = contenders.back().cache;
+    if (has_forced && cache.policy != "forced") cache.decisions_file.clear();
+  }
+  return contenders;
+}
+
+int64_t plan_contenders(const ModelSource& source, std::vector<eval::Contender>& contenders) {
+  int64_t longest = std::numeric_limits<int64_t>::max();
+  size_t left = 0;
+  for (eval::Contender& contender : contenders) {
+    const auto window = contender.cache.window_tokens;
+    bool is_left = false;
+    longest = std::min(longest, plan_of(source, contender, is_left).max_tokens);
+    left += is_left ? 1 : 0;
+    if (left == contenders.size()) {
+      throw InputError({.where = "--window",
+                        .what = "no policy of the list has one",
+                        .got = fmt::format("{}", *window)});
+    }
+  }
+  return longest;
+}
+
+void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt, int64_t tokens) {
+  for (const eval::Contender& contender : contenders) {
+    const std::string& policy = contender.cache.policy;
+    check_size(contender, policy == "h2o" || policy == "tova" ? tokens : prompt);
+  }
+}
+
+}  // namespace dms::cli

@@ -1,0 +1,30 @@
+#pragma once
+// What `dms eval` measured, as Markdown, JSON, CSV and a page.
+
+#include <string>
+
+#include "cli/eval_options.h"
+#include "cli/output.h"
+#include "eval/rendered.h"
+
+namespace dms::cli {
+
+/// One evaluation's results in all their forms.
+struct EvalReport {
+  OutputJson head = OutputJson::object();  // what was evaluated and how: names and plain values
+  OutputJson rows = OutputJson::array();   // objects with the same fields
+  eval::Rendered rendered{};
+};
+
+OutputJson text_rows_json(const std::vector<eval::TextRow>& rows);
+/// A row for each task, cell and contender. Cells have one number, the length, or two, and the
+/// depth.
+OutputJson task_rows_json(const std::vector<eval::TaskRow>& rows);
+
+/// Rows under a header of their fields; objects within are flattened: "kv.cr". Empty without rows.
+std::string to_csv(const OutputJson& rows);
+
+/// To standard output, --csv and --html; nothing, and false, where there is no row.
+bool write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report);
+
+}  // namespace dms::cli

@@ -1,0 +1,68 @@
+#pragma once
+// What all evaluations of `dms eval` have in common: the models, the store, progress and Ctrl-C.
+
+#include <chrono>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cli/eval_options.h"
+#include "cli/interrupt_flag.h"
+#include "cli/progress.h"
+#include "dms/llm.h"
+#include "eval/contender.h"
+#include "eval/step.h"
+#include "eval/store.h"
+
+namespace dms::cli {
+
+/// The model in every storage type that a contender wants; weights are read when they are first
+/// asked for.
+class EvalModels {
+ public:
+  /// Throws InputError where a type does not fit.
+  EvalModels(const EvalOptions& options, const std::vector<eval::Contender>& contenders);
+
+  const ModelSource& source() const { return sources_.at(""); }
+  LLM& with(const std::string& weights);
+
+ private:
+  const EvalOptions& options_;
+  std::map<std::string, ModelSource> sources_;  // those whose weights are not read; "" stays
+  std::map<std::string, LLM> models_;
+};
+
+/// Somebody pressed Ctrl-C.
+class Interrupted : public std::exception {};
+
+/// A line on a terminal that says how far an evaluation is and how long it will take yet.
+class EvalProgress {
+ public:
+  explicit EvalProgress(const std::string& action) : line_("eval " + action) {}
+  /// Throws Interrupted after a Ctrl-C.
+  void show(const eval::Step& step);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  InterruptFlag interrupt_;
+  ProgressLine line_;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_shown_{};
+};
+
+/// Of a file's bytes; empty without a file.
+std::string checksum(const std::filesystem::path& file);
+eval::Store open_store(const EvalOptions& options, const eval::Identity& identity);
+/// The settings and files that results of every action depend on.
+eval::Identity common_identity(const EvalOptions& options);
+
+/// Runs `measure`; then, whatever came of it, `report`, which prints what is done and says whether
+/// there is any. What `measure` threw is thrown after that; a Ctrl-C ends the process as it does
+/// others.
+void measure_and_report(const std::function<void()>& measure, const std::function<bool()>& report);
+
+}  // namespace dms::cli

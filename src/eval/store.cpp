@@ -1,0 +1,119 @@
+#include "eval/store.h"
+
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/input_file.h"
+#include "base/json.h"
+#include "base/output_file.h"
+#include "dms/error.h"
+
+namespace dms::eval {
+namespace {
+
+constexpr int64_t kMaxBytes = int64_t{1} << 30;
+
+Json to_json(const Identity& identity) { return {{"evaluation", identity}}; }
+
+Json to_json(const std::string& key, const Record& record) {
+  return {{"key", key}, {"numbers", record.numbers}, {"texts", record.texts}};
+}
+
+std::string line_of(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Record record_of(const JsonFields& fields) {
+  Record record;
+  if (const Json* numbers = fields.find("numbers")) {
+    for (const auto& [name, value] : numbers->items()) {
+      if (value.is_number()) record.numbers[name] = value.get<double>();
+    }
+  }
+  if (const Json* texts = fields.find("texts")) {
+    for (const auto& [name, value] : texts->items()) {
+      if (value.is_string()) record.texts[name] = value.get<std::string>();
+    }
+  }
+  return record;
+}
+
+/// Names the first setting that differs.
+void require_same(const Json& found, const Identity& identity, const std::string& where) {
+  const Json* stored =
+      found.is_object() && found.contains("evaluation") ? &found["evaluation"] : nullptr;
+  if (stored == nullptr || !stored->is_object()) {
+    throw InputError({.where = where, .what = "not the results of an evaluation"});
+  }
+  for (const auto& [name, value] : identity) {
+    const std::string other = stored->contains(name) && (*stored)[name].is_string()
+                                  ? (*stored)[name].get<std::string>()
+                                  : "";
+    if (other == value) continue;
+    throw InputError({.where = where,
+                      .field = name,
+                      .what = "holds results of other settings",
+                      .got = fmt::format("'{}'", other),
+                      .expected = fmt::format("'{}'", value),
+                      .hint = "name another folder, or --force to begin again"});
+  }
+}
+
+}  // namespace
+
+double Record::number(const std::string& name) const {
+  const auto found = numbers.find(name);
+  return found == numbers.end() ? 0.0 : found->second;
+}
+
+Store::Store(const std::filesystem::path& folder, const Identity& identity, bool force)
+    : file_(folder / "results.jsonl") {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw_write_error(folder, error.value());
+  if (!force && std::filesystem::exists(file_, error)) {
+    load(identity);
+  } else {
+    write_text_file(file_, line_of(to_json(identity)));
+  }
+}
+
+void Store::load(const Identity& identity) {
+  const std::string text = read_text_file(file_, kMaxBytes);
+  size_t begin = 0;
+  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
+    const std::string where = file_.string();
+    const Json line = parse_json(std::string_view(text).substr(begin, end - begin), where);
+    if (begin == 0) {
+      require_same(line, identity, where);
+    } else {
+      const JsonFields fields(line, where);
+      records_[fields.string("key")] = record_of(fields);
+    }
+    begin = end + 1;
+  }
+  if (begin == 0) require_same({}, identity, file_.string());
+  if (begin < text.size()) std::filesystem::resize_file(file_, begin);
+  found_ = records_.size();
+}
+
+const Record* Store::find(const std::string& key) const {
+  const auto found = records_.find(key);
+  return found == records_.end() ? nullptr : &found->second;
+}
+
+void Store::put(const std::string& key, Record record) {
+  if (!file_.empty()) append(line_of(to_json(key, record)));
+  records_[key] = std::move(record);
+}
+
+void Store::append(const std::string& line) {
+  std::ofstream out(file_, std::ios::app | std::ios::binary);
+  out << line << std::flush;
+  if (!out) throw RunError({.where = file_.string(), .what = "cannot write"});
+}
+
+}  // namespace dms::eval

@@ -1,0 +1,48 @@
+#pragma once
+// What an evaluation has measured so far: records by key, in memory, and in a folder where one is
+// named, so that a second run goes on where the first one stopped, however that ended.
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace dms::eval {
+
+struct Record {
+  std::map<std::string, double> numbers{};
+  std::map<std::string, std::string> texts{};
+
+  double number(const std::string& name) const;  // 0 where there is none
+  bool operator==(const Record&) const = default;
+};
+
+/// What the records depend on beside their keys: model, text, lengths, seeds.
+using Identity = std::map<std::string, std::string>;
+
+class Store {
+ public:
+  /// In memory only.
+  Store() = default;
+  /// In `folder`/results.jsonl, which is made where it is missing: a line of JSON for the identity
+  /// and one for each record. Of a line that a killed run left unfinished nothing is taken. Throws
+  /// InputError where the folder holds results of another identity and not `force`, or is no such
+  /// folder.
+  Store(const std::filesystem::path& folder, const Identity& identity, bool force);
+
+  const Record* find(const std::string& key) const;
+  /// Throws RunError on a full disk.
+  void put(const std::string& key, Record record);
+  /// Records that were there when it was opened.
+  size_t found() const { return found_; }
+
+ private:
+  void load(const Identity& identity);
+  void append(const std::string& line);
+
+  std::filesystem::path file_;  // empty: in memory
+  std::map<std::string, Record> records_;
+  size_t found_ = 0;
+};
+
+}  // namespace dms::eval

@@ -1,0 +1,30 @@
+#pragma once
+// Points with names over two quantities, of which less is better each time, as an HTML figure: what
+// a policy loses against what it costs. A line joins those that no other point beats in both.
+
+#include <string>
+#include <vector>
+
+namespace dms::report {
+
+struct NamedPoint {
+  std::string name;
+  double x = 0.0;
+  double y = 0.0;
+};
+
+struct Scatter {
+  std::string title;
+  std::string unit;    // of y
+  std::string x_name;  // with its unit
+  std::vector<NamedPoint> points;
+  bool may_be_log = false;  // both axes
+};
+
+/// The points that no other is at most as large as in both and smaller in one, by rising x; those
+/// that are not drawable left out.
+std::vector<NamedPoint> pareto_front(std::vector<NamedPoint> points);
+
+std::string render(const Scatter& chart);
+
+}  // namespace dms::report

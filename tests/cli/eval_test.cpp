@@ -1,0 +1,116 @@
+// What `dms eval` makes of its options and results.
+
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/eval_actions.h"
+#include "cli/eval_policies.h"
+#include "cli/eval_report.h"
+#include "dms/error.h"
+#include "support/errors.h"
+
+namespace dms::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Pair;
+
+ModelSource source() {
+  return ModelSource(std::filesystem::path(DMS_SOURCE_DIR) / "models" / "demo");
+}
+
+TEST(EvalPolicies, FormatsAreTheCachesAndTheModels) {
+  const auto contenders = parse_contenders(
+      "none,dms:kv_dtype=k=int8;v=lloyd4:window=32:weights=int8,random:cr=4:kv_exact_layers=1", {});
+  ASSERT_EQ(contenders.size(), 3u);
+  EXPECT_EQ(contenders[0].label, "none");
+  EXPECT_EQ(contenders[1].cache.policy, "dms");
+  EXPECT_EQ(contenders[1].cache.kv_dtype, "k=int8,v=lloyd4");
+  EXPECT_EQ(contenders[1].cache.window_tokens, 32);
+  EXPECT_EQ(contenders[1].weights, "int8");
+  EXPECT_THAT(contenders[1].cache.policy_args, IsEmpty());
+  EXPECT_EQ(contenders[2].cache.kv_exact_layers, 1);
+  EXPECT_THAT(contenders[2].cache.policy_args, ElementsAre(Pair("cr", "4")));
+}
+
+/// What an evaluation of 512 tokens says to these policies.
+std::string refusal(const std::string& text, const CacheOptions& shared = {}) {
+  return testing_support::input_error([&] {
+    std::vector<eval::Contender> contenders = parse_contenders(text, shared);
+    plan_contenders(source(), contenders);
+    check_sizes(contenders, 512, 1024);
+  });
+}
+
+TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
+  const auto expect = [](const std::string& text, std::initializer_list<std::string> parts) {
+    testing_support::expect_parts(refusal(text), parts);
+  };
+  expect("none,streeming", {"--policies: streeming:", "unknown policy", "streaming"});
+  expect("random:cr=0", {"--policies: random:cr=0:", "cr"});
+  expect("random:rc=8", {"--policies: random:rc=8:", "no such argument", "cr"});
+  expect("snapkv:budget=0", {"--policies: snapkv:budget=0:", "budget"});
+  expect("snapkv:budget=512", {"budget", "got 512, expected 1 to 511"});
+  expect("h2o:budget=1024", {"budget", "got 1024, expected 1 to 1023"});
+  EXPECT_NO_THROW(check_sizes(parse_contenders("h2o:budget=1023", {}), 512, 1024));
+  expect("knorm:compression_ratio=0", {"compression_ratio", "above 0 and below 1"});
+  expect("knorm:compression_ratio=1", {"compression_ratio", "above 0 and below 1"});
+  expect("knorm:compression_ratio=1.5", {"--policies: knorm:compression_ratio=1.5:"});
+  expect("streaming:window=9", {"--policies: streaming:window=9:", "no window"});
+  expect("dms:window=-1", {"--policies: dms:window=-1:"});
+  expect("none,none", {"--policies", "twice"});
+  expect("none,", {"--policies"});
+  expect("dms:kv_dtype=int3", {"--policies: dms:kv_dtype=int3:", "int3"});
+}
+
+TEST(EvalPolicies, NoneAloneIsTheExactCacheWhateverIsShared) {
+  CacheOptions shared;
+  shared.kv_dtype = "int8";
+  shared.kv_exact_layers = 1;
+  const auto contenders = parse_contenders("none,dms,none:kv_dtype=int4", shared);
+  EXPECT_EQ(contenders[0].cache.kv_dtype, "");
+  EXPECT_EQ(contenders[0].cache.kv_exact_layers, 0);
+  EXPECT_EQ(contenders[1].cache.kv_dtype, "int8");
+  EXPECT_EQ(contenders[1].cache.kv_exact_layers, 1);
+  EXPECT_EQ(contenders[2].cache.kv_dtype, "int4");
+}
+
+TEST(EvalPolicies, WithoutAWindowLeaveTheSharedOne) {
+  CacheOptions shared;
+  shared.window_tokens = 99;
+  std::vector<eval::Contender> contenders = parse_contenders("streaming,dms", shared);
+  EXPECT_EQ(plan_contenders(source(), contenders), 4096);
+  EXPECT_FALSE(contenders[0].cache.window_tokens);
+  EXPECT_EQ(contenders[1].cache.window_tokens, 99);
+  testing_support::expect_parts(refusal("streaming", shared), {"--window", "99"});
+}
+
+TEST(EvalPolicies, TasksAreAlwaysShownBesideTheFullCache) {
+  EvalOptions options;
+  ModelInfo info;
+  EXPECT_EQ(policy_list_of(options, info, true), "none");
+  info.dms = DmsInfo{};
+  EXPECT_EQ(policy_list_of(options, info, false), "none,dms");
+  options.policies = "dms,random:cr=4";
+  EXPECT_EQ(policy_list_of(options, info, false), "dms,random:cr=4");
+  EXPECT_EQ(policy_list_of(options, info, true), "none,dms,random:cr=4");
+  options.policies = "dms,none";
+  EXPECT_EQ(policy_list_of(options, info, true), "dms,none");
+}
+
+TEST(EvalReport, CsvIsFlatAndQuoted) {
+  const OutputJson rows{
+      {{"policy", "k=int8,v=\"x\""}, {"kld", nullptr}, {"kv", {{"cr", 1.5}, {"n", 2}}}},
+      {{"policy", "none"}, {"kld", 0.25}, {"kv", {{"cr", 1.0}, {"n", 3}}}}};
+  EXPECT_EQ(to_csv(rows),
+            "policy,kld,kv.cr,kv.n\n"
+            "\"k=int8,v=\"\"x\"\"\",,1.5,2\n"
+            "none,0.25,1.0,3\n");
+  EXPECT_EQ(to_csv(OutputJson::array()), "");
+}
+
+}  // namespace
+}  // namespace dms::cli

@@ -1,0 +1,81 @@
+// Results survive whatever ends a run, and are not mixed with those of other settings.
+
+#include "eval/store.h"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "support/errors.h"
+#include "support/temp_folder.h"
+
+namespace dms::eval {
+namespace {
+
+const Identity kIdentity{{"model", "demo"}, {"text", "0123"}};
+
+Record record(double value) {
+  return {.numbers = {{"nll", value}}, .texts = {{"answer", "a\n\"b\""}}};
+}
+
+TEST(EvalStore, GoesOnWhereItStopped) {
+  const testing_support::TempFolder folder;
+  const auto out = folder.path() / "new" / "results";
+  {
+    Store store(out, kIdentity, false);
+    EXPECT_EQ(store.found(), 0u);
+    store.put("none 0", record(0.1));
+    store.put("dms 0", record(1.0 / 3.0));
+  }
+  Store store(out, kIdentity, false);
+  EXPECT_EQ(store.found(), 2u);
+  ASSERT_NE(store.find("dms 0"), nullptr);
+  EXPECT_EQ(*store.find("dms 0"), record(1.0 / 3.0));
+  EXPECT_EQ(store.find("dms 1"), nullptr);
+}
+
+TEST(EvalStore, TakesNothingOfALineThatWasCut) {
+  const testing_support::TempFolder folder;
+  { Store(folder.path(), kIdentity, false).put("a", record(1)); }
+  std::ofstream(folder.path() / "results.jsonl", std::ios::app) << R"({"key": "b", "numb)";
+  {
+    Store store(folder.path(), kIdentity, false);
+    EXPECT_EQ(store.found(), 1u);
+    store.put("c", record(2));
+  }
+  const Store store(folder.path(), kIdentity, false);
+  EXPECT_EQ(store.found(), 2u);
+  EXPECT_NE(store.find("c"), nullptr);
+}
+
+TEST(EvalStore, RefusesOtherSettingsUnlessForced) {
+  const testing_support::TempFolder folder;
+  { Store(folder.path(), kIdentity, false).put("a", record(1)); }
+  const Identity other{{"model", "demo"}, {"text", "4567"}};
+  const std::string error =
+      testing_support::input_error([&] { Store(folder.path(), other, false); });
+  testing_support::expect_parts(error, {"results.jsonl: text:", "'0123'", "'4567'", "--force"});
+  EXPECT_EQ(Store(folder.path(), other, true).found(), 0u);
+  EXPECT_EQ(Store(folder.path(), other, false).found(), 0u);
+}
+
+TEST(EvalStore, RefusesWhatIsNoStore) {
+  const testing_support::TempFolder folder;
+  const auto file = folder.path() / "results.jsonl";
+  for (const char* text : {"", "no json\n", "[]\n", "{\"evaluation\": 3}\n", "{}\n{}\n"}) {
+    std::ofstream(file) << text;
+    EXPECT_THROW(Store(folder.path(), kIdentity, false), InputError) << text;
+  }
+  EXPECT_THROW(Store(file, kIdentity, false), InputError);
+}
+
+TEST(EvalStore, LivesInMemoryWithoutAFolder) {
+  Store store;
+  store.put("a", record(1));
+  EXPECT_EQ(*store.find("a"), record(1));
+  EXPECT_EQ(store.find("a")->number("nll"), 1.0);
+  EXPECT_EQ(store.find("a")->number("kld"), 0.0);
+}
+
+}  // namespace
+}  // namespace dms::eval

@@ -1,0 +1,436 @@
+"""`dms eval`: its numbers against transformers', and what becomes of runs that end early."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import models
+from bad_input import assert_error
+from harness import DEMO, HANG_GUARD_S, ROOT, binary
+from pseudo_terminal import Terminal
+from reference import Reference, Request, Streaming
+
+SHAPE = models.Shape("llama", layers=2, q_heads=4, kv_heads=2, head_dim=16)
+TOKENS, CONTEXT, STRIDE = 150, 64, 24
+TEXT = ROOT / "examples" / "long_prompt.txt"
+CUT = ("--context", CONTEXT, "--stride", STRIDE)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, seed):
+    """(folder, ids, the file of the ids)"""
+    folder = models.build(tmp_path_factory.mktemp("eval") / "m", SHAPE, seed)
+    ids = models.random_ids(SHAPE, TOKENS, seed)
+    file = folder.parent / "ids.json"
+    file.write_text(json.dumps(ids))
+    return folder, ids, file
+
+
+def windows(first: int) -> list[tuple[int, int, int]]:
+    """(begin, first scored, end) of each window."""
+    result, scored, begin = [], first, 0
+    while scored < TOKENS:
+        end = min(begin + CONTEXT, TOKENS)
+        result.append((begin, scored, end))
+        scored, begin = end, begin + STRIDE
+    return result
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    return torch.log_softmax(torch.from_numpy(np.asarray(logits)).double(), dim=-1).numpy()
+
+
+def expected_row(ids: list[int], first: int, dense, policy) -> dict[str, float]:
+    """What a row says, of functions from ids to logits [tokens, vocab]."""
+    nll, kld, same, scored, before = 0.0, 0.0, 0, 0, []
+    for begin, start, end in windows(first):
+        part = ids[begin:end]
+        rows = slice(start - begin - 1, end - begin - 1)
+        p, q = (log_softmax(logits(part))[rows] for logits in (dense, policy))
+        nll -= q[np.arange(end - start), ids[start:end]].sum()
+        kld += (np.exp(p) * (p - q)).sum()
+        agrees = p.argmax(axis=1) == q.argmax(axis=1)
+        same += agrees.sum()
+        scored += end - start
+        before.append(agrees.argmin() if not agrees.all() else len(agrees))
+    return {
+        "nll": nll / scored,
+        "ppl": math.exp(nll / scored),
+        "kld": kld / scored,
+        "token_match": same / scored,
+        "before_divergence": float(np.mean(before)),
+        "scored_tokens": scored,
+        "windows": len(before),
+    }
+
+
+@pytest.mark.parametrize("first", [1, CONTEXT - STRIDE])
+def test_kld_equals_an_independent_computation(dms_json, model, first):
+    folder, ids, file = model
+    oracle = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    reference = Reference(folder)
+
+    def dense(part: list[int]) -> np.ndarray:
+        with torch.no_grad():
+            return oracle(torch.tensor([part])).logits[0].numpy()
+
+    def streaming(part: list[int]) -> np.ndarray:
+        return reference.run(part, Request(streaming=Streaming(2, 9, False))).logits
+
+    policies = "none,streaming:start_size=2:recent_size=9"
+    command = ("eval", "kld", folder, "--ids", file, "--dtype", "f32", "--policies", policies)
+    report = dms_json(*command, *CUT, "--first-scored", first, "--decode", 3)
+    assert (report["tokens"], report["windows"]) == (TOKENS, len(windows(first)))
+    for row, logits in zip(report["rows"], (dense, streaming), strict=True):
+        for name, value in expected_row(ids, first, dense, logits).items():
+            assert row[name] == pytest.approx(value, rel=2e-4, abs=1e-6), (row["policy"], name)
+    none, other = report["rows"]
+    assert (none["kld"], none["token_match"], none["ppl_change"]) == (0, 1, 0)
+    assert other["kld"] > 1e-3
+    assert other["ppl_change"] == pytest.approx(other["ppl"] / none["ppl"] - 1)
+
+
+def test_the_way_the_text_is_appended_changes_nothing(dms_json, model):
+    folder, _, file = model
+    command = ("eval", "kld", folder, "--ids", file, "--dtype", "f32", "--context", 128)
+    policies = ("--policies", "none,random:cr=4:window=8,none:kv_dtype=int8:window=4")
+    reports = [
+        dms_json(*command, *policies, "--decode", decode, "--chunk", chunk)["rows"]
+        for decode, chunk in ((0, 256), (1000, 256), (5, 7))
+    ]
+    for rows in reports[1:]:
+        # When survivors are stored in few bits depends on the chunks; what is evicted does not.
+        for row, expected in zip(rows[:2], reports[0][:2], strict=True):
+            assert row["nll"] == pytest.approx(expected["nll"], rel=1e-5)
+            assert row["kld"] == pytest.approx(expected["kld"], rel=1e-3, abs=1e-7)
+    assert reports[0][2]["kld"] > 0
+
+
+def test_ppl_equals_score(dms_json, model):
+    folder, _, file = model
+    command = (folder, "--ids", file, "--dtype", "f32", *CUT)
+    row = dms_json("eval", "ppl", *command, "--policies", "none", "--first-scored", 1)["rows"][0]
+    assert row["nll"] == pytest.approx(dms_json("score", *command)["nll"], rel=1e-6)
+    assert row["kld"] is None
+
+
+def test_a_text_can_be_cut(dms_json, tmp_path):
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps(dms_json("tokenize", DEMO, "--text-file", TEXT)["ids"][:100]))
+    command = ("eval", "ppl", DEMO, "--policies", "none")
+    whole = dms_json(*command, "--ids", ids)
+    cut = dms_json(*command, "--text-file", TEXT, "--max-tokens", 100)
+    assert cut["tokens"] == whole["tokens"] == 100
+    assert cut["rows"][0]["nll"] == whole["rows"][0]["nll"]
+
+
+def test_weights_are_compared_with_the_models_own(dms_json):
+    command = ("eval", "kld", DEMO, "--text-file", TEXT, "--max-tokens", 200)
+    none, int8 = dms_json(*command, "--policies", "none,none:weights=int8")["rows"]
+    assert none["kld"] == 0
+    assert 0 < int8["kld"] < 0.01
+    assert none["kv_bytes"] == int8["kv_bytes"]
+
+
+def test_prompt_policies_are_scored_behind_their_prompt(dms_json, model, score):
+    """knorm's cut at the end of the prompt is what every scored token sees."""
+    folder, ids, file = model
+    policy = "knorm:compression_ratio=0.5"
+    command = ("eval", "ppl", folder, "--ids", file, "--dtype", "f32", "--policies", policy)
+    row = dms_json(*command, "--context", TOKENS, "--first-scored", 100)["rows"][0]
+    arguments = ("--policy", "knorm", "--policy-args", "compression_ratio=0.5")
+    logits = score(folder, ids, *arguments, "--decode-from", 100).logits
+    scored = log_softmax(logits)[99:-1][np.arange(50), ids[100:]]
+    assert row["nll"] == pytest.approx(-scored.mean(), rel=1e-5)
+    # What scored tokens saw, on average: 50 entries where the prompt ends, 49 more at the end.
+    held = (50 + 49 * 50 + 49**2 / 2) / 50
+    heads = SHAPE.layers * SHAPE.kv_heads
+    assert row["kv"]["held_tokens"] == pytest.approx(held * heads, abs=1)
+    assert row["kv"]["dense_tokens"] == pytest.approx((held + 50) * heads, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "held"),
+    [
+        ("none", 200 - 61.5),
+        ("streaming:start_size=4:recent_size=12", 17),
+        ("snapkv:budget=24:window_size=8", 24 + 61.5),
+        ("knorm:compression_ratio=0.75", 19 + 61.5),
+        ("h2o:budget=24:interval=8", 28),
+        ("random:cr=4:window=8", None),
+    ],
+)
+def test_what_is_held_is_a_mean_over_scored_tokens(dms_json, tmp_path, policy, held):
+    """However the tokens are appended; what ends with the window no scored token has seen."""
+    folder = models.build(tmp_path / "m", SHAPE, 1)
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps(models.random_ids(SHAPE, 200, 1)))
+    command = ("eval", "ppl", folder, "--ids", ids, "--context", 200, "--policies", policy)
+    heads = SHAPE.layers * SHAPE.kv_heads
+    seen = []
+    for decode, chunk in ((0, 256), (16, 256), (1000, 256), (5, 7)):
+        size = ("--first-scored", 76, "--decode", decode, "--chunk", chunk)
+        seen.append(dms_json(*command, *size)["rows"][0]["kv"]["held_tokens"] / heads)
+    assert seen == pytest.approx([held or seen[2]] * 4, rel=0.03)
+
+
+@pytest.mark.parametrize("policy", ["knorm:compression_ratio=0.5", "snapkv:budget=16"])
+def test_an_eviction_that_no_scored_token_sees_does_not_count(dms_json, model, tmp_path, policy):
+    folder, _, file = model
+    command = ("eval", "ppl", folder, "--ids", file, "--context", 100, "--max-tokens", 100)
+    command += ("--first-scored", 1, "--policies", policy)
+    row = dms_json(*command, "--out", tmp_path)["rows"][0]
+    assert row["kv"]["held_tokens"] == row["kv"]["dense_tokens"]
+    record = json.loads((tmp_path / "results.jsonl").read_text().splitlines()[1])
+    assert set(record["texts"]["kept"]) == {"z"}
+
+
+def numbers(rows: list[dict]) -> list[dict]:
+    """The rows without what the clock says."""
+    return [{k: v for k, v in row.items() if not k.endswith("tok_s")} for row in rows]
+
+
+def test_a_second_run_goes_on(dms, dms_json, tmp_path, model):
+    folder, _, file = model
+    policies = "none,random:cr=4:window=8"
+    command = ("eval", "kld", folder, "--ids", file, *CUT, "--out", tmp_path)
+    command += ("--policies", policies)
+    whole = dms_json(*command)
+    kept = (tmp_path / "results.jsonl").read_text().splitlines(keepends=True)
+    assert len(kept) == 1 + 2 * whole["windows"]
+    # As a run that was killed leaves it: two records and a half.
+    (tmp_path / "results.jsonl").write_text("".join(kept[:3]) + kept[3][:40])
+    again = dms_json(*command)
+    assert numbers(again["rows"]) == numbers(whole["rows"])
+    after = (tmp_path / "results.jsonl").read_text().splitlines(keepends=True)
+    assert after[:3] == kept[:3]
+    assert len(after) == len(kept)
+    more = dms_json(*command[:-1], policies + ",streaming:recent_size=9")
+    assert numbers(more["rows"])[:2] == numbers(whole["rows"])
+    assert (tmp_path / "results.jsonl").read_text().splitlines(keepends=True)[: len(kept)] == after
+    done = dms(*command, "--context", 60, check=False)
+    assert_error(done, "results.jsonl", "context", "'64'", "'60'", "--force")
+    done = dms(*command, "--chunk", 64, check=False)
+    assert_error(done, "results.jsonl", "chunk", "'256'", "'64'", "--force")
+    dms_json(*command, "--context", 60, "--force")
+
+
+def test_a_run_does_not_go_on_over_other_files(dms, dms_json, tmp_path, seed):
+    folder = models.build(tmp_path / "m", SHAPE, seed)
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps(models.random_ids(SHAPE, 20, seed)))
+    decisions = tmp_path / "decisions.npy"
+    evicted = np.zeros((SHAPE.layers, SHAPE.kv_heads, 20), np.uint8)
+    np.save(decisions, evicted)
+    command = ("eval", "ppl", folder, "--ids", ids, "--out", tmp_path / "out")
+    command += ("--policies", "none,forced", "--decisions", decisions)
+    dms_json(*command)
+    dms_json(*command)
+    evicted[0, 0, 3] = 1
+    np.save(decisions, evicted)
+    assert_error(dms(*command, check=False), "results.jsonl", "decisions", "--force")
+    dms_json(*command, "--force")
+    models.build(folder, SHAPE, seed + 1)
+    assert_error(dms(*command, check=False), "results.jsonl", "model_files", "--force")
+
+
+def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path):
+    command = ["eval", "kld", DEMO, "--text-file", TEXT, "--context", 64, "--stride", 1]
+    command += ["--out", tmp_path, "--policies", "none,dms", "--html", tmp_path / "page.html"]
+    process = subprocess.Popen(
+        [str(binary()), *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    results = tmp_path / "results.jsonl"
+    deadline = time.monotonic() + HANG_GUARD_S
+    while not results.exists() or results.read_text().count("\n") < 4:
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=HANG_GUARD_S)
+    assert process.returncode == -signal.SIGINT
+    assert "interrupted" in err.decode()
+    assert "| none " in out.decode()
+    assert "| dms " in out.decode()
+    assert "</svg>" in (tmp_path / "page.html").read_text()
+
+
+def test_rows_that_are_done_are_printed_at_the_memory_limit(dms):
+    command = ("eval", "ppl", DEMO, "--text-file", TEXT, "--policies", "dms,none")
+    done = dms(*command, "--kv-memory", "3MiB", check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("dms: error: KV memory")
+    assert [line[:6] for line in done.stdout.decode().splitlines()[2:]] == ["| dms "]
+
+
+GRID = ("--digits", 4, "--lengths", "200,300", "--depths", "10,90", "--samples", 2)
+
+
+def test_needles_on_the_demo(dms, dms_json, tmp_path):
+    """What the demo was trained for: it recalls at an eighth what it recalls with everything."""
+    page, table = tmp_path / "page.html", tmp_path / "rows.csv"
+    policies = "dms,streaming:recent_size=60"
+    command = ("eval", "needle", DEMO, *GRID, "--haystack", TEXT, "--policies", policies)
+    report = dms_json(*command, "--html", page, "--csv", table, "--out", tmp_path / "out")
+    rows = report["rows"]
+    assert [row["policy"] for row in rows[:3]] == ["none", "dms", "streaming:recent_size=60"]
+    assert {(row["length"], row["depth"]) for row in rows} == {
+        (length, depth) for length in (200, 300) for depth in (10, 90)
+    }
+    mean = {
+        policy: np.mean([row["score"] for row in rows if row["policy"] == policy])
+        for policy in ("none", "dms", "streaming:recent_size=60")
+    }
+    assert mean["none"] >= 0.75
+    assert mean["dms"] >= 0.75
+    # What lies at a tenth of the text has left the streaming cache.
+    lost = [row for row in rows if row["depth"] == 10 and "streaming" in row["policy"]]
+    assert all(row["score"] == 0 for row in lost)
+    assert page.read_text().count("<figure") == 3
+    with table.open() as file:
+        assert [float(row["score"]) for row in csv.DictReader(file)] == [r["score"] for r in rows]
+    text = dms(*command, "--out", tmp_path / "out").stdout.decode()
+    assert text.splitlines()[0].startswith("| policy ")
+    assert len(text.splitlines()) == 2 + 3 * 2
+
+
+@pytest.mark.parametrize("options", [(), ("--hide-question", "--tasks", "niah_single_2,vt,fwe")])
+def test_ruler_on_the_demo(dms, dms_json, tmp_path, options):
+    command = ("eval", "ruler", DEMO, "--lengths", 1000, "--samples", 1, "--out", tmp_path)
+    command += ("--haystack", TEXT, "--policies", "knorm:compression_ratio=0.5", *options)
+    report = dms_json(*command)
+    count = 3 if options else 11
+    assert len({row["task"] for row in report["rows"]}) == count
+    left_out = {"qa_1": "no --squad file", "qa_2": "no --hotpotqa file"}
+    assert report.get("left_out") == (None if options else left_out)
+    for row in report["rows"]:
+        assert 0 <= row["score"] <= 1
+        assert row["samples"] == 1
+        if row["policy"] != "none":
+            assert 1.3 < row["kv"]["cr"] <= 2.01
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    for record in lines[1:]:
+        filled = record["numbers"]["prefill_tokens"]
+        assert 700 < filled <= 1000
+    text = dms(*command).stdout.decode()
+    assert f"| mean of {count} " in text
+    assert ("qa_1: no --squad file" in text) == (not options)
+
+
+def test_a_hidden_question_is_appended_to_the_cut_context(dms_json, tmp_path):
+    """A policy that ranks prompts takes nothing of the question, which follows its budget."""
+    question = tmp_path / "question.txt"
+    question.write_text("What is the special magic number for a-b mentioned in the provided text?")
+    least = len(dms_json("tokenize", DEMO, "--no-special", "--text-file", question)["ids"])
+    command = ("eval", "needle", DEMO, "--lengths", 300, "--depths", 50, "--samples", 1)
+    command += ("--policies", "snapkv:budget=64:window_size=16")
+    prompts = []
+    for options in ((), ("--hide-question",)):
+        out = tmp_path / str(len(options))
+        rows = dms_json(*command, *options, "--out", out)["rows"]
+        lines = (out / "results.jsonl").read_text().splitlines()
+        prompts.append(json.loads(lines[1])["numbers"]["prefill_tokens"])
+        held = max(max(heads) for heads in held_per_head(lines[2]))
+        assert (held > 64 + least) == bool(options), (held, least)
+        assert rows[1]["kv"]["held_tokens"] < rows[0]["kv"]["held_tokens"]
+    assert prompts[0] == prompts[1]
+
+
+def held_per_head(line: str) -> list[list[int]]:
+    text = json.loads(line)["texts"]["held_per_head"]
+    return [[int(held) for held in layer.split(",")] for layer in text.split(";")]
+
+
+def test_ruler_asks_questions_of_given_files(dms, dms_json, tmp_path):
+    squad = tmp_path / "squad.json"
+    paragraphs = [
+        {
+            "context": f"The harbour of town {i} was built in {1800 + i}.",
+            "qas": [
+                {
+                    "question": f"When was the harbour of town {i} built?",
+                    "is_impossible": False,
+                    "answers": [{"text": str(1800 + i)}],
+                }
+            ],
+        }
+        for i in range(30)
+    ]
+    squad.write_text(json.dumps({"data": [{"title": "towns", "paragraphs": paragraphs}]}))
+    command = ("eval", "ruler", DEMO, "--lengths", 400, "--samples", 2, "--tasks", "qa_1")
+    rows = dms_json(*command, "--squad", squad)["rows"]
+    assert [row["policy"] for row in rows] == ["none", "dms"]
+    assert rows[0]["samples"] == 2
+    # A sample that has no room is found before the first one is measured.
+    paragraphs[1]["context"] *= 100
+    squad.write_text(json.dumps({"data": [{"title": "towns", "paragraphs": paragraphs}]}))
+    out = tmp_path / "out"
+    assert_error(dms(*command, "--squad", squad, "--out", out, check=False), "too short", "qa_1")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("pppl", DEMO), ("ACTION", "did you mean ppl?")),
+        ((), ("ACTION", "missing")),
+        (("ppl",), ("MODEL",)),
+        (("ppl", DEMO), ("--text-file, --ids",)),
+        (("ppl", "nowhere", "--text-file", TEXT), ("nowhere",)),
+        (("ppl", DEMO, "--text-file", TEXT, "--samples", 3), ("--samples", "dms eval ppl")),
+        (("ruler", DEMO, "--depths", 3), ("--depths", "dms eval ruler")),
+        (("ppl", DEMO, "--text-file", TEXT, "--force"), ("--force", "--out")),
+        (("ppl", DEMO, "--text-file", TEXT, "--policies", "non"), ("--policies: non", "unknown")),
+        (("ppl", DEMO, "--text-file", TEXT, "--context", 4097), ("--context", "at most 4096")),
+        (("ppl", DEMO, "--text-file", TEXT, "--stride", 4096), ("--stride",)),
+        (("ppl", DEMO, "--text-file", TEXT, "--max-tokens", 9, "--first-scored", 9), ("--first",)),
+        (("ppl", DEMO, "--text-file", "/dev/null"), ("too short to score",)),
+        (("ppl", DEMO, "--text-file", TEXT, "--csv", "/nowhere/x"), ("/nowhere",)),
+        (("ppl", DEMO, "--ids", TEXT, "--policies", "none:weights=int9"), ("long_prompt.txt",)),
+        (("needle", DEMO, "--policies", "none:weights=int9"), ("none:weights=int9: --weights",)),
+        (("needle", DEMO, "--chat"), ("--chat", "no chat template")),
+        (("needle", DEMO, "--lengths", 5000), ("--lengths", "at most 4096")),
+        (("needle", DEMO, "--lengths", 30), ("--lengths", "too short", "at least")),
+        (("needle", DEMO, "--lengths", "9,8,9"), ("--lengths", "twice", "9")),
+        (("needle", DEMO, "--depths", "50,50"), ("--depths", "twice", "50")),
+        (("needle", DEMO, "--depths", 101), ("--depths", "0 to 100")),
+        (("needle", DEMO, "--haystack", "nowhere.txt"), ("nowhere.txt",)),
+        (("ruler", DEMO, "--tasks", "niah_singel_1"), ("--tasks", "did you mean niah_single_1?")),
+        (("ruler", DEMO, "--tasks", "qa_1"), ("--tasks", "no --squad file")),
+        (("ruler", DEMO, "--tasks", "qa_1", "--squad", TEXT), ("long_prompt.txt",)),
+        (("ruler", DEMO, "--policies", "snapkv:budget=4096"), ("budget", "1 to 4095")),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_measured(dms, command, words):
+    assert_error(dms("eval", *command, check=False), *words)
+
+
+def test_a_windows_reference_is_bounded(dms, tmp_path):
+    shape = models.Shape("llama", layers=1, vocab=70_000, context=8192)
+    folder = models.build(tmp_path / "m", shape)
+    ids = tmp_path / "ids.json"
+    ids.write_text(json.dumps(models.random_ids(shape, 8000)))
+    command = ("eval", "kld", folder, "--ids", ids, "--context", 8000, "--first-scored", 100)
+    assert_error(dms(*command, check=False), "--stride", "at most 3834")
+    # By default as many as fit: what is refused comes after that.
+    fits = (*command[:-2], "--out", ids)
+    assert "--stride" not in assert_error(dms(*fits, check=False), "ids.json")
+
+
+def test_progress_shows_the_time_left_on_a_terminal():
+    command = ("eval", "ppl", DEMO, "--text-file", TEXT, "--policies", "none")
+    terminal = Terminal(*command, "--context", 64, "--stride", 16, "--max-tokens", 800)
+    terminal.wait_for(" left: none, window ")
+    terminal.wait_for("policy")
+    terminal.wait_for("KV held")  # turned round: a terminal of 80 columns has no room for all
+    assert terminal.end() == 0

@@ -1,0 +1,91 @@
+// Tables, scatter charts and maps of what was evaluated.
+
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "report/data_table.h"
+#include "report/grid_map.h"
+#include "report/scatter.h"
+#include "report/shaded_text.h"
+
+namespace dms::report {
+namespace {
+
+using testing::ElementsAre;
+using testing::Field;
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(DataTable, IsMarkdownWithAlignedColumns) {
+  const DataTable table{.title = "",
+                        .header = {"policy", "ppl"},
+                        .rows = {{"none", "9.5"}, {"a|b", "10.25"}, {"é", "-"}, {"<\n\\", "1"}}};
+  EXPECT_EQ(to_markdown(table),
+            "| policy |   ppl |\n"
+            "| ------ | ----: |\n"
+            "| none   |   9.5 |\n"
+            "| a\\|b   | 10.25 |\n"
+            "| é      |     - |\n"
+            "| \\< \\\\  |     1 |\n");
+  EXPECT_THAT(to_card({.title = "<T>", .header = {"a"}, .rows = {{"<b>"}}}),
+              HasSubstr("<td>&lt;b&gt;</td>"));
+}
+
+TEST(Scatter, JoinsWhatNothingBeats) {
+  const double none = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<NamedPoint> points{{"dense", 8, 0},
+                                       {"good", 2, 1},
+                                       {"bad", 2, 3},
+                                       {"worse", 4, 1},
+                                       {"small", 1, 5},
+                                       {"lost", none, 0}};
+  EXPECT_THAT(pareto_front(points),
+              ElementsAre(Field(&NamedPoint::name, "small"),
+                          Field(&NamedPoint::name, "good"),
+                          Field(&NamedPoint::name, "dense")));
+  const std::string html =
+      render(Scatter{.title = "t", .unit = "", .x_name = "MiB", .points = points});
+  EXPECT_THAT(html, HasSubstr(">worse</text>"));
+  EXPECT_THAT(html, Not(HasSubstr(">lost</text>")));
+  EXPECT_THAT(html, Not(HasSubstr("nan")));
+  EXPECT_THAT(render(Scatter{.title = "t", .unit = "", .x_name = "", .points = {}}),
+              HasSubstr("No values"));
+}
+
+TEST(ShadedText, JoinsNeighboursAndRepairsCharacters) {
+  const std::string html = render(ShadedText{.title = "dms",
+                                             .unit = "",
+                                             .pieces = {"a", "<b>", "\xc3", "\xa9", "c"},
+                                             .shares = {1, 1, 0, 0, 1}});
+  EXPECT_THAT(html, HasSubstr("0.62)\">a&lt;b&gt;</span>"));
+  EXPECT_THAT(html, HasSubstr("0.00)\">é</span>"));
+  EXPECT_THAT(html, HasSubstr("0.62)\">c</span>"));
+  EXPECT_EQ(render(ShadedText{}), "");
+  const ShadedText book{.title = "",
+                        .unit = "",
+                        .pieces = std::vector<std::string>(5000, "x"),
+                        .shares = std::vector<double>(5000, 0.5)};
+  EXPECT_THAT(render(book), HasSubstr("2600 tokens left out"));
+}
+
+TEST(GridMap, HoldsAShareInEachCell) {
+  GridMap map{.title = "dms & co",
+              .unit = "",
+              .x_name = "tokens",
+              .y_name = "depth",
+              .x_labels = {"512", "1024"},
+              .y_labels = {"0%"},
+              .shares = {{0.25, std::numeric_limits<double>::quiet_NaN()}}};
+  const std::string html = render(map);
+  EXPECT_THAT(html, HasSubstr("dms &amp; co"));
+  EXPECT_THAT(html, HasSubstr("tokens 512, depth 0%: 25</title>"));
+  EXPECT_THAT(html, HasSubstr("tokens 1024, depth 0%: –</title>"));
+  EXPECT_THAT(html, Not(HasSubstr("nan")));
+  map.x_labels.clear();
+  EXPECT_EQ(render(map), "");
+}
+
+}  // namespace
+}  // namespace dms::report
