@@ -55,6 +55,16 @@ void check_plain(const ModelSpec& spec, const std::filesystem::path& model) {
                     .expected = "a plain model"});
 }
 
+/// The replay pass scores by products of queries and keys alone.
+void check_scores(const ModelSpec& spec, const std::filesystem::path& model) {
+  const bool has_bias = spec.position == PositionKind::alibi;
+  if (!has_bias && spec.attention_soft_cap == 0.0) return;
+  throw InputError({.where = model.string() + ": model_type " + spec.model_type,
+                    .what = "cannot be calibrated yet",
+                    .got = has_bias ? "ALiBi" : "soft-capped attention scores",
+                    .expected = "attention by q . k alone"});
+}
+
 /// What a chat template puts between a user's words and the answer; NVIDIA/kvpress finds it so.
 std::string answer_prefix(const std::filesystem::path& model) {
   const std::optional<ChatTemplate> chat = ChatTemplate::load(model);
@@ -138,6 +148,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                             .metadata_scope = MetadataScope::with_parent});
   ModelSource::State& state = *source.state_;
   check_plain(state.spec, model);
+  check_scores(state.spec, model);
   use_threads(options.threads);
 
   int64_t done = 0;

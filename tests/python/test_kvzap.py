@@ -209,7 +209,19 @@ def test_the_result_is_served(dms_json, score, plain, text, tmp_path):
     assert scored.decisions.mean() == pytest.approx(0.75, abs=0.12)
 
 
-def test_bad_input_is_named(dms, plain, text, tmp_path):
+def test_a_long_text_is_read_from_its_beginning(dms_json, plain, text, tmp_path):
+    long = tmp_path / "long.txt"
+    long.write_text(text.read_text() * 40)
+    reports = []
+    for path in (text, long):
+        out = tmp_path / path.stem
+        call = ("calibrate", "kvzap", plain, "--text", path, "--out", out, "--tokens", 3000)
+        report = dms_json(*call)
+        reports.append({name: report[name] for name in ("fitted_tokens", "threshold", "r2")})
+    assert reports[0] == reports[1]
+
+
+def test_bad_input_is_named(dms, plain, text, seed, tmp_path):
     out = tmp_path / "zap"
     short = tmp_path / "short.txt"
     short.write_text("Too short a text.")
@@ -236,3 +248,14 @@ def test_bad_input_is_named(dms, plain, text, tmp_path):
     (tmp_path / "full" / "mine.txt").write_text("mine")
     full = ("kvzap", plain, "--text", text, "--out", tmp_path / "full")
     refused(*full, words=("is not an adapter's folder",))
+    refused(*call, "--n-sink", 1000, words=("--n-sink", "out of range", "got 1000"))
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    (trained / "adapter_config.json").write_text('{"dms_separate_alpha": true}')
+    (trained / "adapter.safetensors").write_text("hours of training")
+    over = ("kvzap", plain, "--text", text, "--out", trained)
+    refused(*over, words=("adapter_config.json", "another adapter"))
+    assert (trained / "adapter.safetensors").read_text() == "hours of training"
+    biased = models.build(tmp_path / "mpt", models.Shape("mpt", vocab=8192, context=CONTEXT), seed)
+    shutil.copy(DEMO / "tokenizer.json", biased)
+    refused("kvzap", biased, "--text", text, *into, words=("model_type mpt", "ALiBi"))
