@@ -18,6 +18,7 @@ from llamacpp_model import QUANTISED, model_file
 SEED_CONTEXT = 512  # tokens really computed of a replicated context
 MARGIN = 64  # cells beyond what is asked for
 FLASH = {"auto": -1, "off": 0, "on": 1}
+KV = {"f16": ll.GGML_TYPE_F16, "q8_0": ll.GGML_TYPE_Q8_0, "q4_0": ll.GGML_TYPE_Q4_0}
 QUIET = ll.llama_log_callback(lambda level, text, data: None)
 
 
@@ -50,6 +51,7 @@ class Context:
         params.kv_unified = unified
         params.n_threads = params.n_threads_batch = model.threads
         params.flash_attn_type = model.flash
+        params.type_k = params.type_v = model.kv
         params.no_perf = True
         self.vocab = model.vocab
         self.raw = ll.llama_init_from_model(model.raw, params)
@@ -134,7 +136,7 @@ class Context:
 class Model:
     """The weights, and what every context over them is given."""
 
-    def __init__(self, path: Path, threads: int, flash: str, mapped: bool) -> None:
+    def __init__(self, path: Path, threads: int, flash: str, kv: str, mapped: bool) -> None:
         params = ll.llama_model_default_params()
         params.n_gpu_layers = 0
         params.load_mode = ll.LLAMA_LOAD_MODE_MMAP if mapped else ll.LLAMA_LOAD_MODE_NONE
@@ -144,6 +146,7 @@ class Model:
         self.vocab = ll.llama_vocab_n_tokens(ll.llama_model_get_vocab(self.raw))
         self.threads = threads
         self.flash = FLASH[flash]
+        self.kv = KV[kv]
         self.rng = np.random.default_rng(0)
 
     def prompt(self, length: int) -> list[int]:
@@ -194,6 +197,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--weights", choices=["bf16", *QUANTISED], default="bf16")
     arguments.add_argument("--flash-attention", choices=FLASH, default="auto")
+    arguments.add_argument("--kv", choices=KV, default="f16", help="type of the cache")
     arguments.add_argument("--no-mmap", action="store_true", help="read the weights into memory")
     arguments.add_argument("--verbose", action="store_true", help="let llama.cpp log")
     args = arguments.parse_args()
@@ -202,10 +206,10 @@ def main() -> None:
     shape = Shape.read(args.shape)
     ll.llama_backend_init()
     path = model_file(shape, args.models, args.weights)
-    model = Model(path, args.threads, args.flash_attention, not args.no_mmap)
+    model = Model(path, args.threads, args.flash_attention, args.kv, not args.no_mmap)
     settings = {
         "weights": args.weights,
-        "kv": "f16",
+        "kv": args.kv,
         "threads": args.threads,
         "flash_attention": args.flash_attention,
         "mmap": not args.no_mmap,

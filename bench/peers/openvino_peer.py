@@ -65,11 +65,12 @@ def converted(shape: Path, models: Path, weights: str) -> Path:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--weights", choices=KV_PRECISION, default="int8")
+    arguments.add_argument("--kv", choices=["bf16", "u8", "u4"], help="type of the cache")
     args = arguments.parse_args()
     properties = {
         "INFERENCE_NUM_THREADS": args.threads,
         "INFERENCE_PRECISION_HINT": "bf16",
-        "KV_CACHE_PRECISION": KV_PRECISION[args.weights],
+        "KV_CACHE_PRECISION": args.kv or KV_PRECISION[args.weights],
     }
     folder = converted(args.shape, args.models, args.weights)
     pipeline = Pipeline(folder, Shape.read(args.shape).vocab, properties)

@@ -41,22 +41,32 @@ OWN = {
     "dms": "",
     "dms int8": "--weights int8",
     "dms int4": "--weights int4",
+    "dms kv int8": "--kv-dtype int8",
+    "dms kv lloyd4": "--kv-dtype lloyd4",
 }
 PEERS = {
     "llama.cpp": ("llamacpp", ""),
     "llama.cpp q8_0": ("llamacpp", "--weights q8_0"),
     "llama.cpp q4_0": ("llamacpp", "--weights q4_0"),
+    "llama.cpp kv q8_0": ("llamacpp", "--kv q8_0"),
+    "llama.cpp kv q4_0": ("llamacpp", "--kv q4_0"),
     "transformers": ("transformers", ""),
     "OpenVINO int8": ("openvino", "--weights int8"),
     "OpenVINO int4": ("openvino", "--weights int4"),
     "OpenVINO bf16": ("openvino", "--weights bf16"),
+    "OpenVINO kv u8": ("openvino", "--weights bf16 --kv u8"),
+    "OpenVINO kv u4": ("openvino", "--weights bf16 --kv u4"),
 }
-# Who is compared when nobody is named: engines whose weights have as many bits.
+# Who is compared when nobody is named: engines whose weights, or caches, have as many bits.
 SETS = {
     "bf16": ["dms", "llama.cpp", "transformers", "OpenVINO int8", "OpenVINO bf16"],
     "quantised": [
         *("dms int8", "llama.cpp q8_0", "OpenVINO int8"),
         *("dms int4", "llama.cpp q4_0", "OpenVINO int4"),
+    ],
+    "cache": [
+        *("dms kv int8", "llama.cpp kv q8_0", "OpenVINO kv u8"),
+        *("dms kv lloyd4", "llama.cpp kv q4_0", "OpenVINO kv u4"),
     ],
 }
 # Survivors of the engines with quantised weights, where there is a context to speak of.
@@ -116,7 +126,7 @@ def command_of(engine: str, group: str, settings: Settings) -> list[str]:
     if engine in OWN:
         command = [dms_binary(), "bench", "--config", str(settings.shape), "--random-weights"]
         command += shlex.split(f"{DMS_GROUPS[group]} {OWN[engine]}")
-        if OWN[engine]:
+        if "--weights" in OWN[engine]:
             command += shlex.split(QUANTISED_KV.get(group, ""))
         if "--gen" not in command:
             command += ["--gen", str(settings.gen)]
