@@ -164,7 +164,7 @@ def test_prompt_policies_are_scored_behind_their_prompt(dms_json, model, score):
     [
         ("none", 200 - 61.5),
         ("streaming:start_size=4:recent_size=12", 17),
-        ("snapkv:budget=24:window_size=8", 24 + 61.5),
+        ("snapkv:budget=24:window_size=8:interval=1000", 24 + 61.5),
         ("knorm:compression_ratio=0.75", 19 + 61.5),
         ("h2o:budget=24:interval=8", 28),
         ("random:cr=4:window=8", None),
@@ -184,7 +184,9 @@ def test_what_is_held_is_a_mean_over_scored_tokens(dms_json, tmp_path, policy, h
     assert seen == pytest.approx([held or seen[2]] * 4, rel=0.03)
 
 
-@pytest.mark.parametrize("policy", ["knorm:compression_ratio=0.5", "snapkv:budget=16"])
+@pytest.mark.parametrize(
+    "policy", ["knorm:compression_ratio=0.5", "snapkv:budget=16:window_size=8"]
+)
 def test_an_eviction_that_no_scored_token_sees_does_not_count(dms_json, model, tmp_path, policy):
     folder, _, file = model
     command = ("eval", "ppl", folder, "--ids", file, "--context", 100, "--max-tokens", 100)
