@@ -40,32 +40,22 @@ void note_idle_options(const CLI::App& app, const BenchOptions& options) {
   if (!idle.empty()) note(fmt::format("{}: without effect with --sessions", fmt::join(idle, ", ")));
 }
 
-void add_list(CLI::App& app,
-              const std::string& name,
-              std::vector<int64_t>& target,
-              int64_t min,
-              int64_t max,
-              const std::string& help) {
-  add_value(app, name, "N,...", help, [=, &target](const std::string& text) {
-    target = parse_integer_list(name, text, min, max);
-  });
-}
-
 }  // namespace
 
 void add_bench_options(CLI::App& app, BenchOptions& options) {
   add_model_folder(app, options.model);
   add_input_file(app, "--config", options.config, "A config.json instead of MODEL");
   add_flag(app, "--random-weights", options.random_weights, "Random weights for --config");
-  add_list(app, "--prompt-lens", options.prompt_lens, 1, kMaxTokens, "Prompts (default 512)");
+  add_integer_list(
+      app, "--prompt-lens", options.prompt_lens, 1, kMaxTokens, "Prompts (default 512)");
   add_integer(
       app, "--gen", options.gen_tokens, 0, kMaxTokens, "Tokens to decode (default 32; 0: none)");
-  add_list(app,
-           "--concurrency",
-           options.concurrencies,
-           1,
-           kMaxConcurrency,
-           "Sequences (default 1); given, serves as many\nrequests at once too");
+  add_integer_list(app,
+                   "--concurrency",
+                   options.concurrencies,
+                   1,
+                   kMaxConcurrency,
+                   "Sequences (default 1); given, serves as many\nrequests at once too");
   add_integer(app,
               "--context",
               options.context_tokens,

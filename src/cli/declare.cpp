@@ -67,6 +67,18 @@ void add_integer(CLI::App& app,
   add_value(app, names, "N", help, read);
 }
 
+void add_integer_list(CLI::App& app,
+                      const std::string& names,
+                      std::vector<int64_t>& target,
+                      int64_t min,
+                      int64_t max,
+                      const std::string& help) {
+  const auto read = [name = long_name(names), &target, min, max](const std::string& text) {
+    target = parse_integer_list(name, text, min, max);
+  };
+  add_value(app, names, "N,...", help, read);
+}
+
 void add_text(CLI::App& app,
               const std::string& names,
               std::string& target,

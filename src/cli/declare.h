@@ -50,6 +50,13 @@ void add_integer(CLI::App& app,
                  int64_t min,
                  int64_t max,
                  const std::string& help);
+/// As add_integer(), several with commas between them.
+void add_integer_list(CLI::App& app,
+                      const std::string& names,
+                      std::vector<int64_t>& target,
+                      int64_t min,
+                      int64_t max,
+                      const std::string& help);
 void add_text(CLI::App& app,
               const std::string& names,
               std::string& target,

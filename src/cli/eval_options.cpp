@@ -57,17 +57,6 @@ void add_count(CLI::App& app,
   });
 }
 
-void add_list(CLI::App& app,
-              const std::string& name,
-              std::vector<int64_t>& target,
-              int64_t min,
-              int64_t max,
-              const std::string& help) {
-  add_value(app, name, "N,...", help, [=, &target](const std::string& text) {
-    target = parse_integer_list(name, text, min, max);
-  });
-}
-
 void add_output_options(CLI::App& app, EvalOptions& options) {
   add_text(app, "--out", options.out, "DIR", "Keep what is measured there; the next run goes on");
   add_flag(app, "--force", options.force, "Begin again what --out holds");
@@ -103,12 +92,13 @@ void add_text_options(CLI::App& app, EvalOptions& options) {
 
 void add_task_options(CLI::App& app, EvalOptions& options) {
   const OptionGroup group(app, "needle and ruler");
-  add_list(app,
-           "--lengths",
-           options.lengths,
-           1,
-           kMaxTokens,
-           "Tokens of prompt and answer (default: 512,1024,\n2048 for needle, 4096 for ruler)");
+  add_integer_list(
+      app,
+      "--lengths",
+      options.lengths,
+      1,
+      kMaxTokens,
+      "Tokens of prompt and answer (default: 512,1024,\n2048 for needle, 4096 for ruler)");
   add_integer(
       app, "--samples", options.samples, 1, kMaxSamples, "Prompts of each kind (default 10)");
   add_value(app, "--seed", "N", "Of the prompts (default 42)", [&options](const std::string& text) {
@@ -121,12 +111,12 @@ void add_task_options(CLI::App& app, EvalOptions& options) {
            options.hides_question,
            "Compress what stands before the question first");
   add_flag(app, "--chat", options.is_chat, "Put prompts into the model's chat template");
-  add_list(app,
-           "--depths",
-           options.depths,
-           0,
-           100,
-           "needle: places, in per cent (default\n0,25,50,75,100)");
+  add_integer_list(app,
+                   "--depths",
+                   options.depths,
+                   0,
+                   100,
+                   "needle: places, in per cent (default\n0,25,50,75,100)");
   add_integer(app, "--digits", options.digits, 1, kMaxDigits, "needle: of its number (default 7)");
   add_value(app,
             "--tasks",

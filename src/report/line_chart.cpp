@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "report/axis.h"
+#include "report/chart_frame.h"
 #include "report/downsample.h"
 #include "report/number_format.h"
 #include "report/page.h"
@@ -14,64 +15,13 @@
 namespace dms::report {
 namespace {
 
-// The SVG's own units; the page scales it to the width of its card.
-constexpr double kWidth = 560;
-constexpr double kHeight = 260;
-constexpr double kLeft = 52;
-constexpr double kRight = 10;
-constexpr double kTop = 8;
-constexpr double kBottom = 34;
+constexpr ChartSize kSize{
+    .width = 560, .height = 260, .left = 52, .right = 10, .top = 8, .bottom = 34};
+constexpr double kNameBelow = 29;
 constexpr int64_t kMaxPoints = 250;  // about one every two pixels
 
-struct Frame {
-  Axis x;
-  Axis y;
-
-  double left(double step) const { return kLeft + x.place(step) * (kWidth - kLeft - kRight); }
-  double top(double value) const {
-    return kHeight - kBottom - y.place(value) * (kHeight - kTop - kBottom);
-  }
-};
-
-std::string axes(const Frame& frame) {
-  std::string svg;
-  auto out = std::back_inserter(svg);
-  const double bottom = kHeight - kBottom;
-  const double right = kWidth - kRight;
-  for (const Tick& tick : frame.y.ticks) {
-    const double y = frame.top(tick.value);
-    fmt::format_to(out,
-                   R"(<line class="rule" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>)"
-                   R"(<text class="tick end" x="{3}" y="{4:.1f}">{5}</text>)",
-                   kLeft,
-                   right,
-                   y,
-                   kLeft - 7,
-                   y + 3.5,
-                   tick.label);
-  }
-  for (const Tick& tick : frame.x.ticks) {
-    fmt::format_to(out,
-                   R"(<line class="axis" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>)"
-                   R"(<text class="tick middle" x="{0:.1f}" y="{3}">{4}</text>)",
-                   frame.left(tick.value),
-                   bottom,
-                   bottom + 4,
-                   bottom + 16,
-                   tick.label);
-  }
-  fmt::format_to(out,
-                 R"(<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>)"
-                 R"(<text class="tick end" x="{1}" y="{3}">step</text>)",
-                 kLeft,
-                 right,
-                 bottom,
-                 bottom + 29);
-  return svg;
-}
-
 /// The least and the largest values of a stroke's stretches, as one polygon.
-std::string band(const Frame& frame, const Stroke& stroke, int colour) {
+std::string band(const ChartFrame& frame, const Stroke& stroke, int colour) {
   std::string points;
   for (const Point& point : stroke) {
     points += fmt::format("{:.1f},{:.1f} ", frame.left(point.step), frame.top(point.max));
@@ -82,7 +32,7 @@ std::string band(const Frame& frame, const Stroke& stroke, int colour) {
   return fmt::format(R"(<polygon class="band fill-{}" points="{}"/>)", colour, points);
 }
 
-std::string line(const Frame& frame, const Stroke& stroke, const Series& series) {
+std::string line(const ChartFrame& frame, const Stroke& stroke, const Series& series) {
   if (stroke.size() == 1) {
     return fmt::format(R"(<circle class="fill-{}" cx="{:.1f}" cy="{:.1f}" r="3"/>)",
                        series.colour,
@@ -99,7 +49,7 @@ std::string line(const Frame& frame, const Stroke& stroke, const Series& series)
                      points);
 }
 
-std::string curve(const Frame& frame, const std::vector<double>& steps, const Series& series) {
+std::string curve(const ChartFrame& frame, const std::vector<double>& steps, const Series& series) {
   const bool is_summary = std::ssize(steps) > kMaxPoints;
   std::string svg;
   const std::vector<Stroke> strokes = downsample(steps, series.values, kMaxPoints);
@@ -152,12 +102,12 @@ std::string missing_steps(const LineChart& chart) {
   return fmt::format(R"(<p class="warning">Not finite at step {}.</p>)", list);
 }
 
-std::string plot(const LineChart& chart, const Frame& frame) {
+std::string plot(const LineChart& chart, const ChartFrame& frame) {
   std::string svg = fmt::format(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)",
-                                kWidth,
-                                kHeight,
+                                kSize.width,
+                                kSize.height,
                                 escape_html(chart.title));
-  svg += axes(frame);
+  svg += draw_axes(frame, "step", kNameBelow);
   for (const Series& series : chart.series) svg += curve(frame, chart.steps, series);
   return svg + "</svg>";
 }
@@ -177,7 +127,7 @@ std::string render(const LineChart& chart) {
                                  escape_html(chart.unit),
                                  y && y->is_log ? ", log scale" : "");
   html += legend(chart);
-  html += x && y ? plot(chart, {*x, *y}) : std::string(R"(<p class="empty">No values.</p>)");
+  html += x && y ? plot(chart, {kSize, *x, *y}) : std::string(R"(<p class="empty">No values.</p>)");
   return html + missing_steps(chart) + "</figure>\n";
 }
 

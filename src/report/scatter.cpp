@@ -10,70 +10,21 @@
 #include <fmt/format.h>
 
 #include "report/axis.h"
+#include "report/chart_frame.h"
 #include "report/page.h"
 
 namespace dms::report {
 namespace {
 
-constexpr double kWidth = 760;
-constexpr double kHeight = 340;
-constexpr double kLeft = 60;
-constexpr double kRight = 60;
-constexpr double kTop = 24;
-constexpr double kBottom = 42;
+constexpr ChartSize kSize{
+    .width = 760, .height = 340, .left = 60, .right = 60, .top = 24, .bottom = 42};
+constexpr double kNameBelow = 34;
 constexpr double kCharacter = 6.2;  // about the width of one in a label
 constexpr double kLine = 13;        // its height
 
-struct Frame {
-  Axis x;
-  Axis y;
-
-  double left(double value) const { return kLeft + x.place(value) * (kWidth - kLeft - kRight); }
-  double top(double value) const {
-    return kHeight - kBottom - y.place(value) * (kHeight - kTop - kBottom);
-  }
-};
-
 bool is_drawn(const NamedPoint& point) { return is_drawable(point.x) && is_drawable(point.y); }
 
-std::string axes(const Frame& frame, const std::string& x_name) {
-  std::string svg;
-  auto out = std::back_inserter(svg);
-  const double bottom = kHeight - kBottom;
-  for (const Tick& tick : frame.y.ticks) {
-    const double y = frame.top(tick.value);
-    fmt::format_to(out,
-                   R"(<line class="rule" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/>)"
-                   R"(<text class="tick end" x="{3}" y="{4:.1f}">{5}</text>)",
-                   kLeft,
-                   kWidth - kRight,
-                   y,
-                   kLeft - 7,
-                   y + 3.5,
-                   tick.label);
-  }
-  for (const Tick& tick : frame.x.ticks) {
-    fmt::format_to(out,
-                   R"(<line class="axis" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>)"
-                   R"(<text class="tick middle" x="{0:.1f}" y="{3}">{4}</text>)",
-                   frame.left(tick.value),
-                   bottom,
-                   bottom + 4,
-                   bottom + 16,
-                   tick.label);
-  }
-  fmt::format_to(out,
-                 R"(<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>)"
-                 R"(<text class="tick end" x="{1}" y="{3}">{4}</text>)",
-                 kLeft,
-                 kWidth - kRight,
-                 bottom,
-                 bottom + 34,
-                 escape_html(x_name));
-  return svg;
-}
-
-std::string front(const Frame& frame, const std::vector<NamedPoint>& points) {
+std::string front(const ChartFrame& frame, const std::vector<NamedPoint>& points) {
   std::string corners;
   for (const NamedPoint& point : pareto_front(points)) {
     corners += fmt::format("{:.1f},{:.1f} ", frame.left(point.x), frame.top(point.y));
@@ -88,7 +39,7 @@ class Labels {
   std::string add(const std::string& name, double x, double y) {
     constexpr double kAside = 9;
     const double width = kCharacter * static_cast<double>(name.size());
-    const bool is_left = x + kAside + width > kWidth;
+    const bool is_left = x + kAside + width > kSize.width;
     const double left = is_left ? x - kAside - width : x + kAside;
     const double top = free_line(left, left + width, y + 4);
     taken_.push_back({.left = left, .right = left + width, .top = top});
@@ -107,7 +58,7 @@ class Labels {
   };
 
   bool is_free(double left, double right, double top) const {
-    const bool is_inside = top > kLine && top < kHeight - kBottom;
+    const bool is_inside = top > kLine && top < kSize.height - kSize.bottom;
     return is_inside && std::ranges::none_of(taken_, [&](const Box& box) {
              return left < box.right && right > box.left && std::abs(top - box.top) < kLine;
            });
@@ -125,12 +76,12 @@ class Labels {
   std::vector<Box> taken_;
 };
 
-std::string plot(const Scatter& chart, const Frame& frame) {
+std::string plot(const Scatter& chart, const ChartFrame& frame) {
   std::string svg = fmt::format(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)",
-                                kWidth,
-                                kHeight,
+                                kSize.width,
+                                kSize.height,
                                 escape_html(chart.title));
-  svg += axes(frame, chart.x_name) + front(frame, chart.points);
+  svg += draw_axes(frame, chart.x_name, kNameBelow) + front(frame, chart.points);
   Labels labels;
   for (const NamedPoint& point : chart.points) {
     if (!is_drawn(point)) continue;
@@ -176,7 +127,8 @@ std::string render(const Scatter& chart) {
       escape_html(chart.unit),
       y && y->is_log ? ", log scale" : "");
   return head +
-         (x && y ? plot(chart, {*x, *y}) : std::string(R"(<p class="empty">No values.</p>)")) +
+         (x && y ? plot(chart, {kSize, *x, *y})
+                 : std::string(R"(<p class="empty">No values.</p>)")) +
          "</figure>\n";
 }
 
