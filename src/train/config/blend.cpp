@@ -39,7 +39,7 @@ std::string declaration_hint(const std::string& name,
 
 }  // namespace
 
-std::vector<BlendPart> read_blend(Fields& data,
+std::vector<BlendPart> read_blend(yaml::Fields& data,
                                   const std::map<std::string, DatasetSection>& datasets) {
   std::string text;
   data.text("blend", text);

@@ -7,15 +7,15 @@
 namespace dms::train::config {
 namespace {
 
-void check_objective(Fields& root, const TrainConfig& config) {
-  Fields model = root.section("model");
+void check_objective(yaml::Fields& root, const TrainConfig& config) {
+  yaml::Fields model = root.section("model");
   if (config.objective == Objective::dms) {
     if (config.model.from_scratch) {
       model.refuse("from_scratch", "random weights have nothing to distil", "objective: lm");
     }
     return;
   }
-  if (const YamlNode* const dms = root.find("dms"); dms != nullptr && !dms->children.empty()) {
+  if (const yaml::Node* const dms = root.find("dms"); dms != nullptr && !dms->children.empty()) {
     root.refuse("dms", "has no meaning under objective: lm", "no such section, or objective: dms");
   }
   for (const char* key : {"teacher_name", "teacher_dtype"}) {
@@ -40,7 +40,7 @@ void note_schedule(TrainConfig& config) {
   }
 }
 
-void check_loss_on(Fields& root, TrainConfig& config) {
+void check_loss_on(yaml::Fields& root, TrainConfig& config) {
   if (config.data.loss_on == LossOn::all) return;
   int64_t texts = 0;
   for (const BlendPart& part : config.data.blend) {
@@ -73,7 +73,7 @@ void note_unused_datasets(TrainConfig& config) {
 }
 
 /// Sizes are multiplied later on: here is where a file's numbers are held to what int64 counts.
-void check_total(Fields& root, const TrainConfig& config) {
+void check_total(yaml::Fields& root, const TrainConfig& config) {
   std::optional<int64_t> tokens = config.trainer.max_steps;
   for (const int64_t factor : std::array{
            config.trainer.batch_size, config.trainer.accumulation_steps, config.data.max_length}) {
@@ -87,7 +87,7 @@ void check_total(Fields& root, const TrainConfig& config) {
 
 }  // namespace
 
-void check_sections(Fields& root, TrainConfig& config) {
+void check_sections(yaml::Fields& root, TrainConfig& config) {
   check_objective(root, config);
   check_loss_on(root, config);
   check_total(root, config);

@@ -16,12 +16,12 @@ bool is_dataset_name(const std::string& name) {
   });
 }
 
-std::map<std::string, DatasetSection> read_datasets(Fields& data) {
+std::map<std::string, DatasetSection> read_datasets(yaml::Fields& data) {
   std::map<std::string, DatasetSection> datasets;
-  Fields declared = data.section("datasets");
-  const YamlNode* const node = data.find("datasets");
+  yaml::Fields declared = data.section("datasets");
+  const yaml::Node* const node = data.find("datasets");
   if (node == nullptr) return datasets;
-  for (const YamlNode& entry : node->children) {
+  for (const yaml::Node& entry : node->children) {
     if (!is_dataset_name(entry.key)) {
       declared.refuse(entry.key, "bad name", "letters, digits, '_' and '-'");
     }
@@ -32,7 +32,7 @@ std::map<std::string, DatasetSection> read_datasets(Fields& data) {
 
 }  // namespace
 
-void read_data_section(Fields fields, TrainConfig& config) {
+void read_data_section(yaml::Fields fields, TrainConfig& config) {
   DataSection& data = config.data;
   data.datasets = read_datasets(fields);
   fields.integer("train_samples", data.train_samples, {0, kMaxSamples});

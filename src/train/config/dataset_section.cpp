@@ -19,13 +19,13 @@ constexpr KnownDataset kOpenR1{.name = "OpenR1Math220k",
                                .response = "generations[correctness_math_verify]",
                                .filter = "any(correctness_math_verify)"};
 
-bool is_bare(Fields& fields) {
+bool is_bare(yaml::Fields& fields) {
   constexpr std::array keys{"type", "text", "conversation", "prompt", "response", "generator"};
   return std::ranges::none_of(keys, [&](const char* key) { return fields.has(key); });
 }
 
 /// The kind follows from the fields that are named; `type` may say it too.
-DatasetKind read_kind(Fields& fields) {
+DatasetKind read_kind(yaml::Fields& fields) {
   const bool has_text = fields.has("text");
   const bool has_messages =
       fields.has("conversation") || fields.has("prompt") || fields.has("response");
@@ -42,7 +42,7 @@ DatasetKind read_kind(Fields& fields) {
   return kind;
 }
 
-void read_field_names(Fields& fields, DatasetSection& dataset) {
+void read_field_names(yaml::Fields& fields, DatasetSection& dataset) {
   if (dataset.kind == DatasetKind::text) {
     dataset.field = "text";
     fields.text("text", dataset.field);
@@ -55,7 +55,7 @@ void read_field_names(Fields& fields, DatasetSection& dataset) {
   if (!has_pair && dataset.field.empty()) dataset.field = "conversation";
 }
 
-void read_source(Fields& fields, DatasetSection& dataset) {
+void read_source(yaml::Fields& fields, DatasetSection& dataset) {
   std::vector<std::string> paths;
   fields.texts("path", paths);
   dataset.paths.assign(paths.begin(), paths.end());
@@ -63,7 +63,7 @@ void read_source(Fields& fields, DatasetSection& dataset) {
   fields.text("filter", dataset.filter);
 }
 
-void check_field_names(const Fields& fields, const DatasetSection& dataset) {
+void check_field_names(const yaml::Fields& fields, const DatasetSection& dataset) {
   if (dataset.prompt_field.empty() != dataset.response_field.empty()) {
     const char* const given = dataset.prompt_field.empty() ? "response" : "prompt";
     fields.refuse(given, "only one of prompt and response", "both");
@@ -73,7 +73,7 @@ void check_field_names(const Fields& fields, const DatasetSection& dataset) {
   }
 }
 
-void check_source(const Fields& fields, const DatasetSection& dataset) {
+void check_source(const yaml::Fields& fields, const DatasetSection& dataset) {
   if (dataset.generator && !dataset.paths.empty()) {
     fields.refuse("path", "beside a generator", "one of the two");
   }
@@ -82,7 +82,7 @@ void check_source(const Fields& fields, const DatasetSection& dataset) {
   }
 }
 
-void check_split(const Fields& fields, const DatasetSection& dataset) {
+void check_split(const yaml::Fields& fields, const DatasetSection& dataset) {
   if (!dataset.split.empty() && dataset.valid_fraction <= 0) {
     fields.refuse("split", "valid_fraction is missing", "", "valid_fraction: 0.01 keeps 1 % apart");
   }
@@ -93,7 +93,7 @@ void check_split(const Fields& fields, const DatasetSection& dataset) {
 
 }  // namespace
 
-DatasetSection read_dataset(Fields fields, const std::string& name) {
+DatasetSection read_dataset(yaml::Fields fields, const std::string& name) {
   DatasetSection dataset;
   dataset.name = name;
   if (name == kOpenR1.name && is_bare(fields)) {

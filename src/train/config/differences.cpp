@@ -4,20 +4,20 @@
 #include <set>
 
 #include "dms/error.h"
-#include "train/config/yaml_tree.h"
+#include "yaml/tree.h"
 
 namespace dms::train {
 namespace {
 
 using Values = std::map<std::string, std::string>;
 
-void gather(const config::YamlNode& node, const std::string& name, Values& values) {
+void gather(const yaml::Node& node, const std::string& name, Values& values) {
   if (node.children.empty()) {
     if (!node.is_null()) values[name] = node.is_scalar() ? node.text : "empty";
     return;
   }
   for (size_t i = 0; i < node.children.size(); ++i) {
-    const config::YamlNode& child = node.children[i];
+    const yaml::Node& child = node.children[i];
     gather(child, name + "." + (node.is_map() ? child.key : std::to_string(i)), values);
   }
 }
@@ -25,9 +25,9 @@ void gather(const config::YamlNode& node, const std::string& name, Values& value
 Values values_of(const std::string& yaml) {
   Values values;
   try {
-    const config::YamlNode root = config::parse_yaml(yaml, "configuration");
+    const yaml::Node root = yaml::parse(yaml, "configuration");
     for (const char* section : {"objective", "model", "dms", "data"}) {
-      if (const config::YamlNode* const node = root.find(section)) gather(*node, section, values);
+      if (const yaml::Node* const node = root.find(section)) gather(*node, section, values);
     }
   } catch (const InputError&) {
     return {};

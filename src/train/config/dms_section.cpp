@@ -10,7 +10,7 @@ constexpr double kMaxCr = 10'000;
 constexpr int64_t kMaxWindow = int64_t{1} << 24;
 constexpr int64_t kMaxSteps = int64_t{1} << 27;
 
-void read_eviction(Fields& fields, DmsSection& dms) {
+void read_eviction(yaml::Fields& fields, DmsSection& dms) {
   fields.number("alpha_scale", dms.alpha_scale, {1e-6, 1e6});
   fields.number("initial_alpha_offset", dms.initial_alpha_offset, {-1e6, 1e6});
   fields.integer("window_size", dms.window_size, {0, kMaxWindow});
@@ -20,8 +20,8 @@ void read_eviction(Fields& fields, DmsSection& dms) {
   fields.integer("decision_shift", dms.decision_shift, {0, 1});
 }
 
-void read_schedule(Fields& fields, DmsSection& dms) {
-  constexpr Range<double> tau_range{1e-6, 1e6};
+void read_schedule(yaml::Fields& fields, DmsSection& dms) {
+  constexpr yaml::Range<double> tau_range{1e-6, 1e6};
   fields.number("tau", dms.tau, tau_range);
   if (fields.has("tau_start")) fields.number("tau_start", dms.tau_start.emplace(), tau_range);
   fields.number("initial_cr", dms.initial_cr, {1.0, kMaxCr});
@@ -32,7 +32,7 @@ void read_schedule(Fields& fields, DmsSection& dms) {
   fields.integer("fade_steps", dms.fade_steps, {0, kMaxSteps});
 }
 
-void read_loss(Fields& fields, DmsSection& dms) {
+void read_loss(yaml::Fields& fields, DmsSection& dms) {
   fields.choice(
       "kl", dms.kl, {{"reverse", KlDirection::reverse}, {"forward", KlDirection::forward}});
   fields.choice("kl_reduction", dms.kl_sum, {{"mean", false}, {"sum", true}});
@@ -42,7 +42,7 @@ void read_loss(Fields& fields, DmsSection& dms) {
 }
 
 /// "adapter", "all" or patterns of weight names.
-void read_train(Fields& fields, DmsSection& dms) {
+void read_train(yaml::Fields& fields, DmsSection& dms) {
   if (!dms.separate_alpha) dms.train = {"all"};
   fields.texts("train", dms.train);
   const bool has_adapter = std::ranges::find(dms.train, "adapter") != dms.train.end();
@@ -61,7 +61,7 @@ void read_train(Fields& fields, DmsSection& dms) {
   }
 }
 
-void check(Fields& fields, const DmsSection& dms) {
+void check(yaml::Fields& fields, const DmsSection& dms) {
   if (dms.final_cr < dms.initial_cr) {
     fields.refuse("final_cr", "below initial_cr", "at least " + Json(dms.initial_cr).dump());
   }
@@ -90,7 +90,7 @@ void check(Fields& fields, const DmsSection& dms) {
 
 }  // namespace
 
-void read_dms_section(Fields fields, TrainConfig& config) {
+void read_dms_section(yaml::Fields fields, TrainConfig& config) {
   // Fields of NVIDIA's model configuration, which their trainer passes on from this section.
   constexpr std::array<std::string_view, 6> ignored{"cr",
                                                     "paged_attention_block_size",

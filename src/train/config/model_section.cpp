@@ -5,7 +5,7 @@
 namespace dms::train::config {
 namespace {
 
-void read_dtype(Fields& fields, std::string_view key, DType& target) {
+void read_dtype(yaml::Fields& fields, std::string_view key, DType& target) {
   if (!fields.has(key)) return;
   std::string name;
   fields.text(key, name);
@@ -16,7 +16,7 @@ void read_dtype(Fields& fields, std::string_view key, DType& target) {
 
 }  // namespace
 
-void read_model_section(Fields fields, TrainConfig& config) {
+void read_model_section(yaml::Fields fields, TrainConfig& config) {
   constexpr std::array<std::string_view, 2> ignored{"forward_fn_kwargs",
                                                     "teacher_forward_fn_kwargs"};
   ModelSection& model = config.model;

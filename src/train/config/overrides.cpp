@@ -9,9 +9,9 @@ namespace {
 
 constexpr int kMaxKeys = 8;  // in a path; data.datasets.NAME.generator.key has five
 
-void set_where(YamlNode& node, const std::string& where) {
+void set_where(yaml::Node& node, const std::string& where) {
   node.where = where;
-  for (YamlNode& child : node.children) set_where(child, where);
+  for (yaml::Node& child : node.children) set_where(child, where);
 }
 
 [[noreturn]] void refuse(const std::string& override_text, const std::string& what) {
@@ -22,25 +22,25 @@ void set_where(YamlNode& node, const std::string& where) {
 }
 
 /// The value of `key` in `parent`, which becomes a mapping where it was empty.
-YamlNode& step_into(YamlNode& parent, const std::string& key, const std::string& where) {
-  if (parent.is_null()) parent.kind = YamlNode::Kind::map;
+yaml::Node& step_into(yaml::Node& parent, const std::string& key, const std::string& where) {
+  if (parent.is_null()) parent.kind = yaml::Node::Kind::map;
   if (!parent.is_map()) {
     throw InputError({.where = where,
                       .what = "the path leads through a value",
                       .got = describe(parent),
                       .expected = "a mapping"});
   }
-  if (YamlNode* const found = parent.find(key)) return *found;
+  if (yaml::Node* const found = parent.find(key)) return *found;
   parent.children.push_back({.key = key, .where = where});
   return parent.children.back();
 }
 
-void apply(const std::string& text, YamlNode& root) {
+void apply(const std::string& text, yaml::Node& root) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos) refuse(text, "no '='");
   const std::string path = text.substr(0, equals);
   const std::string where = "--set " + path;
-  YamlNode* target = &root;
+  yaml::Node* target = &root;
   int keys = 0;
   for (size_t begin = 0; begin <= path.size();) {
     const size_t end = std::min(path.find('.', begin), path.size());
@@ -49,7 +49,7 @@ void apply(const std::string& text, YamlNode& root) {
     target = &step_into(*target, path.substr(begin, end - begin), where);
     begin = end + 1;
   }
-  YamlNode value = parse_yaml(text.substr(equals + 1), where);
+  yaml::Node value = yaml::parse(text.substr(equals + 1), where);
   value.key = target->key;
   set_where(value, where);
   *target = std::move(value);
@@ -57,7 +57,7 @@ void apply(const std::string& text, YamlNode& root) {
 
 }  // namespace
 
-void apply_overrides(const std::vector<std::string>& overrides, YamlNode& root) {
+void apply_overrides(const std::vector<std::string>& overrides, yaml::Node& root) {
   for (const std::string& text : overrides) apply(text, root);
 }
 

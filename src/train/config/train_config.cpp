@@ -4,7 +4,7 @@
 #include "dms/error.h"
 #include "train/config/overrides.h"
 #include "train/config/sections.h"
-#include "train/config/yaml_tree.h"
+#include "yaml/tree.h"
 
 namespace dms::train {
 namespace {
@@ -12,11 +12,11 @@ namespace {
 constexpr int64_t kMaxBytes = int64_t{1} << 20;
 
 /// NVIDIA's trainer takes the keys of its `dms` section with and without the prefix dms_.
-void strip_prefix(config::YamlNode& root) {
+void strip_prefix(yaml::Node& root) {
   constexpr std::string_view prefix = "dms_";
-  config::YamlNode* const section = root.find("dms");
+  yaml::Node* const section = root.find("dms");
   if (section == nullptr || !section->is_map()) return;
-  for (config::YamlNode& value : section->children) {
+  for (yaml::Node& value : section->children) {
     if (!value.key.starts_with(prefix)) continue;
     const std::string name = value.key.substr(prefix.size());
     if (section->find(name) != nullptr) {
@@ -27,7 +27,7 @@ void strip_prefix(config::YamlNode& root) {
   }
 }
 
-TrainConfig read_sections(const config::YamlNode& root, const std::string& where) {
+TrainConfig read_sections(const yaml::Node& root, const std::string& where) {
   TrainConfig config;
   config::Fields fields(&root, "", where);
   fields.choice("objective", config.objective, {{"dms", Objective::dms}, {"lm", Objective::lm}});
@@ -49,9 +49,9 @@ TrainConfig read_sections(const config::YamlNode& root, const std::string& where
 TrainConfig parse_train_config(const std::string& yaml,
                                const std::string& where,
                                const std::vector<std::string>& overrides) {
-  config::YamlNode root = config::parse_yaml(yaml, where);
+  yaml::Node root = yaml::parse(yaml, where);
   config::apply_overrides(overrides, root);
-  const std::string source = overrides.empty() ? yaml : config::write_yaml(root);
+  const std::string source = overrides.empty() ? yaml : yaml::write(root);
   strip_prefix(root);
   TrainConfig config = read_sections(root, where);
   config.source = source;

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "train/config/sections.h"
-#include "train/config/yaml_scalar.h"
+#include "yaml/scalar.h"
 
 namespace dms::train::config {
 namespace {
@@ -68,14 +68,14 @@ constexpr auto kIgnored =
                                      "use_legacy_prediction_loop",
                                      "use_liger_kernel"});
 
-void read_steps(Fields& fields, TrainerSection& trainer) {
+void read_steps(yaml::Fields& fields, TrainerSection& trainer) {
   fields.path("output_dir", trainer.output_dir);
   fields.integer("max_steps", trainer.max_steps, {1, kMaxSteps});
   fields.integer("per_device_train_batch_size", trainer.batch_size, {1, kMaxBatch});
   fields.integer("gradient_accumulation_steps", trainer.accumulation_steps, {1, kMaxBatch});
 }
 
-void read_optimizer(Fields& fields, TrainerSection& trainer) {
+void read_optimizer(yaml::Fields& fields, TrainerSection& trainer) {
   fields.choice("optim",
                 trainer.optimizer,
                 {{"adamw", OptimizerKind::adamw},
@@ -91,7 +91,7 @@ void read_optimizer(Fields& fields, TrainerSection& trainer) {
   fields.number("max_grad_norm", trainer.max_grad_norm, {0.0, 1e9});
 }
 
-void read_schedule(Fields& fields, TrainerSection& trainer) {
+void read_schedule(yaml::Fields& fields, TrainerSection& trainer) {
   enum class Name { constant, constant_with_warmup, linear, cosine, warmup_stable_decay };
   Name name = Name::constant;
   fields.choice("lr_scheduler_type",
@@ -119,7 +119,7 @@ void read_schedule(Fields& fields, TrainerSection& trainer) {
   }
 }
 
-void read_warmup(Fields& fields, TrainerSection& trainer, std::vector<std::string>& notes) {
+void read_warmup(yaml::Fields& fields, TrainerSection& trainer, std::vector<std::string>& notes) {
   double ratio = 0;
   fields.number("warmup_ratio", ratio, {0.0, 1.0});
   fields.integer("warmup_steps", trainer.warmup_steps, {0, kMaxSteps});
@@ -127,7 +127,7 @@ void read_warmup(Fields& fields, TrainerSection& trainer, std::vector<std::strin
     trainer.warmup_steps =
         static_cast<int64_t>(std::ceil(ratio * static_cast<double>(trainer.max_steps)));
   }
-  const YamlNode* const type = fields.find("lr_scheduler_type");
+  const yaml::Node* const type = fields.find("lr_scheduler_type");
   const bool is_constant = type == nullptr || type->text == "constant";
   if (is_constant && trainer.warmup_steps > 0) {
     trainer.warmup_steps = 0;
@@ -137,8 +137,8 @@ void read_warmup(Fields& fields, TrainerSection& trainer, std::vector<std::strin
   }
 }
 
-void read_schedule_kwargs(Fields& fields, TrainerSection& trainer) {
-  Fields kwargs = fields.section("lr_scheduler_kwargs");
+void read_schedule_kwargs(yaml::Fields& fields, TrainerSection& trainer) {
+  yaml::Fields kwargs = fields.section("lr_scheduler_kwargs");
   kwargs.integer("num_decay_steps", trainer.decay_steps, {1, kMaxSteps});
   kwargs.number("min_lr_ratio", trainer.min_lr_ratio, {0.0, 1.0});
   kwargs.number("min_lr_rate", trainer.min_lr_ratio, {0.0, 1.0});  // cosine_with_min_lr's name
@@ -163,7 +163,7 @@ void read_schedule_kwargs(Fields& fields, TrainerSection& trainer) {
   }
 }
 
-void read_saving(Fields& fields, TrainerSection& trainer) {
+void read_saving(yaml::Fields& fields, TrainerSection& trainer) {
   bool saves = true;
   bool logs = true;
   fields.choice("save_strategy", saves, {{"steps", true}, {"no", false}});
@@ -176,8 +176,8 @@ void read_saving(Fields& fields, TrainerSection& trainer) {
 }
 
 /// transformers also takes `true`, for the latest checkpoint.
-void read_resume(Fields& fields, TrainerSection& trainer) {
-  const YamlNode* const value = fields.find("resume_from_checkpoint");
+void read_resume(yaml::Fields& fields, TrainerSection& trainer) {
+  const yaml::Node* const value = fields.find("resume_from_checkpoint");
   if (value == nullptr) return;
   if (value->is_quoted || (value->text != "true" && value->text != "false")) {
     fields.text("resume_from_checkpoint", trainer.resume);
@@ -196,19 +196,21 @@ bool is_device(const std::string& name) {
 }
 
 /// FSDP has a switch of its own for it, which NVIDIA's files set instead of the trainer's.
-void read_checkpointing(Fields& fields, TrainerSection& trainer, std::vector<std::string>& notes) {
+void read_checkpointing(yaml::Fields& fields,
+                        TrainerSection& trainer,
+                        std::vector<std::string>& notes) {
   fields.boolean("gradient_checkpointing", trainer.gradient_checkpointing);
-  const YamlNode* const fsdp = fields.find("fsdp_config");
+  const yaml::Node* const fsdp = fields.find("fsdp_config");
   if (fsdp == nullptr) return;
-  const YamlNode* const flag = fsdp->find("activation_checkpointing");
-  const bool is_on = flag != nullptr && as_boolean(*flag).value_or(false);
+  const yaml::Node* const flag = fsdp->find("activation_checkpointing");
+  const bool is_on = flag != nullptr && yaml::as_boolean(*flag).value_or(false);
   if (is_on) trainer.gradient_checkpointing = true;
   notes.push_back(is_on ? "hf_trainer.fsdp_config: activation_checkpointing turns "
                           "gradient_checkpointing on, the rest is ignored"
                         : "hf_trainer.fsdp_config has no meaning here and is ignored");
 }
 
-void read_machine(Fields& fields, TrainerSection& trainer) {
+void read_machine(yaml::Fields& fields, TrainerSection& trainer) {
   bool use_cpu = false;
   bool fp16 = false;
   int64_t seed = 42;
@@ -230,7 +232,7 @@ void read_machine(Fields& fields, TrainerSection& trainer) {
 }
 
 /// Its epochs would decide the length of the run where max_steps does not.
-void check_epochs(Fields& fields, std::vector<std::string>& notes) {
+void check_epochs(yaml::Fields& fields, std::vector<std::string>& notes) {
   if (!fields.has("num_train_epochs")) return;
   if (!fields.has("max_steps")) {
     fields.refuse("num_train_epochs", "runs are counted in steps", "max_steps");
@@ -240,7 +242,7 @@ void check_epochs(Fields& fields, std::vector<std::string>& notes) {
 
 }  // namespace
 
-void read_trainer_section(Fields fields, TrainConfig& config) {
+void read_trainer_section(yaml::Fields fields, TrainConfig& config) {
   TrainerSection& trainer = config.trainer;
   read_steps(fields, trainer);
   read_optimizer(fields, trainer);

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "support/errors.h"
-#include "train/config/yaml_scalar.h"
+#include "yaml/scalar.h"
 
 namespace dms::train::config {
 namespace {
@@ -14,9 +14,9 @@ using dms::testing_support::expect_parts;
 using dms::testing_support::input_error;
 
 Json changed(const std::string& yaml, const std::vector<std::string>& overrides) {
-  YamlNode root = parse_yaml(yaml, "t.yaml");
+  yaml::Node root = yaml::parse(yaml, "t.yaml");
   apply_overrides(overrides, root);
-  return as_json(root);
+  return yaml::as_json(root);
 }
 
 std::string error_of(const std::string& override_text) {

@@ -1,13 +1,13 @@
-#include "train/config/fields.h"
+#include "yaml/fields.h"
 
 #include <algorithm>
 
 #include "base/bounds.h"
 #include "base/suggest.h"
 #include "dms/error.h"
-#include "train/config/yaml_scalar.h"
+#include "yaml/scalar.h"
 
-namespace dms::train::config {
+namespace dms::yaml {
 namespace {
 
 std::string join(std::span<const std::string> names) {
@@ -29,7 +29,7 @@ bool matches(std::string_view name, std::string_view key) {
 
 }  // namespace
 
-Fields::Fields(const YamlNode* node, std::string path, std::string file)
+Fields::Fields(const Node* node, std::string path, std::string file)
     : node_(node), path_(std::move(path)), file_(std::move(file)) {
   if (node_ == nullptr || node_->is_map() || node_->is_null()) return;
   throw InputError({.where = node_->where + (path_.empty() ? "" : ": " + path_),
@@ -43,7 +43,7 @@ std::string Fields::name(std::string_view key) const {
 }
 
 std::string Fields::where(std::string_view key) const {
-  const YamlNode* const value = node_ == nullptr ? nullptr : node_->find(key);
+  const Node* const value = node_ == nullptr ? nullptr : node_->find(key);
   const bool has_line = node_ != nullptr && !path_.empty();
   const std::string& place = value != nullptr ? value->where : has_line ? node_->where : file_;
   return place + ": " + name(key);
@@ -53,7 +53,7 @@ void Fields::refuse(std::string_view key,
                     const std::string& what,
                     const std::string& expected,
                     const std::string& hint) const {
-  const YamlNode* const value = node_ == nullptr ? nullptr : node_->find(key);
+  const Node* const value = node_ == nullptr ? nullptr : node_->find(key);
   throw InputError({.where = where(key),
                     .what = what,
                     .got = value == nullptr ? "" : describe(*value),
@@ -61,16 +61,16 @@ void Fields::refuse(std::string_view key,
                     .hint = hint});
 }
 
-const YamlNode* Fields::find(std::string_view key) {
+const Node* Fields::find(std::string_view key) {
   if (std::ranges::find(known_, key) == known_.end()) known_.emplace_back(key);
-  const YamlNode* const value = node_ == nullptr ? nullptr : node_->find(key);
+  const Node* const value = node_ == nullptr ? nullptr : node_->find(key);
   return value == nullptr || value->is_null() ? nullptr : value;
 }
 
 bool Fields::has(std::string_view key) { return find(key) != nullptr; }
 
 void Fields::boolean(std::string_view key, bool& target) {
-  const YamlNode* const value = find(key);
+  const Node* const value = find(key);
   if (value == nullptr) return;
   const std::optional<bool> read = as_boolean(*value);
   if (!read) refuse(key, "bad value", "true or false");
@@ -78,7 +78,7 @@ void Fields::boolean(std::string_view key, bool& target) {
 }
 
 void Fields::integer(std::string_view key, int64_t& target, Range<int64_t> range) {
-  const YamlNode* const value = find(key);
+  const Node* const value = find(key);
   if (value == nullptr) return;
   const std::optional<int64_t> read = as_integer(*value);
   if (!read || *read < range.min || *read > range.max) {
@@ -87,8 +87,26 @@ void Fields::integer(std::string_view key, int64_t& target, Range<int64_t> range
   target = *read;
 }
 
+void Fields::integers(std::string_view key, std::vector<int64_t>& target, Range<int64_t> range) {
+  const Node* const value = find(key);
+  if (value == nullptr) return;
+  std::vector<Node> items = value->is_sequence() ? value->children : std::vector<Node>{*value};
+  if (items.empty()) refuse(key, "an empty list", "at least one");
+  target.clear();
+  for (const Node& item : items) {
+    const std::optional<int64_t> read = as_integer(item);
+    if (!read || *read < range.min || *read > range.max) {
+      throw InputError({.where = where(key),
+                        .what = "bad value",
+                        .got = describe(item),
+                        .expected = integer_in(range.min, range.max)});
+    }
+    target.push_back(*read);
+  }
+}
+
 void Fields::number(std::string_view key, double& target, Range<double> range) {
-  const YamlNode* const value = find(key);
+  const Node* const value = find(key);
   if (value == nullptr) return;
   const std::optional<double> read = as_number(*value);
   if (!read || *read < range.min || *read > range.max) {
@@ -97,15 +115,13 @@ void Fields::number(std::string_view key, double& target, Range<double> range) {
   target = *read;
 }
 
-const YamlNode& Fields::scalar(std::string_view key,
-                               const YamlNode& value,
-                               const char* expected) const {
+const Node& Fields::scalar(std::string_view key, const Node& value, const char* expected) const {
   if (value.is_scalar()) return value;
   throw InputError(
       {.where = where(key), .what = "bad value", .got = describe(value), .expected = expected});
 }
 
-std::string Fields::checked_text(std::string_view key, const YamlNode& value) const {
+std::string Fields::checked_text(std::string_view key, const Node& value) const {
   const std::string& read = scalar(key, value, "text").text;
   if (read.empty() || std::ranges::any_of(read, is_control)) {
     throw InputError({.where = where(key),
@@ -116,15 +132,15 @@ std::string Fields::checked_text(std::string_view key, const YamlNode& value) co
 }
 
 void Fields::text(std::string_view key, std::string& target) {
-  if (const YamlNode* const value = find(key)) target = checked_text(key, *value);
+  if (const Node* const value = find(key)) target = checked_text(key, *value);
 }
 
 void Fields::path(std::string_view key, std::filesystem::path& target) {
-  if (const YamlNode* const value = find(key)) target = checked_text(key, *value);
+  if (const Node* const value = find(key)) target = checked_text(key, *value);
 }
 
 void Fields::texts(std::string_view key, std::vector<std::string>& target) {
-  const YamlNode* const value = find(key);
+  const Node* const value = find(key);
   if (value == nullptr) return;
   if (!value->is_sequence()) {
     target = {checked_text(key, *value)};
@@ -132,11 +148,11 @@ void Fields::texts(std::string_view key, std::vector<std::string>& target) {
   }
   if (value->children.empty()) refuse(key, "an empty list", "at least one");
   target.clear();
-  for (const YamlNode& item : value->children) target.push_back(checked_text(key, item));
+  for (const Node& item : value->children) target.push_back(checked_text(key, item));
 }
 
 void Fields::object(std::string_view key, Json& target) {
-  const YamlNode* const value = find(key);
+  const Node* const value = find(key);
   if (value == nullptr) return;
   if (!value->is_map()) refuse(key, "bad value", "a mapping of keys to values");
   target = as_json(*value);
@@ -155,7 +171,7 @@ Fields Fields::section(std::string_view key) { return Fields(find(key), name(key
 
 void Fields::ignore(std::span<const std::string_view> names, std::vector<std::string>& notes) {
   if (node_ == nullptr) return;
-  for (const YamlNode& value : node_->children) {
+  for (const Node& value : node_->children) {
     const bool is_ignored = std::ranges::any_of(
         names, [&](std::string_view pattern) { return matches(pattern, value.key); });
     if (!is_ignored) continue;
@@ -166,7 +182,7 @@ void Fields::ignore(std::span<const std::string_view> names, std::vector<std::st
 
 void Fields::finish() const {
   if (node_ == nullptr) return;
-  for (const YamlNode& value : node_->children) {
+  for (const Node& value : node_->children) {
     if (std::ranges::find(known_, value.key) != known_.end()) continue;
     throw InputError({.where = where(value.key),
                       .what = "unknown key",
@@ -175,4 +191,4 @@ void Fields::finish() const {
   }
 }
 
-}  // namespace dms::train::config
+}  // namespace dms::yaml

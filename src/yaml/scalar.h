@@ -6,17 +6,17 @@
 #include <optional>
 
 #include "base/json.h"
-#include "train/config/yaml_tree.h"
+#include "yaml/tree.h"
 
-namespace dms::train::config {
+namespace dms::yaml {
 
 /// Nothing where `node` is not a plain scalar of that type.
-std::optional<bool> as_boolean(const YamlNode& node);
-std::optional<int64_t> as_integer(const YamlNode& node);
+std::optional<bool> as_boolean(const Node& node);
+std::optional<int64_t> as_integer(const Node& node);
 /// A finite number.
-std::optional<double> as_number(const YamlNode& node);
+std::optional<double> as_number(const Node& node);
 
 /// Any tree as JSON. Throws InputError on numbers that JSON cannot hold (.nan, .inf).
-Json as_json(const YamlNode& node);
+Json as_json(const Node& node);
 
-}  // namespace dms::train::config
+}  // namespace dms::yaml

@@ -1,20 +1,20 @@
-#include "train/config/yaml_tree.h"
+#include "yaml/tree.h"
 
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "support/errors.h"
-#include "train/config/yaml_scalar.h"
+#include "yaml/scalar.h"
 
-namespace dms::train::config {
+namespace dms::yaml {
 namespace {
 
 using dms::testing_support::expect_parts;
 using dms::testing_support::input_error;
 
 std::string error_of(const std::string& yaml) {
-  return input_error([&] { parse_yaml(yaml, "t.yaml"); });
+  return input_error([&] { parse(yaml, "t.yaml"); });
 }
 
 std::string repeated(const std::string& text, int times) {
@@ -24,7 +24,7 @@ std::string repeated(const std::string& text, int times) {
 }
 
 TEST(YamlTree, RemembersWhereKeysStood) {
-  const YamlNode root = parse_yaml("# a comment\na: 1\nb:\n  c: [x, y]\n  d:\n", "t.yaml");
+  const Node root = parse("# a comment\na: 1\nb:\n  c: [x, y]\n  d:\n", "t.yaml");
   EXPECT_EQ(root.find("a")->where, "t.yaml:2");
   EXPECT_EQ(root.find("b")->where, "t.yaml:3");
   EXPECT_EQ(root.find("b")->find("c")->where, "t.yaml:4");
@@ -35,7 +35,7 @@ TEST(YamlTree, RemembersWhereKeysStood) {
 }
 
 TEST(YamlTree, AliasesAndBlocks) {
-  const YamlNode root = parse_yaml("a: &x {n: 1}\nb: *x\nc: |\n  two\n  lines\nd: ~\n", "t.yaml");
+  const Node root = parse("a: &x {n: 1}\nb: *x\nc: |\n  two\n  lines\nd: ~\n", "t.yaml");
   EXPECT_EQ(root.find("b")->find("n")->text, "1");
   EXPECT_EQ(root.find("c")->text, "two\nlines\n");
   EXPECT_TRUE(root.find("c")->is_quoted);
@@ -43,7 +43,7 @@ TEST(YamlTree, AliasesAndBlocks) {
 }
 
 TEST(YamlTree, ScalarsHaveTheTypeThatPyYamlAndReadersExpect) {
-  const auto json = [](const std::string& yaml) { return as_json(parse_yaml(yaml, "t.yaml")); };
+  const auto json = [](const std::string& yaml) { return as_json(parse(yaml, "t.yaml")); };
   EXPECT_EQ(json("yes"), Json(true));
   EXPECT_EQ(json("'yes'"), Json("yes"));
   EXPECT_EQ(json("Off"), Json(false));
@@ -78,7 +78,7 @@ TEST(YamlTree, MalformedDocumentsNameTheLine) {
 }
 
 TEST(YamlTree, DepthAndSizeAreLimited) {
-  EXPECT_NO_THROW(parse_yaml(repeated("[", 32) + repeated("]", 32), "t.yaml"));
+  EXPECT_NO_THROW(parse(repeated("[", 32) + repeated("]", 32), "t.yaml"));
   expect_parts(error_of(repeated("[", 33) + repeated("]", 33)), {"t.yaml:1", "32 levels"});
   for (const char* opening : {"[", "{a: ", "- ", "? ", "[{", "- - ", "{[", "\"", "|", "&a "}) {
     expect_parts(error_of(repeated(opening, 20'000)), {"t.yaml:"});
@@ -107,9 +107,9 @@ TEST(YamlTree, WritesWhatItReads) {
       "block: |\n  x: #1\n\n  y\nmap: {}\n'~': tilde\n'1': one\ncolon: 'a: b'\nunicode: "
       "\"h\u00e9\"\n"
       "blend: A:0.5,B:0.5\n";
-  const YamlNode root = parse_yaml(text, "t.yaml");
-  const YamlNode again = parse_yaml(write_yaml(root), "t.yaml");
-  EXPECT_EQ(as_json(again), as_json(root)) << write_yaml(root);
+  const Node root = parse(text, "t.yaml");
+  const Node again = parse(write(root), "t.yaml");
+  EXPECT_EQ(as_json(again), as_json(root)) << write(root);
   EXPECT_TRUE(again.find("quoted")->is_quoted);
   EXPECT_TRUE(again.find("empty")->is_scalar());
   EXPECT_TRUE(again.find("nothing")->is_null());
@@ -117,9 +117,9 @@ TEST(YamlTree, WritesWhatItReads) {
 }
 
 TEST(YamlTree, LongValuesAreShortenedInErrors) {
-  const YamlNode root = parse_yaml("a: " + std::string(10'000, 'x'), "t.yaml");
+  const Node root = parse("a: " + std::string(10'000, 'x'), "t.yaml");
   EXPECT_LT(describe(*root.find("a")).size(), 100u);
 }
 
 }  // namespace
-}  // namespace dms::train::config
+}  // namespace dms::yaml

@@ -1,5 +1,5 @@
 #pragma once
-// Typed access to one section of the configuration. What is asked for is what is known: finish()
+// Typed access to one section of a YAML file. What is asked for is what is known: finish()
 // then refuses every other key of the section and names the one that was probably meant.
 
 #include <cstdint>
@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "base/json.h"
-#include "train/config/yaml_tree.h"
+#include "yaml/tree.h"
 
-namespace dms::train::config {
+namespace dms::yaml {
 
 /// Bounds of a value, both included.
 template <class T>
@@ -29,11 +29,13 @@ struct Range {
 class Fields {
  public:
   /// `node` (a map or null; nullptr: absent) must outlive this view. `path` is the section's name.
-  Fields(const YamlNode* node, std::string path, std::string file);
+  Fields(const Node* node, std::string path, std::string file);
 
   bool has(std::string_view key);
   void boolean(std::string_view key, bool& target);
   void integer(std::string_view key, int64_t& target, Range<int64_t> range);
+  /// One number or a list of them; an empty list is refused.
+  void integers(std::string_view key, std::vector<int64_t>& target, Range<int64_t> range);
   void number(std::string_view key, double& target, Range<double> range);
   /// A line of text without control characters.
   void text(std::string_view key, std::string& target);
@@ -51,7 +53,7 @@ class Fields {
   /// The view of a mapping inside this one.
   Fields section(std::string_view key);
   /// The raw value, or nullptr when absent or null.
-  const YamlNode* find(std::string_view key);
+  const Node* find(std::string_view key);
 
   /// Accepts keys that mean nothing here; each one present adds a note. A name that ends in '*'
   /// stands for every key that begins so.
@@ -70,12 +72,12 @@ class Fields {
   void finish() const;
 
  private:
-  const YamlNode& scalar(std::string_view key, const YamlNode& value, const char* expected) const;
-  std::string checked_text(std::string_view key, const YamlNode& value) const;
+  const Node& scalar(std::string_view key, const Node& value, const char* expected) const;
+  std::string checked_text(std::string_view key, const Node& value) const;
   /// The index in `names` of the value's text.
   size_t pick(std::string_view key, std::span<const std::string> names) const;
 
-  const YamlNode* node_;
+  const Node* node_;
   std::string path_;
   std::string file_;
   std::vector<std::string> known_;
@@ -91,4 +93,4 @@ void Fields::choice(std::string_view key,
   target = (values.begin() + static_cast<std::ptrdiff_t>(pick(key, names)))->second;
 }
 
-}  // namespace dms::train::config
+}  // namespace dms::yaml

@@ -11,9 +11,9 @@
 
 #include "base/json.h"
 #include "dms/error.h"
-#include "train/config/yaml_tree.h"
+#include "yaml/tree.h"
 
-namespace dms::train::config {
+namespace dms::yaml {
 namespace {
 
 constexpr size_t kMaxBytes = size_t{256} << 10;
@@ -30,9 +30,9 @@ struct Extent {
   int levels = 0;
 };
 
-Extent extent_of(const YamlNode& node) {
+Extent extent_of(const Node& node) {
   Extent whole{.nodes = 1, .levels = 1};
-  for (const YamlNode& child : node.children) {
+  for (const Node& child : node.children) {
     const Extent part = extent_of(child);
     whole.nodes += part.nodes;
     whole.levels = std::max(whole.levels, part.levels + 1);
@@ -46,7 +46,7 @@ class TreeBuilder : public YAML::EventHandler {
  public:
   explicit TreeBuilder(const std::string& where) : where_(where) { root_.where = where; }
 
-  YamlNode take() { return std::move(root_); }
+  Node take() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ == 1) return;
@@ -56,7 +56,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    complete(new_node(YamlNode::Kind::null, mark), anchor);
+    complete(new_node(Node::Kind::null, mark), anchor);
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -64,7 +64,7 @@ class TreeBuilder : public YAML::EventHandler {
     if (target == anchors_.end()) {
       throw InputError({.where = line_of(where_, mark), .what = "an alias of what holds it"});
     }
-    YamlNode copy = target->second;
+    Node copy = target->second;
     charge(copy, line_of(where_, mark));
     copy.where = line_of(where_, mark);
     attach(std::move(copy));
@@ -75,7 +75,7 @@ class TreeBuilder : public YAML::EventHandler {
                 YAML::anchor_t anchor,
                 const std::string& value) override {
     check_tag(tag, mark);
-    YamlNode node = new_node(YamlNode::Kind::scalar, mark);
+    Node node = new_node(Node::Kind::scalar, mark);
     node.text = value;
     node.is_quoted = tag == "!";
     complete(std::move(node), anchor);
@@ -86,7 +86,7 @@ class TreeBuilder : public YAML::EventHandler {
                        YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
     check_tag(tag, mark);
-    open(YamlNode::Kind::sequence, mark, anchor);
+    open(Node::Kind::sequence, mark, anchor);
   }
   void OnSequenceEnd() override { close(); }
 
@@ -95,26 +95,26 @@ class TreeBuilder : public YAML::EventHandler {
                   YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
     check_tag(tag, mark);
-    open(YamlNode::Kind::map, mark, anchor);
+    open(Node::Kind::map, mark, anchor);
   }
   void OnMapEnd() override { close(); }
 
  private:
   /// A list or mapping that is still being filled.
   struct Open {
-    YamlNode node;
+    Node node;
     YAML::anchor_t anchor = 0;            // 0: none
     std::optional<std::string> key = {};  // in a map: read, and waiting for its value
     std::string key_where = {};
   };
 
-  YamlNode new_node(YamlNode::Kind kind, const YAML::Mark& mark) {
-    YamlNode node{.kind = kind, .where = line_of(where_, mark)};
+  Node new_node(Node::Kind kind, const YAML::Mark& mark) {
+    Node node{.kind = kind, .where = line_of(where_, mark)};
     charge(node, node.where);
     return node;
   }
 
-  void charge(const YamlNode& node, const std::string& where) {
+  void charge(const Node& node, const std::string& where) {
     const Extent extent = extent_of(node);
     if (std::ssize(open_) + extent.levels > kMaxLevels) {
       throw InputError({.where = where,
@@ -136,7 +136,7 @@ class TreeBuilder : public YAML::EventHandler {
         {.where = line_of(where_, mark), .what = "YAML tags have no meaning here", .got = tag});
   }
 
-  void open(YamlNode::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
+  void open(Node::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
     open_.push_back({.node = new_node(kind, mark), .anchor = anchor});
   }
 
@@ -147,17 +147,17 @@ class TreeBuilder : public YAML::EventHandler {
     attach(std::move(done.node));
   }
 
-  void complete(YamlNode node, YAML::anchor_t anchor) {
+  void complete(Node node, YAML::anchor_t anchor) {
     if (anchor != 0) remember(node, anchor);
     attach(std::move(node));
   }
 
-  void remember(const YamlNode& node, YAML::anchor_t anchor) {
+  void remember(const Node& node, YAML::anchor_t anchor) {
     charge(node, node.where);
     anchors_.insert_or_assign(anchor, node);
   }
 
-  void attach(YamlNode node) {
+  void attach(Node node) {
     if (open_.empty()) {
       root_ = std::move(node);
       return;
@@ -174,7 +174,7 @@ class TreeBuilder : public YAML::EventHandler {
     }
   }
 
-  static void take_key(Open& parent, const YamlNode& node) {
+  static void take_key(Open& parent, const Node& node) {
     if (!node.is_scalar() || node.text.size() > kMaxKeyBytes) {
       throw InputError(
           {.where = node.where,
@@ -190,9 +190,9 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   const std::string& where_;
-  YamlNode root_;
+  Node root_;
   std::vector<Open> open_;
-  std::map<YAML::anchor_t, YamlNode> anchors_;
+  std::map<YAML::anchor_t, Node> anchors_;
   int documents_ = 0;
   int64_t nodes_ = 0;
 };
@@ -209,7 +209,7 @@ bool is_utf8(const std::string& text) {
 
 }  // namespace
 
-YamlNode parse_yaml(const std::string& text, const std::string& where) {
+Node parse(const std::string& text, const std::string& where) {
   if (text.size() > kMaxBytes) {
     throw InputError({.where = where,
                       .what = "too large for a configuration",
@@ -231,4 +231,4 @@ YamlNode parse_yaml(const std::string& text, const std::string& where) {
   }
 }
 
-}  // namespace dms::train::config
+}  // namespace dms::yaml

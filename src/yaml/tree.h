@@ -6,36 +6,36 @@
 #include <string_view>
 #include <vector>
 
-namespace dms::train::config {
+namespace dms::yaml {
 
-struct YamlNode {
+struct Node {
   enum class Kind { null, scalar, sequence, map };
 
   Kind kind = Kind::null;
-  std::string key = {};                 // in a map: what it is the value of
-  std::string where = {};               // "train.yaml:12", of the key where there is one
-  std::string text = {};                // scalar
-  bool is_quoted = false;               // scalar: written in quotes or as a block: a string
-  std::vector<YamlNode> children = {};  // sequence: items; map: values, in the file's order
+  std::string key = {};             // in a map: what it is the value of
+  std::string where = {};           // "train.yaml:12", of the key where there is one
+  std::string text = {};            // scalar
+  bool is_quoted = false;           // scalar: written in quotes or as a block: a string
+  std::vector<Node> children = {};  // sequence: items; map: values, in the file's order
 
   bool is_null() const { return kind == Kind::null; }
   bool is_scalar() const { return kind == Kind::scalar; }
   bool is_sequence() const { return kind == Kind::sequence; }
   bool is_map() const { return kind == Kind::map; }
   /// The value of `name` in a map; nullptr when there is none.
-  const YamlNode* find(std::string_view name) const;
-  YamlNode* find(std::string_view name);
+  const Node* find(std::string_view name) const;
+  Node* find(std::string_view name);
 };
 
 /// Reads one document; `where` names it in errors. Throws InputError on malformed YAML, on more
 /// than one document, repeated keys, keys that are no strings, tags, text that is not UTF-8, and on
 /// documents larger or deeper than a configuration can be (aliases count as what they stand for).
-YamlNode parse_yaml(const std::string& text, const std::string& where);
+Node parse(const std::string& text, const std::string& where);
 
-/// The tree as YAML; parse_yaml reads the same tree from it.
-std::string write_yaml(const YamlNode& node);
+/// The tree as YAML; parse reads the same tree from it.
+std::string write(const Node& node);
 
 /// How a value is named in errors: its text, shortened, "null", "a list" or "a mapping".
-std::string describe(const YamlNode& node);
+std::string describe(const Node& node);
 
-}  // namespace dms::train::config
+}  // namespace dms::yaml

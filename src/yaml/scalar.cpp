@@ -1,4 +1,4 @@
-#include "train/config/yaml_scalar.h"
+#include "yaml/scalar.h"
 
 #include <algorithm>
 #include <array>
@@ -8,10 +8,10 @@
 
 #include "dms/error.h"
 
-namespace dms::train::config {
+namespace dms::yaml {
 namespace {
 
-bool is_plain(const YamlNode& node) { return node.is_scalar() && !node.is_quoted; }
+bool is_plain(const Node& node) { return node.is_scalar() && !node.is_quoted; }
 
 /// The whole of `text` as a T; a leading plus sign is allowed, as in YAML.
 template <class T>
@@ -30,7 +30,7 @@ bool is_one_of(const std::string& text, std::span<const std::string_view> words)
 
 }  // namespace
 
-std::optional<bool> as_boolean(const YamlNode& node) {
+std::optional<bool> as_boolean(const Node& node) {
   constexpr std::array<std::string_view, 9> yes{
       "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"};
   constexpr std::array<std::string_view, 9> no{
@@ -41,17 +41,17 @@ std::optional<bool> as_boolean(const YamlNode& node) {
   return std::nullopt;
 }
 
-std::optional<int64_t> as_integer(const YamlNode& node) {
+std::optional<int64_t> as_integer(const Node& node) {
   return is_plain(node) ? parse_whole<int64_t>(node.text) : std::nullopt;
 }
 
-std::optional<double> as_number(const YamlNode& node) {
+std::optional<double> as_number(const Node& node) {
   if (!is_plain(node)) return std::nullopt;
   const std::optional<double> value = parse_whole<double>(node.text);
   return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
-Json as_json(const YamlNode& node) {
+Json as_json(const Node& node) {
   constexpr std::array<std::string_view, 12> not_finite{".nan",
                                                         ".NaN",
                                                         ".NAN",
@@ -67,12 +67,12 @@ Json as_json(const YamlNode& node) {
   if (node.is_null()) return nullptr;
   if (node.is_sequence()) {
     Json list = Json::array();
-    for (const YamlNode& item : node.children) list.push_back(as_json(item));
+    for (const Node& item : node.children) list.push_back(as_json(item));
     return list;
   }
   if (node.is_map()) {
     Json object = Json::object();
-    for (const YamlNode& value : node.children) object[value.key] = as_json(value);
+    for (const Node& value : node.children) object[value.key] = as_json(value);
     return object;
   }
   if (is_plain(node) && is_one_of(node.text, not_finite)) {
@@ -87,4 +87,4 @@ Json as_json(const YamlNode& node) {
   return node.text;
 }
 
-}  // namespace dms::train::config
+}  // namespace dms::yaml

@@ -1,30 +1,30 @@
-#include "train/config/yaml_tree.h"
+#include "yaml/tree.h"
 
 #include <algorithm>
 #include <utility>
 
 #include <yaml-cpp/emitter.h>
 
-namespace dms::train::config {
+namespace dms::yaml {
 namespace {
 
-void emit(const YamlNode& node, YAML::Emitter& out) {
+void emit(const Node& node, YAML::Emitter& out) {
   switch (node.kind) {
-    case YamlNode::Kind::null:
+    case Node::Kind::null:
       out << YAML::Null;
       break;
-    case YamlNode::Kind::scalar:
+    case Node::Kind::scalar:
       if (node.is_quoted) out << YAML::DoubleQuoted;
       out << node.text;
       break;
-    case YamlNode::Kind::sequence:
+    case Node::Kind::sequence:
       out << YAML::BeginSeq;
-      for (const YamlNode& item : node.children) emit(item, out);
+      for (const Node& item : node.children) emit(item, out);
       out << YAML::EndSeq;
       break;
-    case YamlNode::Kind::map:
+    case Node::Kind::map:
       out << YAML::BeginMap;
-      for (const YamlNode& value : node.children) {
+      for (const Node& value : node.children) {
         out << YAML::Key << value.key << YAML::Value;
         emit(value, out);
       }
@@ -35,32 +35,32 @@ void emit(const YamlNode& node, YAML::Emitter& out) {
 
 }  // namespace
 
-const YamlNode* YamlNode::find(std::string_view name) const {
+const Node* Node::find(std::string_view name) const {
   if (!is_map()) return nullptr;
-  const auto found = std::ranges::find(children, name, &YamlNode::key);
+  const auto found = std::ranges::find(children, name, &Node::key);
   return found == children.end() ? nullptr : &*found;
 }
 
-YamlNode* YamlNode::find(std::string_view name) {
-  return const_cast<YamlNode*>(std::as_const(*this).find(name));
+Node* Node::find(std::string_view name) {
+  return const_cast<Node*>(std::as_const(*this).find(name));
 }
 
-std::string write_yaml(const YamlNode& node) {
+std::string write(const Node& node) {
   YAML::Emitter out;
   emit(node, out);
   return std::string(out.c_str()) + "\n";
 }
 
-std::string describe(const YamlNode& node) {
+std::string describe(const Node& node) {
   constexpr size_t longest = 60;
   switch (node.kind) {
-    case YamlNode::Kind::null:
+    case Node::Kind::null:
       return "null";
-    case YamlNode::Kind::sequence:
+    case Node::Kind::sequence:
       return "a list";
-    case YamlNode::Kind::map:
+    case Node::Kind::map:
       return "a mapping";
-    case YamlNode::Kind::scalar:
+    case Node::Kind::scalar:
       break;
   }
   const std::string text =
@@ -68,4 +68,4 @@ std::string describe(const YamlNode& node) {
   return node.is_quoted ? "\"" + text + "\"" : text;
 }
 
-}  // namespace dms::train::config
+}  // namespace dms::yaml
