@@ -32,6 +32,7 @@ Command score_command();
 Command serve_command();
 Command bench_command();
 Command eval_command();
+Command report_command();
 Command quantize_command();
 Command calibrate_command();
 Command train_command();

@@ -13,6 +13,7 @@ std::span<const Command> commands() {
                                serve_command(),
                                bench_command(),
                                eval_command(),
+                               report_command(),
                                quantize_command(),
                                calibrate_command(),
                                train_command(),

@@ -8,21 +8,23 @@
 #include "cli/command.h"
 #include "cli/declare.h"
 #include "cli/eval_actions.h"
+#include "cli/eval_run.h"
 #include "cli/output.h"
 #include "cli/parse.h"
 
 namespace dms::cli {
 namespace {
 
-void evaluate(const EvalOptions& options) {
+void evaluate_and_write(const EvalOptions& options) {
   check_writable(options.csv);
   check_writable(options.html);
-  if (options.is_text()) {
-    eval_text(options);
-  } else if (options.action == "needle") {
-    eval_needle(options);
-  } else {
-    eval_ruler(options);
+  try {
+    evaluate(options, [&options](const EvalReport& report, const ModelInfo& info) {
+      return write_report(options, info, report);
+    });
+  } catch (const Interrupted& interrupted) {
+    end_as_interrupted(interrupted.has_rows() ? "what was measured until then is above"
+                                              : "nothing was measured");
   }
 }
 
@@ -31,11 +33,21 @@ CommandBody define(CLI::App& app) {
   add_eval_options(app, *options);
   return [options, &app] {
     settle_eval_options(app, *options);
-    evaluate(*options);
+    evaluate_and_write(*options);
   };
 }
 
 }  // namespace
+
+void evaluate(const EvalOptions& options, const ReportSink& sink) {
+  if (options.is_text()) {
+    eval_text(options, sink);
+  } else if (options.action == "needle") {
+    eval_needle(options, sink);
+  } else {
+    eval_ruler(options, sink);
+  }
+}
 
 std::string policy_list_of(const EvalOptions& options, const ModelInfo& info, bool needs_full) {
   if (options.policies.empty()) return info.dms ? "none,dms" : "none";

@@ -23,6 +23,7 @@ struct EvalOptions {
   std::string csv;
   std::string html;
   bool json = false;
+  std::string caption;  // the progress line begins with it; empty: with the action
 
   // Of ppl and kld.
   PromptSource text;

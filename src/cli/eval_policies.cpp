@@ -10,9 +10,11 @@
 #include <fmt/format.h>
 
 #include "cli/bench_policy.h"
+#include "cli/file_state.h"
 #include "cli/options.h"
 #include "cli/parse.h"
 #include "dms/error.h"
+#include "eval/relative_size.h"
 
 namespace dms::cli {
 namespace {
@@ -47,7 +49,19 @@ eval::Contender contender_of(const BenchPolicy& policy) {
   if (const auto window = take(cache, "window")) {
     cache.window_tokens = parse_integer(where, *window, 0, kMaxTokens);
   }
-  if (auto weights = take(cache, "weights")) contender.weights = std::move(*weights);
+  if (auto weights = take(cache, "weights")) contender.variant.weights = std::move(*weights);
+  if (auto adapter = take(cache, "adapter")) {
+    contender.variant.adapter = std::move(*adapter);
+    contender.files = state_of_files(contender.variant.adapter);
+  }
+  for (const auto& [name, value] : cache.policy_args) {
+    if (!eval::is_share(value) || eval::is_valid_share(value)) continue;
+    throw InputError({.where = where,
+                      .field = name,
+                      .what = "no share of a text",
+                      .got = value,
+                      .expected = "above 0% and below 100%"});
+  }
   return contender;
 }
 
@@ -75,9 +89,9 @@ eval::Contender contender_of(const BenchPolicy& policy) {
 }
 
 template <class T>
-std::optional<T> number_of(const eval::Contender& contender, const std::string& setting) {
-  const auto found = contender.cache.policy_args.find(setting);
-  if (found == contender.cache.policy_args.end()) return std::nullopt;
+std::optional<T> number_of(const CacheOptions& cache, const std::string& setting) {
+  const auto found = cache.policy_args.find(setting);
+  if (found == cache.policy_args.end()) return std::nullopt;
   const std::string& text = found->second;
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -86,11 +100,11 @@ std::optional<T> number_of(const eval::Contender& contender, const std::string& 
 }
 
 /// What the policy itself allows and an evaluation has no use for.
-void check_size(const eval::Contender& contender, int64_t tokens) {
-  if (const auto budget = number_of<int64_t>(contender, "budget"); budget && *budget >= tokens) {
+void check_size(const eval::Contender& contender, const CacheOptions& sized, int64_t tokens) {
+  if (const auto budget = number_of<int64_t>(sized, "budget"); budget && *budget >= tokens) {
     refuse(contender, "budget", fmt::format("{}", *budget), fmt::format("1 to {}", tokens - 1));
   }
-  if (const auto ratio = number_of<double>(contender, "compression_ratio");
+  if (const auto ratio = number_of<double>(sized, "compression_ratio");
       ratio && (*ratio <= 0 || *ratio >= 1)) {
     refuse(contender, "compression_ratio", fmt::format("{}", *ratio), "above 0 and below 1");
   }
@@ -101,10 +115,15 @@ bool has_own_window(const eval::Contender& contender) {
 }
 
 /// The plan; whether the policy leaves the window that all share goes to `is_left`.
-CachePlan plan_of(const ModelSource& source, eval::Contender& contender, bool& is_left) {
+CachePlan plan_of(const ModelSource& source,
+                  eval::Contender& contender,
+                  int64_t tokens,
+                  bool& is_left) {
   try {
     std::exception_ptr refusal;
-    CachePlan plan = plan_cache(source, contender.cache, refusal);
+    CacheOptions sized = eval::sized_for(contender.cache, tokens);
+    CachePlan plan = plan_cache(source, sized, refusal);
+    contender.cache.window_tokens = sized.window_tokens;
     is_left = refusal != nullptr;
     if (is_left && has_own_window(contender)) std::rethrow_exception(refusal);
     return plan;
@@ -133,13 +152,16 @@ std::vector<eval::Contender> parse_contenders(const std::string& text, const Cac
   return contenders;
 }
 
-int64_t plan_contenders(const ModelSource& source, std::vector<eval::Contender>& contenders) {
+int64_t plan_contenders(const SourceOf& source_of,
+                        std::vector<eval::Contender>& contenders,
+                        int64_t tokens) {
   int64_t longest = std::numeric_limits<int64_t>::max();
   size_t left = 0;
   for (eval::Contender& contender : contenders) {
     const auto window = contender.cache.window_tokens;
     bool is_left = false;
-    longest = std::min(longest, plan_of(source, contender, is_left).max_tokens);
+    longest = std::min(
+        longest, plan_of(source_of(contender.variant), contender, tokens, is_left).max_tokens);
     left += is_left ? 1 : 0;
     if (left == contenders.size()) {
       throw InputError({.where = "--window",
@@ -153,7 +175,8 @@ int64_t plan_contenders(const ModelSource& source, std::vector<eval::Contender>&
 void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt, int64_t tokens) {
   for (const eval::Contender& contender : contenders) {
     const std::string& policy = contender.cache.policy;
-    check_size(contender, policy == "h2o" || policy == "tova" ? tokens : prompt);
+    const CacheOptions sized = eval::sized_for(contender.cache, tokens);
+    check_size(contender, sized, policy == "h2o" || policy == "tova" ? tokens : prompt);
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The policies an evaluation compares, from one line: "none,dms:kv_dtype=int8,random:cr=8".
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,14 +10,21 @@
 
 namespace dms::cli {
 
-/// As parse_bench_policies(); of a policy's settings kv_dtype, kv_exact_layers, window and weights
-/// are the cache's and the model's, whatever the policy. A type for each side is written with a
-/// semicolon: kv_dtype=k=int8;v=lloyd4. Throws InputError, also where one stands there twice.
+/// As parse_bench_policies(); of a policy's settings kv_dtype, kv_exact_layers, window, weights and
+/// adapter are the cache's and the model's, whatever the policy. A type for each side is written
+/// with a semicolon: kv_dtype=k=int8;v=lloyd4. A size may be a share of the text: budget=12.5%.
+/// Throws InputError, also where one stands there twice.
 std::vector<eval::Contender> parse_contenders(const std::string& text, const CacheOptions& shared);
 
-/// Checks each with the model; the longest sequence that all of them can hold. Those that have no
-/// window leave the shared one aside, but not all of them. Throws InputError naming the policy.
-int64_t plan_contenders(const ModelSource& source, std::vector<eval::Contender>& contenders);
+/// The model, without its weights, as a contender wants it held.
+using SourceOf = std::function<const ModelSource&(const eval::Variant&)>;
+
+/// Checks each with its model, sizes being those for texts of `tokens`; the longest sequence that
+/// all of them can hold. Those that have no window leave the shared one aside, but not all of them.
+/// Throws InputError naming the policy.
+int64_t plan_contenders(const SourceOf& source_of,
+                        std::vector<eval::Contender>& contenders,
+                        int64_t tokens);
 
 /// Throws InputError naming a policy whose budget or ratio would take nothing of what it ranks, or
 /// all of it: a prompt of `prompt` tokens, or, where it ranks at intervals, a text of `tokens`.

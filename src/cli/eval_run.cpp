@@ -1,17 +1,13 @@
 #include "cli/eval_run.h"
 
 #include <algorithm>
-#include <array>
 #include <csignal>
 #include <exception>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "base/random.h"
+#include "cli/file_state.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/text_table.h"
@@ -23,53 +19,21 @@ namespace {
 constexpr std::chrono::milliseconds kPause{100};
 constexpr const char* kRecordFormat = "2";  // another one where a record's numbers mean others
 
-ModelOptions with_weights(ModelOptions options, const std::string& weights) {
-  if (!weights.empty()) options.weights = weights;
+ModelOptions held_so(ModelOptions options, const eval::Variant& variant) {
+  if (!variant.weights.empty()) options.weights = variant.weights;
+  if (!variant.adapter.empty()) options.adapter = variant.adapter;
   return options;
 }
 
-/// The model with a contender's own weights; what is wrong with them is said of the contender.
+/// The model as a contender wants it; what is wrong with that is said of the contender.
 ModelSource source_with(const EvalOptions& options, const eval::Contender& contender) {
   try {
-    return ModelSource(options.model, with_weights(options.model_options, contender.weights));
+    return ModelSource(options.model, held_so(options.model_options, contender.variant));
   } catch (const InputError& error) {
     ErrorParts parts = error.parts();
     parts.where = fmt::format("--policies: {}", contender.label);
     throw InputError(parts);
   }
-}
-
-std::string read_bytes(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
-
-const std::array<std::string, 5> kModelFiles{".json", ".safetensors", ".gguf", ".jinja", ".model"};
-
-/// Names, sizes and times of a model's files, as one number: what its weights are, without reading
-/// them.
-std::string state_of_files(const std::filesystem::path& model) {
-  std::vector<std::string> states;
-  const auto add = [&states](const std::filesystem::path& file) {
-    std::error_code missing;
-    const auto time = std::filesystem::last_write_time(file, missing).time_since_epoch().count();
-    const auto size = std::filesystem::file_size(file, missing);
-    states.push_back(fmt::format("{} {} {}", file.filename().string(), size, time));
-  };
-  std::error_code none;
-  if (std::filesystem::is_directory(model, none)) {
-    for (const auto& entry : std::filesystem::directory_iterator(model, none)) {
-      const bool is_part =
-          std::ranges::find(kModelFiles, entry.path().extension().string()) != kModelFiles.end();
-      if (is_part && entry.is_regular_file(none)) add(entry.path());
-    }
-  } else if (!model.empty()) {
-    add(model);
-  }
-  std::ranges::sort(states);
-  return states.empty()
-             ? ""
-             : fmt::format("{:016x}", stable_hash(fmt::format("{}", fmt::join(states, "\n"))));
 }
 
 std::string settings_text(const std::map<std::string, std::string>& settings) {
@@ -82,20 +46,20 @@ std::string settings_text(const std::map<std::string, std::string>& settings) {
 
 EvalModels::EvalModels(const EvalOptions& options, const std::vector<eval::Contender>& contenders)
     : options_(options) {
-  sources_.emplace("", ModelSource(options.model, options.model_options));
+  sources_.emplace(eval::Variant{}, ModelSource(options.model, options.model_options));
   for (const eval::Contender& contender : contenders) {
-    if (sources_.contains(contender.weights)) continue;
-    sources_.emplace(contender.weights, source_with(options, contender));
+    if (sources_.contains(contender.variant)) continue;
+    sources_.emplace(contender.variant, source_with(options, contender));
   }
 }
 
-LLM& EvalModels::with(const std::string& weights) {
-  const auto loaded = models_.find(weights);
+LLM& EvalModels::with(const eval::Variant& variant) {
+  const auto loaded = models_.find(variant);
   if (loaded != models_.end()) return loaded->second;
-  ModelSource source(options_.model, with_weights(options_.model_options, weights));
+  ModelSource source(options_.model, held_so(options_.model_options, variant));
   const bool is_first = models_.empty();
   LLM llm = load_model(std::move(source), options_.model, options_.json || !is_first);
-  return models_.emplace(weights, std::move(llm)).first->second;
+  return models_.emplace(variant, std::move(llm)).first->second;
 }
 
 void EvalProgress::show(const eval::Step& step) {
@@ -115,10 +79,6 @@ eval::Store open_store(const EvalOptions& options, const eval::Identity& identit
                      counted(static_cast<int64_t>(store.found()), "part")));
   }
   return store;
-}
-
-std::string checksum(const std::filesystem::path& file) {
-  return file.empty() ? "" : fmt::format("{:016x}", stable_hash(read_bytes(file)));
 }
 
 eval::Identity common_identity(const EvalOptions& options) {
@@ -154,10 +114,12 @@ void measure_and_report(const std::function<void()>& measure, const std::functio
   }
   const bool has_rows = report();
   if (failure) std::rethrow_exception(failure);
-  if (!is_interrupted) return;
+  if (is_interrupted) throw Interrupted(has_rows);
+}
+
+void end_as_interrupted(const std::string& what) {
   flush_output();
-  note(has_rows ? "interrupted: what was measured until then is above"
-                : "interrupted: nothing was measured");
+  note(fmt::format("interrupted: {}", what));
   std::signal(SIGINT, SIG_DFL);
   std::raise(SIGINT);
 }

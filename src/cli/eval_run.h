@@ -19,29 +19,40 @@
 
 namespace dms::cli {
 
-/// The model in every storage type that a contender wants; weights are read when they are first
-/// asked for.
+/// The model in every storage type and with every adapter that a contender wants; weights are read
+/// when they are first asked for.
 class EvalModels {
  public:
   /// Throws InputError where a type does not fit.
   EvalModels(const EvalOptions& options, const std::vector<eval::Contender>& contenders);
 
-  const ModelSource& source() const { return sources_.at(""); }
-  LLM& with(const std::string& weights);
+  const ModelSource& source(const eval::Variant& variant = {}) const {
+    return sources_.at(variant);
+  }
+  LLM& with(const eval::Variant& variant);
 
  private:
   const EvalOptions& options_;
-  std::map<std::string, ModelSource> sources_;  // those whose weights are not read; "" stays
-  std::map<std::string, LLM> models_;
+  std::map<eval::Variant, ModelSource> sources_;  // of those, no weights are read
+  std::map<eval::Variant, LLM> models_;
 };
 
 /// Somebody pressed Ctrl-C.
-class Interrupted : public std::exception {};
+class Interrupted : public std::exception {
+ public:
+  /// `has_rows`: whether something was measured before.
+  explicit Interrupted(bool has_rows = false) : has_rows_(has_rows) {}
+  bool has_rows() const { return has_rows_; }
+
+ private:
+  bool has_rows_;
+};
 
 /// A line on a terminal that says how far an evaluation is and how long it will take yet.
 class EvalProgress {
  public:
-  explicit EvalProgress(const std::string& action) : line_("eval " + action) {}
+  explicit EvalProgress(const EvalOptions& options)
+      : line_(options.caption.empty() ? "eval " + options.action : options.caption) {}
   /// Throws Interrupted after a Ctrl-C.
   void show(const eval::Step& step);
 
@@ -54,15 +65,15 @@ class EvalProgress {
   Clock::time_point last_shown_{};
 };
 
-/// Of a file's bytes; empty without a file.
-std::string checksum(const std::filesystem::path& file);
 eval::Store open_store(const EvalOptions& options, const eval::Identity& identity);
 /// The settings and files that results of every action depend on.
 eval::Identity common_identity(const EvalOptions& options);
 
 /// Runs `measure`; then, whatever came of it, `report`, which prints what is done and says whether
-/// there is any. What `measure` threw is thrown after that; a Ctrl-C ends the process as it does
-/// others.
+/// there is any. What `measure` threw is thrown after that, Interrupted too.
 void measure_and_report(const std::function<void()>& measure, const std::function<bool()>& report);
+
+/// Ends the process as a Ctrl-C ends others, saying `what` became of the results.
+void end_as_interrupted(const std::string& what);
 
 }  // namespace dms::cli

@@ -11,6 +11,7 @@
 #include "cli/eval_policies.h"
 #include "cli/eval_report.h"
 #include "cli/eval_run.h"
+#include "cli/file_state.h"
 #include "cli/options.h"
 #include "dms/chat.h"
 #include "dms/error.h"
@@ -26,7 +27,7 @@ constexpr int64_t kNeedleAnswer = 8;  // tokens beside one for each digit
 /// What an evaluation of tasks is made from.
 class TaskSetup {
  public:
-  explicit TaskSetup(const EvalOptions& options);
+  TaskSetup(const EvalOptions& options, const ReportSink& sink);
 
   std::vector<int64_t> lengths(std::vector<int64_t> defaults) const;
   tasks::CountTokens count() const {
@@ -49,8 +50,18 @@ class TaskSetup {
 
  private:
   void read_files();
+  /// plan_contenders() with sizes for prompts of this length.
+  int64_t plan_for(int64_t length) {
+    return plan_contenders(
+        [this](const eval::Variant& variant) -> const ModelSource& {
+          return models_->source(variant);
+        },
+        contenders_,
+        length);
+  }
 
   EvalOptions options_;
+  ReportSink sink_;
   std::vector<eval::Contender> contenders_;
   std::unique_ptr<EvalModels> models_;
   int64_t longest_ = 0;
@@ -68,13 +79,14 @@ std::optional<ChatTemplate> chat_template(const EvalOptions& options) {
   return found;
 }
 
-TaskSetup::TaskSetup(const EvalOptions& options) : options_(options) {
+TaskSetup::TaskSetup(const EvalOptions& options, const ReportSink& sink)
+    : options_(options), sink_(sink) {
   options_.cache = with_seekable_files(options.cache);
   const ModelInfo info = inspect_model(
       options.model, options.model_options.adapter, options.model_options.metadata_scope);
   contenders_ = parse_contenders(policy_list_of(options, info, true), options_.cache);
   models_ = std::make_unique<EvalModels>(options_, contenders_);
-  longest_ = std::min(plan_contenders(models_->source(), contenders_), info.context);
+  longest_ = std::min(plan_for(std::min(info.context, kRulerLength)), info.context);
   tokenizer_ = std::make_unique<eval::PromptTokenizer>(models_->source().tokenizer(),
                                                        chat_template(options));
   read_files();
@@ -130,24 +142,25 @@ void write_firsts(const eval::TaskPlan& plan) {
 
 void TaskSetup::run(eval::TaskPlan plan,
                     const std::function<EvalReport(const std::vector<eval::TaskRow>&)>& report) {
-  plan.contenders = contenders_;
   plan.hides_question = options_.hides_question;
   int64_t shortest = longest_;
   for (const eval::TaskItem& item : plan.items) shortest = std::min(shortest, item.length);
   check_sizes(contenders_, shortest, shortest);
+  plan_for(shortest);
+  plan.contenders = contenders_;
   write_firsts(plan);
   eval::Store store = open_store(options_, identity_);
   measure_and_report(
       [&] {
-        EvalProgress progress(options_.action);
+        EvalProgress progress(options_);
         eval::evaluate_tasks(
             plan,
             *tokenizer_,
-            [&](const std::string& weights) -> LLM& { return models_->with(weights); },
+            [&](const eval::Variant& variant) -> LLM& { return models_->with(variant); },
             [&](const eval::Step& step) { progress.show(step); },
             store);
       },
-      [&] { return write_report(options_, info(), report(eval::task_rows(plan, store))); });
+      [&] { return sink_(report(eval::task_rows(plan, store)), info()); });
 }
 
 OutputJson head_of(const EvalOptions& options, const std::vector<int64_t>& lengths) {
@@ -192,8 +205,8 @@ std::vector<const tasks::RulerTask*> chosen_tasks(const EvalOptions& options,
 
 }  // namespace
 
-void eval_needle(const EvalOptions& options) {
-  TaskSetup setup(options);
+void eval_needle(const EvalOptions& options, const ReportSink& sink) {
+  TaskSetup setup(options, sink);
   const std::vector<int64_t> lengths = setup.lengths({512, 1024, 2048});
   const int64_t answer_tokens = options.digits + kNeedleAnswer;
   eval::TaskPlan plan;
@@ -230,8 +243,8 @@ void eval_needle(const EvalOptions& options) {
   });
 }
 
-void eval_ruler(const EvalOptions& options) {
-  TaskSetup setup(options);
+void eval_ruler(const EvalOptions& options, const ReportSink& sink) {
+  TaskSetup setup(options, sink);
   eval::LeftOut left_out;
   const std::vector<const tasks::RulerTask*> chosen = chosen_tasks(options, setup, left_out);
   const std::vector<int64_t> lengths = setup.lengths({kRulerLength});

@@ -150,7 +150,7 @@ OutputJson head_of(const EvalOptions& options, const eval::TextPlan& plan, const
 
 }  // namespace
 
-void eval_text(const EvalOptions& options) {
+void eval_text(const EvalOptions& options, const ReportSink& sink) {
   const Prompt prompt = read_prompt(options.text, "--text-file, --ids");
   EvalOptions seekable = options;
   seekable.cache = with_seekable_files(options.cache);
@@ -159,7 +159,11 @@ void eval_text(const EvalOptions& options) {
   eval::TextPlan plan{.contenders =
                           parse_contenders(policy_list_of(options, info, false), seekable.cache)};
   EvalModels models(options, plan.contenders);
-  const int64_t longest = plan_contenders(models.source(), plan.contenders);
+  const SourceOf source_of = [&models](const eval::Variant& variant) -> const ModelSource& {
+    return models.source(variant);
+  };
+  const int64_t usual = options.context.value_or(std::min(info.context, kDefaultContext));
+  const int64_t longest = plan_contenders(source_of, plan.contenders, usual);
   const std::vector<int32_t> ids = text_ids(options, models.source(), prompt);
   const Cut cut = cut_of(options, models.source().info(), longest, std::ssize(ids));
   plan.ids = ids;
@@ -167,27 +171,27 @@ void eval_text(const EvalOptions& options) {
   // A first window may be scored behind a single token, which no policy compresses.
   const int64_t ranked = std::ssize(plan.windows) > 1 ? cut.context - cut.stride : cut.first;
   check_sizes(plan.contenders, ranked > 1 ? ranked : cut.context, cut.context);
+  plan_contenders(source_of, plan.contenders, cut.context);
+  plan.context = cut.context;
   plan.decode_tokens = options.decode_tokens;
   plan.has_reference = options.action == "kld";
   check_reference(plan, models.source().info().vocab);
   eval::Store store = open_store(options, identity_of(seekable, cut, ids));
   measure_and_report(
       [&] {
-        EvalProgress progress(options.action);
+        EvalProgress progress(options);
         eval::evaluate_text(
             plan,
-            [&](const std::string& weights) -> LLM& { return models.with(weights); },
+            [&](const eval::Variant& variant) -> LLM& { return models.with(variant); },
             [&](const eval::Step& step) { progress.show(step); },
             store);
       },
       [&] {
         const std::vector<eval::TextRow> rows = eval::text_rows(plan, store);
-        return write_report(
-            options,
-            info,
-            {.head = head_of(options, plan, cut),
-             .rows = text_rows_json(rows),
-             .rendered = eval::render_text(rows, pieces_of(models.source(), plan))});
+        return sink({.head = head_of(options, plan, cut),
+                     .rows = text_rows_json(rows),
+                     .rendered = eval::render_text(rows, pieces_of(models.source(), plan))},
+                    info);
       });
 }
 

@@ -1,8 +1,10 @@
 #include "eval/rendered.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <limits>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -17,6 +19,7 @@ namespace dms::eval {
 namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
+constexpr size_t kMostOpen = 4;  // contenders whose own figures a page shows at once
 
 double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / kMiB; }
 
@@ -94,6 +97,23 @@ bool heads_differ(const KvStats& kv) {
   });
 }
 
+/// The settings that say how much a policy holds: those that differ along its curve.
+constexpr std::array<std::string_view, 6> kSizes{
+    "cr", "budget", "compression_ratio", "recent_size", "threshold", "window"};
+
+/// "random" of "random:cr=8": one policy with different sizes is a curve.
+std::string series_of(const std::string& label) {
+  std::string series;
+  for (size_t begin = 0; begin <= label.size();) {
+    const size_t end = std::min(label.find(':', begin), label.size());
+    const std::string part = label.substr(begin, end - begin);
+    const bool is_size = std::ranges::find(kSizes, part.substr(0, part.find('='))) != kSizes.end();
+    if (!is_size) series += (series.empty() ? "" : ":") + part;
+    begin = end + 1;
+  }
+  return series;
+}
+
 report::DataTable text_table(const std::vector<TextRow>& rows) {
   const bool is_compared = !rows.empty() && rows.front().kld;
   report::DataTable table{.title = "Results", .header = {}, .rows = {}};
@@ -113,7 +133,10 @@ std::string text_chart(const std::vector<TextRow>& rows,
   report::Scatter chart{
       .title = title, .unit = unit, .x_name = "KV cache, MiB", .points = {}, .may_be_log = true};
   for (const TextRow& row : rows) {
-    chart.points.push_back({.name = row.label, .x = mebibytes(row.kv_bytes), .y = loss(row)});
+    chart.points.push_back({.name = row.label,
+                            .x = mebibytes(row.kv_bytes),
+                            .y = loss(row),
+                            .series = series_of(row.label)});
   }
   return report::render(chart);
 }
@@ -167,7 +190,7 @@ report::GridMap needle_map(const std::vector<TaskRow>& rows,
                            const std::vector<int64_t>& depths,
                            size_t contender) {
   report::GridMap map{.title = rows.front().scores[contender].label,
-                      .unit = "needles found, per cent",
+                      .unit = {},
                       .x_name = "tokens",
                       .y_name = "depth",
                       .x_labels = texts_of(lengths, ""),
@@ -183,16 +206,20 @@ report::GridMap needle_map(const std::vector<TaskRow>& rows,
 }
 
 /// What contenders miss against what they hold.
-std::string task_chart(const std::vector<TaskScore>& means, const std::string& cell) {
+std::string task_chart(const std::vector<TaskScore>& means,
+                       const std::string& cell,
+                       const char* over) {
   report::Scatter chart{.title = fmt::format("Missed at {} tokens", cell),
-                        .unit = "per cent, mean over tasks",
+                        .unit = fmt::format("missed, per cent: mean over {}", over),
                         .x_name = "KV cache, MiB",
                         .points = {},
                         .may_be_log = false};
   for (const TaskScore& mean : means) {
     if (mean.samples == 0) continue;
-    chart.points.push_back(
-        {.name = mean.label, .x = mebibytes(mean.kv_bytes), .y = 100 * (1 - mean.score)});
+    chart.points.push_back({.name = mean.label,
+                            .x = mebibytes(mean.kv_bytes),
+                            .y = 100 * (1 - mean.score),
+                            .series = series_of(mean.label)});
   }
   return report::render(chart);
 }
@@ -235,13 +262,17 @@ Rendered render_text(const std::vector<TextRow>& rows, const std::vector<std::st
           return *row.kld;
         });
   }
-  cards += text_chart(rows, "Perplexity", "", [](const TextRow& row) { return row.ppl(); });
+  cards +=
+      text_chart(rows, "Perplexity", "perplexity", [](const TextRow& row) { return row.ppl(); });
   for (const TextRow& row : rows) {
     if (row.kv.held_tokens == row.kv.dense_tokens) continue;
+    std::string held;
     if (heads_differ(row.kv)) {
-      cards += report::render_retention(kept_shares(row.kv), row.label + ", while it is scored");
+      held += report::render_retention(kept_shares(row.kv), row.label + ", while it is scored");
     }
-    cards += shaded_text(row, pieces);
+    cards += report::fold("What is held under " + row.label,
+                          held + shaded_text(row, pieces),
+                          rows.size() <= kMostOpen);
   }
   return rendered(table, cards);
 }
@@ -257,7 +288,14 @@ Rendered render_needles(const std::vector<TaskRow>& rows,
   report::DataTable table{.title = {}, .header = {"policy", "tokens"}, .rows = {}};
   for (const int64_t depth : depths) table.header.push_back(fmt::format("at {}%", depth));
   table.header.insert(table.header.end(), {"mean", "KV held", "KV MiB"});
+  constexpr const char* kMaps = "Needles found";
+  constexpr const char* kMapsNote = "per cent of the prompts, by length and depth";
+  std::string charts;
   std::string maps;
+  for (const int64_t length : lengths) {
+    const std::vector<TaskScore> means = task_means(rows_of(rows, length, depths));
+    if (!means.empty()) charts += task_chart(means, fmt::format("{}", length), "depths");
+  }
   for (size_t i = 0; i < rows.front().scores.size(); ++i) {
     for (const int64_t length : lengths) {
       const std::vector<TaskRow> of_length = rows_of(rows, length, depths);
@@ -276,7 +314,7 @@ Rendered render_needles(const std::vector<TaskRow>& rows,
     maps += report::render(needle_map(rows, lengths, depths, i));
   }
   table.title = "Needles found, per cent";
-  return rendered(table, maps + report::to_card(table));
+  return rendered(table, charts + report::group(kMaps, kMapsNote, maps) + report::to_card(table));
 }
 
 Rendered render_ruler(const std::vector<TaskRow>& rows, const LeftOut& left_out) {
@@ -291,7 +329,7 @@ Rendered render_ruler(const std::vector<TaskRow>& rows, const LeftOut& left_out)
     });
     for (const TaskRow& row : of_length) add_scores(table, row.task, cell, row.scores, score_cell);
     const std::vector<TaskScore> means = task_means(of_length);
-    charts += task_chart(means, cell);
+    charts += task_chart(means, cell, "tasks");
     add_scores(table, fmt::format("mean of {}", of_length.size()), cell, means, score_cell);
     add_scores(table, "KV held", cell, means, [](const TaskScore& score) {
       return fmt::format("1/{:.2f}", score.kv.cr);

@@ -7,12 +7,13 @@
 #include <fmt/format.h>
 
 #include "eval/kv_record.h"
+#include "eval/relative_size.h"
 
 namespace dms::eval {
 namespace {
 
 std::string key_of(const Contender& contender, const TaskItem& item) {
-  return fmt::format("{} {} {} {}", item.task, item.cell, item.index, contender.label);
+  return fmt::format("{} {} {} {}", item.task, item.cell, item.index, key_of(contender));
 }
 
 /// An answer and what it cost.
@@ -105,7 +106,7 @@ void TaskEvaluation::run(const TaskItem& item) {
   const tasks::RulerPrompt prompt = item.write();
   const PromptTokens tokens = tokenizer_.encode(prompt, plan_.hides_question);
   for (const Contender* contender : contenders) {
-    LLM& llm = model_with_(contender->weights);
+    LLM& llm = model_with_(contender->variant);
     const auto tell = [&] {
       on_step_({.what = fmt::format(
                     "{} {} #{}, {}", item.task, item.cell, item.index + 1, contender->label),
@@ -113,8 +114,9 @@ void TaskEvaluation::run(const TaskItem& item) {
                 .total = total_});
     };
     tell();
-    store_.put(key_of(*contender, item),
-               answer(llm, contender->cache, tokens, item, prompt.answers, tell));
+    store_.put(
+        key_of(*contender, item),
+        answer(llm, sized_for(contender->cache, item.length), tokens, item, prompt.answers, tell));
     done_ += item.length;
   }
 }

@@ -12,13 +12,14 @@
 #include "eval/divergence.h"
 #include "eval/kv_record.h"
 #include "eval/log_likelihood.h"
+#include "eval/relative_size.h"
 #include "eval/window_run.h"
 
 namespace dms::eval {
 namespace {
 
 std::string key_of(const Contender& contender, const ScoreWindow& window) {
-  return fmt::format("{} {}", contender.label, window.begin);
+  return fmt::format("{} {}", key_of(contender), window.begin);
 }
 
 /// The cache that others are compared with.
@@ -26,7 +27,7 @@ CacheOptions reference_cache() { return {.policy = "none"}; }
 
 bool is_reference(const Contender& contender) {
   const CacheOptions& cache = contender.cache;
-  return cache.policy == "none" && cache.kv_dtype.empty() && contender.weights.empty();
+  return cache.policy == "none" && cache.kv_dtype.empty() && contender.variant == Variant{};
 }
 
 /// A likelihood of such a row would be no number.
@@ -181,7 +182,7 @@ void TextEvaluation::score(const ScoreWindow& window) {
 
 Record TextEvaluation::run_reference(const ScoreWindow& window) {
   const Contender contender{.label = "reference", .cache = reference_cache()};
-  const int64_t vocab = model_with_(contender.weights).info().vocab;
+  const int64_t vocab = model_with_(contender.variant).info().vocab;
   reference_.start(window.first_scored, window.end - window.first_scored, vocab);
   Sums sums;
   const WindowRun run = run_rows(contender, window, [&](int64_t token, std::span<const float> row) {
@@ -206,7 +207,7 @@ Record TextEvaluation::run(const Contender& contender, const ScoreWindow& window
 WindowRun TextEvaluation::run_rows(const Contender& contender,
                                    const ScoreWindow& window,
                                    const OnRow& on_row) {
-  LLM& llm = model_with_(contender.weights);
+  LLM& llm = model_with_(contender.variant);
   const auto index =
       std::ranges::find(plan_.windows, window.begin, &ScoreWindow::begin) - plan_.windows.begin();
   const auto tell = [&](int64_t done) {
@@ -218,7 +219,7 @@ WindowRun TextEvaluation::run_rows(const Contender& contender,
   tell(0);
   WindowRun result = run_window(
       llm,
-      contender.cache,
+      sized_for(contender.cache, plan_.context),
       plan_.ids,
       window,
       plan_.decode_tokens,

@@ -19,6 +19,7 @@ struct TextPlan {
   std::vector<Contender> contenders;
   std::span<const int32_t> ids{};
   std::vector<ScoreWindow> windows{};
+  int64_t context = 0;  // tokens of a whole window: what a share of a text is of
   // Of each window's scored tokens so many are appended one by one, as answers are, before the rest
   // follows in chunks: that is where the speed of decoding comes from.
   int64_t decode_tokens = 0;

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <vector>
 
+#include "base/suggest.h"
 #include "dms/error.h"
 #include "policy/policy.h"
 
@@ -106,10 +108,12 @@ void ArgReader::finish() const {
     if (known_.contains(key)) continue;
     std::string names;
     for (const std::string& name : known_) names += (names.empty() ? "" : ", ") + name;
-    throw InputError({.field = "policy_args",
-                      .what = "policy " + policy_ + " has no such argument",
-                      .got = key,
-                      .expected = names.empty() ? "no arguments" : "one of " + names});
+    throw InputError(
+        {.field = "policy_args",
+         .what = "policy " + policy_ + " has no such argument",
+         .got = key,
+         .expected = names.empty() ? "no arguments" : "one of " + names,
+         .hint = did_you_mean(key, std::vector<std::string>(known_.begin(), known_.end()))});
   }
 }
 

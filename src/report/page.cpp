@@ -11,13 +11,17 @@ constexpr const char* kStyle = R"(
   color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --edge: #e3e6ea; --text: #1c2127; --faint: #69717c;
   --grid: #eceef1; --axis: #b9bfc7; --warning: #b3261e;
-  --series-1: #2166c4; --series-2: #d9730d; --series-3: #12805c; --heat: #2166c4; --on-heat: #ffffff;
+  --series-1: #2166c4; --series-2: #d9730d; --series-3: #12805c; --series-4: #b5338a;
+  --series-5: #1b9cc4; --series-6: #7a5230; --series-7: #a08a00; --series-8: #6b5bd2;
+  --heat: #2166c4; --on-heat: #ffffff;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14171a; --card: #1c2024; --edge: #2c3238; --text: #e6e9ec; --faint: #98a1ab;
     --grid: #272c31; --axis: #4a525b; --warning: #ff8a80;
-    --series-1: #6ea8fe; --series-2: #ffab5e; --series-3: #4fd1a1; --heat: #6ea8fe; --on-heat: #10151a;
+    --series-1: #6ea8fe; --series-2: #ffab5e; --series-3: #4fd1a1; --series-4: #f08acb;
+    --series-5: #67d3f2; --series-6: #c9a27e; --series-7: #e3cf57; --series-8: #b0a4ff;
+    --heat: #6ea8fe; --on-heat: #10151a;
   }
 }
 * { box-sizing: border-box; }
@@ -42,7 +46,9 @@ figcaption { display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baselin
           color: var(--faint); font-size: 12px; }
 .legend b { color: var(--text); font-weight: 600; font-variant-numeric: tabular-nums; }
 svg { display: block; width: 100%; height: auto; }
-.legend svg { display: inline-block; width: 18px; height: 8px; vertical-align: middle;
+figure.card { overflow-x: auto; }
+@media (max-width: 700px) { .plot { min-width: 600px; } }
+.legend svg { display: inline-block; width: 24px; height: 12px; vertical-align: middle;
               margin-right: 3px; }
 .rule { stroke: var(--grid); }
 .axis { stroke: var(--axis); }
@@ -55,6 +61,13 @@ svg { display: block; width: 100%; height: auto; }
 .stroke-1 { stroke: var(--series-1); } .fill-1 { fill: var(--series-1); }
 .stroke-2 { stroke: var(--series-2); } .fill-2 { fill: var(--series-2); }
 .stroke-3 { stroke: var(--series-3); } .fill-3 { fill: var(--series-3); }
+.stroke-4 { stroke: var(--series-4); } .fill-4 { fill: var(--series-4); }
+.stroke-5 { stroke: var(--series-5); } .fill-5 { fill: var(--series-5); }
+.stroke-6 { stroke: var(--series-6); } .fill-6 { fill: var(--series-6); }
+.stroke-7 { stroke: var(--series-7); } .fill-7 { fill: var(--series-7); }
+.stroke-8 { stroke: var(--series-8); } .fill-8 { fill: var(--series-8); }
+.front { stroke: var(--axis); stroke-width: 5; stroke-dasharray: 1 8; opacity: 0.75; }
+.dashes::before { content: "• • •"; color: var(--axis); margin-right: 6px; }
 .cell { fill: var(--grid); } .unknown { fill: var(--warning); fill-opacity: 0.35; }
 .heat { fill: var(--heat); } .on-heat { fill: var(--on-heat); }
 .ramp { width: 160px; height: 10px; border-radius: 3px;
@@ -73,6 +86,12 @@ th { color: var(--faint); width: 220px; padding-right: 16px; }
 .scroll { overflow-x: auto; }
 .data th, .data td { width: auto; padding: 5px 14px 5px 0; white-space: nowrap; }
 .data .number { text-align: right; font-variant-numeric: tabular-nums; }
+.part { margin: 18px 0 0; } .part h2 { font-size: 18px; }
+details summary { cursor: pointer; font-weight: 600; }
+.folded > .card, .maps > .card { border: 0; padding: 12px 0 0; }
+.maps { display: grid; gap: 4px 24px;
+        grid-template-columns: repeat(auto-fill, minmax(min(100%, 260px), 1fr)); }
+.maps h2 { font-size: 13px; overflow-wrap: anywhere; }
 @media print { .card, .tile { break-inside: avoid; } }
 )";
 
@@ -89,6 +108,34 @@ std::string render(const Page& page) {
       title);
   if (!page.tiles.empty()) html += "<div class=\"tiles\">" + page.tiles + "</div>\n";
   return html + "<div class=\"grid\">\n" + page.cards + "</div>\n</main></body></html>\n";
+}
+
+std::string section(const std::string& title, const std::string& note) {
+  return fmt::format(R"(<header class="part wide"><h2>{}</h2><span class="unit">{}</span></header>)"
+                     "\n",
+                     escape_html(title),
+                     escape_html(note));
+}
+
+std::string fold(const std::string& title, const std::string& cards, bool is_open) {
+  if (cards.empty()) return "";
+  return fmt::format(
+      R"(<details class="card wide"{}><summary>{}</summary><div class="folded">{}</div></details>)"
+      "\n",
+      is_open ? " open" : "",
+      escape_html(title),
+      cards);
+}
+
+std::string group(const std::string& title, const std::string& note, const std::string& figures) {
+  if (figures.empty()) return "";
+  return fmt::format(
+      R"(<section class="card wide"><figcaption><h2>{}</h2>)"
+      R"(<span class="unit">{}</span></figcaption><div class="maps">{}</div></section>)"
+      "\n",
+      escape_html(title),
+      escape_html(note),
+      figures);
 }
 
 std::string tile(const std::string& name, const std::string& value) {

@@ -15,6 +15,13 @@ struct Page {
 };
 std::string render(const Page& page);
 
+/// A line across the page that begins a part of it.
+std::string section(const std::string& title, const std::string& note);
+/// Cards behind a line that opens and closes them.
+std::string fold(const std::string& title, const std::string& cards, bool is_open);
+/// Small figures of one kind beside each other, as one card.
+std::string group(const std::string& title, const std::string& note, const std::string& figures);
+
 /// A number in large letters.
 std::string tile(const std::string& name, const std::string& value);
 

@@ -11,13 +11,15 @@
 
 #include "report/axis.h"
 #include "report/chart_frame.h"
+#include "report/marker.h"
+#include "report/number_format.h"
 #include "report/page.h"
 
 namespace dms::report {
 namespace {
 
 constexpr ChartSize kSize{
-    .width = 760, .height = 340, .left = 60, .right = 60, .top = 24, .bottom = 42};
+    .width = 760, .height = 340, .left = 60, .right = 24, .top = 26, .bottom = 42};
 constexpr double kNameBelow = 34;
 constexpr double kCharacter = 6.2;  // about the width of one in a label
 constexpr double kLine = 13;        // its height
@@ -29,7 +31,7 @@ std::string front(const ChartFrame& frame, const std::vector<NamedPoint>& points
   for (const NamedPoint& point : pareto_front(points)) {
     corners += fmt::format("{:.1f},{:.1f} ", frame.left(point.x), frame.top(point.y));
   }
-  return fmt::format(R"(<polyline class="line dashed stroke-1" points="{}"/>)", corners);
+  return fmt::format(R"(<polyline class="line dashed front" points="{}"/>)", corners);
 }
 
 /// Names beside their points, to the left where the chart ends, a line higher or lower where
@@ -76,18 +78,77 @@ class Labels {
   std::vector<Box> taken_;
 };
 
+/// The names of series, in the order of their first points; points without one are of series of
+/// their own, without a name.
+struct SeriesList {
+  std::vector<std::string> names;
+  std::vector<size_t> of_point;
+  bool has_curves = false;
+};
+
+SeriesList series_of(const std::vector<NamedPoint>& points) {
+  SeriesList list;
+  for (const NamedPoint& point : points) {
+    const auto found =
+        point.series.empty() ? list.names.end() : std::ranges::find(list.names, point.series);
+    list.has_curves = list.has_curves || found != list.names.end();
+    list.of_point.push_back(static_cast<size_t>(found - list.names.begin()));
+    if (found == list.names.end()) list.names.push_back(point.series);
+  }
+  return list;
+}
+
+/// A curve for each series, by rising x.
+std::string curves(const Scatter& chart, const SeriesList& list, const ChartFrame& frame) {
+  std::string svg;
+  for (size_t series = 0; series < list.names.size(); ++series) {
+    std::vector<NamedPoint> points;
+    for (size_t i = 0; i < chart.points.size(); ++i) {
+      if (list.of_point[i] == series && is_drawn(chart.points[i]))
+        points.push_back(chart.points[i]);
+    }
+    if (points.size() < 2) continue;
+    std::ranges::stable_sort(points, {}, &NamedPoint::x);
+    std::string corners;
+    for (const NamedPoint& point : points) {
+      corners += fmt::format("{:.1f},{:.1f} ", frame.left(point.x), frame.top(point.y));
+    }
+    svg += fmt::format(
+        R"(<polyline class="line stroke-{}" points="{}"/>)", colour_of(series), corners);
+  }
+  return svg;
+}
+
+std::string legend(const SeriesList& list) {
+  std::string html = R"(<div class="legend">)";
+  for (size_t series = 0; series < list.names.size(); ++series) {
+    html += legend_entry(series, list.names[series]);
+  }
+  return html + R"(<span class="dashes">no other point is better in both</span></div>)";
+}
+
 std::string plot(const Scatter& chart, const ChartFrame& frame) {
-  std::string svg = fmt::format(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)",
-                                kSize.width,
-                                kSize.height,
-                                escape_html(chart.title));
+  const SeriesList list = series_of(chart.points);
+  std::string svg = list.has_curves ? legend(list) : "";
+  svg += fmt::format(R"(<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">)",
+                     kSize.width,
+                     kSize.height,
+                     escape_html(chart.title));
+  svg += fmt::format(R"(<text class="tick" x="4" y="13">{}</text>)", escape_html(chart.unit));
   svg += draw_axes(frame, chart.x_name, kNameBelow) + front(frame, chart.points);
+  if (list.has_curves) svg += curves(chart, list, frame);
   Labels labels;
-  for (const NamedPoint& point : chart.points) {
+  for (size_t i = 0; i < chart.points.size(); ++i) {
+    const NamedPoint& point = chart.points[i];
     if (!is_drawn(point)) continue;
     const double x = frame.left(point.x);
     const double y = frame.top(point.y);
-    svg += fmt::format(R"(<circle class="fill-1" cx="{:.1f}" cy="{:.1f}" r="4.5"/>)", x, y);
+    svg += fmt::format("<g><title>{}: {}, {}</title>{}</g>",
+                       escape_html(point.name),
+                       short_number(point.x),
+                       short_number(point.y),
+                       marker(list.has_curves ? list.of_point[i] : 0, x, y));
+    if (list.has_curves) continue;
     const bool is_beyond = frame.y.is_log && point.y <= 0;  // such an axis has no zero
     svg += labels.add(is_beyond ? point.name + " (0)" : point.name, x, y);
   }
@@ -122,10 +183,9 @@ std::string render(const Scatter& chart) {
   const auto x = make_axis(xs, {.may_be_log = chart.may_be_log, .ticks = 6});
   const auto y = make_axis(ys, {.may_be_log = chart.may_be_log});
   const std::string head = fmt::format(
-      R"(<figure class="card wide"><figcaption><h2>{}</h2><span class="unit">{}{}</span></figcaption>)",
+      R"(<figure class="card wide"><figcaption><h2>{}</h2><span class="unit">{}</span></figcaption>)",
       escape_html(chart.title),
-      escape_html(chart.unit),
-      y && y->is_log ? ", log scale" : "");
+      y && y->is_log ? "log scale" : "");
   return head +
          (x && y ? plot(chart, {kSize, *x, *y})
                  : std::string(R"(<p class="empty">No values.</p>)")) +

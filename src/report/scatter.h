@@ -1,6 +1,7 @@
 #pragma once
 // Points with names over two quantities, of which less is better each time, as an HTML figure: what
-// a policy loses against what it costs. A line joins those that no other point beats in both.
+// a policy loses against what it costs. Points of one series are joined; a dashed line joins those
+// that no other point beats in both.
 
 #include <string>
 #include <vector>
@@ -11,11 +12,12 @@ struct NamedPoint {
   std::string name;
   double x = 0.0;
   double y = 0.0;
+  std::string series{};  // a curve's name; empty, or the only one of its name: a point by itself
 };
 
 struct Scatter {
   std::string title;
-  std::string unit;    // of y
+  std::string unit;    // of y, with its name
   std::string x_name;  // with its unit
   std::vector<NamedPoint> points;
   bool may_be_log = false;  // both axes

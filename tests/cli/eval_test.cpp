@@ -30,17 +30,23 @@ TEST(EvalPolicies, FormatsAreTheCachesAndTheModels) {
   EXPECT_EQ(contenders[1].cache.policy, "dms");
   EXPECT_EQ(contenders[1].cache.kv_dtype, "k=int8,v=lloyd4");
   EXPECT_EQ(contenders[1].cache.window_tokens, 32);
-  EXPECT_EQ(contenders[1].weights, "int8");
+  EXPECT_EQ(contenders[1].variant.weights, "int8");
   EXPECT_THAT(contenders[1].cache.policy_args, IsEmpty());
   EXPECT_EQ(contenders[2].cache.kv_exact_layers, 1);
   EXPECT_THAT(contenders[2].cache.policy_args, ElementsAre(Pair("cr", "4")));
+}
+
+int64_t plan(std::vector<eval::Contender>& contenders, int64_t tokens = 1024) {
+  const ModelSource model = source();
+  return plan_contenders(
+      [&model](const eval::Variant&) -> const ModelSource& { return model; }, contenders, tokens);
 }
 
 /// What an evaluation of 512 tokens says to these policies.
 std::string refusal(const std::string& text, const CacheOptions& shared = {}) {
   return testing_support::input_error([&] {
     std::vector<eval::Contender> contenders = parse_contenders(text, shared);
-    plan_contenders(source(), contenders);
+    plan(contenders);
     check_sizes(contenders, 512, 1024);
   });
 }
@@ -61,9 +67,22 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("knorm:compression_ratio=1.5", {"--policies: knorm:compression_ratio=1.5:"});
   expect("streaming:window=9", {"--policies: streaming:window=9:", "no window"});
   expect("dms:window=-1", {"--policies: dms:window=-1:"});
+  expect("snapkv:budget=50%", {"budget", "got 512, expected 1 to 511"});
+  expect("snapkv:budget=0%", {"snapkv:budget=0%: budget", "above 0% and below 100%"});
+  expect("snapkv:budget=100%", {"budget", "above 0% and below 100%"});
+  expect("snapkv:budget=x%", {"budget", "above 0% and below 100%"});
+  expect("streeming:recent_size=9%", {"unknown policy", "streaming"});
   expect("none,none", {"--policies", "twice"});
   expect("none,", {"--policies"});
   expect("dms:kv_dtype=int3", {"--policies: dms:kv_dtype=int3:", "int3"});
+}
+
+TEST(EvalPolicies, AnAdapterMakesAModelOfItsOwn) {
+  const std::string adapter = "models/somewhere";
+  const auto contenders = parse_contenders("none,kvzap:adapter=" + adapter + ":threshold=-4", {});
+  EXPECT_EQ(contenders[0].variant, eval::Variant{});
+  EXPECT_EQ(contenders[1].variant.adapter, adapter);
+  EXPECT_THAT(contenders[1].cache.policy_args, ElementsAre(Pair("threshold", "-4")));
 }
 
 TEST(EvalPolicies, NoneAloneIsTheExactCacheWhateverIsShared) {
@@ -82,7 +101,7 @@ TEST(EvalPolicies, WithoutAWindowLeaveTheSharedOne) {
   CacheOptions shared;
   shared.window_tokens = 99;
   std::vector<eval::Contender> contenders = parse_contenders("streaming,dms", shared);
-  EXPECT_EQ(plan_contenders(source(), contenders), 4096);
+  EXPECT_EQ(plan(contenders), 4096);
   EXPECT_FALSE(contenders[0].cache.window_tokens);
   EXPECT_EQ(contenders[1].cache.window_tokens, 99);
   testing_support::expect_parts(refusal("streaming", shared), {"--window", "99"});

@@ -28,6 +28,7 @@ COMMANDS = (
     "serve",
     "bench",
     "eval",
+    "report",
     "quantize",
     "calibrate",
     "train",

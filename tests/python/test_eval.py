@@ -298,7 +298,7 @@ def test_needles_on_the_demo(dms, dms_json, tmp_path):
     # What lies at a tenth of the text has left the streaming cache.
     lost = [row for row in rows if row["depth"] == 10 and "streaming" in row["policy"]]
     assert all(row["score"] == 0 for row in lost)
-    assert page.read_text().count("<figure") == 3
+    assert page.read_text().count("<figure") == 3 + 2  # a map a policy, a chart a length
     with table.open() as file:
         assert [float(row["score"]) for row in csv.DictReader(file)] == [r["score"] for r in rows]
     text = dms(*command, "--out", tmp_path / "out").stdout.decode()

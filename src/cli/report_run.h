@@ -1,0 +1,45 @@
+#pragma once
+// Runs the scenarios of a report under its profiles, each by what `dms eval` has, and keeps going
+// where one fails.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/eval_report.h"
+#include "cli/scenario_file.h"
+
+namespace dms::cli {
+
+/// One evaluation's results.
+struct ReportPart {
+  std::string scenario;
+  std::string profile;
+  EvalOptions options;
+  EvalReport results{};
+};
+
+struct ReportFailure {
+  std::string part;  // "wiki, balanced, kld 4096"
+  std::string reason;
+};
+
+struct ReportResults {
+  std::vector<ReportPart> parts{};
+  std::vector<ReportFailure> failures{};
+  size_t wanted = 0;  // parts that are asked for
+  bool is_interrupted = false;
+};
+
+struct ReportPlan {
+  std::vector<Scenario> scenarios;
+  std::vector<Profile> profiles;   // those that scenarios without a list of their own run under
+  std::vector<Profile> known{};    // all
+  std::filesystem::path folder{};  // results are kept in it and not measured again
+  bool force = false;              // begin again
+};
+
+/// What fails is told on standard error at once; a Ctrl-C ends it with what is done until then.
+ReportResults run_report(const ReportPlan& plan);
+
+}  // namespace dms::cli

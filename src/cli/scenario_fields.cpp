@@ -1,0 +1,242 @@
+#include "cli/scenario_fields.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/suggest.h"
+#include "cli/options.h"
+#include "dms/error.h"
+#include "yaml/fields.h"
+
+namespace dms::cli {
+namespace {
+
+const std::array<std::string, 4> kMeasures{"ppl", "kld", "needle", "ruler"};
+constexpr std::string_view kText = "ppl kld";
+constexpr std::string_view kTasks = "needle ruler";
+
+/// Keys that only some measures have.
+struct OwnKey {
+  std::string_view name;
+  std::string_view measures;
+};
+constexpr std::array kOwnKeys{
+    OwnKey{"text", kText},
+    OwnKey{"ids", kText},
+    OwnKey{"max_tokens", kText},
+    OwnKey{"stride", kText},
+    OwnKey{"first_scored", kText},
+    OwnKey{"decode", kText},
+    OwnKey{"samples", kTasks},
+    OwnKey{"seed", kTasks},
+    OwnKey{"haystack", kTasks},
+    OwnKey{"hide_question", kTasks},
+    OwnKey{"chat", kTasks},
+    OwnKey{"depths", "needle"},
+    OwnKey{"digits", "needle"},
+    OwnKey{"tasks", "ruler"},
+    OwnKey{"squad", "ruler"},
+    OwnKey{"hotpotqa", "ruler"},
+};
+
+constexpr int64_t kMaxSamples = 100'000;
+constexpr int64_t kMaxDigits = 18;
+constexpr int64_t kMaxThreads = 1024;
+
+/// Whether one of the measures has this key; every one has those that are not listed.
+bool is_used(std::string_view key, const std::vector<std::string>& measures) {
+  const auto own = std::ranges::find(kOwnKeys, key, &OwnKey::name);
+  if (own == kOwnKeys.end()) return true;
+  return std::ranges::any_of(measures, [own](const std::string& measure) {
+    return own->measures.find(measure) != std::string_view::npos;
+  });
+}
+
+bool is_folder_name(const std::string& name) {
+  return !name.empty() && name.front() != '.' && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  });
+}
+
+std::vector<std::string> measures_of(yaml::Fields& fields) {
+  std::vector<std::string> measures;
+  fields.texts("measure", measures);
+  if (measures.empty()) fields.refuse("measure", "missing", "ppl, kld, needle, ruler or several");
+  for (const std::string& measure : measures) {
+    if (std::ranges::find(kMeasures, measure) != kMeasures.end()) continue;
+    fields.refuse("measure",
+                  fmt::format("unknown measure '{}'", measure),
+                  "ppl, kld, needle, ruler or several",
+                  did_you_mean(measure, kMeasures));
+  }
+  return measures;
+}
+
+/// The scenario's keys, and of the defaults' those that it does not have and has a use for.
+yaml::Node with_defaults(yaml::Node node, const yaml::Node* defaults) {
+  if (defaults == nullptr) return node;
+  const yaml::Node* const measure =
+      node.find("measure") != nullptr ? node.find("measure") : defaults->find("measure");
+  std::vector<std::string> measures;
+  if (measure != nullptr && measure->is_scalar()) measures = {measure->text};
+  if (measure != nullptr) {
+    for (const yaml::Node& item : measure->children) measures.push_back(item.text);
+  }
+  for (const yaml::Node& value : defaults->children) {
+    if (node.find(value.key) == nullptr && is_used(value.key, measures)) {
+      node.children.push_back(value);
+    }
+  }
+  return node;
+}
+
+void optional_count(yaml::Fields& fields,
+                    std::string_view key,
+                    std::optional<int64_t>& target,
+                    int64_t min) {
+  if (!fields.has(key)) return;
+  int64_t value = 0;
+  fields.integer(key, value, {min, kMaxTokens});
+  target = value;
+}
+
+void read_model(yaml::Fields& fields, EvalOptions& options) {
+  fields.text("model", options.model);
+  if (options.model.empty()) fields.refuse("model", "missing", "a model's folder or GGUF file");
+  fields.path("adapter", options.model_options.adapter);
+  fields.text("dtype", options.model_options.dtype);
+  fields.text("weights", options.model_options.weights);
+  fields.text("kv_dtype", options.cache.kv_dtype);
+  int64_t& threads = options.model_options.threads;
+  fields.integer("threads", threads, {1, kMaxThreads});
+}
+
+void read_text_fields(yaml::Fields& fields, EvalOptions& options) {
+  fields.text("text", options.text.text_file);
+  fields.text("ids", options.text.ids_file);
+  optional_count(fields, "max_tokens", options.max_tokens, 2);
+  optional_count(fields, "stride", options.stride, 1);
+  optional_count(fields, "first_scored", options.first_scored, 1);
+  fields.integer("decode", options.decode_tokens, {0, kMaxTokens});
+}
+
+void read_task_fields(yaml::Fields& fields, EvalOptions& options) {
+  fields.integer("samples", options.samples, {1, kMaxSamples});
+  int64_t seed = static_cast<int64_t>(options.seed);
+  fields.integer("seed", seed, {0, std::numeric_limits<int64_t>::max()});
+  options.seed = static_cast<uint64_t>(seed);
+  fields.text("haystack", options.haystack);
+  fields.boolean("hide_question", options.hides_question);
+  fields.boolean("chat", options.is_chat);
+  fields.integers("depths", options.depths, {0, 100});
+  fields.integer("digits", options.digits, {1, kMaxDigits});
+  fields.texts("tasks", options.tasks);
+  fields.text("squad", options.squad);
+  fields.text("hotpotqa", options.hotpot);
+}
+
+void refuse_twice(const yaml::Fields& fields, std::string_view key, std::vector<int64_t> values) {
+  std::ranges::sort(values);
+  const auto twice = std::ranges::adjacent_find(values);
+  if (twice != values.end()) {
+    fields.refuse(key, fmt::format("{} stands there twice", *twice), "each once");
+  }
+}
+
+/// Of a text each length is an evaluation; of tasks all lengths are one.
+void add_parts(const EvalOptions& options, const std::string& measure, Scenario& scenario) {
+  EvalOptions part = options;
+  part.action = measure;
+  if (!part.is_text()) {
+    scenario.parts.push_back(std::move(part));
+    return;
+  }
+  part.lengths.clear();
+  if (options.lengths.empty()) scenario.parts.push_back(part);
+  for (const int64_t length : options.lengths) {
+    part.context = length;
+    scenario.parts.push_back(part);
+  }
+}
+
+/// "snapkv:budget=256" of {policy: snapkv, budget: 256}.
+std::string policy_text(const yaml::Node& node) {
+  if (node.is_scalar()) return node.text;
+  yaml::Fields fields(&node, "policy", node.where);
+  std::string text;
+  fields.text("policy", text);
+  if (text.empty()) fields.refuse("policy", "missing", "a policy's name");
+  for (const yaml::Node& value : node.children) {
+    if (value.key == "policy") continue;
+    if (!value.is_scalar()) fields.refuse(value.key, "bad value", "a number or text");
+    std::string argument = value.text;
+    std::ranges::replace(argument, ',', ';');
+    text += fmt::format(":{}={}", value.key, argument);
+  }
+  return text;
+}
+
+}  // namespace
+
+Scenario read_scenario(const yaml::Node& node,
+                       const yaml::Node* defaults,
+                       const std::string& file) {
+  const yaml::Node whole = with_defaults(node, defaults);
+  const yaml::Node* const named = whole.find("name");
+  const std::string path = named == nullptr ? "scenario" : named->text;
+  yaml::Fields fields(&whole, path, file);
+  Scenario scenario;
+  fields.text("name", scenario.name);
+  if (!is_folder_name(scenario.name)) {
+    fields.refuse(
+        "name", named == nullptr ? "missing" : "bad value", "letters, digits, '_', '-' and '.'");
+  }
+  const std::vector<std::string> measures = measures_of(fields);
+  fields.texts("profiles", scenario.profiles);
+  EvalOptions options;
+  fields.integers("lengths", options.lengths, {2, kMaxTokens});
+  refuse_twice(fields, "lengths", options.lengths);
+  read_model(fields, options);
+  read_text_fields(fields, options);
+  read_task_fields(fields, options);
+  refuse_twice(fields, "depths", options.depths);
+  fields.finish();
+  for (const yaml::Node& value : whole.children) {
+    if (is_used(value.key, measures)) continue;
+    fields.refuse(value.key, fmt::format("no key of {}", fmt::join(measures, ", ")), "");
+  }
+  const bool has_text = !options.text.text_file.empty() || !options.text.ids_file.empty();
+  if (is_used("text", measures) && !has_text) fields.refuse("text", "missing", "a text file");
+  for (const std::string& measure : measures) add_parts(options, measure, scenario);
+  return scenario;
+}
+
+Profile read_profile(const yaml::Node& node) {
+  const std::string place = fmt::format("{}: profiles.{}", node.where, node.key);
+  if (!node.is_sequence() || node.children.empty()) {
+    throw InputError({.where = place,
+                      .what = node.is_sequence() ? "an empty list" : "bad value",
+                      .got = node.is_sequence() ? "" : yaml::describe(node),
+                      .expected = "a list of policies, '- snapkv:budget=12.5%' each"});
+  }
+  Profile profile{.name = node.key, .policies = {}, .where = place};
+  for (const yaml::Node& item : node.children) {
+    if (!item.is_scalar() && !item.is_map()) {
+      throw InputError({.where = fmt::format("{}: profiles.{}", item.where, node.key),
+                        .what = "bad value",
+                        .got = yaml::describe(item),
+                        .expected = "a policy, or a mapping with the key policy"});
+    }
+    const std::string_view comma = profile.policies.empty() ? "" : ",";
+    profile.policies += fmt::format("{}{}", comma, policy_text(item));
+  }
+  return profile;
+}
+
+}  // namespace dms::cli

@@ -1,0 +1,166 @@
+"""`dms report`: what is measured once, what fails, and what a second call adds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from bad_input import assert_error
+from harness import DEMO, HANG_GUARD_S, ROOT, binary
+
+TEXT = ROOT / "examples" / "long_prompt.txt"
+FILE = f"""
+title: Two tasks on the demo
+profiles:
+  small: [none, "streaming:recent_size=12.5%", "random:cr=8:window=16"]
+  large: [none, "streaming:recent_size=25%"]
+defaults: {{model: {DEMO}, haystack: {TEXT}}}
+scenarios:
+- {{name: text, measure: kld, text: {TEXT}, max_tokens: 400, lengths: 256}}
+- {{name: gone, measure: kld, text: {TEXT}, model: nowhere, profiles: small}}
+- {{name: tasks, measure: needle, lengths: [200, 300], depths: [10, 90], digits: 4, samples: 1}}
+"""
+
+
+@pytest.fixture
+def scenarios(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text(FILE)
+    return file
+
+
+def test_what_fails_is_said_and_the_rest_is_done(dms, scenarios, tmp_path):
+    out = tmp_path / "out"
+    done = dms("report", scenarios, "--out", out, check=False)
+    assert done.returncode == 1
+    error = done.stderr.decode()
+    assert "gone, small, kld: nowhere" in error
+    assert "1 of 5 evaluations failed: gone, small, kld" in error.splitlines()[-1]
+    assert str(out) in error.splitlines()[-1]
+    markdown = (out / "report.md").read_text()
+    assert "# Two tasks on the demo" in markdown
+    assert "Not done" in markdown
+    page = (out / "report.html").read_text()
+    for part in ("text: kld at 256 tokens, profile small", "tasks: needle, profile large", "nowhere"):
+        assert part in page
+    with (out / "report.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # Texts have a row a policy, needles one a policy and cell.
+    assert len(rows) == 3 + 2 + (3 + 2) * 4
+    assert {row["scenario"] for row in rows} == {"text", "tasks"}
+    sized = [row for row in rows if row["policy"] == "streaming:recent_size=12.5%"]
+    held = {row["tokens"]: int(row["kv.held_tokens"]) for row in sized if row["measure"] == "needle"}
+    heads = int(sized[0]["kv.dense_tokens"]) // 400 or 1
+    assert heads
+    # A share is of each length: an eighth of 300 tokens is more than of 200.
+    assert held["300"] > held["200"]
+
+    # Nothing is measured again; --force measures all.
+    lines = (out / "text" / "kld-256" / "results.jsonl").read_text()
+    before = (out / "report.csv").read_text()
+    dms("report", scenarios, "--out", out, check=False)
+    assert (out / "text" / "kld-256" / "results.jsonl").read_text() == lines
+    assert (out / "report.csv").read_text() == before
+    dms("report", scenarios, "--out", out, "--scenarios", "text", "--force")
+    again = (out / "text" / "kld-256" / "results.jsonl").read_text()
+    assert again != lines
+    assert len(again.splitlines()) == len(lines.splitlines())
+    # The profiles share the results of a policy that both have.
+    assert again.count('"key":"none 0"') == 1
+
+
+def test_the_environment_stands_for_options(dms, scenarios, tmp_path):
+    out = tmp_path / "elsewhere"
+    env = {**os.environ, "OUTPUT_ROOT": str(out), "PROFILES": "large", "SCENARIOS": "text"}
+    done = dms("report", scenarios, "--json", env=env)
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["policy"] for row in rows] == ["none", "streaming:recent_size=25%"]
+    assert {row["profile"] for row in rows} == {"large"}
+    results = out / "text" / "kld-256" / "results.jsonl"
+    lines = results.read_text()
+    dms("report", scenarios, env={**env, "FORCE_RERUN": "0"})
+    assert results.read_text() == lines
+    dms("report", scenarios, env={**env, "FORCE_RERUN": "1"})
+    assert results.read_text() != lines
+    # Defined there altogether, as bash hands an array over.
+    env["SCENARIOS"] = f'("name=one model={DEMO} measure=ppl text={TEXT} lengths=1024 max_tokens=1100")'
+    env["PROFILES"] = "balanced"
+    rows = json.loads(dms("report", "--json", env=env).stdout)["rows"]
+    assert {row["scenario"] for row in rows} == {"one"}
+    assert rows[0]["policy"] == "none"
+    assert rows[-1]["policy"] == "dms"  # the demo's own
+
+
+def test_ctrl_c_keeps_what_is_done(dms, tmp_path):
+    file, out = tmp_path / "s.yaml", tmp_path / "out"
+    file.write_text(f"""
+scenarios:
+- {{name: a, model: {DEMO}, measure: ppl, text: {TEXT}, lengths: 64, stride: 1, profiles: p}}
+- {{name: b, model: {DEMO}, measure: ppl, text: {TEXT}, lengths: 64, profiles: p}}
+profiles: {{p: [none]}}
+""")
+    process = subprocess.Popen(
+        [str(binary()), "report", str(file), "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    results = out / "a" / "ppl-64" / "results.jsonl"
+    deadline = time.monotonic() + HANG_GUARD_S
+    while not results.exists() or results.read_text().count("\n") < 4:
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=HANG_GUARD_S)
+    assert process.returncode == -signal.SIGINT
+    assert f"what was measured is in {out}" in err.decode()
+    assert "interrupted" in (out / "report.md").read_text()
+    kept = results.read_text()
+    # The second call goes on: what is there stays, and scenario b is done as well.
+    dms("report", file, "--out", out, "--scenarios", "b")
+    assert results.read_text() == kept
+    assert (out / "b" / "ppl-64" / "results.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "env", "words"),
+    [
+        ((), {}, ("SCENARIOS.yaml", "missing")),
+        (("nowhere.yaml",), {}, ("nowhere.yaml",)),
+        (("/dev/null",), {}, ("empty", "scenarios")),
+        (("FILE", "--profiles", "smal"), {}, ("--profiles", "smal", "did you mean small?")),
+        (("FILE",), {"PROFILES": "smal"}, ("PROFILES", "smal", "did you mean small?")),
+        (("FILE", "--scenarios", "txet"), {}, ("--scenarios", "txet", "did you mean text?")),
+        (("FILE",), {"SCENARIOS": "name=a model=m"}, ("SCENARIOS", "a.measure", "missing")),
+        (("FILE",), {"FORCE_RERUN": "yes"}, ("FORCE_RERUN", "yes", "0 or 1")),
+        (("FILE", "--csv", "/nowhere/x"), {}, ("/nowhere",)),
+    ],
+)
+def test_bad_input(dms, scenarios, command, env, words):
+    arguments = [scenarios if word == "FILE" else word for word in command]
+    done = dms("report", *arguments, env={**os.environ, **env}, check=False)
+    assert done.returncode == 2
+    assert_error(done, *words)
+
+
+def test_a_policys_fault_is_said_of_its_profile(dms, tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text(f"""
+scenarios:
+- {{name: a, model: {DEMO}, measure: needle, lengths: 200, samples: 1, digits: 4, profiles: [p, q]}}
+profiles:
+  p: ["snapkv:bugdet=12.5%"]
+  q: ["none"]
+""")
+    done = dms("report", file, "--out", tmp_path / "out", check=False)
+    assert done.returncode == 1
+    error = done.stderr.decode()
+    assert "s.yaml:5: profiles.p: snapkv:bugdet=12.5%" in error
+    assert "did you mean budget?" in error
+    assert "| a " in done.stdout.decode()
