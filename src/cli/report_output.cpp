@@ -16,6 +16,7 @@ namespace dms::cli {
 namespace {
 
 constexpr double kMiB = 1024.0 * 1024.0;
+constexpr size_t kMostOpenRows = 20;  // longer tables would hide the charts below them
 
 /// Fields of a row, in their order; those that its measure does not have are null.
 constexpr std::array kFields{"task",
@@ -120,7 +121,7 @@ double ratio(int64_t dense, int64_t held) {
 
 /// One line for each scenario, profile, measure, length and policy.
 report::DataTable summary_of(const OutputJson& rows) {
-  report::DataTable table{.title = "All results",
+  report::DataTable table{.title = {},
                           .header = {"scenario",
                                      "profile",
                                      "measure",
@@ -163,6 +164,14 @@ report::DataTable failures_of(const ReportResults& results) {
   return table;
 }
 
+std::string failures_card(const ReportResults& results) {
+  std::vector<std::pair<std::string, std::string>> rows;
+  for (const std::vector<std::string>& row : failures_of(results).rows) {
+    rows.emplace_back(row[0], row[1]);
+  }
+  return report::table_card("Not done", rows);
+}
+
 std::string name_of(const ReportPart& part) {
   std::string name = fmt::format("{}: {}", part.scenario, part.options.action);
   if (part.options.context) name += fmt::format(" at {} tokens", *part.options.context);
@@ -193,7 +202,10 @@ ReportForms render_report(const std::string& title, const ReportResults& results
   }
   if (!rows.empty()) forms.summary = report::to_markdown(summary);
   forms.markdown = fmt::format("# {}\n\n", title) + forms.summary;
-  std::string cards = rows.empty() ? "" : report::to_card(summary);
+  std::string cards = rows.empty() ? ""
+                                   : report::fold("All results",
+                                                  report::to_card(summary),
+                                                  summary.rows.size() <= kMostOpenRows);
   for (const ReportPart& part : results.parts) {
     forms.markdown += fmt::format(
         "\n## {}\n\n{}\n\n{}", name_of(part), facts_of(part), part.results.rendered.markdown);
@@ -202,7 +214,7 @@ ReportForms render_report(const std::string& title, const ReportResults& results
   if (!failures.rows.empty()) {
     forms.markdown += "\n" + report::to_markdown(failures);
     forms.summary += "\n" + report::to_markdown(failures);
-    cards = report::to_card(failures) + cards;
+    cards = failures_card(results) + cards;
   }
   forms.html = report::render({.title = title, .cards = cards});
   return forms;

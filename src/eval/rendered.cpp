@@ -97,9 +97,10 @@ bool heads_differ(const KvStats& kv) {
   });
 }
 
-/// The settings that say how much a policy holds: those that differ along its curve.
-constexpr std::array<std::string_view, 6> kSizes{
-    "cr", "budget", "compression_ratio", "recent_size", "threshold", "window"};
+/// The settings that say how much a policy holds: those that differ along its curve. An adapter's
+/// path says nothing that a legend has room for.
+constexpr std::array<std::string_view, 7> kSizes{
+    "adapter", "cr", "budget", "compression_ratio", "recent_size", "threshold", "window"};
 
 /// "random" of "random:cr=8": one policy with different sizes is a curve.
 std::string series_of(const std::string& label) {

@@ -68,8 +68,9 @@ std::string to_markdown(const DataTable& table) {
 }
 
 std::string to_card(const DataTable& table) {
-  std::string html = "<section class=\"card wide\"><h2>" + escape_html(table.title) +
-                     "</h2><div class=\"scroll\"><table class=\"data\"><tr>";
+  std::string html = "<section class=\"card wide\">";
+  if (!table.title.empty()) html += "<h2>" + escape_html(table.title) + "</h2>";
+  html += "<div class=\"scroll\"><table class=\"data\"><tr>";
   const auto cells = [&](const std::vector<std::string>& row, const char* tag) {
     for (size_t c = 0; c < row.size(); ++c) {
       html += fmt::format("<{0}{1}>{2}</{0}>",

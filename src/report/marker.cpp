@@ -63,12 +63,17 @@ std::string marker(size_t series, double x, double y) {
   }
 }
 
-std::string legend_entry(size_t series, const std::string& name) {
+std::string legend_entry(size_t series, const std::string& name, double left, double y) {
   return fmt::format(
-      R"(<span><svg viewBox="0 0 24 12"><line class="line stroke-{}" x1="0" x2="24" )"
-      R"(y1="6" y2="6"/>{}</svg>{}</span>)",
+      R"(<line class="line stroke-{0}" x1="{1:.1f}" x2="{2:.1f}" y1="{3:.1f}" )"
+      R"(y2="{3:.1f}"/>{4}<text class="tick name" x="{5:.1f}" y="{6:.1f}">{7}</text>)",
       colour_of(series),
-      marker(series, 12, 6),
+      left,
+      left + kLegendMark,
+      y,
+      marker(series, left + kLegendMark / 2, y),
+      left + kLegendMark + 8,
+      y + 4,
       escape_html(name));
 }
 

@@ -48,7 +48,7 @@ figcaption { display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baselin
 svg { display: block; width: 100%; height: auto; }
 figure.card { overflow-x: auto; }
 @media (max-width: 700px) { .plot { min-width: 600px; } }
-.legend svg { display: inline-block; width: 24px; height: 12px; vertical-align: middle;
+.legend svg { display: inline-block; width: 18px; height: 8px; vertical-align: middle;
               margin-right: 3px; }
 .rule { stroke: var(--grid); }
 .axis { stroke: var(--axis); }
@@ -67,7 +67,7 @@ figure.card { overflow-x: auto; }
 .stroke-7 { stroke: var(--series-7); } .fill-7 { fill: var(--series-7); }
 .stroke-8 { stroke: var(--series-8); } .fill-8 { fill: var(--series-8); }
 .front { stroke: var(--axis); stroke-width: 5; stroke-dasharray: 1 8; opacity: 0.75; }
-.dashes::before { content: "• • •"; color: var(--axis); margin-right: 6px; }
+.name { fill: var(--text); }
 .cell { fill: var(--grid); } .unknown { fill: var(--warning); fill-opacity: 0.35; }
 .heat { fill: var(--heat); } .on-heat { fill: var(--on-heat); }
 .ramp { width: 160px; height: 10px; border-radius: 3px;

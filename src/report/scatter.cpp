@@ -23,6 +23,7 @@ constexpr ChartSize kSize{
 constexpr double kNameBelow = 34;
 constexpr double kCharacter = 6.2;  // about the width of one in a label
 constexpr double kLine = 13;        // its height
+constexpr double kLegendLine = 19;
 
 bool is_drawn(const NamedPoint& point) { return is_drawable(point.x) && is_drawable(point.y); }
 
@@ -119,24 +120,45 @@ std::string curves(const Scatter& chart, const SeriesList& list, const ChartFram
   return svg;
 }
 
-std::string legend(const SeriesList& list) {
-  std::string html = R"(<div class="legend">)";
-  for (size_t series = 0; series < list.names.size(); ++series) {
-    html += legend_entry(series, list.names[series]);
-  }
-  return html + R"(<span class="dashes">no other point is better in both</span></div>)";
+/// The size of a chart: one with curves has its legend beside the axes, inside the picture.
+ChartSize size_of(const SeriesList& list) {
+  constexpr double kLegend = 200;
+  ChartSize size = kSize;
+  if (!list.has_curves) return size;
+  size.right = kLegend;
+  const double lines = static_cast<double>(list.names.size() + 1);
+  size.height = std::max(size.height, size.top + size.bottom + lines * kLegendLine);
+  return size;
 }
 
-std::string plot(const Scatter& chart, const ChartFrame& frame) {
+std::string legend(const SeriesList& list, const ChartFrame& frame) {
+  const double left = frame.size.width - frame.size.right + 16;
+  double top = frame.size.top + 8;
+  std::string svg;
+  for (size_t series = 0; series < list.names.size(); ++series) {
+    svg += legend_entry(series, list.names[series], left, top);
+    top += kLegendLine;
+  }
+  return svg + fmt::format(R"(<line class="line front" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>)"
+                           R"(<text class="tick" x="{3}" y="{4}">best at its size</text>)",
+                           left,
+                           left + kLegendMark,
+                           top,
+                           left + kLegendMark + 8,
+                           top + 4);
+}
+
+std::string plot(const Scatter& chart, const Axis& x_axis, const Axis& y_axis) {
   const SeriesList list = series_of(chart.points);
-  std::string svg = list.has_curves ? legend(list) : "";
-  svg += fmt::format(R"(<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">)",
-                     kSize.width,
-                     kSize.height,
-                     escape_html(chart.title));
+  const ChartFrame frame{size_of(list), x_axis, y_axis};
+  std::string svg =
+      fmt::format(R"(<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">)",
+                  frame.size.width,
+                  frame.size.height,
+                  escape_html(chart.title));
   svg += fmt::format(R"(<text class="tick" x="4" y="13">{}</text>)", escape_html(chart.unit));
   svg += draw_axes(frame, chart.x_name, kNameBelow) + front(frame, chart.points);
-  if (list.has_curves) svg += curves(chart, list, frame);
+  if (list.has_curves) svg += curves(chart, list, frame) + legend(list, frame);
   Labels labels;
   for (size_t i = 0; i < chart.points.size(); ++i) {
     const NamedPoint& point = chart.points[i];
@@ -186,9 +208,7 @@ std::string render(const Scatter& chart) {
       R"(<figure class="card wide"><figcaption><h2>{}</h2><span class="unit">{}</span></figcaption>)",
       escape_html(chart.title),
       y && y->is_log ? "log scale" : "");
-  return head +
-         (x && y ? plot(chart, {kSize, *x, *y})
-                 : std::string(R"(<p class="empty">No values.</p>)")) +
+  return head + (x && y ? plot(chart, *x, *y) : std::string(R"(<p class="empty">No values.</p>)")) +
          "</figure>\n";
 }
 

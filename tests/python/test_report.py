@@ -47,17 +47,17 @@ def test_what_fails_is_said_and_the_rest_is_done(dms, scenarios, tmp_path):
     assert "# Two tasks on the demo" in markdown
     assert "Not done" in markdown
     page = (out / "report.html").read_text()
-    for part in ("text: kld at 256 tokens, profile small", "tasks: needle, profile large", "nowhere"):
+    for part in ("text: kld at 256 tokens, profile small", "tasks: needle, profile large"):
         assert part in page
+    assert "nowhere" in page
     with (out / "report.csv").open() as file:
         rows = list(csv.DictReader(file))
     # Texts have a row a policy, needles one a policy and cell.
     assert len(rows) == 3 + 2 + (3 + 2) * 4
     assert {row["scenario"] for row in rows} == {"text", "tasks"}
     sized = [row for row in rows if row["policy"] == "streaming:recent_size=12.5%"]
-    held = {row["tokens"]: int(row["kv.held_tokens"]) for row in sized if row["measure"] == "needle"}
-    heads = int(sized[0]["kv.dense_tokens"]) // 400 or 1
-    assert heads
+    needles = [row for row in sized if row["measure"] == "needle"]
+    held = {row["tokens"]: int(row["kv.held_tokens"]) for row in needles}
     # A share is of each length: an eighth of 300 tokens is more than of 200.
     assert held["300"] > held["200"]
 
@@ -89,7 +89,8 @@ def test_the_environment_stands_for_options(dms, scenarios, tmp_path):
     dms("report", scenarios, env={**env, "FORCE_RERUN": "1"})
     assert results.read_text() != lines
     # Defined there altogether, as bash hands an array over.
-    env["SCENARIOS"] = f'("name=one model={DEMO} measure=ppl text={TEXT} lengths=1024 max_tokens=1100")'
+    one = f"name=one model={DEMO} measure=ppl text={TEXT} lengths=1024 max_tokens=1100"
+    env["SCENARIOS"] = f'("{one}")'
     env["PROFILES"] = "balanced"
     rows = json.loads(dms("report", "--json", env=env).stdout)["rows"]
     assert {row["scenario"] for row in rows} == {"one"}

@@ -1,6 +1,8 @@
 // Tables, scatter charts and maps of what was evaluated.
 
+#include <algorithm>
 #include <limits>
+#include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -52,6 +54,25 @@ TEST(Scatter, JoinsWhatNothingBeats) {
   EXPECT_THAT(html, Not(HasSubstr("nan")));
   EXPECT_THAT(render(Scatter{.title = "t", .unit = "", .x_name = "", .points = {}}),
               HasSubstr("No values"));
+}
+
+TEST(Scatter, JoinsSizesOfOnePolicy) {
+  const std::string html = render(Scatter{
+      .title = "t",
+      .unit = "KLD",
+      .x_name = "MiB",
+      .points = {
+          {"a:cr=2", 4, 1, "a"}, {"a:cr=8", 1, 3, "a"}, {"a:cr=4", 2, 2, "a"}, {"b", 3, 1, "b"}}});
+  // By rising size, from the left to the right and from the top to the bottom.
+  const size_t begin = html.find("stroke-1\" points=\"");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string curve = html.substr(begin, html.find("\"/>", begin) - begin);
+  EXPECT_EQ(std::ranges::count(curve, ','), 3);
+  EXPECT_LT(std::stod(curve.substr(curve.find("points=\"") + 8)), 61);  // the axis begins at 60
+  EXPECT_THAT(html, HasSubstr(">a</text>"));  // in the legend; points are told by their marks
+  EXPECT_THAT(html, HasSubstr("<title>a:cr=4: 2, 2</title>"));
+  EXPECT_THAT(html, Not(HasSubstr(">a:cr=4</text>")));
+  EXPECT_THAT(html, Not(HasSubstr("stroke-2\" points")));  // one point is no curve
 }
 
 TEST(ShadedText, JoinsNeighboursAndRepairsCharacters) {
