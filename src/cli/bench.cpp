@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/bench_methods.h"
 #include "cli/bench_options.h"
 #include "cli/bench_policy.h"
 #include "cli/bench_report.h"
@@ -258,6 +259,15 @@ void measure_all(const BenchOptions& options,
   }
 }
 
+void bench_methods(const BenchOptions& options) {
+  const std::vector<MethodRun> runs = measure_methods(options);
+  if (options.json) {
+    print_json(methods_json(options, runs));
+  } else {
+    print(methods_table(runs, stdout_columns()));
+  }
+}
+
 void bench(const BenchOptions& options) {
   ModelSource source = open_source(options);
   const std::vector<BenchPolicy> policies = bench_policies(options, source);
@@ -281,7 +291,7 @@ CommandBody define(CLI::App& app) {
   add_bench_options(app, *options);
   return [options, &app] {
     settle_bench_options(app, *options);
-    bench(*options);
+    options->methods.empty() ? bench(*options) : bench_methods(*options);
   };
 }
 
@@ -296,7 +306,9 @@ Command bench_command() {
               "      --policy none,random:cr=8\n"
               "  dms bench models/demo --context 3000 --prompt-lens 1 --concurrency 1,8\n"
               "  dms bench models/demo --policy none,random:cr=8 --prompt-lens 4000 \\\n"
-              "      --kv-memory 64MiB --sessions\n",
+              "      --kv-memory 64MiB --sessions\n"
+              "  dms bench MODEL --prompt-lens 4096,8192 --gen 128 \\\n"
+              "      --methods none,snapkv:budget=50%,streaming:recent_size=12.5%\n",
           .define = define};
 }
 

@@ -13,6 +13,17 @@ namespace {
 constexpr int64_t kMaxConcurrency = 4096;
 constexpr int64_t kMaxRepeats = 1000;
 
+/// Needles are hidden in text, and looked for one prompt after the other.
+void check_methods(const BenchOptions& options) {
+  const auto refuse = [](const char* option) {
+    throw InputError({.where = "--methods", .what = std::string("not beside ") + option});
+  };
+  if (options.random_weights) refuse("--random-weights");
+  if (options.sessions) refuse("--sessions");
+  if (!options.policies.empty()) refuse("--policy");
+  if (options.gen_tokens == 0) refuse("--gen 0");
+}
+
 void check(const BenchOptions& options) {
   const bool has_config = !options.config.empty();
   if (has_config != options.random_weights) {
@@ -25,19 +36,25 @@ void check(const BenchOptions& options) {
                       .what = has_config ? "given beside --config" : "missing",
                       .expected = "a Hugging Face folder, or --config F --random-weights"});
   }
+  if (!options.methods.empty()) check_methods(options);
   if (options.sessions && options.model_options.kv_memory_bytes == 0) {
     throw InputError({.where = "--sessions", .what = "goes with --kv-memory SIZE"});
   }
 }
 
-/// Where conversations are counted, most options of a measurement do nothing.
+/// Where conversations are counted or needles looked for, some options do nothing.
 void note_idle_options(const CLI::App& app, const BenchOptions& options) {
-  if (!options.sessions) return;
+  const bool has_methods = !options.methods.empty();
+  if (!options.sessions && !has_methods) return;
   std::vector<std::string> idle;
-  for (const char* name : {"--gen", "--concurrency", "--context", "--repeat"}) {
+  for (const char* name : {"--concurrency", "--context"}) {
     if (is_given(app, name)) idle.emplace_back(name);
   }
-  if (!idle.empty()) note(fmt::format("{}: without effect with --sessions", fmt::join(idle, ", ")));
+  for (const char* name : {"--gen", "--repeat"}) {
+    if (is_given(app, name) && !has_methods) idle.emplace_back(name);
+  }
+  const char* const with = has_methods ? "--methods" : "--sessions";
+  if (!idle.empty()) note(fmt::format("{}: without effect with {}", fmt::join(idle, ", "), with));
 }
 
 }  // namespace
@@ -77,6 +94,12 @@ void add_bench_options(CLI::App& app, BenchOptions& options) {
            options.policies,
            "NAME,...",
            "Policies to compare, with settings as random:cr=8");
+  add_text(app,
+           "--methods",
+           options.methods,
+           "NAME,...",
+           "Compare these, with settings as dms eval's\n--policies, by a needle in each of "
+           "--prompt-lens");
   add_flag(app, "--json", options.json, "Print one JSON object");
   add_cache_options_but_policy(app, options.cache);
   add_model_options(app, options.model_options);

@@ -20,6 +20,7 @@ struct BenchOptions {
   ModelOptions model_options;
   CacheOptions cache;
   std::string policies;
+  std::string methods;  // the same, to be compared by a needle in each prompt; empty: not asked for
   std::vector<int64_t> prompt_lens{512};
   std::vector<int64_t> concurrencies{1};
   bool serves = false;    // requests are measured too (settle_bench_options)

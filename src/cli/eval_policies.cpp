@@ -31,10 +31,10 @@ std::optional<std::string> take(CacheOptions& cache, const std::string& name) {
   return value;
 }
 
-eval::Contender contender_of(const BenchPolicy& policy) {
+eval::Contender contender_of(const BenchPolicy& policy, const std::string& option) {
   eval::Contender contender{.label = policy.label, .cache = policy.cache};
   CacheOptions& cache = contender.cache;
-  const std::string where = fmt::format("{}: {}", kOption, policy.label);
+  const std::string where = fmt::format("{}: {}", option, policy.label);
   if (policy.label == "none") {
     cache.kv_dtype.clear();
     cache.kv_exact_layers = 0;
@@ -66,9 +66,11 @@ eval::Contender contender_of(const BenchPolicy& policy) {
 }
 
 /// Rethrows what is wrong with a policy as that policy's.
-[[noreturn]] void refuse(const eval::Contender& contender, const InputError& error) {
+[[noreturn]] void refuse(const eval::Contender& contender,
+                         const InputError& error,
+                         const std::string& option) {
   ErrorParts parts = error.parts();
-  parts.where = fmt::format("{}: {}", kOption, contender.label);
+  parts.where = fmt::format("{}: {}", option, contender.label);
   if (parts.field.starts_with("policy_args.")) {
     parts.field = parts.field.substr(std::string_view("policy_args.").size());
   } else if (parts.field.starts_with("policy")) {
@@ -118,6 +120,7 @@ bool has_own_window(const eval::Contender& contender) {
 CachePlan plan_of(const ModelSource& source,
                   eval::Contender& contender,
                   int64_t tokens,
+                  const std::string& option,
                   bool& is_left) {
   try {
     std::exception_ptr refusal;
@@ -128,24 +131,26 @@ CachePlan plan_of(const ModelSource& source,
     if (is_left && has_own_window(contender)) std::rethrow_exception(refusal);
     return plan;
   } catch (const InputError& error) {
-    refuse(contender, error);
+    refuse(contender, error, option);
   }
 }
 
 }  // namespace
 
-std::vector<eval::Contender> parse_contenders(const std::string& text, const CacheOptions& shared) {
+std::vector<eval::Contender> parse_contenders(const std::string& text,
+                                              const CacheOptions& shared,
+                                              const std::string& option) {
   std::vector<eval::Contender> contenders;
-  const std::vector<BenchPolicy> policies = parse_bench_policies(text, shared, kOption);
+  const std::vector<BenchPolicy> policies = parse_bench_policies(text, shared, option);
   const bool has_forced = std::ranges::any_of(
       policies, [](const BenchPolicy& policy) { return policy.cache.policy == "forced"; });
   for (const BenchPolicy& policy : policies) {
     const bool is_twice =
         std::ranges::find(contenders, policy.label, &eval::Contender::label) != contenders.end();
     if (is_twice) {
-      throw InputError({.where = kOption, .what = "stands there twice", .got = policy.label});
+      throw InputError({.where = option, .what = "stands there twice", .got = policy.label});
     }
-    contenders.push_back(contender_of(policy));
+    contenders.push_back(contender_of(policy, option));
     CacheOptions& cache = contenders.back().cache;
     if (has_forced && cache.policy != "forced") cache.decisions_file.clear();
   }
@@ -154,14 +159,16 @@ std::vector<eval::Contender> parse_contenders(const std::string& text, const Cac
 
 int64_t plan_contenders(const SourceOf& source_of,
                         std::vector<eval::Contender>& contenders,
-                        int64_t tokens) {
+                        int64_t tokens,
+                        const std::string& option) {
   int64_t longest = std::numeric_limits<int64_t>::max();
   size_t left = 0;
   for (eval::Contender& contender : contenders) {
     const auto window = contender.cache.window_tokens;
     bool is_left = false;
     longest = std::min(
-        longest, plan_of(source_of(contender.variant), contender, tokens, is_left).max_tokens);
+        longest,
+        plan_of(source_of(contender.variant), contender, tokens, option, is_left).max_tokens);
     left += is_left ? 1 : 0;
     if (left == contenders.size()) {
       throw InputError({.where = "--window",
