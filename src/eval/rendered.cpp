@@ -214,7 +214,8 @@ std::string task_chart(const std::vector<TaskScore>& means,
                         .unit = fmt::format("missed, per cent: mean over {}", over),
                         .x_name = "KV cache, MiB",
                         .points = {},
-                        .may_be_log = false};
+                        .may_be_log = false,
+                        .is_percent = true};
   for (const TaskScore& mean : means) {
     if (mean.samples == 0) continue;
     chart.points.push_back({.name = mean.label,

@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kWidth = 560;
 constexpr double kLeft = 76;
+constexpr double kNameLeft = 22;  // of the name of y, which stands upright
 constexpr double kTop = 4;
 constexpr double kGap = 2;
 constexpr double kBottom = 38;
@@ -65,10 +66,15 @@ std::string labels(const GridMap& map, double width) {
                        kTop + (static_cast<double>(y) + 0.5) * kCellHeight + 3,
                        escape_html(map.y_labels[y]));
   }
-  return svg + fmt::format(R"(<text class="tick" x="{}" y="{:.1f}">{}, downwards: {}</text>)",
-                           kLeft,
+  const double middle = (kTop + bottom) / 2;
+  return svg + fmt::format(R"(<text class="tick middle" x="{0:.1f}" y="{1:.1f}">{2}</text>)"
+                           R"-(<text class="tick middle" transform="rotate(-90 {3} {4:.1f})" )-"
+                           R"(x="{3}" y="{4:.1f}">{5}</text>)",
+                           kLeft + width * static_cast<double>(map.x_labels.size()) / 2,
                            bottom + 30,
                            escape_html(map.x_name),
+                           kNameLeft,
+                           middle,
                            escape_html(map.y_name));
 }
 

@@ -196,7 +196,7 @@ std::vector<NamedPoint> pareto_front(std::vector<NamedPoint> points) {
 
 std::string render(const Scatter& chart) {
   std::vector<double> xs;
-  std::vector<double> ys;
+  std::vector<double> ys = chart.is_percent ? std::vector{0.0, 100.0} : std::vector<double>{};
   for (const NamedPoint& point : chart.points) {
     if (!is_drawn(point)) continue;
     xs.push_back(point.x);

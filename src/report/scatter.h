@@ -21,6 +21,7 @@ struct Scatter {
   std::string x_name;  // with its unit
   std::vector<NamedPoint> points;
   bool may_be_log = false;  // both axes
+  bool is_percent = false;  // y goes from 0 to 100, whatever the values
 };
 
 /// The points that no other is at most as large as in both and smaller in one, by rising x; those
