@@ -55,7 +55,7 @@ eval::Contender contender_of(const BenchPolicy& policy, const std::string& optio
     contender.files = state_of_files(contender.variant.adapter);
   }
   for (const auto& [name, value] : cache.policy_args) {
-    if (!eval::is_share(value) || eval::is_valid_share(value)) continue;
+    if (!eval::is_share(name, value) || eval::is_valid_share(value)) continue;
     throw InputError({.where = where,
                       .field = name,
                       .what = "no share of a text",
@@ -105,6 +105,10 @@ std::optional<T> number_of(const CacheOptions& cache, const std::string& setting
 void check_size(const eval::Contender& contender, const CacheOptions& sized, int64_t tokens) {
   if (const auto budget = number_of<int64_t>(sized, "budget"); budget && *budget >= tokens) {
     refuse(contender, "budget", fmt::format("{}", *budget), fmt::format("1 to {}", tokens - 1));
+  }
+  if (const auto recent = number_of<int64_t>(sized, "recent_size"); recent && *recent >= tokens) {
+    refuse(
+        contender, "recent_size", fmt::format("{}", *recent), fmt::format("0 to {}", tokens - 1));
   }
   if (const auto ratio = number_of<double>(sized, "compression_ratio");
       ratio && (*ratio <= 0 || *ratio >= 1)) {
@@ -183,7 +187,8 @@ void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt,
   for (const eval::Contender& contender : contenders) {
     const std::string& policy = contender.cache.policy;
     const CacheOptions sized = eval::sized_for(contender.cache, tokens);
-    check_size(contender, sized, policy == "h2o" || policy == "tova" ? tokens : prompt);
+    const bool is_continuous = policy == "h2o" || policy == "tova" || policy == "streaming";
+    check_size(contender, sized, is_continuous ? tokens : prompt);
   }
 }
 

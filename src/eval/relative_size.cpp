@@ -12,7 +12,7 @@ namespace {
 constexpr double kWhole = 100;
 
 std::optional<double> percent_of(std::string_view argument) {
-  if (!is_share(argument)) return std::nullopt;
+  if (!argument.ends_with('%')) return std::nullopt;
   argument.remove_suffix(1);
   double value = 0;
   const char* const end = argument.data() + argument.size();
@@ -23,7 +23,9 @@ std::optional<double> percent_of(std::string_view argument) {
 
 }  // namespace
 
-bool is_share(std::string_view argument) { return argument.ends_with('%'); }
+bool is_share(std::string_view name, std::string_view argument) {
+  return argument.ends_with('%') && (name.ends_with("budget") || name.ends_with("size"));
+}
 
 bool is_valid_share(std::string_view argument) {
   const std::optional<double> percent = percent_of(argument);
@@ -32,7 +34,7 @@ bool is_valid_share(std::string_view argument) {
 
 CacheOptions sized_for(CacheOptions cache, int64_t tokens) {
   for (auto& [name, value] : cache.policy_args) {
-    const std::optional<double> percent = percent_of(value);
+    const std::optional<double> percent = is_share(name, value) ? percent_of(value) : std::nullopt;
     if (!percent) continue;
     const int64_t size = std::llround(*percent / kWhole * static_cast<double>(tokens));
     value = std::to_string(std::max<int64_t>(size, 1));

@@ -8,8 +8,8 @@
 
 namespace dms::eval {
 
-/// Whether a policy's argument ends as a share does.
-bool is_share(std::string_view argument);
+/// Whether a policy's argument is a size, by its name, and ends as a share does.
+bool is_share(std::string_view name, std::string_view argument);
 /// Whether it is a number above 0 and below 100, and the sign.
 bool is_valid_share(std::string_view argument);
 

@@ -71,6 +71,8 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("snapkv:budget=0%", {"snapkv:budget=0%: budget", "above 0% and below 100%"});
   expect("snapkv:budget=100%", {"budget", "above 0% and below 100%"});
   expect("snapkv:budget=x%", {"budget", "above 0% and below 100%"});
+  expect("random:cr=50%", {"random:cr=50%: cr", "bad value", "got 50%"});
+  expect("streaming:recent_size=1024", {"recent_size", "got 1024, expected 0 to 1023"});
   expect("streeming:recent_size=9%", {"unknown policy", "streaming"});
   expect("none,none", {"--policies", "twice"});
   expect("none,", {"--policies"});
