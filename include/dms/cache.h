@@ -50,6 +50,7 @@ struct KvStats {
 struct MemoryReport {
   std::vector<int32_t> ids{};         // the tokens that were put into it
   std::vector<int32_t> held_heads{};  // of each: in how many KV heads of all layers it is held
+  int64_t held_bytes = 0;             // of the pages that hold them, whole
   KvStats kv{};
 };
 

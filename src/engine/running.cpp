@@ -323,6 +323,7 @@ std::optional<MemoryEvent> Running::memory_event(const Model& model) const {
   return MemoryEvent{.answer = answer_,
                      .report = {.ids = {ids.begin(), ids.end()},
                                 .held_heads = state.held_heads(),
+                                .held_bytes = state.held_bytes(),
                                 .kv = model.usage(states)}};
 }
 

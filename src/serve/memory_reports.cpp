@@ -69,7 +69,7 @@ OutJson MemoryReports::next(int64_t choice, const MemoryReport& report) {
   return {{"tokens", std::ssize(report.ids)},
           {"held_tokens", report.kv.held_tokens},
           {"dense_tokens", report.kv.dense_tokens},
-          {"bytes", report.kv.allocated_bytes},
+          {"bytes", report.held_bytes},
           {"dense_bytes", report.kv.dense_bytes},
           {"held_per_head", report.kv.held_per_head},
           {"held_heads", counts_json(told, report)},

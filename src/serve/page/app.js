@@ -79,12 +79,16 @@ class App {
     if (latest) this.conversation = latest;
     this.drawNow();
     byId('prompt').focus();
-    for (;;) {
+    await this.#learn();
+  }
+
+  /** What the server can do; where it does not say now, with the next answer. */
+  async #learn() {
+    while (!this.info) {
       try {
         this.info = await readInfo();
-        break;
       } catch (error) {
-        if (error.status !== 503) return this.drawNow();
+        if (error.status !== 503) return;
         await new Promise((resolve) => setTimeout(resolve, 1000));  // it reads its weights
       }
     }
@@ -95,6 +99,7 @@ class App {
   #key(event) {
     const isTyping = event.target.matches?.('input, textarea, select');
     if (event.key === 'Escape') {
+      if (document.querySelector('dialog[open]')) return;
       if (this.answers.isRunningIn(this.conversation)) this.answers.stop(this.conversation);
       else this.closePanels();
     } else if (event.key === '/' && !isTyping && !event.ctrlKey && !event.metaKey) {
@@ -146,6 +151,7 @@ class App {
     choose(conversation, messages[0]);
     announce('Answering');
     for (const message of messages) this.#fill(conversation, message);
+    this.#save(conversation);
   }
 
   async #fill(conversation, message) {
@@ -160,6 +166,7 @@ class App {
     await this.#save(conversation);
     announce(message.error ?? `Answer: ${message.content}`);
     this.draw();
+    if (!this.info && !message.error) await this.#learn();
   }
 
   /** One that was deleted while it was answered stays so. */

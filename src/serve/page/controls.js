@@ -19,7 +19,7 @@ const SAMPLING = [
   {name: 'min_p', label: 'Min p', min: 0, max: 1, step: 0.01},
   {name: 'repetition_penalty', label: 'Repetition penalty', min: 0.1, step: 0.05},
   {name: 'max_tokens', label: 'Longest answer', min: 1, step: 1, hint: 'as long as fits'},
-  {name: 'seed', label: 'Seed', min: 0, step: 1, hint: 'another each time'},
+  {name: 'seed', label: 'Seed', min: 0, step: 1, hint: 'any'},
 ];
 
 /** @param {Object<string, string>} values changed in place */
@@ -45,6 +45,15 @@ export function samplingFields(values, info, onChange) {
 export const samplingRequest = (values) =>
   Object.fromEntries(Object.entries(values).map(([name, text]) => [name, Number(text)]));
 
+/** @param {import('./policies.js').Argument} argument */
+function argumentInput({name, hint, options}) {
+  if (!options) {
+    return h('input', {type: 'number', min: 0, step: 'any', placeholder: hint, 'data-name': name});
+  }
+  return h('select', {'data-name': name}, ...options.map((option, i) =>
+    h('option', {value: i === 0 ? '' : option}, option)));
+}
+
 /** @param {import('./settings.js').CacheChoice} choice changed in place */
 export function cacheFields(label, choice, info, onChange) {
   const names = (info?.policies ?? []).filter((name) => POLICIES[name]);
@@ -57,16 +66,12 @@ export function cacheFields(label, choice, info, onChange) {
     const policy = POLICIES[choice.policy];
     about.textContent = policy?.about ?? '';
     rest.replaceChildren(...(policy?.args ?? []).map((argument) => {
-      const input = h('input', {
-        type: 'number', min: 0, step: 'any', placeholder: argument.hint, 'data-name': argument.name,
-        on: {
-          input: () => {
-            choice.args[argument.name] = input.value;
-            onChange();
-          },
-        },
-      });
+      const input = argumentInput(argument);
       input.value = choice.args[argument.name] ?? '';
+      input.addEventListener('input', () => {
+        choice.args[argument.name] = input.value;
+        onChange();
+      });
       return field(argument.label, input);
     }));
   };

@@ -7,14 +7,13 @@ import {GrowthChart, RetentionMap} from './retention.js';
 
 const count = (value) => Math.round(value).toLocaleString('en');
 
-export function bytesText(bytes) {
+/** "9.3 / 22.0 MiB", in the unit of the larger one. */
+function bytesText(held, full) {
   const units = ['B', 'KiB', 'MiB', 'GiB'];
-  let unit = 0;
-  while (bytes >= 1024 && unit < units.length - 1) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return `${bytes.toFixed(unit > 0 && bytes < 100 ? 1 : 0)} ${units[unit]}`;
+  const larger = Math.max(held, full, 1);
+  const unit = Math.min(Math.floor(Math.log2(larger) / 10), units.length - 1);
+  const text = (bytes) => (bytes / 1024 ** unit).toFixed(unit > 0 ? 1 : 0);
+  return `${text(held)} / ${text(full)} ${units[unit]}`;
 }
 
 /** One answer's memory. */
@@ -22,6 +21,7 @@ export class MemoryView {
   constructor() {
     this.label = h('h3', {class: 'memory-label'});
     this.ratio = h('strong', {class: 'ratio'});
+    this.ratioNote = h('span');
     this.seen = h('dd');
     this.held = h('dd');
     this.bytes = h('dd');
@@ -30,11 +30,11 @@ export class MemoryView {
     this.chart = new GrowthChart();
     this.element = h('section', {class: 'memory-view'},
       this.label,
-      h('p', {class: 'ratio-line'}, this.ratio, h('span', {}, ' held of a full cache')),
+      h('p', {class: 'ratio-line'}, this.ratio, this.ratioNote),
       h('div', {class: 'meter', 'aria-hidden': 'true'}, this.fill),
       h('dl', {class: 'facts'},
         h('div', {}, h('dt', {}, 'Tokens seen'), this.seen),
-        h('div', {}, h('dt', {}, 'Held a head'), this.held),
+        h('div', {}, h('dt', {}, 'Held per head'), this.held),
         h('div', {}, h('dt', {}, 'Bytes / full cache'), this.bytes)),
       this.map.element,
       this.chart.element);
@@ -46,13 +46,13 @@ export class MemoryView {
     this.label.textContent = message?.cache ? cacheLabel(message.cache, info) : '';
     setAttributes(this.element, {'data-empty': !memory});
     const share = memory ? heldShare(memory) : 0;
-    this.ratio.textContent = memory ? `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %` : '–';
+    this.ratio.textContent = memory ? `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %` : '';
+    this.ratioNote.textContent = memory ? ' held of a full cache' : 'Nothing is held yet';
     this.fill.style.setProperty('--share', share);
     this.seen.textContent = memory ? count(memory.tokens) : '–';
     this.held.textContent = memory ? count(memory.held / memory.heads) : '–';
-    this.bytes.textContent = memory
-      ? `${bytesText(memory.bytes)} / ${bytesText(memory.denseBytes)}` : '–';
-    this.map.show(memory);
+    this.bytes.textContent = memory ? bytesText(memory.bytes, memory.denseBytes) : '–';
+    this.map.show(memory, info);
     this.chart.show(memory);
   }
 }

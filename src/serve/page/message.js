@@ -87,11 +87,16 @@ export class MessageView {
         this.body.replaceChildren(message.content);
       }
     } else {
-      this.body.tokens = null;
-      if (!this.body.blockSources) this.body.replaceChildren();
-      showMarkdown(this.body, message.content);
+      if (!this.body.blockSources || this.shownText !== message.content) this.#showAnswer();
     }
     this.body.classList.toggle('is-waiting', isRunning && !message.content && !message.reasoning);
+  }
+
+  #showAnswer() {
+    this.body.tokens = null;
+    this.shownText = this.message.content;
+    if (!this.body.blockSources) this.body.replaceChildren();
+    showMarkdown(this.body, this.shownText);
   }
 
   #showReasoning(isRunning) {
@@ -175,6 +180,7 @@ function noteOf(message, {isRunning, info}) {
   if (isRunning) parts.push('answering');
   if (message.usage) parts.push(`${message.usage.completion_tokens} tokens`);
   if (message.finish === 'length') parts.push('cut at the longest answer');
+  if (message.finish === 'abort') parts.push('ended by the server');
   if (message.finish === 'stopped') parts.push('stopped');
   if (message.memory?.tokens) parts.push(`${Math.round(heldShare(message.memory) * 100)} % held`);
   return parts.join(' · ');

@@ -1,12 +1,14 @@
 // What can be set of each policy here. Its other arguments are as docs/cli.md says by default.
 
-/** @typedef {{name: string, label: string, hint: string, kind?: 'share'|'flag'}} Argument */
+/** @typedef {{name: string, label: string, hint?: string, options?: string[]}} Argument a number, or
+ *   one of `options`, the first of which is the default */
 
 const BUDGET = {name: 'budget', label: 'Budget', hint: 'entries a head holds'};
-const RATIO = {name: 'compression_ratio', label: 'Share that goes', hint: '0.5', kind: 'share'};
+const RATIO = {name: 'compression_ratio', label: 'Share that goes', hint: '0.5'};
 const WINDOW = {name: 'window', label: 'Window', hint: "the model's"};
 const INTERVAL = {name: 'interval', label: 'Cut every', hint: '128'};
-const ranked = (about) => ({about, args: [RATIO, BUDGET, INTERVAL]});
+const OVER = {name: 'budget_over', label: 'Budget of each', options: ['head', 'layer', 'model']};
+const ranked = (about) => ({about, args: [RATIO, BUDGET, INTERVAL, OVER]});
 
 /** @type {Object<string, {about: string, args: Argument[]}>} */
 export const POLICIES = {
@@ -34,7 +36,7 @@ export const POLICIES = {
   expected_attention: ranked('Keeps what queries to come would attend.'),
   compactor: ranked('Keeps keys that stand out.'),
   criticalkv: ranked('SnapKV, weighed by what values do.'),
-  adaptive: ranked('SnapKV, heads share a layer\'s budget.'),
+  adaptive: {about: "SnapKV, heads share a layer's budget.", args: [RATIO, BUDGET, INTERVAL]},
   chunked: ranked('SnapKV, chunk by chunk.'),
 };
 

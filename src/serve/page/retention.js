@@ -17,9 +17,10 @@ export class RetentionMap {
     this.grid.addEventListener('pointerleave', () => this.#tell(null));
   }
 
-  /** @param {import('./memory.js').Memory|null} memory */
-  show(memory) {
-    const rows = memory?.perHead ?? [];
+  /** @param {import('./memory.js').Memory|null} memory null: nothing in any of the model's heads */
+  show(memory, info) {
+    const rows = memory?.perHead ??
+      Array.from({length: info?.layers ?? 0}, () => new Array(info.kv_heads).fill(0));
     const columns = rows[0]?.length ?? 0;
     if (this.cells.length !== rows.length * columns) this.#rebuild(rows.length, columns);
     this.tokens = memory?.tokens ?? 0;
@@ -33,7 +34,7 @@ export class RetentionMap {
       this.cells[index].style.setProperty('--share', share.toFixed(4));
     });
     setAttributes(this.grid, {
-      'aria-label': rows.length
+      'aria-label': memory
         ? `${rows.length} layers by ${columns} heads. Heads hold from ${percent(least)} to ` +
           `${percent(most)} of ${this.tokens} tokens.`
         : 'Nothing is held yet.',
