@@ -46,4 +46,12 @@ struct KvStats {
   std::vector<std::vector<int64_t>> held_per_head;  // [layers][kv_heads]
 };
 
+/// What one sequence's cache holds of its tokens, for those who watch it.
+struct MemoryReport {
+  std::vector<int32_t> ids{};         // the tokens that were put into it
+  std::vector<int32_t> held_heads{};  // of each: in how many KV heads of all layers it is held
+  int64_t held_bytes = 0;             // of the pages that hold them, whole
+  KvStats kv{};
+};
+
 }  // namespace dms

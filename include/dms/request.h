@@ -86,7 +86,13 @@ struct FinishedEvent {
   Generation result;
 };
 
-using Event = std::variant<PromptProgress, TokenEvent, FinishedEvent>;
+/// What an answer's cache holds, where Request::report_tokens asks for it.
+struct MemoryEvent {
+  int64_t answer = 0;
+  MemoryReport report;
+};
+
+using Event = std::variant<PromptProgress, TokenEvent, FinishedEvent, MemoryEvent>;
 
 /// Called on the engine's thread. What it throws ends its request, and no other, as an error.
 using EventSink = std::function<void(const Event&)>;
@@ -101,6 +107,9 @@ struct Request {
   int64_t answers = 1;
   // What has not ended by then ends as "deadline".
   std::optional<std::chrono::steady_clock::time_point> deadline{};
+  // A MemoryEvent after every piece of the prompt, after so many generated tokens each time, and
+  // before the FinishedEvent. It costs time with what is held. 0: none.
+  int64_t report_tokens = 0;
   EventSink sink{};  // may be empty
 };
 

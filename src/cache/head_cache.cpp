@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <numeric>
 
 #include "cache/ordered_store.h"
@@ -179,12 +180,28 @@ void HeadCache::read(ByteReader& in,
   }
 }
 
-int64_t HeadCache::held_tokens(int64_t tokens, const Visibility& visibility) const {
-  const int64_t first_recent = std::max<int64_t>(tokens - 1 - visibility.window, 0);
-  const int64_t first_seen =
+HeadCache::HeldRange HeadCache::held_range(int64_t tokens, const Visibility& visibility) {
+  const int64_t recent = std::max<int64_t>(tokens - 1 - visibility.window, 0);
+  const int64_t seen =
       visibility.sliding_window > 0 ? std::max<int64_t>(tokens - visibility.sliding_window, 0) : 0;
-  const int64_t first_exact = std::max(first_recent, first_seen);
-  return tokens - first_exact + fates_.kept_between(std::min(first_seen, first_exact), first_exact);
+  return {.seen = seen, .exact = std::max(recent, seen)};
+}
+
+int64_t HeadCache::held_tokens(int64_t tokens, const Visibility& visibility) const {
+  const HeldRange range = held_range(tokens, visibility);
+  return tokens - range.exact + fates_.kept_between(range.seen, range.exact);
+}
+
+void HeadCache::count_held(const Visibility& visibility, std::span<int32_t> counts) const {
+  const HeldRange range = held_range(std::ssize(counts), visibility);
+  for (int64_t page = range.seen / kPageTokens; page * kPageTokens < range.exact; ++page) {
+    const int64_t base = page * kPageTokens;
+    uint32_t kept =
+        ~fates_.evicted_word(page) & bits_from(range.seen - base) & low_bits(range.exact - base);
+    for (; kept != 0; kept &= kept - 1)
+      ++counts[static_cast<size_t>(base + std::countr_zero(kept))];
+  }
+  for (int32_t& count : counts.subspan(static_cast<size_t>(range.exact))) ++count;
 }
 
 int64_t HeadCache::table_bytes() const {

@@ -96,6 +96,8 @@ class HeadCache {
 
   /// Entries a query at tokens - 1 could see; rollback slack not counted.
   int64_t held_tokens(int64_t tokens, const Visibility& visibility) const;
+  /// Adds 1 for each of them to its token's count; counts: [tokens].
+  void count_held(const Visibility& visibility, std::span<int32_t> counts) const;
   int64_t window_pages() const { return window_.page_count(); }
   int64_t survivor_pages() const { return survivors_->page_count(); }
   int64_t table_bytes() const;
@@ -104,6 +106,12 @@ class HeadCache {
  private:
   HeadCache(ExactWindow window, std::unique_ptr<SurvivorStore> survivors)
       : window_(std::move(window)), survivors_(std::move(survivors)) {}
+  /// What held_tokens() counts: kept ones from `seen` on, and every one from `exact` on.
+  struct HeldRange {
+    int64_t seen = 0;
+    int64_t exact = 0;
+  };
+  static HeldRange held_range(int64_t tokens, const Visibility& visibility);
   StoredToken in_window(int64_t position) const;
   Sealed sealed() const { return {.fates = fates_, .end = sealed_end_}; }
   bool one_layout() const { return window_.layout() == survivors_->layout(); }

@@ -146,4 +146,12 @@ CacheUsage SequenceCache::usage() const {
   return usage;
 }
 
+std::vector<int32_t> SequenceCache::held_heads() const {
+  std::vector<int32_t> counts(static_cast<size_t>(tokens_), 0);
+  for (const LayerState& state : layers_) {
+    for (const HeadCache& head : state.heads) head.count_held(state.visibility, counts);
+  }
+  return counts;
+}
+
 }  // namespace dms::cache

@@ -39,6 +39,7 @@ struct Options {
   int64_t max_queue = 256;
   bool no_prefix_cache = false;
   bool no_access_log = false;
+  bool no_page = false;
 };
 
 void add_seconds(CLI::App& app,
@@ -126,6 +127,7 @@ void serve(Options options) {
   model_options.prefix_cache = !options.no_prefix_cache;
   options.server.most_answers = model_options.max_sequences + options.max_queue;
   options.server.access_log = !options.no_access_log;
+  options.server.page = !options.no_page;
   options.server.version = DMS_VERSION;
   options.served.folder = options.model;
   const CacheOptions cache = with_seekable_files(options.cache);
@@ -169,6 +171,7 @@ void add_server_options(CLI::App& app, Options& options) {
            "ORIGIN,...",
            "Web pages that may ask, as https://example.org");
   add_text(app, "--config", options.config_file, "F", "More options, as NAME: VALUE lines");
+  add_flag(app, "--no-page", options.no_page, "No page for browsers at /");
   add_flag(app, "--no-access-log", options.no_access_log, "No line for each request");
   add_seconds(app,
               "--drain-timeout",

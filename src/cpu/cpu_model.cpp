@@ -87,6 +87,7 @@ class CpuSequence final : public engine::SequenceState {
   }
   void write(ByteWriter& out) const override { cache_->write(out); }
   std::vector<uint8_t> decisions() const override { return cache_->decisions(); }
+  std::vector<int32_t> held_heads() const override { return cache_->held_heads(); }
 
   cache::SequenceCache& cache() { return *cache_; }
   const cache::SequenceCache& cache() const { return *cache_; }

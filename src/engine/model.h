@@ -67,6 +67,8 @@ class SequenceState {
 
   /// uint8 [layers, kv_heads, tokens()]: 1 = the token's own fate is eviction.
   virtual std::vector<uint8_t> decisions() const = 0;
+  /// [tokens()]: in how many KV heads of all layers each is held, as KvStats::held_tokens counts.
+  virtual std::vector<int32_t> held_heads() const = 0;
 };
 
 enum class LogitRows { none, last, all };

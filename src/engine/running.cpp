@@ -187,7 +187,8 @@ void Running::advance_prompt(const Model& model, const Work& work, std::span<con
   prompt_done_ += std::ssize(work.ids);
   hand_out(work, rows, vocab);
   report_progress();
-  if (prompt_done_ < prompt_tokens()) return;
+  report_memory(model);
+  if (is_done_ || prompt_done_ < prompt_tokens()) return;
   if (submission_.request.sampling.max_new_tokens == 0) {
     finish(model, "length");
   } else {
@@ -258,6 +259,8 @@ void Running::verify(const Model& model,
   }
   take_back_guesses();
   if (work.drafted > 0) speculation_.learn(work.drafted, right);
+  const int64_t unreported = std::ssize(result_.ids) - reported_ids_;
+  if (!is_done_ && unreported >= request().report_tokens) report_memory(model);
 }
 
 /// Those that turned out wrong, or that nobody wants any more.
@@ -311,6 +314,24 @@ void Running::report_progress() const {
                         .total = replayed_ + missing + prompt_tokens()});
 }
 
+std::optional<MemoryEvent> Running::memory_event(const Model& model) const {
+  if (request().report_tokens == 0 || !request().sink || !is_active()) return std::nullopt;
+  const SequenceState& state = sequence().state();
+  const std::array<const SequenceState*, 1> states{&state};
+  // Those of a preempted one are in no cache.
+  const auto ids = first_of(sequence().ids(), state.tokens());
+  return MemoryEvent{.answer = answer_,
+                     .report = {.ids = {ids.begin(), ids.end()},
+                                .held_heads = state.held_heads(),
+                                .held_bytes = state.held_bytes(),
+                                .kv = model.usage(states)}};
+}
+
+void Running::report_memory(const Model& model) {
+  reported_ids_ = std::ssize(result_.ids);
+  if (auto event = memory_event(model)) report(std::move(*event));
+}
+
 void Running::finish(const Model& model, const char* reason) {
   if (is_done_) return;
   is_done_ = true;
@@ -321,8 +342,10 @@ void Running::finish(const Model& model, const char* reason) {
   }
   result_.text += event.text;
   result_.finish_reason = reason;
+  std::optional<MemoryEvent> memory;
   if (is_active()) {
     take_back_guesses();
+    memory = memory_event(model);
     const std::array<const SequenceState*, 1> states{&sequence().state()};
     result_.kv = model.usage(states);
     sequence().is_busy = false;
@@ -332,6 +355,7 @@ void Running::finish(const Model& model, const char* reason) {
     submission_.sequence.reset();
   }
   swapped_.reset();
+  if (memory) report(std::move(*memory));
   event.result = result_;
   for (int64_t i = 0; i < answers_; ++i, ++event.answer) report(event);
 }

@@ -173,6 +173,9 @@ class Running {
   std::string text_of(int32_t token, bool& stopped);
   void report(const Event& event) const;
   void report_progress() const;
+  /// Nothing where nobody asked.
+  std::optional<MemoryEvent> memory_event(const Model& model) const;
+  void report_memory(const Model& model);
 
   RequestId id_;
   Submission submission_;
@@ -189,8 +192,9 @@ class Running {
   int64_t overtaken_ = 0;
   int64_t preempted_at_ = 0;
   std::vector<int32_t>
-      next_tokens_;         // not yet in the cache: the one that was sampled, then guesses
-  int64_t unverified_ = 0;  // guesses in the cache
+      next_tokens_;           // not yet in the cache: the one that was sampled, then guesses
+  int64_t unverified_ = 0;    // guesses in the cache
+  int64_t reported_ids_ = 0;  // of result_, when the last MemoryEvent was sent
   Speculation speculation_;
   std::vector<std::unique_ptr<Running>> branches_;
   std::unique_ptr<SwapSpace::Slot> swapped_;  // what the sequence held when it was preempted

@@ -31,6 +31,8 @@ class AnswerForm {
   virtual std::optional<OutJson> token(int64_t choice, const TokenEvent& event) = 0;
   /// The last chunk of a choice.
   virtual OutJson finish(int64_t choice, const FinishedEvent& event) = 0;
+  /// A chunk without text that tells what the choice's cache holds.
+  virtual OutJson memory(int64_t choice, OutJson report) = 0;
   /// The chunk that ends a stream where usage was asked for.
   virtual OutJson usage_chunk(const Usage& usage) const = 0;
   /// The whole answer, once all choices have finished.

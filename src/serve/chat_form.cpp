@@ -78,6 +78,12 @@ OutJson ChatForm::finish(int64_t choice, const FinishedEvent& event) {
   return chunk(choice, std::move(delta), api_finish_reason(event.result.finish_reason));
 }
 
+OutJson ChatForm::memory(int64_t choice, OutJson report) {
+  OutJson out = chunk(choice, OutJson::object(), "");
+  out["choices"][0]["dms"] = std::move(report);
+  return out;
+}
+
 OutJson ChatForm::usage_chunk(const Usage& usage) const {
   OutJson out = head_json(head_, "chat.completion.chunk");
   out["choices"] = OutJson::array();

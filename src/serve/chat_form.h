@@ -27,6 +27,7 @@ class ChatForm final : public AnswerForm {
   std::optional<OutJson> begin(int64_t choice) override;
   std::optional<OutJson> token(int64_t choice, const TokenEvent& event) override;
   OutJson finish(int64_t choice, const FinishedEvent& event) override;
+  OutJson memory(int64_t choice, OutJson report) override;
   OutJson usage_chunk(const Usage& usage) const override;
   OutJson whole(std::span<const Generation> answers, const Usage& usage) const override;
 

@@ -54,6 +54,12 @@ OutJson CompletionForm::finish(int64_t choice, const FinishedEvent& event) {
   return chunk(choice, event.text, api_finish_reason(event.result.finish_reason));
 }
 
+OutJson CompletionForm::memory(int64_t choice, OutJson report) {
+  OutJson out = chunk(choice, "", "");
+  out["choices"][0]["dms"] = std::move(report);
+  return out;
+}
+
 OutJson CompletionForm::usage_chunk(const Usage& usage) const {
   OutJson out = head_json(head_, kObject);
   out["choices"] = OutJson::array();

@@ -76,6 +76,8 @@ void CompletionRun::take(const Mail& mail) {
   const auto first = static_cast<int64_t>(mail.prompt) * prepared_.answers;
   if (const auto* token = std::get_if<TokenEvent>(&mail.event)) {
     take_token(first + token->answer, *token, mail);
+  } else if (const auto* memory = std::get_if<MemoryEvent>(&mail.event)) {
+    take_memory(first + memory->answer, *memory);
   } else if (const auto* finished = std::get_if<FinishedEvent>(&mail.event)) {
     take_finish(first + finished->answer, *finished, mail);
   }
@@ -91,6 +93,14 @@ void CompletionRun::take_token(int64_t index, const TokenEvent& event, const Mai
   choice.last_token = mail.at;
   const auto chunk = prepared_.form->token(index, event);
   if (prepared_.stream && chunk) send(*chunk);
+}
+
+void CompletionRun::take_memory(int64_t index, const MemoryEvent& event) {
+  if (!prepared_.stream) {
+    choices_[static_cast<size_t>(index)].memory = event.report;
+  } else {
+    send(prepared_.form->memory(index, prepared_.reports->next(index, event.report)));
+  }
 }
 
 void CompletionRun::take_finish(int64_t index, const FinishedEvent& event, const Mail& mail) {
@@ -132,6 +142,15 @@ void CompletionRun::end() {
   around_.on_end(*this);
 }
 
+OutJson CompletionRun::whole() {
+  OutJson body = prepared_.form->whole(results_, count());
+  for (size_t i = 0; prepared_.reports && i < choices_.size(); ++i) {
+    body["choices"][i]["dms"] =
+        prepared_.reports->next(static_cast<int64_t>(i), choices_[i].memory);
+  }
+  return body;
+}
+
 void CompletionRun::answer() {
   HttpResponse response;
   const bool was_stopped = std::ranges::all_of(
@@ -143,7 +162,7 @@ void CompletionRun::answer() {
     response.status = 503;
     response.body = json_text(ApiError(503, "the server is shutting down").body());
   } else {
-    response.body = json_text(prepared_.form->whole(results_, count()));
+    response.body = json_text(whole());
   }
   exchange_->respond(std::move(response));
 }

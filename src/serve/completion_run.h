@@ -45,14 +45,17 @@ class CompletionRun : public std::enable_shared_from_this<CompletionRun> {
   struct Choice {
     std::optional<std::chrono::steady_clock::time_point> last_token{};
     bool has_ended = false;
+    MemoryReport memory{};  // of a whole answer: the last one
   };
 
   void take_mail();
   void take(const Mail& mail);
   void take_token(int64_t choice, const TokenEvent& event, const Mail& mail);
+  void take_memory(int64_t choice, const MemoryEvent& event);
   void take_finish(int64_t choice, const FinishedEvent& event, const Mail& mail);
   void send(const OutJson& chunk);
   void end();
+  OutJson whole();
   void answer();
   void end_stream(const Usage& usage);
   Usage count() const;

@@ -18,6 +18,7 @@ struct RequestHead {
   std::string path{};  // decoded, without the query
   std::string authorization{};
   std::string origin{};
+  std::string host{};  // the server, as the client calls it
 };
 
 struct HttpResponse {

@@ -1,7 +1,9 @@
 #include "serve/generation_request.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <string_view>
 
 #include "serve/sampling_fields.h"
 #include "serve/unsupported_fields.h"
@@ -12,6 +14,8 @@ namespace {
 constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMostPriority = 1000;
 constexpr size_t kMostPolicyArgs = 64;
+constexpr std::array<std::string_view, 5> kOurs{
+    "policy", "policy_args", "window", "speculate", "report"};
 
 /// {"cr": 8}: texts, numbers and booleans.
 std::map<std::string, std::string> read_policy_args(const Fields& fields) {
@@ -47,18 +51,20 @@ void read_cache(const Fields& fields, CacheOptions& out) {
   if (const auto window = fields.integer("window", 0, kMostTokens)) out.window_tokens = *window;
 }
 
-/// Ours: {"dms": {"policy": "streaming", "policy_args": {…}, "window": 128, "speculate": 8}}.
+/// Ours: {"dms": {"policy": "streaming", "policy_args": {…}, "window": 128, "speculate": 8,
+/// "report": true}}.
 void read_extensions(const Fields& body, GenerationRequest& out) {
   const OrderedJson* given = body.object("dms");
   if (given == nullptr) return;
   const Fields fields(*given, "dms");
   for (const auto& [key, value] : given->items()) {
-    if (key != "policy" && key != "policy_args" && key != "window" && key != "speculate") {
-      fields.refuse(key, value, "policy, policy_args, window or speculate");
+    if (std::ranges::find(kOurs, key) == kOurs.end()) {
+      fields.refuse(key, value, "policy, policy_args, window, speculate or report");
     }
   }
   read_cache(fields, out.cache);
   const auto speculate = fields.integer("speculate", 0, kMostSpeculated);
+  out.reports_memory = fields.boolean("report").value_or(false);
   if (speculate) out.sampling.speculate = *speculate;
 }
 

@@ -33,7 +33,8 @@ struct GenerationRequest {
   bool stream = false;
   bool include_usage = false;  // in a stream, as its last chunk
   bool is_seeded = false;
-  bool tokens_as_ids = false;  // token texts in log-probabilities are "token_id:17"
+  bool reports_memory = false;  // the answer tells what its cache holds, token by token
+  bool tokens_as_ids = false;   // token texts in log-probabilities are "token_id:17"
 };
 
 /// The name in "model"; the first one where it is missing or empty. Throws ApiError (404).

@@ -122,7 +122,8 @@ void HttpSession::take_head() {
   head_ = {.method = text_of(message.method_string()),
            .path = path_of(text_of(message.target())),
            .authorization = text_of(message[http::field::authorization]),
-           .origin = text_of(message[http::field::origin])};
+           .origin = text_of(message[http::field::origin]),
+           .host = text_of(message[http::field::host])};
   is_old_ = message.version() < 11;
   keeps_alive_ = message.keep_alive();
   if (auto response = connections_->service.refuse(head_)) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
+#include <limits>
 #include <random>
 #include <utility>
 
@@ -48,12 +49,34 @@ void give_seed(GenerationRequest& common) {
   common.sampling.seed = (static_cast<uint64_t>(source()) << 32U) | source();
 }
 
+/// A stream's are told one by one; of a whole answer's only the last.
+constexpr int64_t kReportTokens = 8;
+
+int64_t report_tokens(const GenerationRequest& common) {
+  if (!common.reports_memory) return 0;
+  return common.stream ? kReportTokens : std::numeric_limits<int64_t>::max();
+}
+
+/// How its answers are told, but for their form.
+Prepared prepare_answer(const GenerationRequest& common,
+                        const ServedModel& model,
+                        int64_t choices) {
+  Prepared out{
+      .answers = common.answers, .stream = common.stream, .include_usage = common.include_usage};
+  if (common.reports_memory) {
+    out.reports.emplace(
+        model.tokenizer, choices, common.stream ? ReportLimits::of_stream() : ReportLimits());
+  }
+  return out;
+}
+
 Request make_request(const GenerationRequest& common, std::vector<int32_t> ids) {
   return {.prompt = std::move(ids),
           .sampling = common.sampling,
           .cache = common.cache,
           .priority = common.priority,
-          .answers = common.answers};
+          .answers = common.answers,
+          .report_tokens = report_tokens(common)};
 }
 
 std::vector<int32_t> ids_of(const Prompt& prompt,
@@ -91,8 +114,7 @@ Prepared prepare_chat(std::string_view body, const ServedModel& model, const Pla
   common.sampling.max_new_tokens =
       common.max_tokens.value_or(tokens_left(std::ssize(chat.ids), cache, model.facts.context));
   give_seed(common);
-  Prepared out{
-      .answers = common.answers, .stream = common.stream, .include_usage = common.include_usage};
+  Prepared out = prepare_answer(common, model, common.answers);
   out.form = std::make_unique<ChatForm>(
       make_head("chatcmpl", common),
       TokenTexts(model.tokenizer, common.tokens_as_ids),
@@ -116,15 +138,14 @@ Prepared prepare_completion(std::string_view body, const ServedModel& model, con
       .answers = common.answers,
       .log_probabilities = common.sampling.log_probabilities >= 0,
       .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0 && !request.echo};
-  Prepared out{
-      .answers = common.answers, .stream = common.stream, .include_usage = common.include_usage};
+  const int64_t choices = std::ssize(request.prompts) * common.answers;
+  Prepared out = prepare_answer(common, model, choices);
   for (const Prompt& prompt : request.prompts) {
     std::vector<int32_t> ids = ids_of(prompt, request, model.tokenizer, cache.max_tokens);
     require_length(ids, cache.max_tokens, "prompt");
     if (request.echo) form.echoed.push_back(echo_of(prompt, ids, model.tokenizer));
     out.requests.push_back(make_request(common, std::move(ids)));
   }
-  const auto choices = std::ssize(out.requests) * common.answers;
   out.form = std::make_unique<CompletionForm>(make_head("cmpl", common),
                                               TokenTexts(model.tokenizer, common.tokens_as_ids),
                                               choices,

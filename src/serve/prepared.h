@@ -3,6 +3,7 @@
 // is to look.
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "serve/answer_form.h"
 #include "serve/chat_format.h"
 #include "serve/generation_request.h"
+#include "serve/memory_reports.h"
 
 namespace dms::serve {
 
@@ -31,6 +33,7 @@ struct Prepared {
   int64_t answers = 1;  // to each prompt
   bool stream = false;
   bool include_usage = false;
+  std::optional<MemoryReports> reports{};  // where they are asked for
 };
 
 /// Both throw ApiError or InputError. They tokenize, so that long prompts take a while.

@@ -8,6 +8,8 @@ namespace dms::serve {
 namespace {
 
 constexpr std::array kRoutes{
+    Route{Endpoint::kPage, "GET", "/", true},
+    Route{Endpoint::kPage, "GET", "/index.html", true},
     Route{Endpoint::kHealth, "GET", "/health", true},
     Route{Endpoint::kVersion, "GET", "/version", true},
     Route{Endpoint::kMetrics, "GET", "/metrics"},
@@ -18,10 +20,11 @@ constexpr std::array kRoutes{
     Route{Endpoint::kTokenize, "POST", "/tokenize"},
     Route{Endpoint::kDetokenize, "POST", "/detokenize"},
     Route{Endpoint::kTokenizerInfo, "GET", "/tokenizer_info"},
+    Route{Endpoint::kModelReport, "GET", "/dms/info"},
 };
 
 bool fits(const Route& route, std::string_view path) {
-  if (!route.path.ends_with('/')) return path == route.path;
+  if (route.path == "/" || !route.path.ends_with('/')) return path == route.path;
   return path.starts_with(route.path) && path.size() > route.path.size();
 }
 

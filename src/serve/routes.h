@@ -8,6 +8,7 @@
 namespace dms::serve {
 
 enum class Endpoint {
+  kPage,
   kHealth,
   kVersion,
   kMetrics,
@@ -18,12 +19,13 @@ enum class Endpoint {
   kTokenize,
   kDetokenize,
   kTokenizerInfo,
+  kModelReport,
 };
 
 struct Route {
   Endpoint endpoint;
   std::string_view method;
-  std::string_view path;  // one that ends with '/' goes on with an argument
+  std::string_view path;  // one that ends with '/', but the root, goes on with an argument
   bool is_open = false;   // needs no key
 };
 

@@ -5,6 +5,9 @@
 #include <variant>
 #include <vector>
 
+#include "serve/model_report.h"
+#include "serve/own_origin.h"
+#include "serve/page.h"
 #include "serve/responses.h"
 #include "serve/token_endpoints.h"
 
@@ -44,12 +47,23 @@ Service::Service(const ServerSettings& settings,
       auth_(settings.api_keys, settings.allowed_origins),
       metrics_(model.facts.names.front()) {}
 
+RouteMatch Service::route_of(const RequestHead& head) const {
+  const RouteMatch match = find_route(head.method, head.path);
+  const bool is_page = match.route != nullptr && match.route->endpoint == Endpoint::kPage;
+  return is_page && !settings_.page ? RouteMatch() : match;
+}
+
+bool Service::may_ask(const RequestHead& head) const {
+  const bool is_own_page = settings_.page && is_own_origin(head.origin, head.host, settings_.host);
+  return is_own_page || auth_.may_ask(head.origin);
+}
+
 std::optional<HttpResponse> Service::refuse(const RequestHead& head) const {
-  if (!auth_.may_ask(head.origin)) {
+  if (!may_ask(head)) {
     return error_response(ApiError(403, "pages of this origin may not ask; see --allow-origin"));
   }
   if (head.method == "OPTIONS") return HttpResponse{.status = 204, .content_type = ""};
-  const RouteMatch match = find_route(head.method, head.path);
+  const RouteMatch match = route_of(head);
   if (match.route == nullptr) return error_response(ApiError(404, "no such endpoint"));
   if (match.is_method_wrong) {
     HttpResponse response = error_response(
@@ -77,6 +91,8 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
   const RequestHead& head = exchange->head();
   const RouteMatch match = find_route(head.method, head.path);
   switch (match.route->endpoint) {
+    case Endpoint::kPage:
+      return exchange->respond(page_response());
     case Endpoint::kHealth:
       return exchange->respond(health());
     case Endpoint::kVersion:
@@ -89,6 +105,8 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
       return exchange->respond(model(match.argument));
     case Endpoint::kTokenizerInfo:
       return exchange->respond(json_response(model_.tokenizer_info));
+    case Endpoint::kModelReport:
+      return exchange->respond(report());
     case Endpoint::kTokenize:
       return compute_apart(exchange, tokenize);
     case Endpoint::kDetokenize:
@@ -101,7 +119,7 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
 }
 
 void Service::count(const RequestHead& head, int status) {
-  const RouteMatch match = find_route(head.method, head.path);
+  const RouteMatch match = route_of(head);
   metrics_.http_request(match.route != nullptr ? match.route->path : "other", status);
 }
 
@@ -145,13 +163,23 @@ HttpResponse Service::metrics() {
   return response;
 }
 
-std::optional<ApiError> Service::unavailable() const {
+HttpResponse Service::report() {
+  if (const auto error = not_ready()) return error_response(*error);
+  return json_response(model_report(engine_.llm(), model_, settings_.version));
+}
+
+std::optional<ApiError> Service::not_ready() const {
   if (is_draining_) return ApiError(503, "the server is shutting down");
   if (engine_.state() == EngineThread::State::kLoading) {
     return ApiError(503, "the model is being loaded");
   }
   if (engine_.state() == EngineThread::State::kFailed)
     return ApiError(503, "the engine has failed");
+  return std::nullopt;
+}
+
+std::optional<ApiError> Service::unavailable() const {
+  if (auto error = not_ready()) return error;
   if (answers_ + static_cast<int64_t>(preparing_) < settings_.most_answers) return std::nullopt;
   return ApiError(429, "too many requests are waiting", {}, "queue_full");
 }

@@ -46,11 +46,15 @@ class Service {
  private:
   using Prepare = Prepared (*)(std::string_view, const ServedModel&, const Planner&);
 
+  RouteMatch route_of(const RequestHead& head) const;
+  bool may_ask(const RequestHead& head) const;
   HttpResponse health() const;
   OutJson model_entry(const std::string& name) const;
   HttpResponse models() const;
   HttpResponse model(const std::string& name) const;
   HttpResponse metrics();
+  HttpResponse report();
+  std::optional<ApiError> not_ready() const;
   std::optional<ApiError> unavailable() const;
   void complete(const std::shared_ptr<Exchange>& exchange, Prepare prepare);
   void start(const std::shared_ptr<Exchange>& exchange,

@@ -16,6 +16,7 @@ struct ServerSettings {
   std::vector<std::string> allowed_origins{};
   std::string version{};
   bool access_log = true;
+  bool page = true;  // "/" answers with the page for a browser
 
   int64_t most_answers = 64 + 256;  // computed and waiting together; beyond it requests get 429
   int64_t max_body_bytes = int64_t{1} << 24;

@@ -123,6 +123,7 @@ TEST_P(PlainModelCase, GivesTheLogitsOfPagesAndKernels) {
     const std::vector<const engine::SequenceState*> plain{&both.plain().sequence()->state()};
     EXPECT_EQ(cpu_.usage(ours).held_per_head, plain_.usage(plain).held_per_head) << chunk;
     EXPECT_EQ(cpu_.usage(ours).dense_tokens, plain_.usage(plain).dense_tokens) << chunk;
+    EXPECT_EQ(ours[0]->held_heads(), plain[0]->held_heads()) << chunk;
   }
 }
 

@@ -28,6 +28,7 @@ struct Heard {
   Ids tokens;
   std::vector<int64_t> prompt_done;
   std::vector<TokenChoice> choices;
+  std::vector<MemoryReport> memory;
   std::vector<Generation> finished;
 
   const Generation& result() const { return finished.at(0); }
@@ -54,6 +55,8 @@ class EngineTest : public testing::TestWithParam<BackendKind> {
       } else if (const auto* token = std::get_if<TokenEvent>(&event)) {
         heard.tokens.push_back(token->id);
         heard.choices.push_back(token->choice);
+      } else if (const auto* memory = std::get_if<MemoryEvent>(&event)) {
+        heard.memory.push_back(memory->report);
       } else {
         heard.finished.push_back(std::get<FinishedEvent>(event).result);
       }

@@ -44,6 +44,44 @@ class ServingTest : public EngineTest {
   }
 };
 
+// After each of the prompt's chunks, after every third token that is in the cache, and at the end.
+TEST_P(ServingTest, ReportsWhatTheCacheHoldsToThoseWhoAsk) {
+  for (const int64_t speculate : {0, 4}) {
+    engine();
+    Heard heard;
+    engine_->submit({.request = {.prompt = Ids(2 * kChunk + 3, 7),
+                                 .sampling = {.max_new_tokens = 8, .speculate = speculate},
+                                 .report_tokens = 3,
+                                 .sink = into(heard)}});
+    run();
+    ASSERT_GE(heard.memory.size(), 4u);
+    const Ids whole = joined({Ids(2 * kChunk + 3, 7), heard.result().ids});
+    for (const MemoryReport& report : heard.memory) {
+      ASSERT_EQ(report.held_heads.size(), report.ids.size());
+      ASSERT_LE(report.ids.size(), whole.size());
+      EXPECT_EQ(report.ids, Ids(whole.begin(), whole.begin() + std::ssize(report.ids)));
+    }
+    EXPECT_EQ(heard.memory[0].ids.size(), static_cast<size_t>(kChunk));
+    EXPECT_EQ(heard.memory.back().ids.size(), whole.size() - 1);
+    EXPECT_EQ(heard.memory.back().kv.dense_tokens, heard.result().kv.dense_tokens);
+    if (speculate > 0) continue;
+    std::vector<size_t> answered;
+    for (const MemoryReport& report : heard.memory) {
+      if (report.ids.size() > 2 * kChunk + 3)
+        answered.push_back(report.ids.size() - 2 * kChunk - 3);
+    }
+    EXPECT_THAT(answered, ElementsAre(2, 5, 7));
+  }
+}
+
+TEST_P(ServingTest, ReportsNothingToOthers) {
+  engine();
+  Heard heard;
+  ask(heard, Ids(20, 7), {.max_new_tokens = 6});
+  run();
+  EXPECT_THAT(heard.memory, testing::IsEmpty());
+}
+
 TEST_P(ServingTest, AnswersAreThoseOfTheirSeedsAndShareThePrompt) {
   engine();
   const Request request{.prompt = Ids(20, 7),

@@ -76,6 +76,66 @@ def test_chat_is_that_of_generate(server, template, dms_json):
     assert answer["usage"]["prompt_tokens"] == alone["prompt_tokens"]
 
 
+def told_memory(reports: list[dict]) -> tuple[list[int], str]:
+    """In how many heads each token is held, and the text, by reports in their order."""
+    counts: list[int] = []
+    texts: list[str] = []
+    for report in reports:
+        heads = sum(map(len, report["held_per_head"]))
+        counts += [heads] * (report["tokens"] - len(counts))
+        held = report["held_heads"]
+        counts[held["first"] : held["first"] + len(held["counts"])] = held["counts"]
+        assert report["texts"]["first"] == len(texts)
+        texts += report["texts"]["texts"]
+        assert len(counts) == report["tokens"]
+        assert sum(counts) == report["held_tokens"] == sum(map(sum, report["held_per_head"]))
+    return counts, "".join(texts)
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        {"policy": "none"},
+        {"policy": "dms", "window": 16},
+        {"policy": "streaming", "policy_args": {"start_size": 2, "recent_size": 12}},
+        {"policy": "tova", "policy_args": {"budget": 20, "interval": 8}},
+    ],
+    ids=lambda cache: cache["policy"],
+)
+def test_a_stream_reports_what_the_cache_holds(server, cache):
+    body = {"prompt": PROMPT + " howled" * 40, "temperature": 0, "max_tokens": 40, "n": 2}
+    body["dms"] = {**cache, "report": True}
+    whole = server.post("/v1/completions", body)
+    _, _, text = server.request("POST", "/v1/completions", {**body, "stream": True})
+    chunks = [c for event in events(text) for c in event["choices"]]
+    for choice in whole["choices"]:
+        told = [c["dms"] for c in chunks if c["index"] == choice["index"] and "dms" in c]
+        assert len(told) >= 40 // 8
+        counts, text = told_memory(told)
+        assert (counts, text) == told_memory([choice["dms"]])
+        text = text.removeprefix("<|begin_of_text|>")
+        assert (PROMPT + " howled" * 40 + choice["text"]).startswith(text)
+        assert choice["dms"]["dense_tokens"] == 12 * choice["dms"]["tokens"]
+        assert choice["dms"]["held_tokens"] == told[-1]["held_tokens"]
+        assert choice["dms"]["bytes"] > 0
+        if cache["policy"] == "streaming":  # each head: two, twelve, and the last itself
+            assert [i for i, count in enumerate(counts) if count] == [
+                *range(2),
+                *range(len(counts) - 13, len(counts)),
+            ]
+    assert "dms" not in server.complete(PROMPT, max_tokens=2)["choices"][0]
+
+
+def test_it_tells_what_may_be_asked_of_the_cache(server):
+    info = json.loads(server.request("GET", "/dms/info")[2])
+    assert (info["layers"], info["kv_heads"], info["context"]) == (6, 2, 4096)
+    assert (info["policy"], info["window"]) == ("dms", 64)
+    assert {"none", "dms", "streaming"} < set(info["policies"])
+    assert not {"forced", "kvzap"} & set(info["policies"])  # want a file; an adapter
+    for policy in info["policies"]:
+        server.complete("a", max_tokens=1, dms={"policy": policy})
+
+
 def test_a_stream_is_the_answer_in_pieces(server):
     whole = server.complete(PROMPT, max_tokens=24)
     body = {"prompt": PROMPT, "temperature": 0, "max_tokens": 24, "stream": True}

@@ -53,7 +53,8 @@ TEST(GenerationRequest, ReadsEveryField) {
     "stop": ["a", "b"], "stop_token_ids": [3], "ignore_eos": true, "n": 3, "priority": 5,
     "logit_bias": {"7": -100, "9": 2.5}, "max_tokens": 9, "max_completion_tokens": 8,
     "stream": true, "stream_options": {"include_usage": true},
-    "dms": {"policy": "random", "policy_args": {"cr": 8, "seed": "1"}, "window": 32, "speculate": 6},
+    "dms": {"policy": "random", "policy_args": {"cr": 8, "seed": "1"}, "window": 32, "speculate": 6,
+            "report": true},
     "user": "somebody", "response_format": {"type": "text"}, "best_of": 3, "suffix": ""})");
   EXPECT_EQ(request.model, "alias");
   EXPECT_EQ(request.sampling.temperature, 0.5);
@@ -77,6 +78,7 @@ TEST(GenerationRequest, ReadsEveryField) {
   EXPECT_THAT(request.cache.policy_args, ElementsAre(Pair("cr", "8"), Pair("seed", "1")));
   EXPECT_EQ(request.cache.window_tokens, 32);
   EXPECT_EQ(request.sampling.speculate, 6);
+  EXPECT_TRUE(request.reports_memory);
 }
 
 TEST(GenerationRequest, NullIsAsIfLeftOut) {

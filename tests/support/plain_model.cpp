@@ -1,6 +1,7 @@
 #include "support/plain_model.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -72,7 +73,7 @@ class PlainModel::State final : public engine::SequenceState {
         plan_(std::move(plan)),
         memory_(model.memory_),
         token_bytes_(PlainPast::token_bytes(model.decoder_.spec())),
-        head_dim_(model.decoder_.spec().head_dim),
+        spec_(model.decoder_.spec()),
         rollback_tokens_(model.options_.rollback_tokens) {
     count_bytes(past_.tokens);
   }
@@ -82,7 +83,7 @@ class PlainModel::State final : public engine::SequenceState {
         plan_(other.plan_),
         memory_(other.memory_),
         token_bytes_(other.token_bytes_),
-        head_dim_(other.head_dim_),
+        spec_(other.spec_),
         rollback_tokens_(other.rollback_tokens_) {
     count_bytes(past_.tokens);
   }
@@ -103,12 +104,16 @@ class PlainModel::State final : public engine::SequenceState {
   std::unique_ptr<SequenceState> fork() const override { return std::make_unique<State>(*this); }
   void write(ByteWriter& out) const override { write_past(past_, out); }
   std::vector<uint8_t> decisions() const override;
+  std::vector<int32_t> held_heads() const override;
 
   void append(const PlainDecoder& decoder, const engine::Part& part, Floats& logits);
   /// Entries that a query at the last token sees, [layers][kv_heads].
-  std::vector<std::vector<int64_t>> held(const ModelSpec& spec) const;
+  std::vector<std::vector<int64_t>> held() const;
 
  private:
+  /// Calls `visit` for each entry that a query at the last token sees.
+  void for_each_held(
+      const std::function<void(size_t layer, size_t head, int64_t key)>& visit) const;
   /// Keeps the entries of the first `entries` tokens and what was decided by the first `deciding`.
   void forget(int64_t entries, int64_t deciding);
   void count_bytes(int64_t tokens) {
@@ -120,7 +125,7 @@ class PlainModel::State final : public engine::SequenceState {
   std::shared_ptr<const Plan> plan_;
   std::shared_ptr<Memory> memory_;
   int64_t token_bytes_;
-  int64_t head_dim_;
+  const ModelSpec& spec_;
   int64_t rollback_tokens_;
 };
 
@@ -128,8 +133,8 @@ void PlainModel::State::forget(int64_t entries, int64_t deciding) {
   const int64_t settled = std::max<int64_t>(deciding - plan_->policy.shift, 0);
   for (auto& layer : past_.layers) {
     for (PlainHead& head : layer) {
-      head.keys.resize(static_cast<size_t>(entries * head_dim_));
-      head.values.resize(static_cast<size_t>(entries * head_dim_));
+      head.keys.resize(static_cast<size_t>(entries * spec_.head_dim));
+      head.values.resize(static_cast<size_t>(entries * spec_.head_dim));
       head.fates.resize(static_cast<size_t>(std::min(settled, std::ssize(head.fates))));
     }
   }
@@ -163,21 +168,32 @@ void PlainModel::State::append(const PlainDecoder& decoder,
   }
 }
 
-std::vector<std::vector<int64_t>> PlainModel::State::held(const ModelSpec& spec) const {
-  std::vector<std::vector<int64_t>> held;
-  for (int64_t layer = 0; layer < spec.layers; ++layer) {
-    std::vector<int64_t>& counts = held.emplace_back();
-    for (const PlainHead& head : past_.layers[static_cast<size_t>(layer)]) {
-      counts.push_back(0);
+void PlainModel::State::for_each_held(
+    const std::function<void(size_t layer, size_t head, int64_t key)>& visit) const {
+  for (size_t layer = 0; layer < past_.layers.size(); ++layer) {
+    const int64_t sliding = spec_.sliding_window_at(static_cast<int64_t>(layer));
+    for (size_t head = 0; head < past_.layers[layer].size(); ++head) {
+      const std::vector<uint8_t>& fates = past_.layers[layer][head].fates;
       for (int64_t key = 0; key < past_.tokens; ++key) {
-        const bool is_evicted =
-            key < std::ssize(head.fates) && head.fates[static_cast<size_t>(key)] != 0;
-        const int64_t sliding = spec.sliding_window_at(layer);
-        counts.back() += plan_->policy.sees(past_.tokens - 1, key, is_evicted, sliding) ? 1 : 0;
+        const bool is_evicted = key < std::ssize(fates) && fates[static_cast<size_t>(key)] != 0;
+        const int64_t last = past_.tokens - 1;
+        if (plan_->policy.sees(last, key, is_evicted, sliding)) visit(layer, head, key);
       }
     }
   }
+}
+
+std::vector<std::vector<int64_t>> PlainModel::State::held() const {
+  std::vector<std::vector<int64_t>> held(
+      past_.layers.size(), std::vector<int64_t>(static_cast<size_t>(spec_.kv_heads), 0));
+  for_each_held([&](size_t layer, size_t head, int64_t) { ++held[layer][head]; });
   return held;
+}
+
+std::vector<int32_t> PlainModel::State::held_heads() const {
+  std::vector<int32_t> counts(static_cast<size_t>(past_.tokens), 0);
+  for_each_held([&](size_t, size_t, int64_t key) { ++counts[static_cast<size_t>(key)]; });
+  return counts;
 }
 
 PlainModel::PlainModel(const ModelSpec& spec, const WeightSource& source, PlainModelOptions options)
@@ -266,7 +282,7 @@ KvStats PlainModel::usage(std::span<const engine::SequenceState* const> sequence
   stats.held_per_head.assign(static_cast<size_t>(spec.layers),
                              std::vector<int64_t>(static_cast<size_t>(spec.kv_heads), 0));
   for (const engine::SequenceState* sequence : sequences) {
-    const auto held = static_cast<const State*>(sequence)->held(spec);
+    const auto held = static_cast<const State*>(sequence)->held();
     for (size_t layer = 0; layer < held.size(); ++layer) {
       for (size_t head = 0; head < held[layer].size(); ++head) {
         stats.held_per_head[layer][head] += held[layer][head];

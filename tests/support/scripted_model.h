@@ -106,6 +106,7 @@ class ScriptedModel final : public engine::Model {
     std::unique_ptr<SequenceState> fork() const override { return std::make_unique<State>(*this); }
     void write(ByteWriter& out) const override { out.list(std::span(ids)); }
     std::vector<uint8_t> decisions() const override { return {}; }
+    std::vector<int32_t> held_heads() const override { return Ids(ids.size(), 1); }
 
     Ids ids;
   };

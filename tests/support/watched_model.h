@@ -159,6 +159,7 @@ class WatchedModel final : public engine::Model {
       model_state->write(out);
     }
     std::vector<uint8_t> decisions() const override { return model_state->decisions(); }
+    std::vector<int32_t> held_heads() const override { return model_state->held_heads(); }
     void resize(int64_t tokens) {
       watcher.live_tokens += tokens - std::ssize(ids);
       ids.resize(static_cast<size_t>(tokens));

@@ -1,0 +1,52 @@
+#pragma once
+// What an answer's cache holds, as JSON for those who watch it: the sums, how much each head holds,
+// and of each token in how many heads it is held. A stream tells what it has not told before.
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "dms/cache.h"
+#include "serve/token_texts.h"
+
+namespace dms::serve {
+
+/// Of one report.
+struct ReportLimits {
+  int64_t tokens = std::numeric_limits<int64_t>::max();
+  size_t text_bytes = std::numeric_limits<size_t>::max();
+
+  /// So that a reader of a stream keeps up with it; what a report leaves out the next ones tell.
+  static constexpr ReportLimits of_stream() {
+    return {.tokens = 4096, .text_bytes = size_t{1} << 17};
+  }
+};
+
+class MemoryReports {
+ public:
+  MemoryReports(Tokenizer tokenizer, int64_t choices, const ReportLimits& limits);
+
+  /// {tokens, held_tokens, dense_tokens, bytes, dense_bytes, held_per_head: [layers][kv_heads],
+  /// held_heads: {first, counts}, texts: {first, texts}}. Counts are those between the first and
+  /// the last token whose count is another than told; a new token's is that of all heads until it
+  /// is.
+  OutJson next(int64_t choice, const MemoryReport& report);
+
+ private:
+  /// What was told of one choice.
+  struct Told {
+    std::vector<int32_t> counts{};
+    int64_t texts = 0;
+    std::string pending{};  // the beginning of a character that the next token goes on with
+  };
+
+  OutJson counts_json(Told& told, const MemoryReport& report) const;
+  OutJson texts_json(Told& told, const MemoryReport& report) const;
+
+  TokenTexts texts_;
+  ReportLimits limits_;
+  std::vector<Told> told_;
+};
+
+}  // namespace dms::serve

@@ -1,0 +1,253 @@
+// The page as a whole: what it knows, and what happens when something is pressed.
+
+import {announce} from './announcer.js';
+import {Answers} from './answers.js';
+import {readInfo, setKeyQuestion} from './api.js';
+import {Composer} from './composer.js';
+import {cacheFields} from './controls.js';
+import {
+  addMessage, branchesOf, choose, comparedWith, newConversation, newGroup, pathOf,
+} from './conversation.js';
+import {askForApiKey, openSettings} from './dialogs.js';
+import {byId, h, oncePerFrame, setAttributes} from './dom.js';
+import {icon} from './icons.js';
+import {MemoryPanel} from './memory_panel.js';
+import {cacheLabel} from './policies.js';
+import {applyTheme, loadSettings, saveSettings} from './settings.js';
+import {Sidebar} from './sidebar.js';
+import {Store} from './store.js';
+import {Thread} from './thread.js';
+
+const SAVE_EVERY_MS = 1000;  // while an answer streams
+
+class App {
+  constructor() {
+    this.settings = loadSettings();
+    applyTheme(this.settings.theme);
+    this.info = null;
+    this.store = new Store();
+    this.answers = new Answers();
+    this.conversation = newConversation();
+    this.draw = oncePerFrame(() => this.drawNow());
+    this.#build();
+  }
+
+  #build() {
+    this.sidebar = new Sidebar(byId('sidebar'), {
+      onNew: () => this.open(newConversation()),
+      onOpen: (id) => this.open(this.store.get(id)),
+      onRemove: (conversation) => this.remove(conversation),
+      onSettings: () => openSettings(this.settings, this.info, {
+        onChange: () => saveSettings(this.settings), onTheme: (theme) => this.setTheme(theme)}),
+      onTheme: () => this.setTheme(isDark() ? 'light' : 'dark'),
+      onClose: () => this.togglePanel('sidebar', false),
+    });
+    this.thread = new Thread(byId('thread'), byId('scroll'), {
+      onEdit: (message, text) => this.send(text, message.files, message.parent),
+      onAgain: (message) => this.ask(message.parent),
+      onBranch: (message, index) => this.pick(branchesOf(this.conversation, message)[index]),
+      onPick: (message) => this.pick(message),
+    });
+    this.composer = new Composer(byId('composer'), {
+      onSend: (text, files) => this.send(text, files, pathOf(this.conversation).at(-1)?.id ?? ''),
+      onStop: () => this.answers.stop(this.conversation),
+      onEditLast: () => this.editLast(),
+      onMemory: () => this.togglePanel('memory', true),
+    });
+    this.controls = h('div', {class: 'controls'});
+    this.memory = new MemoryPanel(byId('memory'), {
+      controls: this.controls,
+      isShaded: this.settings.isShaded,
+      onShade: (isShaded) => this.change({isShaded}),
+      onClose: () => this.togglePanel('memory', false),
+    });
+    byId('open-sidebar').append(icon('menu'));
+    byId('open-memory').append(icon('memory'), h('span', {}, 'Memory'));
+    byId('open-sidebar').addEventListener('click', () => this.togglePanel('sidebar'));
+    byId('open-memory').addEventListener('click', () => this.togglePanel('memory'));
+    byId('backdrop').addEventListener('click', () => this.closePanels());
+    document.addEventListener('keydown', (event) => this.#key(event));
+    for (const query of [NARROW, MEDIUM]) query.addEventListener('change', () => this.closePanels());
+    this.closePanels();
+    this.showControls();
+  }
+
+  async start() {
+    setKeyQuestion(askForApiKey);
+    this.sidebar.warning.hidden = await this.store.open();
+    const latest = this.store.all()[0];
+    if (latest) this.conversation = latest;
+    this.drawNow();
+    byId('prompt').focus();
+    await this.#learn();
+  }
+
+  /** What the server can do; where it does not say now, with the next answer. */
+  async #learn() {
+    while (!this.info) {
+      try {
+        this.info = await readInfo();
+      } catch (error) {
+        if (error.status !== 503) return;
+        await new Promise((resolve) => setTimeout(resolve, 1000));  // it reads its weights
+      }
+    }
+    this.showControls();
+    this.drawNow();
+  }
+
+  #key(event) {
+    const isTyping = event.target.matches?.('input, textarea, select');
+    if (event.key === 'Escape') {
+      if (document.querySelector('dialog[open]')) return;
+      if (this.answers.isRunningIn(this.conversation)) this.answers.stop(this.conversation);
+      else this.closePanels();
+    } else if (event.key === '/' && !isTyping && !event.ctrlKey && !event.metaKey) {
+      event.preventDefault();
+      byId('prompt').focus();
+    }
+  }
+
+  open(conversation) {
+    this.conversation = conversation;
+    this.thread.clear();
+    if (NARROW.matches) this.closePanels();
+    this.drawNow();
+    byId('prompt').focus();
+  }
+
+  async remove(conversation) {
+    this.answers.stop(conversation);
+    await this.store.remove(conversation.id);
+    if (conversation === this.conversation) this.open(newConversation());
+    else this.drawNow();
+  }
+
+  pick(message) {
+    choose(this.conversation, message);
+    this.#save(this.conversation);
+    this.drawNow();
+  }
+
+  editLast() {
+    const last = pathOf(this.conversation).findLast((message) => message.role === 'user');
+    if (last) this.thread.views.get(last.id)?.edit();
+  }
+
+  send(content, files, parent) {
+    this.thread.followsEnd = true;
+    const message = addMessage(this.conversation, parent, {role: 'user', content, files});
+    this.ask(message.id);
+  }
+
+  /** Has a message answered under the chosen policies: one answer, or two to compare. */
+  ask(parent) {
+    const {caches, compares} = this.settings;
+    const chosen = structuredClone(compares ? caches : caches.slice(0, 1));
+    const group = compares ? newGroup() : undefined;
+    const conversation = this.conversation;
+    const messages = chosen.map((cache) =>
+      addMessage(conversation, parent, {role: 'assistant', cache, group}));
+    choose(conversation, messages[0]);
+    announce('Answering');
+    for (const message of messages) this.#fill(conversation, message);
+    this.#save(conversation);
+  }
+
+  async #fill(conversation, message) {
+    let saved = Date.now();
+    await this.answers.fill(conversation, message, this.settings, () => {
+      if (Date.now() - saved > SAVE_EVERY_MS) {
+        saved = Date.now();
+        this.#save(conversation);
+      }
+      this.draw();
+    });
+    await this.#save(conversation);
+    announce(message.error ?? `Answer: ${message.content}`);
+    this.draw();
+    if (!this.info && !message.error) await this.#learn();
+  }
+
+  /** One that was deleted while it was answered stays so. */
+  async #save(conversation) {
+    if (conversation !== this.conversation && !this.store.get(conversation.id)) return;
+    try {
+      await this.store.save(conversation);
+    } catch (error) {
+      announce(`The conversation could not be kept: ${error.message}`);
+    }
+  }
+
+  change(values) {
+    Object.assign(this.settings, values);
+    saveSettings(this.settings);
+    this.drawNow();
+  }
+
+  setTheme(theme) {
+    applyTheme(theme);
+    this.change({theme});
+  }
+
+  showControls() {
+    const {caches, compares} = this.settings;
+    const onChange = () => this.change({});
+    const compare = h('input', {type: 'checkbox', role: 'switch', id: 'compare', checked: compares});
+    compare.addEventListener('change', () => {
+      this.change({compares: compare.checked});
+      this.showControls();
+      byId('compare').focus();
+    });
+    this.controls.replaceChildren(
+      cacheFields('Policy', caches[0], this.info, onChange),
+      h('label', {class: 'switch'}, compare, h('span', {}, 'Side by side with another')),
+      compares ? cacheFields('Other policy', caches[1], this.info, onChange) : '');
+  }
+
+  togglePanel(name, isOpen = byId(name).inert || !byId('app').classList.contains(`has-${name}`)) {
+    byId('app').classList.toggle(`has-${name}`, isOpen);
+    const isOver = (name === 'sidebar' ? NARROW : MEDIUM).matches;
+    byId(name).inert = !isOpen;
+    if (isOver) {
+      byId('backdrop').hidden = !isOpen;
+      if (isOpen) byId(name).querySelector('button').focus();
+      else byId(`open-${name}`).focus();
+    }
+  }
+
+  /** Those that lie over the conversation go, those beside it stay. */
+  closePanels() {
+    for (const [name, query] of [['sidebar', NARROW], ['memory', MEDIUM]]) {
+      byId('app').classList.toggle(`has-${name}`, !query.matches);
+      byId(name).inert = query.matches;
+    }
+    byId('backdrop').hidden = true;
+  }
+
+  drawNow() {
+    const {conversation, settings, info} = this;
+    const path = pathOf(conversation);
+    const isRunning = this.answers.isRunningIn(conversation);
+    this.thread.show({conversation, info, isShaded: settings.isShaded,
+      isRunning: (message) => this.answers.isRunning(message)});
+    const last = path.findLast((message) => message.role === 'assistant');
+    this.memory.show(last ? comparedWith(conversation, last) : [], info);
+    this.sidebar.show(this.store.all(), conversation.id);
+    this.composer.setBusy(isRunning);
+    const labels = settings.caches.map((cache) => cacheLabel(cache, info));
+    this.composer.setPolicy(settings.compares ? labels.join(' | ') : labels[0]);
+    byId('title').textContent = conversation.title;
+    document.title = info ? `${conversation.title} – ${info.model}` : conversation.title;
+    setAttributes(byId('app'), {'data-running': isRunning});
+  }
+}
+
+const NARROW = matchMedia('(max-width: 760px)');
+const MEDIUM = matchMedia('(max-width: 1120px)');
+const isDark = () => {
+  const scheme = document.documentElement.style.colorScheme;
+  return scheme === 'dark' || (scheme !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
+};
+
+new App().start();

@@ -1,0 +1,62 @@
+// The dialogs: for the server's key, and for settings.
+
+import {h} from './dom.js';
+import {field, samplingFields} from './controls.js';
+
+/** Asks for the key. @returns {Promise<string|null>} null: it was dismissed */
+export function askForApiKey(wasWrong) {
+  return new Promise((resolve) => {
+    const input = h('input', {type: 'password', name: 'key', autocomplete: 'off', required: true});
+    const dialog = h('dialog', {class: 'dialog', 'aria-labelledby': 'key-title'},
+      h('form', {
+        method: 'dialog',
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            dialog.close(input.value.trim());
+          },
+        },
+      },
+        h('h2', {id: 'key-title'}, 'API key'),
+        h('p', {}, wasWrong ? 'The server does not know this key.' : 'This server wants a key.'),
+        field('Key', input, 'Kept in this tab until it is closed'),
+        h('div', {class: 'dialog-buttons'},
+          h('button', {type: 'button', class: 'quiet', on: {click: () => dialog.close('')}}, 'Cancel'),
+          h('button', {type: 'submit', class: 'main-button'}, 'Go on'))));
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue || null);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** @param {object} settings changed in place */
+export function openSettings(settings, info, {onChange, onTheme}) {
+  const system = h('textarea', {rows: 4, 'data-name': 'system',
+    placeholder: 'What the model should know before every conversation'});
+  system.value = settings.system;
+  system.addEventListener('input', () => {
+    settings.system = system.value;
+    onChange();
+  });
+  const theme = h('select', {'data-name': 'theme'}, ...['auto', 'light', 'dark'].map((name) =>
+    h('option', {value: name, selected: name === settings.theme}, name)));
+  theme.addEventListener('change', () => onTheme(theme.value));
+  const dialog = h('dialog', {class: 'dialog', 'aria-labelledby': 'settings-title'},
+    h('h2', {id: 'settings-title'}, 'Settings'),
+    field('System prompt', system),
+    h('h3', {}, 'How tokens are chosen'),
+    samplingFields(settings.sampling, info, onChange),
+    h('h3', {}, 'Looks'),
+    field('Theme', theme),
+    h('div', {class: 'dialog-buttons'},
+      h('button', {type: 'button', class: 'main-button', on: {click: () => dialog.close()}}, 'Done')));
+  dialog.addEventListener('close', () => dialog.remove());
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close();  // beside it
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}

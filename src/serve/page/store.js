@@ -1,0 +1,62 @@
+// Conversations, kept in this browser (IndexedDB). Where it refuses, as some private windows do,
+// they last as long as the page.
+
+/** @typedef {import('./conversation.js').Conversation} Conversation */
+
+const NAME = 'dms';
+const TABLE = 'conversations';
+
+const finished = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+async function openDatabase() {
+  const request = indexedDB.open(NAME, 1);
+  request.onupgradeneeded = () => request.result.createObjectStore(TABLE, {keyPath: 'id'});
+  return finished(request);
+}
+
+export class Store {
+  #database = null;
+  /** @type {Map<string, Conversation>} */
+  #conversations = new Map();
+
+  /** @returns {Promise<boolean>} whether what is kept outlasts the page */
+  async open() {
+    try {
+      this.#database = await openDatabase();
+      for (const kept of await finished(this.#table('readonly').getAll())) {
+        this.#conversations.set(kept.id, kept);
+      }
+      return true;
+    } catch {
+      this.#database = null;
+      return false;
+    }
+  }
+
+  /** The latest first. */
+  all() {
+    return [...this.#conversations.values()].sort((a, b) => b.updated - a.updated);
+  }
+
+  get(id) {
+    return this.#conversations.get(id);
+  }
+
+  async save(conversation) {
+    this.#conversations.set(conversation.id, conversation);
+    if (this.#database) await finished(this.#table('readwrite').put(conversation));
+  }
+
+  async remove(id) {
+    this.#conversations.delete(id);
+    if (this.#database) await finished(this.#table('readwrite').delete(id));
+  }
+
+  #table(mode) {
+    return this.#database.transaction(TABLE, mode).objectStore(TABLE);
+  }
+}
