@@ -10,23 +10,17 @@
 #include "kernels/attention_mass.h"
 
 namespace dms::cache {
-namespace {
 
-/// A head's entries with what they hold, by rising position.
-struct HeadRows {
-  std::vector<int32_t> positions;
-  std::vector<float> keys;    // [entries, head_dim]
-  std::vector<float> values;  // likewise, or empty
-};
-
-HeadRows read_rows(const PlanContext& context, const HeadCache& head, bool with_values) {
-  const auto head_dim = static_cast<size_t>(context.head_dim);
+StoredRows read_rows(
+    const HeadCache& head, int64_t head_dim_, int64_t begin, int64_t end, bool with_values) {
+  const auto head_dim = static_cast<size_t>(head_dim_);
   std::vector<std::pair<int32_t, StoredToken>> tokens;
-  head.visit(context.tokens, [&](int64_t position, const StoredToken& token) {
-    tokens.emplace_back(static_cast<int32_t>(position), token);
+  head.visit(end, [&](int64_t position, const StoredToken& token) {
+    const bool is_wanted = position >= begin && position < end;
+    if (is_wanted) tokens.emplace_back(static_cast<int32_t>(position), token);
   });
   std::ranges::sort(tokens, {}, [](const auto& token) { return token.first; });
-  HeadRows rows;
+  StoredRows rows;
   rows.keys.resize(tokens.size() * head_dim);
   rows.values.resize(with_values ? rows.keys.size() : head_dim);
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -42,6 +36,8 @@ HeadRows read_rows(const PlanContext& context, const HeadCache& head, bool with_
   return rows;
 }
 
+namespace {
+
 std::vector<float> norms(std::span<const float> rows, size_t width) {
   std::vector<float> result;
   for (size_t at = 0; at < rows.size(); at += width) {
@@ -51,7 +47,7 @@ std::vector<float> norms(std::span<const float> rows, size_t width) {
 }
 
 /// [group, entries], or empty.
-std::vector<float> biases(const PlanContext& context, const HeadRows& entries, size_t head) {
+std::vector<float> biases(const PlanContext& context, const StoredRows& entries, size_t head) {
   if (!context.alibi->is_used()) return {};
   std::vector<float> all(static_cast<size_t>(context.group) * entries.positions.size());
   for (int64_t i = 0; i < context.group; ++i) {
@@ -79,7 +75,7 @@ std::vector<kernels::QueryRow> last_queries(const PlanContext& context, size_t h
 }
 
 std::vector<float> attention(const PlanContext& context,
-                             const HeadRows& entries,
+                             const StoredRows& entries,
                              size_t head,
                              std::span<const kernels::QueryRow> queries) {
   std::vector<float> mass(entries.positions.size());
@@ -101,7 +97,8 @@ std::vector<float> attention(const PlanContext& context,
 HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t head) {
   const PolicyNeeds needs = context.policy->needs();
   const auto head_dim = static_cast<size_t>(context.head_dim);
-  const HeadRows rows = read_rows(context, cache, needs.contents || needs.output_norms);
+  const StoredRows rows =
+      read_rows(cache, context.head_dim, 0, context.tokens, needs.contents || needs.output_norms);
   const int64_t first = context.policy->first_ranked(context.prompt_begin);
   const auto skipped =
       static_cast<size_t>(std::ranges::lower_bound(rows.positions, first) - rows.positions.begin());
@@ -116,7 +113,7 @@ HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t
     const std::vector<float> all = attention(context, rows, head, queries);
     entries.attention.assign(all.begin() + static_cast<int64_t>(skipped), all.end());
   }
-  if (needs.contents) {
+  if (needs.contents || needs.replay != ReplayScore::none) {
     std::vector<std::span<const float>> heads;
     for (const kernels::QueryRow& row : queries) heads.push_back(row.heads);
     entries.measured = context.policy->measure({.head = static_cast<int64_t>(head),
@@ -127,7 +124,8 @@ HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t
                                                 .positions = positions,
                                                 .keys = keys,
                                                 .values = values,
-                                                .queries = std::move(heads)},
+                                                .queries = std::move(heads),
+                                                .prompts = context.prompts},
                                                context.state);
   }
   if (needs.output_norms) {

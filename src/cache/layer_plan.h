@@ -13,6 +13,17 @@
 
 namespace dms::cache {
 
+/// A head's entries with what they hold, by rising position.
+struct StoredRows {
+  std::vector<int32_t> positions;
+  std::vector<float> keys;    // [entries, head_dim]
+  std::vector<float> values;  // likewise, or empty
+};
+
+/// Those of the tokens [begin, end).
+StoredRows read_rows(
+    const HeadCache& head, int64_t head_dim, int64_t begin, int64_t end, bool with_values);
+
 /// Summed in float64, in ascending order.
 float euclidean_norm(std::span<const float> x);
 
@@ -53,6 +64,7 @@ struct PlanContext {
   const kernels::Alibi* alibi = nullptr;
   int64_t sliding_window = 0;
   const ValueProjection* projection = nullptr;
+  std::span<const PromptSpan> prompts{};
 };
 
 /// What the layer holds, as the policy wants to see it.

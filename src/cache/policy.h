@@ -28,6 +28,19 @@ struct FateRequest {
   std::span<const float> key_norms{};  // [count, kv_heads], of keys after RoPE; likewise
 };
 
+/// What a replay pass counts, in which the model repeats what it has read (cpu/replay.h).
+enum class ReplayScore {
+  none,
+  attention,  // KVzip: softmax weights
+  output,     // KVzip+: weights times |v W_O| / |h|, h the attention's input of the query
+};
+
+/// Positions of a prompt's tokens.
+struct PromptSpan {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
 /// What the model computes and the cache gathers for a policy, and for none that does not ask.
 struct PolicyNeeds {
   bool decision_logits = false;
@@ -36,6 +49,9 @@ struct PolicyNeeds {
   bool contents = false;     // measure() is to see keys and values
   bool output_norms = false;
   bool every_token = false;  // see() is to be shown queries and keys
+  // Before a plan at a prompt's end see_replay() is to be shown these, and measure() is asked.
+  ReplayScore replay = ReplayScore::none;
+  bool prompts = false;  // which tokens were a prompt's is to be known
 };
 
 /// Keys and values of one head's entries that a plan ranks, by rising position.
@@ -50,6 +66,7 @@ struct HeadContents {
   std::span<const float> values;  // [entries, head_dim]
   // Of the last tokens, [group, head_dim] each, after RoPE; where they are needed.
   std::vector<std::span<const float>> queries{};
+  std::span<const PromptSpan> prompts{};  // by rising position; where they are needed
 };
 
 /// Neighbouring tokens in one layer, after RoPE.
@@ -57,6 +74,13 @@ struct SeenTokens {
   int64_t first = 0;                            // position of the first
   std::vector<std::span<const float>> queries;  // [q_heads, head_dim] each
   std::vector<std::span<const float>> keys;     // [kv_heads, head_dim] each
+};
+
+/// What a replay of the tokens from `first` on gives the entries of one layer; 0: no longer held.
+struct ReplayedTokens {
+  int64_t first = 0;
+  int64_t count = 0;
+  std::span<const float> scores;  // [kv_heads, count]
 };
 
 /// One head's entries that a plan ranks, by rising position.
@@ -141,6 +165,8 @@ class Policy {
   /// All tokens, once each and in order: when one can't be taken back any more without that
   /// everything is computed again, or a plan is due.
   virtual void see(const SeenTokens&, PolicyState&) const {}
+  /// Before a plan at a prompt's end, and where one is carried out again that later ones build on.
+  virtual void see_replay(const ReplayedTokens&, PolicyState&) const {}
   /// Before every plan(), and where one is carried out again.
   virtual void observe(const LayerEntries&, PolicyState&) const {}
 

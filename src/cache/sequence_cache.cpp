@@ -199,7 +199,7 @@ void SequenceCache::finish_layer(int64_t layer) {
   LayerState& state = layers_[static_cast<size_t>(layer)];
   for (HeadCache& head : state.heads) head.drop_sealed();
   const int64_t end = tokens_ + pass_.tokens;
-  if (is_planned(end) || needs_plan()) carry_out_plan(layer, end);
+  if ((is_planned(end) || needs_plan()) && !needs_replay()) carry_out_plan(layer, end);
 }
 
 void SequenceCache::carry_out_plan(int64_t layer, int64_t end) {
@@ -215,7 +215,8 @@ void SequenceCache::carry_out_plan(int64_t layer, int64_t end) {
                             .attention_soft_cap = shape_.attention_soft_cap,
                             .alibi = &shape_.alibi,
                             .sliding_window = state.visibility.sliding_window,
-                            .projection = pass_.projection};
+                            .projection = pass_.projection,
+                            .prompts = prompts_};
   show_tokens(state, end, nullptr);
   if (is_planned(end)) {
     observe_layer(context, state.heads);
@@ -261,7 +262,9 @@ int64_t SequenceCache::pass_limit() const {
 }
 
 void SequenceCache::commit(int64_t count) {
-  if (needs_plan()) plans_.push_back(tokens_ + count);
+  const bool waits = needs_replay();
+  if (needs_plan() && !waits) plans_.push_back(tokens_ + count);
+  note_prompt(tokens_ + count, waits);
   tokens_ += count;
   for (LayerState& state : layers_) {
     if (state.visibility.sliding_window == 0) continue;
@@ -299,10 +302,13 @@ void SequenceCache::truncate(int64_t tokens) {
     }
   }
   tokens_ = tokens;
+  cut_prompts(tokens);
 }
 
 void SequenceCache::restart(int64_t tokens) {
   plans_.erase(std::ranges::upper_bound(plans_, tokens), plans_.end());
+  cut_prompts(tokens);
+  replay_from_.reset();
   for (LayerState& state : layers_) {
     state.decided_end =
         std::min(state.decided_end, std::max<int64_t>(tokens - policy_->decision_shift(), 0));
@@ -321,6 +327,7 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
   auto copy = std::make_unique<SequenceCache>(shape_, pools_, policy_);
   copy->tokens_ = tokens_;
   copy->plans_ = plans_;
+  copy->prompts_ = prompts_;
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     copy->layers_[layer].decided_end = layers_[layer].decided_end;
     copy->layers_[layer].seen_end = layers_[layer].seen_end;
@@ -338,6 +345,7 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
 void SequenceCache::write(ByteWriter& out) const {
   out.value(tokens_);
   out.list(std::span(plans_));
+  if (policy_->needs().prompts) out.list(std::span(prompts_));
   for (const LayerState& state : layers_) {
     out.value(state.decided_end);
     if (policy_->needs().every_token) out.value(state.seen_end);
@@ -357,6 +365,7 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
   const bool is_inside = plans_.empty() || (plans_.front() > 0 && plans_.back() <= tokens_);
   in.require(is_rising && is_inside && (plans_.empty() || policy_->plans()),
              "plans that this sequence can't have had");
+  if (policy_->needs().prompts) read_prompts(in);
   for (LayerState& state : layers_) {
     state.decided_end = in.number(0, tokens_, "the number of decisions");
     if (policy_->needs().every_token) {

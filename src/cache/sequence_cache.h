@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -62,6 +63,7 @@ class SequenceCache;
 struct Growth {
   const SequenceCache* cache = nullptr;
   int64_t tokens = 0;
+  int64_t branch_tokens = 0;  // a branch appends so many after them, and goes
 };
 
 /// Whether all parts of a pass together are sure to find memory, whatever is evicted; the pools
@@ -93,12 +95,23 @@ class SequenceCache final : public SequenceView {
 
   /// Adds the pages that a pass with `count` more tokens takes at most, whatever is evicted.
   void add_demand(int64_t count, PageDemand& demand) const;
+  /// Likewise of a branch that appends `count` tokens, some hundred a pass.
+  void add_branch_demand(int64_t count, PageDemand& demand) const;
   CachePools& pools() const { return *pools_; }
   /// Takes the pages that `tokens` tokens will need by the policy's estimate. Throws RunError.
   void preallocate(int64_t tokens);
 
   /// Most tokens that the next pass may append: plans are carried out between passes.
   int64_t pass_limit() const;
+
+  /// Where a plan waits for a replay of all tokens from there on (PolicyNeeds::replay), since the
+  /// last pass; nothing: none waits.
+  std::optional<int64_t> replay_from() const { return replay_from_; }
+  /// Carries out the plan that waits. `scores`: [layers, kv_heads, tokens() - *replay_from()].
+  void finish_plan(std::span<const float> scores);
+  /// Of one head's entries those of the tokens [begin, end).
+  StoredRows rows(
+      int64_t layer, int64_t kv_head, int64_t begin, int64_t end, bool with_values) const;
 
   /// Most tokens that may follow one more in a pass and be taken back: what that one and each of
   /// them attend lies where it would lie were they appended one by one.
@@ -163,8 +176,12 @@ class SequenceCache final : public SequenceView {
   void settle_fates(LayerState& state, const LayerChunk& chunk);
   bool is_planned(int64_t tokens) const;
   bool needs_plan() const;
+  bool needs_replay() const;
   int64_t until_interval() const;
   int64_t ended_begin(int64_t end) const;
+  void note_prompt(int64_t end, bool waits);
+  void cut_prompts(int64_t tokens);
+  void read_prompts(ByteReader& in);
   void carry_out_plan(int64_t layer, int64_t end);
   void plan_over_model(LayerEntries entries);
   int64_t exact_tokens(const LayerState& state) const;
@@ -178,6 +195,8 @@ class SequenceCache final : public SequenceView {
   Pass pass_;
   std::vector<LayerEntries> entries_;  // of the layers so far, where a plan for all is due
   std::vector<int64_t> plans_;         // after how many tokens plans were carried out, rising
+  std::vector<PromptSpan> prompts_;    // by rising position; where the policy needs them
+  std::optional<int64_t> replay_from_;
   mutable int64_t peak_table_bytes_ = 0;
 };
 

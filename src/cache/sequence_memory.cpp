@@ -32,6 +32,18 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
   demand[page_layout(shape_, shape_.window_format).bytes()] += window + held_back;
 }
 
+/// Of a shared page that is not full it takes a copy.
+void SequenceCache::add_branch_demand(int64_t count, PageDemand& demand) const {
+  constexpr int64_t kPassTokens = 512;
+  const int64_t in_window = ceil_div(kRollbackTokens + policy_->window(), kPageTokens) + 2;
+  demand[page_layout(shape_, shape_.window_format).bytes()] +=
+      shape_.kv_heads * (shape_.layers * in_window + ceil_div(kPassTokens, kPageTokens));
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    demand[survivor_layout(shape_, layer).bytes()] +=
+        shape_.kv_heads * (ceil_div(count, kPageTokens) + 1);
+  }
+}
+
 namespace {
 
 CachePools& common_pools(std::span<const Growth> parts) {
@@ -44,7 +56,10 @@ CachePools& common_pools(std::span<const Growth> parts) {
 
 PageDemand demand_of(std::span<const Growth> parts) {
   PageDemand demand;
-  for (const Growth& part : parts) part.cache->add_demand(part.tokens, demand);
+  for (const Growth& part : parts) {
+    part.cache->add_demand(part.tokens, demand);
+    if (part.branch_tokens > 0) part.cache->add_branch_demand(part.branch_tokens, demand);
+  }
   return demand;
 }
 

@@ -1,14 +1,18 @@
 #include "cpu/cpu_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "cpu/cpu_sequence.h"
+#include "cpu/replay.h"
 
 namespace dms::cpu {
 namespace {
@@ -23,18 +27,24 @@ int64_t longest_sequence(const cache::Policy& source, int64_t context) {
   return far && *far < context && source.window() < context ? kMaxTokens : context;
 }
 
+bool replays(const cache::Policy& policy) {
+  return policy.needs().replay != cache::ReplayScore::none;
+}
+
 class Plan final : public engine::SequencePlan {
  public:
   Plan(cache::CacheShape cache_shape,
        policy::PolicyPtr policy,
        int64_t preallocate,
        int64_t context,
-       std::string name)
+       std::string name,
+       int64_t replayed)
       : shape(std::move(cache_shape)),
         source(std::move(policy)),
         preallocate_tokens(preallocate),
         max_tokens_(longest_sequence(*source, context)),
-        name_(std::move(name)) {}
+        name_(std::move(name)),
+        replayed_(replayed) {}
 
   int64_t max_tokens() const override { return max_tokens_; }
   int64_t window_tokens() const override { return source->window(); }
@@ -42,7 +52,8 @@ class Plan final : public engine::SequencePlan {
   bool shares_prefixes() const override { return source->shares_prefixes(); }
   int64_t expected_bytes(int64_t tokens) const override {
     int64_t bytes = 0;
-    for (const auto& [page_bytes, pages] : cache::expected_pages(shape, *source, tokens)) {
+    for (const auto& [page_bytes, pages] :
+         cache::expected_pages(shape, *source, tokens + std::min(tokens, replayed_))) {
       bytes += page_bytes * pages;
     }
     return bytes;
@@ -55,6 +66,7 @@ class Plan final : public engine::SequencePlan {
  private:
   int64_t max_tokens_;
   std::string name_;
+  int64_t replayed_;  // tokens of a prompt that are repeated at a time; 0: none are
 };
 
 /// All that decides what is held of given tokens.
@@ -71,41 +83,8 @@ std::string plan_name(const ModelSpec& spec,
   return options.decisions_file.empty() ? name : name + " " + options.decisions_file.string();
 }
 
-class CpuSequence final : public engine::SequenceState {
- public:
-  explicit CpuSequence(std::unique_ptr<cache::SequenceCache> cache) : cache_(std::move(cache)) {}
-
-  int64_t tokens() const override { return cache_->tokens(); }
-  int64_t held_bytes() const override { return cache_->held_bytes(); }
-  int64_t pass_limit() const override { return cache_->pass_limit(); }
-  int64_t draft_limit() const override { return cache_->draft_limit(); }
-  bool can_truncate(int64_t tokens) const override { return cache_->can_truncate(tokens); }
-  void truncate(int64_t tokens) override { cache_->truncate(tokens); }
-  void restart(int64_t tokens) override { cache_->restart(tokens); }
-  std::unique_ptr<SequenceState> fork() const override {
-    return std::make_unique<CpuSequence>(cache_->fork());
-  }
-  void write(ByteWriter& out) const override { cache_->write(out); }
-  std::vector<uint8_t> decisions() const override { return cache_->decisions(); }
-  std::vector<int32_t> held_heads() const override { return cache_->held_heads(); }
-
-  cache::SequenceCache& cache() { return *cache_; }
-  const cache::SequenceCache& cache() const { return *cache_; }
-
- private:
-  std::unique_ptr<cache::SequenceCache> cache_;
-};
-
 cache::SequenceCache& cache_of(const engine::Part& part) {
   return static_cast<CpuSequence*>(part.sequence)->cache();
-}
-
-std::vector<cache::Growth> growth_of(std::span<const engine::Part> parts) {
-  std::vector<cache::Growth> growth;
-  for (const engine::Part& part : parts) {
-    growth.push_back({.cache = &cache_of(part), .tokens = std::ssize(part.ids)});
-  }
-  return growth;
 }
 
 void add_held(const std::vector<std::vector<int64_t>>& held,
@@ -137,11 +116,19 @@ std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
   cache::CacheShape shape = cache_shape(spec, model, options);
   policy::PolicyPtr policy = make_policy(spec, options);
   std::string name = plan_name(spec, options, shape, policy->window());
+  int64_t context = spec.context;
+  int64_t replayed = 0;
+  if (replays(*policy)) {
+    const ReplayPrompt prompt = replay_prompt(spec, model, policy_name(spec, options));
+    context = prompt.longest_context(context);
+    replayed = prompt.chunk;
+  }
   return std::make_shared<Plan>(std::move(shape),
                                 std::move(policy),
                                 options.preallocate_tokens,
-                                spec.context,
-                                std::move(name));
+                                context,
+                                std::move(name),
+                                replayed);
 }
 
 CpuModel::CpuModel(ModelSpec spec,
@@ -212,6 +199,18 @@ std::string CpuModel::fingerprint() const {
                      weights);
 }
 
+std::vector<cache::Growth> CpuModel::growth_of(std::span<const engine::Part> parts) const {
+  std::vector<cache::Growth> growth;
+  for (const engine::Part& part : parts) {
+    const cache::SequenceCache& cache = cache_of(part);
+    cache::Growth& added = growth.emplace_back();
+    added = {.cache = &cache, .tokens = std::ssize(part.ids)};
+    if (part.ended_prompt == 0 || !replays(cache.policy())) continue;
+    added.branch_tokens = options_.replay_prompt().repetition_tokens(part.ended_prompt);
+  }
+  return growth;
+}
+
 bool CpuModel::reserve(std::span<const engine::Part> parts) {
   return cache::reserve_memory(growth_of(parts));
 }
@@ -237,7 +236,30 @@ std::span<const float> CpuModel::forward(std::span<const engine::Part> parts) {
                         .decoded = part.decoded,
                         .one_by_one = part.drafted > 0});
   }
-  return decoder_.forward(segments);
+  const std::span<const float> logits = decoder_.forward(segments);
+  if (std::ranges::none_of(parts, [](const engine::Part& part) {
+        return cache_of(part).replay_from().has_value();
+      })) {
+    return logits;
+  }
+  logits_.assign(logits.begin(), logits.end());  // a replay has others
+  for (const engine::Part& part : parts) replay(part);
+  return logits_;
+}
+
+void CpuModel::replay(const engine::Part& part) {
+  auto& sequence = static_cast<CpuSequence&>(*part.sequence);
+  const std::optional<int64_t> first = sequence.cache().replay_from();
+  if (!first) return;
+  std::vector<int32_t> ids(part.before.begin(), part.before.end());
+  ids.insert(ids.end(), part.ids.begin(), part.ids.end());
+  ensure(std::ssize(ids) == sequence.tokens(), "all tokens of a sequence that is replayed");
+  const cache::PolicyNeeds needs = sequence.cache().policy().needs();
+  Replay replay(*this, decoder_.spec(), options_.replay_prompt(), needs.replay);
+  std::vector<float> scores = replay.repeat(
+      sequence, ids, *first, part.length, {.begin = 0, .end = decoder_.spec().layers});
+  for (float& score : scores) score = std::exp(score);
+  sequence.cache().finish_plan(scores);
 }
 
 KvStats CpuModel::usage(std::span<const engine::SequenceState* const> sequences) const {

@@ -44,10 +44,14 @@ class CpuModel final : public engine::Model {
 
  private:
   std::unique_ptr<cache::SequenceCache> new_cache(const engine::SequencePlan& plan);
+  std::vector<cache::Growth> growth_of(std::span<const engine::Part> parts) const;
+  /// Has the model repeat a prompt that has ended, where its policy's plan waits for that.
+  void replay(const engine::Part& part);
 
   ResolvedModelOptions options_;
   model::Decoder decoder_;
   std::shared_ptr<cache::CachePools> pools_;  // shared with the sequences
+  std::vector<float> logits_;                 // of a pass whose prompts were repeated after it
 };
 
 }  // namespace dms::cpu

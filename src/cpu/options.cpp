@@ -245,4 +245,32 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
   return source;
 }
 
+ReplayPrompt replay_prompt(const ModelSpec& spec,
+                           const ResolvedModelOptions& model,
+                           std::string_view policy) {
+  const auto refuse = [&](const char* what, std::string got, const char* expected) {
+    throw InputError({.field = "policy",
+                      .what = what,
+                      .got = std::string(policy) + " with " + std::move(got),
+                      .expected = expected});
+  };
+  const char* const other = "another policy";
+  if (spec.position == PositionKind::alibi || spec.attention_soft_cap != 0.0) {
+    const bool has_bias = spec.position == PositionKind::alibi;
+    refuse("its replay pass scores by products of queries and keys alone",
+           has_bias ? "ALiBi" : "soft-capped attention scores",
+           other);
+  }
+  if (!model.replay_prompt) {
+    refuse("asks the model in words to repeat its prompt", "no tokenizer", "a model with one");
+  }
+  ReplayPrompt prompt = model.replay_prompt();
+  if (prompt.longest_context(spec.context) < 1) {
+    refuse("too short a context to read a prompt twice",
+           "a context of " + std::to_string(spec.context) + " tokens",
+           other);
+  }
+  return prompt;
+}
+
 }  // namespace dms::cpu

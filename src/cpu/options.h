@@ -1,8 +1,11 @@
 #pragma once
 // From the public options' strings to types, checked once.
 
+#include <string_view>
+
 #include "base/dtype.h"
 #include "cache/sequence_cache.h"
+#include "cpu/replay_prompt.h"
 #include "dms/llm.h"
 #include "kernels/matmul.h"
 #include "model/spec/model_spec.h"
@@ -24,6 +27,7 @@ struct ResolvedModelOptions {
   bool prefix_cache = false;
   int64_t swap_bytes = 0;
   std::filesystem::path swap_folder{};  // empty: in memory
+  ReplayPromptSource replay_prompt{};   // empty: the model has no words
 };
 
 /// CacheOptions::policy, or what an empty one means for the model.
@@ -39,5 +43,9 @@ cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache);
 policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options);
+/// For `policy` of a model. Throws InputError where the model can't be made to repeat anything.
+ReplayPrompt replay_prompt(const ModelSpec& spec,
+                           const ResolvedModelOptions& model,
+                           std::string_view policy);
 
 }  // namespace dms::cpu

@@ -13,6 +13,7 @@
 namespace dms::cpu {
 namespace {
 
+constexpr float kNone = -std::numeric_limits<float>::infinity();
 constexpr float kLeastNorm = 1e-20f;  // of what attention reads: a row of zeros has no log
 
 /// Tokens of a pass.
@@ -27,15 +28,6 @@ float norm(std::span<const float> row) {
 void append(std::span<const float> values, std::vector<float>& to) {
   to.insert(to.end(), values.begin(), values.end());
 }
-
-/// Nobody watches any more once it goes, also when an error passes by.
-struct WatchEnd {
-  CpuModel& model;
-  ~WatchEnd() {
-    model.watch({});
-    model.watch_chunks({});
-  }
-};
 
 }  // namespace
 
@@ -54,6 +46,29 @@ void read_text(CpuModel& model,
   }
 }
 
+/// Looks at what the model computes until it goes, also when an error passes by.
+class Replay::Watching {
+ public:
+  explicit Watching(Replay& replay) : replay_(replay) {
+    replay.model_.watch(
+        [&replay](int64_t layer, model::LinearInput input, std::span<const float> rows) {
+          if (input == model::LinearInput::qkv) replay.take_inputs(layer, rows);
+        });
+    replay.model_.watch_chunks(
+        [&replay](const cache::LayerChunk& chunk) { replay.take_chunk(chunk); });
+  }
+  Watching(const Watching&) = delete;
+  Watching& operator=(const Watching&) = delete;
+  ~Watching() {
+    replay_.model_.watch({});
+    replay_.model_.watch_chunks({});
+    replay_.branch_.reset();
+  }
+
+ private:
+  Replay& replay_;
+};
+
 Replay::Replay(CpuModel& model, const ModelSpec& spec, ReplayPrompt prompt, ReplayScore score)
     : model_(model),
       spec_(spec),
@@ -61,22 +76,17 @@ Replay::Replay(CpuModel& model, const ModelSpec& spec, ReplayPrompt prompt, Repl
       score_(score),
       products_(static_cast<size_t>(spec.layers)) {}
 
-int64_t Replay::tokens_needed(int64_t tokens) const {
-  const int64_t asks = std::max(std::ssize(prompt_.whole), std::ssize(prompt_.part) + kReminder);
-  return tokens + std::min(tokens, prompt_.chunk) + asks + std::ssize(prompt_.answer);
-}
-
-std::vector<int32_t> Replay::repetition(std::span<const int32_t> context, int64_t first) const {
-  std::vector<int32_t> ids = first == 0 ? prompt_.whole : prompt_.part;
+std::vector<int32_t> Replay::repetition(std::span<const int32_t> ids, int64_t first) const {
+  std::vector<int32_t> asked = chunk_begin_ == first ? prompt_.whole : prompt_.part;
   const auto add = [&](std::span<const int32_t> more) {
-    ids.insert(ids.end(), more.begin(), more.end());
+    asked.insert(asked.end(), more.begin(), more.end());
   };
-  const int64_t reminder = std::min(kReminder, first);
-  add(context.subspan(static_cast<size_t>(first - reminder), static_cast<size_t>(reminder)));
+  const int64_t reminder = std::min(ReplayPrompt::kReminder, chunk_begin_ - first);
+  add(ids.subspan(static_cast<size_t>(chunk_begin_ - reminder), static_cast<size_t>(reminder)));
   add(prompt_.answer);
-  const int64_t count = std::min(prompt_.chunk, std::ssize(context) - first);
-  add(context.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
-  return ids;
+  add(ids.subspan(static_cast<size_t>(chunk_begin_),
+                  static_cast<size_t>(chunk_end_ - chunk_begin_)));
+  return asked;
 }
 
 Replay::Layer* Replay::layer_of(int64_t layer) {
@@ -87,7 +97,7 @@ Replay::Layer* Replay::layer_of(int64_t layer) {
 void Replay::take_inputs(int64_t layer, std::span<const float> rows) {
   Layer* state = layer_of(layer);
   if (state == nullptr) return;
-  if (!is_replaying_) {
+  if (branch_ == nullptr) {
     append(rows, state->inputs);
     return;
   }
@@ -127,16 +137,15 @@ std::span<const float> Replay::output_products(int64_t layer, int64_t q_head) {
                                      static_cast<size_t>(d * d));
 }
 
-/// Values of a chunk of the context in one head.
-void Replay::take_sizes(const cache::LayerChunk& chunk, int64_t head, Head& into) {
+/// Of values of one head's entries.
+void Replay::take_sizes(std::span<const float> values, int64_t layer, int64_t head, Head& into) {
   const int64_t d = spec_.head_dim;
-  const int64_t group = spec_.group();
-  into.size_logs.resize(static_cast<size_t>(group * tokens_));
-  const int64_t first = std::ssize(into.keys) / d - chunk.count;  // its keys are there already
-  for (int64_t g = 0; g < group; ++g) {
-    const std::span<const float> products = output_products(chunk.layer, head * group + g);
-    parallel_for(chunk.count, 16, [&](int64_t i) {
-      const float* value = chunk.values.data() + i * chunk.token_stride + head * d;
+  const int64_t count = std::ssize(into.positions);
+  into.size_logs.resize(static_cast<size_t>(spec_.group() * count));
+  for (int64_t g = 0; g < spec_.group(); ++g) {
+    const std::span<const float> products = output_products(layer, head * spec_.group() + g);
+    parallel_for(count, 16, [&](int64_t i) {
+      const float* value = values.data() + i * d;
       double sum = 0;
       for (int64_t row = 0; row < d; ++row) {
         float product = 0.0f;
@@ -145,110 +154,116 @@ void Replay::take_sizes(const cache::LayerChunk& chunk, int64_t head, Head& into
         }
         sum += static_cast<double>(value[row]) * product;
       }
-      into.size_logs[static_cast<size_t>(g * tokens_ + first + i)] =
+      into.size_logs[static_cast<size_t>(g * count + i)] =
           static_cast<float>(0.5 * std::log(std::max(sum, 0.0)));
     });
   }
 }
 
-void Replay::take_chunk(const cache::LayerChunk& chunk) {
-  Layer* state = layer_of(chunk.layer);
-  if (state == nullptr) return;
-  const auto d = static_cast<size_t>(spec_.head_dim);
-  for (int64_t head = 0; head < spec_.kv_heads; ++head) {
-    Head& into = state->heads[static_cast<size_t>(head)];
-    for (int64_t i = 0; i < chunk.count; ++i) {
-      const auto at = static_cast<size_t>(i * chunk.token_stride) + static_cast<size_t>(head) * d;
-      append(chunk.keys.subspan(at, d), is_replaying_ ? into.replayed : into.keys);
-    }
-    if (is_replaying_) {
-      raise_peaks(chunk, head, into);
-    } else if (score_ == ReplayScore::output) {
-      take_sizes(chunk, head, into);
+/// What heads hold of the chunk does not change while it is repeated.
+void Replay::begin_chunk() {
+  const cache::SequenceCache& cache = static_cast<const CpuSequence&>(*branch_).cache();
+  const bool with_sizes = score_ == ReplayScore::output;
+  for (size_t i = 0; i < state_.size(); ++i) {
+    const int64_t layer = layers_.begin + static_cast<int64_t>(i);
+    for (int64_t index = 0; index < spec_.kv_heads; ++index) {
+      Head& head = state_[i].heads[static_cast<size_t>(index)];
+      cache::StoredRows rows = cache.rows(layer, index, chunk_begin_, chunk_end_, with_sizes);
+      head.positions = std::move(rows.positions);
+      head.peaks.assign(static_cast<size_t>(spec_.group()) * head.positions.size(), kNone);
+      if (with_sizes) take_sizes(rows.values, layer, index, head);
     }
   }
 }
 
+void Replay::take_chunk(const cache::LayerChunk& chunk) {
+  Layer* state = layer_of(chunk.layer);
+  if (state == nullptr || branch_ == nullptr) return;
+  for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+    raise_peaks(chunk, head, state->heads[static_cast<size_t>(head)]);
+  }
+}
+
+/// The keys are those that the branch attends, read from its cache: first ones, the chunk's, and
+/// the repetition's so far.
 void Replay::raise_peaks(const cache::LayerChunk& chunk, int64_t index, Head& head) const {
-  const int64_t d = spec_.head_dim;
-  const auto width = static_cast<size_t>(spec_.group() * d);
+  const auto d = static_cast<size_t>(spec_.head_dim);
+  const auto width = static_cast<size_t>(spec_.group()) * d;
+  const cache::SequenceCache& cache = static_cast<const CpuSequence&>(*branch_).cache();
+  const auto rows = [&](int64_t begin, int64_t end) {
+    return cache.rows(chunk.layer, index, begin, end, false).keys;
+  };
+  std::vector<float> keys = rows(0, std::min(kSinks, chunk_begin_));
+  const auto sinks = static_cast<int64_t>(keys.size() / d);
+  append(rows(chunk_begin_, chunk_end_), keys);
+  append(rows(tokens_, cache.tokens()), keys);
+  const auto shared = static_cast<int64_t>(keys.size() / d);
   std::vector<float> queries;
   for (int64_t i = 0; i < chunk.count; ++i) {
-    append(chunk.queries.subspan(
-               static_cast<size_t>(i * chunk.token_stride) + static_cast<size_t>(index) * width,
-               width),
-           queries);
+    const auto at = static_cast<size_t>(i * chunk.token_stride);
+    append(chunk.queries.subspan(at + static_cast<size_t>(index) * width, width), queries);
+    append(chunk.keys.subspan(at + static_cast<size_t>(index) * d, d), keys);
   }
-  const int64_t sinks = std::min(kSinks, chunk_begin_);
-  const std::span<const float> context = head.keys;
-  std::vector<float> keys;
-  append(context.first(static_cast<size_t>(sinks * d)), keys);
-  append(
-      context.subspan(static_cast<size_t>(chunk_begin_ * d), static_cast<size_t>(chunk_count_ * d)),
-      keys);
-  append(head.replayed, keys);
   kernels::attention_peaks({.keys = keys,
                             .queries = queries,
                             .offsets = offsets_,
-                            .shared = std::ssize(keys) / d - chunk.count,
+                            .shared = shared,
                             .first = sinks,
-                            .head_dim = d,
+                            .head_dim = spec_.head_dim,
                             .group = spec_.group(),
                             .scale = spec_.query_scale()},
                            head.peaks);
 }
 
 /// The best that any of the group's heads has given.
-void Replay::finish_chunk(std::span<float> scores) {
-  for (size_t layer = 0; layer < state_.size(); ++layer) {
-    for (size_t head = 0; head < state_[layer].heads.size(); ++head) {
-      const Head& from = state_[layer].heads[head];
-      const auto row = static_cast<int64_t>(layer * state_[layer].heads.size() + head);
-      float* out = scores.data() + row * tokens_ + chunk_begin_;
-      for (int64_t i = 0; i < spec_.group() * chunk_count_; ++i) {
-        const int64_t g = i / chunk_count_;
-        const int64_t place = i % chunk_count_;
-        float score = from.peaks[static_cast<size_t>(i)];
-        if (!from.size_logs.empty()) {
-          score += from.size_logs[static_cast<size_t>(g * tokens_ + chunk_begin_ + place)];
-        }
-        out[place] = std::max(out[place], score);
+void Replay::finish_chunk(std::span<float> scores, int64_t first, int64_t count) const {
+  float* out = scores.data() - first;
+  for (const Layer& layer : state_) {
+    for (const Head& head : layer.heads) {
+      const size_t entries = head.positions.size();
+      for (size_t i = 0; i < head.peaks.size(); ++i) {
+        const float size = head.size_logs.empty() ? 0.0f : head.size_logs[i];
+        float& best = out[head.positions[i % entries]];
+        best = std::max(best, head.peaks[i] + size);
       }
+      out += count;
     }
   }
 }
 
-std::vector<float> Replay::run(std::span<const int32_t> context, ReplayLayers layers) {
-  constexpr float kNone = -std::numeric_limits<float>::infinity();
+std::vector<float> Replay::repeat(const CpuSequence& sequence,
+                                  std::span<const int32_t> ids,
+                                  int64_t first,
+                                  int64_t length,
+                                  ReplayLayers layers) {
   layers_ = layers;
-  tokens_ = std::ssize(context);
-  state_.assign(static_cast<size_t>(layers.end - layers.begin), {});
+  tokens_ = std::ssize(ids);
+  state_.resize(static_cast<size_t>(layers.end - layers.begin));
   for (Layer& layer : state_) layer.heads.resize(static_cast<size_t>(spec_.kv_heads));
-  std::vector<float> scores(state_.size() * static_cast<size_t>(spec_.kv_heads * tokens_), kNone);
-
-  const WatchEnd end{model_};
-  model_.watch([this](int64_t layer, model::LinearInput input, std::span<const float> rows) {
-    if (input == model::LinearInput::qkv) take_inputs(layer, rows);
-  });
-  model_.watch_chunks([this](const cache::LayerChunk& chunk) { take_chunk(chunk); });
-  const int64_t length = tokens_needed(tokens_);
-  const auto sequence = model_.new_sequence(model_.plan({.policy = "none"}));
-  is_replaying_ = false;
-  read_text(model_, *sequence, context, length);
-  is_replaying_ = true;
-  for (chunk_begin_ = 0; chunk_begin_ < tokens_; chunk_begin_ += prompt_.chunk) {
-    chunk_count_ = std::min(prompt_.chunk, tokens_ - chunk_begin_);
-    for (Layer& layer : state_) {
-      for (Head& head : layer.heads) {
-        head.replayed.clear();
-        head.peaks.assign(static_cast<size_t>(spec_.group() * chunk_count_), kNone);
-      }
-    }
-    const auto branch = sequence->fork();
-    read_text(model_, *branch, repetition(context, chunk_begin_), length);
-    finish_chunk(scores);
+  const int64_t count = tokens_ - first;
+  std::vector<float> scores(state_.size() * static_cast<size_t>(spec_.kv_heads * count), kNone);
+  const Watching watching(*this);
+  for (chunk_begin_ = first; chunk_begin_ < tokens_; chunk_begin_ = chunk_end_) {
+    chunk_end_ = std::min(chunk_begin_ + prompt_.chunk, tokens_);
+    branch_ = sequence.fork();
+    begin_chunk();
+    read_text(model_, *branch_, repetition(ids, first), length);
+    finish_chunk(scores, first, count);
   }
   return scores;
+}
+
+std::vector<float> Replay::run(std::span<const int32_t> context, ReplayLayers layers) {
+  layers_ = layers;
+  state_.assign(static_cast<size_t>(layers.end - layers.begin), {});
+  const int64_t length = tokens_needed(std::ssize(context));
+  // Under a policy that ranks, a cache knows its entries' positions; none go, as no prompt ends.
+  const auto sequence = model_.new_sequence(model_.plan({.policy = "knorm"}));
+  {
+    const Watching watching(*this);
+    read_text(model_, *sequence, context, length);
+  }
+  return repeat(static_cast<const CpuSequence&>(*sequence), context, 0, length, layers);
 }
 
 std::span<const float> Replay::inputs(int64_t layer) const {

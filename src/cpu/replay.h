@@ -7,10 +7,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "cache/policy.h"
 #include "cpu/cpu_model.h"
+#include "cpu/cpu_sequence.h"
+#include "cpu/replay_prompt.h"
 
 namespace dms::cpu {
 
@@ -21,18 +25,7 @@ void read_text(CpuModel& model,
                std::span<const int32_t> ids,
                int64_t length);
 
-enum class ReplayScore {
-  attention,  // KVzip: softmax weights
-  output,     // KVzip+: weights times |v W_O| / |h|, h the attention's input of the query
-};
-
-/// How a context is repeated: in what chunks, and which ids stand before one's repetition.
-struct ReplayPrompt {
-  std::vector<int32_t> whole;   // asks for the context: before its first chunk
-  std::vector<int32_t> part;    // asks for the part that starts as the chunk before ends
-  std::vector<int32_t> answer;  // after either: where the answer begins
-  int64_t chunk = 2048;         // tokens of the context
-};
+using cache::ReplayScore;
 
 struct ReplayLayers {
   int64_t begin = 0;
@@ -41,39 +34,49 @@ struct ReplayLayers {
 
 class Replay {
  public:
-  static constexpr int64_t kReminder = 8;  // last ids of the chunk before, which a part starts with
-  static constexpr int64_t kSinks = 4;     // first entries, which each repetition attends besides
+  static constexpr int64_t kSinks = 4;  // first entries, which each repetition attends besides
 
   Replay(CpuModel& model, const ModelSpec& spec, ReplayPrompt prompt, ReplayScore score);
 
   /// Tokens that a context of `tokens` tokens takes with its longest repetition.
-  int64_t tokens_needed(int64_t tokens) const;
+  int64_t tokens_needed(int64_t tokens) const { return tokens + prompt_.repetition_tokens(tokens); }
 
   /// Logs of scores, [layers, kv_heads, tokens] of `layers` only. Throws RunError at the memory
   /// limit. tokens_needed() must not exceed the model's context.
   std::vector<float> run(std::span<const int32_t> context, ReplayLayers layers);
+  /// Likewise of the tokens from `first` on of what `sequence` has read, `ids`; minus infinity for
+  /// what it no longer holds. `length`: as of engine::Part.
+  std::vector<float> repeat(const CpuSequence& sequence,
+                            std::span<const int32_t> ids,
+                            int64_t first,
+                            int64_t length,
+                            ReplayLayers layers);
   /// Attention's inputs of the last context, float32 [tokens, hidden], of one of its layers.
   std::span<const float> inputs(int64_t layer) const;
 
  private:
+  /// The chunk's entries that one head holds.
   struct Head {
-    std::vector<float> keys;       // of the context, [tokens, head_dim]
-    std::vector<float> replayed;   // keys of the repetition under way
-    std::vector<float> size_logs;  // [group, tokens] log |v W_O|, or empty
-    std::vector<float> peaks;      // [group, tokens of the chunk under way]
+    std::vector<int32_t> positions;
+    std::vector<float> size_logs;  // [group, entries] log |v W_O|, or empty
+    std::vector<float> peaks;      // [group, entries]
   };
   struct Layer {
     std::vector<float> inputs;
     std::vector<Head> heads;
   };
 
-  std::vector<int32_t> repetition(std::span<const int32_t> context, int64_t first) const;
+  /// Of the chunk under way.
+  std::vector<int32_t> repetition(std::span<const int32_t> ids, int64_t first) const;
+  void begin_chunk();
+  class Watching;
   Layer* layer_of(int64_t layer);
   void take_inputs(int64_t layer, std::span<const float> rows);
   void take_chunk(const cache::LayerChunk& chunk);
-  void take_sizes(const cache::LayerChunk& chunk, int64_t head, Head& into);
+  void take_sizes(std::span<const float> values, int64_t layer, int64_t head, Head& into);
   void raise_peaks(const cache::LayerChunk& chunk, int64_t index, Head& head) const;
-  void finish_chunk(std::span<float> scores);
+  /// `scores`: [layers, kv_heads, count], of the tokens from `first` on.
+  void finish_chunk(std::span<float> scores, int64_t first, int64_t count) const;
   std::span<const float> output_products(int64_t layer, int64_t q_head);
 
   CpuModel& model_;
@@ -83,11 +86,11 @@ class Replay {
   std::vector<std::vector<float>> products_;  // [layers] of [q_heads, head_dim, head_dim]: W W^T
 
   ReplayLayers layers_;
-  std::vector<Layer> state_;  // of layers_
-  int64_t tokens_ = 0;        // of the context
-  bool is_replaying_ = false;
-  int64_t chunk_begin_ = 0;  // of the repetition under way
-  int64_t chunk_count_ = 0;
+  std::vector<Layer> state_;                       // of layers_
+  std::unique_ptr<engine::SequenceState> branch_;  // reads the repetition under way
+  int64_t tokens_ = 0;                             // before the repetition
+  int64_t chunk_begin_ = 0;                        // of what is repeated
+  int64_t chunk_end_ = 0;
   std::vector<float> offsets_;  // of the pass under way's tokens
 };
 

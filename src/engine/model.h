@@ -83,6 +83,7 @@ struct Part {
   // So many of the ids, the last ones, are guesses: each token is computed as it is alone.
   int64_t drafted = 0;
   bool decoded = false;  // tokens of an answer, or one that comes alone; else of a prompt
+  std::span<const int32_t> before{};  // all tokens of the sequence before the ids
 };
 
 /// Pages of all sequences of a model.

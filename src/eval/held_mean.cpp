@@ -8,13 +8,16 @@
 namespace dms::eval {
 namespace {
 
-constexpr std::array<std::string_view, 11> kRanking{"knorm",
+constexpr std::array<std::string_view, 14> kRanking{"knorm",
                                                     "keydiff",
                                                     "lagkv",
                                                     "snapkv",
                                                     "expected_attention",
                                                     "compactor",
                                                     "rkv",
+                                                    "kvzip",
+                                                    "kvzip_plus",
+                                                    "triattention",
                                                     "criticalkv",
                                                     "adaptive",
                                                     "h2o",

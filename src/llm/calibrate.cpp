@@ -9,10 +9,10 @@
 
 #include "base/check.h"
 #include "base/threads.h"
-#include "dms/chat.h"
 #include "dms/error.h"
 #include "llm/kvzap_calibration.h"
 #include "llm/model_source.h"
+#include "llm/replay_prompt.h"
 #include "model/decoder_weights.h"
 #include "model/spec/kvzap_adapter.h"
 
@@ -63,24 +63,6 @@ void check_scores(const ModelSpec& spec, const std::filesystem::path& model) {
                     .what = "cannot be calibrated yet",
                     .got = has_bias ? "ALiBi" : "soft-capped attention scores",
                     .expected = "attention by q . k alone"});
-}
-
-/// What a chat template puts between a user's words and the answer; NVIDIA/kvpress finds it so.
-std::string answer_prefix(const std::filesystem::path& model) {
-  const std::optional<ChatTemplate> chat = ChatTemplate::load(model);
-  if (!chat) return "\n";
-  const std::string mark = "\n#############";
-  const std::string text =
-      chat->render({.messages = {{.role = "user", .content = "dummy context" + mark}}});
-  const size_t at = text.find(mark);
-  return at == std::string::npos ? "\n" : text.substr(at + mark.size());
-}
-
-cpu::ReplayPrompt replay_prompt(const ModelSource& source, const std::filesystem::path& model) {
-  return {.whole = source.encode("\n\nRepeat the previous context exactly.", false),
-          .part = source.encode(
-              "\n\nRepeat the part of the previous context exactly, starting with", false),
-          .answer = source.encode(answer_prefix(model), false)};
 }
 
 /// An adapter's weights, as the fits have them.
@@ -161,7 +143,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                                          .as_stored = state.options.weights_as_stored}),
                     state.options),
       state.spec,
-      replay_prompt(source, model),
+      llm::replay_prompt(source.tokenizer(), model),
       options.sinks,
       [&](int64_t tokens) {
         done += tokens;

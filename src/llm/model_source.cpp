@@ -10,6 +10,7 @@
 #include "kernels/isa.h"
 #include "llm/described_model.h"
 #include "llm/model_info.h"
+#include "llm/replay_prompt.h"
 #include "model/spec/adapter.h"
 #include "model/spec/load.h"
 
@@ -45,6 +46,7 @@ ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions
   std::unique_ptr<WeightSource> weights = model.open_weights();
   cpu::follow_stored_weights(model.spec, *weights, resolved);
   add_adapter(options.adapter, model.spec, weights);
+  if (tokenizer) resolved.replay_prompt = llm::replay_prompt_source(*tokenizer, folder);
   ModelInfo info = model.info();
   info.weights = kernels::weight_format_name(resolved.weight_format);
   std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, tokenizer);

@@ -31,6 +31,9 @@ constexpr std::array kPolicies{
     Entry{"adaptive", make_adaptive},
     Entry{"chunked", make_chunked},
     Entry{"kvzap", make_kvzap},
+    Entry{"kvzip", make_kvzip},
+    Entry{"kvzip_plus", make_kvzip_plus},
+    Entry{"triattention", make_triattention},
 };
 
 constexpr auto kNames = [] {

@@ -120,5 +120,8 @@ PolicyPtr make_criticalkv(const PolicyRequest& request);
 PolicyPtr make_adaptive(const PolicyRequest& request);
 PolicyPtr make_chunked(const PolicyRequest& request);
 PolicyPtr make_kvzap(const PolicyRequest& request);
+PolicyPtr make_kvzip(const PolicyRequest& request);
+PolicyPtr make_kvzip_plus(const PolicyRequest& request);
+PolicyPtr make_triattention(const PolicyRequest& request);
 
 }  // namespace dms::policy

@@ -46,6 +46,9 @@ class Ranking final : public cache::Policy {
   void see(const cache::SeenTokens& seen, cache::PolicyState& state) const override {
     score_->see(seen, state);
   }
+  void see_replay(const cache::ReplayedTokens& replayed, cache::PolicyState& state) const override {
+    score_->see_replay(replayed, state);
+  }
 
   cache::EvictionPlan plan(const cache::LayerEntries& layer,
                            const cache::PolicyState*) const override {
@@ -97,6 +100,8 @@ constexpr std::array kScores{
     NamedScore{"expected_attention", expected_attention_score},
     NamedScore{"compactor", compactor_score},
     NamedScore{"rkv", rkv_score},
+    NamedScore{"kvzip", kvzip_score},
+    NamedScore{"kvzip_plus", kvzip_plus_score},
 };
 
 ScoreMaker base_score(ArgReader& args) {
@@ -118,6 +123,21 @@ void refuse_idle_budget(const Budget& budget, int64_t newest) {
   if (budget.chunk_length > 0 && budget.chunk_length <= newest) {
     refuse("policy_args.chunk_length", budget.chunk_length);
   }
+}
+
+/// The model repeats prompts, once each when they have ended, and a repetition can't weigh values.
+void refuse_without_replay(const Budget& budget, const cache::PolicyNeeds& needs) {
+  if (needs.replay == cache::ReplayScore::none) return;
+  const auto refuse = [](const char* field, std::string got, const char* expected) {
+    throw InputError({.field = std::string("policy_args.") + field,
+                      .what = "has no meaning for scores of a replay pass",
+                      .got = std::move(got),
+                      .expected = expected});
+  };
+  if (budget.chunk_length > 0) {
+    refuse("chunk_length", std::to_string(budget.chunk_length), "whole prompts");
+  }
+  if (budget.critical) refuse("critical", "true", "kvzip_plus, which weighs values itself");
 }
 
 }  // namespace
@@ -145,6 +165,7 @@ PolicyPtr make_ranking(std::string_view name,
   ScorePtr score = make(args, request);
   args.finish();
   refuse_idle_budget(budget, score->newest());
+  refuse_without_replay(budget, score->needs());
   return std::make_shared<Ranking>(std::move(score), budget);
 }
 

@@ -24,9 +24,10 @@ class Score {
   virtual std::vector<float> measure(const cache::HeadContents&, const cache::PolicyState*) const {
     return {};
   }
-  /// As Policy::new_state() and see().
+  /// As Policy::new_state(), see() and see_replay().
   virtual std::unique_ptr<cache::PolicyState> new_state() const { return nullptr; }
   virtual void see(const cache::SeenTokens&, cache::PolicyState&) const {}
+  virtual void see_replay(const cache::ReplayedTokens&, cache::PolicyState&) const {}
   /// A score for each entry.
   virtual Scores rate(const cache::LayerEntries& layer) const = 0;
 };
@@ -49,6 +50,8 @@ ScorePtr lagkv_score(ArgReader& args, const PolicyRequest& request);
 ScorePtr expected_attention_score(ArgReader& args, const PolicyRequest& request);
 ScorePtr compactor_score(ArgReader& args, const PolicyRequest& request);
 ScorePtr rkv_score(ArgReader& args, const PolicyRequest& request);
+ScorePtr kvzip_score(ArgReader& args, const PolicyRequest& request);
+ScorePtr kvzip_plus_score(ArgReader& args, const PolicyRequest& request);
 
 /// A policy that keeps what scores best within its budget; `make` null: the score that the argument
 /// `base` names. Throws InputError.

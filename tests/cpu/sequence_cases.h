@@ -282,6 +282,24 @@ inline std::vector<Case> prompt_cases() {
                  {},
                  {.policy = "expected_attention",
                   .policy_args = {{"budget", "20"}, {"chunk_length", "16"}}}});
+  all.push_back({"kvzip",
+                 {.kv_heads = 3, .group = 3},
+                 {.policy = "kvzip", .policy_args = {{"compression_ratio", "0.6"}}}});
+  all.push_back({"kvzip_plus",
+                 {.kv_heads = 3, .head_dim = 24},
+                 {.policy = "kvzip_plus",
+                  .policy_args = {{"budget", "50"}, {"interval", "3"}, {"budget_over", "layer"}}}});
+  all.push_back({"kvzip_sliding",
+                 {.sliding_window = 60},
+                 {.policy = "kvzip", .policy_args = {{"n_sink", "0"}, {"budget", "30"}}}});
+  all.push_back({"triattention",
+                 {.group = 3},
+                 {.policy = "triattention", .policy_args = {{"budget", "92"}, {"interval", "3"}}}});
+  all.push_back(
+      {"triattention_answers",
+       {.kv_heads = 3, .head_dim = 24},
+       {.policy = "triattention",
+        .policy_args = {{"budget", "3"}, {"interval", "2"}, {"count_prompt_tokens", "false"}}}});
   all.push_back({"snapkv_rounded",
                  {},
                  {.policy = "snapkv",

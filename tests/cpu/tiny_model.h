@@ -97,6 +97,11 @@ inline ModelSpec tiny_spec(const TinyShape& shape) {
   return spec;
 }
 
+/// For prompts of several chunks.
+inline ReplayPrompt replay_words() {
+  return {.whole = {1, 2, 3}, .part = {4, 5}, .answer = {6}, .chunk = 40};
+}
+
 inline CpuModel tiny_model(const ModelSpec& spec,
                            const WeightSource& weights,
                            DType type = DType::f32,
@@ -107,7 +112,8 @@ inline CpuModel tiny_model(const ModelSpec& spec,
                   {.dtype = type,
                    .weight_format = format,
                    .compute = type == DType::f32 ? kernels::Compute::f32 : kernels::Compute::bf16,
-                   .kv_memory_bytes = kv_memory_bytes});
+                   .kv_memory_bytes = kv_memory_bytes,
+                   .replay_prompt = replay_words});
 }
 
 inline CpuModel tiny_model(const TinyShape& shape,

@@ -9,7 +9,7 @@ float32 what is near it may fall on the other side.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -159,6 +159,8 @@ def rate(moment: Moment) -> Rated:
         stays[head] = policy.budget or int(len(places) * (1 - policy.compression_ratio))
         if policy.chunk_length:
             stays[head] = max(stays[head], 1)
+        if not policy.count_prompt_tokens:
+            stays[head] += protected
         if policy.budget or protected == len(places):
             stays[head] = max(stays[head], protected)
         ranked[head] = len(places)
@@ -221,17 +223,27 @@ class RankedRequest(Request):
     layers: list[Ranked] = field(default_factory=list)
     planned: list[Ranked] = field(default_factory=list)  # of each layer, where all are cut at once
     rated: list[Rated] = field(default_factory=list)
+    replayed: np.ndarray | None = None  # [layers, kv_heads, prompt]
 
 
 class PolicyReference(Reference):
     """One model folder in float64 under a policy that ranks."""
 
-    def hold(self, ids: list[int], policy: Policy, prompt: int | None = None) -> Held:
-        """Computes `ids`, of which the first `prompt` (or all) are the prompt."""
+    def hold(
+        self,
+        ids: list[int],
+        policy: Policy,
+        prompt: int | None = None,
+        replayed: np.ndarray | None = None,
+    ) -> Held:
+        """Computes `ids`, of which the first `prompt` (or all) are the prompt. `replayed`: what its
+        repetition gave, where the policy wants that."""
         prompt = len(ids) if prompt is None else prompt
-        request = RankedRequest(policy=policy, prompt=prompt, first_prompt=prompt)
+        request = RankedRequest(
+            policy=policy, prompt=prompt, first_prompt=prompt, replayed=replayed
+        )
         if isinstance(policy, PromptPolicy) and policy.over == "model":
-            request.planned.extend(self._plan_together(ids[:prompt], policy, len(ids) - prompt))
+            request.planned.extend(self._plan_together(ids, request))
         result = self.run(ids, request)
         return Held(
             result.logits,
@@ -242,10 +254,11 @@ class PolicyReference(Reference):
             and len(policy.moments(prompt, len(ids))) > 1,
         )
 
-    def _plan_together(self, ids: list[int], policy: PromptPolicy, later: int) -> list[Ranked]:
-        """A cut over all layers for each; `later` tokens follow the prompt `ids`."""
-        request = RankedRequest(policy=policy, prompt=len(ids), first_prompt=len(ids))
-        self.run(ids, request)
+    def _plan_together(self, ids: list[int], wanted: RankedRequest) -> list[Ranked]:
+        """A cut over all layers for each."""
+        policy, later = wanted.policy, len(ids) - wanted.prompt
+        request = replace(wanted, layers=[], planned=[], rated=[])
+        self.run(ids[: wanted.prompt], request)
         rated = request.rated
         joint = Rated(
             np.concatenate([layer.scores for layer in rated]),
@@ -313,7 +326,8 @@ class PolicyReference(Reference):
         last = 0
         for at in policy.moments(request.prompt, tokens):
             ended = last if policy.chunk_length else 0 if at == request.prompt else at
-            moment = Moment(policy, ended, at, tensors, held)
+            replayed = None if request.replayed is None else request.replayed[layer]
+            moment = Moment(policy, ended, at, tensors, held, request.prompt, replayed)
             last = at
             if request.planned:
                 ranked = request.planned[layer]

@@ -41,6 +41,8 @@ class PromptPolicy:
     sketch_dimension: int = 48  # compactor
     blending: float | None = None  # compactor; None: the compression ratio
     mix_lambda: float = 0.1  # rkv: what attention counts beside redundancy
+    count_prompt_tokens: bool = True  # triattention: the prompt's entries are part of the budget
+    offset_max_length: int = 65536  # triattention
 
     @property
     def over(self) -> str:
@@ -101,6 +103,8 @@ class Moment:
     tokens: int  # computed so far
     layer: LayerTensors
     held: np.ndarray  # bool [kv_heads, tokens]
+    prompt: int = 0  # tokens of the prompt
+    replayed: np.ndarray | None = None  # [kv_heads, prompt], what its repetition gave
 
     @property
     def keys(self) -> np.ndarray:
@@ -299,6 +303,43 @@ def rkv_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
     return scores
 
 
+def replay_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
+    """KVzipPress: what the repetition attends at most; sinks stay. What has not been repeated, of
+    an answer, is better than all but these."""
+    scores = np.full(len(places), BEST / 2)
+    repeated = places < moment.prompt
+    scores[repeated] = moment.replayed[head, places[repeated]]
+    scores[places < moment.policy.n_sink] = BEST
+    return scores
+
+
+def triattention_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
+    """score_keys_for_round and _select_per_layer_perhead_independent of the authors' code, with the
+    statistics of the sequence's own queries."""
+    policy, group, tokens = moment.policy, moment.group, moment.tokens
+    scores = np.full(len(places), np.inf)
+    answer = places >= moment.prompt
+    if not answer.any():
+        return scores
+    rotate, half = moment.layer.rotate, moment.keys.shape[-1] // 2
+    factor = np.linalg.norm(rotate(np.eye(2 * half)[:1], np.array([0])))
+    keys = moment.layer.plain_keys[head, places[answer]]
+    sizes = np.hypot(keys[:, :half], keys[:, half:])
+    offsets = 2 ** np.arange(int(math.log2(policy.offset_max_length)) + 1)
+    best = np.full(len(keys), -np.inf)
+    for queries in moment.layer.plain_queries[head * group : (head + 1) * group, :tokens]:
+        mean = queries.mean(axis=0)
+        mean_sizes = np.hypot(queries[:, :half], queries[:, half:]).mean(axis=0)
+        total = np.zeros(len(keys))
+        for offset in offsets:
+            turned = rotate(np.tile(mean, (len(keys), 1)), tokens + offset - places[answer])
+            total += factor * (turned * keys).sum(axis=1) / len(offsets)
+        total += factor**2 * sizes @ (mean_sizes - np.hypot(mean[:half], mean[half:]))
+        best = np.maximum(best, (total - total.mean()) / max(total.std(), 1e-6))
+    scores[answer] = best
+    return scores
+
+
 SCORES: dict[str, Callable[[Moment, int, np.ndarray], np.ndarray]] = {
     "knorm": knorm_scores,
     "keydiff": keydiff_scores,
@@ -307,6 +348,9 @@ SCORES: dict[str, Callable[[Moment, int, np.ndarray], np.ndarray]] = {
     "expected_attention": expected_attention_scores,
     "compactor": compactor_scores,
     "rkv": rkv_scores,
+    "kvzip": replay_scores,
+    "kvzip_plus": replay_scores,
+    "triattention": triattention_scores,
 }
 
 

@@ -118,6 +118,10 @@ KEPT = {
     "expected_attention": PromptPolicy("expected_attention", budget=50, interval=20),
     "critical": PromptPolicy("lagkv", budget=41, interval=16, lag_size=8, critical=True),
     "rkv": PromptPolicy("rkv", budget=40, interval=12, window_size=8, kernel_size=7),
+    "triattention": PromptPolicy("triattention", budget=140, interval=9),
+    "triattention_answers": PromptPolicy(
+        "triattention", budget=11, interval=16, count_prompt_tokens=False, offset_max_length=100
+    ),
     "chunked": PromptPolicy("chunked", 0.6, base="keydiff", chunk_length=32),
     "chunked_snapkv": PromptPolicy("chunked", 0.5, chunk_length=50, window_size=9),
     "chunked_budget": PromptPolicy("chunked", base="knorm", budget=30, chunk_length=24),

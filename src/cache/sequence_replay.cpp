@@ -1,0 +1,70 @@
+// Plans that are made from a replay of what has been read, and which tokens prompts were.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "cache/sequence_cache.h"
+
+namespace dms::cache {
+
+/// Whether the plan due at the end of the pass under way is made from a replay, which is a pass of
+/// its own. One that is carried out again knows what goes, but later ones may build on its scores.
+bool SequenceCache::needs_replay() const {
+  if (policy_->needs().replay == ReplayScore::none) return false;
+  const int64_t end = tokens_ + pass_.tokens;
+  if (!is_planned(end)) return pass_.ended_prompt > 0 && needs_plan();
+  return policy_->interval() > 0 &&
+         std::ranges::find(prompts_, end, &PromptSpan::end) != prompts_.end();
+}
+
+void SequenceCache::finish_plan(std::span<const float> scores) {
+  ensure(replay_from_.has_value(), "a plan that waits");
+  const int64_t first = *std::exchange(replay_from_, std::nullopt);
+  const int64_t count = tokens_ - first;
+  const auto of_layer = static_cast<size_t>(shape_.kv_heads * count);
+  ensure(scores.size() == layers_.size() * of_layer, "a score for each token");
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    policy_->see_replay(
+        {.first = first, .count = count, .scores = scores.subspan(layer * of_layer, of_layer)},
+        *layers_[layer].policy_state);
+  }
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) carry_out_plan(layer, tokens_);
+  if (!is_planned(tokens_)) plans_.push_back(tokens_);
+  if (policy_->interval() > 0) return;
+  for (LayerState& state : layers_) state.policy_state->restart();  // nobody asks again
+}
+
+StoredRows SequenceCache::rows(
+    int64_t layer, int64_t kv_head, int64_t begin, int64_t end, bool with_values) const {
+  const LayerState& state = layers_[static_cast<size_t>(layer)];
+  return read_rows(
+      state.heads[static_cast<size_t>(kv_head)], shape_.head_dim, begin, end, with_values);
+}
+
+/// The pass that ends after `end` tokens may end a prompt. `waits`: needs_replay().
+void SequenceCache::note_prompt(int64_t end, bool waits) {
+  if (pass_.ended_prompt > 0 && policy_->needs().prompts) {
+    prompts_.push_back({.begin = end - pass_.ended_prompt, .end = end});
+  }
+  if (!waits) return;
+  const auto prompt = std::ranges::find(prompts_, end, &PromptSpan::end);
+  replay_from_ = policy_->first_ranked(prompt->begin);
+}
+
+void SequenceCache::cut_prompts(int64_t tokens) {
+  std::erase_if(prompts_, [&](const PromptSpan& prompt) { return prompt.begin >= tokens; });
+  if (!prompts_.empty()) prompts_.back().end = std::min(prompts_.back().end, tokens);
+}
+
+void SequenceCache::read_prompts(ByteReader& in) {
+  prompts_ = in.list<PromptSpan>();
+  int64_t begin = 0;
+  for (const PromptSpan& prompt : prompts_) {
+    in.require(prompt.begin >= begin && prompt.begin < prompt.end && prompt.end <= tokens_,
+               "prompts that this sequence can't have had");
+    begin = prompt.end;
+  }
+}
+
+}  // namespace dms::cache

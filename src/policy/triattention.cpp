@@ -1,0 +1,203 @@
+// TriAttention (Mao et al., arXiv 2604.04921): for long generation. Queries before RoPE lie close
+// to a mean of their own, so that what a key will get of queries to come follows from that mean and
+// the distance: a sum of cosines, one for each of RoPE's frequencies, averaged over distances ahead
+// of it that double. What the mean does not tell of a query counts by sizes alone. Keys of answers
+// are ranked, prompts stay. As the authors' code where each head of each layer chooses by itself,
+// but that the means are those of the sequence's own queries so far, and not of a calibration.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "dms/error.h"
+#include "policy/budget.h"
+#include "policy/frequency_means.h"
+#include "policy/rotation.h"
+
+namespace dms::policy {
+namespace {
+
+constexpr float kStays = std::numeric_limits<float>::infinity();
+constexpr double kLeastDeviation = 1e-6;
+
+struct Settings {
+  int64_t budget = 2048;
+  int64_t interval = 128;
+  int64_t offset_max_length = 65536;
+  bool count_prompt_tokens = true;
+};
+
+/// Means of the turns by `position` and each of 1, 2, 4 … up to `longest` more, of pairs of
+/// channels: what is left of a query's mean, turned.
+class DoublingTurns {
+ public:
+  DoublingTurns(const Rotation& rotation, int64_t position, int64_t longest) {
+    for (const float frequency : rotation.frequencies) {
+      double cos = 0;
+      double sin = 0;
+      int64_t count = 0;
+      for (int64_t offset = 1; offset <= longest; offset *= 2, ++count) {
+        const double angle =
+            static_cast<double>(position + offset) * static_cast<double>(frequency);
+        cos += std::cos(angle);
+        sin += std::sin(angle);
+      }
+      const double share = static_cast<double>(rotation.factor) / static_cast<double>(count);
+      cos_.push_back(cos * share);
+      sin_.push_back(sin * share);
+    }
+  }
+
+  void turn(std::span<double> query) const {
+    const size_t pairs = cos_.size();
+    for (size_t f = 0; f < pairs; ++f) {
+      const double low = query[f];
+      query[f] = cos_[f] * low - sin_[f] * query[f + pairs];
+      query[f + pairs] = cos_[f] * query[f + pairs] + sin_[f] * low;
+    }
+  }
+
+ private:
+  std::vector<double> cos_;
+  std::vector<double> sin_;
+};
+
+/// Mean 0 and deviation 1.
+void normalise(std::span<double> x) {
+  if (x.empty()) return;
+  const auto count = static_cast<double>(x.size());
+  const double mean = std::accumulate(x.begin(), x.end(), 0.0) / count;
+  double square = 0;
+  for (const double value : x) square += (value - mean) * (value - mean);
+  const double deviation = std::max(std::sqrt(square / count), kLeastDeviation);
+  for (double& value : x) value = (value - mean) / deviation;
+}
+
+class TriAttention final : public cache::Policy {
+ public:
+  TriAttention(const Settings& settings, const PolicyRequest& request)
+      : settings_(settings),
+        rotation_(request.rotation),
+        q_heads_(request.q_heads),
+        head_dim_(request.head_dim) {}
+
+  int64_t window() const override { return 0; }
+  cache::PolicyNeeds needs() const override {
+    return {.contents = true, .every_token = true, .prompts = true};
+  }
+  int64_t interval() const override { return settings_.interval; }
+  bool plans_within_prompts() const override { return false; }
+  bool shares_prefixes() const override { return false; }  // it knows which tokens prompts were
+
+  std::unique_ptr<cache::PolicyState> new_state() const override {
+    return std::make_unique<FrequencyMeans>(q_heads_, head_dim_, pairs());
+  }
+  void see(const cache::SeenTokens& seen, cache::PolicyState& state) const override {
+    static_cast<FrequencyMeans&>(state).add(seen, rotation_);
+  }
+
+  std::vector<float> measure(const cache::HeadContents& head,
+                             const cache::PolicyState* state) const override {
+    const std::vector<size_t> ranked = of_answers(head);
+    const DoublingTurns ahead(rotation_, head.tokens, settings_.offset_max_length);
+    std::vector<double> best(ranked.size(), -std::numeric_limits<double>::infinity());
+    for (int64_t g = 0; g < head.group; ++g) {
+      const std::vector<double> scores = expected(head,
+                                                  ranked,
+                                                  ahead,
+                                                  static_cast<const FrequencyMeans&>(*state),
+                                                  head.head * head.group + g);
+      for (size_t i = 0; i < best.size(); ++i) best[i] = std::max(best[i], scores[i]);
+    }
+    std::vector<float> measured(head.positions.size(), kStays);
+    for (size_t i = 0; i < best.size(); ++i) measured[ranked[i]] = static_cast<float>(best[i]);
+    return measured;
+  }
+
+  cache::EvictionPlan plan(const cache::LayerEntries& layer,
+                           const cache::PolicyState*) const override {
+    Scores scores;
+    std::vector<int64_t> drop;
+    for (const cache::HeadEntries& head : layer.heads) {
+      const std::vector<float>& score = scores.emplace_back(head.measured);
+      const int64_t ranked =
+          std::ssize(score) - static_cast<int64_t>(std::ranges::count(score, kStays));
+      const int64_t counted = settings_.count_prompt_tokens ? std::ssize(score) : ranked;
+      drop.push_back(std::min(counted - settings_.budget, ranked));
+    }
+    return drop_lowest(scores, drop);
+  }
+
+ private:
+  int64_t pairs() const { return std::ssize(rotation_.frequencies); }
+
+  /// Indices of the entries that no prompt brought.
+  static std::vector<size_t> of_answers(const cache::HeadContents& head) {
+    std::vector<size_t> ranked;
+    auto prompt = head.prompts.begin();
+    for (size_t i = 0; i < head.positions.size(); ++i) {
+      while (prompt != head.prompts.end() && prompt->end <= head.positions[i]) ++prompt;
+      const bool is_prompt = prompt != head.prompts.end() && prompt->begin <= head.positions[i];
+      if (!is_prompt) ranked.push_back(i);
+    }
+    return ranked;
+  }
+
+  /// Of the ranked entries by one query head, normalised.
+  std::vector<double> expected(const cache::HeadContents& head,
+                               std::span<const size_t> ranked,
+                               const DoublingTurns& ahead,
+                               const FrequencyMeans& means,
+                               int64_t q_head) const {
+    const auto width = static_cast<size_t>(head_dim_);
+    const auto pairs = static_cast<size_t>(this->pairs());
+    std::vector<double> query = means.mean(q_head);
+    std::vector<double> rest = means.mean_sizes(q_head);  // of sizes, beyond that of the mean
+    for (size_t f = 0; f < pairs; ++f) {
+      rest[f] = (rest[f] - std::hypot(query[f], query[f + pairs])) *
+                static_cast<double>(rotation_.factor);
+    }
+    ahead.turn(query);
+    std::vector<double> scores;
+    for (const size_t i : ranked) {
+      const std::span<const float> key = head.keys.subspan(i * width, width);
+      double score = 0;
+      for (size_t c = 0; c < width; ++c) score += query[c] * static_cast<double>(key[c]);
+      for (size_t f = 0; f < pairs; ++f) {
+        score += rest[f] * pair_size(key, f, pairs);
+      }
+      scores.push_back(score);
+    }
+    normalise(scores);
+    return scores;
+  }
+
+  Settings settings_;
+  Rotation rotation_;
+  int64_t q_heads_;
+  int64_t head_dim_;
+};
+
+}  // namespace
+
+PolicyPtr make_triattention(const PolicyRequest& request) {
+  constexpr int64_t kMax = int64_t{1} << 30;
+  refuse_window("triattention", request);
+  ArgReader args("triattention", request.args);
+  const Settings settings{.budget = args.integer("budget", 2048, 1, kMax),
+                          .interval = args.integer("interval", 128, 1, kMax),
+                          .offset_max_length = args.integer("offset_max_length", 65536, 1, kMax),
+                          .count_prompt_tokens = args.boolean("count_prompt_tokens", true)};
+  args.finish();
+  refuse_varied_rotation("triattention", request);
+  if (request.rotation.frequencies.empty()) {
+    throw InputError({.field = "policy",
+                      .what = "needs positions that turn keys (RoPE)",
+                      .got = "triattention with a model that has none",
+                      .expected = "another policy"});
+  }
+  return std::make_shared<TriAttention>(settings, request);
+}
+
+}  // namespace dms::policy
