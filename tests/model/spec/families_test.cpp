@@ -87,6 +87,16 @@ TEST_P(EveryFamily, ATrainedAdapterAddsItsWeights) {
   EXPECT_EQ(has(WeightRole::dms_alpha_bias, "dms_proj_alpha.bias"), spec.qkv_bias);
 }
 
+TEST_P(EveryFamily, AnAdapterMayHaveABiasOfItsOwn) {
+  Json config = tiny_config(GetParam());
+  config["dms_separate_alpha"] = true;
+  config["dms_alpha_bias"] = true;
+  const auto is_bias = [](const WeightName& weight) {
+    return weight.role == WeightRole::dms_alpha_bias && weight.shape == std::vector<int64_t>{2};
+  };
+  EXPECT_EQ(std::ranges::count_if(weight_names(spec_of(config)), is_bias), 2);
+}
+
 INSTANTIATE_TEST_SUITE_P(Registered,
                          EveryFamily,
                          ::testing::ValuesIn(supported_model_types().begin(),
