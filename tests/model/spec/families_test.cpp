@@ -91,10 +91,12 @@ TEST_P(EveryFamily, AnAdapterMayHaveABiasOfItsOwn) {
   Json config = tiny_config(GetParam());
   config["dms_separate_alpha"] = true;
   config["dms_alpha_bias"] = true;
-  const auto is_bias = [](const WeightName& weight) {
-    return weight.role == WeightRole::dms_alpha_bias && weight.shape == std::vector<int64_t>{2};
+  const ModelSpec spec = spec_of(config);
+  const auto is_bias = [&](const WeightName& weight) {
+    return weight.role == WeightRole::dms_alpha_bias &&
+           weight.shape == std::vector<int64_t>{spec.kv_heads};
   };
-  EXPECT_EQ(std::ranges::count_if(weight_names(spec_of(config)), is_bias), 2);
+  EXPECT_EQ(std::ranges::count_if(weight_names(spec), is_bias), spec.layers);
 }
 
 INSTANTIATE_TEST_SUITE_P(Registered,
