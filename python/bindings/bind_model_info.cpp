@@ -21,6 +21,13 @@ void bind_model_info(nb::module_& module) {
       .def_ro("target_cr", &DmsInfo::target_cr, "Compression it was trained for; 0: not stated.")
       .def_ro("disable_eviction", &DmsInfo::disable_eviction)
       .def_ro("origin", &DmsInfo::origin, "The file that says so.");
+  nb::class_<KvzapInfo>(module, "KvzapInfo", "An adapter's scores, by which tokens go.")
+      .def_ro("form", &KvzapInfo::form, "'linear' or 'mlp'.")
+      .def_ro("threshold", &KvzapInfo::threshold, "A token whose score is below goes.")
+      .def_ro("window", &KvzapInfo::window, "Tokens before the current one that are kept exactly.")
+      .def_ro("sinks", &KvzapInfo::sinks, "First tokens, which stay.")
+      .def_ro("target_cr", &KvzapInfo::target_cr, "Compression of its text; 0: not stated.")
+      .def_ro("origin", &KvzapInfo::origin, "The file that says so.");
   nb::class_<StoredType>(module, "StoredType", "What the tensors of one type in a file amount to.")
       .def_ro("name", &StoredType::name, "'Q4_K'.")
       .def_ro("tensors", &StoredType::tensors)
@@ -41,6 +48,9 @@ void bind_model_info(nb::module_& module) {
       .def_ro("eos_ids", &ModelInfo::eos_ids)
       .def_ro("bos_id", &ModelInfo::bos_id)
       .def_ro("dms", &ModelInfo::dms, "None: eviction was not trained.")
+      .def_ro("kvzap", &ModelInfo::kvzap, "None: no adapter of scores is applied.")
+      .def_ro(
+          "policy", &ModelInfo::policy, "What is evicted by unless cache options say otherwise.")
       .def_ro("notes", &ModelInfo::notes, "What is odd about the folder and was read all the same.")
       .def_ro(
           "sampling", &ModelInfo::sampling, "What the folder's generation_config.json recommends.")

@@ -232,6 +232,7 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                               .decision_shift = spec.dms->decision_shift,
                                               .per_layer = spec.dms->per_layer,
                                               .disable_eviction = spec.dms->disable_eviction,
+                                              .sinks = spec.dms->sinks,
                                               .target_cr = spec.dms->target_cr};
   }
   if (spec.kvzap) {

@@ -27,6 +27,7 @@ class Dms final : public cache::Policy {
     for (int64_t head = 0; head < kv_heads_; ++head) {
       const int64_t decider = trained_.per_layer ? 0 : head;
       for (int64_t i = 0; i < request.count; ++i) {
+        if (request.first + i < trained_.sinks) continue;
         const float logit = request.logits[static_cast<size_t>(i * kv_heads_ + decider)];
         evict[static_cast<size_t>(head * request.count + i)] = logit > 0.0f ? 1 : 0;
       }
@@ -52,6 +53,7 @@ PolicyPtr make_dms(const PolicyRequest& request) {
   TrainedEviction trained = *request.trained;
   ArgReader args("dms", request.args);
   trained.disable_eviction = args.boolean("disable_eviction", trained.disable_eviction);
+  trained.sinks = args.integer("n_sink", trained.sinks, 0, kMaxWindow);
   args.finish();
   return std::make_shared<Dms>(trained, request.kv_heads, resolve_window(request));
 }

@@ -23,6 +23,7 @@ struct TrainedEviction {
   int64_t decision_shift = 1;
   bool per_layer = false;
   bool disable_eviction = false;
+  int64_t sinks = 0;       // first tokens, which stay
   double target_cr = 0.0;  // 0: not stated
 };
 

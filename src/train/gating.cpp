@@ -4,6 +4,7 @@ namespace dms::train {
 namespace {
 
 constexpr double kHidden = -1e5;  // a score that no softmax sees, finite so that sums stay finite
+constexpr double kKept = -1e5;    // a noised logit that says stay, whatever the noise
 
 /// The last token has no decision yet: nobody sees it from beyond its window.
 at::Tensor shift_fates(const at::Tensor& per_token, int64_t shift) {
@@ -12,6 +13,12 @@ at::Tensor shift_fates(const at::Tensor& per_token, int64_t shift) {
 
 at::Tensor of_the_deciding_head(const at::Tensor& x, bool per_layer) {
   return per_layer ? x.slice(1, 0, 1).expand_as(x) : x;
+}
+
+/// Is the decision of each token that of a sink?
+at::Tensor decides_sinks(const at::Tensor& logits, const GateOptions& options) {
+  const at::Tensor token = at::arange(logits.size(2), logits.options().dtype(at::kLong));
+  return (token >= options.shift).logical_and(token < options.shift + options.sinks);
 }
 
 /// Mixes its arguments so that neighbouring steps start unrelated sequences (SplitMix64).
@@ -25,7 +32,8 @@ uint64_t mix(uint64_t seed, uint64_t value) {
 }  // namespace
 
 Gates gate(const at::Tensor& logits, const at::Tensor& noise, const GateOptions& options) {
-  const at::Tensor z = of_the_deciding_head((logits + noise) / options.tau, options.per_layer);
+  const at::Tensor z = of_the_deciding_head((logits + noise) / options.tau, options.per_layer)
+                           .masked_fill(decides_sinks(logits, options), kKept);
   const at::Tensor probability = at::sigmoid(z);
   const at::Tensor shifted = shift_fates(z, options.shift);
   Gates gates;
@@ -38,7 +46,8 @@ Gates gate(const at::Tensor& logits, const at::Tensor& noise, const GateOptions&
 
 Gates hard_gate(const at::Tensor& logits, const GateOptions& options) {
   const at::Tensor evict =
-      of_the_deciding_head((logits > 0).to(logits.scalar_type()), options.per_layer);
+      of_the_deciding_head((logits > 0).to(logits.scalar_type()), options.per_layer)
+          .masked_fill(decides_sinks(logits, options), 0.0);
   return {.bias = shift_fates(evict, options.shift) * kHidden, .decisions = evict};
 }
 

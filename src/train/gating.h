@@ -11,6 +11,7 @@ namespace dms::train {
 struct GateOptions {
   double tau = 0.1;
   int64_t shift = 1;           // 1: token i's fate is the decision of token i + 1
+  int64_t sinks = 0;           // first tokens, which stay
   bool per_layer = false;      // KV head 0 decides for all
   bool soft_fraction = false;  // sigmoid(z), else straight-through 1[z > 0]
 };

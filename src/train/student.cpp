@@ -133,11 +133,13 @@ at::Tensor Student::decision_logits(int64_t index, const at::Tensor& x, const at
 }
 
 Gates Student::gates(int64_t index, const at::Tensor& logits, const PassOptions& options) const {
+  GateOptions gating = options.gate;
+  gating.sinks = spec_.dms->sinks;
   if (options.eviction == PassOptions::Eviction::soft) {
-    return gate(logits, options.noise.select(0, index).to(logits.scalar_type()), options.gate);
+    return gate(logits, options.noise.select(0, index).to(logits.scalar_type()), gating);
   }
-  if (!options.forced.defined()) return hard_gate(logits, options.gate);
-  GateOptions own_fates = options.gate;
+  if (!options.forced.defined()) return hard_gate(logits, gating);
+  GateOptions own_fates = gating;
   own_fates.shift = 0;
   const at::Tensor fates = options.forced.select(0, index).to(logits.scalar_type()) - 0.5;
   return hard_gate(fates.unsqueeze(0).expand_as(logits), own_fates);

@@ -8,6 +8,7 @@
 #include "model/spec/adapter.h"
 #include "model/spec/load.h"
 #include "model/spec/safetensors.h"
+#include "train/calibrated_start.h"
 #include "train/patterns.h"
 #include "train/trainable.h"
 
@@ -59,9 +60,15 @@ class Trained final : public WeightSource {
 ModelSpec student_spec(const TrainConfig& config) {
   ModelSpec spec = load_spec(config.model.name, MetadataScope::with_parent);
   require_trainable(spec);
+  const DmsSection& dms = config.dms;
+  bool has_bias = spec.dms && spec.dms->alpha_bias;
+  int64_t sinks = spec.dms ? spec.dms->sinks : 0;
+  if (!dms.init.empty()) {
+    sinks = start_settings(spec, dms.init).sinks;
+    has_bias = true;
+  }
   spec.dms.reset();
   if (config.objective == Objective::lm) return spec;
-  const DmsSection& dms = config.dms;
   spec.dms = DmsSpec{.source = dms.separate_alpha ? DmsSource::adapter : DmsSource::neuron,
                      .decision_shift = dms.decision_shift,
                      .zero_after_rope = dms.zero_after_rope,
@@ -70,6 +77,8 @@ ModelSpec student_spec(const TrainConfig& config) {
                      .window = dms.window_size,
                      .alpha_scale = dms.alpha_scale,
                      .alpha_offset = dms.initial_alpha_offset,
+                     .alpha_bias = dms.alpha_bias.value_or(has_bias),
+                     .sinks = dms.n_sink.value_or(sinks),
                      .target_cr = dms.final_cr};
   return spec;
 }
@@ -100,6 +109,10 @@ std::unique_ptr<WeightSource> open_base(const TrainConfig& config, const ModelSp
   if (config.model.from_scratch) return random_weights(spec, config.trainer.seed);
   const ModelSpec found = load_spec(config.model.name, MetadataScope::with_parent);
   const bool has_adapter = found.dms && found.dms->source == DmsSource::adapter;
+  const DmsSection& dms = config.dms;
+  if (!dms.init.empty()) {
+    return calibrated_start(config.model.name, dms.init, spec, dms.init_scale);
+  }
   if (has_adapter || !wants_adapter) return open_checkpoint(config.model.name, spec);
   ModelSpec plain = spec;
   plain.dms.reset();

@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import models
+from harness import ROOT
 from test_bad_input import assert_error
 
 TOKENS = 120
@@ -102,6 +103,19 @@ def test_every_command_takes_it(dms, dms_json, family, tmp_path):
     assert dms(*talk, stdin="Hello\n").stdout
 
 
+@pytest.mark.parametrize("kind", ["dms", "kvzap"])
+def test_the_shipped_adapters_are_smollm2s(dms_json, kind):
+    """Their weights go into random ones of its shape: a missing or misshapen tensor is refused."""
+    adapter = ROOT / "models" / f"smollm2-135m-{kind}-8x"
+    assert sum(file.stat().st_size for file in adapter.iterdir()) < 1_000_000
+    shape = ("--config", ROOT / "configs" / "shapes" / "smollm2-135m.json", "--adapter", adapter)
+    settings = dms_json("inspect", *shape)[kind]
+    assert (settings["window"], settings["target_cr"]) == (128, 8)
+    once = ("--prompt-lens", 200, "--gen", 2, "--repeat", 1)
+    run = dms_json("bench", *shape, "--random-weights", *once)["runs"][0]
+    assert run["kv"]["held_tokens"] < run["kv"]["dense_tokens"]
+
+
 @pytest.fixture
 def refused(dms, family, tmp_path):
     """refused(adapter, *words, base=...): scoring the base with it is refused."""
@@ -131,7 +145,7 @@ def test_missing_files(refused, adapter):
 
 def test_an_adapter_of_another_kind(refused, adapter):
     (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 16}')
-    refused(adapter, "adapter_config.json: format", "is not an adapter of trained eviction")
+    refused(adapter, "adapter_config.json: format", "is not an adapter")
 
 
 def test_another_family_and_shape(refused, family, adapter):

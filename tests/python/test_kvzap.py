@@ -248,6 +248,8 @@ def test_bad_input_is_named(dms, plain, text, seed, tmp_path):
     (tmp_path / "full" / "mine.txt").write_text("mine")
     full = ("kvzap", plain, "--text", text, "--out", tmp_path / "full")
     refused(*full, words=("is not an adapter's folder",))
+    beneath = ("kvzap", plain, "--text", short, "--out", short / "zap")  # said before all work
+    refused(*beneath, words=(short / "zap", "cannot be written"))
     refused(*call, "--n-sink", 1000, words=("--n-sink", "out of range", "got 1000"))
     trained = tmp_path / "trained"
     trained.mkdir()

@@ -311,3 +311,4 @@ def test_model_info(demo, dms_json):
     for field in ("model_type", "parameters", "layers", "kv_heads", "vocab", "context"):
         assert getattr(demo.info, field) == said[field]
     assert demo.info.dms.window == json.loads((DEMO / "config.json").read_text())["dms_window_size"]
+    assert (demo.info.kvzap, demo.info.policy) == (None, "dms")

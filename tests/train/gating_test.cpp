@@ -52,6 +52,29 @@ TEST(Gate, TakesEachFateFromTheDecidingToken) {
   }
 }
 
+TEST(Gate, SinksStayAndTheirDecisionsLearnNothing) {
+  for (const int64_t shift : {0, 1}) {
+    const GateOptions options{.tau = 0.5, .shift = shift, .sinks = 2};
+    const GateOptions without{.tau = 0.5, .shift = shift};
+    const at::Tensor logits = heads(kLogits).abs().requires_grad_(true);  // all would go
+    const at::Tensor noise = at::zeros_like(logits);
+    const Gates gates = gate(logits, noise, options);
+    const Gates others = gate(logits, noise, without);
+    EXPECT_EQ(gates.bias.slice(2, 0, 2).abs().max().item<double>(), 0.0);
+    EXPECT_TRUE(at::equal(gates.bias.slice(2, 2), others.bias.slice(2, 2)));
+    EXPECT_EQ(gates.decisions.slice(2, shift, shift + 2).max().item<double>(), 0.0);
+    EXPECT_TRUE(
+        at::equal(gates.decisions.slice(2, shift + 2), others.decisions.slice(2, shift + 2)));
+    const at::Tensor sum = gates.bias.sum() + gates.decisions.sum();
+    const at::Tensor gradient = torch::autograd::grad({sum}, {logits})[0];
+    EXPECT_EQ(gradient.slice(2, shift, shift + 2).abs().max().item<double>(), 0.0);
+    EXPECT_GT(gradient.slice(2, shift + 2).abs().min().item<double>(), 0.0);
+    const Gates hard = hard_gate(logits, options);
+    EXPECT_EQ(hard.bias.slice(2, 0, 2).abs().max().item<double>(), 0.0);
+    EXPECT_LT(hard.bias.slice(2, 2, 5 - shift).max().item<double>(), -1e4);
+  }
+}
+
 TEST(Gate, DecisionsAreHardForwardAndSoftBackward) {
   for (const bool soft : {false, true}) {
     const double tau = 0.7;

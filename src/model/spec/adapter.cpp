@@ -55,7 +55,7 @@ void check_format(const JsonFields& config) {
   const std::string format = config.string_or("format", "");
   if (format != kAdapterFormat) {
     throw InputError({.where = config.where() + ": format",
-                      .what = "is not an adapter of trained eviction",
+                      .what = "is not an adapter",
                       .got = format.empty() ? "nothing" : format.substr(0, 60),
                       .expected = std::string(kAdapterFormat)});
   }

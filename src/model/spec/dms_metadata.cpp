@@ -25,7 +25,9 @@ constexpr std::array kConfigKeys{"dms_window_size",
                                  "dms_cr",
                                  "dms_separate_alpha",
                                  "dms_disable_eviction",
-                                 "dms_decision_shift"};
+                                 "dms_decision_shift",
+                                 "dms_alpha_bias",
+                                 "dms_n_sink"};
 
 void apply_shift_override(const JsonFields& config, DmsSpec& spec) {
   spec.decision_shift = config.integer_or("dms_decision_shift", spec.decision_shift, 0, 1);
@@ -123,6 +125,8 @@ std::optional<DmsSpec> dms_from_config(const JsonFields& config) {
                       .expected = "head or layer"});
   }
   spec.per_layer = per == "layer";
+  spec.alpha_bias = config.boolean_or("dms_alpha_bias", false);
+  spec.sinks = config.integer_or("dms_n_sink", 0, 0, kMaxWindow);
   apply_shift_override(config, spec);
   return spec;
 }

@@ -69,20 +69,20 @@ std::optional<KvzapSpec> kvzap_from_config(const JsonFields& config) {
 }
 
 void check_kvzap_output(const std::filesystem::path& out) {
-  refuse_trained(resolve_output(out) / kAdapterConfigFile);
-  check_replaceable(
-      resolve_output(out), kAdapterConfigFile, "an adapter's folder", [](std::string_view name) {
-        return name == kAdapterConfigFile || name == kAdapterWeightsFile;
-      });
+  const std::filesystem::path target = resolve_output(out);
+  refuse_trained(target / kAdapterConfigFile);
+  check_replaceable(target, kAdapterConfigFile, "an adapter's folder", [](std::string_view name) {
+    return name == kAdapterConfigFile || name == kAdapterWeightsFile;
+  });
+  prepare_parent(target);
+  const OutputFolder can_be_made(target);
 }
 
 void write_kvzap_adapter(const std::filesystem::path& out,
                          const ModelSpec& spec,
                          const WeightSource& source) {
   check_kvzap_output(out);
-  const std::filesystem::path target = resolve_output(out);
-  prepare_parent(target);
-  OutputFolder folder(target);
+  OutputFolder folder(resolve_output(out));
   write_text_file(folder.path() / kAdapterConfigFile, config_of(spec).dump(2) + "\n");
   const std::vector<WeightName> weights = adapter_weight_names(spec);
   std::vector<TensorDeclaration> tensors;

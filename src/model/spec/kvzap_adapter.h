@@ -14,7 +14,7 @@ namespace dms {
 /// missing threshold and on absurd values.
 std::optional<KvzapSpec> kvzap_from_config(const JsonFields& config);
 
-/// Throws InputError where `out` holds anything but an adapter.
+/// Throws InputError where `out` holds anything but an adapter, or cannot be written.
 void check_kvzap_output(const std::filesystem::path& out);
 
 /// Writes the folder of a base of `spec`, which has `kvzap`, in one piece; the weights, float32,

@@ -124,8 +124,10 @@ struct DmsSpec {
   int64_t window = 512;
   double alpha_scale = 100.0;
   double alpha_offset = 5.0;
-  double target_cr = 0.0;  // 0: not stated
-  std::string origin{};    // the file the settings came from
+  bool alpha_bias = false;  // adapter (ours): a bias where the family's attention has none, too
+  int64_t sinks = 0;        // ours: first tokens, which stay whatever their decisions
+  double target_cr = 0.0;   // 0: not stated
+  std::string origin{};     // the file the settings came from
 };
 
 /// KVzap (arXiv 2601.07891): a score for each KV head and token, from the attention's input after

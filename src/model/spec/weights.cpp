@@ -92,7 +92,7 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
     case WeightRole::dms_alpha:
       return when(adapter, {s.kv_heads, s.hidden});
     case WeightRole::dms_alpha_bias:
-      return when(adapter && s.qkv_bias, {s.kv_heads});
+      return when(adapter && (s.qkv_bias || s.dms->alpha_bias), {s.kv_heads});
     case WeightRole::kvzap:
       return when(scored, {s.kv_heads, score_hidden == 0 ? s.hidden : score_hidden});
     case WeightRole::kvzap_bias:

@@ -18,6 +18,24 @@ void read_eviction(yaml::Fields& fields, DmsSection& dms) {
   fields.boolean("separate_alpha", dms.separate_alpha);
   fields.choice("alpha_per", dms.per_layer, {{"head", false}, {"layer", true}});
   fields.integer("decision_shift", dms.decision_shift, {0, 1});
+  if (fields.has("alpha_bias")) fields.boolean("alpha_bias", dms.alpha_bias.emplace());
+  if (fields.has("n_sink")) fields.integer("n_sink", dms.n_sink.emplace(), {0, kMaxWindow});
+}
+
+void read_start(Fields& fields, DmsSection& dms) {
+  fields.path("init", dms.init);
+  fields.number("init_scale", dms.init_scale, {1e-3, 1e3});
+  if (dms.init.empty()) {
+    if (fields.has("init_scale"))
+      fields.refuse("init_scale", "scales nothing", "dms.init beside it");
+    return;
+  }
+  if (!dms.separate_alpha) {
+    fields.refuse("init", "a borrowed channel starts as it is", "separate_alpha: true");
+  }
+  if (dms.alpha_bias == false) {
+    fields.refuse("alpha_bias", "a start from scores needs it for their threshold", "true");
+  }
 }
 
 void read_schedule(yaml::Fields& fields, DmsSection& dms) {
@@ -78,6 +96,9 @@ void check(yaml::Fields& fields, const DmsSection& dms) {
                   "an adapter alone has nothing to learn where nothing is evicted",
                   "false, or train: all");
   }
+  if (dms.alpha_bias == true && !dms.separate_alpha) {
+    fields.refuse("alpha_bias", "a borrowed channel has none", "separate_alpha: true");
+  }
   if (fields.has("zero_after_rope") && dms.separate_alpha) {
     fields.refuse("zero_after_rope", "an adapter borrows no channel", "separate_alpha: false");
   }
@@ -100,6 +121,7 @@ void read_dms_section(yaml::Fields fields, TrainConfig& config) {
                                                     "preallocate_for_tokens"};
   DmsSection& dms = config.dms;
   read_eviction(fields, dms);
+  read_start(fields, dms);
   read_schedule(fields, dms);
   read_loss(fields, dms);
   read_train(fields, dms);

@@ -48,6 +48,10 @@ struct DmsSection {
   double final_cr = 16.0;
   std::optional<int64_t> final_step;      // of the run; absent: hf_trainer.max_steps
   int64_t decision_shift = 1;             // ours
+  std::optional<bool> alpha_bias;         // ours; absent: true with `init`, else the model's
+  std::optional<int64_t> n_sink;          // ours: first tokens, which stay; absent: likewise
+  std::filesystem::path init;             // ours: an adapter of KVzap's scores to start from
+  double init_scale = 4.0;                // ours: of those scores, as logits
   KlDirection kl = KlDirection::reverse;  // ours
   bool kl_sum = false;                    // ours, `kl_reduction: sum`: over tokens instead of mean
   bool single_noise = false;              // ours, `noise: single`: one Gumbel sample, else a pair

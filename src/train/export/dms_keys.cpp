@@ -23,12 +23,14 @@ bool has_fastdms_form(const DmsSpec& dms) {
 }
 
 void remove_dms_keys(Json& config) {
-  for (const char* key : {"dms_alpha_per",
+  for (const char* key : {"dms_alpha_bias",
+                          "dms_alpha_per",
                           "dms_alpha_scale",
                           "dms_cr",
                           "dms_decision_shift",
                           "dms_disable_eviction",
                           "dms_initial_alpha_offset",
+                          "dms_n_sink",
                           "dms_paged_attention_block_size",
                           "dms_separate_alpha",
                           "dms_tau",
@@ -47,6 +49,8 @@ void add_dms_keys(const DmsSpec& dms, double tau, Json& config) {
   config["dms_tau"] = tau;
   config["dms_paged_attention_block_size"] = kBlockTokens;
   if (dms.target_cr > 0) config["dms_cr"] = plain_number(dms.target_cr);
+  if (dms.alpha_bias) config["dms_alpha_bias"] = true;
+  if (dms.sinks > 0) config["dms_n_sink"] = dms.sinks;
   if (dms.decision_shift != 1) config["dms_decision_shift"] = dms.decision_shift;
 }
 

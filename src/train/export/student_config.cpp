@@ -40,7 +40,8 @@ void set_dtype(DType type, Json& config) {
 }  // namespace
 
 bool runs_in_nvidia_code(std::string_view model_type, const std::optional<DmsSpec>& dms) {
-  return model_type == "qwen3" && dms && !has_fastdms_form(*dms) && dms->decision_shift == 1;
+  return model_type == "qwen3" && dms && !has_fastdms_form(*dms) && dms->decision_shift == 1 &&
+         !dms->alpha_bias && dms->sinks == 0;
 }
 
 Json student_config(const Json& base, const StudentConfigOptions& options) {

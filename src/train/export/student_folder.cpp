@@ -79,7 +79,7 @@ bool have_same_settings(const DmsSpec& a, const DmsSpec& b) {
   return a.source == b.source && a.decision_shift == b.decision_shift && a.window == b.window &&
          a.per_layer == b.per_layer && a.disable_eviction == b.disable_eviction &&
          a.alpha_scale == b.alpha_scale && a.alpha_offset == b.alpha_offset &&
-         a.target_cr == b.target_cr &&
+         a.alpha_bias == b.alpha_bias && a.sinks == b.sinks && a.target_cr == b.target_cr &&
          (a.source == DmsSource::adapter || a.zero_after_rope == b.zero_after_rope);
 }
 

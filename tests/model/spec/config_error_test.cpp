@@ -81,6 +81,8 @@ INSTANTIATE_TEST_SUITE_P(Values,
                                            BadValue{"dms_window_size", "-1", "0 to"},
                                            BadValue{"dms_alpha_scale", "1e10", "a number"},
                                            BadValue{"dms_decision_shift", "2", "0 to 1"},
+                                           BadValue{"dms_alpha_bias", "1", "true or false"},
+                                           BadValue{"dms_n_sink", "-1", "0 to"},
                                            BadValue{
                                                "dms_separate_alpha", "\"no\"", "true or false"},
                                            BadValue{"rope_theta", "0.0", "a number"}),

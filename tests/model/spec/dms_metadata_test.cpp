@@ -40,11 +40,15 @@ TEST(DmsMetadata, NvidiasFormDecidesFromTheNextToken) {
   EXPECT_EQ(plain.alpha_scale, 100.0);
   EXPECT_EQ(plain.alpha_offset, 5.0);
   EXPECT_EQ(plain.target_cr, 8.0);
+  EXPECT_FALSE(plain.alpha_bias);
+  EXPECT_EQ(plain.sinks, 0);
   config.update({{"dms_window_size", 0},
                  {"dms_alpha_per", "layer"},
                  {"dms_disable_eviction", true},
                  {"dms_decision_shift", 0},
-                 {"dms_separate_alpha", true}});
+                 {"dms_separate_alpha", true},
+                 {"dms_alpha_bias", true},
+                 {"dms_n_sink", 4}});
   folder.write(kConfig, config.dump());
   const DmsSpec full = load(folder);
   EXPECT_EQ(full.source, DmsSource::adapter);
@@ -52,6 +56,8 @@ TEST(DmsMetadata, NvidiasFormDecidesFromTheNextToken) {
   EXPECT_TRUE(full.per_layer);
   EXPECT_TRUE(full.disable_eviction);
   EXPECT_EQ(full.decision_shift, 0);
+  EXPECT_TRUE(full.alpha_bias);
+  EXPECT_EQ(full.sinks, 4);
 }
 
 TEST(DmsMetadata, FastDmsFormIsReadFlatNestedAndUnderEitherName) {

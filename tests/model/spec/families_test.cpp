@@ -87,6 +87,18 @@ TEST_P(EveryFamily, ATrainedAdapterAddsItsWeights) {
   EXPECT_EQ(has(WeightRole::dms_alpha_bias, "dms_proj_alpha.bias"), spec.qkv_bias);
 }
 
+TEST_P(EveryFamily, AnAdapterMayHaveABiasOfItsOwn) {
+  Json config = tiny_config(GetParam());
+  config["dms_separate_alpha"] = true;
+  config["dms_alpha_bias"] = true;
+  const ModelSpec spec = spec_of(config);
+  const auto is_bias = [&](const WeightName& weight) {
+    return weight.role == WeightRole::dms_alpha_bias &&
+           weight.shape == std::vector<int64_t>{spec.kv_heads};
+  };
+  EXPECT_EQ(std::ranges::count_if(weight_names(spec), is_bias), spec.layers);
+}
+
 INSTANTIATE_TEST_SUITE_P(Registered,
                          EveryFamily,
                          ::testing::ValuesIn(supported_model_types().begin(),

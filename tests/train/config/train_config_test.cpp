@@ -112,6 +112,16 @@ TEST(TrainConfig, ReadsTheTwoPhaseNeuronRecipe) {
   EXPECT_TRUE(config.dms.per_layer);
 }
 
+TEST(TrainConfig, AStartFromScoresLeavesTheirSettingsToThem) {
+  const TrainConfig config = parse(kMinimal, {"dms.init=models/zap", "dms.init_scale=2.5"});
+  EXPECT_EQ(config.dms.init, "models/zap");
+  EXPECT_EQ(config.dms.init_scale, 2.5);
+  EXPECT_FALSE(config.dms.alpha_bias);
+  EXPECT_FALSE(config.dms.n_sink);
+  EXPECT_EQ(parse(kMinimal, {"dms.n_sink=0"}).dms.n_sink, 0);
+  EXPECT_EQ(parse(kMinimal, {"dms.alpha_bias=true"}).dms.alpha_bias, true);
+}
+
 TEST(TrainConfig, TrainTakesPatterns) {
   EXPECT_THAT(parse(kMinimal, {"dms.train=all"}).dms.train, ElementsAre("all"));
   EXPECT_THAT(parse(kMinimal, {"dms.train=[adapter, '*.q_proj.*']"}).dms.train,

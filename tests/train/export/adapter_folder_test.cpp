@@ -30,6 +30,8 @@ const DmsSpec kDms{.source = DmsSource::adapter,
                    .window = 31,
                    .alpha_scale = 9.5,
                    .alpha_offset = 0.25,
+                   .alpha_bias = true,
+                   .sinks = 3,
                    .target_cr = 5};
 
 ModelSpec student_of(const ModelSpec& base) {
@@ -52,6 +54,8 @@ TEST_P(AdapterOfEveryFamily, IsAppliedAsItWasWritten) {
   EXPECT_EQ(spec.dms->window, kDms.window);
   EXPECT_EQ(spec.dms->alpha_scale, kDms.alpha_scale);
   EXPECT_EQ(spec.dms->alpha_offset, kDms.alpha_offset);
+  EXPECT_EQ(spec.dms->alpha_bias, kDms.alpha_bias);
+  EXPECT_EQ(spec.dms->sinks, kDms.sinks);
   EXPECT_EQ(spec.dms->target_cr, kDms.target_cr);
   const auto source = open_adapter(out, spec);
   for (const WeightName& weight : adapter_weight_names(spec)) {

@@ -87,6 +87,12 @@ TEST(StudentConfig, OnlyWhatNvidiasCodeComputesAlikeGetsItsAutoMap) {
   DmsSpec unshifted = adapter();
   unshifted.decision_shift = 0;
   EXPECT_FALSE(runs_in_nvidia_code("qwen3", unshifted));
+  DmsSpec biased = adapter();
+  biased.alpha_bias = true;
+  EXPECT_FALSE(runs_in_nvidia_code("qwen3", biased));
+  DmsSpec sinking = adapter();
+  sinking.sinks = 4;
+  EXPECT_FALSE(runs_in_nvidia_code("qwen3", sinking));
   const Json base{{"model_type", "qwen3"}, {"architectures", {"Qwen3ForCausalLM"}}};
   const Json config = student_config(base, {.dms = unshifted});
   EXPECT_EQ(config["dms_decision_shift"], 0);

@@ -40,6 +40,8 @@ DmsSpec adapter() {
 void expect_same_settings(const DmsSpec& got, const DmsSpec& expected) {
   EXPECT_EQ(got.source, expected.source);
   EXPECT_EQ(got.decision_shift, expected.decision_shift);
+  EXPECT_EQ(got.alpha_bias, expected.alpha_bias);
+  EXPECT_EQ(got.sinks, expected.sinks);
   EXPECT_EQ(got.zero_after_rope, expected.zero_after_rope);
   EXPECT_EQ(got.per_layer, expected.per_layer);
   EXPECT_EQ(got.disable_eviction, expected.disable_eviction);
@@ -148,6 +150,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Form{"Defaults", {}},
         Form{"Layer", {.source = DmsSource::adapter, .per_layer = true}},
+        Form{"BiasAndSinks", {.source = DmsSource::adapter, .alpha_bias = true, .sinks = 4}},
         Form{"Disabled", {.source = DmsSource::adapter, .disable_eviction = true}},
         Form{"Unshifted", {.source = DmsSource::adapter, .decision_shift = 0}},
         Form{"UnshiftedNeuron", {.decision_shift = 0, .window = 0}},

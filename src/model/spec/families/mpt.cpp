@@ -24,6 +24,7 @@ constexpr std::array kNames{
     WeightPattern{attention_output, "transformer.blocks.{}.attn.out_proj.weight"},
     WeightPattern{dms_alpha_norm, "transformer.blocks.{}.attn.dms_proj_alpha_norm.weight"},
     WeightPattern{dms_alpha, "transformer.blocks.{}.attn.dms_proj_alpha.weight"},
+    WeightPattern{dms_alpha_bias, "transformer.blocks.{}.attn.dms_proj_alpha.bias"},
     WeightPattern{mlp_norm, "transformer.blocks.{}.norm_2.weight"},
     WeightPattern{up, "transformer.blocks.{}.ffn.up_proj.weight"},
     WeightPattern{down, "transformer.blocks.{}.ffn.down_proj.weight"},

@@ -17,6 +17,7 @@ constexpr std::array kNames{
     WeightPattern{attention_output, "model.layers.{}.self_attn.o_proj.weight"},
     WeightPattern{dms_alpha_norm, "model.layers.{}.self_attn.dms_proj_alpha_norm.weight"},
     WeightPattern{dms_alpha, "model.layers.{}.self_attn.dms_proj_alpha.weight"},
+    WeightPattern{dms_alpha_bias, "model.layers.{}.self_attn.dms_proj_alpha.bias"},
     WeightPattern{mlp_norm, "model.layers.{}.post_attention_layernorm.weight"},
     WeightPattern{gate_up, "model.layers.{}.mlp.gate_up_proj.weight"},
     WeightPattern{down, "model.layers.{}.mlp.down_proj.weight"},
