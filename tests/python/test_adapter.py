@@ -168,3 +168,20 @@ def test_weights_of_another_shape(refused, adapter):
 def test_a_base_with_settings_of_its_own(refused, family, adapter):
     student = family("llama")[1]
     refused(adapter, "already has trained eviction", "config.json", base=student)
+
+
+def test_an_evaluation_compares_adapters(dms_json, family, tmp_path):
+    """A policy may bring its own adapter: the same as `--adapter`, beside the base itself."""
+    base, _, adapter, ids = family("llama")
+    file = tmp_path / "ids.json"
+    file.write_text(json.dumps([int(i) for i in ids]))
+    command = ("eval", "kld", base, "--ids", file)
+    policy = f"dms:adapter={adapter}"
+    rows = dms_json(*command, "--policies", f"none,{policy}")["rows"]
+    (alone,) = dms_json(*command, "--policies", "dms", "--adapter", adapter)["rows"]
+    assert [row["policy"] for row in rows] == ["none", policy]
+    assert rows[1]["ppl"] == alone["ppl"]
+    assert rows[1]["kv"]["held_tokens"] == alone["kv"]["held_tokens"] < rows[0]["kv"]["held_tokens"]
+    # The reference is the base, without the adapter.
+    assert rows[0]["kld"] == 0
+    assert rows[1]["kld"] > 0
