@@ -15,7 +15,7 @@ TORCH = "torch==2.13.0"  # first and alone: the other packages must not choose i
 # torchvision, which optimum-intel names but does not need for text, and which must fit torch's
 # build to the letter to be importable at all.
 PEER_NAMES = ["llamacpp", "transformers", "openvino"]
-NEEDS_TORCH = ["transformers", "openvino"]
+NEEDS_TORCH = ["transformers", "openvino", "kvpress"]
 
 LLAMA_CPP_BUILD = {
     "CMAKE_ARGS": "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF",

@@ -107,6 +107,8 @@ class SequenceCache final : public SequenceView {
   /// Where a plan waits for a replay of all tokens from there on (PolicyNeeds::replay), since the
   /// last pass; nothing: none waits.
   std::optional<int64_t> replay_from() const { return replay_from_; }
+  /// Whether a plan after `end` tokens that is carried out again waits for one as well.
+  bool replays_again(int64_t end) const;
   /// Carries out the plan that waits. `scores`: [layers, kv_heads, tokens() - *replay_from()].
   void finish_plan(std::span<const float> scores);
   /// Of one head's entries those of the tokens [begin, end).

@@ -13,9 +13,12 @@ namespace dms::cache {
 bool SequenceCache::needs_replay() const {
   if (policy_->needs().replay == ReplayScore::none) return false;
   const int64_t end = tokens_ + pass_.tokens;
-  if (!is_planned(end)) return pass_.ended_prompt > 0 && needs_plan();
-  return policy_->interval() > 0 &&
-         std::ranges::find(prompts_, end, &PromptSpan::end) != prompts_.end();
+  return is_planned(end) ? replays_again(end) : pass_.ended_prompt > 0 && needs_plan();
+}
+
+bool SequenceCache::replays_again(int64_t end) const {
+  return policy_->needs().replay != ReplayScore::none && policy_->interval() > 0 &&
+         is_planned(end) && std::ranges::find(prompts_, end, &PromptSpan::end) != prompts_.end();
 }
 
 void SequenceCache::finish_plan(std::span<const float> scores) {
@@ -45,7 +48,9 @@ StoredRows SequenceCache::rows(
 /// The pass that ends after `end` tokens may end a prompt. `waits`: needs_replay().
 void SequenceCache::note_prompt(int64_t end, bool waits) {
   if (pass_.ended_prompt > 0 && policy_->needs().prompts) {
-    prompts_.push_back({.begin = end - pass_.ended_prompt, .end = end});
+    const int64_t begin = end - pass_.ended_prompt;
+    cut_prompts(begin);  // after a pass that failed it ends once more
+    prompts_.push_back({.begin = begin, .end = end});
   }
   if (!waits) return;
   const auto prompt = std::ranges::find(prompts_, end, &PromptSpan::end);

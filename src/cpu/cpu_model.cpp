@@ -205,8 +205,10 @@ std::vector<cache::Growth> CpuModel::growth_of(std::span<const engine::Part> par
     const cache::SequenceCache& cache = cache_of(part);
     cache::Growth& added = growth.emplace_back();
     added = {.cache = &cache, .tokens = std::ssize(part.ids)};
-    if (part.ended_prompt == 0 || !replays(cache.policy())) continue;
-    added.branch_tokens = options_.replay_prompt().repetition_tokens(part.ended_prompt);
+    const int64_t end = cache.tokens() + added.tokens;
+    const bool ends_prompt = part.ended_prompt > 0 && replays(cache.policy());
+    if (!ends_prompt && !cache.replays_again(end)) continue;
+    added.branch_tokens = options_.replay_prompt().repetition_tokens(end);
   }
   return growth;
 }

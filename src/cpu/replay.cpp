@@ -41,7 +41,6 @@ void read_text(CpuModel& model,
         engine::Part{.sequence = &sequence,
                      .ids = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
                      .length = length}};
-    if (!model.reserve(parts)) throw model.shortage(parts);
     model.forward(parts);
   }
 }

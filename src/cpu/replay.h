@@ -18,8 +18,8 @@
 
 namespace dms::cpu {
 
-/// Appends `ids` to a sequence of `length` tokens in the end, some hundred at a time. Throws
-/// RunError at the memory limit.
+/// Appends `ids` to a sequence of `length` tokens in the end, some hundred at a time; memory for
+/// them was reserved, or is not limited. Throws RunError where it is not enough.
 void read_text(CpuModel& model,
                engine::SequenceState& sequence,
                std::span<const int32_t> ids,

@@ -7,20 +7,26 @@
 
 namespace dms::model {
 
-/// The columns that one query head's output meets, as float32 whatever the matrix is stored in.
-kernels::PackedMatrix OutputOfValues::slice(int64_t q_head) const {
+/// The columns that each query head's output of a group meets, as float32 whatever the matrix is
+/// stored in.
+std::vector<kernels::PackedMatrix> OutputOfValues::slices(int64_t kv_head) const {
   const auto head_dim = static_cast<size_t>(spec_.head_dim);
-  const auto first = static_cast<size_t>(q_head) * head_dim;
-  kernels::PackedMatrix part(kernels::WeightFormat::f32, matrix_.rows(), spec_.head_dim);
+  std::vector<kernels::PackedMatrix> parts;
+  for (int64_t head = 0; head < spec_.group(); ++head) {
+    parts.emplace_back(kernels::WeightFormat::f32, matrix_.rows(), spec_.head_dim);
+  }
   std::vector<float> row(static_cast<size_t>(matrix_.columns()));
+  const auto first = static_cast<size_t>(kv_head * spec_.group()) * head_dim;
   for (int64_t i = 0; i < matrix_.rows(); ++i) {
     matrix_.get_row(i, row);
-    part.set_panel_rows(i / kernels::kPanelRows,
-                        i % kernels::kPanelRows,
-                        1,
-                        std::span(row).subspan(first, head_dim));
+    for (size_t head = 0; head < parts.size(); ++head) {
+      parts[head].set_panel_rows(i / kernels::kPanelRows,
+                                 i % kernels::kPanelRows,
+                                 1,
+                                 std::span(row).subspan(first + head * head_dim, head_dim));
+    }
   }
-  return part;
+  return parts;
 }
 
 std::vector<float> OutputOfValues::norms(int64_t kv_head, std::span<const float> values) const {
@@ -28,8 +34,7 @@ std::vector<float> OutputOfValues::norms(int64_t kv_head, std::span<const float>
   const int64_t count = std::ssize(values) / spec_.head_dim;
   std::vector<float> norms(static_cast<size_t>(count));
   std::vector<float> out(static_cast<size_t>(kBlock * matrix_.rows()));
-  for (int64_t head = 0; head < spec_.group(); ++head) {
-    const kernels::PackedMatrix part = slice(kv_head * spec_.group() + head);
+  for (const kernels::PackedMatrix& part : slices(kv_head)) {
     for (int64_t first = 0; first < count; first += kBlock) {
       const int64_t rows = std::min(kBlock, count - first);
       kernels::matmul({.weights = part,

@@ -20,7 +20,7 @@ class OutputOfValues final : public cache::ValueProjection {
   std::vector<float> norms(int64_t kv_head, std::span<const float> values) const override;
 
  private:
-  kernels::PackedMatrix slice(int64_t q_head) const;
+  std::vector<kernels::PackedMatrix> slices(int64_t kv_head) const;
 
   const ModelSpec& spec_;
   const kernels::PackedMatrix& matrix_;

@@ -35,7 +35,8 @@ double spread(std::span<const float> row, const Channels& reference) {
   std::vector<double> scaled(width);
   for (size_t c = 0; c < width; ++c) {
     const double range = static_cast<double>(reference.high[c]) - reference.low[c];
-    scaled[c] = (static_cast<double>(row[c]) - reference.low[c]) / range;
+    const double offset = static_cast<double>(row[c]) - reference.low[c];
+    scaled[c] = range > 0 ? offset / range : 0.0;  // a channel that never changes says nothing
   }
   const double mean =
       std::accumulate(scaled.begin(), scaled.end(), 0.0) / static_cast<double>(width);

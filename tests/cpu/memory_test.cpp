@@ -2,6 +2,7 @@
 // everything can be taken up again once there is memory.
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
 
@@ -158,6 +159,27 @@ TEST(Rollback, IsTakenUpAgainWhereMemoryStoppedIt) {
 TEST(Preallocation, OfAbsurdlyManyTokensIsRefused) {
   const CpuModel model = tiny_model(kShape, seed());
   EXPECT_THROW(model.plan({.preallocate_tokens = std::numeric_limits<int64_t>::max()}), InputError);
+}
+
+TEST(MemoryLimit, APromptToRepeatIsOnlyComputedWhereItsRepetitionFindsMemory) {
+  const std::vector<int32_t> ids = random_ids(150, tiny_spec({}).vocab, seed());
+  int64_t refused = 0;
+  int64_t computed = 0;
+  for (int64_t pages = 20; pages < 140; ++pages) {
+    CpuModel model = tiny_model({}, seed(), DType::f32, pages * kPageBytes);
+    const auto sequence = model.new_sequence(model.plan({.policy = "kvzip"}));
+    const std::array parts{
+        engine::Part{.sequence = sequence.get(), .ids = ids, .length = 150, .ended_prompt = 150}};
+    if (!model.reserve(parts)) {
+      ++refused;
+      EXPECT_EQ(computed, 0) << "more memory is not enough";
+      continue;
+    }
+    ++computed;
+    EXPECT_NO_THROW(model.forward(parts)) << pages << " pages";
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_GT(computed, 0);
 }
 
 }  // namespace
