@@ -22,7 +22,7 @@ void read_eviction(yaml::Fields& fields, DmsSection& dms) {
   if (fields.has("n_sink")) fields.integer("n_sink", dms.n_sink.emplace(), {0, kMaxWindow});
 }
 
-void read_start(Fields& fields, DmsSection& dms) {
+void read_start(yaml::Fields& fields, DmsSection& dms) {
   fields.path("init", dms.init);
   fields.number("init_scale", dms.init_scale, {1e-3, 1e3});
   if (dms.init.empty()) {
