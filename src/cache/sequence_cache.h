@@ -160,7 +160,7 @@ class SequenceCache final : public SequenceView {
   void settle_fates(LayerState& state, const LayerChunk& chunk);
   bool is_planned(int64_t tokens) const;
   bool needs_plan() const;
-  int64_t until_interval() const;
+  int64_t until_multiple(int64_t interval) const;
   int64_t ended_begin(int64_t end) const;
   void carry_out_plan(int64_t layer, int64_t end);
   void plan_over_model(LayerEntries entries);

@@ -105,6 +105,7 @@ void refuse_window(std::string_view policy, const PolicyRequest& request);
 PolicyPtr make_none(const PolicyRequest& request);
 PolicyPtr make_dms(const PolicyRequest& request);
 PolicyPtr make_streaming(const PolicyRequest& request);
+PolicyPtr make_adms(const PolicyRequest& request);
 PolicyPtr make_forced(const PolicyRequest& request);
 PolicyPtr make_random(const PolicyRequest& request);
 PolicyPtr make_knorm(const PolicyRequest& request);
