@@ -10,6 +10,7 @@
 #include <Eigen/Dense>
 #include <gtest/gtest.h>
 
+#include "dms/compressor.h"
 #include "dms/error.h"
 #include "policy/adms/compressor.h"
 #include "policy/adms/importance.h"
@@ -148,6 +149,18 @@ class Layer {
   std::array<Head, kHeads> heads_;
 };
 
+/// The last entries within the budget.
+MiddleEntries last_entries(const MiddleEntries& entries, int64_t head_dim, int64_t budget) {
+  const int64_t count = std::min<int64_t>(std::ssize(entries.positions), budget);
+  const auto tail = [](const auto& list, int64_t n) {
+    return std::remove_cvref_t<decltype(list)>(list.end() - n, list.end());
+  };
+  return {.positions = tail(entries.positions, count),
+          .counts = tail(entries.counts, count),
+          .keys = tail(entries.keys, count * head_dim),
+          .values = tail(entries.values, count * head_dim)};
+}
+
 TEST(Adms, CountsEveryCandidateAndStaysWithinItsBudget) {
   constexpr int64_t kTokens = 700;
   const std::vector<Args> cases{{{"compressor_type", "low_rank"}, {"rank", "3"}},
@@ -156,7 +169,9 @@ TEST(Adms, CountsEveryCandidateAndStaysWithinItsBudget) {
                                 {{"compressor_type", "vq"}, {"use_adaptive_budget", "true"}},
                                 {{"compressor_type", "summary"}, {"anchor_mode", "grid"}},
                                 {{"compressor_type", "summary"}, {"importance_ratio", "1"}},
-                                {{"compressor_type", "low_rank"}, {"importance_ratio", "1"}}};
+                                {{"compressor_type", "low_rank"}, {"importance_ratio", "1"}},
+                                {{"compressor_type", "custom"}, {"compressor", "last"}}};
+  register_compressor("last", last_entries);
   for (const Args& arguments : cases) {
     Args args = arguments;
     args["compressed_budget"] = "20";
@@ -180,7 +195,7 @@ TEST(Adms, KeepsAllWhileTheBudgetHasRoom) {
   EXPECT_EQ(layer.exact(0), 100);
   EXPECT_EQ(layer.digest(0).block.tokens(), 0);
   layer.plan(135);
-  EXPECT_EQ(layer.exact(0), 50);
+  EXPECT_EQ(layer.exact(0), 25);
 }
 
 TEST(Adms, SinksGrowWithTheLengthInMind) {
@@ -368,6 +383,39 @@ TEST(Summary, CutsTheMiddleIntoEqualStretches) {
   EXPECT_EQ(merged(Anchor::mean).values[0], 4.5f);
   EXPECT_EQ(merged(Anchor::grid).positions, (std::vector<int32_t>{66, 190, 314, 438}));
   EXPECT_EQ(merged(Anchor::hybrid).positions, (std::vector<int32_t>{35, 145, 307, 468}));
+}
+
+TEST(Custom, IsGivenKeysAsTheyAreBeforeTheyAreTurned) {
+  register_compressor("last", last_entries);
+  const Slice slice = random_slice(20);
+  const CompressorPtr compressor = custom_compressor(Merging(rotation(), Anchor::mean), "last");
+  const cache::Digest digest = compress(*compressor, slice, 6);
+  EXPECT_EQ(digest.dropped, 14);
+  ASSERT_EQ(digest.merged.positions,
+            std::vector<int32_t>(slice.positions.end() - 6, slice.positions.end()));
+  for (size_t i = 0; i < digest.merged.keys.size(); ++i) {
+    EXPECT_NEAR(digest.merged.keys[i], slice.keys[i + 14 * kHeadDim], 1e-5f) << "turned again";
+  }
+}
+
+TEST(Custom, IsRefusedWithoutANameAndEndsARequestByAWrongResult) {
+  EXPECT_THROW(make_policy("adms", request({{"compressor_type", "custom"}})), InputError);
+  register_compressor("greedy",
+                      [](const MiddleEntries& entries, int64_t, int64_t) { return entries; });
+  register_compressor("more", [](const MiddleEntries& entries, int64_t head_dim, int64_t budget) {
+    MiddleEntries made = last_entries(entries, head_dim, budget);
+    made.counts.front() += 100;
+    return made;
+  });
+  register_compressor("short", [](const MiddleEntries& entries, int64_t head_dim, int64_t budget) {
+    MiddleEntries made = last_entries(entries, head_dim, budget);
+    made.values.pop_back();
+    return made;
+  });
+  for (const std::string name : {"greedy", "more", "short"}) {
+    const CompressorPtr compressor = custom_compressor(Merging(rotation(), Anchor::mean), name);
+    EXPECT_THROW(compress(*compressor, random_slice(20), 6), RunError) << name;
+  }
 }
 
 TEST(Importance, LeavesNoStretchWithoutEntries) {

@@ -26,7 +26,7 @@ struct Settings {
   int64_t interval = 8;
   int64_t prompt_interval = 256;
   ImportanceMetric metric = ImportanceMetric::value_norm;
-  double importance_ratio = 0.5;
+  double importance_ratio = 0.25;
   int64_t min_importance_tokens = 4;
   Coverage coverage{};
   bool adaptive = false;
@@ -238,12 +238,14 @@ CompressorPtr read_compressor(ArgReader& args, const PolicyRequest& request) {
   const int64_t most_tokens = args.integer("svd_max_tokens", 512, 1, kMaxWindow);
   const int64_t clusters = args.integer("num_clusters", 64, 1, kMaxWindow);
   const Anchor anchor = kAnchors.at(args.choice("anchor_mode", {"mean", "grid", "hybrid"}));
-  const size_t type = args.choice("compressor_type", {"low_rank", "vq", "summary"});
+  const size_t type = args.choice("compressor_type", {"low_rank", "vq", "summary", "custom"});
+  const std::string custom = args.text("compressor");
   if (type == 0) return low_rank_compressor(rank, most_tokens);
   refuse_varied_rotation("adms with a compressor_type that averages keys", request);
   Merging merging(request.rotation, anchor);
-  return type == 1 ? vq_compressor(std::move(merging), clusters)
-                   : summary_compressor(std::move(merging));
+  if (type == 1) return vq_compressor(std::move(merging), clusters);
+  return type == 2 ? summary_compressor(std::move(merging))
+                   : custom_compressor(std::move(merging), custom);
 }
 
 /// Entries can only be moved to other places where positions turn keys, alike in all layers.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "cache/policy.h"
 #include "policy/adms/merging.h"
@@ -33,5 +34,7 @@ using CompressorPtr = std::unique_ptr<const Compressor>;
 CompressorPtr low_rank_compressor(int64_t rank, int64_t most_tokens);
 CompressorPtr vq_compressor(Merging merging, int64_t clusters);
 CompressorPtr summary_compressor(Merging merging);
+/// One that was registered. Throws InputError where none of that name was.
+CompressorPtr custom_compressor(Merging merging, const std::string& name);
 
 }  // namespace dms::policy
