@@ -30,10 +30,13 @@ std::unique_ptr<SurvivorStore> make_store(const HeadShape& shape) {
 }  // namespace
 
 HeadCache::HeadCache(const HeadShape& shape)
-    : HeadCache(ExactWindow(shape.window_layout, *shape.window_pool), make_store(shape)) {}
+    : HeadCache(ExactWindow(shape.window_layout, *shape.window_pool),
+                make_store(shape),
+                DigestStore(shape.window_layout, *shape.window_pool),
+                shape.digests) {}
 
 HeadCache HeadCache::fork() const {
-  HeadCache copy(window_.fork(), survivors_->fork());
+  HeadCache copy(window_.fork(), survivors_->fork(), digest_.fork(), digests_);
   copy.fates_ = fates_;
   copy.times_ = times_;
   copy.sealed_end_ = sealed_end_;
@@ -55,10 +58,12 @@ StoredToken HeadCache::in_window(int64_t position) const {
 }
 
 void HeadCache::evict(std::span<const int32_t> positions, int64_t time) {
-  for (const int32_t position : positions) {
-    fates_.set(position, true);
-    times_.set(position, time);
-  }
+  for (const int32_t position : positions) times_.set(position, time);
+  forget(positions);
+}
+
+void HeadCache::forget(std::span<const int32_t> positions) {
+  for (const int32_t position : positions) fates_.set(position, true);
   survivors_->drop_evicted(sealed());
 }
 
@@ -79,11 +84,13 @@ PageNeed HeadCache::page_need(int64_t position, int64_t count, int64_t end) cons
           .given_back = window_.pages_before(position, count, end)};
 }
 
-void HeadCache::gather(const QueryTile& tile, const Visibility& visibility, TilePages& out) const {
+void HeadCache::gather(const QueryTile& tile, const Visibility& layer, TilePages& out) const {
   out.clear();
+  Visibility visibility = layer;
+  visibility.near_begin = std::max(visibility.near_begin, digest_.shifted_end());
   // Masks are pointed into while the vector grows: room for every page that can carry one.
-  const int64_t masked_pages =
-      2 * window_.page_count() + survivors_->most_masked_pages(visibility) + 1;
+  const int64_t masked_pages = 2 * window_.page_count() + digest_.page_count() +
+                               survivors_->most_masked_pages(visibility) + 1;
   out.masks.reserve(static_cast<size_t>(masked_pages * tile.positions));
   // Below the band everything kept is among the survivors and seen by the whole tile.
   const int64_t band = std::clamp(std::max<int64_t>(tile.first - visibility.window, 0),
@@ -91,6 +98,7 @@ void HeadCache::gather(const QueryTile& tile, const Visibility& visibility, Tile
                                   sealed_end_);
   survivors_->gather(sealed(), band, tile, visibility, out);
   out.close_run(survivors_->layout());
+  digest_.gather(tile, visibility, out);
   gather_band(band, tile, visibility, out);
   out.close_run(window_.layout());
 }
@@ -116,16 +124,18 @@ void HeadCache::gather_band(int64_t begin,
       return low_bits(t + 1 - base) & bits_from(begin - base) & bits_from(t - sliding + 1 - base);
     };
     const auto recent = [&](int64_t t) { return bits_from(t - visibility.window - base); };
+    const uint32_t near_kept = kept & bits_from(visibility.near_begin - base);
+    const uint32_t far_kept = kept & low_bits(visibility.far_end - base);
     const kernels::PageRef near{.data = data, .masks = out.masks.data() + out.masks.size()};
     uint32_t any_far = 0;
     for (int64_t t = tile.first; t < end; ++t) {
-      out.masks.push_back(seen(t) & (visibility.far_frame ? recent(t) : recent(t) | kept));
-      any_far |= seen(t) & kept & ~recent(t);
+      out.masks.push_back(seen(t) & (recent(t) | near_kept));
+      any_far |= seen(t) & far_kept & ~recent(t);
     }
     add_page(near, base);
-    if (!visibility.far_frame || any_far == 0) continue;
+    if (any_far == 0) continue;
     add_page({.data = data, .masks = out.masks.data() + out.masks.size(), .far = true}, base);
-    for (int64_t t = tile.first; t < end; ++t) out.masks.push_back(seen(t) & kept & ~recent(t));
+    for (int64_t t = tile.first; t < end; ++t) out.masks.push_back(seen(t) & far_kept & ~recent(t));
   }
 }
 
@@ -148,6 +158,7 @@ void HeadCache::truncate(int64_t tokens) {
 void HeadCache::restart(int64_t tokens) {
   window_.clear();
   survivors_->clear();
+  digest_.clear();
   sealed_end_ = 0;
   times_.forget_after(tokens);
   if (survivors_->can_drop()) fates_.clear_from(0);
@@ -158,7 +169,11 @@ void HeadCache::write(ByteWriter& out) const {
   out.value(sealed_end_);
   window_.write(out);
   survivors_->write(out);
-  if (survivors_->can_drop()) times_.write(out);
+  if (digests_) {
+    digest_.write(out);
+  } else if (survivors_->can_drop()) {
+    times_.write(out);
+  }
 }
 
 void HeadCache::read(ByteReader& in,
@@ -172,7 +187,8 @@ void HeadCache::read(ByteReader& in,
       window_.page_count() > 0 ? window_.begin() <= sealed_end_ : sealed_end_ == tokens;
   in.require(has_all, "tokens are neither in the window nor sealed");
   survivors_->read(in, sealed());
-  if (!survivors_->can_drop()) return;
+  if (digests_) digest_.read(in, tokens);
+  if (digests_ || !survivors_->can_drop()) return;
   times_.read(in, plans);
   for (int64_t position = 0; position < tokens; ++position) {
     in.require(fates_.is_evicted(position) == (times_.at(position) > 0),
@@ -189,7 +205,8 @@ HeadCache::HeldRange HeadCache::held_range(int64_t tokens, const Visibility& vis
 
 int64_t HeadCache::held_tokens(int64_t tokens, const Visibility& visibility) const {
   const HeldRange range = held_range(tokens, visibility);
-  return tokens - range.exact + fates_.kept_between(range.seen, range.exact);
+  return tokens - range.exact + fates_.kept_between(range.seen, range.exact) +
+         digest_.held_entries();
 }
 
 void HeadCache::count_held(const Visibility& visibility, std::span<int32_t> counts) const {
@@ -205,8 +222,8 @@ void HeadCache::count_held(const Visibility& visibility, std::span<int32_t> coun
 }
 
 int64_t HeadCache::table_bytes() const {
-  return window_.table_bytes() + survivors_->table_bytes() + fates_.bytes() + times_.bytes() +
-         static_cast<int64_t>(sizeof(*this) + sizeof(SlotStore));
+  return window_.table_bytes() + survivors_->table_bytes() + digest_.table_bytes() +
+         fates_.bytes() + times_.bytes() + static_cast<int64_t>(sizeof(*this) + sizeof(SlotStore));
 }
 
 }  // namespace dms::cache

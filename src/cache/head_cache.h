@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "cache/digest_store.h"
 #include "cache/eviction_times.h"
 #include "cache/exact_window.h"
 #include "cache/fate_log.h"
@@ -24,7 +25,8 @@ struct HeadShape {
   kernels::KvPageLayout survivor_layout;
   PagePool* window_pool = nullptr;
   PagePool* survivor_pool = nullptr;
-  bool plans = false;  // survivors may be evicted after they were sealed
+  bool plans = false;    // survivors may be evicted after they were sealed
+  bool digests = false;  // and leave a digest
 };
 
 /// Pages that a chunk takes in one head.
@@ -63,6 +65,12 @@ class HeadCache {
   void evict(std::span<const int32_t> positions, int64_t time);
   /// Evicts again what evict() did after `time` tokens.
   void evict_again(int64_t time) { evict(times_.evicted_at(time), time); }
+  /// Forgets them without a record of when.
+  void forget(std::span<const int32_t> positions);
+  /// Of the tokens that are gone.
+  const DigestStore& digest() const { return digest_; }
+  /// Replaces it. Throws RunError at the memory limit.
+  void hold(const Digest& digest) { digest_.hold(digest); }
   /// What it holds of the tokens below `tokens`, in any order.
   void visit(int64_t tokens,
              const std::function<void(int64_t position, const StoredToken& token)>& visitor) const;
@@ -77,7 +85,7 @@ class HeadCache {
     survivors_->expire(sealed(), next_position, sliding_window);
   }
 
-  void gather(const QueryTile& tile, const Visibility& visibility, TilePages& out) const;
+  void gather(const QueryTile& tile, const Visibility& layer, TilePages& out) const;
 
   /// Whether the state after `tokens` tokens can be had by forgetting alone: nothing is gone that
   /// the next query would see through the sliding window or among the last `exact_tokens`, which
@@ -98,14 +106,21 @@ class HeadCache {
   int64_t held_tokens(int64_t tokens, const Visibility& visibility) const;
   /// Adds 1 for each of them to its token's count; counts: [tokens].
   void count_held(const Visibility& visibility, std::span<int32_t> counts) const;
-  int64_t window_pages() const { return window_.page_count(); }
+  /// Of the window, and of the digest, whose pages are alike.
+  int64_t window_pages() const { return window_.page_count() + digest_.page_count(); }
   int64_t survivor_pages() const { return survivors_->page_count(); }
   int64_t table_bytes() const;
   int64_t sealed_end() const { return sealed_end_; }
 
  private:
-  HeadCache(ExactWindow window, std::unique_ptr<SurvivorStore> survivors)
-      : window_(std::move(window)), survivors_(std::move(survivors)) {}
+  HeadCache(ExactWindow window,
+            std::unique_ptr<SurvivorStore> survivors,
+            DigestStore digest,
+            bool digests)
+      : window_(std::move(window)),
+        survivors_(std::move(survivors)),
+        digest_(std::move(digest)),
+        digests_(digests) {}
   /// What held_tokens() counts: kept ones from `seen` on, and every one from `exact` on.
   struct HeldRange {
     int64_t seen = 0;
@@ -122,6 +137,8 @@ class HeadCache {
 
   ExactWindow window_;
   std::unique_ptr<SurvivorStore> survivors_;
+  DigestStore digest_;
+  bool digests_;
   FateLog fates_;
   EvictionTimes times_;
   int64_t sealed_end_ = 0;

@@ -11,13 +11,18 @@
 
 namespace dms::cache {
 
-StoredRows read_rows(
-    const HeadCache& head, int64_t head_dim_, int64_t begin, int64_t end, bool with_values) {
-  const auto head_dim = static_cast<size_t>(head_dim_);
+namespace {
+
+/// Of entries below `end` that `is_wanted`.
+template <class Wanted>
+StoredRows read_rows_where(
+    const HeadCache& head, int64_t width, int64_t end, bool with_values, Wanted is_wanted) {
+  const auto head_dim = static_cast<size_t>(width);
   std::vector<std::pair<int32_t, StoredToken>> tokens;
   head.visit(end, [&](int64_t position, const StoredToken& token) {
-    const bool is_wanted = position >= begin && position < end;
-    if (is_wanted) tokens.emplace_back(static_cast<int32_t>(position), token);
+    if (position < end && is_wanted(position)) {
+      tokens.emplace_back(static_cast<int32_t>(position), token);
+    }
   });
   std::ranges::sort(tokens, {}, [](const auto& token) { return token.first; });
   StoredRows rows;
@@ -34,6 +39,14 @@ StoredRows read_rows(
   }
   if (!with_values) rows.values.clear();
   return rows;
+}
+
+}  // namespace
+
+StoredRows read_rows(
+    const HeadCache& head, int64_t head_dim, int64_t begin, int64_t end, bool with_values) {
+  return read_rows_where(
+      head, head_dim, end, with_values, [&](int64_t position) { return position >= begin; });
 }
 
 namespace {
@@ -93,46 +106,117 @@ std::vector<float> attention(const PlanContext& context,
   return mass;
 }
 
+HeadContents contents_of(const PlanContext& context,
+                         size_t head,
+                         std::span<const int32_t> positions,
+                         std::span<const float> keys,
+                         std::span<const float> values) {
+  return {.head = static_cast<int64_t>(head),
+          .head_dim = context.head_dim,
+          .group = context.group,
+          .tokens = context.tokens,
+          .attention_scale = context.attention_scale,
+          .positions = positions,
+          .keys = keys,
+          .values = values};
+}
+
 /// What a plan is to know of one head; what it does not rank still took its share of attention.
 HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t head) {
   const PolicyNeeds needs = context.policy->needs();
   const auto head_dim = static_cast<size_t>(context.head_dim);
-  const StoredRows rows =
-      read_rows(cache, context.head_dim, 0, context.tokens, needs.contents || needs.output_norms);
   const int64_t first = context.policy->first_ranked(context.prompt_begin);
-  const auto skipped =
-      static_cast<size_t>(std::ranges::lower_bound(rows.positions, first) - rows.positions.begin());
-  const auto positions = std::span(rows.positions).subspan(skipped);
-  const auto keys = std::span(rows.keys).subspan(skipped * head_dim);
-  const auto values = std::span(rows.values).subspan(rows.values.empty() ? 0 : skipped * head_dim);
+  const int64_t end = context.policy->ranked_end(context.tokens);
+  const bool reads_all = needs.last_queries > 0;
+  const StoredRows rows = read_rows(cache,
+                                    context.head_dim,
+                                    reads_all ? 0 : first,
+                                    reads_all ? context.tokens : end,
+                                    needs.contents || needs.output_norms);
+  const auto place_of = [&](int64_t position) {
+    return static_cast<size_t>(std::ranges::lower_bound(rows.positions, position) -
+                               rows.positions.begin());
+  };
+  const size_t skipped = place_of(first);
+  const size_t count = std::max(place_of(end), skipped) - skipped;
+  const auto positions = std::span(rows.positions).subspan(skipped, count);
+  const auto keys = std::span(rows.keys).subspan(skipped * head_dim, count * head_dim);
+  const auto values = rows.values.empty()
+                          ? std::span<const float>{}
+                          : std::span(rows.values).subspan(skipped * head_dim, count * head_dim);
   HeadEntries entries{
       .positions = {positions.begin(), positions.end()}, .key_norms = {}, .attention = {}};
   if (needs.key_norms) entries.key_norms = norms(keys, head_dim);
   const std::vector<kernels::QueryRow> queries = last_queries(context, head);
   if (!queries.empty()) {
     const std::vector<float> all = attention(context, rows, head, queries);
-    entries.attention.assign(all.begin() + static_cast<int64_t>(skipped), all.end());
+    const auto begin = all.begin() + static_cast<int64_t>(skipped);
+    entries.attention.assign(begin, begin + static_cast<int64_t>(count));
   }
   if (needs.contents || needs.replay != ReplayScore::none) {
     std::vector<std::span<const float>> heads;
     for (const kernels::QueryRow& row : queries) heads.push_back(row.heads);
-    entries.measured = context.policy->measure({.head = static_cast<int64_t>(head),
-                                                .head_dim = context.head_dim,
-                                                .group = context.group,
-                                                .tokens = context.tokens,
-                                                .attention_scale = context.attention_scale,
-                                                .positions = positions,
-                                                .keys = keys,
-                                                .values = values,
-                                                .queries = std::move(heads),
-                                                .prompts = context.prompts},
-                                               context.state);
+    HeadContents contents = contents_of(context, head, positions, keys, values);
+    contents.queries = std::move(heads);
+    contents.prompts = context.prompts;
+    entries.measured = context.policy->measure(contents, context.state);
   }
   if (needs.output_norms) {
     ensure(context.projection != nullptr, "the model's output projection");
     entries.output_norms = context.projection->norms(static_cast<int64_t>(head), values);
   }
   return entries;
+}
+
+/// What goes of each head.
+std::vector<std::vector<int32_t>> leaving_positions(const EvictionPlan& plan,
+                                                    const LayerEntries& layer) {
+  ensure(plan.size() == layer.heads.size(), "a plan for each head");
+  std::vector<std::vector<int32_t>> leaving(plan.size());
+  for (size_t head = 0; head < plan.size(); ++head) {
+    const std::vector<int32_t>& positions = layer.heads[head].positions;
+    ensure(plan[head].size() == positions.size(), "a plan for each entry");
+    for (size_t i = 0; i < positions.size(); ++i) {
+      if (plan[head][i] != 0) leaving[head].push_back(positions[i]);
+    }
+  }
+  return leaving;
+}
+
+Digest make_digest(const PlanContext& context,
+                   const LayerEntries& layer,
+                   size_t head,
+                   std::span<const uint8_t> plan,
+                   const HeadCache& cache) {
+  const std::vector<int32_t>& ranked = layer.heads[head].positions;
+  const int64_t end = context.policy->ranked_end(context.tokens);
+  const auto rows_of = [&](bool leave) {
+    return read_rows_where(cache, context.head_dim, end, true, [&](int64_t position) {
+      const auto at = std::ranges::lower_bound(ranked, position);
+      return at != ranked.end() && *at == position &&
+             (plan[static_cast<size_t>(at - ranked.begin())] != 0) == leave;
+    });
+  };
+  const StoredRows leaving = rows_of(true);
+  const StoredRows staying = context.policy->far_position(0) ? rows_of(false) : StoredRows{};
+  return context.policy->digest(
+      {.layer = layer,
+       .leaving = contents_of(context, head, leaving.positions, leaving.keys, leaving.values),
+       .staying = contents_of(context, head, staying.positions, staying.keys, staying.values),
+       .before = cache.digest().load()});
+}
+
+std::vector<Digest> make_digests(const PlanContext& context,
+                                 const LayerEntries& layer,
+                                 const EvictionPlan& plan,
+                                 std::span<const HeadCache> heads) {
+  ensure(plan.size() == heads.size(), "a plan for each head");
+  std::vector<Digest> digests(heads.size());
+  parallel_for(std::ssize(heads), 1, [&](int64_t i) {
+    const auto head = static_cast<size_t>(i);
+    digests[head] = make_digest(context, layer, head, plan[head], heads[head]);
+  });
+  return digests;
 }
 
 }  // namespace
@@ -181,19 +265,23 @@ void observe_layer(const PlanContext& context, std::span<const HeadCache> heads)
 void plan_layer(const PlanContext& context, std::span<HeadCache> heads) {
   const LayerEntries layer = read_layer(context, heads);
   if (context.state != nullptr) context.policy->observe(layer, *context.state);
-  carry_out(context.policy->plan(layer, context.state), layer, heads);
+  const EvictionPlan plan = context.policy->plan(layer, context.state);
+  if (!context.policy->digests()) {
+    carry_out(plan, layer, heads);
+    return;
+  }
+  const std::vector<Digest> digests = make_digests(context, layer, plan, heads);
+  const std::vector<std::vector<int32_t>> leaving = leaving_positions(plan, layer);
+  for (size_t head = 0; head < heads.size(); ++head) {
+    heads[head].forget(leaving[head]);
+    heads[head].hold(digests[head]);
+  }
 }
 
 void carry_out(const EvictionPlan& plan, const LayerEntries& layer, std::span<HeadCache> heads) {
-  ensure(plan.size() == heads.size(), "a plan for each head");
+  const std::vector<std::vector<int32_t>> leaving = leaving_positions(plan, layer);
   for (size_t head = 0; head < heads.size(); ++head) {
-    const std::vector<int32_t>& positions = layer.heads[head].positions;
-    ensure(plan[head].size() == positions.size(), "a plan for each entry");
-    std::vector<int32_t> evicted;
-    for (size_t i = 0; i < positions.size(); ++i) {
-      if (plan[head][i] != 0) evicted.push_back(positions[i]);
-    }
-    heads[head].evict(evicted, layer.tokens);
+    heads[head].evict(leaving[head], layer.tokens);
   }
 }
 

@@ -97,7 +97,7 @@ void OrderedStore::gather(const Sealed& sealed,
   for (int64_t page = first_page; page * kPageTokens < count; ++page) {
     const int64_t base = page * kPageTokens;
     kernels::PageRef ref{.data = pages_[static_cast<size_t>(page - expired_pages_)].bytes().data(),
-                         .far = visibility.far_frame};
+                         .far = visibility.far_end > 0};
     if (base + kPageTokens > count || base < last_hidden) {
       ref.masks = out.masks.data() + out.masks.size();
       for (int64_t t = 0; t < tile.positions; ++t) {

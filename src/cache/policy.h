@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "cache/digest.h"
 
 namespace dms::cache {
 
@@ -105,6 +106,14 @@ struct LayerEntries {
   std::vector<HeadEntries> heads;  // [kv_heads]
 };
 
+/// What a new digest of a head is made from. `leaving` goes by the plan.
+struct DigestRequest {
+  const LayerEntries& layer;  // as plan() saw it
+  HeadContents leaving;
+  HeadContents staying;  // of the ranked entries, where positions are shifted; else empty
+  Digest before;
+};
+
 /// 1: the entry goes. [kv_heads][entries]
 using EvictionPlan = std::vector<std::vector<uint8_t>>;
 
@@ -144,13 +153,15 @@ class Policy {
   virtual bool plans_at_prompt_end() const { return false; }
   /// Plans are due at the multiples of so many tokens; 0: at none.
   virtual int64_t interval() const { return 0; }
-  /// Whether the interval's plans are due within prompts too, or only while answers grow.
-  virtual bool plans_within_prompts() const { return true; }
+  /// As interval(), within prompts.
+  virtual int64_t prompt_interval() const { return interval(); }
   /// Whether what came since the last plan is what has ended, be it of a prompt or an answer.
   virtual bool plans_by_chunk() const { return false; }
   /// Entries before this position stay, and plans don't see them. `prompt_begin`: as of
   /// LayerEntries.
   virtual int64_t first_ranked(int64_t /*prompt_begin*/) const { return 0; }
+  /// So do entries from this one on. `tokens`: as of LayerEntries.
+  virtual int64_t ranked_end(int64_t tokens) const { return tokens; }
   /// Anything that plan() is to know of a head's contents. Called for several heads at a time.
   virtual std::vector<float> measure(const HeadContents&, const PolicyState*) const { return {}; }
   /// `state`: of this layer, what new_state() made and observe() has seen; null where it made none.
@@ -159,6 +170,14 @@ class Policy {
   virtual bool plans_over_model() const { return false; }
   /// A plan for each layer.
   virtual std::vector<EvictionPlan> plan_model(std::span<const LayerEntries>) const { return {}; }
+
+  /// Whether each plan leaves its heads a new digest, digest(), of what goes and what went before.
+  /// Such plans are made again where their tokens are computed again.
+  virtual bool digests() const { return false; }
+  /// Entries that a digest has at most, each kind in whole pages.
+  virtual int64_t most_merged() const { return 0; }
+  /// Called for several heads at a time.
+  virtual Digest digest(DigestRequest) const { return {}; }
 
   /// For one layer; null: there is nothing to remember.
   virtual std::unique_ptr<PolicyState> new_state() const { return nullptr; }

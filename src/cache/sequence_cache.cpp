@@ -24,13 +24,20 @@ SequenceCache::SequenceCache(const CacheShape& shape,
                              std::shared_ptr<CachePools> pools,
                              std::shared_ptr<const Policy> policy)
     : shape_(shape), pools_(std::move(pools)), policy_(std::move(policy)) {
+  // Of what a digest stands for, none is read where it lies.
+  int64_t first_near = 0;
+  if (policy_->far_position(0)) {
+    first_near =
+        policy_->digests() ? policy_->first_ranked(0) : std::numeric_limits<int64_t>::max();
+  }
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     LayerState& state = layers_.emplace_back();
     state.visibility = {.window = policy_->window(),
                         .sliding_window = shape.sliding_window.empty()
                                               ? 0
                                               : shape.sliding_window[static_cast<size_t>(layer)],
-                        .far_frame = policy_->far_position(0).has_value(),
+                        .far_end = first_near,
+                        .near_begin = first_near,
                         .positions = shape.alibi.is_used()};
     state.queries = QueryRing(kept_queries(), ring_width());
     state.policy_state = policy_->new_state();
@@ -46,7 +53,8 @@ HeadShape SequenceCache::head_shape(int64_t layer) const {
           .survivor_layout = survivors,
           .window_pool = &pools_->pool(window.bytes()),
           .survivor_pool = &pools_->pool(survivors.bytes()),
-          .plans = policy_->plans()};
+          .plans = policy_->plans(),
+          .digests = policy_->digests()};
 }
 
 void SequenceCache::append(const LayerChunk& chunk) {
@@ -129,7 +137,7 @@ int64_t SequenceCache::draft_limit() const {
   const int64_t seal = sealed_end(state, next) + kernels::kPageTokens;
   const int64_t before_seal = seal + exact_tokens(state) + kRollbackTokens - 1 - next;
   // A plan takes what can't be given back.
-  const int64_t before_plan = std::min(pass_limit(), until_interval()) - 2;
+  const int64_t before_plan = std::min(pass_limit(), until_multiple(policy_->interval())) - 2;
   return std::max<int64_t>(std::min({before_seal, before_plan, kRollbackTokens}), 0);
 }
 
@@ -189,9 +197,8 @@ bool SequenceCache::is_planned(int64_t tokens) const {
 bool SequenceCache::needs_plan() const {
   const int64_t end = tokens_ + pass_.tokens;
   if (!plans_.empty() && end <= plans_.back()) return false;
-  const int64_t interval = policy_->interval();
-  const bool counts = pass_.decoded || policy_->plans_within_prompts();
-  return (interval > 0 && counts && end % interval == 0) ||
+  const int64_t interval = pass_.decoded ? policy_->interval() : policy_->prompt_interval();
+  return (interval > 0 && end % interval == 0) ||
          (policy_->plans_at_prompt_end() && pass_.ended_prompt > 0);
 }
 
@@ -218,7 +225,7 @@ void SequenceCache::carry_out_plan(int64_t layer, int64_t end) {
                             .projection = pass_.projection,
                             .prompts = prompts_};
   show_tokens(state, end, nullptr);
-  if (is_planned(end)) {
+  if (is_planned(end) && !policy_->digests()) {
     observe_layer(context, state.heads);
     for (HeadCache& head : state.heads) head.evict_again(end);
   } else if (policy_->plans_over_model()) {
@@ -231,6 +238,7 @@ void SequenceCache::carry_out_plan(int64_t layer, int64_t end) {
 
 /// Where that began which ends after `end` tokens.
 int64_t SequenceCache::ended_begin(int64_t end) const {
+  if (!policy_->plans_at_prompt_end()) return end;
   if (!policy_->plans_by_chunk()) return end - pass_.ended_prompt;
   const auto plan = std::ranges::lower_bound(plans_, end);
   return plan == plans_.begin() ? 0 : *std::prev(plan);
@@ -248,15 +256,13 @@ void SequenceCache::plan_over_model(LayerEntries entries) {
   }
 }
 
-/// Tokens until the next multiple of the policy's interval.
-int64_t SequenceCache::until_interval() const {
-  const int64_t interval = policy_->interval();
+/// Tokens until the next multiple of `interval`; 0: it has none.
+int64_t SequenceCache::until_multiple(int64_t interval) const {
   return interval > 0 ? interval - tokens_ % interval : std::numeric_limits<int64_t>::max();
 }
 
 int64_t SequenceCache::pass_limit() const {
-  const int64_t limit =
-      policy_->plans_within_prompts() ? until_interval() : std::numeric_limits<int64_t>::max();
+  const int64_t limit = until_multiple(policy_->prompt_interval());
   const auto next = std::ranges::upper_bound(plans_, tokens_);
   return next == plans_.end() ? limit : std::min(limit, *next - tokens_);
 }

@@ -179,7 +179,7 @@ class SequenceCache final : public SequenceView {
   bool is_planned(int64_t tokens) const;
   bool needs_plan() const;
   bool needs_replay() const;
-  int64_t until_interval() const;
+  int64_t until_multiple(int64_t interval) const;
   int64_t ended_begin(int64_t end) const;
   void note_prompt(int64_t end, bool waits);
   void cut_prompts(int64_t tokens);

@@ -24,6 +24,7 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
     for (const HeadCache& head : state.heads) {
       need += head.page_need(tokens_, count, sealed);
       if (policy_->plans()) need.survivors += head.shared_survivor_pages();
+      need.window += head.digest().page_need(ceil_div(policy_->most_merged(), kPageTokens));
     }
     window += std::max<int64_t>(need.window - need.given_back, 0);
     demand[survivor_layout(shape_, layer).bytes()] += need.survivors;

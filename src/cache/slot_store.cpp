@@ -86,29 +86,33 @@ void SlotStore::gather(const Sealed&,
                        TilePages& out) const {
   const int64_t sliding =
       visibility.sliding_window > 0 ? visibility.sliding_window : tile.first + tile.positions;
+  const int64_t last = tile.first + tile.positions - 1;
   for (int64_t page = 0; page < page_count(); ++page) {
     const int64_t base = page * kPageTokens;
     const auto entries = std::span(positions_)
                              .subspan(static_cast<size_t>(base),
                                       static_cast<size_t>(std::min(kPageTokens, count_ - base)));
     const auto [low, high] = std::ranges::minmax(entries);
-    kernels::PageRef ref{.data = pages_[static_cast<size_t>(page)].bytes().data(),
-                         .far = visibility.far_frame};
-    const int64_t last = tile.first + tile.positions - 1;
-    const bool sees_all = std::ssize(entries) == kPageTokens && high < end && low > last - sliding;
-    if (!sees_all) {
-      ref.masks = out.masks.data() + out.masks.size();
-      for (int64_t t = tile.first; t <= last; ++t) {
+    const auto add = [&](bool far, int64_t from, int64_t to) {
+      if (high < from || low >= to) return;
+      kernels::PageRef ref{.data = pages_[static_cast<size_t>(page)].bytes().data(), .far = far};
+      const bool sees_all =
+          std::ssize(entries) == kPageTokens && low >= from && high < to && low > last - sliding;
+      if (!sees_all) ref.masks = out.masks.data() + out.masks.size();
+      for (int64_t t = tile.first; t <= last && !sees_all; ++t) {
         uint32_t mask = 0;
         for (size_t slot = 0; slot < entries.size(); ++slot) {
-          const bool is_seen = entries[slot] < end && entries[slot] > t - sliding;
+          const int64_t position = entries[slot];
+          const bool is_seen = position >= from && position < to && position > t - sliding;
           mask |= static_cast<uint32_t>(is_seen) << slot;
         }
         out.masks.push_back(mask);
       }
-    }
-    out.pages.push_back(ref);
-    if (visibility.positions) out.add_positions(entries);
+      out.pages.push_back(ref);
+      if (visibility.positions) out.add_positions(entries);
+    };
+    add(true, 0, std::min(visibility.far_end, end));
+    add(false, visibility.near_begin, end);
   }
 }
 

@@ -24,7 +24,9 @@ class SlotStore final : public SurvivorStore {
               const QueryTile& tile,
               const Visibility& visibility,
               TilePages& out) const override;
-  int64_t most_masked_pages(const Visibility&) const override { return page_count(); }
+  int64_t most_masked_pages(const Visibility& visibility) const override {
+    return (visibility.far_end > 0 ? 2 : 1) * page_count();
+  }
   void write(ByteWriter& out) const override;
   void read(ByteReader& in, const Sealed& sealed) override;
   bool reaches_back_to(const Sealed& sealed, int64_t tokens, int64_t sliding_window) const override;

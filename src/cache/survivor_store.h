@@ -19,8 +19,11 @@ namespace dms::cache {
 struct Visibility {
   int64_t window = 0;          // W
   int64_t sliding_window = 0;  // the layer's own; 0: none
-  bool far_frame = false;      // keys beyond the window are read with the far query
-  bool positions = false;      // the tile wants to know its tokens' positions
+  // Where positions are shifted, keys beyond the window are read with the far query below far_end
+  // and with the near one from near_begin on; others not at all.
+  int64_t far_end = 0;
+  int64_t near_begin = 0;
+  bool positions = false;  // the tile wants to know its tokens' positions
 };
 
 /// Tokens below `end` are sealed: among the survivors or gone, as `fates` says.

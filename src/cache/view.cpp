@@ -7,6 +7,10 @@ void TilePages::clear() {
   masks.clear();
   runs.clear();
   positions.clear();
+  merged.clear();
+  block.positions.clear();
+  block_is_far = false;
+  block_first_seen.clear();
 }
 
 void TilePages::add_positions(std::span<const int32_t> of_page) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "cache/digest.h"
 #include "cache/policy.h"
 #include "kernels/attention.h"
 #include "kernels/kv_page.h"
@@ -44,6 +45,12 @@ struct PageRun {
   int64_t end = 0;
 };
 
+/// A page whose entries stand for several tokens each.
+struct MergedPage {
+  int64_t page = 0;                   // of TilePages::pages
+  std::span<const float> log_counts;  // [32]
+};
+
 /// What a tile of neighbouring queries attends: runs of pages, each with its own layout, whose
 /// partial results are merged. Reused from call to call.
 struct TilePages {
@@ -53,6 +60,12 @@ struct TilePages {
   // [pages, 32] of the pages' tokens, where the layer's scores depend on them; slots that nobody
   // sees have any.
   std::vector<int32_t> positions;
+  std::vector<MergedPage> merged;
+  LowRankBlock block;  // without tokens: there is none
+  bool block_is_far = false;
+  // [positions of the tile] tokens of the block before it lie outside the query's sliding window;
+  // empty: all are seen.
+  std::vector<int64_t> block_first_seen;
 
   void clear();
   /// Of the page added last: its tokens' positions, at most 32.

@@ -9,12 +9,15 @@
 #include "base/parallel.h"
 #include "kernels/alibi.h"
 #include "kernels/attention.h"
+#include "kernels/low_rank.h"
 
 namespace dms::model {
 namespace {
 
 using kernels::AttentionPartial;
 using kernels::kMaxTilePositions;
+
+constexpr auto kPageTokens = static_cast<size_t>(kernels::kPageTokens);
 
 // A tile with few query rows is bound by reading K/V, and one long head would keep one thread busy
 // alone: its pages are split into pieces of 32 (1024 tokens, 256 KiB at head_dim 64 in bf16), large
@@ -37,17 +40,19 @@ struct Tile {
 /// What a tile attends, and what its pages' biases point into.
 struct Gathered {
   cache::TilePages pages;
-  std::vector<float> biases;      // [pages, group, 32], where scores depend on distance
-  std::vector<float> far_biases;  // [positions, group], where keys are read from another distance
+  std::vector<float> biases;        // [pages, group, 32], where scores depend on distance
+  std::vector<float> far_biases;    // [positions, group], where keys are read from another distance
+  std::vector<float> block_biases;  // [group, tokens] of the block, where scores depend on distance
 };
 
-/// A part of a run of one tile's pages.
+/// A part of a run of one tile's pages, or what the tile sees of low rank.
 struct Piece {
   const Tile* tile = nullptr;
   std::span<const float> far_biases;
   kernels::KvPageLayout layout;
   std::span<const kernels::PageRef> pages;
-  int64_t slot = 0;  // index of its partial result
+  int64_t slot = 0;                    // index of its partial result
+  const Gathered* block_of = nullptr;  // its block, and no pages
 };
 
 /// Storage for partial results, one per piece.
@@ -118,8 +123,11 @@ class LayerAttention {
     const cache::SequenceView& view = *tile.part->segment->cache;
     view.gather(layer_, tile.kv_head, tile.first, tile.positions, out.pages);
     out.far_biases.clear();
+    out.block_biases.clear();
+    if (alibi_.is_used()) add_biases(tile, out);
+    if (!out.pages.merged.empty()) add_counts(out);
     if (!alibi_.is_used()) return;
-    add_biases(tile, out);
+    add_block_biases(tile, out);
     if (view.policy().far_position(0)) add_far_biases(tile, view.policy(), out);
   }
 
@@ -127,26 +135,65 @@ class LayerAttention {
     return tile.kv_head * spec_.group() + member;
   }
 
-  /// Of all pages. Their origin is that of every tile a query may be in, so that its bits are too.
+  /// That of every tile a query may be in, so that its biases' bits are too.
+  static int64_t origin_of(const Tile& tile) {
+    return tile.first / kMaxTilePositions * kMaxTilePositions;
+  }
+
+  /// Of all pages.
   void add_biases(const Tile& tile, Gathered& out) const {
-    constexpr auto kTokens = static_cast<size_t>(kernels::kPageTokens);
     const auto group = static_cast<size_t>(spec_.group());
-    const int64_t origin = tile.first / kMaxTilePositions * kMaxTilePositions;
+    const int64_t origin = origin_of(tile);
     std::vector<kernels::PageRef>& pages = out.pages.pages;
-    out.biases.resize(pages.size() * group * kTokens);
+    out.biases.resize(pages.size() * group * kPageTokens);
     for (size_t page = 0; page < pages.size(); ++page) {
       const std::span<const int32_t> positions =
-          std::span(out.pages.positions).subspan(page * kTokens, kTokens);
+          std::span(out.pages.positions).subspan(page * kPageTokens, kPageTokens);
       const std::span<float> biases =
-          std::span(out.biases).subspan(page * group * kTokens, group * kTokens);
+          std::span(out.biases).subspan(page * group * kPageTokens, group * kPageTokens);
       for (size_t member = 0; member < group; ++member) {
         kernels::alibi_biases(alibi_,
                               q_head(tile, static_cast<int64_t>(member)),
                               origin,
                               positions,
-                              biases.subspan(member * kTokens, kTokens));
+                              biases.subspan(member * kPageTokens, kPageTokens));
       }
       pages[page].biases = biases.data();
+    }
+  }
+
+  /// Entries that stand for several tokens attract what those would together.
+  void add_counts(Gathered& out) const {
+    const auto group = static_cast<size_t>(spec_.group());
+    const bool have_biases = alibi_.is_used();
+    if (!have_biases) {
+      out.biases.assign(out.pages.merged.size() * group * kPageTokens, 0.0f);
+    }
+    float* next = out.biases.data();
+    for (const cache::MergedPage& merged : out.pages.merged) {
+      kernels::PageRef& page = out.pages.pages[static_cast<size_t>(merged.page)];
+      float* biases =
+          have_biases ? out.biases.data() + static_cast<size_t>(merged.page) * group * kPageTokens
+                      : next;
+      for (size_t i = 0; i < group * kPageTokens; ++i) {
+        biases[i] += merged.log_counts[i % kPageTokens] / scale_;
+      }
+      page.biases = biases;
+      next += group * kPageTokens;
+    }
+  }
+
+  void add_block_biases(const Tile& tile, Gathered& out) const {
+    const cache::LowRankBlock& block = out.pages.block;
+    const auto tokens = block.positions.size();
+    out.block_biases.resize(tokens * static_cast<size_t>(spec_.group()));
+    for (int64_t member = 0; member < spec_.group() && tokens > 0; ++member) {
+      kernels::alibi_biases(
+          alibi_,
+          q_head(tile, member),
+          origin_of(tile),
+          block.positions,
+          std::span(out.block_biases).subspan(static_cast<size_t>(member) * tokens, tokens));
     }
   }
 
@@ -175,15 +222,50 @@ class LayerAttention {
                           .subspan(static_cast<size_t>(at), static_cast<size_t>(count))});
       }
     }
+    if (pages.block.tokens() > 0) {
+      pieces.push_back(
+          {.tile = &tile, .far_biases = {}, .layout = {}, .pages = {}, .block_of = &gathered});
+    }
     return pieces;
   }
 
+  void attend_block(const Piece& piece, AttentionPartial partial) const {
+    const Tile& tile = *piece.tile;
+    const cache::TilePages& pages = piece.block_of->pages;
+    const cache::LowRankBlock& block = pages.block;
+    const std::span<const float> queries = pages.block_is_far ? work_.q_far : work_.qkv;
+    kernels::attend_low_rank({.positions = tile.positions,
+                              .group = spec_.group(),
+                              .head_dim = spec_.head_dim,
+                              .rank = block.rank,
+                              .tokens = block.tokens(),
+                              .scale = scale_,
+                              .soft_cap = static_cast<float>(spec_.attention_soft_cap),
+                              .q = queries.subspan(first_query(tile)),
+                              .q_position_stride = qkv_width(spec_),
+                              .key_rows = block.key_rows,
+                              .key_basis = block.key_basis,
+                              .value_rows = block.value_rows,
+                              .value_basis = block.value_basis,
+                              .biases = piece.block_of->block_biases,
+                              .first_seen = pages.block_first_seen},
+                             partial);
+  }
+
+  /// Where the tile's queries begin in Workspace::qkv.
+  size_t first_query(const Tile& tile) const {
+    return static_cast<size_t>(tile.row() * qkv_width(spec_) +
+                               tile.kv_head * spec_.group() * spec_.head_dim);
+  }
+
   void attend_piece(const Piece& piece, AttentionPartial partial) const {
+    if (piece.block_of != nullptr) {
+      attend_block(piece, partial);
+      return;
+    }
     const Tile& tile = *piece.tile;
     const cache::SequenceView& view = *tile.part->segment->cache;
-    const int64_t width = qkv_width(spec_);
-    const auto at =
-        static_cast<size_t>(tile.row() * width + tile.kv_head * spec_.group() * spec_.head_dim);
+    const size_t at = first_query(tile);
     const bool shifted = view.policy().far_position(0).has_value();
     kernels::attend({.layout = piece.layout,
                      .positions = tile.positions,
@@ -195,7 +277,7 @@ class LayerAttention {
                                       : std::span<const float>{},
                      .far_biases = piece.far_biases,
                      .pages = piece.pages,
-                     .q_position_stride = width},
+                     .q_position_stride = qkv_width(spec_)},
                     partial);
   }
 

@@ -91,6 +91,11 @@ bool ArgReader::boolean(const std::string& key, bool fallback) {
   wrong(key, *text, "true or false");
 }
 
+std::string ArgReader::text(const std::string& key) {
+  const std::string* text = find(key);
+  return text == nullptr ? "" : *text;
+}
+
 size_t ArgReader::choice(const std::string& key, const std::vector<std::string_view>& names) {
   const std::string* text = find(key);
   if (text == nullptr) return 0;

@@ -16,6 +16,7 @@ constexpr std::array kPolicies{
     Entry{"none", make_none},
     Entry{"dms", make_dms},
     Entry{"streaming", make_streaming},
+    Entry{"adms", make_adms},
     Entry{"forced", make_forced},
     Entry{"random", make_random},
     Entry{"knorm", make_knorm},

@@ -69,6 +69,8 @@ class ArgReader {
   uint64_t seed(const std::string& key);
   double number(const std::string& key, double fallback, double min, double max);
   bool boolean(const std::string& key, bool fallback);
+  /// Empty where there is none.
+  std::string text(const std::string& key);
   /// The index of one of `names`; 0 where there is none.
   size_t choice(const std::string& key, const std::vector<std::string_view>& names);
   /// Throws InputError on an argument that was never read, suggesting those that exist.
@@ -106,6 +108,7 @@ void refuse_window(std::string_view policy, const PolicyRequest& request);
 PolicyPtr make_none(const PolicyRequest& request);
 PolicyPtr make_dms(const PolicyRequest& request);
 PolicyPtr make_streaming(const PolicyRequest& request);
+PolicyPtr make_adms(const PolicyRequest& request);
 PolicyPtr make_forced(const PolicyRequest& request);
 PolicyPtr make_random(const PolicyRequest& request);
 PolicyPtr make_knorm(const PolicyRequest& request);

@@ -29,7 +29,7 @@ class Ranking final : public cache::Policy {
   int64_t interval() const override {
     return budget_.chunk_length > 0 ? budget_.chunk_length : budget_.interval;
   }
-  bool plans_within_prompts() const override { return plans_by_chunk(); }
+  int64_t prompt_interval() const override { return plans_by_chunk() ? interval() : 0; }
   bool plans_by_chunk() const override { return budget_.chunk_length > 0; }
   bool plans_over_model() const override { return budget_.over == BudgetOver::model; }
   /// A size is that of all a head holds, a ratio that of what has ended.

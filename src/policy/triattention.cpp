@@ -87,7 +87,7 @@ class TriAttention final : public cache::Policy {
     return {.contents = true, .every_token = true, .prompts = true};
   }
   int64_t interval() const override { return settings_.interval; }
-  bool plans_within_prompts() const override { return false; }
+  int64_t prompt_interval() const override { return 0; }
   bool shares_prefixes() const override { return false; }  // it knows which tokens prompts were
 
   std::unique_ptr<cache::PolicyState> new_state() const override {

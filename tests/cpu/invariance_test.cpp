@@ -305,6 +305,7 @@ TEST(RoundedSurvivors, ALongRollbackReadsNoneOfThemInTheWindow) {
 INSTANTIATE_TEST_SUITE_P(Thresholds, EveryCase, testing::ValuesIn(threshold_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Invariance, EveryCase, testing::ValuesIn(cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Structures, EveryCase, testing::ValuesIn(structure_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Adms, EveryCase, testing::ValuesIn(adms_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Intervals, EveryCase, testing::ValuesIn(interval_cases()), case_name);
 
 }  // namespace

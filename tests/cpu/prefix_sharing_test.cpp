@@ -106,6 +106,7 @@ INSTANTIATE_TEST_SUITE_P(Thresholds,
                          testing::ValuesIn(threshold_cases()),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Decided, PrefixSharing, testing::ValuesIn(cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Adms, PrefixSharing, testing::ValuesIn(adms_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Planned, PrefixSharing, testing::ValuesIn(interval_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(AtPromptEnds, PrefixSharing, testing::ValuesIn(prompt_cases()), case_name);
 

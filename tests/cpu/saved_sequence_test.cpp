@@ -92,6 +92,7 @@ INSTANTIATE_TEST_SUITE_P(Thresholds,
                          testing::ValuesIn(threshold_cases()),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Cpu, SavedSequence, testing::ValuesIn(cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Adms, SavedSequence, testing::ValuesIn(adms_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Intervals, SavedSequence, testing::ValuesIn(interval_cases()), case_name);
 INSTANTIATE_TEST_SUITE_P(Prompts, SavedSequence, testing::ValuesIn(prompt_cases()), case_name);
 

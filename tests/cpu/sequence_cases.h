@@ -230,6 +230,60 @@ inline std::vector<Case> structure_cases() {
   return all;
 }
 
+/// ADMS with every compressor, small enough that all of it happens, and plans at the same multiples
+/// within prompts and answers, so that chunks can't matter.
+inline std::vector<Case> adms_cases() {
+  std::vector<Case> all;
+  const auto add = [&](const std::string& name,
+                       const TinyShape& shape,
+                       const char* interval,
+                       std::map<std::string, std::string> args,
+                       const char* kv_dtype = "") {
+    args.insert({{"start_size", "3"},
+                 {"enable_dynamic_sink", "false"},
+                 {"recent_size", "20"},
+                 {"compressed_budget", "18"},
+                 {"compression_interval", interval},
+                 {"prompt_interval", interval},
+                 {"rank", "3"}});
+    Case& added = all.emplace_back();
+    added.name = "adms_" + name;
+    added.shape = shape;
+    added.cache = {.policy = "adms", .policy_args = std::move(args), .kv_dtype = kv_dtype};
+  };
+  add("low_rank", {.kv_heads = 3}, "8", {});
+  add("low_rank_i1", {.group = 3, .head_dim = 24}, "1", {{"importance_metric", "mixed"}});
+  add("low_rank_shift", {.kv_heads = 3}, "8", {{"enable_pos_shift", "true"}});
+  add("low_rank_few_tokens", {}, "16", {{"svd_max_tokens", "10"}, {"importance_ratio", "0"}});
+  add("low_rank_alibi", {.kv_heads = 3, .change = make_alibi}, "16", {});
+  add("low_rank_capped", {.layers = 3, .change = make_capped}, "8", {});
+  add("vq", {.kv_heads = 3}, "8", {{"compressor_type", "vq"}, {"num_clusters", "7"}});
+  add("vq_adaptive",
+      {.kv_heads = 4, .group = 1},
+      "16",
+      {{"compressor_type", "vq"}, {"use_adaptive_budget", "true"}});
+  add("vq_shift",
+      {.group = 3},
+      "8",
+      {{"compressor_type", "vq"}, {"enable_pos_shift", "true"}, {"anchor_mode", "hybrid"}});
+  add("vq_alibi", {.change = make_alibi}, "16", {{"compressor_type", "vq"}});
+  add("summary_sliding",
+      {.sliding_window = 60},
+      "33",
+      {{"compressor_type", "summary"}, {"anchor_mode", "grid"}});
+  add("summary_shift_sliding",
+      {.sliding_window = 60},
+      "8",
+      {{"compressor_type", "summary"}, {"enable_pos_shift", "true"}});
+  add("summary_attention",
+      {.kv_heads = 3},
+      "16",
+      {{"compressor_type", "summary"}, {"importance_metric", "attention"}});
+  add("learned", {.change = make_learned}, "8", {{"compressor_type", "summary"}});
+  add("vq_int8", {.group = 3}, "8", {{"compressor_type", "vq"}}, "int8");
+  return all;
+}
+
 /// Policies whose plans depend on where prompts end.
 inline std::vector<Case> prompt_cases() {
   std::vector<Case> all;

@@ -1,0 +1,108 @@
+#include "kernels/low_rank.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/check.h"
+
+namespace dms::kernels {
+namespace {
+
+/// out[c] += sum over r of x[r] * rows[r][c]
+void add_product(std::span<const float> x, const float* rows, std::span<float> out) {
+  float* target = out.data();
+  const size_t columns = out.size();
+  for (size_t r = 0; r < x.size(); ++r) {
+    const float factor = x[r];
+    const float* row = rows + r * columns;
+    for (size_t c = 0; c < columns; ++c) target[c] += factor * row[c];
+  }
+}
+
+void check_call(const LowRankArgs& args, int64_t stride, const AttentionPartial& partial) {
+  const int64_t rows = args.positions * args.group;
+  ensure(args.rank > 0 && args.tokens > 0 && args.head_dim > 0, "a block of nothing");
+  ensure(std::ssize(args.q) >= (args.positions - 1) * stride + args.group * args.head_dim,
+         "fewer queries than positions");
+  ensure(std::ssize(args.key_rows) == args.rank * args.tokens &&
+             std::ssize(args.value_rows) == args.rank * args.tokens &&
+             std::ssize(args.key_basis) == args.rank * args.head_dim &&
+             std::ssize(args.value_basis) == args.rank * args.head_dim,
+         "a factor of another size");
+  ensure(args.biases.empty() || std::ssize(args.biases) == args.group * args.tokens,
+         "a bias for each token");
+  ensure(args.first_seen.empty() || std::ssize(args.first_seen) == args.positions,
+         "a first token for each query");
+  ensure(std::min(std::ssize(partial.max), std::ssize(partial.sum)) >= rows, "no room for sums");
+  ensure(std::ssize(partial.output) >= rows * args.head_dim, "no room for the output");
+}
+
+/// What one row needs on the way.
+struct Scratch {
+  std::vector<float> projected;  // [rank]
+  std::vector<float> scores;     // [tokens]
+  std::vector<float> mixed;      // [rank]
+};
+
+void score(const LowRankArgs& args,
+           std::span<const float> query,
+           std::span<const float> biases,
+           Scratch& scratch) {
+  scratch.projected.assign(static_cast<size_t>(args.rank), 0.0f);
+  add_product(query, args.key_basis.data(), scratch.projected);
+  if (biases.empty()) {
+    scratch.scores.assign(static_cast<size_t>(args.tokens), 0.0f);
+  } else {
+    scratch.scores.assign(biases.begin(), biases.end());
+  }
+  add_product(scratch.projected, args.key_rows.data(), scratch.scores);
+  for (float& score : scratch.scores) score *= args.scale;
+  if (args.soft_cap == 0.0f) return;
+  for (float& score : scratch.scores) score = args.soft_cap * std::tanh(score / args.soft_cap);
+}
+
+}  // namespace
+
+void attend_low_rank(const LowRankArgs& args, AttentionPartial partial) {
+  const int64_t stride =
+      args.q_position_stride == 0 ? args.group * args.head_dim : args.q_position_stride;
+  check_call(args, stride, partial);
+  thread_local Scratch scratch;
+  const auto head_dim = static_cast<size_t>(args.head_dim);
+  const auto tokens = static_cast<size_t>(args.tokens);
+  std::ranges::fill(
+      partial.output.first(static_cast<size_t>(args.positions * args.group) * head_dim), 0.0f);
+  for (int64_t row = 0; row < args.positions * args.group; ++row) {
+    const auto position = static_cast<size_t>(row / args.group);
+    const auto member = static_cast<size_t>(row % args.group);
+    const auto at = position * static_cast<size_t>(stride) + member * head_dim;
+    const size_t first =
+        args.first_seen.empty() ? 0 : static_cast<size_t>(args.first_seen[position]);
+    const auto r = static_cast<size_t>(row);
+    partial.max[r] = -std::numeric_limits<float>::infinity();
+    partial.sum[r] = 0.0f;
+    if (first >= tokens) continue;
+    score(args,
+          args.q.subspan(at, head_dim),
+          args.biases.empty() ? args.biases : args.biases.subspan(member * tokens, tokens),
+          scratch);
+    const std::span<float> scores = std::span(scratch.scores).subspan(first);
+    const float max = *std::ranges::max_element(scores);
+    float sum = 0;
+    for (float& score : scores) {
+      score = std::exp(score - max);
+      sum += score;
+    }
+    partial.max[r] = max;
+    partial.sum[r] = sum;
+    scratch.mixed.assign(static_cast<size_t>(args.rank), 0.0f);
+    add_product(
+        scores, args.value_rows.data() + first * static_cast<size_t>(args.rank), scratch.mixed);
+    add_product(
+        scratch.mixed, args.value_basis.data(), partial.output.subspan(r * head_dim, head_dim));
+  }
+}
+
+}  // namespace dms::kernels

@@ -1,0 +1,44 @@
+// Means of segments: the middle is cut into as many equal stretches as there are entries, and what
+// falls into one becomes its mean. As the middle grows its stretches do, and neighbours join.
+
+#include <utility>
+
+#include "policy/adms/compressor.h"
+
+namespace dms::policy {
+namespace {
+
+class Summary final : public Compressor {
+ public:
+  explicit Summary(Merging merging) : merging_(std::move(merging)) {}
+
+  cache::Digest compress(CompressRequest request) const override {
+    cache::Digest digest;
+    digest.dropped = request.before.dropped;
+    const Points points = merging_.points(request.leaving, request.before.merged);
+    if (request.budget <= 0) {
+      for (const int32_t count : points.counts) digest.dropped += count;
+      return digest;
+    }
+    std::vector<int32_t> segment_of;
+    for (const int32_t position : points.positions) {
+      segment_of.push_back(static_cast<int32_t>((position - request.middle.begin) * request.budget /
+                                                request.middle.tokens()));
+    }
+    digest.merged = merging_.merge(points, segment_of, request.budget, request.middle);
+    return digest;
+  }
+
+  int64_t most_merged(int64_t budget) const override { return budget; }
+
+ private:
+  Merging merging_;
+};
+
+}  // namespace
+
+CompressorPtr summary_compressor(Merging merging) {
+  return std::make_unique<Summary>(std::move(merging));
+}
+
+}  // namespace dms::policy

@@ -1,0 +1,48 @@
+#include "policy/turn_table.h"
+
+#include <cmath>
+#include <cstdlib>
+
+namespace dms::policy {
+namespace {
+
+constexpr int64_t kDigitBits = 7;
+constexpr int64_t kDigitValues = int64_t{1} << kDigitBits;
+constexpr int64_t kDigits = 5;  // 2^35 positions
+
+}  // namespace
+
+TurnTable::TurnTable(const Rotation& rotation) : frequencies_(rotation.frequencies) {
+  for (int64_t digit = 0; digit < kDigits; ++digit) {
+    for (int64_t value = 0; value < kDigitValues; ++value) {
+      const auto distance = static_cast<double>(value << (digit * kDigitBits));
+      for (const float frequency : frequencies_) {
+        const double angle = distance * static_cast<double>(frequency);
+        cos_.push_back(static_cast<float>(std::cos(angle)));
+        sin_.push_back(static_cast<float>(std::sin(angle)));
+      }
+    }
+  }
+}
+
+void TurnTable::turn(std::span<float> x, int64_t positions) const {
+  const size_t half = frequencies_.size();
+  const float direction = positions < 0 ? -1.0f : 1.0f;
+  float* low = x.data();
+  float* high = low + half;
+  int64_t rest = std::abs(positions);
+  for (int64_t digit = 0; rest > 0; ++digit, rest >>= kDigitBits) {
+    const int64_t value = rest & (kDigitValues - 1);
+    if (value == 0) continue;
+    const auto at = static_cast<size_t>(digit * kDigitValues + value) * half;
+    const float* cos = cos_.data() + at;
+    const float* sin = sin_.data() + at;
+    for (size_t c = 0; c < half; ++c) {
+      const float before = low[c];
+      low[c] = cos[c] * before - direction * sin[c] * high[c];
+      high[c] = cos[c] * high[c] + direction * sin[c] * before;
+    }
+  }
+}
+
+}  // namespace dms::policy

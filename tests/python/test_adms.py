@@ -1,0 +1,69 @@
+"""The policy adms against its reference in NumPy: every compressor, anchor and metric, windows and
+intervals that end at different places, and the whole of the middle when there is room for it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+import models
+from adms_reference import Adms, AdmsReference
+from harness import assert_close
+
+TOKENS = 104
+SHAPES = {
+    "llama": models.Shape("llama", layers=2, q_heads=6, kv_heads=3, head_dim=24, rope="llama3"),
+    "mistral": models.Shape("mistral", q_heads=8, kv_heads=1, head_dim=32, sliding_window=75),
+    "yarn": models.Shape("qwen3", q_heads=4, kv_heads=4, head_dim=16, rope="yarn"),
+}
+POLICIES = {
+    "low_rank": Adms(),
+    "low_rank_drops": Adms(rank=7, compressed_budget=13, importance_ratio=0.2),
+    "low_rank_few": Adms(svd_max_tokens=9, importance_metric="mixed", compression_interval=1),
+    "low_rank_shift": Adms(enable_pos_shift=True, recent_size=17, prompt_interval=33),
+    "vq": Adms(compressor_type="vq", num_clusters=5, importance_metric="key_norm"),
+    "vq_shift": Adms(compressor_type="vq", anchor_mode="hybrid", enable_pos_shift=True),
+    "vq_adaptive": Adms(compressor_type="vq", use_adaptive_budget=True, compressed_budget=24),
+    "summary": Adms(compressor_type="summary", anchor_mode="grid", coverage_priority=1.0),
+    "summary_attention": Adms(
+        compressor_type="summary", importance_metric="attention", coverage_segments=1
+    ),
+    "nothing_exact": Adms(
+        compressor_type="summary", importance_ratio=0, min_importance_tokens=0, start_size=0
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def model(request, tmp_path_factory, seed):
+    """(folder, reference, ids)"""
+    shape = SHAPES[request.param]
+    folder = models.build(tmp_path_factory.mktemp("run") / "model", shape, seed)
+    # No token twice: its keys and values would be as long, and which of the two stays a matter of
+    # rounding.
+    ids = random.Random(seed).sample(range(shape.vocab), TOKENS)
+    return folder, AdmsReference(folder), ids
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_logits(score, model, policy):
+    folder, reference, ids = model
+    prompt = 70
+    logits, heads = reference.logits(ids, policy, prompt)
+    for head in heads:
+        head.take_candidates(TOKENS)
+        assert head.count() == TOKENS - policy.recent_size - policy.start_size
+    for chunk in (23, 256):
+        options = ("--policy", "adms", "--policy-args", policy.arguments())
+        scored = score(folder, ids, *options, "--chunk", chunk, "--decode-from", prompt)
+        assert_close(scored.logits, logits, f"{policy} chunk {chunk}")
+
+
+def test_a_budget_above_the_middle_is_dense(score, model):
+    folder, _, ids = model
+    dense = score(folder, ids, "--policy", "none").logits
+    for kind in ("low_rank", "vq", "summary"):
+        roomy = Adms(compressor_type=kind, compressed_budget=TOKENS)
+        scored = score(folder, ids, "--policy", "adms", "--policy-args", roomy.arguments())
+        assert_close(scored.logits, dense, kind)
