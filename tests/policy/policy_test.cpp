@@ -71,6 +71,24 @@ TEST(Dms, EvictsWhereTheLogitIsPositive) {
   EXPECT_EQ(decide(*make_policy("dms", r), 0, 0, 2, logits), std::vector<uint8_t>(6, 0));
 }
 
+TEST(Lagkv, TakesNoNoticeOfChannelsThatNeverChange) {
+  const PolicyPtr lagkv = make_policy("lagkv", request({{"n_sink", "0"}, {"lag_size", "3"}}));
+  const std::vector<int32_t> positions{0, 1, 2, 3, 4, 5, 6, 7, 8};
+  const std::vector<float> values(18, 2.0f);  // [9, 2]
+  std::vector<float> keys;
+  for (const float second : {3.0f, 9.0f, 5.0f, 1.0f, 4.0f, 2.0f, 7.0f, 8.0f, 6.0f}) {
+    keys.insert(keys.end(), {1.0f, second});
+  }
+  const std::vector<float> scores = lagkv->measure(
+      {.head_dim = 2, .tokens = 9, .positions = positions, .keys = keys, .values = values},
+      nullptr);
+  ASSERT_EQ(scores.size(), 9u);
+  // In ranks of a partition: in the range of 1, 4, 2 the key of 9 stands out most, that of 3 least.
+  EXPECT_LT(scores[0], scores[2]);
+  EXPECT_LT(scores[2], scores[1]);
+  for (const float score : scores) EXPECT_GE(score, 0.0f);
+}
+
 TEST(Kvzap, EvictsBelowTheThresholdBehindTheFirstTokens) {
   PolicyRequest r = request();
   EXPECT_THROW(make_policy("kvzap", r), InputError);

@@ -135,7 +135,7 @@ def test_scores(score, model, policy, prompt, chunk):
     check_prompt(score, model, policy, prompt, [chunk])
 
 
-# A range of nothing has no score with lagkv.
+# Ranges of next to nothing are rounding's with lagkv.
 TIED = [name for name in SCORED if "lagkv" not in name]
 
 
