@@ -44,8 +44,10 @@ void evaluate(const EvalOptions& options, const ReportSink& sink) {
     eval_text(options, sink);
   } else if (options.action == "needle") {
     eval_needle(options, sink);
-  } else {
+  } else if (options.action == "ruler") {
     eval_ruler(options, sink);
+  } else {
+    eval_longbench(options, sink);
   }
 }
 
@@ -59,7 +61,7 @@ std::string policy_list_of(const EvalOptions& options, const ModelInfo& info, bo
 
 Command eval_command() {
   return {.name = "eval",
-          .summary = "Compare policies: perplexity, divergence, needles, RULER",
+          .summary = "Compare policies: perplexity, needles, RULER, LongBench",
           .examples =
               "  dms eval ppl models/demo --text-file examples/long_prompt.txt \\\n"
               "      --policies none,dms,streaming:recent_size=256\n"

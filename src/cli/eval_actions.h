@@ -18,6 +18,7 @@ void evaluate(const EvalOptions& options, const ReportSink& sink);
 void eval_text(const EvalOptions& options, const ReportSink& sink);
 void eval_needle(const EvalOptions& options, const ReportSink& sink);
 void eval_ruler(const EvalOptions& options, const ReportSink& sink);
+void eval_longbench(const EvalOptions& options, const ReportSink& sink);
 
 /// --policies, or where nothing is said `none`, and `dms` where the model has it. With
 /// `needs_full`, `none` comes first where it is not in the list.

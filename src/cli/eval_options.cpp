@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kMaxSamples = 100'000;
 constexpr int64_t kMaxDigits = 18;
 
-const std::array<std::string, 4> kActions{"ppl", "kld", "needle", "ruler"};
+const std::array<std::string, 5> kActions{"ppl", "kld", "needle", "ruler", "longbench"};
 
 /// Options that only some actions have.
 struct OwnOption {
@@ -34,15 +34,16 @@ constexpr std::array kOwnOptions{
     OwnOption{"--first-scored", "ppl kld"},
     OwnOption{"--max-tokens", "ppl kld"},
     OwnOption{"--decode", "ppl kld"},
-    OwnOption{"--lengths", "needle ruler"},
-    OwnOption{"--samples", "needle ruler"},
+    OwnOption{"--lengths", "needle ruler longbench"},
+    OwnOption{"--samples", "needle ruler longbench"},
     OwnOption{"--seed", "needle ruler"},
     OwnOption{"--haystack", "needle ruler"},
-    OwnOption{"--hide-question", "needle ruler"},
-    OwnOption{"--chat", "needle ruler"},
+    OwnOption{"--hide-question", "needle ruler longbench"},
+    OwnOption{"--chat", "needle ruler longbench"},
     OwnOption{"--depths", "needle"},
     OwnOption{"--digits", "needle"},
-    OwnOption{"--tasks", "ruler"},
+    OwnOption{"--tasks", "ruler longbench"},
+    OwnOption{"--data", "longbench"},
     OwnOption{"--squad", "ruler"},
     OwnOption{"--hotpotqa", "ruler"},
 };
@@ -91,14 +92,14 @@ void add_text_options(CLI::App& app, EvalOptions& options) {
 }
 
 void add_task_options(CLI::App& app, EvalOptions& options) {
-  const OptionGroup group(app, "needle and ruler");
-  add_integer_list(
-      app,
-      "--lengths",
-      options.lengths,
-      1,
-      kMaxTokens,
-      "Tokens of prompt and answer (default: 512,1024,\n2048 for needle, 4096 for ruler)");
+  const OptionGroup group(app, "needle, ruler and longbench");
+  add_integer_list(app,
+                   "--lengths",
+                   options.lengths,
+                   1,
+                   kMaxTokens,
+                   "Tokens of prompt and answer (default: 512,1024,\n2048 for needle, 4096 for "
+                   "ruler and longbench)");
   add_integer(
       app, "--samples", options.samples, 1, kMaxSamples, "Prompts of each kind (default 10)");
   add_value(app, "--seed", "N", "Of the prompts (default 42)", [&options](const std::string& text) {
@@ -121,10 +122,11 @@ void add_task_options(CLI::App& app, EvalOptions& options) {
   add_value(app,
             "--tasks",
             "NAME,...",
-            "ruler: some of its tasks (default: all 13)",
+            "ruler, longbench: some of its tasks (default: all)",
             [&options](const std::string& text) { options.tasks = parse_list("--tasks", text); });
   add_input_file(app, "--squad", options.squad, "ruler: SQuAD 2.0's JSON, for qa_1");
   add_input_file(app, "--hotpotqa", options.hotpot, "ruler: HotpotQA's JSON, for qa_2");
+  add_text(app, "--data", options.data, "DIR", "longbench: its JSON Lines files, one a task");
 }
 
 void refuse(const std::string& where, const std::string& what) {
@@ -142,7 +144,7 @@ void refuse_twice(const std::string& where, std::vector<int64_t> values) {
 }  // namespace
 
 void add_eval_options(CLI::App& app, EvalOptions& options) {
-  add_text(app, "ACTION", options.action, "", "ppl, kld, needle or ruler");
+  add_text(app, "ACTION", options.action, "", "ppl, kld, needle, ruler or longbench");
   add_model_folder(app, options.model);
   add_text(app,
            "--policies",
@@ -162,7 +164,7 @@ void settle_eval_options(const CLI::App& app, const EvalOptions& options) {
     throw InputError({.where = "ACTION",
                       .what = options.action.empty() ? "missing" : "unknown",
                       .got = options.action,
-                      .expected = "ppl, kld, needle or ruler",
+                      .expected = "ppl, kld, needle, ruler or longbench",
                       .hint = did_you_mean(options.action, kActions)});
   }
   require_model(options.model);

@@ -12,7 +12,7 @@
 namespace dms::cli {
 
 struct EvalOptions {
-  std::string action;  // ppl, kld, needle, ruler
+  std::string action;  // ppl, kld, needle, ruler, longbench
   std::string model;
   std::string policies;
   ModelOptions model_options;
@@ -33,7 +33,7 @@ struct EvalOptions {
   std::optional<int64_t> max_tokens;
   int64_t decode_tokens = 16;
 
-  // Of needle and ruler.
+  // Of needle, ruler and longbench.
   std::vector<int64_t> lengths{};  // empty: not given
   int64_t samples = 10;
   uint64_t seed = 42;
@@ -46,6 +46,7 @@ struct EvalOptions {
   std::vector<std::string> tasks{};  // empty: all
   std::string squad;
   std::string hotpot;
+  std::string data;  // LongBench's folder
 
   bool is_text() const { return action == "ppl" || action == "kld"; }
 };

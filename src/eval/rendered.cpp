@@ -226,7 +226,7 @@ std::string task_chart(const std::vector<TaskScore>& means,
   return report::render(chart);
 }
 
-/// Scores of one line of RULER's table.
+/// Scores of one line of a suite's table.
 void add_scores(report::DataTable& table,
                 const std::string& name,
                 const std::string& cell,
@@ -319,7 +319,9 @@ Rendered render_needles(const std::vector<TaskRow>& rows,
   return rendered(table, charts + report::group(kMaps, kMapsNote, maps) + report::to_card(table));
 }
 
-Rendered render_ruler(const std::vector<TaskRow>& rows, const LeftOut& left_out) {
+Rendered render_tasks(const std::string& suite,
+                      const std::vector<TaskRow>& rows,
+                      const LeftOut& left_out) {
   if (rows.empty()) return {};
   report::DataTable table{.title = {}, .header = {"task", "tokens"}, .rows = {}};
   for (const TaskScore& score : rows.front().scores) table.header.push_back(score.label);
@@ -345,7 +347,7 @@ Rendered render_ruler(const std::vector<TaskRow>& rows, const LeftOut& left_out)
     row[0] = fmt::format("{}: {}", task, reason);
     table.rows.push_back(std::move(row));
   }
-  table.title = "RULER, per cent";
+  table.title = suite + ", per cent";
   return rendered(table, report::to_card(table) + charts);
 }
 

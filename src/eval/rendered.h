@@ -29,8 +29,11 @@ Rendered render_needles(const std::vector<TaskRow>& rows,
 
 /// Tasks that were left out, and why.
 using LeftOut = std::vector<std::pair<std::string, std::string>>;
-/// One row a task and length (its cell), a column a contender; means and memory below.
-Rendered render_ruler(const std::vector<TaskRow>& rows, const LeftOut& left_out);
+/// One row a task and length (its cell), a column a contender; means and memory below. `suite`:
+/// "RULER".
+Rendered render_tasks(const std::string& suite,
+                      const std::vector<TaskRow>& rows,
+                      const LeftOut& left_out);
 
 /// A page by itself. `facts`: what was evaluated and how.
 std::string page(const std::string& title,

@@ -41,7 +41,7 @@ Record answer(LLM& llm,
   const auto take = [&](std::string_view piece) {
     on_pass();
     text += piece;
-    return !is_decided(text, references, item.rule);
+    return item.score || !is_decided(text, references, item.rule);
   };
   const Generation result =
       session.generate(question, {.max_new_tokens = item.answer_tokens}, take, look);
@@ -52,11 +52,13 @@ Record answer(LLM& llm,
   Record record;
   record.texts["answer"] = result.text;
   record.texts["expected"] = fmt::format("{}", fmt::join(references, ", "));
-  record.numbers = {{"score", score_answer(result.text, references, item.rule)},
-                    {"prefill_tokens", static_cast<double>(timings.prefill_tokens)},
-                    {"prefill_s", timings.prefill_s},
-                    {"decode_tokens", static_cast<double>(timings.decode_tokens)},
-                    {"decode_s", timings.decode_s}};
+  record.numbers = {
+      {"score",
+       item.score ? item.score(result.text) : score_answer(result.text, references, item.rule)},
+      {"prefill_tokens", static_cast<double>(timings.prefill_tokens)},
+      {"prefill_s", timings.prefill_s},
+      {"decode_tokens", static_cast<double>(timings.decode_tokens)},
+      {"decode_s", timings.decode_s}};
   put_memory(memory, record);
   return record;
 }

@@ -30,6 +30,8 @@ struct TaskItem {
   AnswerRule rule = AnswerRule::all_given;
   bool varies_in_size = false;  // the least that its prompt needs is another for each sample
   std::function<tasks::RulerPrompt()> write{};
+  // 0 to 1, instead of the rule; such an answer is generated to its end.
+  std::function<double(const std::string& answer)> score{};
 };
 
 struct TaskPlan {

@@ -205,7 +205,8 @@ TEST(TaskRows, ShowWhatIsDone) {
   EXPECT_EQ(means[1].samples, 0) << "a mean over fewer cells would be another's";
   const Rendered needles = render_needles(rows, {512}, {0, 50});
   EXPECT_THAT(needles.markdown, HasSubstr("| none   |    512 |  50.0 |  100.0 | 75.0 |"));
-  EXPECT_THAT(render_ruler(rows, {{"qa_1", "no file"}}).markdown, HasSubstr("qa_1: no file"));
+  EXPECT_THAT(render_tasks("RULER", rows, {{"qa_1", "no file"}}).markdown,
+              HasSubstr("qa_1: no file"));
 }
 
 }  // namespace

@@ -29,12 +29,12 @@ void strip_prefix(yaml::Node& root) {
 
 TrainConfig read_sections(const yaml::Node& root, const std::string& where) {
   TrainConfig config;
-  config::Fields fields(&root, "", where);
+  yaml::Fields fields(&root, "", where);
   fields.choice("objective", config.objective, {{"dms", Objective::dms}, {"lm", Objective::lm}});
-  const config::Fields model = fields.section("model");
-  const config::Fields dms = fields.section("dms");
-  const config::Fields data = fields.section("data");
-  const config::Fields trainer = fields.section("hf_trainer");
+  const yaml::Fields model = fields.section("model");
+  const yaml::Fields dms = fields.section("dms");
+  const yaml::Fields data = fields.section("data");
+  const yaml::Fields trainer = fields.section("hf_trainer");
   fields.finish();
   config::read_model_section(model, config);
   config::read_dms_section(dms, config);

@@ -1,0 +1,192 @@
+#include "tasks/longbench_scores.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "base/utf8.h"
+
+namespace dms::tasks {
+namespace {
+
+bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
+
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words(1);
+  for (const char c : text) {
+    if (!is_space(c)) {
+      words.back() += c;
+    } else if (!words.back().empty()) {
+      words.emplace_back();
+    }
+  }
+  if (words.back().empty()) words.pop_back();
+  return words;
+}
+
+std::vector<std::string> plain_words(std::string_view text) {
+  std::string plain;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::ispunct(byte) == 0) plain += static_cast<char>(std::tolower(byte));
+  }
+  std::vector<std::string> words = words_of(plain);
+  std::erase_if(words, [](const std::string& w) { return w == "a" || w == "an" || w == "the"; });
+  return words;
+}
+
+std::vector<std::vector<std::string>> sentences_of(std::string_view text) {
+  std::vector<std::vector<std::string>> sentences;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('.', begin), text.size());
+    std::vector<std::string> words = words_of(text.substr(begin, end - begin));
+    if (!words.empty()) sentences.push_back(std::move(words));
+    begin = end + 1;
+  }
+  return sentences;
+}
+
+/// Lengths of the longest common subsequences of all beginnings, [a + 1][b + 1].
+template <class Sequence>
+std::vector<std::vector<size_t>> common_lengths(const Sequence& a, const Sequence& b) {
+  std::vector<std::vector<size_t>> table(a.size() + 1, std::vector<size_t>(b.size() + 1, 0));
+  for (size_t i = 1; i <= a.size(); ++i) {
+    for (size_t j = 1; j <= b.size(); ++j) {
+      table[i][j] = a[i - 1] == b[j - 1] ? table[i - 1][j - 1] + 1
+                                         : std::max(table[i - 1][j], table[i][j - 1]);
+    }
+  }
+  return table;
+}
+
+void add_common_words(const std::vector<std::string>& reference,
+                      const std::vector<std::string>& answer,
+                      std::set<std::string>& common) {
+  const auto table = common_lengths(reference, answer);
+  size_t i = reference.size();
+  size_t j = answer.size();
+  while (i > 0 && j > 0) {
+    if (reference[i - 1] == answer[j - 1]) {
+      common.insert(reference[i - 1]);
+      --i;
+      --j;
+    } else if (table[i - 1][j] > table[i][j - 1]) {
+      --i;
+    } else {
+      --j;
+    }
+  }
+}
+
+std::set<std::string> distinct(const std::vector<std::vector<std::string>>& sentences) {
+  std::set<std::string> words;
+  for (const auto& sentence : sentences) words.insert(sentence.begin(), sentence.end());
+  return words;
+}
+
+std::vector<std::string> numbers_of(std::string_view text) {
+  std::vector<std::string> numbers(1);
+  for (const char c : text) {
+    if (std::isdigit(static_cast<unsigned char>(c)) != 0) {
+      numbers.back() += c;
+    } else if (!numbers.back().empty()) {
+      numbers.emplace_back();
+    }
+  }
+  if (numbers.back().empty()) numbers.pop_back();
+  return numbers;
+}
+
+/// The first line that holds no comment and no fence; the whole where all do.
+std::string_view code_line(std::string_view answer) {
+  while (answer.starts_with('\n')) answer.remove_prefix(1);
+  for (size_t begin = 0; begin <= answer.size();) {
+    const size_t end = std::min(answer.find('\n', begin), answer.size());
+    const std::string_view line = answer.substr(begin, end - begin);
+    const bool is_aside = line.find('`') != std::string_view::npos ||
+                          line.find('#') != std::string_view::npos ||
+                          line.find("//") != std::string_view::npos;
+    if (!is_aside) return line;
+    begin = end + 1;
+  }
+  return "";
+}
+
+std::vector<uint32_t> code_points(std::string_view text) {
+  std::vector<uint32_t> points;
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = code_point_at(text, at);
+    points.push_back(point.value);
+    at += static_cast<size_t>(point.bytes);
+  }
+  return points;
+}
+
+}  // namespace
+
+double word_f1(std::string_view answer, std::string_view reference) {
+  const std::vector<std::string> given = plain_words(answer);
+  const std::vector<std::string> wanted = plain_words(reference);
+  std::map<std::string, int64_t> left;
+  for (const std::string& word : wanted) ++left[word];
+  double same = 0;
+  for (const std::string& word : given) {
+    if (left[word]-- > 0) ++same;
+  }
+  if (same == 0) return 0;
+  const double precision = same / static_cast<double>(given.size());
+  const double recall = same / static_cast<double>(wanted.size());
+  return 2 * precision * recall / (precision + recall);
+}
+
+double rouge_l(std::string_view answer, std::string_view reference) {
+  const auto given = sentences_of(answer);
+  const auto wanted = sentences_of(reference);
+  std::set<std::string> common;
+  for (const auto& sentence : wanted) {
+    for (const auto& other : given) add_common_words(sentence, other, common);
+  }
+  if (common.empty()) return 0;
+  const auto same = static_cast<double>(common.size());
+  const double recall = same / static_cast<double>(distinct(wanted).size());
+  const double precision = same / static_cast<double>(distinct(given).size());
+  const double beta = precision / recall;  // the weight of the package that LongBench uses
+  return (1 + beta * beta) * recall * precision / (recall + beta * beta * precision);
+}
+
+double class_score(const std::string& answer,
+                   const std::string& reference,
+                   std::span<const std::string> classes) {
+  double named = 0;
+  bool is_named = false;
+  for (const std::string& name : classes) {
+    if (answer.find(name) == std::string::npos) continue;
+    const bool is_part = name != reference && reference.find(name) != std::string::npos;
+    if (is_part) continue;
+    ++named;
+    is_named = is_named || name == reference;
+  }
+  return is_named ? 1 / named : 0;
+}
+
+double number_score(std::string_view answer, std::string_view reference) {
+  const std::vector<std::string> given = numbers_of(answer);
+  const std::vector<std::string> wanted = numbers_of(reference);
+  if (given.empty() || wanted.empty()) return 0;
+  return static_cast<double>(std::ranges::count(given, wanted.front())) /
+         static_cast<double>(given.size());
+}
+
+double code_similarity(std::string_view answer, std::string_view reference) {
+  const std::vector<uint32_t> given = code_points(code_line(answer));
+  const std::vector<uint32_t> wanted = code_points(reference);
+  if (given.empty() || wanted.empty()) return 0;
+  const auto common = static_cast<double>(common_lengths(given, wanted).back().back());
+  const auto both = static_cast<double>(given.size() + wanted.size());
+  return std::nearbyint(100 * 2 * common / both) / 100;
+}
+
+}  // namespace dms::tasks

@@ -1,0 +1,26 @@
+#pragma once
+// The scores of LongBench (arXiv 2308.14508), each from 0 to 1, of one answer against one
+// reference.
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace dms::tasks {
+
+/// F1 over words, in any case, without ASCII punctuation and English articles.
+double word_f1(std::string_view answer, std::string_view reference);
+/// ROUGE-L of a summary: distinct words of each reference sentence's longest common subsequences
+/// with the answer's sentences, joined.
+double rouge_l(std::string_view answer, std::string_view reference);
+/// Whether the class is named; shared with other classes that are named too.
+double class_score(const std::string& answer,
+                   const std::string& reference,
+                   std::span<const std::string> classes);
+/// Of the numbers in the answer, the share that are the reference's: "Paragraph 7", or "7".
+double number_score(std::string_view answer, std::string_view reference);
+/// Of the answer's first line of code, in hundredths: twice the longest common subsequence of
+/// characters, over both lengths.
+double code_similarity(std::string_view answer, std::string_view reference);
+
+}  // namespace dms::tasks

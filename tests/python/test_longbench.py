@@ -1,0 +1,176 @@
+"""`dms eval longbench`: scores against an independent reference, on made-up files of its format."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from bad_input import assert_error
+from harness import DEMO, ROOT
+
+TEXT = (ROOT / "examples" / "long_prompt.txt").read_text()
+LENGTH = 700
+
+
+def words(text: str) -> list[str]:
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", text).split()
+
+
+def f1(answer: str, reference: str) -> float:
+    given, wanted = words(answer), words(reference)
+    same = sum((Counter(given) & Counter(wanted)).values())
+    if same == 0:
+        return 0.0
+    precision, recall = same / len(given), same / len(wanted)
+    return 2 * precision * recall / (precision + recall)
+
+
+def common(a: tuple, b: tuple) -> list:
+    """One longest common subsequence: from the ends, of two ways the one that shortens b."""
+
+    @cache
+    def length(i: int, j: int) -> int:
+        if i == 0 or j == 0:
+            return 0
+        if a[i - 1] == b[j - 1]:
+            return length(i - 1, j - 1) + 1
+        return max(length(i - 1, j), length(i, j - 1))
+
+    for k in range(0, len(a) + 1, 50):  # so that the recursion stays shallow
+        for m in range(0, len(b) + 1, 50):
+            length(k, m)
+    i, j, found = len(a), len(b), []
+    while i and j:
+        if a[i - 1] == b[j - 1]:
+            found.append(a[i - 1])
+            i, j = i - 1, j - 1
+        elif length(i - 1, j) > length(i, j - 1):
+            i -= 1
+        else:
+            j -= 1
+    return found
+
+
+def rouge_l(answer: str, reference: str) -> float:
+    given, wanted = (
+        [tuple(part.split()) for part in text.split(".") if part.strip()]
+        for text in (answer, reference)
+    )
+    union = {word for w in wanted for g in given for word in common(w, g)}
+    if not union:
+        return 0.0
+    recall = len(union) / len({word for sentence in wanted for word in sentence})
+    precision = len(union) / len({word for sentence in given for word in sentence})
+    beta = precision / recall
+    return (1 + beta**2) * recall * precision / (recall + beta**2 * precision)
+
+
+def classes_of(answer: str, reference: str, classes: list[str]) -> float:
+    named = [c for c in classes if c in answer]
+    named = [c for c in named if c == reference or c not in reference]
+    return 1 / len(named) if reference in named else 0.0
+
+
+def number(answer: str, reference: str) -> float:
+    given, wanted = re.findall(r"\d+", answer), re.findall(r"\d+", reference)[0]
+    return given.count(wanted) / len(given) if given else 0.0
+
+
+def code(answer: str, reference: str) -> float:
+    lines = answer.lstrip("\n").split("\n")
+    line = next((x for x in lines if not ("`" in x or "#" in x or "//" in x)), "")
+    if not line:
+        return 0.0
+    return round(200 * len(common(tuple(line), tuple(reference))) / len(line + reference)) / 100
+
+
+SCORES = {
+    "hotpotqa": f1,
+    "triviaqa": f1,
+    "gov_report": rouge_l,
+    "samsum": rouge_l,
+    "trec": classes_of,
+    "passage_count": number,
+    "lcc": code,
+}
+ONE_LINE = {"triviaqa", "samsum", "trec"}
+
+
+def references(task: str, answer: str) -> list[str]:
+    """Some that share a part with what the model says, and some that do not."""
+    some = answer.split() or ["nothing"]
+    if task == "passage_count":
+        return ["17"]
+    if task == "trec":
+        return [some[0]]
+    return [
+        " ".join(["The", *some[::2], "end."]),
+        " ".join(some[len(some) // 2 :] + [". Then,", *some[:3]]),
+        "quite another thing",
+    ]
+
+
+def write(folder, answers: dict[str, str]) -> None:
+    folder.mkdir()
+    for task in SCORES:
+        answer = answers.get(task, "")
+        record = {
+            "input": "What is told here?",
+            "context": TEXT if task != "lcc" else TEXT[:1500],
+            "answers": references(task, answer),
+            "all_classes": ["What", *sorted(set(answer.split()))[:5]] if task == "trec" else None,
+            "dataset": task,
+            "language": "en",
+        }
+        (folder / f"{task}.jsonl").write_text(json.dumps(record) + "\n")
+
+
+def records(out) -> dict[str, dict]:
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()[1:]]
+    return {line["key"].split()[0]: line for line in lines}
+
+
+def test_scores_are_those_of_the_reference(dms_json, dms, tmp_path):
+    command = ("eval", "longbench", DEMO, "--lengths", LENGTH, "--policies", "none", "--samples", 1)
+    write(tmp_path / "first", {})
+    dms(*command, "--data", tmp_path / "first", "--out", tmp_path / "a")
+    answers = {task: line["texts"]["answer"] for task, line in records(tmp_path / "a").items()}
+    write(tmp_path / "second", answers)
+    page = tmp_path / "page.html"
+    data = tmp_path / "second"
+    report = dms_json(*command, "--data", data, "--out", tmp_path / "b", "--html", page)
+    assert {row["task"] for row in report["rows"]} == set(SCORES)
+    assert "LongBench, per cent" in page.read_text()
+    found = records(tmp_path / "b")
+    scores = {row["task"]: row["score"] for row in report["rows"]}
+    for task, score in SCORES.items():
+        answer = found[task]["texts"]["answer"]
+        assert answer == answers[task]  # references are no part of the prompt
+        if task in ONE_LINE:
+            answer = answer.lstrip("\n").split("\n")[0]
+        record = json.loads((data / f"{task}.jsonl").read_text())
+        extra = (record["all_classes"],) if task == "trec" else ()
+        expected = max(score(answer, reference, *extra) for reference in record["answers"])
+        assert scores[task] == pytest.approx(expected, abs=1e-9), task
+        assert found[task]["numbers"]["prefill_tokens"] <= LENGTH
+    assert sum(score > 0 for score in scores.values()) >= 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words_said"),
+    [
+        ((), ("--data", "missing")),
+        (("--data", "nowhere"), ("nowhere", "no file of LongBench")),
+        (("--data", ROOT, "--tasks", "hotpottqa"), ("--tasks", "did you mean hotpotqa?")),
+        (("--data", ROOT, "--tasks", "hotpotqa"), ("hotpotqa.jsonl",)),
+        (("--data", ROOT, "--depths", 3), ("--depths", "dms eval longbench")),
+    ],
+)
+def test_bad_input(dms, options, words_said):
+    assert_error(dms("eval", "longbench", DEMO, *options, check=False), *words_said)
