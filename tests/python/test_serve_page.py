@@ -441,10 +441,10 @@ def test_a_key_is_asked_for_and_kept_in_the_tab(browser):
         reader = reader_of(browser, server.url)
         page = reader.page
         page.goto("/")
-        page.get_by_label("Key").fill("wrong")
+        page.get_by_label("Key", exact=True).fill("wrong")
         page.keyboard.press("Enter")
         expect(page.get_by_text("does not know this key")).to_be_visible()
-        page.get_by_label("Key").fill("secret")
+        page.get_by_label("Key", exact=True).fill("secret")
         page.keyboard.press("Enter")
         expect(page.locator("select[data-name=policy]").first).to_contain_text("dms")
         reader.open()  # it is not asked for again
