@@ -62,7 +62,7 @@ TEST_P(AdapterOfEveryFamily, IsAppliedAsItWasWritten) {
     EXPECT_EQ(read_all(*source, weight), trained.all(weight)) << weight.name;  // float32: exact
   }
   const SafetensorsFile file(out / kAdapterWeightsFile);
-  EXPECT_EQ(file.tensors().size(), spec.qkv_bias ? 6u : 4u);
+  EXPECT_EQ(file.tensors().size(), 6u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Registered,
