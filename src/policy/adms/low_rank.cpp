@@ -61,8 +61,8 @@ struct Product {
 Matrix factor_of(const Matrix& square) {
   if (square.size() == 0) return square;
   const Eigen::LDLT<Matrix> ldlt(square);
-  const Matrix upper = Matrix(ldlt.matrixU()) * ldlt.transpositionsP();
-  return ldlt.vectorD().cwiseMax(0.0).cwiseSqrt().asDiagonal() * upper;
+  const Matrix lower = ldlt.transpositionsP().transpose() * Matrix(ldlt.matrixL());
+  return ldlt.vectorD().cwiseMax(0.0).cwiseSqrt().asDiagonal() * lower.transpose();
 }
 
 /// The first `rank` right singular vectors of L R, [d, rank]; zeros for those that do not exist.
