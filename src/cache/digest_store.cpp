@@ -140,7 +140,10 @@ void FactorStore::hold(std::span<const float> values, kernels::PageFormat format
 
 void FactorStore::load(std::vector<float>& out) const {
   out.assign(floats_.begin(), floats_.end());
-  for (const uint16_t bits : bits_) out.push_back(to_float(BFloat16{bits}));
+  if (bits_.empty()) return;
+  out.resize(bits_.size());
+  std::ranges::transform(
+      bits_, out.begin(), [](uint16_t bits) { return to_float(BFloat16{bits}); });
 }
 
 void FactorStore::write(ByteWriter& out) const {

@@ -6,20 +6,10 @@
 #include <vector>
 
 #include "base/check.h"
+#include "kernels/kernel_table.h"
 
 namespace dms::kernels {
 namespace {
-
-/// out[c] += sum over r of x[r] * rows[r][c]
-void add_product(std::span<const float> x, const float* rows, std::span<float> out) {
-  float* target = out.data();
-  const size_t columns = out.size();
-  for (size_t r = 0; r < x.size(); ++r) {
-    const float factor = x[r];
-    const float* row = rows + r * columns;
-    for (size_t c = 0; c < columns; ++c) target[c] += factor * row[c];
-  }
-}
 
 void check_call(const LowRankArgs& args, int64_t stride, const AttentionPartial& partial) {
   const int64_t rows = args.positions * args.group;
@@ -51,13 +41,19 @@ void score(const LowRankArgs& args,
            std::span<const float> biases,
            Scratch& scratch) {
   scratch.projected.assign(static_cast<size_t>(args.rank), 0.0f);
-  add_product(query, args.key_basis.data(), scratch.projected);
+  const RowTable& table = row_table();
+  table.add_rows(
+      query.data(), args.head_dim, args.key_basis.data(), args.rank, scratch.projected.data());
   if (biases.empty()) {
     scratch.scores.assign(static_cast<size_t>(args.tokens), 0.0f);
   } else {
     scratch.scores.assign(biases.begin(), biases.end());
   }
-  add_product(scratch.projected, args.key_rows.data(), scratch.scores);
+  table.add_rows(scratch.projected.data(),
+                 args.rank,
+                 args.key_rows.data(),
+                 args.tokens,
+                 scratch.scores.data());
   for (float& score : scratch.scores) score *= args.scale;
   if (args.soft_cap == 0.0f) return;
   for (float& score : scratch.scores) score = args.soft_cap * std::tanh(score / args.soft_cap);
@@ -70,6 +66,7 @@ void attend_low_rank(const LowRankArgs& args, AttentionPartial partial) {
       args.q_position_stride == 0 ? args.group * args.head_dim : args.q_position_stride;
   check_call(args, stride, partial);
   thread_local Scratch scratch;
+  const RowTable& table = row_table();
   const auto head_dim = static_cast<size_t>(args.head_dim);
   const auto tokens = static_cast<size_t>(args.tokens);
   std::ranges::fill(
@@ -90,18 +87,19 @@ void attend_low_rank(const LowRankArgs& args, AttentionPartial partial) {
           scratch);
     const std::span<float> scores = std::span(scratch.scores).subspan(first);
     const float max = *std::ranges::max_element(scores);
-    float sum = 0;
-    for (float& score : scores) {
-      score = std::exp(score - max);
-      sum += score;
-    }
     partial.max[r] = max;
-    partial.sum[r] = sum;
+    partial.sum[r] = table.exponentials(max, scores.data(), std::ssize(scores));
     scratch.mixed.assign(static_cast<size_t>(args.rank), 0.0f);
-    add_product(
-        scores, args.value_rows.data() + first * static_cast<size_t>(args.rank), scratch.mixed);
-    add_product(
-        scratch.mixed, args.value_basis.data(), partial.output.subspan(r * head_dim, head_dim));
+    table.add_rows(scores.data(),
+                   std::ssize(scores),
+                   args.value_rows.data() + first * static_cast<size_t>(args.rank),
+                   args.rank,
+                   scratch.mixed.data());
+    table.add_rows(scratch.mixed.data(),
+                   args.rank,
+                   args.value_basis.data(),
+                   args.head_dim,
+                   partial.output.subspan(r * head_dim, head_dim).data());
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // Attention of a tile of queries of one KV head's group to tokens whose keys and values are
 // products of two factors: scores are (q . key_basis) . key_rows, outputs (weights . value_rows) .
-// value_basis, so that no key or value is ever made. Plain loops over vectors of ranks or tokens.
+// value_basis, so that no key or value is ever made.
 
 #include <cstdint>
 #include <span>

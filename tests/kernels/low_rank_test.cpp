@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/isas.h"
 #include "support/seed.h"
 
 namespace dms::kernels {
@@ -157,8 +158,12 @@ TEST(LowRank, AttendsWhatItsFactorsMultiplyOutTo) {
                         Case{32, 3, 24, 5, 33, 0, true, true},
                         Case{7, 2, 80, 3, 100, 2.0f, false, true},
                         Case{2, 5, 16, 16, 4, 0.5f, true, false}}) {
-    SCOPED_TRACE("head_dim " + std::to_string(c.head_dim) + " rank " + std::to_string(c.rank));
-    LowRankAttention(c).check();
+    for (const Isa isa : isas_of_this_cpu()) {
+      SCOPED_TRACE(trace_of(isa, seed()) + ", head_dim " + std::to_string(c.head_dim) + " rank " +
+                   std::to_string(c.rank));
+      const ScopedIsa scoped(isa);
+      LowRankAttention(c).check();
+    }
   }
 }
 

@@ -272,6 +272,32 @@ cache::Digest compress(const Compressor& compressor,
                               .middle = {.begin = kSinks, .end = 500}});
 }
 
+/// Five tokens at a time.
+cache::Digest compress_in_pieces(const Compressor& compressor, const Slice& all) {
+  constexpr int64_t kPiece = 5;
+  const auto part = [](const auto& list, int64_t begin, int64_t count) {
+    return std::remove_cvref_t<decltype(list)>(list.begin() + begin, list.begin() + begin + count);
+  };
+  cache::Digest digest;
+  for (int64_t begin = 0; begin < std::ssize(all.positions); begin += kPiece) {
+    const Slice piece{.positions = part(all.positions, begin, kPiece),
+                      .keys = part(all.keys, begin * kHeadDim, kPiece * kHeadDim),
+                      .values = part(all.values, begin * kHeadDim, kPiece * kHeadDim)};
+    digest = compress(compressor, piece, 1000, std::move(digest));
+  }
+  return digest;
+}
+
+TEST(LowRank, LosesNothingOfKeysThatHaveItsRankAndDropsTheOldest) {
+  Slice all = random_slice(60);
+  const Rows basis = matrix(random_slice(3, 1).keys, 3);
+  const Rows keys = matrix(all.keys, 60).leftCols(3) * basis;
+  std::copy(keys.data(), keys.data() + keys.size(), all.keys.begin());
+  const cache::Digest digest = compress_in_pieces(*low_rank_compressor(3, 17), all);
+  EXPECT_EQ(digest.dropped, 60 - 17);
+  EXPECT_LT((keys_of(digest.block) - keys.bottomRows(17)).norm(), 1e-4f);
+}
+
 TEST(LowRank, IsTheTruncatedSvd) {
   const Slice all = random_slice(60);
   const Rows keys = matrix(all.keys, 60);
@@ -286,17 +312,7 @@ TEST(LowRank, IsTheTruncatedSvd) {
     EXPECT_LT(error, last) << "rank " << rank;
     last = error;
     // The same in pieces: each plan truncates what the last one left.
-    cache::Digest pieces;
-    for (size_t begin = 0; begin < 60; begin += 5) {
-      Slice piece;
-      piece.positions = {all.positions.begin() + static_cast<int64_t>(begin),
-                         all.positions.begin() + static_cast<int64_t>(begin) + 5};
-      const auto keys_begin = static_cast<int64_t>(begin) * kHeadDim;
-      piece.keys = {all.keys.begin() + keys_begin, all.keys.begin() + keys_begin + 5 * kHeadDim};
-      piece.values = {all.values.begin() + keys_begin,
-                      all.values.begin() + keys_begin + 5 * kHeadDim};
-      pieces = compress(*compressor, piece, 1000, std::move(pieces));
-    }
+    const cache::Digest pieces = compress_in_pieces(*compressor, all);
     EXPECT_EQ(pieces.block.positions, digest.block.positions);
     EXPECT_LE((keys_of(pieces.block) - keys).norm(), 1.5 * best + 1e-4) << "rank " << rank;
   }

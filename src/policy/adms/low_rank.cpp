@@ -57,12 +57,12 @@ struct Product {
   Rows basis;
 };
 
-/// The root of a symmetric matrix that has no negative eigenvalues but by rounding.
-Matrix root_of(const Matrix& square) {
+/// F with F^T F = square, which is symmetric and without negative eigenvalues but by rounding.
+Matrix factor_of(const Matrix& square) {
   if (square.size() == 0) return square;
-  const Solver solver(square);
-  return solver.eigenvectors() * solver.eigenvalues().cwiseMax(0.0).cwiseSqrt().asDiagonal() *
-         solver.eigenvectors().transpose();
+  const Eigen::LDLT<Matrix> ldlt(square);
+  const Matrix lower = ldlt.transpositionsP().transpose() * Matrix(ldlt.matrixL());
+  return ldlt.vectorD().cwiseMax(0.0).cwiseSqrt().asDiagonal() * lower.transpose();
 }
 
 /// The first `rank` right singular vectors of L R, [d, rank]; zeros for those that do not exist.
@@ -75,9 +75,9 @@ Matrix right_vectors(const Matrix& old_gram, const Matrix& right, Eigen::Index r
     const Solver solver(top.transpose() * old_gram * top + bottom.transpose() * bottom);
     return solver.eigenvectors().rightCols(rank).rowwise().reverse();
   }
-  // With G the Gram matrix of L, the vectors are R^T G^1/2 times those of G^1/2 R R^T G^1/2.
+  // With F^T F the Gram matrix of L, F R has the singular values and right vectors of L R.
   Matrix weighted = right;
-  weighted.topRows(old_rank) = root_of(old_gram) * right.topRows(old_rank);
+  weighted.topRows(old_rank) = factor_of(old_gram) * right.topRows(old_rank);
   const Solver solver(weighted * weighted.transpose());
   Matrix vectors = Matrix::Zero(d, rank);
   const Eigen::Index found = std::min(rank, right.rows());

@@ -17,6 +17,8 @@ extern const RowTable kRowsAvx2{.sum = sum,
                                 .normalise = normalise,
                                 .apply = apply,
                                 .soft_cap = soft_cap,
+                                .add_rows = add_rows,
+                                .exponentials = exponentials,
                                 .rotate = rotate};
 
 }  // namespace dms::kernels
