@@ -152,6 +152,7 @@ class App {
     announce('Answering');
     for (const message of messages) this.#fill(conversation, message);
     this.#save(conversation);
+    this.drawNow();  // that it is on its way is seen as the key is pressed
   }
 
   async #fill(conversation, message) {
