@@ -17,6 +17,10 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
   // any: at most one layer's are held beyond what the chunk leaves.
   int64_t window = 0;
   int64_t held_back = 0;
+  // Merged entries and, where positions are shifted, what stands in for the middle: each begins a
+  // page.
+  const int64_t digest_pages = ceil_div(policy_->most_merged(), kPageTokens) +
+                               (policy_->digests() && policy_->far_position(0) ? 1 : 0);
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
     const LayerState& state = layers_[static_cast<size_t>(layer)];
     const int64_t sealed = sealed_end(state, tokens_ + count);
@@ -24,7 +28,7 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
     for (const HeadCache& head : state.heads) {
       need += head.page_need(tokens_, count, sealed);
       if (policy_->plans()) need.survivors += head.shared_survivor_pages();
-      need.window += head.digest().page_need(ceil_div(policy_->most_merged(), kPageTokens));
+      need.window += head.digest().page_need(digest_pages);
     }
     window += std::max<int64_t>(need.window - need.given_back, 0);
     demand[survivor_layout(shape_, layer).bytes()] += need.survivors;
