@@ -85,7 +85,7 @@ def test_options_that_do_nothing_are_noted():
     command = ("bench", DEMO, "--sessions", "--prompt-lens", 300, "--policy", "none")
     done = run_dms(*command, "--kv-memory", "2MiB", "--gen", 4, "--concurrency", 2)
     assert done.returncode == 0
-    assert "dms: note: --gen, --concurrency: without effect with --sessions" in done.stderr.decode()
+    assert "dms: note: --concurrency, --gen: without effect with --sessions" in done.stderr.decode()
     assert "sessions" in done.stdout.decode()
     refused = run_dms(*command)
     assert refused.returncode == 2
