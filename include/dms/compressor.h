@@ -19,12 +19,13 @@ struct MiddleEntries {
 
 /// Makes at most `budget` entries of those given, which are what it made before and what has left
 /// the window since. They may stand for fewer tokens in all, never for more; what is missing counts
-/// as dropped. Called on several threads at a time. A result of another shape ends the request with
-/// a RunError.
+/// as dropped. Called on several threads at a time. A result of another shape, or with numbers that
+/// are not finite, is a RunError; it ends what was computed together with the request.
 using Compressor =
     std::function<MiddleEntries(const MiddleEntries& entries, int64_t head_dim, int64_t budget)>;
 
-/// Thread-safe; a name that is there already gets the new one, for caches made from then on.
+/// Thread-safe; a name that is there already gets the new one, for caches made from then on. Throws
+/// InputError where there is no function.
 void register_compressor(const std::string& name, Compressor compressor);
 
 }  // namespace dms

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/dtype.h"
@@ -110,6 +111,8 @@ void MergedPages::read(ByteReader& in, int64_t end) {
   in.require(counts_.size() == positions_.size() &&
                  std::ranges::all_of(counts_, [](int32_t count) { return count > 0; }),
              "a count for each entry of a digest");
+  in.require(std::accumulate(counts_.begin(), counts_.end(), int64_t{0}) <= end,
+             "a digest of more tokens than there are");
   pages_ = read_pages(in, *pool_);
   in.require(std::ssize(pages_) == ceil_div(count(), kPageTokens), "a digest of another size");
   log_counts_.assign(pages_.size() * static_cast<size_t>(kPageTokens), 0.0f);

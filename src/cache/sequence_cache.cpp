@@ -197,6 +197,8 @@ bool SequenceCache::is_planned(int64_t tokens) const {
 bool SequenceCache::needs_plan() const {
   const int64_t end = tokens_ + pass_.tokens;
   if (!plans_.empty() && end <= plans_.back()) return false;
+  // A token of an answer is computed again as one of a prompt: what was planned is known.
+  if (policy_->digests() && end <= computed_before_) return false;
   const int64_t interval = pass_.decoded ? policy_->interval() : policy_->prompt_interval();
   return (interval > 0 && end % interval == 0) ||
          (policy_->plans_at_prompt_end() && pass_.ended_prompt > 0);
@@ -283,8 +285,11 @@ void SequenceCache::commit(int64_t count) {
 bool SequenceCache::can_truncate(int64_t tokens) const {
   if (!plans_.empty() && plans_.back() > tokens) return false;
   // A plan by chunks asks for queries before the rollback, which later ones have overwritten.
-  if (tokens < tokens_ && policy_->plans_by_chunk() && policy_->needs().last_queries > 0) {
-    return false;
+  if (tokens < tokens_ && policy_->needs().last_queries > 0) {
+    if (policy_->plans_by_chunk()) return false;
+    // So does one at an interval's next multiple where prompts have wider ones.
+    const int64_t interval = policy_->interval();
+    if (interval > 0 && (tokens / interval + 1) * interval < tokens_) return false;
   }
   const int64_t shift = policy_->decision_shift();
   return std::ranges::all_of(layers_, [&](const LayerState& state) {
@@ -315,6 +320,7 @@ void SequenceCache::restart(int64_t tokens) {
   plans_.erase(std::ranges::upper_bound(plans_, tokens), plans_.end());
   cut_prompts(tokens);
   replay_from_.reset();
+  computed_before_ = tokens;
   for (LayerState& state : layers_) {
     state.decided_end =
         std::min(state.decided_end, std::max<int64_t>(tokens - policy_->decision_shift(), 0));
@@ -333,6 +339,7 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
   auto copy = std::make_unique<SequenceCache>(shape_, pools_, policy_);
   copy->tokens_ = tokens_;
   copy->plans_ = plans_;
+  copy->computed_before_ = computed_before_;
   copy->prompts_ = prompts_;
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     copy->layers_[layer].decided_end = layers_[layer].decided_end;
@@ -386,6 +393,8 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
     for (HeadCache& head : state.heads) {
       head.read(in, tokens_, state.decided_end, plans_);
       in.require(head.sealed_end() <= state.decided_end, "tokens without a decision are sealed");
+      in.require(policy_->far_position(0) || head.digest().shifted_end() == 0,
+                 "a digest at places that this policy does not shift");
     }
   }
 }

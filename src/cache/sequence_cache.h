@@ -197,6 +197,7 @@ class SequenceCache final : public SequenceView {
   Pass pass_;
   std::vector<LayerEntries> entries_;  // of the layers so far, where a plan for all is due
   std::vector<int64_t> plans_;         // after how many tokens plans were carried out, rising
+  int64_t computed_before_ = 0;        // tokens that a restart has computed again
   std::vector<PromptSpan> prompts_;    // by rising position; where the policy needs them
   std::optional<int64_t> replay_from_;
   mutable int64_t peak_table_bytes_ = 0;

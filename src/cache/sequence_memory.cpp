@@ -19,8 +19,9 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
   int64_t held_back = 0;
   // Merged entries and, where positions are shifted, what stands in for the middle: each begins a
   // page.
-  const int64_t digest_pages = ceil_div(policy_->most_merged(), kPageTokens) +
-                               (policy_->digests() && policy_->far_position(0) ? 1 : 0);
+  const bool shifts = policy_->digests() && policy_->far_position(0);
+  const int64_t merged = std::min(policy_->most_merged(), (shifts ? 2 : 1) * (tokens_ + count));
+  const int64_t digest_pages = ceil_div(merged, kPageTokens) + (shifts ? 1 : 0);
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
     const LayerState& state = layers_[static_cast<size_t>(layer)];
     const int64_t sealed = sealed_end(state, tokens_ + count);

@@ -280,6 +280,10 @@ inline std::vector<Case> adms_cases() {
       "16",
       {{"compressor_type", "summary"}, {"importance_metric", "attention"}});
   add("learned", {.change = make_learned}, "8", {{"compressor_type", "summary"}});
+  add("late_sinks",
+      {},
+      "8",
+      {{"start_size", "50"}});  // plans come before the first tokens are all there
   add("vq_int8", {.group = 3}, "8", {{"compressor_type", "vq"}}, "int8");
   return all;
 }

@@ -211,14 +211,16 @@ TEST(Adms, SinksGrowWithTheLengthInMind) {
 }
 
 TEST(Adms, RefusesWhatItCannotDo) {
-  for (const Args& args : std::vector<Args>{{{"compressed_budget", "0"}},
-                                            {{"importance_ratio", "1.5"}},
-                                            {{"compressor_type", "lowrank"}},
-                                            {{"anchor_mode", "middle"}},
-                                            {{"importance_metric", "norm"}},
-                                            {{"coverage_segments", "0"}},
-                                            {{"rank", "0"}},
-                                            {{"recent", "5"}}}) {
+  for (const Args& args :
+       std::vector<Args>{{{"compressed_budget", "0"}},
+                         {{"importance_ratio", "1.5"}},
+                         {{"compressor_type", "lowrank"}},
+                         {{"anchor_mode", "middle"}},
+                         {{"importance_metric", "norm"}},
+                         {{"coverage_segments", "0"}},
+                         {{"rank", "0"}},
+                         {{"use_adaptive_budget", "true"}, {"enable_pos_shift", "true"}},
+                         {{"recent", "5"}}}) {
     EXPECT_THROW(make_policy("adms", request(args)), InputError) << args.begin()->first;
   }
   PolicyRequest with_window = request({});

@@ -190,26 +190,32 @@ class AdmsHead:
         self.held = Head(merged=Entries.none(d), block=Entries.none(d))
         self.taken_end = policy.start_size  # candidates before it went through a plan
 
-    def scores(self, tokens: int, mass: np.ndarray | None) -> np.ndarray:
+    def ranked(self, tokens: int, sliding: int | None) -> list[int]:
+        """Positions of the exact entries that the next query sees."""
+        return [i for i in self.held.exact if not sliding or i > tokens - sliding]
+
+    def scores(self, tokens: int, mass: np.ndarray | None, sliding: int | None) -> np.ndarray:
         self.take_candidates(tokens)
+        ranked = self.ranked(tokens, sliding)
         if self.policy.importance_metric == "attention":
-            return mass[self.held.exact]
-        return importance(self.policy, self.turned[self.held.exact], self.values[self.held.exact])
+            return mass[ranked]
+        return importance(self.policy, self.turned[ranked], self.values[ranked])
 
     def take_candidates(self, tokens: int) -> None:
         end = max(tokens - self.policy.recent_size, self.taken_end)
         self.held.exact += list(range(self.taken_end, end))
         self.taken_end = end
 
-    def plan(self, tokens: int, scores: np.ndarray, budget: int) -> None:
+    def plan(self, tokens: int, scores: np.ndarray, budget: int, sliding: int | None) -> None:
         policy, held = self.policy, self.held
         begin = policy.start_size
         end = max(tokens - policy.recent_size, begin)
         if end - begin <= budget:
             return
-        kept = stay(policy, held.exact, scores, policy.exact(budget), begin, end)
-        leaving = [i for i in held.exact if i not in kept]
-        held.exact = [i for i in held.exact if i in kept]
+        ranked = self.ranked(tokens, sliding)
+        kept = stay(policy, ranked, scores, policy.exact(budget), begin, end)
+        leaving = [i for i in ranked if i not in kept]
+        held.exact = [i for i in held.exact if i not in leaving]
         held.planned_end = end
         if not leaving:
             return
@@ -331,9 +337,9 @@ class AdmsReference(Reference):
             if policy.importance_metric == "attention":
                 head.take_candidates(tokens)
                 mass = self._mass(tokens, head, of_group, sliding)
-            scores.append(head.scores(tokens, mass))
+            scores.append(head.scores(tokens, mass, sliding))
         for head, score, budget in zip(heads, scores, budgets(policy, scores), strict=True):
-            head.plan(tokens, score, budget)
+            head.plan(tokens, score, budget, sliding)
 
     def _mass(self, tokens: int, head: AdmsHead, queries, sliding) -> np.ndarray:
         """[tokens]: what the last queries attend of what is held exactly, on average."""

@@ -60,6 +60,15 @@ def test_logits(score, model, policy):
         assert_close(scored.logits, logits, f"{policy} chunk {chunk}")
 
 
+def test_a_text_shorter_than_its_parts_is_dense(score, model):
+    folder, _, ids = model
+    dense = score(folder, ids, "--policy", "none").logits
+    for arguments in ((), ("--policy-args", "start_size=90,recent_size=4,prompt_interval=8")):
+        for prompt in (1, 70):
+            options = ("--policy", "adms", *arguments, "--decode-from", prompt)
+            assert_close(score(folder, ids[:90], *options).logits, dense[:90], str(options))
+
+
 def test_a_budget_above_the_middle_is_dense(score, model):
     folder, _, ids = model
     dense = score(folder, ids, "--policy", "none").logits

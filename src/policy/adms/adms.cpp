@@ -63,7 +63,7 @@ class Adms final : public cache::Policy {
   bool shares_prefixes() const override { return false; }
   int64_t first_ranked(int64_t) const override { return settings_.sinks; }
   int64_t ranked_end(int64_t tokens) const override {
-    return std::max(tokens - settings_.recent, settings_.sinks);
+    return std::min(std::max(tokens - settings_.recent, settings_.sinks), tokens);
   }
 
   std::vector<float> measure(const cache::HeadContents& head,
@@ -248,8 +248,15 @@ CompressorPtr read_compressor(ArgReader& args, const PolicyRequest& request) {
                    : custom_compressor(std::move(merging), custom);
 }
 
-/// Entries can only be moved to other places where positions turn keys, alike in all layers.
-void check_shift(const PolicyRequest& request) {
+/// Entries can only be moved to other places where positions turn keys, alike in all layers, and
+/// where no head has more of them than there are places.
+void check_shift(const PolicyRequest& request, bool adaptive) {
+  if (adaptive) {
+    throw InputError({.field = "policy_args.use_adaptive_budget",
+                      .what = "not beside enable_pos_shift, which has as many places for each head",
+                      .got = "true",
+                      .expected = "false"});
+  }
   refuse_varied_rotation("adms with enable_pos_shift", request);
   if (!request.rotation.frequencies.empty()) return;
   throw InputError({.field = "policy_args.enable_pos_shift",
@@ -271,7 +278,7 @@ PolicyPtr make_adms(const PolicyRequest& request) {
   const Settings settings = read_settings(args);
   CompressorPtr compressor = read_compressor(args, request);
   args.finish();
-  if (settings.shift) check_shift(request);
+  if (settings.shift) check_shift(request, settings.adaptive);
   return std::make_shared<Adms>(
       settings, request.rotation, request.kv_heads, std::move(compressor));
 }

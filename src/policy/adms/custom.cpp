@@ -1,6 +1,7 @@
 // Compressors that a program has registered (dms/compressor.h), and what holds of their results.
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -30,6 +31,9 @@ Registry& registry() {
 void register_compressor(const std::string& name, Compressor compressor) {
   Registry& all = registry();
   const std::scoped_lock lock(all.mutex);
+  if (!compressor) {
+    throw InputError({.where = "register_compressor", .what = "no function", .got = name});
+  }
   all.compressors[name] = std::move(compressor);
 }
 
@@ -100,6 +104,10 @@ class Custom final : public policy::Compressor {
     require(std::ranges::all_of(made.counts, [](int32_t each) { return each > 0; }) &&
                 sum(made.counts) <= tokens,
             "counts of other tokens than it was given");
+    const auto is_finite = [](float value) { return std::isfinite(value); };
+    require(
+        std::ranges::all_of(made.keys, is_finite) && std::ranges::all_of(made.values, is_finite),
+        "numbers that are infinite or none");
   }
 
   void require(bool holds, const char* what) const {

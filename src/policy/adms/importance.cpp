@@ -1,6 +1,8 @@
 #include "policy/adms/importance.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "policy/score.h"
@@ -54,8 +56,11 @@ std::vector<uint8_t> least_important(std::span<const int32_t> positions,
   std::vector<uint8_t> goes(positions.size(), 1);
   std::vector<size_t> order(positions.size());
   std::iota(order.begin(), order.end(), size_t{0});
+  const auto worth = [&](size_t i) {  // what is no number is worth nothing
+    return std::isnan(importance[i]) ? -std::numeric_limits<float>::infinity() : importance[i];
+  };
   std::ranges::sort(order, [&](size_t a, size_t b) {
-    return importance[a] != importance[b] ? importance[a] > importance[b] : a > b;
+    return worth(a) != worth(b) ? worth(a) > worth(b) : a > b;
   });
   const auto covering = static_cast<int64_t>(coverage.priority * static_cast<double>(kept));
   std::vector<int64_t> room(static_cast<size_t>(coverage.segments), covering / coverage.segments);

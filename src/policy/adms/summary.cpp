@@ -1,6 +1,7 @@
 // Means of segments: the middle is cut into as many equal stretches as there are entries, and what
 // falls into one becomes its mean. As the middle grows its stretches do, and neighbours join.
 
+#include <algorithm>
 #include <utility>
 
 #include "policy/adms/compressor.h"
@@ -22,8 +23,10 @@ class Summary final : public Compressor {
     }
     std::vector<int32_t> segment_of;
     for (const int32_t position : points.positions) {
-      segment_of.push_back(static_cast<int32_t>((position - request.middle.begin) * request.budget /
-                                                request.middle.tokens()));
+      const int64_t place = position - request.middle.begin;
+      // Of a saved sequence that was tampered with, an entry may lie outside the middle.
+      segment_of.push_back(static_cast<int32_t>(std::clamp<int64_t>(
+          place * request.budget / request.middle.tokens(), 0, request.budget - 1)));
     }
     digest.merged = merging_.merge(points, segment_of, request.budget, request.middle);
     return digest;
