@@ -17,11 +17,12 @@ void count_interrupt(int signal) {
 }  // namespace
 
 InterruptFlag::InterruptFlag() {
-  clear();
+  sigaction(SIGINT, nullptr, &before_);
+  if (before_.sa_handler != count_interrupt) clear();
   struct sigaction action {};
   action.sa_handler = count_interrupt;
   action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, &before_);
+  sigaction(SIGINT, &action, nullptr);
 }
 
 InterruptFlag::~InterruptFlag() { sigaction(SIGINT, &before_, nullptr); }

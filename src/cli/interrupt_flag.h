@@ -6,7 +6,7 @@
 namespace dms::cli {
 
 /// While it lives, Ctrl-C sets a flag; a third one that nothing has looked at ends the program as
-/// usual. One at a time.
+/// usual. One inside another shares its flag.
 class InterruptFlag {
  public:
   InterruptFlag();

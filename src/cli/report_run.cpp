@@ -1,12 +1,14 @@
 #include "cli/report_run.h"
 
 #include <new>
-#include <utility>
+#include <set>
+#include <string>
 
 #include <fmt/format.h>
 
 #include "cli/eval_actions.h"
 #include "cli/eval_run.h"
+#include "cli/interrupt_flag.h"
 #include "cli/output.h"
 #include "dms/error.h"
 
@@ -18,7 +20,6 @@ struct Run {
   const Scenario* scenario;
   Profile profile;
   EvalOptions options;
-  bool is_first;  // of its evaluation: later profiles add to the same results
 
   std::string measure() const {
     return options.context ? fmt::format("{} {}", options.action, *options.context)
@@ -36,12 +37,8 @@ std::vector<Run> runs_of(const ReportPlan& plan) {
         scenario.profiles.empty() ? plan.profiles
                                   : choose_profiles(plan.known, scenario.profiles, scenario.name);
     for (const EvalOptions& part : scenario.parts) {
-      bool is_first = true;
       for (const Profile& profile : profiles) {
-        runs.push_back({.scenario = &scenario,
-                        .profile = profile,
-                        .options = part,
-                        .is_first = std::exchange(is_first, false)});
+        runs.push_back({.scenario = &scenario, .profile = profile, .options = part});
       }
     }
   }
@@ -78,12 +75,16 @@ void add_failure(ReportResults& results, const Run& run, const std::string& reas
   note(fmt::format("{}: {}", run.name(), reason));
 }
 
-void measure(const ReportPlan& plan, Run& run, const std::string& caption, ReportResults& results) {
+/// `begun`: folders that this report has opened; later profiles add to what is in them.
+void measure(const ReportPlan& plan,
+             Run& run,
+             std::set<std::string>& begun,
+             ReportResults& results) {
   run.options.policies = policies_of(run);
   run.options.out = folder_of(plan, run);
-  run.options.force = plan.force && run.is_first;
-  run.options.caption = caption;
+  run.options.force = plan.force && !begun.contains(run.options.out);
   evaluate(run.options, [&](const EvalReport& report, const ModelInfo&) {
+    begun.insert(run.options.out);
     if (report.rows.empty()) return false;
     results.parts.push_back({.scenario = run.scenario->name,
                              .profile = run.profile.name,
@@ -98,11 +99,14 @@ void measure(const ReportPlan& plan, Run& run, const std::string& caption, Repor
 ReportResults run_report(const ReportPlan& plan) {
   std::vector<Run> runs = runs_of(plan);
   ReportResults results{.wanted = runs.size()};
+  std::set<std::string> begun;
+  const InterruptFlag interrupt;  // an evaluation has its own only while it measures
   for (size_t i = 0; i < runs.size(); ++i) {
     Run& run = runs[i];
     try {
-      measure(
-          plan, run, fmt::format("report {} of {}: {}", i + 1, runs.size(), run.name()), results);
+      if (interrupt.is_set()) throw Interrupted();
+      run.options.caption = fmt::format("report {} of {}: {}", i + 1, runs.size(), run.name());
+      measure(plan, run, begun, results);
     } catch (const Interrupted&) {
       results.is_interrupted = true;
       break;

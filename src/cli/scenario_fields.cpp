@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/suggest.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "dms/error.h"
 #include "yaml/fields.h"
@@ -44,6 +45,9 @@ constexpr std::array kOwnKeys{
     OwnKey{"hotpotqa", "ruler"},
 };
 
+/// What is written beside the folders of the scenarios.
+constexpr std::array<std::string_view, 3> kReportFiles{"report.csv", "report.html", "report.md"};
+
 constexpr int64_t kMaxSamples = 100'000;
 constexpr int64_t kMaxDigits = 18;
 constexpr int64_t kMaxThreads = 1024;
@@ -64,6 +68,15 @@ bool is_folder_name(const std::string& name) {
   });
 }
 
+template <class T>
+void refuse_twice(const yaml::Fields& fields, std::string_view key, std::vector<T> values) {
+  std::ranges::sort(values);
+  const auto twice = std::ranges::adjacent_find(values);
+  if (twice != values.end()) {
+    fields.refuse(key, fmt::format("{} stands there twice", *twice), "each once");
+  }
+}
+
 std::vector<std::string> measures_of(yaml::Fields& fields) {
   std::vector<std::string> measures;
   fields.texts("measure", measures);
@@ -75,6 +88,7 @@ std::vector<std::string> measures_of(yaml::Fields& fields) {
                   "ppl, kld, needle, ruler or several",
                   did_you_mean(measure, kMeasures));
   }
+  refuse_twice(fields, "measure", measures);
   return measures;
 }
 
@@ -117,9 +131,15 @@ void read_model(yaml::Fields& fields, EvalOptions& options) {
   fields.integer("threads", threads, {1, kMaxThreads});
 }
 
+/// Each evaluation reads it; standard input would be empty for the second one.
+void read_file_name(yaml::Fields& fields, std::string_view key, std::string& target) {
+  fields.text(key, target);
+  if (is_standard_input(target)) fields.refuse(key, "standard input", "a file");
+}
+
 void read_text_fields(yaml::Fields& fields, EvalOptions& options) {
-  fields.text("text", options.text.text_file);
-  fields.text("ids", options.text.ids_file);
+  read_file_name(fields, "text", options.text.text_file);
+  read_file_name(fields, "ids", options.text.ids_file);
   optional_count(fields, "max_tokens", options.max_tokens, 2);
   optional_count(fields, "stride", options.stride, 1);
   optional_count(fields, "first_scored", options.first_scored, 1);
@@ -131,22 +151,14 @@ void read_task_fields(yaml::Fields& fields, EvalOptions& options) {
   int64_t seed = static_cast<int64_t>(options.seed);
   fields.integer("seed", seed, {0, std::numeric_limits<int64_t>::max()});
   options.seed = static_cast<uint64_t>(seed);
-  fields.text("haystack", options.haystack);
+  read_file_name(fields, "haystack", options.haystack);
   fields.boolean("hide_question", options.hides_question);
   fields.boolean("chat", options.is_chat);
   fields.integers("depths", options.depths, {0, 100});
   fields.integer("digits", options.digits, {1, kMaxDigits});
   fields.texts("tasks", options.tasks);
-  fields.text("squad", options.squad);
-  fields.text("hotpotqa", options.hotpot);
-}
-
-void refuse_twice(const yaml::Fields& fields, std::string_view key, std::vector<int64_t> values) {
-  std::ranges::sort(values);
-  const auto twice = std::ranges::adjacent_find(values);
-  if (twice != values.end()) {
-    fields.refuse(key, fmt::format("{} stands there twice", *twice), "each once");
-  }
+  read_file_name(fields, "squad", options.squad);
+  read_file_name(fields, "hotpotqa", options.hotpot);
 }
 
 /// Of a text each length is an evaluation; of tasks all lengths are one.
@@ -196,6 +208,9 @@ Scenario read_scenario(const yaml::Node& node,
   if (!is_folder_name(scenario.name)) {
     fields.refuse(
         "name", named == nullptr ? "missing" : "bad value", "letters, digits, '_', '-' and '.'");
+  }
+  if (std::ranges::find(kReportFiles, scenario.name) != kReportFiles.end()) {
+    fields.refuse("name", "the name of a file of the report", "another name");
   }
   const std::vector<std::string> measures = measures_of(fields);
   fields.texts("profiles", scenario.profiles);

@@ -14,6 +14,13 @@
 namespace dms::cli {
 namespace {
 
+void add_scenario(std::vector<Scenario>& scenarios, Scenario scenario, const std::string& where) {
+  if (std::ranges::find(scenarios, scenario.name, &Scenario::name) != scenarios.end()) {
+    throw InputError({.where = where, .what = "two of the same name", .got = scenario.name});
+  }
+  scenarios.push_back(std::move(scenario));
+}
+
 std::vector<Scenario> read_scenarios(yaml::Fields& root, const std::string& file) {
   const yaml::Node* const list = root.find("scenarios");
   if (list == nullptr || (list->is_sequence() && list->children.empty())) {
@@ -28,13 +35,8 @@ std::vector<Scenario> read_scenarios(yaml::Fields& root, const std::string& file
   }
   std::vector<Scenario> scenarios;
   for (const yaml::Node& node : list->children) {
-    Scenario scenario = read_scenario(node, defaults, file);
-    if (std::ranges::find(scenarios, scenario.name, &Scenario::name) != scenarios.end()) {
-      throw InputError({.where = fmt::format("{}: scenarios", node.where),
-                        .what = "two of the same name",
-                        .got = scenario.name});
-    }
-    scenarios.push_back(std::move(scenario));
+    add_scenario(
+        scenarios, read_scenario(node, defaults, file), fmt::format("{}: scenarios", node.where));
   }
   return scenarios;
 }
@@ -68,6 +70,9 @@ std::vector<T> choose(const std::vector<T>& all,
                         .got = name,
                         .expected = fmt::format("{}", fmt::join(known, ", ")),
                         .hint = did_you_mean(name, known)});
+    }
+    if (std::ranges::find(chosen, name, &T::name) != chosen.end()) {
+      throw InputError({.where = where, .what = "stands there twice", .got = name});
     }
     chosen.push_back(*found);
   }
@@ -151,7 +156,7 @@ std::vector<Scenario> parse_scenarios(const std::string& text, const std::string
     const size_t end = std::min(lines.find('\n', begin), lines.size());
     const std::string line = lines.substr(begin, end - begin);
     if (line.find_first_not_of(' ') != std::string::npos) {
-      scenarios.push_back(read_scenario(scenario_node(line, where), nullptr, where));
+      add_scenario(scenarios, read_scenario(scenario_node(line, where), nullptr, where), where);
     }
     begin = end + 1;
   }

@@ -40,7 +40,7 @@ std::vector<Scenario> parse_scenarios(const std::string& text, const std::string
 std::vector<Profile> built_in_profiles();
 
 /// Those of these names, in their order; all where no name is given. Throws InputError on a name
-/// that none has.
+/// that none has, and on one that is given twice.
 std::vector<Profile> choose_profiles(const std::vector<Profile>& profiles,
                                      const std::vector<std::string>& names,
                                      const std::string& where);

@@ -100,7 +100,7 @@ std::vector<std::string> numbers_of(std::string_view text) {
   return numbers;
 }
 
-/// The first line that holds no comment and no fence; the whole where all do.
+/// The first line that holds no comment and no fence; "" where all do, as in LongBench.
 std::string_view code_line(std::string_view answer) {
   while (answer.starts_with('\n')) answer.remove_prefix(1);
   for (size_t begin = 0; begin <= answer.size();) {

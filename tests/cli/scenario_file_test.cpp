@@ -3,6 +3,7 @@
 #include "cli/scenario_file.h"
 
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -76,10 +77,13 @@ TEST(ScenarioFile, ProfilesAreThePoliciesOfOneLine) {
   const auto chosen = choose_profiles(file.profiles, {"mine", "balanced"}, "PROFILES");
   EXPECT_EQ(chosen[0].name, "mine");
   EXPECT_EQ(chosen[1].name, "balanced");
-  testing_support::expect_parts(testing_support::input_error([&] {
-                                  choose_profiles(file.profiles, {"balancd"}, "PROFILES");
-                                }),
+  const auto refused = [&file](const std::vector<std::string>& names) {
+    return testing_support::input_error([&] { choose_profiles(file.profiles, names, "PROFILES"); });
+  };
+  testing_support::expect_parts(refused({"balancd"}),
                                 {"PROFILES: unknown", "balancd", "did you mean balanced?"});
+  testing_support::expect_parts(refused({"mine", "balanced", "mine"}),
+                                {"PROFILES: stands there twice", "mine"});
 }
 
 TEST(ScenarioFile, WhatIsWrongIsSaidWithItsLine) {
@@ -96,10 +100,17 @@ TEST(ScenarioFile, WhatIsWrongIsSaidWithItsLine) {
   const std::string begin = "scenarios:\n- name: a\n";
   expect("scenarios:\n- model: m\n", {"s.yaml:2: scenario.name", "missing"});
   expect("scenarios:\n- name: a/b\n", {"s.yaml:2: a/b.name", "bad value", "letters"});
+  expect("scenarios:\n- name: report.html\n",
+         {"s.yaml:2: report.html.name", "file of the report", "another name"});
   expect(begin, {"a.measure", "missing", "ppl, kld, needle"});
   expect(begin + "  measure: klt\n", {"s.yaml:3: a.measure", "'klt'", "did you mean kld?"});
+  expect(begin + "  measure: [ppl, kld, ppl]\n", {"s.yaml:3: a.measure", "ppl stands there twice"});
   expect(begin + "  measure: needle\n", {"a.model", "missing"});
-  expect(begin + "  measure: kld\n  model: m\n", {"a.text", "missing"});
+  const std::string kld = begin + "  measure: kld\n  model: m\n";
+  expect(kld, {"a.text", "missing"});
+  for (const char* key : {"text", "ids"}) {
+    expect(kld + "  " + key + ": '-'\n", {"s.yaml:5: a.", key, "standard input", "a file"});
+  }
   const std::string needle = begin + "  measure: needle\n  model: m\n";
   expect(needle + "  lenghts: 9\n", {"s.yaml:5: a.lenghts", "unknown key", "'lengths'"});
   expect(needle + "  lengths: 1\n", {"s.yaml:5: a.lengths", "got 1", "2 to"});
@@ -108,8 +119,10 @@ TEST(ScenarioFile, WhatIsWrongIsSaidWithItsLine) {
   expect(needle + "  lengths: []\n", {"a.lengths", "an empty list"});
   expect(needle + "  depths: 101\n", {"a.depths", "got 101", "0 to 100"});
   expect(needle + "  samples: -1\n", {"a.samples", "got -1"});
+  expect(needle + "  haystack: /dev/stdin\n", {"s.yaml:5: a.haystack", "standard input"});
   expect(needle + "  text: t\n", {"s.yaml:5: a.text", "no key of needle"});
   expect(needle + "  profiles: blanced\n", {"a.profiles", "blanced", "did you mean balanced?"});
+  expect(needle + "  profiles: [quality, quality]\n", {"a.profiles", "stands there twice"});
   expect(needle + "- name: a\n  measure: needle\n  model: m\n", {"s.yaml:5", "same name", "a"});
   expect(needle + "profiles:\n  p: []\n", {"s.yaml:6: profiles.p", "empty list"});
   expect(needle + "profiles:\n  p:\n  - {budget: 3}\n", {"policy", "missing"});
@@ -132,6 +145,8 @@ TEST(ScenarioFile, TheVariableDefinesThemAsPairs) {
   testing_support::expect_parts(refused("name=a model"), {"SCENARIOS", "got model", "key=value"});
   testing_support::expect_parts(refused("name=a model=m measure=needle sample=3"),
                                 {"SCENARIOS: a.sample", "unknown key", "'samples'"});
+  const std::string one = "name=a model=m measure=needle";
+  testing_support::expect_parts(refused(one + ";" + one), {"SCENARIOS: two of the same name", "a"});
 }
 
 }  // namespace

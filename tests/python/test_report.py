@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -129,6 +132,65 @@ profiles: {{p: [none]}}
     assert (out / "b" / "ppl-64" / "results.jsonl").exists()
 
 
+def test_ctrl_c_before_anything_is_measured_writes_the_page(tmp_path):
+    file, out, text = tmp_path / "s.yaml", tmp_path / "out", tmp_path / "text"
+    os.mkfifo(text)
+    file.write_text(f"scenarios: [{{name: a, model: {DEMO}, measure: ppl, text: {text}}}]")
+    process = subprocess.Popen(
+        [str(binary()), "report", str(file), "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + HANG_GUARD_S
+    pipe = None
+    while pipe is None:
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        with contextlib.suppress(OSError):  # nobody reads it yet
+            pipe = os.open(text, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)  # while it waits for the text
+    os.write(pipe, b"It was a dark night.")
+    os.close(pipe)
+    _, err = process.communicate(timeout=HANG_GUARD_S)
+    assert process.returncode == -signal.SIGINT
+    assert f"what was measured is in {out}" in err.decode()
+    assert "interrupted" in (out / "report.md").read_text()
+
+
+def test_the_example_report_takes_no_old_page(tmp_path):
+    program = tmp_path / "build" / "release" / "src" / "cli" / "dms"
+    page = tmp_path / "build" / "report-demo" / "report.html"
+    for file in (program, page):
+        file.parent.mkdir(parents=True)
+    script = tmp_path / "scripts" / "report"
+    script.parent.mkdir()
+    shutil.copy(ROOT / "scripts" / "report", script)
+
+    def run(shell: str):
+        program.write_text(f"#!/bin/sh\n{shell}\n")
+        program.chmod(0o755)
+        return subprocess.run(
+            [sys.executable, script, "--demo"],
+            capture_output=True,
+            text=True,
+            timeout=HANG_GUARD_S,
+            check=False,
+        )
+
+    page.write_text("<style></style>")
+    page.with_suffix(".md").write_text("# Old")
+    document = page.parent / "example" / "README.md"
+    for status in (1, 2):
+        assert f"status {status}" in run(f"exit {status}").stderr
+        assert not document.exists()
+    # Parts that failed leave the page of the others.
+    done = run("cd build/report-demo; echo '<style></style>' >report.html; exit 1")
+    assert done.returncode == 1
+    assert "some parts failed" in done.stderr
+    assert document.exists()
+
+
 @pytest.mark.parametrize(
     ("command", "env", "words"),
     [
@@ -138,6 +200,8 @@ profiles: {{p: [none]}}
         (("FILE", "--profiles", "smal"), {}, ("--profiles", "smal", "did you mean small?")),
         (("FILE",), {"PROFILES": "smal"}, ("PROFILES", "smal", "did you mean small?")),
         (("FILE", "--scenarios", "txet"), {}, ("--scenarios", "txet", "did you mean text?")),
+        (("FILE", "--scenarios", "text,text"), {}, ("--scenarios", "text", "twice")),
+        (("FILE", "--profiles", "small,small"), {}, ("--profiles", "small", "twice")),
         (("FILE",), {"SCENARIOS": "name=a model=m"}, ("SCENARIOS", "a.measure", "missing")),
         (("FILE",), {"FORCE_RERUN": "yes"}, ("FORCE_RERUN", "yes", "0 or 1")),
         (("FILE", "--csv", "/nowhere/x"), {}, ("/nowhere",)),
@@ -154,14 +218,23 @@ def test_a_policys_fault_is_said_of_its_profile(dms, tmp_path):
     file = tmp_path / "s.yaml"
     file.write_text(f"""
 scenarios:
-- {{name: a, model: {DEMO}, measure: needle, lengths: 200, samples: 1, digits: 4, profiles: [p, q]}}
+- {{name: a, model: {DEMO}, measure: needle, lengths: 200, samples: 1, digits: 4}}
 profiles:
   p: ["snapkv:bugdet=12.5%"]
-  q: ["none"]
+  q: ["none", "streaming:recent_size=25%"]
+  r: ["none"]
 """)
-    done = dms("report", file, "--out", tmp_path / "out", check=False)
+    out = tmp_path / "out"
+    done = dms("report", file, "--out", out, check=False)
     assert done.returncode == 1
     error = done.stderr.decode()
     assert "s.yaml:5: profiles.p: snapkv:bugdet=12.5%" in error
     assert "did you mean budget?" in error
     assert "| a " in done.stdout.decode()
+    # Nor does it keep --force from the first profile that is measured, which later ones add to.
+    results = out / "a" / "needle" / "results.jsonl"
+    before = results.read_text().splitlines()
+    dms("report", file, "--out", out, "--force", check=False)
+    after = results.read_text().splitlines()
+    assert len(after) == len(before)
+    assert not set(after[1:]) & set(before[1:])
