@@ -67,7 +67,8 @@ class SequenceState {
 
   /// uint8 [layers, kv_heads, tokens()]: 1 = the token's own fate is eviction.
   virtual std::vector<uint8_t> decisions() const = 0;
-  /// [tokens()]: in how many KV heads of all layers each is held, as KvStats::held_tokens counts.
+  /// [tokens()]: in how many KV heads of all layers each is held, as KvStats::held_tokens counts;
+  /// one that lives on only in what a policy made of several counts for none.
   virtual std::vector<int32_t> held_heads() const = 0;
 };
 

@@ -332,6 +332,17 @@ void Running::report_memory(const Model& model) {
   if (auto event = memory_event(model)) report(std::move(*event));
 }
 
+/// Of each answer that it stands for. Whatever fails here, the end is still to be told.
+void Running::report_last_memory(const Model& model) {
+  try {
+    auto event = memory_event(model);
+    for (int64_t i = 0; event && i < answers_; ++i, ++event->answer) report(*event);
+  } catch (const std::exception& error) {
+    result_.finish_reason = "error";
+    if (result_.error.empty()) result_.error = error.what();
+  }
+}
+
 void Running::finish(const Model& model, const char* reason) {
   if (is_done_) return;
   is_done_ = true;
@@ -342,10 +353,9 @@ void Running::finish(const Model& model, const char* reason) {
   }
   result_.text += event.text;
   result_.finish_reason = reason;
-  std::optional<MemoryEvent> memory;
   if (is_active()) {
     take_back_guesses();
-    memory = memory_event(model);
+    report_last_memory(model);
     const std::array<const SequenceState*, 1> states{&sequence().state()};
     result_.kv = model.usage(states);
     sequence().is_busy = false;
@@ -355,7 +365,6 @@ void Running::finish(const Model& model, const char* reason) {
     submission_.sequence.reset();
   }
   swapped_.reset();
-  if (memory) report(std::move(*memory));
   event.result = result_;
   for (int64_t i = 0; i < answers_; ++i, ++event.answer) report(event);
 }

@@ -176,6 +176,7 @@ class Running {
   /// Nothing where nobody asked.
   std::optional<MemoryEvent> memory_event(const Model& model) const;
   void report_memory(const Model& model);
+  void report_last_memory(const Model& model);
 
   RequestId id_;
   Submission submission_;

@@ -96,11 +96,9 @@ void CompletionRun::take_token(int64_t index, const TokenEvent& event, const Mai
 }
 
 void CompletionRun::take_memory(int64_t index, const MemoryEvent& event) {
-  if (!prepared_.stream) {
-    choices_[static_cast<size_t>(index)].memory = event.report;
-  } else {
-    send(prepared_.form->memory(index, prepared_.reports->next(index, event.report)));
-  }
+  choices_[static_cast<size_t>(index)].memory = event.report;
+  if (!prepared_.stream) return;
+  send(prepared_.form->memory(index, prepared_.reports->next(index, event.report)));
 }
 
 void CompletionRun::take_finish(int64_t index, const FinishedEvent& event, const Mail& mail) {
@@ -167,13 +165,27 @@ void CompletionRun::answer() {
   exchange_->respond(std::move(response));
 }
 
-void CompletionRun::end_stream(const Usage& usage) {
-  if (const Generation* bad = failed()) {
-    exchange_->write(sse_event(ApiError(500, bad->error).body()));
-  } else if (prepared_.include_usage) {
-    exchange_->write(sse_event(prepared_.form->usage_chunk(usage)));
+/// What the reports had no room for, as events.
+std::string CompletionRun::rest_of_reports() {
+  std::string events;
+  for (int64_t i = 0; prepared_.reports && i < std::ssize(choices_); ++i) {
+    for (const OutJson& report :
+         prepared_.reports->rest(i, choices_[static_cast<size_t>(i)].memory)) {
+      events += sse_event(prepared_.form->memory(i, report));
+    }
   }
-  if (exchange_->write(kSseDone)) exchange_->end_stream();
+  return events;
+}
+
+void CompletionRun::end_stream(const Usage& usage) {
+  std::string last;
+  if (const Generation* bad = failed()) {
+    last = sse_event(ApiError(500, bad->error).body());
+  } else {
+    last = rest_of_reports();
+    if (prepared_.include_usage) last += sse_event(prepared_.form->usage_chunk(usage));
+  }
+  exchange_->end_stream(last += kSseDone);
 }
 
 }  // namespace dms::serve

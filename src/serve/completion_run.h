@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "dms/llm.h"
@@ -45,7 +46,7 @@ class CompletionRun : public std::enable_shared_from_this<CompletionRun> {
   struct Choice {
     std::optional<std::chrono::steady_clock::time_point> last_token{};
     bool has_ended = false;
-    MemoryReport memory{};  // of a whole answer: the last one
+    MemoryReport memory{};  // the last one
   };
 
   void take_mail();
@@ -57,6 +58,7 @@ class CompletionRun : public std::enable_shared_from_this<CompletionRun> {
   void end();
   OutJson whole();
   void answer();
+  std::string rest_of_reports();
   void end_stream(const Usage& usage);
   Usage count() const;
   const Generation* failed() const;

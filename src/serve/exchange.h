@@ -41,7 +41,8 @@ class Exchange {
   virtual void begin_stream() = 0;
   /// False: the client is gone, or has left too much unread; it has been given up then.
   virtual bool write(std::string_view bytes) = 0;
-  virtual void end_stream() = 0;
+  /// With the last of it, which may be of any size, as a whole answer may.
+  virtual void end_stream(std::string_view bytes) = 0;
 
   virtual bool is_closed() const = 0;
   /// Called once where the client goes before it has its answer. Not by write().

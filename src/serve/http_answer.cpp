@@ -63,7 +63,7 @@ void HttpSession::respond(HttpResponse response) {
     pending_ += "Content-Length: " + std::to_string(response.body.size()) + "\r\n";
   }
   pending_ += "\r\n";
-  pending_ += response.body;
+  if (head_.method != "HEAD") pending_ += response.body;
   has_all_ = true;
   flush();
 }
@@ -92,8 +92,9 @@ bool HttpSession::write(std::string_view bytes) {
   return true;
 }
 
-void HttpSession::end_stream() {
+void HttpSession::end_stream(std::string_view bytes) {
   if (is_closed_) return;
+  pending_ += is_old_ ? std::string(bytes) : chunk(bytes);
   if (!is_old_) pending_ += kLastChunk;
   has_all_ = true;
   flush();

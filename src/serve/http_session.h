@@ -51,7 +51,7 @@ class HttpSession final : public Exchange,
   void respond(HttpResponse response) override;
   void begin_stream() override;
   bool write(std::string_view bytes) override;
-  void end_stream() override;
+  void end_stream(std::string_view bytes) override;
   bool is_closed() const override { return is_closed_; }
   void on_closed(std::function<void()> call) override { on_closed_ = std::move(call); }
   void count_tokens(int64_t prompt, int64_t generated) override;

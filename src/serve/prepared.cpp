@@ -64,8 +64,9 @@ Prepared prepare_answer(const GenerationRequest& common,
   Prepared out{
       .answers = common.answers, .stream = common.stream, .include_usage = common.include_usage};
   if (common.reports_memory) {
-    out.reports.emplace(
-        model.tokenizer, choices, common.stream ? ReportLimits::of_stream() : ReportLimits());
+    out.reports.emplace(model.tokenizer,
+                        choices,
+                        common.stream ? ReportLimits::of_stream(choices) : ReportLimits());
   }
   return out;
 }

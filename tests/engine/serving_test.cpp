@@ -74,6 +74,45 @@ TEST_P(ServingTest, ReportsWhatTheCacheHoldsToThoseWhoAsk) {
   }
 }
 
+TEST_P(ServingTest, EveryAnswerHasItsReportWhereNoneIsBegun) {
+  engine();
+  std::vector<int64_t> reported;
+  int64_t finished = 0;
+  engine_->submit({.request = {.prompt = Ids(5, 7),
+                               .sampling = {.max_new_tokens = 0},
+                               .answers = 2,
+                               .report_tokens = 3,
+                               .sink = [&](const Event& event) {
+                                 if (const auto* memory = std::get_if<MemoryEvent>(&event)) {
+                                   reported.push_back(memory->answer);
+                                   EXPECT_EQ(memory->report.ids, Ids(5, 7));
+                                 }
+                                 finished += std::holds_alternative<FinishedEvent>(event) ? 1 : 0;
+                               }}});
+  run();
+  EXPECT_THAT(reported, ElementsAre(0, 0, 1));
+  EXPECT_EQ(finished, 2);
+}
+
+TEST_P(ServingTest, TheEndIsToldWhereTheLastReportFails) {
+  engine();
+  Heard heard;
+  engine_->submit({.request = {.prompt = Ids(5, 7),
+                               .sampling = {.max_new_tokens = 2},
+                               .report_tokens = 100,
+                               .sink = [&](const Event& event) {
+                                 const bool is_last = heard.tokens.size() == 2;
+                                 if (is_last && std::holds_alternative<MemoryEvent>(event)) {
+                                   throw std::runtime_error("no room for it");
+                                 }
+                                 into(heard)(event);
+                               }}});
+  run();
+  EXPECT_EQ(heard.result().finish_reason, "error");
+  EXPECT_EQ(heard.result().error, "no room for it");
+  EXPECT_EQ(model_.live_sequences, 0);
+}
+
 TEST_P(ServingTest, ReportsNothingToOthers) {
   engine();
   Heard heard;

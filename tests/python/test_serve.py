@@ -126,6 +126,21 @@ def test_a_stream_reports_what_the_cache_holds(server, cache):
     assert "dms" not in server.complete(PROMPT, max_tokens=2)["choices"][0]
 
 
+def test_a_stream_of_many_answers_reports_all_of_each(server, dms_json):
+    ids = tokens_of(dms_json, PROMPT + " howled" * 700)
+    body = {"prompt": [ids] * 3, "n": 16, "max_tokens": 2, "dms": {"report": True}, "stream": True}
+    _, _, text = server.request("POST", "/v1/completions", body)
+    chunks = [c for event in events(text) for c in event["choices"]]
+    for index in range(48):
+        told = [c["dms"] for c in chunks if c["index"] == index and "dms" in c]
+        texts = [piece for report in told for piece in report["texts"]["texts"]]
+        assert len(texts) == told[-1]["tokens"] == len(ids) + 1
+        counts = [12] * len(texts)
+        for held in (report["held_heads"] for report in told):
+            counts[held["first"] : held["first"] + len(held["counts"])] = held["counts"]
+        assert sum(counts) == told[-1]["held_tokens"]
+
+
 def test_it_tells_what_may_be_asked_of_the_cache(server):
     info = json.loads(server.request("GET", "/dms/info")[2])
     assert (info["layers"], info["kv_heads"], info["context"]) == (6, 2, 4096)

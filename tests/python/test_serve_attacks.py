@@ -3,6 +3,7 @@ answered."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import socket
@@ -138,6 +139,16 @@ def test_who_waits_to_be_told_to_go_on_is_told(server):
         assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(body)
         assert Answers(connection).next()[0] == 200
+
+
+def test_an_answer_to_head_has_no_body(server):
+    with server.connect() as connection:
+        requests = (f"{method} /health HTTP/1.1\r\nHost: x\r\n\r\n" for method in ("HEAD", "GET"))
+        connection.sendall("".join(requests).encode())
+        file = connection.makefile("rb")
+        assert file.readline().startswith(b"HTTP/1.1 ")
+        http.client.parse_headers(file)
+        assert file.readline().startswith(b"HTTP/1.1 200")
 
 
 def test_pipelined_requests_are_answered_in_order(server):

@@ -67,6 +67,39 @@ TEST(MemoryReports, LeaveWhatIsTooMuchToTheNext) {
   EXPECT_EQ(counts, std::vector<int32_t>(5, 1));
 }
 
+TEST(MemoryReports, TellTheRestWhereItIsTooMuchForTheLast) {
+  const std::string text = "It was a dark night and the wind";
+  MemoryReport report = report_of(text, std::vector<int32_t>(5, 1));
+  MemoryReports reports(demo(), 2, {.tokens = 1});
+  reports.next(0, report);
+  std::vector<int32_t> counts(report.ids.size(), 4);
+  counts[0] = 1;
+  std::string told =
+      demo().decode(std::vector<int32_t>(report.ids.begin(), report.ids.begin() + 1), false);
+  for (const OutJson& rest : reports.rest(0, report)) {
+    auto at = counts.begin() + rest["held_heads"]["first"].get<int64_t>();
+    for (const auto& count : rest["held_heads"]["counts"]) *at++ = count;
+    told += joined(rest["texts"]["texts"]);
+  }
+  EXPECT_EQ(counts, report.held_heads);
+  EXPECT_EQ(told, text);
+  EXPECT_TRUE(reports.rest(0, report).empty());
+  EXPECT_TRUE(reports.rest(1, {}).empty());  // one that never had any
+}
+
+// A count that is another each time does not keep the others back.
+TEST(MemoryReports, GoRoundWhereTooManyCountsDiffer) {
+  MemoryReports reports(demo(), 1, {.tokens = 2});
+  const std::string text = "It was a dark night and the wind";
+  std::vector<std::pair<int64_t, int64_t>> spans;
+  for (const int32_t changing : {0, 1, 0, 1, 0}) {
+    const OutJson held = reports.next(0, report_of(text, {changing, 3, 3, 3, 3}))["held_heads"];
+    spans.emplace_back(held["first"], std::ssize(held["counts"]));
+  }
+  EXPECT_EQ(spans,
+            (std::vector<std::pair<int64_t, int64_t>>{{0, 2}, {2, 2}, {4, 1}, {0, 1}, {0, 1}}));
+}
+
 TEST(MemoryReports, GiveACharacterToTheTokenThatEndsIt) {
   MemoryReports reports(demo(), 1, {});
   const std::string text = "a\U0001F60A\u00e4b";

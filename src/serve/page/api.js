@@ -1,6 +1,7 @@
 // The server's API. A key that it asks for is kept as long as the tab (sessionStorage).
 
 const KEY_NAME = 'dms-api-key';
+const SENDABLE_KEY = /^[\x21-\x7e]+$/;  // a header takes no others
 let savedKey = '';
 try {
   savedKey = sessionStorage.getItem(KEY_NAME) ?? '';
@@ -28,8 +29,12 @@ function rememberKey(key) {
 let askForKey = async () => null;
 let pendingKey = null;
 export function setKeyQuestion(ask) {
+  const askUntilSendable = async (wasWrong) => {
+    const key = await ask(wasWrong);
+    return key === null || SENDABLE_KEY.test(key) ? key : askUntilSendable(true);
+  };
   askForKey = () => {
-    pendingKey ??= ask(Boolean(savedKey)).finally(() => (pendingKey = null));
+    pendingKey ??= askUntilSendable(Boolean(savedKey)).finally(() => (pendingKey = null));
     return pendingKey;
   };
 }

@@ -118,9 +118,11 @@ class App {
 
   async remove(conversation) {
     this.answers.stop(conversation);
-    await this.store.remove(conversation.id);
+    const removal = this.store.remove(conversation.id);
+    // Before an answer that ends now is saved: one that is open would be kept.
     if (conversation === this.conversation) this.open(newConversation());
     else this.drawNow();
+    await removal;
   }
 
   pick(message) {

@@ -58,8 +58,10 @@ function listNode({start, items}) {
 
 function tableNode({align, head, rows}) {
   const cell = (tag, text, column) =>
-    h(tag, {class: `align-${align[column] ?? 'left'}`}, ...inlineNodes(text ?? ''));
-  const row = (cells) => h('tr', {}, ...head.map((_, column) => cell('td', cells[column], column)));
+    h(tag, {class: `align-${align[column] ?? 'left'}`}, ...inlineNodes(text));
+  // Only those that are there: filled up to the head, a short text could make a table without end.
+  const row = (cells) =>
+    h('tr', {}, ...cells.slice(0, head.length).map((text, column) => cell('td', text, column)));
   return h('div', {class: 'table', tabindex: '0'},
     h('table', {},
       h('thead', {}, h('tr', {}, ...head.map((text, column) => cell('th', text, column)))),

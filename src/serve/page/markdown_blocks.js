@@ -11,7 +11,7 @@
  */
 
 const DEEPEST_BLOCK = 6;
-const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]*)[^`]*$/;
+const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 const HEADING = /^ {0,3}(#{1,6})(?:\s+(.*?))?(?:\s+#+)?\s*$/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const ITEM = /^( {0,8})([-*+]|\d{1,9}[.)])(\s+|$)(.*)$/;
@@ -38,7 +38,7 @@ export function parseBlocks(text, depth = 0) {
 
 function blockAt(lines, at, depth) {
   const line = lines[at];
-  const fence = FENCE.exec(line);
+  const fence = fenceOf(line);
   if (fence) return codeBlock(lines, at, fence);
   const heading = HEADING.exec(line);
   if (heading) return [{kind: 'heading', level: heading[1].length, text: heading[2] ?? ''}, at + 1];
@@ -49,8 +49,18 @@ function blockAt(lines, at, depth) {
   return paragraph(lines, at);
 }
 
+/** What a line that begins a code block says; else null. */
+function fenceOf(line) {
+  const found = FENCE.exec(line);
+  if (!found) return null;
+  const [begin, marks] = found;
+  const rest = line.slice(begin.length);
+  if (marks[0] === '`' && rest.includes('`')) return null;
+  return {marks, language: rest.trim().split(/\s/, 1)[0]};
+}
+
 /** One that has not ended yet, as while it streams, goes to the end of the text. */
-function codeBlock(lines, at, [, marks, language]) {
+function codeBlock(lines, at, {marks, language}) {
   const indent = lines[at].length - lines[at].trimStart().length;
   const code = [];
   let end = at + 1;
@@ -133,7 +143,7 @@ function table(lines, at) {
 
 function endsParagraph(line) {
   return (
-    !line.trim() || FENCE.test(line) || HEADING.test(line) || RULE.test(line) ||
+    !line.trim() || fenceOf(line) || HEADING.test(line) || RULE.test(line) ||
     /^ {0,3}>/.test(line) || ITEM.test(line)
   );
 }

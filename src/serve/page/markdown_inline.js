@@ -108,8 +108,8 @@ function link(text, at, depth, missing) {
   }
   if (text[end] !== ')') return null;
   const href = safeAddress(text.slice(middle + 2, end).split(/\s+"/)[0]);
-  const children = parseInline(text.slice(open + 1, middle), depth + 1);
   if (!href) return null;
+  const children = parseInline(text.slice(open + 1, middle), depth + 1);
   return {node: {kind: 'link', href, children}, end: end + 1};
 }
 
