@@ -121,11 +121,20 @@ HeadContents contents_of(const PlanContext& context,
           .values = values};
 }
 
+/// Entries before it are not ranked. What a replay makes of a prompt must not depend on when those
+/// are freed that no query sees through the sliding window any more.
+int64_t first_ranked(const PlanContext& context) {
+  const int64_t first = context.policy->first_ranked(context.prompt_begin);
+  const bool replays = context.policy->needs().replay != ReplayScore::none;
+  if (!replays || context.sliding_window == 0) return first;
+  return std::max(first, context.tokens - context.sliding_window + 1);
+}
+
 /// What a plan is to know of one head; what it does not rank still took its share of attention.
 HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t head) {
   const PolicyNeeds needs = context.policy->needs();
   const auto head_dim = static_cast<size_t>(context.head_dim);
-  const int64_t first = context.policy->first_ranked(context.prompt_begin);
+  const int64_t first = first_ranked(context);
   const int64_t end = context.policy->ranked_end(context.tokens);
   const bool reads_all = needs.last_queries > 0;
   const StoredRows rows = read_rows(cache,
