@@ -129,6 +129,9 @@ class SequenceCache final : public SequenceView {
   void restart(int64_t tokens);
 
   std::unique_ptr<SequenceCache> fork() const;
+  /// After restart(), where other tokens than before follow: forgets plans and prompts after
+  /// tokens().
+  void forget_later_plans();
 
   /// Everything it holds, to go on later as if never interrupted.
   void write(ByteWriter& out) const;

@@ -59,6 +59,11 @@ void SequenceCache::note_prompt(int64_t end, bool waits) {
   replay_from_ = policy_->first_ranked(prompt->begin);
 }
 
+void SequenceCache::forget_later_plans() {
+  plans_.erase(std::ranges::upper_bound(plans_, tokens_), plans_.end());
+  cut_prompts(tokens_);
+}
+
 void SequenceCache::cut_prompts(int64_t tokens) {
   std::erase_if(prompts_, [&](const PromptSpan& prompt) { return prompt.begin >= tokens; });
   if (!prompts_.empty()) prompts_.back().end = std::min(prompts_.back().end, tokens);

@@ -284,6 +284,7 @@ std::vector<float> Replay::repeat_chunks(const CpuSequence& sequence,
   for (chunk_begin_ = first; chunk_begin_ < tokens_; chunk_begin_ = chunk_end_) {
     chunk_end_ = std::min(chunk_begin_ + prompt_.chunk, tokens_);
     branch_ = sequence.fork();
+    static_cast<CpuSequence&>(*branch_).cache().forget_later_plans();
     begin_chunk();
     read_text(model_, *branch_, repetition(ids, first), length);
     finish_chunk(scores, first, count);

@@ -279,6 +279,32 @@ TEST(Replay, OfALayerWithASlidingWindowDoesNotDependOnThePromptsChunks) {
   }
 }
 
+/// What is computed again knows later plans: a branch's tokens are not those.
+TEST(Replay, IsTheSameWhereWhatFollowedIsComputedAgain) {
+  const ModelSpec spec = tiny_spec({});
+  const auto weights = random_weights(spec, seed());
+  CpuModel model = model_that_repeats_at_once(spec, *weights);
+  const CacheOptions cache{.policy = "kvzip", .policy_args = {{"budget", "40"}}};
+  const std::vector<int32_t> ids = random_ids(1154, spec.vocab, seed());
+  const auto append = [&](Line& line, size_t end) {
+    const auto first = static_cast<size_t>(line.tokens());
+    line.append(std::span(ids).subspan(first, end - first));
+  };
+  Line reference(model, cache, 256);
+  Line line(model, cache, 256);
+  // The second prompt ends where the first one's repetition does.
+  for (const size_t end : {500u, 500u + 504u, 1092u}) {
+    append(reference, end);
+    append(line, end);
+  }
+  append(line, 1154);
+  line.truncate(1092);
+  EXPECT_EQ(line.decisions(), reference.decisions());
+  append(line, 1120);
+  append(reference, 1120);
+  EXPECT_EQ(line.decisions(), reference.decisions());
+}
+
 TEST(Replay, TellsWhatItTakes) {
   const ModelSpec spec = tiny_spec({});
   CpuModel model = tiny_model(spec, *random_weights(spec, seed()));
