@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "cpu/tiny_model.h"
+#include "dms/error.h"
 #include "support/seed.h"
 
 namespace dms::cpu {
@@ -214,13 +215,15 @@ constexpr int64_t kSliding = 160;
 constexpr int64_t kLong = 600;  // its repetition takes two passes
 const ReplayPrompt kAtOnce{.whole = {1, 2, 3}, .part = {4, 5}, .answer = {6}, .chunk = 2048};
 
-CpuModel model_that_repeats_at_once(const ModelSpec& spec, const WeightSource& weights) {
+CpuModel model_that_repeats_at_once(const ModelSpec& spec,
+                                    const WeightSource& weights,
+                                    const ReplayPrompt& prompt = kAtOnce) {
   return CpuModel(spec,
                   model::load_weights(spec, weights, {.format = kernels::WeightFormat::f32}),
                   {.dtype = DType::f32,
                    .weight_format = kernels::WeightFormat::f32,
                    .compute = kernels::Compute::f32,
-                   .replay_prompt = [] { return kAtOnce; }});
+                   .replay_prompt = [prompt] { return prompt; }});
 }
 
 /// A calibration's replay knows all of a context, a prompt's what its layers still see.
@@ -303,6 +306,25 @@ TEST(Replay, IsTheSameWhereWhatFollowedIsComputedAgain) {
   append(line, 1120);
   append(reference, 1120);
   EXPECT_EQ(line.decisions(), reference.decisions());
+}
+
+TEST(Replay, IsRefusedInTokensThatTheModelDoesNotHave) {
+  const ModelSpec spec = tiny_spec({});
+  const auto weights = random_weights(spec, seed());
+  const auto last = static_cast<int32_t>(spec.vocab - 1);
+  for (const int32_t id : {-1, last, last + 1}) {
+    for (std::vector<int32_t> ReplayPrompt::*words :
+         {&ReplayPrompt::whole, &ReplayPrompt::part, &ReplayPrompt::answer}) {
+      ReplayPrompt prompt = kAtOnce;
+      (prompt.*words).push_back(id);
+      const CpuModel model = model_that_repeats_at_once(spec, *weights, prompt);
+      if (id == last) {
+        EXPECT_NO_THROW(model.plan({.policy = "kvzip"}));
+      } else {
+        EXPECT_THROW(model.plan({.policy = "kvzip"}), InputError) << id;
+      }
+    }
+  }
 }
 
 TEST(Replay, TellsWhatItTakes) {
