@@ -111,8 +111,9 @@ class SequenceCache final : public SequenceView {
   bool replays_again(int64_t end) const;
   /// Carries out the plan that waits. `scores`: [layers, kv_heads, tokens() - *replay_from()].
   void finish_plan(std::span<const float> scores);
-  /// Of one head's entries those of the tokens [begin, end).
-  StoredRows rows(
+  /// Of one head's entries those of the tokens [begin, end) that the next token sees: what has left
+  /// a sliding window may be there or not.
+  StoredRows seen_rows(
       int64_t layer, int64_t kv_head, int64_t begin, int64_t end, bool with_values) const;
 
   /// Most tokens that may follow one more in a pass and be taken back: what that one and each of
@@ -128,6 +129,9 @@ class SequenceCache final : public SequenceView {
   void restart(int64_t tokens);
 
   std::unique_ptr<SequenceCache> fork() const;
+  /// After restart(), where other tokens than before follow: forgets plans and prompts after
+  /// tokens().
+  void forget_later_plans();
 
   /// Everything it holds, to go on later as if never interrupted.
   void write(ByteWriter& out) const;

@@ -38,9 +38,11 @@ void SequenceCache::finish_plan(std::span<const float> scores) {
   for (LayerState& state : layers_) state.policy_state->restart();  // nobody asks again
 }
 
-StoredRows SequenceCache::rows(
+StoredRows SequenceCache::seen_rows(
     int64_t layer, int64_t kv_head, int64_t begin, int64_t end, bool with_values) const {
   const LayerState& state = layers_[static_cast<size_t>(layer)];
+  const int64_t sliding = state.visibility.sliding_window;
+  if (sliding > 0) begin = std::max(begin, tokens_ - sliding + 1);
   return read_rows(
       state.heads[static_cast<size_t>(kv_head)], shape_.head_dim, begin, end, with_values);
 }
@@ -55,6 +57,11 @@ void SequenceCache::note_prompt(int64_t end, bool waits) {
   if (!waits) return;
   const auto prompt = std::ranges::find(prompts_, end, &PromptSpan::end);
   replay_from_ = policy_->first_ranked(prompt->begin);
+}
+
+void SequenceCache::forget_later_plans() {
+  plans_.erase(std::ranges::upper_bound(plans_, tokens_), plans_.end());
+  cut_prompts(tokens_);
 }
 
 void SequenceCache::cut_prompts(int64_t tokens) {

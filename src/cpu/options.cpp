@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/file_status.h"
 #include "dms/error.h"
@@ -249,10 +250,10 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
 ReplayPrompt replay_prompt(const ModelSpec& spec,
                            const ResolvedModelOptions& model,
                            std::string_view policy) {
-  const auto refuse = [&](const char* what, std::string got, const char* expected) {
+  const auto refuse = [&](const char* what, const std::string& got, const std::string& expected) {
     throw InputError({.field = "policy",
                       .what = what,
-                      .got = std::string(policy) + " with " + std::move(got),
+                      .got = std::string(policy) + " with " + got,
                       .expected = expected});
   };
   const char* const other = "another policy";
@@ -266,6 +267,14 @@ ReplayPrompt replay_prompt(const ModelSpec& spec,
     refuse("asks the model in words to repeat its prompt", "no tokenizer", "a model with one");
   }
   ReplayPrompt prompt = model.replay_prompt();
+  for (const std::vector<int32_t>* words : {&prompt.whole, &prompt.part, &prompt.answer}) {
+    for (const int32_t id : *words) {
+      if (id >= 0 && id < spec.vocab) continue;
+      refuse("asks for the repetition in a token that the model does not have",
+             "token id " + std::to_string(id),
+             "ids below " + std::to_string(spec.vocab));
+    }
+  }
   if (prompt.longest_context(spec.context) < 1) {
     refuse("too short a context to read a prompt twice",
            "a context of " + std::to_string(spec.context) + " tokens",

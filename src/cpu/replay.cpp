@@ -159,55 +159,83 @@ void Replay::take_sizes(std::span<const float> values, int64_t layer, int64_t he
   }
 }
 
-/// What heads hold of the chunk does not change while it is repeated.
+/// Of what was read before the repetition.
+cache::StoredRows Replay::rows(
+    int64_t layer, int64_t index, int64_t begin, int64_t end, bool with_values) const {
+  const size_t at = static_cast<size_t>(layer - layers_.begin);
+  const cache::StoredRows& context = state_[at].heads[static_cast<size_t>(index)].context;
+  if (context.positions.empty()) {
+    const cache::SequenceCache& cache = static_cast<const CpuSequence&>(*branch_).cache();
+    return cache.seen_rows(layer, index, begin, end, with_values);
+  }
+  const auto part_of = [&](const auto& all, int64_t width) {
+    const auto first = all.begin() + begin * width;
+    return std::vector(first, first + (end - begin) * width);
+  };
+  return {.positions = part_of(context.positions, 1),
+          .keys = part_of(context.keys, spec_.head_dim),
+          .values = with_values ? part_of(context.values, spec_.head_dim) : std::vector<float>{}};
+}
+
+/// Gathers what each pass of the repetition attends: while it goes on, the branch frees what leaves
+/// a sliding window.
 void Replay::begin_chunk() {
-  const cache::SequenceCache& cache = static_cast<const CpuSequence&>(*branch_).cache();
   const bool with_sizes = score_ == ReplayScore::output;
   for (size_t i = 0; i < state_.size(); ++i) {
     const int64_t layer = layers_.begin + static_cast<int64_t>(i);
     for (int64_t index = 0; index < spec_.kv_heads; ++index) {
       Head& head = state_[i].heads[static_cast<size_t>(index)];
-      cache::StoredRows rows = cache.rows(layer, index, chunk_begin_, chunk_end_, with_sizes);
-      head.positions = std::move(rows.positions);
+      head.keys = rows(layer, index, 0, std::min(kSinks, chunk_begin_), false).keys;
+      head.sinks = std::ssize(head.keys) / spec_.head_dim;
+      cache::StoredRows chunk = rows(layer, index, chunk_begin_, chunk_end_, with_sizes);
+      head.positions = std::move(chunk.positions);
+      append(chunk.keys, head.keys);
       head.peaks.assign(static_cast<size_t>(spec_.group()) * head.positions.size(), kNone);
-      if (with_sizes) take_sizes(rows.values, layer, index, head);
+      if (with_sizes) take_sizes(chunk.values, layer, index, head);
     }
   }
 }
 
 void Replay::take_chunk(const cache::LayerChunk& chunk) {
   Layer* state = layer_of(chunk.layer);
-  if (state == nullptr || branch_ == nullptr) return;
-  for (int64_t head = 0; head < spec_.kv_heads; ++head) {
-    raise_peaks(chunk, head, state->heads[static_cast<size_t>(head)]);
+  if (state == nullptr) return;
+  for (int64_t index = 0; index < spec_.kv_heads; ++index) {
+    Head& head = state->heads[static_cast<size_t>(index)];
+    if (branch_ == nullptr) {
+      keep_context(chunk, index, head.context);
+    } else if (!head.positions.empty()) {
+      raise_peaks(chunk, index, head);
+    }
   }
 }
 
-/// The keys are those that the branch attends, read from its cache: first ones, the chunk's, and
-/// the repetition's so far.
+void Replay::keep_context(const cache::LayerChunk& chunk,
+                          int64_t index,
+                          cache::StoredRows& context) const {
+  const auto d = static_cast<size_t>(spec_.head_dim);
+  for (int64_t i = 0; i < chunk.count; ++i) {
+    const size_t at = static_cast<size_t>(i * chunk.token_stride) + static_cast<size_t>(index) * d;
+    context.positions.push_back(static_cast<int32_t>(context.positions.size()));
+    append(chunk.keys.subspan(at, d), context.keys);
+    if (score_ == ReplayScore::output) append(chunk.values.subspan(at, d), context.values);
+  }
+}
+
 void Replay::raise_peaks(const cache::LayerChunk& chunk, int64_t index, Head& head) const {
   const auto d = static_cast<size_t>(spec_.head_dim);
   const auto width = static_cast<size_t>(spec_.group()) * d;
-  const cache::SequenceCache& cache = static_cast<const CpuSequence&>(*branch_).cache();
-  const auto rows = [&](int64_t begin, int64_t end) {
-    return cache.rows(chunk.layer, index, begin, end, false).keys;
-  };
-  std::vector<float> keys = rows(0, std::min(kSinks, chunk_begin_));
-  const auto sinks = static_cast<int64_t>(keys.size() / d);
-  append(rows(chunk_begin_, chunk_end_), keys);
-  append(rows(tokens_, cache.tokens()), keys);
-  const auto shared = static_cast<int64_t>(keys.size() / d);
+  const auto shared = static_cast<int64_t>(head.keys.size() / d);
   std::vector<float> queries;
   for (int64_t i = 0; i < chunk.count; ++i) {
     const auto at = static_cast<size_t>(i * chunk.token_stride);
     append(chunk.queries.subspan(at + static_cast<size_t>(index) * width, width), queries);
-    append(chunk.keys.subspan(at + static_cast<size_t>(index) * d, d), keys);
+    append(chunk.keys.subspan(at + static_cast<size_t>(index) * d, d), head.keys);
   }
-  kernels::attention_peaks({.keys = keys,
+  kernels::attention_peaks({.keys = head.keys,
                             .queries = queries,
                             .offsets = offsets_,
                             .shared = shared,
-                            .first = sinks,
+                            .first = head.sinks,
                             .head_dim = spec_.head_dim,
                             .group = spec_.group(),
                             .scale = spec_.query_scale()},
@@ -235,16 +263,28 @@ std::vector<float> Replay::repeat(const CpuSequence& sequence,
                                   int64_t first,
                                   int64_t length,
                                   ReplayLayers layers) {
+  begin(layers);
+  return repeat_chunks(sequence, ids, first, length);
+}
+
+void Replay::begin(ReplayLayers layers) {
   layers_ = layers;
+  state_.assign(static_cast<size_t>(layers.end - layers.begin),
+                {.inputs = {}, .heads = std::vector<Head>(static_cast<size_t>(spec_.kv_heads))});
+}
+
+std::vector<float> Replay::repeat_chunks(const CpuSequence& sequence,
+                                         std::span<const int32_t> ids,
+                                         int64_t first,
+                                         int64_t length) {
   tokens_ = std::ssize(ids);
-  state_.resize(static_cast<size_t>(layers.end - layers.begin));
-  for (Layer& layer : state_) layer.heads.resize(static_cast<size_t>(spec_.kv_heads));
   const int64_t count = tokens_ - first;
   std::vector<float> scores(state_.size() * static_cast<size_t>(spec_.kv_heads * count), kNone);
   const Watching watching(*this);
   for (chunk_begin_ = first; chunk_begin_ < tokens_; chunk_begin_ = chunk_end_) {
     chunk_end_ = std::min(chunk_begin_ + prompt_.chunk, tokens_);
     branch_ = sequence.fork();
+    static_cast<CpuSequence&>(*branch_).cache().forget_later_plans();
     begin_chunk();
     read_text(model_, *branch_, repetition(ids, first), length);
     finish_chunk(scores, first, count);
@@ -253,16 +293,14 @@ std::vector<float> Replay::repeat(const CpuSequence& sequence,
 }
 
 std::vector<float> Replay::run(std::span<const int32_t> context, ReplayLayers layers) {
-  layers_ = layers;
-  state_.assign(static_cast<size_t>(layers.end - layers.begin), {});
+  begin(layers);
   const int64_t length = tokens_needed(std::ssize(context));
-  // Under a policy that ranks, a cache knows its entries' positions; none go, as no prompt ends.
-  const auto sequence = model_.new_sequence(model_.plan({.policy = "knorm"}));
+  const auto sequence = model_.new_sequence(model_.plan({.policy = "none"}));
   {
     const Watching watching(*this);
     read_text(model_, *sequence, context, length);
   }
-  return repeat(static_cast<const CpuSequence&>(*sequence), context, 0, length, layers);
+  return repeat_chunks(static_cast<const CpuSequence&>(*sequence), context, 0, length);
 }
 
 std::span<const float> Replay::inputs(int64_t layer) const {

@@ -45,7 +45,8 @@ class Replay {
   /// limit. tokens_needed() must not exceed the model's context.
   std::vector<float> run(std::span<const int32_t> context, ReplayLayers layers);
   /// Likewise of the tokens from `first` on of what `sequence` has read, `ids`; minus infinity for
-  /// what it no longer holds. `length`: as of engine::Part.
+  /// what it no longer holds, or its next token does not see through a sliding window. `length`: as
+  /// of engine::Part.
   std::vector<float> repeat(const CpuSequence& sequence,
                             std::span<const int32_t> ids,
                             int64_t first,
@@ -55,9 +56,12 @@ class Replay {
   std::span<const float> inputs(int64_t layer) const;
 
  private:
-  /// The chunk's entries that one head holds.
   struct Head {
-    std::vector<int32_t> positions;
+    cache::StoredRows context;  // run()'s, a sliding window or not; else empty
+    // Of the chunk under way.
+    std::vector<int32_t> positions;  // of its entries
+    std::vector<float> keys;       // of the first entries, the chunk's and the repetition's so far
+    int64_t sinks = 0;             // the first entries among them
     std::vector<float> size_logs;  // [group, entries] log |v W_O|, or empty
     std::vector<float> peaks;      // [group, entries]
   };
@@ -66,6 +70,11 @@ class Replay {
     std::vector<Head> heads;
   };
 
+  void begin(ReplayLayers layers);
+  std::vector<float> repeat_chunks(const CpuSequence& sequence,
+                                   std::span<const int32_t> ids,
+                                   int64_t first,
+                                   int64_t length);
   /// Of the chunk under way.
   std::vector<int32_t> repetition(std::span<const int32_t> ids, int64_t first) const;
   void begin_chunk();
@@ -73,6 +82,11 @@ class Replay {
   Layer* layer_of(int64_t layer);
   void take_inputs(int64_t layer, std::span<const float> rows);
   void take_chunk(const cache::LayerChunk& chunk);
+  void keep_context(const cache::LayerChunk& chunk,
+                    int64_t index,
+                    cache::StoredRows& context) const;
+  cache::StoredRows rows(
+      int64_t layer, int64_t index, int64_t begin, int64_t end, bool with_values) const;
   void take_sizes(std::span<const float> values, int64_t layer, int64_t head, Head& into);
   void raise_peaks(const cache::LayerChunk& chunk, int64_t index, Head& head) const;
   /// `scores`: [layers, kv_heads, count], of the tokens from `first` on.

@@ -26,7 +26,7 @@ class ReplayScores final : public cache::PolicyState {
   }
   void restart() override {
     count_ = 0;
-    scores_ = {};
+    scores_ = std::vector<float>();  // {} would keep the memory
   }
   void write(ByteWriter& out) const override {
     out.value(first_);

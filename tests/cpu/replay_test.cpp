@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include <gtest/gtest.h>
 
 #include "cpu/tiny_model.h"
+#include "dms/error.h"
 #include "support/seed.h"
 
 namespace dms::cpu {
@@ -79,29 +81,42 @@ struct ChunkOfContext {
   int64_t count;
 };
 
-/// The best score of one entry of a chunk in one KV head.
+/// What a chunk's entries are worth in one layer. Those before `seen` are out of its sliding
+/// window.
 class Best {
  public:
-  Best(const ModelSpec& spec, const Seen& context, const Seen& repeated)
-      : spec_(spec), context_(context), repeated_(repeated) {}
+  Best(const ModelSpec& spec,
+       const Seen& context,
+       const Seen& repeated,
+       const ChunkOfContext& chunk,
+       int64_t seen)
+      : spec_(spec),
+        context_(context),
+        repeated_(repeated),
+        queries_(std::ssize(repeated.inputs) / spec.hidden) {
+    for (int64_t i = seen; i < std::min<int64_t>(4, chunk.begin); ++i) attended_.push_back(i);
+    for (int64_t i = std::max(chunk.begin, seen); i < chunk.begin + chunk.count; ++i) {
+      attended_.push_back(i);
+    }
+    for (int64_t head = 0; head < spec.q_heads; ++head) {
+      for (int64_t query = 0; query < queries_; ++query) sums_.push_back(sum(head, query));
+    }
+  }
 
-  /// `projection`: empty for KVzip.
-  double score(int64_t kv_head,
-               const ChunkOfContext& chunk,
-               int64_t entry,
-               std::span<const float> projection) const {
+  /// The best score of one entry in one KV head. `projection`: empty for KVzip.
+  double score(int64_t kv_head, int64_t entry, std::span<const float> projection) const {
     double highest = 0;
-    const int64_t queries = std::ssize(repeated_.inputs) / spec_.hidden;
     for (int64_t g = 0; g < spec_.group(); ++g) {
       const int64_t q_head = kv_head * spec_.group() + g;
       const float* value =
           context_.values.data() + (entry * spec_.kv_heads + kv_head) * spec_.head_dim;
-      for (int64_t query = 0; query < queries; ++query) {
-        double score = weight(q_head, chunk, entry, query);
+      const double size = projection.empty() ? 1.0 : output_size(spec_, projection, q_head, value);
+      for (int64_t query = 0; query < queries_; ++query) {
+        double score = power(q_head, query, context_.keys, entry) /
+                       sums_[static_cast<size_t>(q_head * queries_ + query)];
         if (!projection.empty()) {
           const float* h = repeated_.inputs.data() + query * spec_.hidden;
-          score *=
-              output_size(spec_, projection, q_head, value) / std::sqrt(dot(h, h, spec_.hidden));
+          score *= size / std::sqrt(dot(h, h, spec_.hidden));
         }
         highest = std::max(highest, score);
       }
@@ -110,25 +125,26 @@ class Best {
   }
 
  private:
-  double weight(int64_t q_head, const ChunkOfContext& chunk, int64_t entry, int64_t query) const {
+  double power(int64_t q_head, int64_t query, const std::vector<float>& keys, int64_t token) const {
     const int64_t d = spec_.head_dim;
-    const int64_t kv = spec_.kv_heads;
-    const int64_t kv_head = q_head / spec_.group();
     const float* q = repeated_.queries.data() + (query * spec_.q_heads + q_head) * d;
-    const auto power = [&](const std::vector<float>& keys, int64_t token) {
-      return std::exp(dot(q, keys.data() + (token * kv + kv_head) * d, d) /
-                      std::sqrt(static_cast<double>(d)));
-    };
+    const float* k = keys.data() + (token * spec_.kv_heads + q_head / spec_.group()) * d;
+    return std::exp(dot(q, k, d) / std::sqrt(static_cast<double>(d)));
+  }
+
+  double sum(int64_t q_head, int64_t query) const {
     double sum = 0;
-    for (int64_t i = 0; i < std::min<int64_t>(4, chunk.begin); ++i) sum += power(context_.keys, i);
-    for (int64_t i = 0; i < chunk.count; ++i) sum += power(context_.keys, chunk.begin + i);
-    for (int64_t i = 0; i <= query; ++i) sum += power(repeated_.keys, i);
-    return power(context_.keys, entry) / sum;
+    for (const int64_t token : attended_) sum += power(q_head, query, context_.keys, token);
+    for (int64_t i = 0; i <= query; ++i) sum += power(q_head, query, repeated_.keys, i);
+    return sum;
   }
 
   const ModelSpec& spec_;
   const Seen& context_;
   const Seen& repeated_;
+  int64_t queries_;
+  std::vector<int64_t> attended_;  // of the context
+  std::vector<double> sums_;       // [q_heads, queries]
 };
 
 std::vector<float> output_projection(const ModelSpec& spec,
@@ -179,21 +195,136 @@ TEST(Replay, ScoresAreThoseOfTheDefinition) {
     const std::vector<Seen> repeated =
         read(model, spec, *branch, repetition(prompt, context, chunk));
     for (size_t layer = 0; layer < 2; ++layer) {
-      const Best best(spec, seen[layer], repeated[layer]);
+      const Best best(spec, seen[layer], repeated[layer], chunk, 0);
       const std::vector<float> projection =
           output_projection(spec, *weights, static_cast<int64_t>(layer));
       for (int64_t head = 0; head < 2; ++head) {
         for (int64_t i = chunk.begin; i < chunk.begin + chunk.count; ++i) {
           const auto at = static_cast<size_t>(head * 50 + i);
-          EXPECT_NEAR(
-              by_attention[layer * 100 + at], std::log(best.score(head, chunk, i, {})), 2e-4);
+          EXPECT_NEAR(by_attention[layer * 100 + at], std::log(best.score(head, i, {})), 2e-4);
           if (layer == 0) continue;
-          EXPECT_NEAR(by_output[at], std::log(best.score(head, chunk, i, projection)), 2e-4);
+          EXPECT_NEAR(by_output[at], std::log(best.score(head, i, projection)), 2e-4);
         }
       }
     }
   }
   EXPECT_EQ(std::vector<float>(output.inputs(1).begin(), output.inputs(1).end()), seen[1].inputs);
+}
+
+constexpr int64_t kSliding = 160;
+constexpr int64_t kLong = 600;  // its repetition takes two passes
+const ReplayPrompt kAtOnce{.whole = {1, 2, 3}, .part = {4, 5}, .answer = {6}, .chunk = 2048};
+
+CpuModel model_that_repeats_at_once(const ModelSpec& spec,
+                                    const WeightSource& weights,
+                                    const ReplayPrompt& prompt = kAtOnce) {
+  return CpuModel(spec,
+                  model::load_weights(spec, weights, {.format = kernels::WeightFormat::f32}),
+                  {.dtype = DType::f32,
+                   .weight_format = kernels::WeightFormat::f32,
+                   .compute = kernels::Compute::f32,
+                   .replay_prompt = [prompt] { return prompt; }});
+}
+
+/// A calibration's replay knows all of a context, a prompt's what its layers still see.
+TEST(Replay, OfALayerWithASlidingWindowReadsTheSameInEachPass) {
+  const ModelSpec spec =
+      tiny_spec({.kv_heads = 2, .group = 2, .head_dim = 16, .sliding_window = kSliding});
+  const auto weights = random_weights(spec, seed());
+  CpuModel model = model_that_repeats_at_once(spec, *weights);
+  const std::vector<int32_t> context = random_ids(kLong, spec.vocab, seed());
+  const ReplayLayers layers{.begin = 0, .end = spec.layers};
+  Replay replay(model, spec, kAtOnce, ReplayScore::output);
+  const std::vector<float> of_all = replay.run(context, layers);
+  const auto sequence = model.new_sequence(model.plan({.policy = "knorm"}));
+  const std::vector<Seen> seen = read(model, spec, *sequence, context);
+  const std::vector<float> of_seen =
+      replay.repeat(static_cast<const CpuSequence&>(*sequence), context, 0, kLong, layers);
+
+  const ChunkOfContext chunk{.begin = 0, .count = kLong};
+  constexpr int64_t kFirstSeen = kLong - kSliding + 1;
+  const auto branch = sequence->fork();
+  const std::vector<Seen> repeated =
+      read(model, spec, *branch, repetition(kAtOnce, context, chunk));
+  for (int64_t layer = 0; layer < spec.layers; ++layer) {
+    const auto at_layer = static_cast<size_t>(layer);
+    const std::vector<float> projection = output_projection(spec, *weights, layer);
+    const Best all(spec, seen[at_layer], repeated[at_layer], chunk, 0);
+    const Best rest(spec, seen[at_layer], repeated[at_layer], chunk, kFirstSeen);
+    for (int64_t head = 0; head < spec.kv_heads; ++head) {
+      for (int64_t i = 0; i < kLong; ++i) {
+        const auto at = static_cast<size_t>((layer * spec.kv_heads + head) * kLong + i);
+        EXPECT_NEAR(of_all[at], std::log(all.score(head, i, projection)), 2e-4) << i;
+        if (i < kFirstSeen) {
+          EXPECT_EQ(of_seen[at], -std::numeric_limits<float>::infinity()) << i;
+        } else {
+          EXPECT_NEAR(of_seen[at], std::log(rest.score(head, i, projection)), 2e-4) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(Replay, OfALayerWithASlidingWindowDoesNotDependOnThePromptsChunks) {
+  const ModelSpec spec = tiny_spec({.sliding_window = kSliding});
+  const auto weights = random_weights(spec, seed());
+  CpuModel model = model_that_repeats_at_once(spec, *weights);
+  const std::vector<int32_t> prompt = random_ids(kLong, spec.vocab, seed());
+  for (const char* policy : {"kvzip", "kvzip_plus"}) {
+    const CacheOptions cache{.policy = policy, .policy_args = {{"n_sink", "0"}}};
+    Line whole(model, cache, kLong);
+    whole.append(prompt);
+    for (const int64_t chunk : {1, 37, 64, 512}) {
+      Line line(model, cache, chunk);
+      line.append(prompt);
+      EXPECT_EQ(line.decisions(), whole.decisions()) << policy << " by " << chunk;
+    }
+  }
+}
+
+/// What is computed again knows later plans: a branch's tokens are not those.
+TEST(Replay, IsTheSameWhereWhatFollowedIsComputedAgain) {
+  const ModelSpec spec = tiny_spec({});
+  const auto weights = random_weights(spec, seed());
+  CpuModel model = model_that_repeats_at_once(spec, *weights);
+  const CacheOptions cache{.policy = "kvzip", .policy_args = {{"budget", "40"}}};
+  const std::vector<int32_t> ids = random_ids(1154, spec.vocab, seed());
+  const auto append = [&](Line& line, size_t end) {
+    const auto first = static_cast<size_t>(line.tokens());
+    line.append(std::span(ids).subspan(first, end - first));
+  };
+  Line reference(model, cache, 256);
+  Line line(model, cache, 256);
+  // The second prompt ends where the first one's repetition does.
+  for (const size_t end : {500u, 500u + 504u, 1092u}) {
+    append(reference, end);
+    append(line, end);
+  }
+  append(line, 1154);
+  line.truncate(1092);
+  EXPECT_EQ(line.decisions(), reference.decisions());
+  append(line, 1120);
+  append(reference, 1120);
+  EXPECT_EQ(line.decisions(), reference.decisions());
+}
+
+TEST(Replay, IsRefusedInTokensThatTheModelDoesNotHave) {
+  const ModelSpec spec = tiny_spec({});
+  const auto weights = random_weights(spec, seed());
+  const auto last = static_cast<int32_t>(spec.vocab - 1);
+  for (const int32_t id : {-1, last, last + 1}) {
+    for (std::vector<int32_t> ReplayPrompt::*words :
+         {&ReplayPrompt::whole, &ReplayPrompt::part, &ReplayPrompt::answer}) {
+      ReplayPrompt prompt = kAtOnce;
+      (prompt.*words).push_back(id);
+      const CpuModel model = model_that_repeats_at_once(spec, *weights, prompt);
+      if (id == last) {
+        EXPECT_NO_THROW(model.plan({.policy = "kvzip"}));
+      } else {
+        EXPECT_THROW(model.plan({.policy = "kvzip"}), InputError) << id;
+      }
+    }
+  }
 }
 
 TEST(Replay, TellsWhatItTakes) {
