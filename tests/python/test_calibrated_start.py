@@ -80,10 +80,11 @@ def test_every_part_of_it_is_trained(shop, scores):
 def test_what_cannot_begin_so_is_refused_before_data_is_read(shop, scores):
     other = models.build(shop.folder / "other", models.Shape("llama", layers=3, vocab=300), seed=1)
     foreign = write_adapter(other, shop.folder / "foreign", SCORES)
-    said = shop.train(shop.config(dms={"init": str(foreign)}), status=2)
+    said = shop.train(shop.config(dms={"init": str(foreign), "decision_shift": 0}), status=2)
     assert "made for another model" in said
     assert "adapter_config.json" in said
     student = shutil.copytree(shop.base, shop.folder / "student")
     models.add_metadata(student, models.Metadata("adapter", window=6), seed=1)
-    config = shop.config(model={"name": str(student)}, dms={"init": str(scores)})
+    begin = {"init": str(scores), "decision_shift": 0}
+    config = shop.config(model={"name": str(student)}, dms=begin)
     assert "already has trained eviction" in shop.train(config, status=2)
