@@ -69,6 +69,12 @@ ModelSpec student_spec(const TrainConfig& config) {
   }
   spec.dms.reset();
   if (config.objective == Objective::lm) return spec;
+  if (has_bias && dms.separate_alpha && dms.alpha_bias == false) {
+    throw InputError({.where = config.model.name.string(),
+                      .what = "the trained adapter has a bias, which dms.alpha_bias would drop",
+                      .got = "dms.alpha_bias: false",
+                      .expected = "true, or none to take what the model has"});
+  }
   spec.dms = DmsSpec{.source = dms.separate_alpha ? DmsSource::adapter : DmsSource::neuron,
                      .decision_shift = dms.decision_shift,
                      .zero_after_rope = dms.zero_after_rope,

@@ -88,3 +88,12 @@ def test_what_cannot_begin_so_is_refused_before_data_is_read(shop, scores):
     begin = {"init": str(scores), "decision_shift": 0}
     config = shop.config(model={"name": str(student)}, dms=begin)
     assert "already has trained eviction" in shop.train(config, status=2)
+
+
+def test_a_bias_once_trained_is_not_dropped(shop):
+    student = shutil.copytree(shop.base, shop.folder / "biased")
+    models.add_metadata(student, models.Metadata("adapter", window=6), seed=1)
+    path = student / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dms_alpha_bias": True}))
+    config = shop.config(model={"name": str(student)}, dms={"alpha_bias": False})
+    assert "which dms.alpha_bias would drop" in shop.train(config, status=2)
