@@ -89,6 +89,20 @@ ModelSpec student_spec(const TrainConfig& config) {
   return spec;
 }
 
+TrainConfig past_start(const TrainConfig& config, const TrainState& state) {
+  if (config.dms.init.empty() || !state.sinks) return config;
+  TrainConfig past = config;
+  past.dms.init.clear();
+  past.dms.alpha_bias = true;
+  if (!past.dms.n_sink) past.dms.n_sink = state.sinks;
+  const std::vector<std::string> patterns = trained_patterns(past);
+  const bool holds_adapter =
+      std::ranges::all_of(weight_names(student_spec(past)), [&](const WeightName& weight) {
+        return !is_adapter(weight.role) || is_trained(weight, patterns);
+      });
+  return holds_adapter ? past : config;
+}
+
 std::vector<std::string> trained_patterns(const TrainConfig& config) {
   return config.objective == Objective::lm ? std::vector<std::string>{"all"} : config.dms.train;
 }
