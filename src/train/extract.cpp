@@ -20,12 +20,13 @@ bool is_runs_own(const std::filesystem::path& out, const TrainConfig& config) {
 
 }  // namespace
 
-std::vector<std::string> extract(const TrainConfig& config,
+std::vector<std::string> extract(const TrainConfig& asked,
                                  const CheckpointFolder& checkpoint,
                                  const std::filesystem::path& out,
                                  ExtractWhat what) {
-  ModelSpec spec = student_spec(config);
   const TrainState state = read_train_state(checkpoint.file(kTrainStateFile));
+  const TrainConfig config = past_start(asked, state);
+  ModelSpec spec = student_spec(config);
   // A checkpoint on the way is a student of the ratio the schedule had reached.
   if (spec.dms) spec.dms->target_cr = compression_ratio(config, state.step);
   const std::unique_ptr<WeightSource> source = open_trained(config, spec, checkpoint);

@@ -17,7 +17,7 @@ enum class ExtractWhat { student, adapter };
 
 /// Writes the student of a checkpoint as a Hugging Face folder, or its adapter alone. Returns notes
 /// for the user. Throws InputError when the checkpoint does not fit the config.
-std::vector<std::string> extract(const TrainConfig& config,
+std::vector<std::string> extract(const TrainConfig& asked,
                                  const CheckpointFolder& checkpoint,
                                  const std::filesystem::path& out,
                                  ExtractWhat what);

@@ -11,6 +11,7 @@
 #include "train/agreement.h"
 #include "train/checkpoint/checkpoints.h"
 #include "train/checkpoint/run_lock.h"
+#include "train/checkpoint/train_state.h"
 #include "train/data/progress_line.h"
 #include "train/device.h"
 #include "train/extract.h"
@@ -132,7 +133,8 @@ int finish(const TrainConfig& config, const Trainer& trainer, RunLog& log, Train
 
 }  // namespace
 
-int run_training(const TrainConfig& config) {
+int run_training(const TrainConfig& asked) {
+  TrainConfig config = asked;
   const Launch launch = find_launch();
   const at::Device device = choose_device(config.trainer.device, launch);
   const c10::DeviceGuard current(device);
@@ -142,9 +144,10 @@ int run_training(const TrainConfig& config) {
   std::optional<RunLock> lock;
   std::optional<CheckpointFolder> from;
   all_or_none(*ranks, [&] {
-    student_spec(config);  // what cannot be trained is said before anything is prepared
     if (leads) lock.emplace(config.trainer.output_dir);
     from = find_resume(config);
+    if (from) config = past_start(config, read_train_state(from->file(kTrainStateFile)));
+    student_spec(config);  // what cannot be trained is said before anything is prepared
     if (!leads) return;
     for (const std::string& note : config.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
     keep_config(config);

@@ -69,6 +69,12 @@ ModelSpec student_spec(const TrainConfig& config) {
   }
   spec.dms.reset();
   if (config.objective == Objective::lm) return spec;
+  if (has_bias && dms.separate_alpha && dms.alpha_bias == false) {
+    throw InputError({.where = config.model.name.string(),
+                      .what = "the trained adapter has a bias, which dms.alpha_bias would drop",
+                      .got = "dms.alpha_bias: false",
+                      .expected = "true, or none to take what the model has"});
+  }
   spec.dms = DmsSpec{.source = dms.separate_alpha ? DmsSource::adapter : DmsSource::neuron,
                      .decision_shift = dms.decision_shift,
                      .zero_after_rope = dms.zero_after_rope,
@@ -81,6 +87,20 @@ ModelSpec student_spec(const TrainConfig& config) {
                      .sinks = dms.n_sink.value_or(sinks),
                      .target_cr = dms.final_cr};
   return spec;
+}
+
+TrainConfig past_start(const TrainConfig& config, const TrainState& state) {
+  if (config.dms.init.empty() || !state.sinks) return config;
+  TrainConfig past = config;
+  past.dms.init.clear();
+  past.dms.alpha_bias = true;
+  if (!past.dms.n_sink) past.dms.n_sink = state.sinks;
+  const std::vector<std::string> patterns = trained_patterns(past);
+  const bool holds_adapter =
+      std::ranges::all_of(weight_names(student_spec(past)), [&](const WeightName& weight) {
+        return !is_adapter(weight.role) || is_trained(weight, patterns);
+      });
+  return holds_adapter ? past : config;
 }
 
 std::vector<std::string> trained_patterns(const TrainConfig& config) {

@@ -9,9 +9,14 @@
 #include "model/spec/model_spec.h"
 #include "model/spec/weights.h"
 #include "train/checkpoint/checkpoints.h"
+#include "train/checkpoint/train_state.h"
 #include "train/config/train_config.h"
 
 namespace dms::train {
+
+/// `config` for what goes on from a checkpoint: a start from scores lies behind it, and their
+/// folder is not read again. It is where the checkpoint lacks what came of them.
+TrainConfig past_start(const TrainConfig& config, const TrainState& state);
 
 /// The base folder's spec with the run's eviction settings (objective dms), or without any. Throws
 /// InputError where training does not compute the model.

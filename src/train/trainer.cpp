@@ -120,8 +120,9 @@ Retention Trainer::retention_of(const Totals& totals) const {
 
 void Trainer::save(const TrainerEvents& events, bool prunes) {
   const TrainerSection& trainer = config_.trainer;
-  const TrainState state{
+  TrainState state{
       .step = step_, .samples = samples_, .seed = trainer.seed, .config = config_.source};
+  if (student_.spec().dms) state.sinks = student_.spec().dms->sinks;
   const std::filesystem::path path = save_checkpoint(trainer.output_dir, state, optimizer_, ranks_);
   saved_step_ = step_;
   all_or_none(ranks_, [&] {

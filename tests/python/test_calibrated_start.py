@@ -80,10 +80,51 @@ def test_every_part_of_it_is_trained(shop, scores):
 def test_what_cannot_begin_so_is_refused_before_data_is_read(shop, scores):
     other = models.build(shop.folder / "other", models.Shape("llama", layers=3, vocab=300), seed=1)
     foreign = write_adapter(other, shop.folder / "foreign", SCORES)
-    said = shop.train(shop.config(dms={"init": str(foreign)}), status=2)
+    said = shop.train(shop.config(dms={"init": str(foreign), "decision_shift": 0}), status=2)
     assert "made for another model" in said
     assert "adapter_config.json" in said
     student = shutil.copytree(shop.base, shop.folder / "student")
     models.add_metadata(student, models.Metadata("adapter", window=6), seed=1)
-    config = shop.config(model={"name": str(student)}, dms={"init": str(scores)})
+    begin = {"init": str(scores), "decision_shift": 0}
+    config = shop.config(model={"name": str(student)}, dms=begin)
     assert "already has trained eviction" in shop.train(config, status=2)
+
+
+def test_a_bias_once_trained_is_not_dropped(shop):
+    student = shutil.copytree(shop.base, shop.folder / "biased")
+    models.add_metadata(student, models.Metadata("adapter", window=6), seed=1)
+    path = student / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dms_alpha_bias": True}))
+    config = shop.config(model={"name": str(student)}, dms={"alpha_bias": False})
+    assert "which dms.alpha_bias would drop" in shop.train(config, status=2)
+
+
+def test_what_goes_on_from_a_checkpoint_does_without_the_scores(shop, scores):
+    mine = shutil.copytree(scores, shop.folder / "mine")
+    begin = {"init": str(mine), "window_size": 6, "decision_shift": 0}
+    steps = {"max_steps": 4, "save_steps": 2}
+    whole = shop.config(dms=begin, trainer=steps)
+    shop.train(whole)
+    base_alone = shop.config(dms=begin | {"train": ["*.q_proj.weight"]}, trainer=steps)
+    shop.train(base_alone)
+    shutil.rmtree(mine)
+    resumed = shop.config(dms=begin, trainer=steps)
+    shop.train(resumed, "--resume", output_of(whole) / "checkpoint-2")
+    first, second = (
+        load_tensors(output_of(config) / "checkpoint-4" / "weights-0.safetensors")
+        for config in (whole, resumed)
+    )
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    student = json.loads((output_of(resumed) / "student_model" / "config.json").read_text())
+    assert (student["dms_n_sink"], student["dms_alpha_bias"]) == (SCORES.n_sink, True)
+
+    def extract(config: Path, status: int) -> str:
+        checkpoint = output_of(config) / "checkpoint-4"
+        arguments = ("--config", config, "--checkpoint", checkpoint, "--adapter-only")
+        return shop.run("extract", *arguments, "--out", shop.folder / "made", status=status)
+
+    assert str(mine) in extract(base_alone, 2)
+    extract(resumed, 0)
+    made = json.loads((shop.folder / "made" / "adapter_config.json").read_text())
+    assert made["dms_n_sink"] == SCORES.n_sink

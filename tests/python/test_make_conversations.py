@@ -18,7 +18,7 @@ def test_what_is_asked_late_was_said_before(tmp_path):
 
     def make(out: str, seed: int) -> str:
         script = [sys.executable, str(ROOT / "scripts" / "make_conversations"), str(tmp_path / out)]
-        numbers = ["--count", "40", "--seed", str(seed)]
+        numbers = ["--count", "200", "--seed", str(seed)]
         subprocess.run([*script, "--text", str(text), *numbers], check=True)
         return (tmp_path / out).read_text()
 
@@ -26,10 +26,16 @@ def test_what_is_asked_late_was_said_before(tmp_path):
     assert lines == make("again.jsonl", 3)
     assert lines != make("other.jsonl", 4)
     quoted = 0
+    tables = 0
     for line in lines.splitlines():
         messages = json.loads(line)["messages"]
         assert [m["role"] for m in messages] == ["user", "assistant"] * (len(messages) // 2)
         assert all(m["content"] for m in messages)
+        if messages[0]["content"].startswith("These are our orders."):
+            tables += 1
+            form = r"Order (\d{4})|\"id\": (\d{4})|^(\d{4}),"
+            orders = re.findall(form, messages[0]["content"], re.MULTILINE)
+            assert messages[1]["content"] == f"I see {len(set(orders))} orders."
         for asked, answer in zip(messages[2::2], messages[3::2], strict=True):
             if (word := re.fullmatch(r'Quote .* the word "(\w+)"\.', asked["content"])) is None:
                 continue
@@ -37,3 +43,4 @@ def test_what_is_asked_late_was_said_before(tmp_path):
             assert word.group(1) in answer["content"]
             assert answer["content"] in messages[0]["content"]
     assert quoted > 5
+    assert tables > 20

@@ -11,6 +11,7 @@ constexpr std::string_view kFormat = "dms-train-state";
 constexpr int64_t kVersion = 1;
 constexpr int64_t kMaxStateBytes = int64_t{16} << 20;
 constexpr int64_t kMaxStep = int64_t{1} << 50;
+constexpr int64_t kMaxSinks = int64_t{1} << 24;
 
 uint64_t seed_of(const JsonFields& fields) {
   const Json* value = fields.find("seed");
@@ -20,15 +21,21 @@ uint64_t seed_of(const JsonFields& fields) {
                     .expected = "an integer, 0 to 2^64 - 1"});
 }
 
+std::optional<int64_t> sinks_of(const JsonFields& fields) {
+  if (fields.find("n_sink") == nullptr) return std::nullopt;
+  return fields.integer("n_sink", 0, kMaxSinks);
+}
+
 }  // namespace
 
 void write_train_state(const std::filesystem::path& file, const TrainState& state) {
-  const Json root{{"format", kFormat},
-                  {"version", kVersion},
-                  {"step", state.step},
-                  {"samples", state.samples},
-                  {"seed", state.seed},
-                  {"config", state.config}};
+  Json root{{"format", kFormat},
+            {"version", kVersion},
+            {"step", state.step},
+            {"samples", state.samples},
+            {"seed", state.seed},
+            {"config", state.config}};
+  if (state.sinks) root["n_sink"] = *state.sinks;
   try {
     write_text_file(file, root.dump(1) + "\n");
   } catch (const Json::type_error&) {
@@ -50,7 +57,8 @@ TrainState read_train_state(const std::filesystem::path& file) {
   return {.step = fields.integer("step", 0, kMaxStep),
           .samples = fields.integer("samples", 0, kMaxStep),
           .seed = seed_of(fields),
-          .config = fields.string("config")};
+          .config = fields.string("config"),
+          .sinks = sinks_of(fields)};
 }
 
 }  // namespace dms::train

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,8 @@ struct TrainState {
   int64_t samples = 0;   // samples consumed, all ranks
   uint64_t seed = 0;     // the run's; all random numbers follow from it and the step
   std::string config{};  // the YAML it was started with
+  /// The student's first tokens that are kept; none: no eviction, or an older checkpoint.
+  std::optional<int64_t> sinks{};
 };
 
 /// Throws InputError when the config text is not UTF-8, RunError when the disk is full.

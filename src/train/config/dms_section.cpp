@@ -36,6 +36,12 @@ void read_start(yaml::Fields& fields, DmsSection& dms) {
   if (dms.alpha_bias == false) {
     fields.refuse("alpha_bias", "a start from scores needs it for their threshold", "true");
   }
+  if (dms.per_layer) {
+    fields.refuse("alpha_per", "the scores that init names are of each head", "head");
+  }
+  if (dms.decision_shift != 0) {
+    fields.refuse("decision_shift", "the scores that init names are of the token itself", "0");
+  }
 }
 
 void read_schedule(yaml::Fields& fields, DmsSection& dms) {

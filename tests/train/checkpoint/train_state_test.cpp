@@ -23,13 +23,15 @@ TEST(TrainStateTest, IsReadAsItWasWritten) {
   const TrainState state{.step = 510,
                          .samples = int64_t{1} << 45,
                          .seed = std::numeric_limits<uint64_t>::max(),
-                         .config = "dms:\n  tau: 0.1  # \"ä\"\n\ttab\n"};
+                         .config = "dms:\n  tau: 0.1  # \"ä\"\n\ttab\n",
+                         .sinks = 7};
   write_train_state(file, state);
   const TrainState read = read_train_state(file);
   EXPECT_EQ(read.step, state.step);
   EXPECT_EQ(read.samples, state.samples);
   EXPECT_EQ(read.seed, state.seed);
   EXPECT_EQ(read.config, state.config);
+  EXPECT_EQ(read.sinks, state.sinks);
 }
 
 TEST(TrainStateTest, BadFieldsAreNamed) {
@@ -49,6 +51,17 @@ TEST(TrainStateTest, BadFieldsAreNamed) {
     folder.write(kTrainStateFile, spoiled.dump());
     expect_parts(input_error([&] { read_train_state(file); }), {file.string(), key});
   }
+}
+
+TEST(TrainStateTest, SinksMayBeAbsentButNotWrong) {
+  const TempFolder folder;
+  const auto file = folder.path() / kTrainStateFile;
+  write_train_state(file, {.step = 1, .samples = 2, .seed = 3, .config = "x"});
+  EXPECT_FALSE(read_train_state(file).sinks);
+  Json spoiled = Json::parse(read_text_file(file, 10000));
+  spoiled["n_sink"] = -1;
+  folder.write(kTrainStateFile, spoiled.dump());
+  expect_parts(input_error([&] { read_train_state(file); }), {file.string(), "n_sink", "-1"});
 }
 
 TEST(TrainStateTest, AConfigThatIsNotTextIsRefused) {

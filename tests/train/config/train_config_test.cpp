@@ -113,7 +113,8 @@ TEST(TrainConfig, ReadsTheTwoPhaseNeuronRecipe) {
 }
 
 TEST(TrainConfig, AStartFromScoresLeavesTheirSettingsToThem) {
-  const TrainConfig config = parse(kMinimal, {"dms.init=models/zap", "dms.init_scale=2.5"});
+  const TrainConfig config =
+      parse(kMinimal, {"dms.init=models/zap", "dms.init_scale=2.5", "dms.decision_shift=0"});
   EXPECT_EQ(config.dms.init, "models/zap");
   EXPECT_EQ(config.dms.init_scale, 2.5);
   EXPECT_FALSE(config.dms.alpha_bias);
