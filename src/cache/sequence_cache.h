@@ -95,8 +95,8 @@ class SequenceCache final : public SequenceView {
 
   /// Adds the pages that a pass with `count` more tokens takes at most, whatever is evicted.
   void add_demand(int64_t count, PageDemand& demand) const;
-  /// Likewise of a branch that appends `count` tokens, some hundred a pass.
-  void add_branch_demand(int64_t count, PageDemand& demand) const;
+  /// Likewise of a branch after that pass, which appends its tokens some hundred a pass.
+  void add_branch_demand(const Growth& growth, PageDemand& demand) const;
   CachePools& pools() const { return *pools_; }
   /// Takes the pages that `tokens` tokens will need by the policy's estimate. Throws RunError.
   void preallocate(int64_t tokens);

@@ -38,15 +38,21 @@ void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
   demand[page_layout(shape_, shape_.window_format).bytes()] += window + held_back;
 }
 
-/// Of a shared page that is not full it takes a copy.
-void SequenceCache::add_branch_demand(int64_t count, PageDemand& demand) const {
+/// Of a shared page that is not full it takes a copy, and of any where what leaves a sliding window
+/// leaves gaps.
+void SequenceCache::add_branch_demand(const Growth& growth, PageDemand& demand) const {
   constexpr int64_t kPassTokens = 512;
   const int64_t in_window = ceil_div(kRollbackTokens + policy_->window(), kPageTokens) + 2;
   demand[page_layout(shape_, shape_.window_format).bytes()] +=
       shape_.kv_heads * (shape_.layers * in_window + ceil_div(kPassTokens, kPageTokens));
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
-    demand[survivor_layout(shape_, layer).bytes()] +=
-        shape_.kv_heads * (ceil_div(count, kPageTokens) + 1);
+    int64_t& survivors = demand[survivor_layout(shape_, layer).bytes()];
+    survivors += shape_.kv_heads * (ceil_div(growth.branch_tokens, kPageTokens) + 1);
+    const LayerState& state = layers_[static_cast<size_t>(layer)];
+    if (state.visibility.sliding_window == 0) continue;
+    for (const HeadCache& head : state.heads) {
+      survivors += head.survivor_pages() + ceil_div(growth.tokens, kPageTokens);
+    }
   }
 }
 
@@ -64,7 +70,7 @@ PageDemand demand_of(std::span<const Growth> parts) {
   PageDemand demand;
   for (const Growth& part : parts) {
     part.cache->add_demand(part.tokens, demand);
-    if (part.branch_tokens > 0) part.cache->add_branch_demand(part.branch_tokens, demand);
+    if (part.branch_tokens > 0) part.cache->add_branch_demand(part, demand);
   }
   return demand;
 }
