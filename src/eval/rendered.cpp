@@ -99,8 +99,14 @@ bool heads_differ(const KvStats& kv) {
 
 /// The settings that say how much a policy holds: those that differ along its curve. An adapter's
 /// path says nothing that a legend has room for.
-constexpr std::array<std::string_view, 7> kSizes{
-    "adapter", "cr", "budget", "compression_ratio", "recent_size", "threshold", "window"};
+constexpr std::array<std::string_view, 8> kSizes{"adapter",
+                                                 "cr",
+                                                 "budget",
+                                                 "compression_ratio",
+                                                 "max_seq_length",
+                                                 "recent_size",
+                                                 "threshold",
+                                                 "window"};
 
 /// "random" of "random:cr=8": one policy with different sizes is a curve.
 std::string series_of(const std::string& label) {
