@@ -51,10 +51,14 @@ void MergedPages::hold(const MergedEntries& entries) {
   }
   positions_ = entries.positions;
   counts_ = entries.counts;
-  log_counts_.assign(static_cast<size_t>(pages * kPageTokens), 0.0f);
-  for (size_t i = 0; i < counts_.size(); ++i) {
-    log_counts_[i] = std::log(static_cast<float>(counts_[i]));
-  }
+  take_logs();
+}
+
+void MergedPages::take_logs() {
+  log_counts_.assign(pages_.size() * static_cast<size_t>(kPageTokens), 0.0f);
+  std::ranges::transform(counts_, log_counts_.begin(), [](int32_t count) {
+    return std::log(static_cast<float>(count));
+  });
 }
 
 MergedEntries MergedPages::load() const {
@@ -115,10 +119,7 @@ void MergedPages::read(ByteReader& in, int64_t end) {
              "a digest of more tokens than there are");
   pages_ = read_pages(in, *pool_);
   in.require(std::ssize(pages_) == ceil_div(count(), kPageTokens), "a digest of another size");
-  log_counts_.assign(pages_.size() * static_cast<size_t>(kPageTokens), 0.0f);
-  std::ranges::transform(counts_, log_counts_.begin(), [](int32_t count) {
-    return std::log(static_cast<float>(count));
-  });
+  take_logs();
 }
 
 int64_t MergedPages::own_pages() const {

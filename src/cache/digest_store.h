@@ -41,6 +41,9 @@ class MergedPages {
   int64_t table_bytes() const;
 
  private:
+  /// Of counts_, for pages_.
+  void take_logs();
+
   kernels::KvPageLayout layout_;
   PagePool* pool_;
   std::vector<Page> pages_;

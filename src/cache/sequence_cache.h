@@ -146,7 +146,7 @@ class SequenceCache final : public SequenceView {
   /// uint8 [layers, kv_heads, tokens]: 1 = the token's own fate is eviction.
   std::vector<uint8_t> decisions() const;
   /// [tokens]: in how many heads of all layers each token is held; their sum is
-  /// usage().held_tokens.
+  /// usage().held_tokens, but for what heads hold as a digest.
   std::vector<int32_t> held_heads() const;
 
  private:

@@ -7,6 +7,7 @@
 
 #include "base/suggest.h"
 #include "cli/input.h"
+#include "cli/parse.h"
 #include "cli/scenario_fields.h"
 #include "dms/error.h"
 #include "yaml/fields.h"
@@ -84,12 +85,9 @@ yaml::Node value_node(const std::string& key, const std::string& text, const std
   yaml::Node node{.kind = yaml::Node::Kind::scalar, .key = key, .where = where, .text = text};
   if (text.find(',') == std::string::npos) return node;
   node.kind = yaml::Node::Kind::sequence;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    node.children.push_back({.kind = yaml::Node::Kind::scalar,
-                             .where = where,
-                             .text = text.substr(begin, end - begin)});
-    begin = end + 1;
+  for (std::string& part : parse_list(where, text)) {
+    node.children.push_back(
+        {.kind = yaml::Node::Kind::scalar, .where = where, .text = std::move(part)});
   }
   return node;
 }

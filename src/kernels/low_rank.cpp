@@ -1,7 +1,6 @@
 #include "kernels/low_rank.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -55,8 +54,7 @@ void score(const LowRankArgs& args,
                  args.tokens,
                  scratch.scores.data());
   for (float& score : scratch.scores) score *= args.scale;
-  if (args.soft_cap == 0.0f) return;
-  for (float& score : scratch.scores) score = args.soft_cap * std::tanh(score / args.soft_cap);
+  if (args.soft_cap > 0.0f) table.soft_cap(args.soft_cap, scratch.scores.data(), args.tokens);
 }
 
 }  // namespace

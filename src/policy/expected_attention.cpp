@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "policy/query_moments.h"
@@ -69,7 +70,9 @@ class ExpectedAttention final : public Score {
     const size_t count = head.positions.size();
     const auto sinks = static_cast<size_t>(
         std::ranges::lower_bound(head.positions, settings_.n_sink) - head.positions.begin());
-    const MeanRotation ahead(rotation_, head.tokens, settings_.n_future_positions);
+    std::vector<int64_t> to_come(static_cast<size_t>(settings_.n_future_positions));
+    std::iota(to_come.begin(), to_come.end(), head.tokens);
+    const MeanRotation ahead(rotation_, to_come);
     std::vector<double> attention(count, 0.0);
     for (int64_t i = 0; i < head.group; ++i) {
       const Expected queries = expect(moments, ahead, head.head * head.group + i);

@@ -29,16 +29,17 @@ void TurnsBack::undo(size_t i, std::span<const float> turned, std::span<float> o
   }
 }
 
-MeanRotation::MeanRotation(const Rotation& rotation, int64_t first, int64_t count) {
+MeanRotation::MeanRotation(const Rotation& rotation, std::span<const int64_t> positions) {
   for (const float frequency : rotation.frequencies) {
     double cos = 0;
     double sin = 0;
-    for (int64_t position = first; position < first + count; ++position) {
+    for (const int64_t position : positions) {
       const double angle = static_cast<double>(position) * static_cast<double>(frequency);
       cos += std::cos(angle);
       sin += std::sin(angle);
     }
-    const double share = static_cast<double>(rotation.factor) / static_cast<double>(count);
+    const double share =
+        static_cast<double>(rotation.factor) / static_cast<double>(positions.size());
     cos_.push_back(cos * share);
     sin_.push_back(sin * share);
   }

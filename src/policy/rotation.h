@@ -23,11 +23,11 @@ class TurnsBack {
   std::vector<float> sin_;
 };
 
-/// Mean of the turns by positions [first, first + count), of a vector's channels: each pair of
-/// channels is turned by an angle and shortened.
+/// Mean of the turns by some positions, of a vector's channels: each pair of channels is turned by
+/// an angle and shortened.
 class MeanRotation {
  public:
-  MeanRotation(const Rotation& rotation, int64_t first, int64_t count);
+  MeanRotation(const Rotation& rotation, std::span<const int64_t> positions);
   /// x: [rows, columns]; turns each column, of which the rows are the channels.
   void turn(std::span<double> x, size_t columns) const;
 

@@ -28,40 +28,12 @@ struct Settings {
   bool count_prompt_tokens = true;
 };
 
-/// Means of the turns by `position` and each of 1, 2, 4 … up to `longest` more, of pairs of
-/// channels: what is left of a query's mean, turned.
-class DoublingTurns {
- public:
-  DoublingTurns(const Rotation& rotation, int64_t position, int64_t longest) {
-    for (const float frequency : rotation.frequencies) {
-      double cos = 0;
-      double sin = 0;
-      int64_t count = 0;
-      for (int64_t offset = 1; offset <= longest; offset *= 2, ++count) {
-        const double angle =
-            static_cast<double>(position + offset) * static_cast<double>(frequency);
-        cos += std::cos(angle);
-        sin += std::sin(angle);
-      }
-      const double share = static_cast<double>(rotation.factor) / static_cast<double>(count);
-      cos_.push_back(cos * share);
-      sin_.push_back(sin * share);
-    }
-  }
-
-  void turn(std::span<double> query) const {
-    const size_t pairs = cos_.size();
-    for (size_t f = 0; f < pairs; ++f) {
-      const double low = query[f];
-      query[f] = cos_[f] * low - sin_[f] * query[f + pairs];
-      query[f + pairs] = cos_[f] * query[f + pairs] + sin_[f] * low;
-    }
-  }
-
- private:
-  std::vector<double> cos_;
-  std::vector<double> sin_;
-};
+/// `position` and each of 1, 2, 4 … up to `longest` more.
+std::vector<int64_t> doubling_positions(int64_t position, int64_t longest) {
+  std::vector<int64_t> positions;
+  for (int64_t offset = 1; offset <= longest; offset *= 2) positions.push_back(position + offset);
+  return positions;
+}
 
 /// Mean 0 and deviation 1.
 void normalise(std::span<double> x) {
@@ -100,7 +72,8 @@ class TriAttention final : public cache::Policy {
   std::vector<float> measure(const cache::HeadContents& head,
                              const cache::PolicyState* state) const override {
     const std::vector<size_t> ranked = of_answers(head);
-    const DoublingTurns ahead(rotation_, head.tokens, settings_.offset_max_length);
+    const MeanRotation ahead(rotation_,
+                             doubling_positions(head.tokens, settings_.offset_max_length));
     std::vector<double> best(ranked.size(), -std::numeric_limits<double>::infinity());
     for (int64_t g = 0; g < head.group; ++g) {
       const std::vector<double> scores = expected(head,
@@ -147,7 +120,7 @@ class TriAttention final : public cache::Policy {
   /// Of the ranked entries by one query head, normalised.
   std::vector<double> expected(const cache::HeadContents& head,
                                std::span<const size_t> ranked,
-                               const DoublingTurns& ahead,
+                               const MeanRotation& ahead,
                                const FrequencyMeans& means,
                                int64_t q_head) const {
     const auto width = static_cast<size_t>(head_dim_);
@@ -158,7 +131,7 @@ class TriAttention final : public cache::Policy {
       rest[f] = (rest[f] - std::hypot(query[f], query[f + pairs])) *
                 static_cast<double>(rotation_.factor);
     }
-    ahead.turn(query);
+    ahead.turn(query, 1);
     std::vector<double> scores;
     for (const size_t i : ranked) {
       const std::span<const float> key = head.keys.subspan(i * width, width);

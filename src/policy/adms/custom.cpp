@@ -68,7 +68,7 @@ class Custom final : public policy::Compressor {
   cache::Digest compress(CompressRequest request) const override {
     const int64_t head_dim = request.leaving.head_dim;
     Points points = merging_.points(request.leaving, request.before.merged);
-    const int64_t tokens = sum(points.counts);
+    const int64_t tokens = points.tokens();
     const MiddleEntries made = compress_({.positions = std::move(points.positions),
                                           .counts = std::move(points.counts),
                                           .keys = std::move(points.keys),

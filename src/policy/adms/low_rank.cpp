@@ -5,7 +5,6 @@
 // oldest tokens are dropped where a block would exceed its budget.
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include <Eigen/Dense>

@@ -3,6 +3,7 @@
 // before they are averaged, and turned to the group's anchor after.
 
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct Points {
   int64_t head_dim = 0;
 
   int64_t count() const { return std::ssize(positions); }
+  int64_t tokens() const { return std::accumulate(counts.begin(), counts.end(), int64_t{0}); }
 };
 
 class Merging {

@@ -18,7 +18,7 @@ class Summary final : public Compressor {
     digest.dropped = request.before.dropped;
     const Points points = merging_.points(request.leaving, request.before.merged);
     if (request.budget <= 0) {
-      for (const int32_t count : points.counts) digest.dropped += count;
+      digest.dropped += points.tokens();
       return digest;
     }
     std::vector<int32_t> segment_of;

@@ -90,7 +90,7 @@ class Vq final : public Compressor {
     const Points points = merging_.points(request.leaving, request.before.merged);
     const int64_t clusters = std::min(most_merged(request.budget), points.count());
     if (clusters <= 0) {
-      for (const int32_t count : points.counts) digest.dropped += count;
+      digest.dropped += points.tokens();
       return digest;
     }
     digest.merged = merging_.merge(points, k_means(points, clusters), clusters, request.middle);
