@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -124,3 +126,12 @@ def mean_nll(logits: np.ndarray, ids: list[int]) -> float:
     top = rows.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(rows - top).sum(axis=1)) + top[:, 0]
     return float((log_sum - rows[np.arange(len(rows)), ids[1:]]).mean())
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen, what: str) -> None:
+    """Looks often; the process must live on until then."""
+    give_up = time.monotonic() + HANG_GUARD_S
+    while not condition():
+        assert process.poll() is None, f"ended before {what}: {process.stderr.read()}"
+        assert time.monotonic() < give_up, f"no {what}"
+        time.sleep(0.002)

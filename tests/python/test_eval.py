@@ -7,7 +7,6 @@ import json
 import math
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 import models
 from bad_input import assert_error
-from harness import DEMO, HANG_GUARD_S, ROOT, binary
+from harness import DEMO, HANG_GUARD_S, ROOT, binary, wait_until
 from pseudo_terminal import Terminal
 from reference import Reference, Request, Streaming
 
@@ -253,11 +252,9 @@ def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path):
         [str(binary()), *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     results = tmp_path / "results.jsonl"
-    deadline = time.monotonic() + HANG_GUARD_S
-    while not results.exists() or results.read_text().count("\n") < 4:
-        assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(
+        lambda: results.exists() and results.read_text().count("\n") >= 4, process, "four records"
+    )
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=HANG_GUARD_S)
     assert process.returncode == -signal.SIGINT

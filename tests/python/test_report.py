@@ -10,12 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from bad_input import assert_error
-from harness import DEMO, HANG_GUARD_S, ROOT, binary
+from harness import DEMO, HANG_GUARD_S, ROOT, binary, wait_until
 
 TEXT = ROOT / "examples" / "long_prompt.txt"
 FILE = f"""
@@ -115,11 +114,9 @@ profiles: {{p: [none]}}
         stderr=subprocess.PIPE,
     )
     results = out / "a" / "ppl-64" / "results.jsonl"
-    deadline = time.monotonic() + HANG_GUARD_S
-    while not results.exists() or results.read_text().count("\n") < 4:
-        assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(
+        lambda: results.exists() and results.read_text().count("\n") >= 4, process, "four records"
+    )
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=HANG_GUARD_S)
     assert process.returncode == -signal.SIGINT
@@ -141,17 +138,17 @@ def test_ctrl_c_before_anything_is_measured_writes_the_page(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + HANG_GUARD_S
-    pipe = None
-    while pipe is None:
-        assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline
+    pipes = []
+
+    def is_read() -> bool:
         with contextlib.suppress(OSError):  # nobody reads it yet
-            pipe = os.open(text, os.O_WRONLY | os.O_NONBLOCK)
-        time.sleep(0.01)
+            pipes.append(os.open(text, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(pipes)
+
+    wait_until(is_read, process, "a reader of the text")
     process.send_signal(signal.SIGINT)  # while it waits for the text
-    os.write(pipe, b"It was a dark night.")
-    os.close(pipe)
+    os.write(pipes[0], b"It was a dark night.")
+    os.close(pipes[0])
     _, err = process.communicate(timeout=HANG_GUARD_S)
     assert process.returncode == -signal.SIGINT
     assert f"what was measured is in {out}" in err.decode()

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 import models
-from harness import HANG_GUARD_S
-from train_runs import Workshop, build_base, output_of, read_metrics, wait_until
+from harness import HANG_GUARD_S, wait_until
+from train_runs import Workshop, build_base, output_of, read_metrics
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness import HANG_GUARD_S
-from train_runs import Workshop, load_tensors, output_of, read_metrics, wait_until
+from harness import HANG_GUARD_S, wait_until
+from train_runs import Workshop, load_tensors, output_of, read_metrics
 
 MPIRUN = ("mpirun", "-n", "2", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none")
 needs_mpirun = pytest.mark.skipif(

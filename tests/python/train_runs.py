@@ -6,8 +6,6 @@ import json
 import os
 import random
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -102,15 +100,6 @@ def read_metrics(folder: Path) -> list[dict]:
         step.pop("tok_s")
         steps.append(step)
     return steps
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen, what: str) -> None:
-    """Looks often; the process must live on until then."""
-    give_up = time.monotonic() + HANG_GUARD_S
-    while not condition():
-        assert process.poll() is None, f"ended before {what}: {process.stderr.read()}"
-        assert time.monotonic() < give_up, f"no {what}"
-        time.sleep(0.002)
 
 
 class Workshop:
