@@ -229,6 +229,11 @@ class LLM {
   /// As ModelSource's; any thread may call it.
   CachePlan check(const CacheOptions& options) const;
 
+  /// For Structure::compiled: a form of this model's answers. It may take a while, unless the same
+  /// was compiled of late. Throws InputError where the form is malformed or too much, or promises
+  /// what an answer cannot be held to, and where has_structures() is false. Any thread may call it.
+  std::shared_ptr<const CompiledStructure> compile(const Structure& structure) const;
+
   /// Takes a request in; its sink is told what becomes of it while step() runs. Throws InputError
   /// on a bad prompt, sampling parameter or cache option.
   RequestId submit(Request request);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "dms/structure.h"
+
 namespace dms {
 
 /// What a sequence can take back at once.
@@ -34,6 +36,8 @@ struct SamplingParams {
   int64_t log_probabilities = -1;
   // The same for the prompt's tokens from the second on, as the policy in force sees them.
   int64_t prompt_log_probabilities = -1;
+  // The form of the answer. Speculation, penalties and log-probabilities are what they are without.
+  Structure structure{};
 };
 
 }  // namespace dms

@@ -51,6 +51,7 @@ class Tokenizer {
 
  private:
   friend class LLM;
+  friend class ModelSource;
   std::shared_ptr<const text::Tokenizer> impl_;
 };
 

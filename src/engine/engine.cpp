@@ -54,6 +54,15 @@ void Engine::check_submission(const Submission& submission, int64_t max_tokens) 
   check(request, model_.vocab());
 }
 
+/// The form of the answer, ready to be held to.
+void Engine::compile(Structure& structure) const {
+  if (structure.kind == Structure::Kind::none || structure.compiled) return;
+  if (vocabulary_.guides == nullptr) {
+    throw InputError({.field = "structure", .what = "this model's answers are held to no form"});
+  }
+  structure.compiled = vocabulary_.guides->compile(structure);
+}
+
 RequestId Engine::submit(Submission submission) {
   const std::shared_ptr<Sequence> sequence = submission.sequence;
   std::shared_ptr<const SequencePlan> plan;
@@ -62,6 +71,7 @@ RequestId Engine::submit(Submission submission) {
   if (sequence && sequence->is_busy) {
     throw InputError({.where = "session", .what = "is at work on another prompt already"});
   }
+  compile(submission.request.sampling.structure);
   const std::lock_guard lock(mutex_);
   const RequestId id = next_id_++;
   inbox_.push_back(
@@ -143,6 +153,7 @@ std::optional<std::span<const float>> Engine::forward(const Pass& pass) {
   const double attention_before = model_.attention_seconds();
   const double start = now_s();
   std::span<const float> logits;
+  for (size_t i = 0; i < pass.parts.size(); ++i) pass.owners[i]->begin(pass.work[i]);
   try {
     logits = model_.forward(pass.parts);
   } catch (const std::exception& error) {

@@ -49,6 +49,7 @@ class Engine {
   bool retire();
   std::optional<std::span<const float>> forward(const Pass& pass);
   void commit(const Pass& pass, std::span<const float> logits);
+  void compile(Structure& structure) const;
   void check_submission(const Submission& submission, int64_t max_tokens) const;
   bool is_unwanted(const Running& running) const;
   void count(const Running& leaving);

@@ -20,6 +20,13 @@ std::span<const int32_t> first_of(std::span<const int32_t> ids, int64_t most) {
   return ids.first(static_cast<size_t>(std::min(most, std::ssize(ids))));
 }
 
+/// Null where the answer's form is free.
+std::unique_ptr<Guide> guide_of(const SamplingParams& params, const Vocabulary& vocabulary) {
+  if (params.structure.kind == Structure::Kind::none || params.max_new_tokens == 0) return nullptr;
+  const std::span<const int32_t> ends = vocabulary.eos_ids;
+  return vocabulary.guides->begin(params.structure, params.ignore_eos ? ends.first(0) : ends);
+}
+
 Submission branch_of(const Submission& submission, int64_t answer) {
   Submission branch = submission;
   branch.request.sampling.seed += static_cast<uint64_t>(answer);
@@ -39,6 +46,7 @@ Running::Running(RequestId id,
       vocabulary_(vocabulary),
       answers_(submission_.request.answers),
       sampler_(submission_.request.sampling),
+      guide_(guide_of(submission_.request.sampling, vocabulary)),
       stops_(submission_.request.sampling.stop) {
   result_.prompt_tokens = prompt_tokens();
 }
@@ -50,6 +58,7 @@ Running::Running(const Running& first, int64_t answer)
       vocabulary_(first.vocabulary_),
       answer_(answer),
       sampler_(submission_.request.sampling),
+      guide_(guide_of(submission_.request.sampling, vocabulary_)),
       stops_(first.stops_),
       decoder_(first.decoder_),
       prompt_done_(first.prompt_done_),
@@ -158,6 +167,11 @@ int64_t Running::most_guesses(const Model& model) const {
                    sequence().state().draft_limit()});
 }
 
+void Running::begin(const Work& work) {
+  if (guide_ == nullptr || work.phase == Phase::replay) return;
+  guide_->look_ahead(work.ids.last(static_cast<size_t>(work.drafted)));
+}
+
 void Running::advance(const Model& model,
                       const Work& work,
                       std::span<const float> rows,
@@ -232,6 +246,10 @@ void Running::answer(const Model& model, std::span<const float> logits) {
 void Running::sample(const Model& model, std::span<const float> logits) {
   std::vector<float> row(logits.begin(), logits.end());
   const int64_t alternatives = submission_.request.sampling.log_probabilities;
+  if (guide_ && !guide_->exclude(row)) {
+    finish(model, "stop");
+    return;
+  }
   const int32_t token = sampler_.sample(row);
   accept(model,
          alternatives < 0 ? TokenChoice{.chosen = {.id = token}}
@@ -273,6 +291,7 @@ void Running::accept(const Model& model, TokenChoice choice) {
   const SamplingParams& params = submission_.request.sampling;
   const int32_t token = choice.chosen.id;
   sampler_.accept(token);
+  if (guide_) guide_->accept(token);
   result_.ids.push_back(token);
   next_tokens_.assign(1, token);
   TokenEvent event{.answer = answer_, .id = token, .text = {}, .choice = choice};

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/guide.h"
 #include "engine/prefix_cache.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
@@ -38,6 +39,7 @@ struct Submission {
 struct Vocabulary {
   const text::Tokenizer* tokenizer = nullptr;  // null: ids come out and no text
   std::vector<int32_t> eos_ids{};
+  GuideMaker* guides = nullptr;  // null: no answer can be held to a form
 };
 
 class Running {
@@ -124,6 +126,8 @@ class Running {
   void forget_guesses() { set_guesses({}); }
   /// The next tokens, at most `max_tokens`; empty ids: nothing is left to compute.
   Work next(int64_t max_tokens) const;
+  /// The work is about to be computed.
+  void begin(const Work& work);
   /// The work is done and recorded. `rows`: its logits, [rows, vocab]. `is_unwanted`: asked before
   /// the answer goes on with a token that was guessed.
   void advance(const Model& model,
@@ -185,6 +189,7 @@ class Running {
   int64_t answer_ = 0;  // the first of answers_
   int64_t answers_ = 1;
   Sampler sampler_;
+  std::unique_ptr<Guide> guide_;  // null: the answer's form is free
   StopMatcher stops_;
   std::optional<text::StreamDecoder> decoder_;
   int64_t prompt_done_ = 0;

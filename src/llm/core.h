@@ -15,6 +15,7 @@ struct Core {
   ModelSpec spec;
   cpu::ResolvedModelOptions options;
   std::optional<Tokenizer> tokenizer;
+  std::unique_ptr<engine::GuideMaker> guides;
   std::unique_ptr<engine::Model> model;
   std::unique_ptr<engine::Model> draft_model;  // null: none
   std::unique_ptr<engine::Engine> engine;

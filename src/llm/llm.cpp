@@ -53,6 +53,7 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
   core->enter();
   core->spec = from.spec;
   core->tokenizer = std::move(from.tokenizer);
+  core->guides = std::move(from.guides);
   double draft_cost = 0;
   if (from.draft) {
     ModelSource::State& draft = *from.draft->state_;
@@ -67,7 +68,8 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
   core->engine = std::make_unique<engine::Engine>(
       *core->model,
       engine::Vocabulary{.tokenizer = core->tokenizer ? core->tokenizer->impl_.get() : nullptr,
-                         .eos_ids = core->spec.eos_ids},
+                         .eos_ids = core->spec.eos_ids,
+                         .guides = core->guides.get()},
       engine::EngineOptions{.chunk_tokens = core->options.chunk_tokens,
                             .max_step_tokens = core->options.max_step_tokens,
                             .max_sequences = core->options.max_sequences,
@@ -109,6 +111,10 @@ CachePlan LLM::check(const CacheOptions& options) const {
   const Core& core = *state_->core;
   const auto plan = cpu::make_plan(core.spec, core.options, options);
   return {.max_tokens = plan->max_tokens(), .window_tokens = plan->window_tokens()};
+}
+
+std::shared_ptr<const CompiledStructure> LLM::compile(const Structure& structure) const {
+  return state_->core->guides->compile(structure);
 }
 
 RequestId LLM::submit(Request request) {

@@ -7,6 +7,7 @@
 #include "engine/prompt_check.h"
 #include "engine/sampling_check.h"
 #include "gguf/file.h"
+#include "grammar/guides.h"
 #include "kernels/isa.h"
 #include "llm/described_model.h"
 #include "llm/model_info.h"
@@ -50,13 +51,15 @@ ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions
   ModelInfo info = model.info();
   info.weights = kernels::weight_format_name(resolved.weight_format);
   std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, tokenizer);
+  auto guides = grammar::make_guides(tokenizer ? tokenizer->impl_.get() : nullptr, model.spec.vocab);
   state_ = std::make_unique<State>(State{.spec = std::move(model.spec),
                                          .options = resolved,
                                          .weights = std::move(weights),
                                          .tokenizer = std::move(tokenizer),
                                          .folder = folder,
                                          .info = std::move(info),
-                                         .draft = std::move(draft)});
+                                         .draft = std::move(draft),
+                                         .guides = std::move(guides)});
 }
 
 ModelSource ModelSource::with_random_weights(const std::filesystem::path& config_file,
@@ -69,11 +72,13 @@ ModelSource ModelSource::with_random_weights(const std::filesystem::path& config
   ModelInfo info = llm::make_model_info(spec, {});
   info.weights = kernels::weight_format_name(resolved.weight_format);
   std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, std::nullopt);
+  auto guides = grammar::make_guides(nullptr, spec.vocab);
   return ModelSource(std::make_unique<State>(State{.spec = std::move(spec),
                                                    .options = resolved,
                                                    .weights = std::move(weights),
                                                    .info = std::move(info),
-                                                   .draft = std::move(draft)}));
+                                                   .draft = std::move(draft),
+                                                   .guides = std::move(guides)}));
 }
 
 const ModelInfo& ModelSource::info() const { return state_->info; }
@@ -96,6 +101,7 @@ CachePlan ModelSource::check(const CacheOptions& options) const {
 
 void ModelSource::check(const SamplingParams& params) const {
   engine::check(params);
+  if (params.structure.kind != Structure::Kind::none) state_->guides->compile(params.structure);
   const int64_t vocab = state_->spec.vocab;
   for (const int32_t id : params.stop_ids) {
     if (id < vocab) continue;

@@ -7,6 +7,7 @@
 
 #include "cpu/options.h"
 #include "dms/llm.h"
+#include "engine/guide.h"
 #include "model/spec/model_spec.h"
 #include "model/spec/weights.h"
 
@@ -20,6 +21,7 @@ struct ModelSource::State {
   std::filesystem::path folder{};  // or GGUF file; empty: random weights
   ModelInfo info{};
   std::unique_ptr<ModelSource> draft{};  // null: none
+  std::unique_ptr<engine::GuideMaker> guides{};
 };
 
 namespace llm {

@@ -1,0 +1,39 @@
+#pragma once
+// What the engine knows of structured answers: somebody says which tokens may come next. Who does is
+// in src/grammar.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "dms/structure.h"
+
+namespace dms::engine {
+
+/// Of one answer. Engine thread only.
+class Guide {
+ public:
+  virtual ~Guide() = default;
+  /// Logits are being computed that follow the accepted tokens, and those that follow each of
+  /// `guesses` as well: begins to find out what may come there, and returns at once.
+  virtual void look_ahead(std::span<const int32_t> guesses) = 0;
+  /// Makes -inf of the logits [vocab] of what may not come next. False: nothing may, the answer is
+  /// complete. Waits for what is not known yet.
+  virtual bool exclude(std::span<float> logits) = 0;
+  /// The next token, which exclude() left.
+  virtual void accept(int32_t token) = 0;
+};
+
+/// Of one model. Thread-safe.
+class GuideMaker {
+ public:
+  virtual ~GuideMaker() = default;
+  /// Throws InputError naming Structure::field where the form is malformed, too large, takes too
+  /// long, or promises what an answer cannot be held to. What was compiled of late is at hand.
+  virtual std::shared_ptr<const CompiledStructure> compile(const Structure& structure) = 0;
+  /// Of a compiled structure. `ends`: the tokens that end an answer where it may end.
+  virtual std::unique_ptr<Guide> begin(const Structure& structure,
+                                       std::span<const int32_t> ends) = 0;
+};
+
+}  // namespace dms::engine
