@@ -47,6 +47,25 @@ void bind_cache_options(nb::module_& module) {
       .def_rw("kv_exact_layers", &CacheOptions::kv_exact_layers);
 }
 
+void bind_structure(nb::module_& module) {
+  nb::enum_<Structure::Kind>(module, "StructureKind")
+      .value("json_object", Structure::Kind::json_object)
+      .value("json", Structure::Kind::json_schema)
+      .value("regex", Structure::Kind::regex)
+      .value("choice", Structure::Kind::choice)
+      .value("grammar", Structure::Kind::grammar)
+      .value("structural_tag", Structure::Kind::structural_tag);
+  nb::class_<Structure>(module, "Structure")
+      .def(nb::init<>())
+      .def_rw("kind", &Structure::kind)
+      .def_rw("text", &Structure::text)
+      .def_rw("refuses_unenforced", &Structure::refuses_unenforced)
+      .def_rw("any_whitespace", &Structure::any_whitespace)
+      .def_rw("begins_after", &Structure::begins_after)
+      .def_rw("field", &Structure::field);
+  module.def("has_structures", &has_structures);
+}
+
 void bind_sampling(nb::module_& module) {
   nb::class_<SamplingParams>(module, "Sampling")
       .def(nb::init<>())
@@ -65,7 +84,8 @@ void bind_sampling(nb::module_& module) {
       .def_rw("ignore_eos", &SamplingParams::ignore_eos)
       .def_rw("speculate", &SamplingParams::speculate)
       .def_rw("log_probabilities", &SamplingParams::log_probabilities)
-      .def_rw("prompt_log_probabilities", &SamplingParams::prompt_log_probabilities);
+      .def_rw("prompt_log_probabilities", &SamplingParams::prompt_log_probabilities)
+      .def_rw("structure", &SamplingParams::structure);
 }
 
 }  // namespace
@@ -73,6 +93,7 @@ void bind_sampling(nb::module_& module) {
 void bind_options(nb::module_& module) {
   bind_model_options(module);
   bind_cache_options(module);
+  bind_structure(module);
   bind_sampling(module);
 }
 

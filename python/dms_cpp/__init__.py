@@ -27,6 +27,7 @@ from dms_cpp.prompts import Prompt
 from dms_cpp.sampling import SamplingParams
 from dms_cpp.session import Session
 from dms_cpp.stream import Stream
+from dms_cpp.structured_outputs import StructuredOutputsParams
 
 __all__ = [
     "LLM",
@@ -50,6 +51,7 @@ __all__ = [
     "Session",
     "StoredType",
     "Stream",
+    "StructuredOutputsParams",
     "Timings",
     "TokenInfo",
     "Tokenizer",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dms_cpp import _core
+from dms_cpp.structured_outputs import StructuredOutputsParams
 
 _SEED_LIMIT = 1 << 64
 
@@ -53,6 +54,8 @@ class SamplingParams:
     speculate: int = 0
     """The most tokens guessed ahead from what the text had before, up to 32; 0: none. The text
     stays the same, sampled or not."""
+    structured_outputs: StructuredOutputsParams | None = None
+    """The form that answers are held to."""
 
     def to_core(self, context_left: int, drawn_seed: int) -> _core.Sampling:
         """As libdms takes it: `context_left` tokens are the most, `drawn_seed` stands for None."""
@@ -75,6 +78,8 @@ class SamplingParams:
         core.log_probabilities = _checked_logprobs("logprobs", self.logprobs)
         core.prompt_log_probabilities = _checked_logprobs("prompt_logprobs", self.prompt_logprobs)
         core.logit_bias = dict(self.logit_bias or {})
+        if self.structured_outputs is not None:
+            core.structure = self.structured_outputs.to_core()
         return core
 
 

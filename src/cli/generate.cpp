@@ -17,6 +17,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/sampling_options.h"
+#include "cli/structure_options.h"
 #include "cli/text_table.h"
 #include "dms/error.h"
 
@@ -28,6 +29,7 @@ struct Options {
   ModelOptions model_options;
   CacheOptions cache;
   SamplingOptions sampling;
+  StructureOptions structure;
   PromptSource prompt;
   ChatOptions chat;
   bool is_chat = false;
@@ -138,9 +140,11 @@ void generate(const Options& options) {
   prompt_source.drops_newline = !options.keep_newline;
   Prompt prompt = read_prompt(prompt_source, "-p, --prompt-file, --ids");
   const std::optional<ChatPrompt> chat = chat_of(options, prompt);
+  const Structure structure = options.structure.resolve();
   const CacheOptions cache = with_seekable_files(options.cache);
   ModelSource source(options.model, options.model_options);
   SamplingParams sampling = options.sampling.resolve(source.info());
+  sampling.structure = structure;
   check_draft(options.model_options, sampling);
   if (chat) std::ranges::copy(chat->stops(), std::back_inserter(sampling.stop));
   const int64_t max_tokens = source.check(cache).max_tokens;
@@ -180,6 +184,7 @@ CommandBody define(CLI::App& app) {
   add_flag(app, "--chat", options->is_chat, "The prompt is a message: apply the chat template");
   add_chat_options(app, options->chat);
   add_sampling_options(app, options->sampling);
+  add_structure_options(app, options->structure);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
   add_draft(app, options->model_options.draft);

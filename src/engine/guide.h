@@ -1,6 +1,6 @@
 #pragma once
-// What the engine knows of structured answers: somebody says which tokens may come next. Who does is
-// in src/grammar.
+// What the engine knows of structured answers: somebody says which tokens may come next. Who does
+// is in src/grammar.
 
 #include <cstdint>
 #include <memory>

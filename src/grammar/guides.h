@@ -1,5 +1,6 @@
 #pragma once
-// Structured answers by xgrammar, which this folder alone includes. A build without it refuses them.
+// Structured answers by xgrammar, which this folder alone includes. A build without it refuses
+// them.
 
 #include <cstdint>
 #include <memory>
@@ -12,8 +13,8 @@ class Tokenizer;
 
 namespace dms::grammar {
 
-/// For a model with `vocab` logits. `tokenizer` outlives the maker and its guides; null: there is
-/// none, and every form is refused.
-std::unique_ptr<engine::GuideMaker> make_guides(const text::Tokenizer* tokenizer, int64_t vocab);
+/// For a model with `vocab` logits. Outlives its guides. Without a tokenizer every form is refused.
+std::unique_ptr<engine::GuideMaker> make_guides(std::shared_ptr<const text::Tokenizer> tokenizer,
+                                                int64_t vocab);
 
 }  // namespace dms::grammar

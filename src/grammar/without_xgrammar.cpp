@@ -25,7 +25,7 @@ class NoGuides final : public engine::GuideMaker {
 
 }  // namespace
 
-std::unique_ptr<engine::GuideMaker> make_guides(const text::Tokenizer*, int64_t) {
+std::unique_ptr<engine::GuideMaker> make_guides(std::shared_ptr<const text::Tokenizer>, int64_t) {
   return std::make_unique<NoGuides>();
 }
 

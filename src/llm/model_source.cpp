@@ -51,7 +51,7 @@ ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions
   ModelInfo info = model.info();
   info.weights = kernels::weight_format_name(resolved.weight_format);
   std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, tokenizer);
-  auto guides = grammar::make_guides(tokenizer ? tokenizer->impl_.get() : nullptr, model.spec.vocab);
+  auto guides = grammar::make_guides(tokenizer ? tokenizer->impl_ : nullptr, model.spec.vocab);
   state_ = std::make_unique<State>(State{.spec = std::move(model.spec),
                                          .options = resolved,
                                          .weights = std::move(weights),

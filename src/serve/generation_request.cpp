@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "serve/sampling_fields.h"
+#include "serve/structure_fields.h"
 #include "serve/unsupported_fields.h"
 
 namespace dms::serve {
@@ -105,6 +106,7 @@ GenerationRequest read_generation_request(const Fields& body, const ModelFacts& 
   out.model = read_model_name(body, model);
   refuse_unsupported(body);
   out.sampling = read_sampling(body, model);
+  out.sampling.structure = read_structure(body);
   out.is_seeded = body.find("seed") != nullptr;
   out.cache = model.cache;
   read_extensions(body, out);

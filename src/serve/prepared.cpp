@@ -115,12 +115,17 @@ Prepared prepare_chat(std::string_view body, const ServedModel& model, const Pla
   common.sampling.max_new_tokens =
       common.max_tokens.value_or(tokens_left(std::ssize(chat.ids), cache, model.facts.context));
   give_seed(common);
+  const bool begins_inside_reasoning = opens_reasoning(chat.text);
+  // What the model thinks first has no form.
+  if (begins_inside_reasoning) {
+    common.sampling.structure.begins_after = ReasoningSplitter::kClose;
+  }
   Prepared out = prepare_answer(common, model, common.answers);
   out.form = std::make_unique<ChatForm>(
       make_head("chatcmpl", common),
       TokenTexts(model.tokenizer, common.tokens_as_ids),
       common.answers,
-      ChatFormOptions{.begins_inside_reasoning = opens_reasoning(chat.text),
+      ChatFormOptions{.begins_inside_reasoning = begins_inside_reasoning,
                       .include_reasoning = request.include_reasoning,
                       .log_probabilities = common.sampling.log_probabilities >= 0,
                       .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0});
@@ -152,6 +157,15 @@ Prepared prepare_completion(std::string_view body, const ServedModel& model, con
                                               choices,
                                               std::move(form));
   return out;
+}
+
+bool wants_structure(const Prepared& prepared) {
+  return prepared.requests.front().sampling.structure.kind != Structure::Kind::none;
+}
+
+void compile_structure(Prepared& prepared, const LLM& llm) {
+  const auto compiled = llm.compile(prepared.requests.front().sampling.structure);
+  for (Request& request : prepared.requests) request.sampling.structure.compiled = compiled;
 }
 
 }  // namespace dms::serve

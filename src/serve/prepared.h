@@ -40,4 +40,9 @@ struct Prepared {
 Prepared prepare_chat(std::string_view body, const ServedModel& model, const Planner& plan);
 Prepared prepare_completion(std::string_view body, const ServedModel& model, const Planner& plan);
 
+/// Its answers are held to a form, the same for all.
+bool wants_structure(const Prepared& prepared);
+/// Makes the form ready, which may take a while. Throws InputError.
+void compile_structure(Prepared& prepared, const LLM& llm);
+
 }  // namespace dms::serve

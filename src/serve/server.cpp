@@ -44,9 +44,12 @@ class Server {
     const Post to_worker = [this](std::function<void()> call) {
       asio::post(worker_, std::move(call));
     };
+    const Post to_compiler = [this](std::function<void()> call) {
+      asio::post(compilers_, std::move(call));
+    };
     engine_ = std::make_unique<EngineThread>(
         std::move(load), [this, to_io] { to_io([this] { take_engine_state(); }); });
-    service_ = std::make_unique<Service>(settings, model, *engine_, to_io, to_worker);
+    service_ = std::make_unique<Service>(settings, model, *engine_, to_io, to_worker, to_compiler);
     connections_ = std::shared_ptr<Connections>(
         new Connections{.settings = settings, .service = *service_, .watch = ConnectionWatch(io_)});
   }
@@ -54,7 +57,9 @@ class Server {
   /// Those who call into the parts of this end first, whatever they are at.
   ~Server() {
     worker_.stop();
+    compilers_.stop();
     worker_.join();
+    compilers_.join();
     end_loading();
     engine_.reset();
   }
@@ -123,6 +128,7 @@ class Server {
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
   asio::thread_pool worker_{1};
+  asio::thread_pool compilers_{4};  // they wait more than they compute
   Listener listener_;
   asio::signal_set signals_;
   asio::steady_timer drain_timer_;

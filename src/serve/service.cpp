@@ -38,12 +38,14 @@ Service::Service(const ServerSettings& settings,
                  const ServedModel& model,
                  EngineThread& engine,
                  Post to_io,
-                 Post to_worker)
+                 Post to_worker,
+                 Post to_compiler)
     : settings_(settings),
       model_(model),
       engine_(engine),
       to_io_(std::move(to_io)),
       to_worker_(std::move(to_worker)),
+      to_compiler_(std::move(to_compiler)),
       auth_(settings.api_keys, settings.allowed_origins),
       metrics_(model.facts.names.front()) {}
 
@@ -199,12 +201,41 @@ void Service::complete(const std::shared_ptr<Exchange>& exchange, Prepare prepar
     const auto result =
         std::make_shared<Result>(attempt([&] { return prepare(body, model_, plan); }));
     to_io_([this, exchange = std::move(exchange), result, arrival] {
-      --preparing_;
-      if (exchange->is_closed()) return;
-      if (const auto* error = std::get_if<ApiError>(&*result)) {
-        return exchange->respond(error_response(*error));
-      }
-      start(exchange, std::move(std::get<Prepared>(*result)), arrival);
+      take(exchange, result, arrival);
+    });
+  });
+}
+
+/// What the worker made of a request. A form that is not ready is compiled first.
+void Service::take(const std::shared_ptr<Exchange>& exchange,
+                   const std::shared_ptr<std::variant<Prepared, ApiError>>& result,
+                   Clock::time_point arrival) {
+  const auto* prepared = std::get_if<Prepared>(&*result);
+  const bool is_wanted = !exchange->is_closed();
+  if (is_wanted && prepared != nullptr && wants_structure(*prepared) &&
+      prepared->requests.front().sampling.structure.compiled == nullptr) {
+    return compile(exchange, result, arrival);
+  }
+  --preparing_;
+  if (!is_wanted) return;
+  if (const auto* error = std::get_if<ApiError>(&*result)) {
+    return exchange->respond(error_response(*error));
+  }
+  start(exchange, std::move(std::get<Prepared>(*result)), arrival);
+}
+
+/// A stranger's schema may take long: it keeps nobody from anything but others with a form.
+void Service::compile(const std::shared_ptr<Exchange>& exchange,
+                      const std::shared_ptr<std::variant<Prepared, ApiError>>& result,
+                      Clock::time_point arrival) {
+  to_compiler_([this, exchange, result, arrival]() mutable {
+    const auto compiled = attempt([&] {
+      compile_structure(std::get<Prepared>(*result), engine_.llm());
+      return true;
+    });
+    if (const auto* error = std::get_if<ApiError>(&compiled)) *result = *error;
+    to_io_([this, exchange = std::move(exchange), result, arrival] {
+      take(exchange, result, arrival);
     });
   });
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <variant>
 
 #include "serve/auth.h"
 #include "serve/completion_run.h"
@@ -21,12 +22,14 @@ namespace dms::serve {
 
 class Service {
  public:
-  /// All of them outlive this. `to_worker` calls functions in order, on one other thread.
+  /// All of them outlive this. `to_worker` calls functions in order, on one other thread;
+  /// `to_compiler` calls those that may take long, on others again.
   Service(const ServerSettings& settings,
           const ServedModel& model,
           EngineThread& engine,
           Post to_io,
-          Post to_worker);
+          Post to_worker,
+          Post to_compiler);
 
   /// What is wrong with a request before its body has come; nothing: read on.
   std::optional<HttpResponse> refuse(const RequestHead& head) const;
@@ -57,6 +60,12 @@ class Service {
   std::optional<ApiError> not_ready() const;
   std::optional<ApiError> unavailable() const;
   void complete(const std::shared_ptr<Exchange>& exchange, Prepare prepare);
+  void take(const std::shared_ptr<Exchange>& exchange,
+            const std::shared_ptr<std::variant<Prepared, ApiError>>& result,
+            std::chrono::steady_clock::time_point arrival);
+  void compile(const std::shared_ptr<Exchange>& exchange,
+               const std::shared_ptr<std::variant<Prepared, ApiError>>& result,
+               std::chrono::steady_clock::time_point arrival);
   void start(const std::shared_ptr<Exchange>& exchange,
              Prepared prepared,
              std::chrono::steady_clock::time_point arrival);
@@ -68,6 +77,7 @@ class Service {
   EngineThread& engine_;
   Post to_io_;
   Post to_worker_;
+  Post to_compiler_;
   Auth auth_;
   Metrics metrics_;
   std::set<std::shared_ptr<CompletionRun>> runs_;

@@ -23,24 +23,11 @@ constexpr std::array kUnsupported{
     Unsupported{"include_stop_str_in_output", "false", ""},
     Unsupported{"skip_special_tokens", "true", ""},
     Unsupported{"truncate_prompt_tokens", "", "cut the prompt, or let a policy forget"},
-    Unsupported{"guided_json", "", ""},
-    Unsupported{"guided_regex", "", ""},
-    Unsupported{"guided_choice", "", ""},
-    Unsupported{"guided_grammar", "", ""},
-    Unsupported{"structured_outputs", "", ""},
     Unsupported{"logits_processors", "", ""},
     Unsupported{"functions", "[]", "use tools"},
     Unsupported{"audio", "", ""},
     Unsupported{"prompt_embeds", "", ""},
 };
-
-void refuse_answer_formats(const Fields& body) {
-  const OrderedJson* format = body.object("response_format");
-  if (format == nullptr) return;
-  const Fields fields(*format, "response_format");
-  if (fields.text("type").value_or("text") == "text") return;
-  fields.refuse("type", *fields.find("type"), "text: answers are not held to a form");
-}
 
 void refuse_best_of(const Fields& body) {
   const OrderedJson* best_of = body.find("best_of");
@@ -62,7 +49,6 @@ void refuse_unsupported(const Fields& body) {
                                      .what = "is not supported",
                                      .hint = std::string(entry.instead)}));
   }
-  refuse_answer_formats(body);
   refuse_best_of(body);
 }
 

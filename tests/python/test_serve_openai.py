@@ -143,7 +143,7 @@ def test_stop_and_penalties(client):
         ({"temperature": -1}, openai.BadRequestError),
         ({"n": 1000}, openai.BadRequestError),
         ({"messages": []}, openai.BadRequestError),
-        ({"response_format": {"type": "json_object"}}, openai.BadRequestError),
+        ({"response_format": {"type": "xml"}}, openai.BadRequestError),
         ({"messages": [{"role": "user", "content": "x " * 9000}]}, openai.BadRequestError),
     ],
 )

@@ -20,6 +20,7 @@ int dms_fuzz_npy(const uint8_t* data, size_t size);
 int dms_fuzz_safetensors(const uint8_t* data, size_t size);
 int dms_fuzz_serve_request(const uint8_t* data, size_t size);
 int dms_fuzz_session(const uint8_t* data, size_t size);
+int dms_fuzz_structure(const uint8_t* data, size_t size);
 int dms_fuzz_tokenizer(const uint8_t* data, size_t size);
 }
 
@@ -58,6 +59,7 @@ INSTANTIATE_TEST_SUITE_P(Fuzz,
                                            Target{"safetensors", dms_fuzz_safetensors},
                                            Target{"serve_request", dms_fuzz_serve_request},
                                            Target{"session", dms_fuzz_session},
+                                           Target{"structure", dms_fuzz_structure},
                                            Target{"tokenizer", dms_fuzz_tokenizer}),
                          [](const auto& item) { return std::string(item.param.name); });
 

@@ -1,0 +1,123 @@
+#include "grammar/cached_forms.h"
+
+#include <chrono>
+#include <exception>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "dms/error.h"
+#include "grammar/compiled_structure.h"
+#include "grammar/field_name.h"
+
+namespace dms::grammar {
+namespace {
+
+/// Where a form holds from, and how errors name it, is nothing of its grammar.
+std::string key_of(const Structure& structure) {
+  return fmt::format("{}{}{} {}",
+                     static_cast<int>(structure.kind),
+                     structure.refuses_unenforced,
+                     structure.any_whitespace,
+                     structure.text);
+}
+
+int64_t bytes_of(const std::string& key, const CompiledStructure& form) {
+  return static_cast<int64_t>(2 * key.size() + form.grammar().MemorySizeBytes());
+}
+
+}  // namespace
+
+struct CachedForms::Job {
+  Structure structure;
+  std::string key;
+  std::shared_ptr<const CompiledStructure> form{};
+  std::exception_ptr failure{};
+  bool is_done = false;
+};
+
+struct CachedForms::State {
+  struct Entry {
+    std::string key;
+    std::shared_ptr<const CompiledStructure> form;
+    int64_t bytes;
+  };
+
+  State(Compile how, const Limits& most) : compile(std::move(how)), limits(most) {}
+
+  Compile compile;
+  Limits limits;
+  std::mutex mutex;  // guards what follows, and the jobs
+  std::condition_variable has_changed;
+  std::list<Entry> entries;  // those asked for last come first
+  std::unordered_map<std::string, std::list<Entry>::iterator> by_key;
+  int64_t bytes = 0;
+  int64_t running = 0;
+
+  std::shared_ptr<const CompiledStructure> find(const std::string& key) {
+    const auto found = by_key.find(key);
+    if (found == by_key.end()) return nullptr;
+    entries.splice(entries.begin(), entries, found->second);
+    return entries.front().form;
+  }
+
+  void keep(const std::string& key, const std::shared_ptr<const CompiledStructure>& form) {
+    if (by_key.contains(key)) return;
+    const int64_t size = bytes_of(key, *form);
+    if (size > limits.bytes) return;
+    entries.push_front({.key = key, .form = form, .bytes = size});
+    by_key[key] = entries.begin();
+    bytes += size;
+    while (entries.size() > limits.forms || bytes > limits.bytes) {
+      bytes -= entries.back().bytes;
+      by_key.erase(entries.back().key);
+      entries.pop_back();
+    }
+  }
+};
+
+CachedForms::CachedForms(Compile compile, const Limits& limits)
+    : state_(std::make_shared<State>(std::move(compile), limits)) {}
+
+void CachedForms::run(const std::shared_ptr<State>& state, const std::shared_ptr<Job>& job) {
+  std::shared_ptr<const CompiledStructure> form;
+  std::exception_ptr failure;
+  try {
+    form = state->compile(job->structure);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const std::lock_guard lock(state->mutex);
+  if (form) state->keep(job->key, form);
+  job->form = std::move(form);
+  job->failure = std::move(failure);
+  job->is_done = true;
+  --state->running;
+  state->has_changed.notify_all();
+}
+
+std::shared_ptr<const CompiledStructure> CachedForms::get(const Structure& structure) {
+  const auto job = std::make_shared<Job>(Job{.structure = structure, .key = key_of(structure)});
+  const auto end =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(state_->limits.compile_ms);
+  std::unique_lock lock(state_->mutex);
+  if (auto form = state_->find(job->key)) return form;
+  const bool has_place = state_->has_changed.wait_until(
+      lock, end, [&] { return state_->running < state_->limits.at_once; });
+  if (has_place) {
+    if (auto form = state_->find(job->key)) return form;
+    ++state_->running;
+    // It cannot be ended from outside: it is left to itself where it takes too long.
+    std::thread([state = state_, job] { run(state, job); }).detach();
+    state_->has_changed.wait_until(lock, end, [&] { return job->is_done; });
+  }
+  if (job->failure) std::rethrow_exception(job->failure);
+  if (job->is_done) return job->form;
+  throw InputError({.field = field_name(structure),
+                    .what = "takes too long to prepare",
+                    .expected = fmt::format("at most {} ms", state_->limits.compile_ms),
+                    .hint = "ask for less, or later"});
+}
+
+}  // namespace dms::grammar

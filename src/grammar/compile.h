@@ -1,0 +1,23 @@
+#pragma once
+// A form that somebody asks for, as xgrammar's grammar.
+
+#include <xgrammar/grammar.h>
+#include <xgrammar/tokenizer_info.h>
+
+#include "dms/structure.h"
+
+namespace dms::grammar {
+
+/// Bounds on what strangers send. Together with them, CachedForms bounds the time.
+struct FormLimits {
+  size_t bytes = 64 * 1024;
+  int64_t depth = 48;          // arrays and objects of a schema inside one another
+  int64_t values = 16384;      // of all kinds, in a schema
+  int64_t most_count = 10000;  // of characters, items and properties that a schema may ask for
+  int64_t choices = 4096;
+};
+
+/// Throws InputError naming the form's field, and what is wrong with it.
+xgrammar::Grammar grammar_of(const Structure& structure, const xgrammar::TokenizerInfo& tokens);
+
+}  // namespace dms::grammar

@@ -1,0 +1,107 @@
+#include "grammar/guides.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <xgrammar/compiler.h>
+
+#include "dms/error.h"
+#include "grammar/cached_forms.h"
+#include "grammar/compile.h"
+#include "grammar/compiled_structure.h"
+#include "grammar/field_name.h"
+#include "grammar/grammar_guide.h"
+#include "grammar/vocabulary.h"
+#include "text/tokenizer.h"
+
+namespace dms {
+
+bool has_structures() { return true; }
+
+namespace grammar {
+namespace {
+
+/// xgrammar's compiler for a vocabulary, which takes a while to read: only where somebody asks.
+class Compiler {
+ public:
+  Compiler(std::shared_ptr<const text::Tokenizer> tokenizer, int64_t vocab)
+      : tokenizer_(std::move(tokenizer)), vocab_(vocab) {}
+
+  std::shared_ptr<const CompiledStructure> compile(const Structure& structure) {
+    std::call_once(is_ready_, [this] {
+      tokens_.emplace(tokenizer_info(*tokenizer_, vocab_));
+      constexpr int kThreads = 1;
+      constexpr bool kCaches = false;  // CachedForms does
+      compiler_.emplace(*tokens_, kThreads, kCaches);
+    });
+    auto form = std::make_shared<const CompiledStructure>(
+        compiler_->CompileGrammar(grammar_of(structure, *tokens_)));
+    if (!has_answers(*form)) {
+      throw InputError({.field = field_name(structure),
+                        .what = "no answer can be begun: no token of the model leads on"});
+    }
+    return form;
+  }
+
+ private:
+  std::shared_ptr<const text::Tokenizer> tokenizer_;
+  int64_t vocab_;
+  std::once_flag is_ready_;
+  std::optional<xgrammar::TokenizerInfo> tokens_;
+  std::optional<xgrammar::GrammarCompiler> compiler_;
+};
+
+class Guides final : public engine::GuideMaker {
+ public:
+  Guides(std::shared_ptr<const text::Tokenizer> tokenizer, int64_t vocab)
+      : tokenizer_(tokenizer),
+        vocab_(vocab),
+        forms_([compiler = std::make_shared<Compiler>(tokenizer, vocab)](
+                   const Structure& structure) { return compiler->compile(structure); },
+               {}) {}
+
+  std::shared_ptr<const CompiledStructure> compile(const Structure& structure) override {
+    return forms_.get(structure);
+  }
+
+  std::unique_ptr<engine::Guide> begin(const Structure& structure,
+                                       std::span<const int32_t> ends) override {
+    std::vector<int32_t> known;
+    std::ranges::copy_if(
+        ends, std::back_inserter(known), [this](int32_t id) { return id >= 0 && id < vocab_; });
+    return std::make_unique<GrammarGuide>(structure, std::move(known), *tokenizer_, worker_);
+  }
+
+ private:
+  std::shared_ptr<const text::Tokenizer> tokenizer_;
+  int64_t vocab_;
+  CachedForms forms_;
+  MaskWorker worker_;
+};
+
+/// Of a model whose answers are ids.
+class NoText final : public engine::GuideMaker {
+ public:
+  std::shared_ptr<const CompiledStructure> compile(const Structure& structure) override {
+    throw InputError({.field = field_name(structure),
+                      .what = "the model has no tokenizer, so that its answers are no text"});
+  }
+  std::unique_ptr<engine::Guide> begin(const Structure&, std::span<const int32_t>) override {
+    return nullptr;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<engine::GuideMaker> make_guides(std::shared_ptr<const text::Tokenizer> tokenizer,
+                                                int64_t vocab) {
+  if (tokenizer == nullptr) return std::make_unique<NoText>();
+  return std::make_unique<Guides>(std::move(tokenizer), vocab);
+}
+
+}  // namespace grammar
+}  // namespace dms

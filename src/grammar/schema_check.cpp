@@ -1,0 +1,339 @@
+#include "grammar/schema_check.h"
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/json.h"
+#include "dms/error.h"
+#include "grammar/field_name.h"
+#include "grammar/schema_rules.h"
+
+namespace dms::grammar {
+namespace {
+
+constexpr size_t kMostReferences = 512;  // each is followed by a call
+
+bool has(const OrderedJson& schema, const char* keyword) { return schema.contains(keyword); }
+
+bool is_true(const OrderedJson& schema, const char* keyword) {
+  const auto found = schema.find(keyword);
+  return found != schema.end() && !(found->is_boolean() && !found->get<bool>());
+}
+
+/// Whether a value of JSON is of a type of JSON Schema.
+bool is_of_type(const OrderedJson& value, const std::string& type) {
+  if (type == "string") return value.is_string();
+  if (type == "boolean") return value.is_boolean();
+  if (type == "null") return value.is_null();
+  if (type == "array") return value.is_array();
+  if (type == "object") return value.is_object();
+  if (type == "number") return value.is_number();
+  return type == "integer" && value.is_number_integer();
+}
+
+/// Goes through a schema and all that it refers to.
+class SchemaChecker {
+ public:
+  SchemaChecker(OrderedJson& root,
+                const Structure& structure,
+                const FormLimits& limits,
+                std::string where)
+      : root_(root), structure_(structure), limits_(limits), where_(std::move(where)) {}
+
+  void check() { check_schema(root_, ""); }
+
+ private:
+  [[noreturn]] void refuse(const std::string& path,
+                           const std::string& what,
+                           const std::string& hint = {}) const {
+    throw InputError(
+        {.field = where_, .what = path.empty() ? what : path + ": " + what, .hint = hint});
+  }
+
+  void refuse_unenforced(const std::string& path, const std::string& hint = {}) const {
+    if (structure_.refuses_unenforced) refuse(path, "an answer would not be held to it", hint);
+  }
+
+  void check_schema(OrderedJson& schema, const std::string& path) {
+    if (schema.is_boolean()) return;
+    if (!schema.is_object()) refuse(path, "is no schema");
+    for (const auto& [key, value] : schema.items()) check_keyword(schema, key, value, path);
+    for (const std::string_view decider : deciding_keywords()) {
+      if (!schema.contains(decider)) continue;
+      check_alone(schema, decider, path);
+      check_decider(schema, decider, path);
+      return;
+    }
+    give_type(schema, path);
+    check_strings(schema, path);
+    check_arrays(schema, path);
+    check_objects(schema, path);
+  }
+
+  /// Of any schema: what is refused wherever it stands.
+  void check_keyword(const OrderedJson& schema,
+                     const std::string& key,
+                     const OrderedJson& value,
+                     const std::string& path) const {
+    if (key == "$id" && !path.empty()) refuse(path + "/" + key, "only a whole schema has a name");
+    if (!is_constraint(key) || is_enforced(key)) return;
+    // "uniqueItems": false asks for nothing.
+    if (!is_true(schema, key.c_str())) return;
+    (void)value;
+    refuse_unenforced(path + "/" + key);
+  }
+
+  /// Nothing else is read beside these, but what they may not contradict.
+  void check_alone(const OrderedJson& schema,
+                   std::string_view decider,
+                   const std::string& path) const {
+    const bool lists_values = decider == "const" || decider == "enum";
+    for (const auto& [key, value] : schema.items()) {
+      if (key == decider || !is_constraint(key)) continue;
+      if (key == "type" && lists_values) {
+        check_values(schema, decider, value, path);
+      } else {
+        refuse_unenforced(path + "/" + key, fmt::format("{} stands beside it", decider));
+      }
+    }
+  }
+
+  void check_values(const OrderedJson& schema,
+                    std::string_view decider,
+                    const OrderedJson& type,
+                    const std::string& path) const {
+    const OrderedJson& given = schema[std::string(decider)];
+    const OrderedJson values = decider == "const" ? OrderedJson::array({given}) : given;
+    const OrderedJson types = type.is_array() ? type : OrderedJson::array({type});
+    for (const OrderedJson& value : values) {
+      const bool fits = std::ranges::any_of(types, [&](const OrderedJson& name) {
+        return name.is_string() && is_of_type(value, name.get<std::string>());
+      });
+      if (!fits) refuse(path + "/" + std::string(decider), "has a value of another type");
+    }
+  }
+
+  void check_decider(OrderedJson& schema, std::string_view decider, const std::string& path) {
+    OrderedJson& value = schema[std::string(decider)];
+    const std::string place = path + "/" + std::string(decider);
+    if (decider == "$ref") return follow(value, place);
+    if (decider == "const" || decider == "enum") return;
+    if (!value.is_array() || value.empty()) refuse(place, "is no list of schemas");
+    if (decider == "allOf" && value.size() > 1) refuse_unenforced(place, "one schema in it is");
+    check_list(value, place);
+  }
+
+  void check_list(OrderedJson& schemas, const std::string& path) {
+    for (size_t i = 0; i < schemas.size(); ++i) {
+      check_schema(schemas[i], path + "/" + std::to_string(i));
+    }
+  }
+
+  /// To a schema within this one, once.
+  void follow(const OrderedJson& reference, const std::string& path) {
+    const std::string target = reference.is_string() ? reference.get<std::string>() : "";
+    if (!target.starts_with('#') || target.find('%') != std::string::npos) {
+      refuse(path, "refers to another place", "\"#/$defs/NAME\" is one of the schema's own");
+    }
+    if (!followed_.insert(target).second || target == "#") return;
+    if (followed_.size() > kMostReferences) refuse(path, "is one of too many references");
+    OrderedJson* found = nullptr;
+    try {
+      found = &root_.at(OrderedJson::json_pointer(target.substr(1)));
+    } catch (const OrderedJson::exception&) {
+      refuse(path, "refers to nothing");
+    }
+    check_schema(*found, target.substr(1));
+  }
+
+  /// Keywords of one type ask nothing where none is named: they then say which is meant.
+  void give_type(OrderedJson& schema, const std::string& path) const {
+    if (has(schema, "type")) return;
+    std::set<std::string_view> types;
+    for (const auto& [key, value] : schema.items()) {
+      if (is_enforced(key) && !type_of_keyword(key).empty()) types.insert(type_of_keyword(key));
+    }
+    if (types.size() > 1) refuse(path, "has keywords of several types and no type");
+    if (types.size() == 1) schema["type"] = std::string(*types.begin());
+  }
+
+  static bool is_typed(const OrderedJson& schema, const std::string& type) {
+    const auto found = schema.find("type");
+    if (found == schema.end()) return false;
+    if (found->is_string()) return *found == type;
+    return found->is_array() && std::ranges::find(*found, OrderedJson(type)) != found->end();
+  }
+
+  void check_count(const OrderedJson& schema, const char* keyword, const std::string& path) const {
+    const auto found = schema.find(keyword);
+    if (found == schema.end()) return;
+    if (found->is_number_integer() && *found >= 0 && *found <= limits_.most_count) return;
+    throw InputError({.field = where_,
+                      .what = path + "/" + keyword + ": not a count that an answer is held to",
+                      .got = quote_json(Json::parse(found->dump())),
+                      .expected = fmt::format("0 to {}", limits_.most_count)});
+  }
+
+  void check_strings(const OrderedJson& schema, const std::string& path) const {
+    if (is_typed(schema, "number") && has(schema, "multipleOf")) {
+      refuse_unenforced(path + "/multipleOf", "of integers it is");
+    }
+    if (!is_typed(schema, "string")) return;
+    check_count(schema, "minLength", path);
+    check_count(schema, "maxLength", path);
+    const auto format = schema.find("format");
+    const bool has_format = format != schema.end();
+    if (has_format && !(format->is_string() && is_enforced_format(format->get<std::string>()))) {
+      refuse_unenforced(path + "/format");
+    }
+    const bool has_length = has(schema, "minLength") || has(schema, "maxLength");
+    if (has(schema, "pattern") && (has_format || has_length)) {
+      refuse_unenforced(path + (has_format ? "/format" : "/minLength, maxLength"),
+                        "pattern stands beside it");
+    } else if (has_format && has_length) {
+      refuse_unenforced(path + "/minLength, maxLength", "format stands beside it");
+    }
+  }
+
+  /// What may be in an array that says nothing of its items.
+  void check_arrays(OrderedJson& schema, const std::string& path) {
+    if (!is_typed(schema, "array")) return;
+    check_count(schema, "minItems", path);
+    check_count(schema, "maxItems", path);
+    if (has(schema, "prefixItems")) {
+      if (!schema["prefixItems"].is_array()) refuse(path + "/prefixItems", "is no list of schemas");
+      check_list(schema["prefixItems"], path + "/prefixItems");
+      // Arrays are as long as the list, as objects have the properties that are named.
+      if (!has(schema, "minItems")) schema["minItems"] = schema["prefixItems"].size();
+      if (schema["minItems"] < schema["prefixItems"].size()) {
+        refuse_unenforced(path + "/minItems", "an answer would have all prefixItems");
+      }
+    } else if (!has(schema, "items") && !has(schema, "unevaluatedItems")) {
+      schema["items"] = true;
+    }
+    for (const char* keyword : {"items", "unevaluatedItems"}) {
+      if (has(schema, keyword)) check_schema(schema[keyword], path + "/" + keyword);
+    }
+  }
+
+  void check_objects(OrderedJson& schema, const std::string& path) {
+    if (!is_typed(schema, "object")) return;
+    check_count(schema, "minProperties", path);
+    check_count(schema, "maxProperties", path);
+    const bool is_named = has(schema, "properties");
+    const bool is_patterned = has(schema, "patternProperties") || has(schema, "propertyNames");
+    if (!is_named && !is_patterned && !has(schema, "additionalProperties") &&
+        !has(schema, "unevaluatedProperties")) {
+      schema["additionalProperties"] = true;
+    }
+    check_patterned(schema, path);
+    check_required(schema, path);
+    const bool is_open = is_true(schema, "additionalProperties") ||
+                         is_true(schema, "unevaluatedProperties") || is_patterned;
+    // A name may come twice, of which a reader keeps one.
+    if (is_open && schema.value("minProperties", OrderedJson(0)) > 1) {
+      refuse_unenforced(path + "/minProperties", "properties have names that are not given");
+    }
+    for (const char* keyword : {"properties", "patternProperties"}) {
+      if (!has(schema, keyword)) continue;
+      const std::string place = path + "/" + keyword;
+      if (!schema[keyword].is_object()) refuse(place, "is no object of schemas");
+      for (auto& [name, property] : schema[keyword].items()) {
+        check_schema(property, place + "/" + name);
+      }
+    }
+    for (const char* keyword : {"additionalProperties", "unevaluatedProperties"}) {
+      if (has(schema, keyword)) check_schema(schema[keyword], path + "/" + keyword);
+    }
+  }
+
+  void check_patterned(const OrderedJson& schema, const std::string& path) const {
+    for (const char* keyword : {"patternProperties", "propertyNames"}) {
+      if (!has(schema, keyword)) continue;
+      const std::string place = path + "/" + keyword;
+      const bool is_pattern = std::string_view(keyword) == "patternProperties";
+      if (has(schema, "properties") || has(schema, "required")) {
+        refuse_unenforced(place, "properties or required stand beside it");
+      }
+      if (!is_pattern) continue;
+      if (schema[keyword].size() != 1 || has(schema, "propertyNames") ||
+          is_true(schema, "additionalProperties") || is_true(schema, "unevaluatedProperties")) {
+        refuse_unenforced(place, "one pattern by itself is held to");
+      }
+    }
+  }
+
+  /// A name that no property has could only come by chance.
+  void check_required(const OrderedJson& schema, const std::string& path) const {
+    const auto required = schema.find("required");
+    if (required == schema.end()) return;
+    if (!required->is_array()) refuse(path + "/required", "is no list of names");
+    for (const OrderedJson& name : *required) {
+      if (!name.is_string()) refuse(path + "/required", "is no list of names");
+      const auto properties = schema.find("properties");
+      if (properties == schema.end() || !properties->contains(name.get<std::string>())) {
+        refuse_unenforced(path + "/required",
+                          name.get<std::string>() + " is none of the properties");
+      }
+    }
+  }
+
+  OrderedJson& root_;
+  const Structure& structure_;
+  const FormLimits& limits_;
+  std::string where_;
+  std::set<std::string> followed_;
+};
+
+JsonLimits json_limits(const FormLimits& limits) {
+  return {.depth = static_cast<int>(limits.depth), .values = limits.values};
+}
+
+void check_schema(OrderedJson& schema,
+                  const Structure& structure,
+                  const FormLimits& limits,
+                  const std::string& where) {
+  SchemaChecker(schema, structure, limits, where).check();
+}
+
+/// Of a tag: each schema is one by itself.
+void check_tag(OrderedJson& value,
+               const Structure& structure,
+               const FormLimits& limits,
+               const std::string& where) {
+  if (value.is_array()) {
+    for (size_t i = 0; i < value.size(); ++i) {
+      check_tag(value[i], structure, limits, fmt::format("{}[{}]", where, i));
+    }
+  }
+  if (!value.is_object()) return;
+  for (auto& [key, item] : value.items()) {
+    const std::string place = where + "." + key;
+    if (key == "json_schema" || key == "schema") {
+      check_schema(item, structure, limits, place);
+    } else {
+      check_tag(item, structure, limits, place);
+    }
+  }
+}
+
+}  // namespace
+
+std::string checked_schema(const Structure& structure, const FormLimits& limits) {
+  const std::string where = field_name(structure);
+  OrderedJson schema = parse_ordered_json(structure.text, where, json_limits(limits));
+  check_schema(schema, structure, limits, where);
+  return schema.dump();
+}
+
+std::string checked_tag(const Structure& structure, const FormLimits& limits) {
+  const std::string where = field_name(structure);
+  OrderedJson tag = parse_ordered_json(structure.text, where, json_limits(limits));
+  check_tag(tag, structure, limits, where);
+  return tag.dump();
+}
+
+}  // namespace dms::grammar

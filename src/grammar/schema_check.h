@@ -1,0 +1,19 @@
+#pragma once
+// A schema as xgrammar is to read it, and a refusal of what it would leave aside: xgrammar looks at
+// the keywords of one kind in each schema and not at those beside them, as the standard asks for.
+
+#include <string>
+
+#include "dms/structure.h"
+#include "grammar/compile.h"
+
+namespace dms::grammar {
+
+/// The schema, with what it leaves open said. Throws InputError naming the path of what is wrong,
+/// and, where Structure::refuses_unenforced, of a keyword that no answer would be held to.
+std::string checked_schema(const Structure& structure, const FormLimits& limits);
+
+/// A structural tag whose schemas are.
+std::string checked_tag(const Structure& structure, const FormLimits& limits);
+
+}  // namespace dms::grammar

@@ -1,0 +1,104 @@
+#include "grammar/schema_rules.h"
+
+#include <algorithm>
+#include <array>
+
+namespace dms::grammar {
+namespace {
+
+struct Keyword {
+  std::string_view name;
+  std::string_view type;  // empty: of any value
+  bool is_enforced = true;
+};
+
+constexpr std::array kKeywords{
+    Keyword{"$ref", ""},
+    Keyword{"const", ""},
+    Keyword{"enum", ""},
+    Keyword{"anyOf", ""},
+    Keyword{"oneOf", ""},
+    Keyword{"allOf", ""},
+    Keyword{"type", ""},
+    Keyword{"minLength", "string"},
+    Keyword{"maxLength", "string"},
+    Keyword{"pattern", "string"},
+    Keyword{"format", "string"},
+    Keyword{"minimum", "number"},
+    Keyword{"maximum", "number"},
+    Keyword{"exclusiveMinimum", "number"},
+    Keyword{"exclusiveMaximum", "number"},
+    Keyword{"multipleOf", "number"},
+    Keyword{"items", "array"},
+    Keyword{"prefixItems", "array"},
+    Keyword{"minItems", "array"},
+    Keyword{"maxItems", "array"},
+    Keyword{"unevaluatedItems", "array"},
+    Keyword{"uniqueItems", "array", false},
+    Keyword{"contains", "array", false},
+    Keyword{"minContains", "array", false},
+    Keyword{"maxContains", "array", false},
+    Keyword{"additionalItems", "array", false},
+    Keyword{"properties", "object"},
+    Keyword{"required", "object"},
+    Keyword{"additionalProperties", "object"},
+    Keyword{"unevaluatedProperties", "object"},
+    Keyword{"patternProperties", "object"},
+    Keyword{"propertyNames", "object"},
+    Keyword{"minProperties", "object"},
+    Keyword{"maxProperties", "object"},
+    Keyword{"dependentRequired", "object", false},
+    Keyword{"dependentSchemas", "object", false},
+    Keyword{"dependencies", "object", false},
+    Keyword{"not", "", false},
+    Keyword{"if", "", false},
+    Keyword{"then", "", false},
+    Keyword{"else", "", false},
+    Keyword{"$dynamicRef", "", false},
+    Keyword{"$recursiveRef", "", false},
+};
+
+constexpr std::array<std::string_view, 6> kDeciding{
+    "$ref", "const", "enum", "anyOf", "oneOf", "allOf"};
+
+constexpr std::array<std::string_view, 14> kFormats{"email",
+                                                    "date",
+                                                    "time",
+                                                    "date-time",
+                                                    "duration",
+                                                    "ipv4",
+                                                    "ipv6",
+                                                    "hostname",
+                                                    "uuid",
+                                                    "uri",
+                                                    "uri-reference",
+                                                    "uri-template",
+                                                    "json-pointer",
+                                                    "relative-json-pointer"};
+
+const Keyword* find(std::string_view name) {
+  const auto found = std::ranges::find(kKeywords, name, &Keyword::name);
+  return found == kKeywords.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+bool is_constraint(std::string_view keyword) { return find(keyword) != nullptr; }
+
+std::string_view type_of_keyword(std::string_view keyword) {
+  const Keyword* known = find(keyword);
+  return known == nullptr ? std::string_view() : known->type;
+}
+
+std::span<const std::string_view> deciding_keywords() { return kDeciding; }
+
+bool is_enforced(std::string_view keyword) {
+  const Keyword* known = find(keyword);
+  return known != nullptr && known->is_enforced;
+}
+
+bool is_enforced_format(std::string_view format) {
+  return std::ranges::find(kFormats, format) != kFormats.end();
+}
+
+}  // namespace dms::grammar

@@ -1,0 +1,25 @@
+#pragma once
+// JSON Schema's keywords as answers are held to them: xgrammar reads the keywords of one kind in a
+// schema and passes over those beside them.
+
+#include <span>
+#include <string_view>
+
+namespace dms::grammar {
+
+/// Asks something of values; else it is a remark, or no keyword.
+bool is_constraint(std::string_view keyword);
+
+/// The type whose values a keyword speaks of ("minLength": "string"); empty: of none.
+std::string_view type_of_keyword(std::string_view keyword);
+
+/// Those that decide alone what a schema means where they are there, the first one first.
+std::span<const std::string_view> deciding_keywords();
+
+/// Held to, at least in some schemas.
+bool is_enforced(std::string_view keyword);
+
+/// A format of strings that answers are held to.
+bool is_enforced_format(std::string_view format);
+
+}  // namespace dms::grammar

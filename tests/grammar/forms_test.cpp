@@ -1,0 +1,139 @@
+// Forms of strangers: each is compiled or refused by an InputError that names its field.
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "engine/guide.h"
+#include "grammar/guides.h"
+#include "support/errors.h"
+#include "support/letters.h"
+
+namespace dms::grammar {
+namespace {
+
+using Kind = Structure::Kind;
+using testing_support::expect_parts;
+using testing_support::input_error;
+
+class Forms : public testing::Test {
+ protected:
+  void compile(Kind kind, const std::string& text) {
+    guides_->compile({.kind = kind, .text = text, .field = "F"});
+  }
+  std::string refusal(Kind kind, const std::string& text) {
+    return input_error([&] { compile(kind, text); });
+  }
+
+  std::unique_ptr<engine::GuideMaker> guides_ =
+      make_guides(testing_support::letters_tokenizer(), 100);
+};
+
+std::string repeated(const std::string& text, int times) {
+  std::string out;
+  for (int i = 0; i < times; ++i) out += text;
+  return out;
+}
+
+TEST_F(Forms, WhatIsMalformedIsRefused) {
+  const std::vector<std::pair<Kind, std::string>> cases{
+      {Kind::regex, "("},
+      {Kind::regex, "[a"},
+      {Kind::regex, "a{3,1}"},
+      {Kind::regex, "a(?=b)"},
+      {Kind::regex, R"((a)\1)"},
+      {Kind::regex, std::string("a\0b", 3)},
+      {Kind::grammar, "root ::= "},
+      {Kind::grammar, "root ::= other"},
+      {Kind::grammar, "other ::= \"a\""},
+      {Kind::grammar, "root ::= \"a"},
+      {Kind::grammar, "nonsense"},
+      {Kind::choice, "[]"},
+      {Kind::choice, "[3]"},
+      {Kind::choice, R"([""])"},
+      {Kind::choice, R"({"a": 1})"},
+      {Kind::choice, "["},
+      {Kind::json_schema, "no JSON"},
+      {Kind::json_schema, "false"},
+      {Kind::json_schema, R"({"type": "text"})"},
+      {Kind::json_schema, R"({"type": "integer", "minimum": 3, "maximum": 2})"},
+      {Kind::json_schema, R"({"type": "string", "pattern": "("})"},
+      {Kind::json_schema, R"({"type": "string", "pattern": 3})"},
+      {Kind::json_schema, R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})"},
+      {Kind::structural_tag, "{}"},
+      {Kind::structural_tag, R"({"type": "structural_tag", "format": {"type": "none"}})"},
+  };
+  for (const auto& [kind, text] : cases) {
+    SCOPED_TRACE(text);
+    expect_parts(refusal(kind, text), {"F"});
+  }
+}
+
+TEST_F(Forms, WhatNoAnswerCanBeIsRefused) {
+  expect_parts(refusal(Kind::grammar, "root ::= root"), {"F", "no answer"});
+  expect_parts(refusal(Kind::json_schema, R"({"$ref": "#"})"), {"F"});
+  expect_parts(refusal(Kind::regex, "\\x01"), {"F", "no answer"});
+}
+
+TEST_F(Forms, HugeOnesEndInAFormOrARefusal) {
+  std::string properties;
+  for (int i = 0; i < 600; ++i) {
+    properties += "\"p" + std::to_string(i) + R"(": {"type": "integer"},)";
+  }
+  std::string choices = "\"x\"";
+  for (int i = 0; i < 4000; ++i) choices += ",\"" + std::to_string(i * 7919) + "\"";
+  const std::vector<std::pair<Kind, std::string>> cases{
+      {Kind::regex, "(a{1,10000}){1,10000}"},
+      {Kind::regex, "((((a?){30}){30}){30}){30}"},
+      {Kind::regex, "(a|b)*a(a|b){25}"},
+      {Kind::regex, "(a|aa|aaa)*(a*)*(.*a){12}"},
+      {Kind::regex, repeated("(", 5000) + "a" + repeated(")", 5000)},
+      {Kind::regex, repeated("a|", 20000) + "a"},
+      {Kind::regex, repeated("[a-z]?", 8000)},
+      {Kind::regex, "a{2000000000}"},
+      {Kind::regex, "a{99999999999999999999}"},
+      {Kind::grammar, "root ::= " + repeated("(", 5000) + "\"a\"" + repeated(")", 5000)},
+      {Kind::grammar, "root ::= \"a\"" + repeated("{1,9}", 30)},
+      {Kind::grammar, "root ::= (\"a\"{1,999}){1,999}"},
+      {Kind::grammar, "root ::= a\na ::= a a | \"x\" | \"\""},
+      {Kind::grammar, "root ::= " + repeated("\"a\" | ", 8000) + "\"a\""},
+      {Kind::choice, "[" + choices + "]"},
+      {Kind::json_schema, R"({"enum": [)" + choices + "]}"},
+      {Kind::json_schema, R"({"properties": {)" + properties + R"("last": true}})"},
+      {Kind::json_schema,
+       R"({"properties": {)" + properties + R"("last": true}, "minProperties": 300})"},
+      {Kind::json_schema, R"({"type": "string", "minLength": 9000, "maxLength": 10000})"},
+      {Kind::json_schema,
+       R"({"type": "array", "items": {"type": "array", "minItems": 9000,)"
+       R"("items": {"type": "array", "minItems": 9000}}, "minItems": 9000})"},
+      {Kind::json_schema,
+       R"({"anyOf": [{"$ref": "#"}, {"type": "array", "items": {"$ref": "#"}}]})"},
+      {Kind::json_schema, repeated(R"({"items":)", 40) + "true" + repeated("}", 40)},
+      {Kind::json_schema, R"({"type": "string", "pattern": "(x+x+)+y(a|b)*a(a|b){25}"})"},
+      {Kind::structural_tag, repeated("[", 3000)},
+      {Kind::regex, repeated("a", 70000)},
+  };
+  for (const auto& [kind, text] : cases) {
+    SCOPED_TRACE(text.substr(0, 80));
+    try {
+      compile(kind, text);
+    } catch (const InputError& error) {
+      expect_parts(error.what(), {"F"});
+    }
+  }
+}
+
+TEST_F(Forms, AChainOfReferencesIsFollowed) {
+  std::string defs;
+  for (int i = 0; i < 200; ++i) {
+    defs +=
+        "\"d" + std::to_string(i) + R"(": {"$ref": "#/$defs/d)" + std::to_string(i + 1) + "\"},";
+  }
+  EXPECT_NO_THROW(
+      compile(Kind::json_schema,
+              R"({"$ref": "#/$defs/d0", "$defs": {)" + defs + R"("d200": {"type": "null"}}})"));
+}
+
+}  // namespace
+}  // namespace dms::grammar

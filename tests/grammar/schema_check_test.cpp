@@ -1,0 +1,116 @@
+// Schemas: what is said that they leave open, and what is refused because no answer is held to it.
+
+#include "grammar/schema_check.h"
+
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/json.h"
+#include "support/errors.h"
+
+namespace dms::grammar {
+namespace {
+
+using testing_support::expect_parts;
+using testing_support::input_error;
+
+Structure schema(const std::string& text) {
+  return {.kind = Structure::Kind::json_schema, .text = text, .field = "F"};
+}
+
+std::string checked(const std::string& text) { return checked_schema(schema(text), {}); }
+
+TEST(SchemaCheck, NamesTheKeywordThatIsNotHeldTo) {
+  const std::vector<std::tuple<const char*, const char*>> cases{
+      {R"({"not": {"type": "string"}})", "/not"},
+      {R"({"type": "array", "items": true, "uniqueItems": true})", "/uniqueItems"},
+      {R"({"type": "array", "contains": {"type": "null"}})", "/contains"},
+      {R"({"if": true, "then": {"type": "null"}})", "/if"},
+      {R"({"type": "object", "dependentRequired": {"a": ["b"]}})", "/dependentRequired"},
+      {R"({"type": "object", "dependentSchemas": {"a": true}})", "/dependentSchemas"},
+      {R"({"type": "number", "multipleOf": 0.5})", "/multipleOf"},
+      {R"({"properties": {"a": {"items": {"not": {}}}}})", "/properties/a/items/not"},
+      {R"({"$ref": "#/$defs/A", "$defs": {"A": {"not": {}}}})", "/$defs/A/not"},
+      {R"({"$ref": "#/$defs/A", "type": "object", "$defs": {"A": {}}})", "/type"},
+      {R"({"anyOf": [{"type": "null"}], "properties": {}})", "/properties"},
+      {R"({"allOf": [{"type": "null"}, {}]})", "/allOf"},
+      {R"({"enum": ["a"], "minLength": 1})", "/minLength"},
+      {R"({"type": "string", "pattern": "a", "maxLength": 3})", "/minLength, maxLength"},
+      {R"({"type": "string", "pattern": "a", "format": "date"})", "/format"},
+      {R"({"type": "string", "format": "idn-email"})", "/format"},
+      {R"({"patternProperties": {"a": {}, "b": {}}})", "/patternProperties"},
+      {R"({"patternProperties": {"a": {}}, "properties": {"b": {}}})", "/patternProperties"},
+      {R"({"propertyNames": {"pattern": "a"}, "required": ["a"]})", "/propertyNames"},
+      {R"({"properties": {"a": {}}, "required": ["b"]})", "/required"},
+      {R"({"type": "object", "minProperties": 2})", "/minProperties"},
+  };
+  for (const auto& [text, path] : cases) {
+    expect_parts(input_error([&] { checked(text); }), {"F: ", std::string(path) + ": an answer"});
+    Structure lenient = schema(text);
+    lenient.refuses_unenforced = false;
+    EXPECT_NO_THROW(checked_schema(lenient, {})) << text;
+  }
+}
+
+TEST(SchemaCheck, RefusesWhatIsNoSchema) {
+  const std::vector<std::tuple<const char*, const char*>> cases{
+      {"", "F"},
+      {"{", "F"},
+      {"3", "is no schema"},
+      {R"({"properties": []})", "/properties"},
+      {R"({"properties": {"a": 3}})", "/properties/a"},
+      {R"({"anyOf": {}})", "/anyOf"},
+      {R"({"required": "a"})", "/required"},
+      {R"({"$ref": "http://example.com/schema"})", "another place"},
+      {R"({"$ref": "#name"})", "refers to nothing"},
+      {R"({"$ref": "#/$defs/A"})", "refers to nothing"},
+      {R"({"$ref": 3})", "another place"},
+      {R"({"items": {"$id": "http://example.com"}})", "/items/$id"},
+      {R"({"minLength": 1, "minItems": 1})", "several types"},
+      {R"({"type": "string", "maxLength": 99999999})", "/maxLength"},
+      {R"({"type": "array", "minItems": -1})", "/minItems"},
+      {R"({"type": "string", "const": 3})", "/const"},
+  };
+  for (const auto& [text, part] : cases) {
+    expect_parts(input_error([&] { checked(text); }), {"F", part});
+  }
+  std::string deep;
+  for (int i = 0; i < 100; ++i) deep += R"({"items": )";
+  EXPECT_THROW(checked(deep + "true" + std::string(100, '}')), InputError);
+}
+
+TEST(SchemaCheck, RemarksAndUnknownNamesAskForNothing) {
+  const char* text =
+      R"({"title": "T", "description": "D", "default": 3, "type": "string", "x-order": 2,)"
+      R"("examples": [], "uniqueItems": false, "$schema": "https://json-schema.org/draft/2020-12"})";
+  EXPECT_EQ(Json::parse(checked(text)), Json::parse(text));
+}
+
+TEST(SchemaCheck, SaysWhatIsLeftOpen) {
+  const std::vector<std::tuple<const char*, const char*>> cases{
+      {R"({"minLength": 2})", R"({"minLength": 2, "type": "string"})"},
+      {R"({"type": "array"})", R"({"type": "array", "items": true})"},
+      {R"({"type": "object"})", R"({"type": "object", "additionalProperties": true})"},
+      {R"({"type": ["array", "null"]})", R"({"type": ["array", "null"], "items": true})"},
+      {R"({"properties": {"a": {"type": "object"}}})",
+       R"({"type": "object",
+           "properties": {"a": {"type": "object", "additionalProperties": true}}})"},
+  };
+  for (const auto& [text, said] : cases) EXPECT_EQ(Json::parse(checked(text)), Json::parse(said));
+}
+
+TEST(SchemaCheck, SchemasInATagAreChecked) {
+  const Structure tag{
+      .kind = Structure::Kind::structural_tag,
+      .text = R"({"type": "structural_tag", "format": {"type": "tag", "begin": "<a>", "end": "</a>",
+                  "content": {"type": "json_schema", "json_schema": {"not": {}}}}})",
+      .field = "F"};
+  expect_parts(input_error([&] { checked_tag(tag, {}); }),
+               {"F.format.content.json_schema: /not: an answer"});
+}
+
+}  // namespace
+}  // namespace dms::grammar

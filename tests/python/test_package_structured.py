@@ -1,0 +1,118 @@
+"""Answers that are held to a form, sampled wildly: they parse and validate, whatever the schema."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import jsonschema
+import pytest
+
+from schema_cases import schemas
+
+PROMPT = "In JSON that is"
+SEED = 20261129
+# What ends texts and lists comes by itself too seldom at this temperature.
+CLOSERS = ['"', "}", "]", '"}', '"]']
+
+
+@pytest.fixture(scope="module")
+def closers(demo):
+    ids = [demo.tokenizer.id_of(text) for text in CLOSERS]
+    return {i: 3.0 for i in ids if i is not None}
+
+
+def held(dms_cpp, closers=None, max_tokens=900, seed=1, speculate=0, **form):
+    return dms_cpp.SamplingParams(
+        temperature=1.5,
+        seed=seed,
+        max_tokens=max_tokens,
+        logit_bias=closers,
+        speculate=speculate,
+        structured_outputs=dms_cpp.StructuredOutputsParams(**form),
+    )
+
+
+def test_every_answer_validates(dms_cpp, demo, closers):
+    cases = schemas(200, SEED)
+    params = [held(dms_cpp, closers, seed=i, json=schema) for i, schema in enumerate(cases)]
+    outputs = demo.generate([PROMPT] * len(cases), params)
+    for schema, output in zip(cases, outputs, strict=True):
+        answer = output.outputs[0]
+        assert answer.finish_reason == "stop", (schema, answer.text)
+        validator = jsonschema.Draft202012Validator(
+            schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        )
+        errors = [error.message for error in validator.iter_errors(json.loads(answer.text))]
+        assert not errors, (schema, answer.text, errors)
+
+
+def test_one_line_json_is_one_line(dms_cpp, demo, closers):
+    form = {"json": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+    params = held(dms_cpp, closers, **form, disable_any_whitespace=True)
+    texts = [o.outputs[0].text for o in demo.generate([PROMPT] * 4, params)]
+    assert all(re.fullmatch(r'\{("a": -?\d+)?\}', text) for text in texts), texts
+
+
+@pytest.mark.parametrize(
+    ("form", "shape"),
+    [
+        ({"regex": r"\d{4}-\d\d(, [a-z]+){0,2}"}, r"\d{4}-\d\d(, [a-z]+){0,2}"),
+        ({"choice": ["yes", "no", 'per"haps']}, r'yes|no|per"haps'),
+        ({"grammar": 'root ::= ("a" | "ä" . )+ "."\n'}, r"(a|ä.)+\."),
+        ({"grammar": "root ::= pair{2}\npair ::= [0-9] # one\n  [a-c]"}, r"([0-9][a-c]){2}"),
+    ],
+)
+def test_texts_match(dms_cpp, demo, form, shape):
+    for output in demo.generate([PROMPT] * 8, held(dms_cpp, {}, max_tokens=60, **form)):
+        answer = output.outputs[0]
+        if answer.finish_reason == "stop":
+            assert re.fullmatch(shape, answer.text, re.DOTALL), answer.text
+
+
+def test_any_object_and_tags(dms_cpp, demo, closers):
+    answer = demo.generate(PROMPT, held(dms_cpp, closers, json_object=True))[0].outputs[0]
+    assert isinstance(json.loads(answer.text), dict)
+    tag = {
+        "type": "structural_tag",
+        "format": {
+            "type": "tag",
+            "begin": "<call>",
+            "content": {"type": "json_schema", "json_schema": {"type": "integer"}},
+            "end": "</call>",
+        },
+    }
+    answer = demo.generate(PROMPT, held(dms_cpp, {}, structural_tag=tag))[0].outputs[0]
+    assert re.fullmatch(r"<call>-?\d+</call>", answer.text), answer.text
+
+
+def test_guesses_change_nothing(dms_cpp, demo, closers):
+    schema = {"type": "array", "items": {"enum": ["abc", "abd"]}, "minItems": 6, "maxItems": 9}
+    answers = [
+        demo.generate(PROMPT, held(dms_cpp, closers, speculate=n, json=schema))[0].outputs[0]
+        for n in (0, 6)
+    ]
+    assert answers[0].token_ids == answers[1].token_ids
+
+
+@pytest.mark.parametrize(
+    ("form", "part"),
+    [
+        ({"json": {"type": "array", "uniqueItems": True}}, "/uniqueItems: an answer"),
+        ({"json": "nonsense"}, "structured_outputs.json"),
+        ({"regex": "("}, "structured_outputs.regex"),
+        ({"grammar": "root ::= other"}, "structured_outputs.grammar"),
+        ({"choice": []}, "structured_outputs.choice"),
+        ({"regex": "a", "choice": ["a"]}, "regex, choice"),
+        ({}, "none"),
+    ],
+)
+def test_bad_forms_are_refused(dms_cpp, demo, form, part):
+    with pytest.raises(dms_cpp.InputError, match=re.escape(part)):
+        demo.generate(PROMPT, held(dms_cpp, {}, **form))
+
+
+def test_what_is_not_held_to_may_be_left_aside(dms_cpp, demo, closers):
+    schema = {"type": "array", "items": {"type": "integer"}, "maxItems": 3, "uniqueItems": True}
+    params = held(dms_cpp, closers, json=schema, strict=False)
+    assert isinstance(json.loads(demo.generate(PROMPT, params)[0].outputs[0].text), list)
