@@ -41,7 +41,6 @@ struct CachedForms::State {
   struct Entry {
     std::string key;
     std::shared_ptr<const CompiledStructure> form;
-    int64_t bytes;
   };
 
   State(Compile how, const Limits& most) : compile(std::move(how)), limits(most) {}
@@ -52,7 +51,6 @@ struct CachedForms::State {
   std::condition_variable has_changed;
   std::list<Entry> entries;  // those asked for last come first
   std::unordered_map<std::string, std::list<Entry>::iterator> by_key;
-  int64_t bytes = 0;
   int64_t running = 0;
 
   std::shared_ptr<const CompiledStructure> find(const std::string& key) {
@@ -62,18 +60,19 @@ struct CachedForms::State {
     return entries.front().form;
   }
 
+  /// Forms grow with the states that answers come to: what they hold is looked up each time.
   void keep(const std::string& key, const std::shared_ptr<const CompiledStructure>& form) {
     if (by_key.contains(key)) return;
-    const int64_t size = bytes_of(key, *form);
-    if (size > limits.bytes) return;
-    entries.push_front({.key = key, .form = form, .bytes = size});
+    entries.push_front({.key = key, .form = form});
     by_key[key] = entries.begin();
-    bytes += size;
-    while (entries.size() > limits.forms || bytes > limits.bytes) {
-      bytes -= entries.back().bytes;
-      by_key.erase(entries.back().key);
-      entries.pop_back();
+    int64_t bytes = 0;
+    size_t kept = 0;
+    for (const Entry& entry : entries) {
+      bytes += bytes_of(entry.key, *entry.form);
+      if (bytes > limits.bytes || kept == limits.forms) break;
+      ++kept;
     }
+    for (; entries.size() > kept; entries.pop_back()) by_key.erase(entries.back().key);
   }
 };
 

@@ -97,11 +97,14 @@ xgrammar::Grammar make_grammar(const Structure& structure, const xgrammar::Token
 
 xgrammar::Grammar grammar_of(const Structure& structure, const xgrammar::TokenizerInfo& tokens) {
   const FormLimits limits;
-  if (structure.text.size() > limits.bytes) {
+  const bool is_pattern =
+      structure.kind == Structure::Kind::regex || structure.kind == Structure::Kind::grammar;
+  const size_t most = is_pattern ? limits.pattern_bytes : limits.bytes;
+  if (structure.text.size() > most) {
     throw InputError({.field = field_name(structure),
                       .what = "too long",
                       .got = fmt::format("{} bytes", structure.text.size()),
-                      .expected = fmt::format("at most {}", limits.bytes)});
+                      .expected = fmt::format("at most {}", most)});
   }
   if (structure.text.find('\0') != std::string::npos) refuse(structure, "holds a zero byte");
   const WarningCollector collector;

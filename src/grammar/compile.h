@@ -11,9 +11,11 @@ namespace dms::grammar {
 /// Bounds on what strangers send. Together with them, CachedForms bounds the time.
 struct FormLimits {
   size_t bytes = 64 * 1024;
-  int64_t depth = 48;          // arrays and objects of a schema inside one another
-  int64_t values = 16384;      // of all kinds, in a schema
-  int64_t most_count = 10000;  // of characters, items and properties that a schema may ask for
+  size_t pattern_bytes = 8 * 1024;  // of an expression or grammar, whose states multiply
+  size_t counted_properties = 64;   // beside minProperties or maxProperties: the same
+  int64_t depth = 48;               // arrays and objects of a schema inside one another
+  int64_t values = 16384;           // of all kinds, in a schema
+  int64_t most_count = 10000;       // of characters, items and properties that a schema may ask for
   int64_t choices = 4096;
 };
 

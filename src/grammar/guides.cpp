@@ -36,7 +36,9 @@ class Compiler {
       tokens_.emplace(tokenizer_info(*tokenizer_, vocab_));
       constexpr int kThreads = 1;
       constexpr bool kCaches = false;  // CachedForms does
-      compiler_.emplace(*tokens_, kThreads, kCaches);
+      constexpr int64_t kNoLimit = -1;
+      constexpr bool kWhenNeeded = true;  // masks are made for states that an answer comes to
+      compiler_.emplace(*tokens_, kThreads, kCaches, kNoLimit, kWhenNeeded);
     });
     auto form = std::make_shared<const CompiledStructure>(
         compiler_->CompileGrammar(grammar_of(structure, *tokens_)));

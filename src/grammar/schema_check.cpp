@@ -182,6 +182,10 @@ class SchemaChecker {
       refuse_unenforced(path + "/multipleOf", "of integers it is");
     }
     if (!is_typed(schema, "string")) return;
+    const auto pattern = schema.find("pattern");
+    if (pattern != schema.end() && pattern->dump().size() > limits_.pattern_bytes) {
+      refuse(path + "/pattern", "too long");
+    }
     check_count(schema, "minLength", path);
     check_count(schema, "maxLength", path);
     const auto format = schema.find("format");
@@ -231,6 +235,10 @@ class SchemaChecker {
     }
     check_patterned(schema, path);
     check_required(schema, path);
+    const bool is_counted = has(schema, "minProperties") || has(schema, "maxProperties");
+    if (is_counted && is_named && schema["properties"].size() > limits_.counted_properties) {
+      refuse(path + "/properties", "are too many to be counted by minProperties or maxProperties");
+    }
     const bool is_open = is_true(schema, "additionalProperties") ||
                          is_true(schema, "unevaluatedProperties") || is_patterned;
     // A name may come twice, of which a reader keeps one.

@@ -147,7 +147,7 @@ def tree(rng: random.Random) -> dict:
         "properties": {
             "leaf": leaf,
             "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]},
-            "more": {"$ref": "#/$defs/some%d" % rng.randint(0, 1)},
+            "more": {"$ref": f"#/$defs/some{rng.randint(0, 1)}"},
         },
         "required": ["leaf"],
         "additionalProperties": False,

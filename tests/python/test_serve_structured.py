@@ -79,7 +79,7 @@ def test_a_schema_by_openais_client(client):
         ({"guided_regex": "[0-9]{4}"}, "[0-9]{4}"),
         ({"guided_choice": ["red", "blue"]}, "red|blue"),
         ({"guided_grammar": 'root ::= [x-z] "!"'}, "[x-z]!"),
-        ({"grammar": 'root ::= digit digit\ndigit ::= [0-9]  # one'}, "[0-9]{2}"),
+        ({"grammar": "root ::= digit digit\ndigit ::= [0-9]  # one"}, "[0-9]{2}"),
         ({"json_schema": POINT}, IS_POINT),
         ({"response_format": {"type": "json_object", "schema": POINT}}, IS_POINT),
         ({"response_format": {"type": "text"}, "grammar": "", "max_tokens": 3}, "(?s).*"),

@@ -1,0 +1,137 @@
+"""What it costs to hold an answer to a form: the same model, with a form and without, in turn.
+
+python bench/structured_answers.py FOLDER [--make SHAPE --tokenizer TOKENIZER_JSON] [--rounds 8]
+
+With --make FOLDER is made first: SHAPE's config.json, random weights in bf16, and a tokenizer whose
+vocabulary fits. Each round decodes --tokens tokens freely and as many for each form, sampled at
+temperature 1; a row is the median of the rounds' ratios of time per token, form to free, with the
+first token, which waits for the prompt, left out. Needs the Python package (pip install .).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from dms_cpp import LLM, SamplingParams, StructuredOutputsParams
+
+RECORD = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "kind": {"enum": ["person", "place", "thing"]},
+        "age": {"type": "integer", "minimum": 0, "maximum": 130},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "parent": {"anyOf": [{"type": "null"}, {"type": "string", "format": "uuid"}]},
+    },
+    "required": ["name", "kind", "age", "tags", "parent"],
+    "additionalProperties": False,
+}
+FORMS = {
+    "schema": {"json": {"type": "array", "minItems": 400, "items": RECORD}},
+    "any JSON": {"json": {"type": "array", "minItems": 400}},
+    "expression": {"regex": r"(\d{4}-\d\d-\d\d [a-z]{3,12}\n){500}"},
+}
+PROMPT = "The records of the year:"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--make", type=Path, metavar="SHAPE", help="a config.json")
+    parser.add_argument("--tokenizer", type=Path, help="tokenizer.json, or .json.xz")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=24, help="of each answer")
+    parser.add_argument("--weights", default="auto", help="as LLM's")
+    return parser.parse_args()
+
+
+def bf16(values: np.ndarray) -> np.ndarray:
+    """The upper halves of float32s, which the file calls bf16."""
+    return (values.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def make(folder: Path, shape: Path, tokenizer: Path) -> None:
+    """A Llama of a shape, its weights drawn small."""
+    config = json.loads(shape.read_text())
+    hidden, ffn = config["hidden_size"], config["intermediate_size"]
+    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    head = config.get("head_dim", hidden // heads)
+    rng = np.random.default_rng(0)
+    tensors = {}
+
+    def add(name: str, *size: int) -> None:
+        ones = len(size) == 1
+        values = np.ones(size) if ones else rng.standard_normal(size, np.float32) * 0.02
+        tensors[name] = bf16(values.astype(np.float32))
+
+    add("model.embed_tokens.weight", config["vocab_size"], hidden)
+    add("model.norm.weight", hidden)
+    if not config.get("tie_word_embeddings"):
+        add("lm_head.weight", config["vocab_size"], hidden)
+    for i in range(config["num_hidden_layers"]):
+        layer = f"model.layers.{i}."
+        add(layer + "input_layernorm.weight", hidden)
+        add(layer + "post_attention_layernorm.weight", hidden)
+        add(layer + "self_attn.q_proj.weight", heads * head, hidden)
+        add(layer + "self_attn.k_proj.weight", kv_heads * head, hidden)
+        add(layer + "self_attn.v_proj.weight", kv_heads * head, hidden)
+        add(layer + "self_attn.o_proj.weight", hidden, heads * head)
+        for name in ("gate", "up"):
+            add(f"{layer}mlp.{name}_proj.weight", ffn, hidden)
+        add(layer + "mlp.down_proj.weight", hidden, ffn)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    packed = tokenizer.read_bytes()
+    text = lzma.decompress(packed) if tokenizer.suffix == ".xz" else packed
+    (folder / "tokenizer.json").write_bytes(text)
+    file = folder / "model.safetensors"
+    save_file(tensors, file)
+    data = file.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + size].replace(b'"U16"', b'"BF16"')
+    file.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + size :])
+
+
+def seconds_per_token(llm: LLM, params: SamplingParams) -> float:
+    times = []
+    with llm.stream(PROMPT, params) as stream:
+        times += [(time.perf_counter(), len(piece.token_ids)) for piece in stream]
+    tokens = sum(count for _, count in times[1:])
+    return (times[-1][0] - times[0][0]) / tokens
+
+
+def main() -> None:
+    args = arguments()
+    if args.make:
+        make(args.folder, args.make, args.tokenizer)
+    llm = LLM(args.folder, weights=args.weights)
+    plain = SamplingParams(max_tokens=args.tokens, ignore_eos=True, seed=0)
+    llm.generate(PROMPT, plain)
+    ratios: dict[str, list[float]] = {name: [] for name in FORMS}
+    free = []
+    for i in range(args.rounds):
+        for name, form in FORMS.items():
+            held = StructuredOutputsParams(**form)
+            params = SamplingParams(
+                max_tokens=args.tokens, ignore_eos=True, seed=i, structured_outputs=held
+            )
+            free.append(seconds_per_token(llm, plain))
+            ratios[name].append(seconds_per_token(llm, params) / free[-1])
+    print(f"free: {1e3 * statistics.median(free):.1f} ms a token")
+    for name, values in ratios.items():
+        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+        print(f"{name:>12}: {middle:.3f} of the free answer's time ({low:.3f} to {high:.3f})")
+
+
+if __name__ == "__main__":
+    main()
