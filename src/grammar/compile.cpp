@@ -13,22 +13,20 @@
 #include "grammar/compiler_messages.h"
 #include "grammar/ebnf.h"
 #include "grammar/field_name.h"
+#include "grammar/form_json.h"
 #include "grammar/schema_check.h"
 
 namespace dms::grammar {
 namespace {
 
-// Between two values of JSON: room for an object in objects, indented by four.
-constexpr int kMostWhitespace = 64;
+// Between two values of JSON: a line end and five levels of four. Small models write blanks as long
+// as they may.
+constexpr int kMostWhitespace = 21;
 constexpr size_t kLongestMessage = 300;
 
 [[noreturn]] void refuse(const Structure& structure, const std::string& what) {
   std::string line = what.substr(0, std::min(what.find('\n'), kLongestMessage));
   throw InputError({.field = field_name(structure), .what = std::move(line)});
-}
-
-JsonLimits json_limits(const FormLimits& limits) {
-  return {.depth = static_cast<int>(limits.depth), .values = limits.values};
 }
 
 xgrammar::Grammar json_grammar(const Structure& structure, const std::string& schema) {
@@ -44,8 +42,7 @@ xgrammar::Grammar json_grammar(const Structure& structure, const std::string& sc
 }
 
 xgrammar::Grammar choice_grammar(const Structure& structure, const FormLimits& limits) {
-  const OrderedJson list =
-      parse_ordered_json(structure.text, field_name(structure), json_limits(limits));
+  const OrderedJson list = parse_form(structure, limits);
   std::vector<std::string> choices;
   if (list.is_array()) {
     for (const OrderedJson& item : list) {

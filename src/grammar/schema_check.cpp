@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "dms/error.h"
 #include "grammar/field_name.h"
+#include "grammar/form_json.h"
 #include "grammar/schema_rules.h"
 
 namespace dms::grammar {
@@ -32,6 +33,24 @@ bool is_of_type(const OrderedJson& value, const std::string& type) {
   if (type == "object") return value.is_object();
   if (type == "number") return value.is_number();
   return type == "integer" && value.is_number_integer();
+}
+
+bool is_ascii(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+/// What xgrammar would write into a string of JSON as it is: quotes, backslashes, line ends.
+bool writes_what_json_escapes(std::string_view pattern) {
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] == '"' || static_cast<unsigned char>(pattern[i]) < 0x20) return true;
+    if (pattern[i] != '\\') continue;
+    ++i;  // the letter of the escape
+    constexpr std::string_view kEscapesOfCharacters = "\\\"nrtfvbcxu0";
+    if (i < pattern.size() && kEscapesOfCharacters.find(pattern[i]) != std::string_view::npos) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /// Goes through a schema and all that it refers to.
@@ -177,14 +196,21 @@ class SchemaChecker {
                       .expected = fmt::format("0 to {}", limits_.most_count)});
   }
 
+  void check_pattern(const std::string& pattern, const std::string& path) const {
+    if (pattern.size() > limits_.pattern_bytes) refuse(path, "too long");
+    if (writes_what_json_escapes(pattern)) {
+      refuse(path, "speaks of characters that JSON escapes", "use classes, as \\s and \\w");
+    }
+  }
+
   void check_strings(const OrderedJson& schema, const std::string& path) const {
     if (is_typed(schema, "number") && has(schema, "multipleOf")) {
       refuse_unenforced(path + "/multipleOf", "of integers it is");
     }
     if (!is_typed(schema, "string")) return;
-    const auto pattern = schema.find("pattern");
-    if (pattern != schema.end() && pattern->dump().size() > limits_.pattern_bytes) {
-      refuse(path + "/pattern", "too long");
+    if (const auto pattern = schema.find("pattern"); pattern != schema.end()) {
+      if (!pattern->is_string()) refuse(path + "/pattern", "is no text");
+      check_pattern(pattern->get<std::string>(), path + "/pattern");
     }
     check_count(schema, "minLength", path);
     check_count(schema, "maxLength", path);
@@ -235,6 +261,7 @@ class SchemaChecker {
     }
     check_patterned(schema, path);
     check_required(schema, path);
+    check_names(schema, path);
     const bool is_counted = has(schema, "minProperties") || has(schema, "maxProperties");
     if (is_counted && is_named && schema["properties"].size() > limits_.counted_properties) {
       refuse(path + "/properties", "are too many to be counted by minProperties or maxProperties");
@@ -258,6 +285,17 @@ class SchemaChecker {
     }
   }
 
+  /// Further properties have other names, which xgrammar tells apart where they are ASCII.
+  void check_names(const OrderedJson& schema, const std::string& path) const {
+    if (!has(schema, "properties")) return;
+    for (const char* keyword : {"additionalProperties", "unevaluatedProperties"}) {
+      if (!has(schema, keyword) || !is_true(schema, keyword)) continue;
+      for (const auto& [name, value] : schema["properties"].items()) {
+        if (!is_ascii(name)) refuse_unenforced(path + "/" + keyword, name + " is not ASCII");
+      }
+    }
+  }
+
   void check_patterned(const OrderedJson& schema, const std::string& path) const {
     for (const char* keyword : {"patternProperties", "propertyNames"}) {
       if (!has(schema, keyword)) continue;
@@ -267,6 +305,7 @@ class SchemaChecker {
         refuse_unenforced(place, "properties or required stand beside it");
       }
       if (!is_pattern) continue;
+      for (const auto& [pattern, value] : schema[keyword].items()) check_pattern(pattern, place);
       if (schema[keyword].size() != 1 || has(schema, "propertyNames") ||
           is_true(schema, "additionalProperties") || is_true(schema, "unevaluatedProperties")) {
         refuse_unenforced(place, "one pattern by itself is held to");
@@ -295,10 +334,6 @@ class SchemaChecker {
   std::string where_;
   std::set<std::string> followed_;
 };
-
-JsonLimits json_limits(const FormLimits& limits) {
-  return {.depth = static_cast<int>(limits.depth), .values = limits.values};
-}
 
 void check_schema(OrderedJson& schema,
                   const Structure& structure,
@@ -332,14 +367,14 @@ void check_tag(OrderedJson& value,
 
 std::string checked_schema(const Structure& structure, const FormLimits& limits) {
   const std::string where = field_name(structure);
-  OrderedJson schema = parse_ordered_json(structure.text, where, json_limits(limits));
+  OrderedJson schema = parse_form(structure, limits);
   check_schema(schema, structure, limits, where);
   return schema.dump();
 }
 
 std::string checked_tag(const Structure& structure, const FormLimits& limits) {
   const std::string where = field_name(structure);
-  OrderedJson tag = parse_ordered_json(structure.text, where, json_limits(limits));
+  OrderedJson tag = parse_form(structure, limits);
   check_tag(tag, structure, limits, where);
   return tag.dump();
 }

@@ -46,6 +46,8 @@ TEST(SchemaCheck, NamesTheKeywordThatIsNotHeldTo) {
       {R"({"propertyNames": {"pattern": "a"}, "required": ["a"]})", "/propertyNames"},
       {R"({"properties": {"a": {}}, "required": ["b"]})", "/required"},
       {R"({"type": "object", "minProperties": 2})", "/minProperties"},
+      {R"({"properties": {"\u00fc": {"type": "null"}}, "additionalProperties": true})",
+       "/additionalProperties"},
   };
   for (const auto& [text, path] : cases) {
     expect_parts(input_error([&] { checked(text); }), {"F: ", std::string(path) + ": an answer"});
@@ -73,6 +75,9 @@ TEST(SchemaCheck, RefusesWhatIsNoSchema) {
       {R"({"type": "string", "maxLength": 99999999})", "/maxLength"},
       {R"({"type": "array", "minItems": -1})", "/minItems"},
       {R"({"type": "string", "const": 3})", "/const"},
+      {R"({"pattern": "a\"b"})", "/pattern: speaks of characters that JSON escapes"},
+      {R"({"pattern": "\\\\"})", "/pattern: speaks of characters that JSON escapes"},
+      {R"({"patternProperties": {"\\n": true}})", "speaks of characters that JSON escapes"},
   };
   for (const auto& [text, part] : cases) {
     expect_parts(input_error([&] { checked(text); }), {"F", part});

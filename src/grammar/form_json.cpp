@@ -1,0 +1,17 @@
+#include "grammar/form_json.h"
+
+#include "dms/error.h"
+#include "grammar/field_name.h"
+
+namespace dms::grammar {
+
+OrderedJson parse_form(const Structure& structure, const FormLimits& limits) {
+  try {
+    return parse_ordered_json(
+        structure.text, "JSON", {.depth = static_cast<int>(limits.depth), .values = limits.values});
+  } catch (const InputError& error) {
+    throw InputError({.field = field_name(structure), .what = error.what()});
+  }
+}
+
+}  // namespace dms::grammar
