@@ -52,6 +52,9 @@ class ChatTemplate {
   /// on bad files.
   static std::optional<ChatTemplate> load(const std::filesystem::path& model_folder);
 
+  /// As it is written.
+  const std::string& source() const;
+
   /// Throws InputError when the template refuses the messages, exceeds its limits, or what should
   /// be JSON is not.
   std::string render(const ChatRequest& request) const;

@@ -107,6 +107,8 @@ std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& mode
                                           .special_tokens = std::move(loaded->special_tokens)}));
 }
 
+const std::string& ChatTemplate::source() const { return state_->chat_template.source(); }
+
 std::string ChatTemplate::render(const ChatRequest& request) const {
   text::ChatRequest out{.add_generation_prompt = request.add_generation_prompt,
                         .kwargs = variables_of(request),

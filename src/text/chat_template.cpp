@@ -62,7 +62,7 @@ ChatJson parse_chat_json(std::string_view text, const std::string& where) {
 }
 
 ChatTemplate::ChatTemplate(std::string_view source, const std::string& where)
-    : template_(of_sane_length(source, where), where) {}
+    : source_(of_sane_length(source, where)), template_(source_, where) {}
 
 std::string ChatTemplate::render(const ChatRequest& request, const ChatLimits& limits) const {
   return template_.render(variables_of(request), {.steps = limits.steps, .bytes = limits.bytes});

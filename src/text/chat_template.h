@@ -49,8 +49,10 @@ class ChatTemplate {
   /// Throws InputError when the template refuses the messages (with its own message), uses a
   /// filter, test or method outside of the supported subset, or exceeds the limits.
   std::string render(const ChatRequest& request, const ChatLimits& limits = {}) const;
+  const std::string& source() const { return source_; }
 
  private:
+  std::string source_;
   jinja::Template template_;
 };
 
