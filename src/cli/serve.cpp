@@ -165,6 +165,12 @@ void add_server_options(CLI::App& app, Options& options) {
            options.served.chat_template,
            "F",
            "A Jinja chat template, or 'plain'\n(default: the model's own)");
+  add_text(app,
+           "--tool-parser",
+           options.served.tool_parser,
+           "NAME",
+           "How the model writes calls of tools, as hermes,\nllama3_json or mistral; 'none': calls "
+           "stay text\n(default: by the look of the template)");
   add_list(app,
            "--allow-origin",
            server.allowed_origins,

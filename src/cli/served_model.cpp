@@ -4,7 +4,10 @@
 #include <system_error>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/json.h"
+#include "base/suggest.h"
 #include "cli/chat_prompt.h"
 #include "cli/input.h"
 
@@ -13,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-serve::ChatFormat chat_format(const ServedOptions& options) {
+serve::ChatFormat template_format(const ServedOptions& options) {
   const std::string& choice = options.chat_template;
   if (choice.empty()) return {.chat_template = ChatTemplate::load(options.folder)};
   if (choice != "plain") {
@@ -22,6 +25,29 @@ serve::ChatFormat chat_format(const ServedOptions& options) {
   return {.chat_template = ChatTemplate(kPlainTemplate, "plain", options.folder),
           .adds_special_tokens = true,
           .stops = plain_stops()};
+}
+
+/// How the model writes calls of tools; null: they are not looked for.
+const serve::ToolForm* tool_form(const std::string& choice,
+                                 const std::optional<ChatTemplate>& chat_template) {
+  if (choice == "none") return nullptr;
+  if (choice.empty()) {
+    return chat_template ? serve::tool_form_of(chat_template->source()) : nullptr;
+  }
+  if (const serve::ToolForm* form = serve::find_tool_form(choice)) return form;
+  std::vector<std::string> names = serve::tool_form_names();
+  names.emplace_back("none");
+  throw InputError({.where = "--tool-parser",
+                    .what = "unknown",
+                    .got = choice,
+                    .expected = fmt::format("one of {}", fmt::join(names, ", ")),
+                    .hint = did_you_mean(choice, names)});
+}
+
+serve::ChatFormat chat_format(const ServedOptions& options) {
+  serve::ChatFormat format = template_format(options);
+  format.tools = tool_form(options.tool_parser, format.chat_template);
+  return format;
 }
 
 bool is_there(const fs::path& file) {

@@ -27,10 +27,10 @@ class AnswerForm {
 
   /// The first chunk of a choice, where it has one before its first token.
   virtual std::optional<OutJson> begin(int64_t choice) = 0;
-  /// To be told of every token, streamed or not. The chunk that comes of it, if one does.
-  virtual std::optional<OutJson> token(int64_t choice, const TokenEvent& event) = 0;
-  /// The last chunk of a choice.
-  virtual OutJson finish(int64_t choice, const FinishedEvent& event) = 0;
+  /// To be told of every token, streamed or not. The chunks that come of it; often none.
+  virtual std::vector<OutJson> token(int64_t choice, const TokenEvent& event) = 0;
+  /// The last chunks of a choice, at least one.
+  virtual std::vector<OutJson> finish(int64_t choice, const FinishedEvent& event) = 0;
   /// A chunk without text that tells what the choice's cache holds.
   virtual OutJson memory(int64_t choice, OutJson report) = 0;
   /// The chunk that ends a stream where usage was asked for.

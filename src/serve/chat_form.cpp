@@ -1,35 +1,32 @@
 #include "serve/chat_form.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace dms::serve {
-namespace {
 
-std::optional<int32_t> special_id(const Tokenizer& tokenizer, std::string_view spelling) {
-  const auto id = tokenizer.id_of(spelling);
-  if (!id) return std::nullopt;
-  const auto info = tokenizer.token(*id);
-  return info && info->is_special ? id : std::nullopt;
+ChatForm::ChatForm(AnswerHead head, TokenTexts texts, int64_t choices, ChatFormOptions options)
+    : head_(std::move(head)), texts_(std::move(texts)), options_(std::move(options)) {
+  for (int64_t i = 0; i < choices; ++i) {
+    choices_.push_back({.splitter = ReasoningSplitter(options_.begins_inside_reasoning)});
+    if (options_.tools) choices_.back().tools.emplace(*options_.tools);
+  }
+  add_tag(ReasoningSplitter::kOpen);
+  add_tag(ReasoningSplitter::kClose);
+  if (!options_.tools) return;
+  const ToolForm& form = *options_.tools->form;
+  add_tag(form.open);
+  add_tag(form.close);
+  for (const std::string_view word : form.words) add_tag(word);
 }
 
-}  // namespace
-
-ChatForm::ChatForm(AnswerHead head,
-                   TokenTexts texts,
-                   int64_t choices,
-                   const ChatFormOptions& options)
-    : head_(std::move(head)),
-      texts_(std::move(texts)),
-      options_(options),
-      choices_(static_cast<size_t>(choices),
-               Choice{.splitter = ReasoningSplitter(options.begins_inside_reasoning)}),
-      open_id_(special_id(texts_.tokenizer(), ReasoningSplitter::kOpen)),
-      close_id_(special_id(texts_.tokenizer(), ReasoningSplitter::kClose)) {}
+void ChatForm::add_tag(std::string_view spelling) {
+  if (const auto id = special_id(texts_.tokenizer(), spelling)) tags_.emplace_back(*id, spelling);
+}
 
 std::string ChatForm::text_with_tags(const TokenEvent& event) const {
-  if (event.id == open_id_) return std::string(ReasoningSplitter::kOpen) + event.text;
-  if (event.id == close_id_) return std::string(ReasoningSplitter::kClose) + event.text;
-  return event.text;
+  const auto tag = std::ranges::find(tags_, event.id, &std::pair<int32_t, std::string>::first);
+  return tag == tags_.end() ? event.text : tag->second + event.text;
 }
 
 OutJson ChatForm::chunk(int64_t choice, OutJson delta, const std::string& finish_reason) {
@@ -49,7 +46,17 @@ std::optional<OutJson> ChatForm::begin(int64_t choice) {
   return chunk(choice, {{"role", "assistant"}, {"content", ""}}, "");
 }
 
-OutJson ChatForm::delta_of(Choice& choice, ReasoningSplitter::Parts parts) const {
+/// What is new in a choice, as OpenAI streams it: text, and each call's beginning, name and pieces
+/// of arguments, by themselves.
+std::vector<OutJson> ChatForm::deltas_of(Choice& choice,
+                                         ReasoningSplitter::Parts parts,
+                                         bool is_end) const {
+  std::vector<OutJson> calls;
+  if (choice.tools) {
+    ToolCalls::News news = choice.tools->push(parts.content, is_end);
+    parts.content = std::move(news.content);
+    calls = std::move(news.deltas);
+  }
   choice.reasoning += parts.reasoning;
   choice.content += parts.content;
   OutJson delta = OutJson::object();
@@ -57,25 +64,37 @@ OutJson ChatForm::delta_of(Choice& choice, ReasoningSplitter::Parts parts) const
     delta["reasoning_content"] = std::move(parts.reasoning);
   }
   if (!parts.content.empty()) delta["content"] = std::move(parts.content);
-  return delta;
+  if (!delta.empty()) calls.insert(calls.begin(), std::move(delta));
+  return calls;
 }
 
-std::optional<OutJson> ChatForm::token(int64_t choice, const TokenEvent& event) {
+std::vector<OutJson> ChatForm::token(int64_t choice, const TokenEvent& event) {
   Choice& state = choices_[static_cast<size_t>(choice)];
   if (options_.log_probabilities) state.unsent.push_back(event.choice);
-  OutJson delta = delta_of(state, state.splitter.push(text_with_tags(event)));
-  if (delta.empty()) return std::nullopt;
-  return chunk(choice, std::move(delta), "");
+  std::vector<OutJson> chunks;
+  for (OutJson& delta : deltas_of(state, state.splitter.push(text_with_tags(event)), false)) {
+    chunks.push_back(chunk(choice, std::move(delta), ""));
+  }
+  return chunks;
 }
 
-OutJson ChatForm::finish(int64_t choice, const FinishedEvent& event) {
+std::vector<OutJson> ChatForm::finish(int64_t choice, const FinishedEvent& event) {
   Choice& state = choices_[static_cast<size_t>(choice)];
   ReasoningSplitter::Parts parts = state.splitter.push(event.text);
   const ReasoningSplitter::Parts rest = state.splitter.finish();
   parts.reasoning += rest.reasoning;
   parts.content += rest.content;
-  OutJson delta = delta_of(state, std::move(parts));
-  return chunk(choice, std::move(delta), api_finish_reason(event.result.finish_reason));
+  std::vector<OutJson> deltas = deltas_of(state, std::move(parts), true);
+  // The reason goes with the last of the text, and by itself behind calls.
+  const bool is_apart = deltas.empty() || deltas.back().contains("tool_calls");
+  if (is_apart) deltas.push_back(OutJson::object());
+  std::vector<OutJson> chunks;
+  for (size_t i = 0; i < deltas.size(); ++i) {
+    const bool is_last = i + 1 == deltas.size();
+    chunks.push_back(chunk(
+        choice, std::move(deltas[i]), is_last ? reason_of(state, event.result) : std::string()));
+  }
+  return chunks;
 }
 
 OutJson ChatForm::memory(int64_t choice, OutJson report) {
@@ -91,15 +110,29 @@ OutJson ChatForm::usage_chunk(const Usage& usage) const {
   return out;
 }
 
-OutJson ChatForm::choice_json(int64_t index, const Generation& answer) const {
-  const Choice& choice = choices_[static_cast<size_t>(index)];
+OutJson ChatForm::message_json(const Choice& choice) const {
   OutJson message{{"role", "assistant"}, {"content", choice.content}};
   if (!choice.reasoning.empty() && options_.include_reasoning) {
     message["reasoning_content"] = choice.reasoning;
   }
-  OutJson out{{"index", index}, {"message", std::move(message)}, {"logprobs", nullptr}};
+  if (!choice.tools || choice.tools->empty()) return message;
+  if (choice.content.empty()) message["content"] = nullptr;
+  message["tool_calls"] = choice.tools->json();
+  return message;
+}
+
+/// An answer that ends by itself and has called ends for its calls.
+std::string ChatForm::reason_of(const Choice& choice, const Generation& answer) {
+  const bool has_called = choice.tools && !choice.tools->empty();
+  const bool is_whole = answer.finish_reason == "stop";
+  return has_called && is_whole ? "tool_calls" : api_finish_reason(answer.finish_reason);
+}
+
+OutJson ChatForm::choice_json(int64_t index, const Generation& answer) const {
+  const Choice& choice = choices_[static_cast<size_t>(index)];
+  OutJson out{{"index", index}, {"message", message_json(choice)}, {"logprobs", nullptr}};
   if (options_.log_probabilities) out["logprobs"] = texts_.chat_logprobs(answer.choices);
-  out["finish_reason"] = api_finish_reason(answer.finish_reason);
+  out["finish_reason"] = reason_of(choice, answer);
   return out;
 }
 

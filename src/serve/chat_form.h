@@ -5,11 +5,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "serve/answer_form.h"
 #include "serve/reasoning_splitter.h"
 #include "serve/token_texts.h"
+#include "serve/tool_calls.h"
 
 namespace dms::serve {
 
@@ -18,15 +20,16 @@ struct ChatFormOptions {
   bool include_reasoning = true;
   bool log_probabilities = false;
   bool prompt_log_probabilities = false;
+  std::optional<ToolCallOptions> tools{};  // nothing: what looks like a call is text
 };
 
 class ChatForm final : public AnswerForm {
  public:
-  ChatForm(AnswerHead head, TokenTexts texts, int64_t choices, const ChatFormOptions& options);
+  ChatForm(AnswerHead head, TokenTexts texts, int64_t choices, ChatFormOptions options);
 
   std::optional<OutJson> begin(int64_t choice) override;
-  std::optional<OutJson> token(int64_t choice, const TokenEvent& event) override;
-  OutJson finish(int64_t choice, const FinishedEvent& event) override;
+  std::vector<OutJson> token(int64_t choice, const TokenEvent& event) override;
+  std::vector<OutJson> finish(int64_t choice, const FinishedEvent& event) override;
   OutJson memory(int64_t choice, OutJson report) override;
   OutJson usage_chunk(const Usage& usage) const override;
   OutJson whole(std::span<const Generation> answers, const Usage& usage) const override;
@@ -37,21 +40,24 @@ class ChatForm final : public AnswerForm {
     ReasoningSplitter splitter;
     std::string reasoning{};
     std::string content{};
+    std::optional<ToolCalls> tools{};
     std::vector<TokenChoice> unsent{};  // tokens that no chunk has told of
   };
 
+  void add_tag(std::string_view spelling);
   std::string text_with_tags(const TokenEvent& event) const;
   OutJson chunk(int64_t choice, OutJson delta, const std::string& finish_reason);
-  OutJson delta_of(Choice& choice, ReasoningSplitter::Parts parts) const;
+  std::vector<OutJson> deltas_of(Choice& choice, ReasoningSplitter::Parts parts, bool is_end) const;
+  OutJson message_json(const Choice& choice) const;
+  static std::string reason_of(const Choice& choice, const Generation& answer);
   OutJson choice_json(int64_t index, const Generation& answer) const;
 
   AnswerHead head_;
   TokenTexts texts_;
   ChatFormOptions options_;
   std::vector<Choice> choices_;
-  // Where the tags are special tokens, which answers' texts leave out.
-  std::optional<int32_t> open_id_{};
-  std::optional<int32_t> close_id_{};
+  // Tags that are special tokens, which answers' texts leave out.
+  std::vector<std::pair<int32_t, std::string>> tags_{};
 };
 
 }  // namespace dms::serve

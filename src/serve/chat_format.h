@@ -8,12 +8,14 @@
 
 #include "dms/chat.h"
 #include "serve/chat_request.h"
+#include "serve/tool_form.h"
 
 namespace dms::serve {
 
 struct ChatFormat {
   std::optional<ChatTemplate> chat_template{};
   bool adds_special_tokens = false;  // the tokenizer does, because the template writes none
+  const ToolForm* tools = nullptr;   // how the model writes calls; null: they stay text
   std::vector<std::string> stops{};  // end an answer although the model has not said so
 };
 

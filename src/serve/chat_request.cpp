@@ -60,17 +60,6 @@ std::string read_template_arguments(const Fields& body) {
   return arguments.empty() ? std::string() : json_text(arguments);
 }
 
-/// What a model is told of tools; that it must call one is not enforced.
-std::string read_tools(const Fields& body) {
-  const OrderedJson* tools = body.array("tools");
-  const OrderedJson* choice = body.find("tool_choice");
-  const bool is_none = choice != nullptr && *choice == "none";
-  if (choice != nullptr && !is_none && *choice != "auto") {
-    body.refuse("tool_choice", *choice, "none or auto");
-  }
-  return tools == nullptr || tools->empty() || is_none ? std::string() : json_text(*tools);
-}
-
 }  // namespace
 
 Conversation read_conversation(const Fields& body, const RequestLimits& limits) {
@@ -86,7 +75,8 @@ Conversation read_conversation(const Fields& body, const RequestLimits& limits) 
     out.chat.messages.push_back(
         read_message((*messages)[i], "messages[" + std::to_string(i) + "]"));
   }
-  out.chat.tools = read_tools(body);
+  out.tools = read_tools(body, limits);
+  out.chat.tools = out.tools.shown;
   out.chat.arguments = read_template_arguments(body);
   out.continue_final_message = body.boolean("continue_final_message").value_or(false);
   out.chat.add_generation_prompt = body.boolean("add_generation_prompt").value_or(true);

@@ -6,11 +6,13 @@
 
 #include "dms/chat.h"
 #include "serve/generation_request.h"
+#include "serve/tool_request.h"
 
 namespace dms::serve {
 
 struct Conversation {
   ChatRequest chat{};
+  ToolRequest tools{};
   bool continue_final_message = false;  // the last message is not ended: the answer goes on with it
 };
 
@@ -20,7 +22,7 @@ struct ChatCompletionRequest {
   bool include_reasoning = true;
 };
 
-/// Throws ApiError on a malformed message, and on parts that are no text.
+/// Throws ApiError on malformed messages and tools, and on parts that are no text.
 Conversation read_conversation(const Fields& body, const RequestLimits& limits);
 
 /// Throws ApiError.

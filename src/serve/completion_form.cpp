@@ -42,16 +42,16 @@ std::optional<OutJson> CompletionForm::begin(int64_t choice) {
   return chunk(choice, echo->text, "");
 }
 
-std::optional<OutJson> CompletionForm::token(int64_t choice, const TokenEvent& event) {
+std::vector<OutJson> CompletionForm::token(int64_t choice, const TokenEvent& event) {
   if (options_.log_probabilities) {
     unsent_[static_cast<size_t>(choice)].push_back(event.choice);
   }
-  if (event.text.empty()) return std::nullopt;
-  return chunk(choice, event.text, "");
+  if (event.text.empty()) return {};
+  return std::vector{chunk(choice, event.text, "")};
 }
 
-OutJson CompletionForm::finish(int64_t choice, const FinishedEvent& event) {
-  return chunk(choice, event.text, api_finish_reason(event.result.finish_reason));
+std::vector<OutJson> CompletionForm::finish(int64_t choice, const FinishedEvent& event) {
+  return std::vector{chunk(choice, event.text, api_finish_reason(event.result.finish_reason))};
 }
 
 OutJson CompletionForm::memory(int64_t choice, OutJson report) {

@@ -30,8 +30,8 @@ class CompletionForm final : public AnswerForm {
   CompletionForm(AnswerHead head, TokenTexts texts, int64_t choices, CompletionFormOptions options);
 
   std::optional<OutJson> begin(int64_t choice) override;
-  std::optional<OutJson> token(int64_t choice, const TokenEvent& event) override;
-  OutJson finish(int64_t choice, const FinishedEvent& event) override;
+  std::vector<OutJson> token(int64_t choice, const TokenEvent& event) override;
+  std::vector<OutJson> finish(int64_t choice, const FinishedEvent& event) override;
   OutJson memory(int64_t choice, OutJson report) override;
   OutJson usage_chunk(const Usage& usage) const override;
   OutJson whole(std::span<const Generation> answers, const Usage& usage) const override;

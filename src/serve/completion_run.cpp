@@ -91,8 +91,8 @@ void CompletionRun::take_token(int64_t index, const TokenEvent& event, const Mai
     around_.metrics.first_token(mail.at - arrival_);
   }
   choice.last_token = mail.at;
-  const auto chunk = prepared_.form->token(index, event);
-  if (prepared_.stream && chunk) send(*chunk);
+  const std::vector<OutJson> chunks = prepared_.form->token(index, event);
+  if (prepared_.stream) send_all(chunks);
 }
 
 void CompletionRun::take_memory(int64_t index, const MemoryEvent& event) {
@@ -106,10 +106,14 @@ void CompletionRun::take_finish(int64_t index, const FinishedEvent& event, const
   if (choice.has_ended) return;
   choice.has_ended = true;
   around_.metrics.finished(event.result, mail.at - arrival_);
-  const OutJson chunk = prepared_.form->finish(index, event);
-  if (prepared_.stream && event.result.finish_reason != "error") send(chunk);
+  const std::vector<OutJson> chunks = prepared_.form->finish(index, event);
+  if (prepared_.stream && event.result.finish_reason != "error") send_all(chunks);
   results_[static_cast<size_t>(index)] = event.result;
   if (--left_ == 0) end();
+}
+
+void CompletionRun::send_all(std::span<const OutJson> chunks) {
+  for (const OutJson& chunk : chunks) send(chunk);
 }
 
 /// A client that does not read costs the engine nothing more.

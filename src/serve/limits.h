@@ -13,6 +13,7 @@ struct RequestLimits {
   int64_t answers = 16;   // n
   int64_t prompts = 256;  // in one request for completions
   size_t messages = 4096;
+  size_t tools = 128;
   size_t stops = 16;
   size_t stop_bytes = 1024;  // of one of them
   size_t stop_ids = 64;

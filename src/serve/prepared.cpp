@@ -11,6 +11,7 @@
 #include "serve/chat_request.h"
 #include "serve/completion_form.h"
 #include "serve/completion_request.h"
+#include "serve/tool_structure.h"
 
 namespace dms::serve {
 namespace {
@@ -97,6 +98,46 @@ EchoedPrompt echo_of(const Prompt& prompt,
   return {.text = text != nullptr ? *text : tokenizer.decode(ids, false), .first_id = ids.front()};
 }
 
+/// Nothing where calls are not looked for: no tools, no form, or another form that the answer has.
+std::optional<ToolCallOptions> tool_calls_of(const ToolRequest& tools,
+                                             const ChatFormat& format,
+                                             const SamplingParams& sampling) {
+  const bool is_held = sampling.structure.kind != Structure::Kind::none;
+  if (tools.must_call() && format.tools == nullptr) {
+    throw ApiError(400,
+                   "tool_choice: the chat template shows no form of calls; start the server with "
+                   "--tool-parser NAME, or use auto",
+                   "tool_choice");
+  }
+  if (tools.must_call() && is_held) {
+    throw ApiError(
+        400, "tool_choice: a call has no other form; leave the other out", "tool_choice");
+  }
+  if (tools.tools == nullptr || format.tools == nullptr || is_held) return std::nullopt;
+  return ToolCallOptions{
+      .form = format.tools, .tools = tools.tools, .is_parallel = tools.is_parallel};
+}
+
+/// Where the request demands calls, or arguments of a form. An answer that is held to a form has no
+/// special tokens: a model that begins calls with one could not call if it liked.
+void hold_to_tools(const ToolRequest& tools,
+                   const ToolForm& form,
+                   bool thinks_first,
+                   const Tokenizer& tokenizer,
+                   SamplingParams& sampling) {
+  if (!tools.must_call() && special_id(tokenizer, form.open)) return;
+  std::optional<Structure> structure = tool_structure(form, tools, thinks_first);
+  if (!structure) return;
+  if (!has_structures()) {
+    if (!tools.must_call()) return;  // strict arguments are what the model makes of them
+    throw ApiError(400,
+                   "tool_choice: this build cannot hold answers to calls: it has no xgrammar; use "
+                   "auto",
+                   "tool_choice");
+  }
+  sampling.structure = *std::move(structure);
+}
+
 void refuse_streamed_scores(const CompletionRequest& request) {
   const bool has_scores = request.echo && request.common.sampling.log_probabilities >= 0;
   if (!request.common.stream || !has_scores) return;
@@ -115,9 +156,14 @@ Prepared prepare_chat(std::string_view body, const ServedModel& model, const Pla
   common.sampling.max_new_tokens =
       common.max_tokens.value_or(tokens_left(std::ssize(chat.ids), cache, model.facts.context));
   give_seed(common);
-  const bool begins_inside_reasoning = opens_reasoning(chat.text);
+  const ToolRequest& tools = request.conversation.tools;
+  const bool thinks_first = opens_reasoning(chat.text);
+  const auto tool_calls = tool_calls_of(tools, model.chat, common.sampling);
+  if (tool_calls) {
+    hold_to_tools(tools, *tool_calls->form, thinks_first, model.tokenizer, common.sampling);
+  }
   // What the model thinks first has no form.
-  if (begins_inside_reasoning) {
+  if (thinks_first) {
     common.sampling.structure.begins_after = ReasoningSplitter::kClose;
   }
   Prepared out = prepare_answer(common, model, common.answers);
@@ -125,10 +171,11 @@ Prepared prepare_chat(std::string_view body, const ServedModel& model, const Pla
       make_head("chatcmpl", common),
       TokenTexts(model.tokenizer, common.tokens_as_ids),
       common.answers,
-      ChatFormOptions{.begins_inside_reasoning = begins_inside_reasoning,
+      ChatFormOptions{.begins_inside_reasoning = thinks_first,
                       .include_reasoning = request.include_reasoning,
                       .log_probabilities = common.sampling.log_probabilities >= 0,
-                      .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0});
+                      .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0,
+                      .tools = tool_calls});
   out.requests.push_back(make_request(common, std::move(chat.ids)));
   return out;
 }

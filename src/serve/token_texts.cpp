@@ -16,6 +16,13 @@ int64_t characters_begun(const std::string& bytes) {
 
 }  // namespace
 
+std::optional<int32_t> special_id(const Tokenizer& tokenizer, std::string_view spelling) {
+  const auto id = tokenizer.id_of(spelling);
+  if (!id) return std::nullopt;
+  const auto info = tokenizer.token(*id);
+  return info && info->is_special ? id : std::nullopt;
+}
+
 double finite_logprob(float value) {
   constexpr double kLeast = -9999.0;
   return value >= kLeast ? static_cast<double>(value) : kLeast;

@@ -2,8 +2,10 @@
 // Tokens and their log-probabilities as the API spells them.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "dms/request.h"
@@ -40,6 +42,9 @@ class TokenTexts {
   Tokenizer tokenizer_;
   bool as_ids_;
 };
+
+/// The id of a special token, which answers' texts leave out; nothing where it is none.
+std::optional<int32_t> special_id(const Tokenizer& tokenizer, std::string_view spelling);
 
 /// JSON has no infinity: as in vLLM no logarithm is below -9999.
 double finite_logprob(float value);

@@ -70,6 +70,48 @@ def test_bad_bodies_are_refused(server, path, name):
     assert status == 200 or json.loads(text)["error"]["message"]
 
 
+def tools(*functions: object, **fields: object) -> bytes:
+    listed = [{"type": "function", "function": function} for function in functions]
+    message = {"role": "user", "content": "x"}
+    return json.dumps({"messages": [message], "tools": listed, "max_tokens": 4, **fields}).encode()
+
+
+def deep(levels: int) -> dict:
+    schema: dict = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+BAD_TOOLS = {
+    "no list": tools(tools="all"),
+    "no functions": tools(1, None, "f"),
+    "nameless": tools({}),
+    "a path": tools({"name": "../../etc/passwd"}),
+    "markup": tools({"name": "<tool_call>"}),
+    "control characters": tools({"name": "a\u0000\u001b[2J"}),
+    "a long name": tools({"name": "a" * 500_000}),
+    "twins": tools({"name": "a"}, {"name": "a"}),
+    "many": tools(*({"name": f"f{i}"} for i in range(5_000))),
+    "deep": tools({"name": "a", "parameters": deep(100)}),
+    "no schema": tools({"name": "a", "parameters": [[]]}),
+    "a choice of nothing": tools(tool_choice="required"),
+    "a choice without name": tools({"name": "a"}, tool_choice={"type": "function"}),
+    "a long choice": tools(
+        {"name": "a"}, tool_choice={"type": "function", "function": {"name": "b" * 500_000}}
+    ),
+    "an unheard-of choice": tools({"name": "a"}, tool_choice=["a"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TOOLS)
+def test_bad_tools_are_refused(server, name):
+    for path in ("/v1/chat/completions", "/tokenize"):
+        status, _, text = server.request("POST", path, BAD_TOOLS[name])
+        assert status == 400, text
+        assert len(json.loads(text)["error"]["message"]) < 500
+
+
 MALFORMED = {
     "no http": b"hello\r\n\r\n",
     "tls": bytes.fromhex("16030100a5010000a10303") + bytes(160),

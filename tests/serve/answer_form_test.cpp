@@ -1,6 +1,5 @@
 #include "serve/answer_form.h"
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -8,33 +7,15 @@
 
 #include "serve/chat_form.h"
 #include "serve/completion_form.h"
+#include "serve/form_events.h"
 
 namespace dms::serve {
 namespace {
 
-TokenTexts texts() {
-  return {Tokenizer(std::filesystem::path(DMS_SOURCE_DIR) / "models" / "demo"), false};
-}
-
-AnswerHead head() { return {.id = "x-1", .created = 7, .model = "demo"}; }
-
-TokenEvent token(const std::string& text, int32_t id = 0) {
-  TokenEvent event;
-  event.id = id;
-  event.text = text;
-  event.choice.chosen.id = id;
-  return event;
-}
-
-FinishedEvent finished(const std::string& rest, const std::string& whole) {
-  FinishedEvent event;
-  event.text = rest;
-  event.result.text = whole;
-  event.result.ids = {1, 2};
-  event.result.finish_reason = "stop";
-  event.result.prompt_tokens = 3;
-  return event;
-}
+using testing_support::finished;
+using testing_support::head;
+using testing_support::texts;
+using testing_support::token;
 
 TEST(ChatForm, StreamsARoleThenTextThenTheReason) {
   ChatForm form(head(), texts(), 1, {});
@@ -42,9 +23,9 @@ TEST(ChatForm, StreamsARoleThenTextThenTheReason) {
             R"({"id":"x-1","object":"chat.completion.chunk","created":7,"model":"demo","choices":)"
             R"([{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,)"
             R"("finish_reason":null}]})");
-  EXPECT_EQ((*form.token(0, token("Hel")))["choices"][0]["delta"]["content"], "Hel");
-  EXPECT_FALSE(form.token(0, token("")));
-  const OutJson last = form.finish(0, finished("lo", "Hello"));
+  EXPECT_EQ(form.token(0, token("Hel")).at(0)["choices"][0]["delta"]["content"], "Hel");
+  EXPECT_TRUE(form.token(0, token("")).empty());
+  const OutJson last = form.finish(0, finished("lo", "Hello")).at(0);
   EXPECT_EQ(last["choices"][0]["delta"]["content"], "lo");
   EXPECT_EQ(last["choices"][0]["finish_reason"], "stop");
 }
@@ -52,9 +33,9 @@ TEST(ChatForm, StreamsARoleThenTextThenTheReason) {
 TEST(ChatForm, PartsThoughtsFromTheAnswer) {
   ChatForm form(head(), texts(), 1, {});
   const auto delta = [&form](const std::string& text) {
-    return (*form.token(0, token(text)))["choices"][0]["delta"];
+    return form.token(0, token(text)).at(0)["choices"][0]["delta"];
   };
-  EXPECT_FALSE(form.token(0, token("<thi")));
+  EXPECT_TRUE(form.token(0, token("<thi")).empty());
   EXPECT_EQ(delta("nk>Hm"), (OutJson{{"reasoning_content", "Hm"}}));
   EXPECT_EQ(delta("!</think>\n\nYes"), (OutJson{{"reasoning_content", "!"}, {"content", "Yes"}}));
   const FinishedEvent end = finished(".", "");
@@ -66,10 +47,10 @@ TEST(ChatForm, PartsThoughtsFromTheAnswer) {
 
 TEST(ChatForm, TokensWithoutTextGoWithTheNextChunk) {
   ChatForm form(head(), texts(), 1, {.log_probabilities = true});
-  EXPECT_FALSE(form.token(0, token("", 9)));
-  const OutJson chunk = *form.token(0, token("a", 10));
+  EXPECT_TRUE(form.token(0, token("", 9)).empty());
+  const OutJson chunk = form.token(0, token("a", 10)).at(0);
   EXPECT_EQ(chunk["choices"][0]["logprobs"]["content"].size(), 2U);
-  EXPECT_TRUE(form.finish(0, finished("", "a"))["choices"][0]["logprobs"].is_null());
+  EXPECT_TRUE(form.finish(0, finished("", "a")).at(0)["choices"][0]["logprobs"].is_null());
 }
 
 TEST(CompletionForm, EchoesEachAnswersOwnPrompt) {

@@ -47,17 +47,14 @@ TEST(ChatRequest, ReadsTextsAndPartsOfText) {
 }
 
 TEST(ChatRequest, KeepsTheOrderOfWhatTemplatesWrite) {
-  const Conversation conversation = parse(std::string(kHello) + R"(, "tools": [{"z": 1, "a": 2}],
+  const Conversation conversation =
+      parse(std::string(kHello) +
+            R"(, "tools": [{"type": "function", "function": {"name": "f", "z": 1, "a": 2}}],
             "chat_template_kwargs": {"y": 1, "b": false}, "reasoning_effort": "low")")
-                                        .conversation;
-  EXPECT_EQ(conversation.chat.tools, R"([{"z":1,"a":2}])");
+          .conversation;
+  EXPECT_EQ(conversation.chat.tools,
+            R"([{"type":"function","function":{"name":"f","z":1,"a":2}}])");
   EXPECT_EQ(conversation.chat.arguments, R"({"y":1,"b":false,"reasoning_effort":"low"})");
-}
-
-TEST(ChatRequest, ToolsThatMayNotBeCalledAreNotShown) {
-  EXPECT_EQ(parse(std::string(kHello) + R"(, "tools": [{}], "tool_choice": "none")")
-                .conversation.chat.tools,
-            "");
 }
 
 TEST(ChatRequest, LogprobsAreAYesAndANumber) {

@@ -22,6 +22,7 @@ int dms_fuzz_serve_request(const uint8_t* data, size_t size);
 int dms_fuzz_session(const uint8_t* data, size_t size);
 int dms_fuzz_structure(const uint8_t* data, size_t size);
 int dms_fuzz_tokenizer(const uint8_t* data, size_t size);
+int dms_fuzz_tool_calls(const uint8_t* data, size_t size);
 }
 
 namespace dms {
@@ -60,7 +61,8 @@ INSTANTIATE_TEST_SUITE_P(Fuzz,
                                            Target{"serve_request", dms_fuzz_serve_request},
                                            Target{"session", dms_fuzz_session},
                                            Target{"structure", dms_fuzz_structure},
-                                           Target{"tokenizer", dms_fuzz_tokenizer}),
+                                           Target{"tokenizer", dms_fuzz_tokenizer},
+                                           Target{"tool_calls", dms_fuzz_tool_calls}),
                          [](const auto& item) { return std::string(item.param.name); });
 
 }  // namespace

@@ -1,0 +1,48 @@
+#pragma once
+// The forms in which families of models write calls of functions, one row each.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "serve/call_syntax.h"
+
+namespace dms::serve {
+
+struct ToolForm {
+  std::string_view name;
+  // A chat template that holds one of them is of this form. Of the rows the first counts.
+  std::vector<std::string_view> marks;
+  std::string_view open;     // the tag before calls, or the word; no character of it as its first
+  std::string_view close{};  // what ends them; empty: they end by themselves
+  std::unique_ptr<CallSyntax> (*syntax)(std::string_view close, Tools tools);
+  bool is_bare = false;          // an answer that begins with '{' is a call without the tag
+  std::string_view separator{};  // one character that may stand between calls
+
+  // How a model that must call is made to write: LIST_BEGIN CALL (BETWEEN CALL)* LIST_END, a call
+  // being CALL_BEGIN name CALL_MIDDLE arguments CALL_END.
+  std::string_view list_begin{};
+  std::string_view call_begin{};
+  std::string_view call_middle{};
+  std::string_view call_end{};
+  std::string_view between{};
+  std::string_view list_end{};
+  std::string_view arguments = "json";  // or xgrammar's style of them
+
+  std::vector<std::string_view>
+      words{};                 // of the form, beside open and close, that may be special tokens
+  bool has_short_ids = false;  // the template takes ids of nine letters and digits only
+};
+
+std::span<const ToolForm> tool_forms();
+
+/// Null where there is none of that name; where a template shows none.
+const ToolForm* find_tool_form(std::string_view name);
+const ToolForm* tool_form_of(std::string_view chat_template);
+
+/// "hermes, llama3_json, ..."
+std::vector<std::string> tool_form_names();
+
+}  // namespace dms::serve

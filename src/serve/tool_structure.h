@@ -1,0 +1,19 @@
+#pragma once
+// The form of answers that call tools as a request demands, in the words of a family: a structural
+// tag of xgrammar's.
+
+#include <optional>
+
+#include "dms/structure.h"
+#include "serve/tool_form.h"
+#include "serve/tool_request.h"
+
+namespace dms::serve {
+
+/// Nothing where the model may write what it likes: it need not call, and no function is strict.
+/// `thinks_first`: it holds from behind the model's thoughts, which a blank line may follow.
+std::optional<Structure> tool_structure(const ToolForm& form,
+                                        const ToolRequest& request,
+                                        bool thinks_first);
+
+}  // namespace dms::serve

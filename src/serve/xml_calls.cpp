@@ -1,0 +1,160 @@
+#include "serve/xml_calls.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "serve/api_error.h"
+#include "serve/json_scanner.h"
+
+namespace dms::serve {
+namespace {
+
+constexpr std::string_view kFunction = "<function=";
+constexpr std::string_view kEndFunction = "</function>";
+constexpr std::string_view kParameter = "<parameter=";
+constexpr std::string_view kEndParameter = "</parameter>";
+constexpr size_t kMostKeyBytes = 256;
+
+bool is_text_type(const OrderedJson& type) {
+  if (type.is_array()) return std::ranges::any_of(type, is_text_type);
+  return type == "string";
+}
+
+bool is_text(const OrderedJson& schema) {
+  if (!schema.is_object()) return false;
+  if (const auto type = schema.find("type"); type != schema.end()) return is_text_type(*type);
+  for (const char* choice : {"anyOf", "oneOf"}) {
+    const auto found = schema.find(choice);
+    if (found != schema.end() && found->is_array() && std::ranges::any_of(*found, is_text)) {
+      return true;
+    }
+  }
+  const auto values = schema.find("enum");
+  return values != schema.end() && values->is_array() &&
+         std::ranges::all_of(*values, [](const OrderedJson& value) { return value.is_string(); });
+}
+
+/// A parameter that the schema does not name is text as well.
+bool wants_text(const Tool& tool, const std::string& key) {
+  const auto properties = tool.parameters.find("properties");
+  if (properties == tool.parameters.end() || !properties->is_object()) return true;
+  const auto schema = properties->find(key);
+  return schema == properties->end() || is_text(*schema);
+}
+
+/// The value's own line ends stay; those beside the tags are the form's.
+std::string_view without_line_ends(std::string_view value) {
+  if (value.starts_with('\n')) value.remove_prefix(1);
+  if (value.ends_with('\n')) value.remove_suffix(1);
+  return value;
+}
+
+}  // namespace
+
+XmlCalls::XmlCalls(std::string_view close, Tools tools) : close_(close), tools_(std::move(tools)) {}
+
+void XmlCalls::begin() {
+  state_ = State::kFunction;
+  tag_.clear();
+  name_.clear();
+  has_arguments_ = false;
+}
+
+CallSyntax::Step XmlCalls::push(char c, CallSink& sink) {
+  switch (state_) {
+    case State::kFunction:
+      if (is_blank(c) && tag_.empty()) return Step::kHeld;
+      tag_ += c;
+      if (!kFunction.starts_with(tag_)) return Step::kBad;
+      if (tag_ == kFunction) state_ = State::kName;
+      return Step::kHeld;
+    case State::kName:
+      return push_name(c, sink);
+    case State::kBody:
+      return push_body(c, sink);
+    case State::kKey:
+      return push_key(c);
+    case State::kValue:
+      return push_value(c, sink);
+    default:
+      return push_close(c);
+  }
+}
+
+CallSyntax::Step XmlCalls::push_name(char c, CallSink& sink) {
+  if (c != '>') {
+    name_ += c;
+    return begins_name(*tools_, name_) ? Step::kHeld : Step::kBad;
+  }
+  tool_ = find_tool(*tools_, name_);
+  if (tool_ == nullptr) return Step::kBad;
+  sink.begin_call(name_);
+  sink.add_arguments("{");
+  tag_.clear();
+  state_ = State::kBody;
+  return Step::kTaken;
+}
+
+CallSyntax::Step XmlCalls::push_body(char c, CallSink& sink) {
+  if (is_blank(c) && tag_.empty()) return Step::kHeld;
+  tag_ += c;
+  if (tag_ == kParameter) {
+    key_.clear();
+    state_ = State::kKey;
+  } else if (tag_ == kEndFunction) {
+    sink.add_arguments("}");
+    tag_.clear();
+    state_ = State::kClose;
+    return Step::kTaken;
+  } else if (!kParameter.starts_with(tag_) && !kEndFunction.starts_with(tag_)) {
+    return Step::kBad;
+  }
+  return Step::kHeld;
+}
+
+CallSyntax::Step XmlCalls::push_key(char c) {
+  if (c == '>') {
+    value_.clear();
+    state_ = State::kValue;
+    return Step::kTaken;
+  }
+  if (c == '\n' || key_.size() == kMostKeyBytes) return Step::kBad;
+  key_ += c;
+  return Step::kHeld;
+}
+
+CallSyntax::Step XmlCalls::push_value(char c, CallSink& sink) {
+  value_ += c;
+  if (c != '>' || !value_.ends_with(kEndParameter)) return Step::kTaken;
+  value_.resize(value_.size() - kEndParameter.size());
+  sink.add_arguments(argument());
+  has_arguments_ = true;
+  tag_.clear();
+  state_ = State::kBody;
+  return Step::kTaken;
+}
+
+/// "KEY": VALUE, with the comma before it.
+std::string XmlCalls::argument() const {
+  const std::string_view value = without_line_ends(value_);
+  const std::string before = (has_arguments_ ? ", " : "") + json_text(key_) + ": ";
+  if (!wants_text(*tool_, key_) && is_json(value)) return before + std::string(value);
+  return before + json_text(value);
+}
+
+CallSyntax::Step XmlCalls::push_close(char c) {
+  if (is_blank(c) && tag_.empty()) return Step::kHeld;
+  tag_ += c;
+  if (!close_.starts_with(tag_)) return Step::kBad;
+  return tag_ == close_ ? Step::kEnd : Step::kHeld;
+}
+
+/// A value that was cut short is told as far as it came, without its end.
+void XmlCalls::finish(CallSink& sink) {
+  if (state_ != State::kValue) return;
+  std::string last = argument();
+  if (last.ends_with('"')) last.pop_back();
+  sink.add_arguments(last);
+}
+
+}  // namespace dms::serve

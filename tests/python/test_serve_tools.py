@@ -1,0 +1,418 @@
+"""Tools of `dms serve`, as OpenAI's own client sees them: models that write calls by heart, and
+calls that are demanded of a model that knows nothing of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import jsonschema
+import openai
+import pydantic
+import pytest
+from transformers import AutoTokenizer
+
+from harness import DEMO, missing, run_dms
+from script_model import write_script_model
+from serving import Server, events, serving
+
+# What it shows is checked by whom it is shown to. The tag is what the server knows the form by.
+TEMPLATE = """{# <tool_call>{"name": ..., "arguments": {...}}</tool_call> #}
+{%- for tool in tools or [] -%}<tool>{{ tool.function.name }}</tool>{%- endfor -%}
+{%- for message in messages -%}
+  {{- message.role }}: {{ message.content }}
+  {%- for call in message.tool_calls or [] -%}
+    {%- if call.function.arguments is not mapping -%}
+      {{- raise_exception('arguments are a text') -}}
+    {%- endif -%}
+    {{- call.function.name + (call.function.arguments | tojson) -}}
+  {%- endfor -%}
+  {%- if message.role == 'tool' -%}<{{ message.tool_call_id }}>{%- endif -%}
+{%- endfor -%}
+{%- if messages[-1].role == 'tool' -%}<|answer|>
+{%- elif not tools -%}<|no tools|>
+{%- elif 'two' in messages[-1].content -%}<|two|>
+{%- elif 'think' in messages[-1].content -%}<|think|>
+{%- elif 'broken' in messages[-1].content -%}<|broken|>
+{%- elif 'weather' in messages[-1].content -%}<|one|>
+{%- else -%}<|talk|>{%- endif -%}"""
+
+SCRIPTS = {
+    "<|one|>": [
+        "Let me", " look.\n", "<tool_call>", '\n{"name": "get_', 'weather", "argu',
+        'ments": {"city', '": "Par', 'is", ', '"days": 3', "}}\n", "</tool_call>",
+    ],
+    "<|two|>": [
+        '<tool_call>\n{"name": "get_weather", "arguments": ',
+        '{"city": "Rome", "days": 1}}\n</tool',
+        '_call>\n<tool_call>\n{"na', 'me": "get_time", "arguments": {"zone', '": "CET"}', "}\n</to",
+        "ol_call>",
+    ],
+    "<|think|>": [
+        "<think>", "<tool_call> or not?", "</think>", "\n\n<tool", '_call>\n{"name": "get_time", ',
+        '"arguments": {}}\n<', "/tool_call>",
+    ],
+    "<|broken|>": [
+        "Well <tool_", 'call>{"name": "get_weather", "arguments', '": [1]}<', "/tool_ca", "ll>",
+    ],
+    "<|talk|>": ["Hello", " there", " {friend}", " "],
+    "<|answer|>": ["It is ", "mild", " in Paris."],
+    "<|no tools|>": ["I have", " no tools."],
+}  # fmt: skip
+
+
+class GetWeather(pydantic.BaseModel):
+    """The weather of a city."""
+
+    city: str
+    days: int
+
+
+def function(name: str, properties: dict, **fields) -> dict:
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return {"type": "function", "function": {"name": name, "parameters": schema, **fields}}
+
+
+WEATHER = function("get_weather", {"city": {"type": "string"}, "days": {"type": "integer"}})
+TIME = {"type": "function", "function": {"name": "get_time", "description": "Now"}}
+TOOLS = [WEATHER, TIME]
+
+
+def user(text: str) -> list[dict]:
+    return [{"role": "user", "content": text}]
+
+
+@pytest.fixture(scope="module", params=["text", "special"])
+def server(request, tmp_path_factory) -> Iterator[Server]:
+    """The tags as text, or as special tokens, which an answer's text leaves out."""
+    tags = ["<tool_call>", "</tool_call>", "<think>", "</think>"]
+    special = tags if request.param == "special" else []
+    folder = tmp_path_factory.mktemp("script")
+    with serving(model=write_script_model(folder / "m", SCRIPTS, TEMPLATE, special)) as server:
+        yield server
+        assert server.stop() == 0, server.log()
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with openai.OpenAI(base_url=server.url + "/v1", api_key="x", max_retries=0) as client:
+        yield client
+
+
+def ask(client, text: str, **fields):
+    fields = {"model": "m", "messages": user(text), "tools": TOOLS, **fields}
+    return client.chat.completions.create(**fields)
+
+
+def test_a_round_from_the_question_over_a_call_to_the_answer(client):
+    first = ask(client, "What is the weather?").choices[0]
+    assert first.finish_reason == "tool_calls"
+    assert first.message.content == "Let me look."
+    (call,) = first.message.tool_calls
+    assert (call.type, call.function.name) == ("function", "get_weather")
+    assert json.loads(call.function.arguments) == {"city": "Paris", "days": 3}
+    result = {"role": "tool", "tool_call_id": call.id, "content": "12 degrees"}
+    last = ask(client, "", messages=[*user("What is the weather?"), first.message, result])
+    assert last.choices[0].message.content == "It is mild in Paris."
+    assert last.choices[0].message.tool_calls is None
+    assert last.choices[0].finish_reason == "stop"
+
+
+def test_a_round_streamed(client):
+    chunks = list(ask(client, "What is the weather?", stream=True))
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert "".join(delta.content or "" for delta in deltas) == "Let me look."
+    calls = [delta.tool_calls for delta in deltas if delta.tool_calls]
+    assert all(len(call) == 1 for call in calls)
+    begin, *pieces = [call[0] for call in calls]
+    assert (begin.index, begin.type, begin.function.name) == (0, "function", "get_weather")
+    assert begin.id
+    assert begin.function.arguments == ""
+    assert all(piece.id is None and piece.function.name is None for piece in pieces)
+    assert len(pieces) >= 4, "the arguments come as they are written"
+    arguments = "".join(piece.function.arguments for piece in pieces)
+    assert json.loads(arguments) == {"city": "Paris", "days": 3}
+    assert [chunk.choices[0].finish_reason for chunk in chunks[-2:]] == [None, "tool_calls"]
+
+
+def test_the_clients_own_stream_and_parser(client):
+    tools = [openai.pydantic_function_tool(GetWeather, name="get_weather")]
+    whole = client.chat.completions.parse(model="m", messages=user("weather"), tools=tools)
+    (call,) = whole.choices[0].message.tool_calls
+    assert call.function.parsed_arguments == GetWeather(city="Paris", days=3)
+    with client.chat.completions.stream(model="m", messages=user("weather"), tools=tools) as stream:
+        seen = [event for event in stream if event.type.startswith("tool_calls.")]
+        final = stream.get_final_completion().choices[0]
+    assert seen[-1].type == "tool_calls.function.arguments.done"
+    assert seen[-1].parsed_arguments == GetWeather(city="Paris", days=3)
+    assert len(seen) > 4
+    assert final.finish_reason == "tool_calls"
+    assert final.message.content == "Let me look."
+    assert final.message.tool_calls[0].function.name == "get_weather"
+
+
+def test_several_calls_and_several_answers(client):
+    answer = ask(client, "two things", n=2)
+    ids = set()
+    for choice in answer.choices:
+        assert choice.finish_reason == "tool_calls"
+        assert choice.message.content is None
+        called = [call.function for call in choice.message.tool_calls]
+        assert [function.name for function in called] == ["get_weather", "get_time"]
+        assert json.loads(called[1].arguments) == {"zone": "CET"}
+        ids |= {call.id for call in choice.message.tool_calls}
+    assert len(ids) == 4
+    (first,) = ask(client, "two things", parallel_tool_calls=False).choices[0].message.tool_calls
+    assert first.function.name == "get_weather"
+
+
+def gathered(chunks) -> tuple[str, list[list[str]], str]:
+    """Text, names and arguments of calls, and the reason of one streamed answer."""
+    text, calls, reason = "", [], None
+    for chunk in chunks:
+        choice = chunk.choices[0]
+        text += choice.delta.content or ""
+        for call in choice.delta.tool_calls or []:
+            if call.id:
+                assert call.index == len(calls)
+                calls.append([call.function.name, ""])
+            calls[call.index][1] += call.function.arguments
+        reason = reason or choice.finish_reason
+    return text, calls, reason
+
+
+def test_a_stream_is_what_is_answered_whole(client):
+    for text in ("the weather", "two things", "think first", "broken", "talk"):
+        whole = ask(client, text).choices[0]
+        calls = [
+            [call.function.name, call.function.arguments] for call in whole.message.tool_calls or []
+        ]
+        streamed = gathered(ask(client, text, stream=True))
+        assert streamed == (whole.message.content or "", calls, whole.finish_reason)
+
+
+def test_thoughts_come_before_calls(client):
+    message = ask(client, "think first").choices[0].message
+    assert message.reasoning_content == "<tool_call> or not?"
+    assert message.content is None
+    assert message.tool_calls[0].function.arguments == "{}"
+
+
+def test_what_is_no_call_stays_text(client):
+    for text, content in (
+        ("broken", 'Well <tool_call>{"name": "get_weather", "arguments": [1]}</tool_call>'),
+        ("talk", "Hello there {friend} "),
+    ):
+        choice = ask(client, text).choices[0]
+        assert choice.message.content == content
+        assert choice.message.tool_calls is None
+        assert choice.finish_reason == "stop"
+
+
+def test_tools_that_may_not_be_called_are_not_shown(client):
+    choice = ask(client, "weather", tool_choice="none").choices[0]
+    assert choice.message.content == "I have no tools."
+
+
+def test_a_tool_of_another_name_is_not_called(client):
+    message = ask(client, "weather", tools=[TIME]).choices[0].message
+    assert message.tool_calls is None
+    assert '"name": "get_weather"' in message.content
+
+
+def test_each_token_is_told_once(client):
+    whole = ask(client, "two things", logprobs=True)
+    tokens = [token.token for token in whole.choices[0].logprobs.content]
+    assert len(tokens) == whole.usage.completion_tokens
+    chunks = ask(
+        client, "two things", logprobs=True, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(chunks)
+    parts = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices]
+    assert [token.token for part in parts if part for token in part.content] == tokens
+    assert chunks[-1].usage.completion_tokens == len(tokens)
+
+
+def test_a_call_that_is_cut_short_says_so(client):
+    choice = ask(client, "weather", max_tokens=8).choices[0]
+    assert choice.finish_reason == "length"
+    assert choice.message.tool_calls[0].function.arguments == '{"city": "Paris", '
+
+
+@pytest.mark.parametrize("parser", ["none", "llama3_json"])
+def test_another_form_can_be_named(server, tmp_path, parser):
+    model = write_script_model(tmp_path / "m", SCRIPTS, TEMPLATE)
+    body = {"messages": user("two things"), "tools": TOOLS}
+    with serving("--tool-parser", parser, model=model) as other:
+        message = other.post("/v1/chat/completions", body)["choices"][0]["message"]
+        assert message["content"] == "".join(SCRIPTS["<|two|>"])
+        status, _, text = other.request(
+            "POST", "/v1/chat/completions", {**body, "tool_choice": "required"}
+        )
+        assert parser != "none" or (status == 400 and "--tool-parser" in text)
+
+
+# What templates are given. -----------------------------------------------------------------------
+
+# In the manner of families that call, with what their templates look at.
+SHOWN = {
+    "tags": """{%- if tools %}{{- '<|sys|>' }}
+  {%- if messages[0].role == 'system' %}{{- messages[0].content + '\\n' }}{%- endif %}
+  {%- for tool in tools %}{{- '\\n' }}{{- tool | tojson }}{%- endfor %}
+  {{- '\\n<tool_call>\\n{"name": <name>, "arguments": <object>}\\n</tool_call>' }}
+{%- endif %}
+{%- for message in messages %}
+  {%- if message.role == 'assistant' %}{{- '<|bot|>' + (message.content or '') }}
+    {%- for tool_call in message.tool_calls or [] %}
+      {%- if tool_call.function %}{%- set tool_call = tool_call.function %}{%- endif %}
+      {{- '<tool_call>{"name": "' + tool_call.name + '", "arguments": ' }}
+      {{- tool_call.arguments if tool_call.arguments is string else tool_call.arguments | tojson }}
+      {{- '}</tool_call>' }}
+    {%- endfor %}
+  {%- elif message.role == 'tool' %}
+    {%- if loop.first or messages[loop.index0 - 1].role != 'tool' %}{{- '<|user|>' }}{%- endif %}
+    {{- '<tool_response>' + message.content + '</tool_response>' }}
+  {%- else %}{{- '<|' + message.role + '|>' + message.content }}{%- endif %}
+{%- endfor %}{%- if add_generation_prompt %}{{- '<|bot|>' }}{%- endif %}""",
+    "ids": """{%- set ns = namespace(calls=0) %}
+{%- if tools is not none %}[AVAILABLE][{%- for tool in tools %}
+  {%- set tool = tool.function %}{"function": {
+  {%- for key, val in tool.items() if key != 'return' %}
+    {%- if val is string %}"{{ key }}": "{{ val }}"
+    {%- else %}"{{ key }}": {{ val|tojson }}{%- endif %}
+    {%- if not loop.last %}, {% endif %}
+  {%- endfor %}}}{%- if not loop.last %}, {% endif %}
+{%- endfor %}]{%- endif %}
+{%- for message in messages %}
+  {%- if message.tool_calls is defined and message.tool_calls is not none %}[TOOL_CALLS] [
+    {%- for call in message.tool_calls %}{%- set ns.calls = ns.calls + 1 %}
+      {%- set out = call.function|tojson %}{{- out[:-1] }}, "id": "{{ call.id }}"}
+      {%- if not loop.last %}, {% endif %}
+    {%- endfor %}]
+  {%- elif message['role'] == 'tool' %}[RESULTS]{"content": {{ message.content|tojson }}, {# -#}
+    "call_id": "{{ message.tool_call_id }}", "name": "{{ message.name }}"}
+  {%- else %}[{{ message['role'] }}] {{ message['content'] }}{%- endif %}
+{%- endfor %}({{ ns.calls }})""",
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_templates_are_given_what_transformers_gives_them(tmp_path, name):
+    def call(number: int, arguments: object) -> dict:
+        function = {"name": "get_weather", "arguments": arguments}
+        return {"id": f"call{number:05}", "type": "function", "function": function}
+
+    arguments = [{"city": "Köln <1>", "days": 2, "a": None}, {}]
+    asked = [{"role": "system", "content": "Be brief."}, *user("Weather?")]
+    results = [
+        {"role": "tool", "tool_call_id": f"call{i:05}", "name": "get_weather", "content": f"{i}°"}
+        for i in range(2)
+    ]
+    calls = [call(i, each) for i, each in enumerate(arguments)]
+    texts = [call(i, json.dumps(each)) for i, each in enumerate(arguments)]
+    tools = [WEATHER, function("b", {"z": {"type": "string"}, "a": {}}, description='Say "b".')]
+    model = write_script_model(tmp_path / "m", SCRIPTS, SHOWN[name])
+    theirs = AutoTokenizer.from_pretrained(model)
+    with serving(model=model) as server:
+        for content in ("Let me see.", ""):
+            before = {"role": "assistant", "content": content}
+            expected = theirs.apply_chat_template(
+                [*asked, {**before, "tool_calls": calls}, *results],
+                tools=tools,
+                add_generation_prompt=True,
+                tokenize=False,
+            )
+            messages = [*asked, {**before, "tool_calls": texts}, *results]
+            ours = server.post("/tokenize", {"messages": messages, "tools": tools})
+            back = server.post("/detokenize", {"tokens": ours["tokens"]})
+            assert back["prompt"] == expected
+
+
+# Calls that are demanded. ------------------------------------------------------------------------
+
+NESTED = function(
+    "book",
+    {
+        "when": {"type": "object", "properties": {"day": {"type": "integer"}}, "required": ["day"]},
+        "seats": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2},
+        "class": {"enum": ["first", "second"]},
+    },
+)
+DEMANDED = [NESTED, function("stop", {"now": {"type": "boolean"}})]
+FORMS = ("hermes", "llama3_json", "mistral", "mistral_args", "qwen3_coder", "smollm2")
+
+
+def validate(call: dict, tools: list[dict]) -> str:
+    """A call of one of the tools, as its schema has it."""
+    name = call["function"]["name"]
+    (schema,) = [t["function"]["parameters"] for t in tools if t["function"]["name"] == name]
+    jsonschema.validate(json.loads(call["function"]["arguments"]), schema)
+    return name
+
+
+def demand(server: Server, **fields) -> tuple[int, dict]:
+    body = {"messages": user("Now."), "tools": DEMANDED, "temperature": 1.5, **fields}
+    status, _, text = server.request("POST", "/v1/chat/completions", body)
+    return status, json.loads(text)
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def demanding(request) -> Iterator[Server]:
+    """The demo, which knows nothing of tools."""
+    with serving("--template", "plain", "--tool-parser", request.param) as server:
+        status, answer = demand(server, tool_choice="required", max_tokens=1)
+        if status == 400 and "xgrammar" in answer["error"]["message"]:
+            missing("a build without xgrammar demands no calls")
+        yield server
+        assert server.stop() == 0, server.log()
+
+
+def test_demanded_calls_are_calls(demanding):
+    fields = {"n": 4, "max_tokens": 600, "parallel_tool_calls": False, "seed": 1}
+    status, answer = demand(demanding, tool_choice="required", **fields)
+    assert status == 200, answer
+    for choice in answer["choices"]:
+        assert choice["finish_reason"] == "tool_calls", choice
+        assert choice["message"]["content"] is None
+        (call,) = choice["message"]["tool_calls"]
+        validate(call, DEMANDED)
+
+
+def test_a_named_tool_is_called(demanding):
+    choice = {"type": "function", "function": {"name": "stop"}}
+    status, answer = demand(demanding, tool_choice=choice, n=2, max_tokens=300)
+    assert status == 200, answer
+    for choice in answer["choices"]:
+        (call,) = choice["message"]["tool_calls"]
+        assert validate(call, DEMANDED) == "stop"
+
+
+def test_a_demanded_call_streams(demanding):
+    choice = {"type": "function", "function": {"name": "stop"}}
+    body = {"messages": user("Now."), "tools": DEMANDED, "tool_choice": choice, "stream": True}
+    _, _, text = demanding.request("POST", "/v1/chat/completions", {**body, "max_tokens": 300})
+    chunks = events(text)
+    pieces = [
+        call["function"]
+        for chunk in chunks
+        for call in chunk["choices"][0]["delta"].get("tool_calls", [])
+    ]
+    assert pieces[0]["name"] == "stop"
+    jsonschema.validate(
+        json.loads("".join(piece["arguments"] for piece in pieces)),
+        DEMANDED[1]["function"]["parameters"],
+    )
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_misspelt_form_is_refused():
+    done = run_dms("serve", DEMO, "--template", "plain", "--tool-parser", "hermess")
+    error = done.stderr.decode()
+    assert done.returncode == 2, error
+    assert "--tool-parser: unknown (got hermess" in error
+    assert "did you mean hermes?" in error

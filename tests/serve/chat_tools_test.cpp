@@ -1,0 +1,151 @@
+// Calls of tools in a chat's answers, whole and as chunks.
+
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "serve/chat_form.h"
+#include "serve/form_events.h"
+#include "serve/tool_fixture.h"
+
+namespace dms::serve {
+namespace {
+
+using testing_support::finished;
+using testing_support::head;
+using testing_support::texts;
+using testing_support::token;
+
+constexpr const char* kTwoCalls = R"(<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>)"
+                                  R"(<tool_call>{"name": "weather", "arguments": {}}</tool_call>)";
+
+ChatForm form_of(std::string_view form,
+                 int64_t choices = 1,
+                 bool is_parallel = true,
+                 ChatFormOptions options = {}) {
+  options.tools = ToolCallOptions{
+      .form = find_tool_form(form), .tools = testing_support::tools(), .is_parallel = is_parallel};
+  return {head(), texts(), choices, options};
+}
+
+std::vector<OutJson> deltas(const std::vector<OutJson>& chunks) {
+  std::vector<OutJson> out;
+  for (const OutJson& chunk : chunks) out.push_back(chunk["choices"][0]["delta"]);
+  return out;
+}
+
+OutJson whole(ChatForm& form, const std::string& text, const std::string& reason = "stop") {
+  form.token(0, token(text));
+  FinishedEvent end = finished("", text);
+  end.result.finish_reason = reason;
+  form.finish(0, end);
+  return form.whole({&end.result, 1}, {})["choices"][0];
+}
+
+TEST(ChatTools, StreamAsOpenAisDo) {
+  ChatForm form = form_of("hermes");
+  EXPECT_EQ(deltas(form.token(0, token("One moment.\n"))),
+            (std::vector<OutJson>{{{"content", "One moment."}}}));
+  EXPECT_TRUE(form.token(0, token(R"(<tool_call>{"name": "add", "arguments": )")).empty());
+  const std::vector<OutJson> first = deltas(form.token(0, token(R"({"a)")));
+  ASSERT_EQ(first.size(), 2U);
+  const OutJson& begin = first[0]["tool_calls"][0];
+  const auto id = begin["id"].get<std::string>();
+  EXPECT_TRUE(std::regex_match(id, std::regex("call_[a-z0-9]{24}"))) << id;
+  EXPECT_EQ(json_text(begin),
+            R"({"index":0,"id":")" + id +
+                R"(","type":"function","function":{"name":"add","arguments":""}})");
+  EXPECT_EQ(json_text(first[1]), R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"a"}}]})");
+  EXPECT_EQ(json_text(deltas(form.token(0, token(R"(": 1}})"))).at(0)),
+            R"({"tool_calls":[{"index":0,"function":{"arguments":"\": 1}"}}]})");
+  const std::vector<OutJson> last = form.finish(0, finished("</tool_call>", ""));
+  ASSERT_EQ(last.size(), 1U);
+  EXPECT_EQ(last[0]["choices"][0]["delta"], OutJson::object());
+  EXPECT_EQ(last[0]["choices"][0]["finish_reason"], "tool_calls");
+}
+
+TEST(ChatTools, WholeAnswersHaveThemInTheMessage) {
+  ChatForm form = form_of("hermes");
+  const OutJson choice = whole(form, kTwoCalls);
+  const OutJson& message = choice["message"];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  EXPECT_TRUE(message["content"].is_null());
+  ASSERT_EQ(message["tool_calls"].size(), 2U);
+  EXPECT_EQ(message["tool_calls"][0]["type"], "function");
+  EXPECT_EQ(message["tool_calls"][0]["function"],
+            (OutJson{{"name", "add"}, {"arguments", R"({"a": 1})"}}));
+  EXPECT_EQ(message["tool_calls"][1]["function"]["name"], "weather");
+  EXPECT_NE(message["tool_calls"][0]["id"], message["tool_calls"][1]["id"]);
+}
+
+TEST(ChatTools, WithoutCallsAnAnswerIsWhatItWas) {
+  ChatForm form = form_of("hermes");
+  const OutJson choice = whole(form, "It rains. ");
+  EXPECT_EQ(choice["message"], (OutJson{{"role", "assistant"}, {"content", "It rains. "}}));
+  EXPECT_EQ(choice["finish_reason"], "stop");
+}
+
+TEST(ChatTools, WhatIsCutShortSaysSo) {
+  ChatForm form = form_of("hermes");
+  const OutJson choice = whole(form, R"(<tool_call>{"name": "add", "arguments": {"a": )", "length");
+  EXPECT_EQ(choice["finish_reason"], "length");
+  EXPECT_EQ(choice["message"]["tool_calls"][0]["function"]["arguments"], R"({"a": )");
+}
+
+TEST(ChatTools, OneCallIsEnoughWhereNoneMayBeParallel) {
+  ChatForm form = form_of("hermes", 1, false);
+  const OutJson message = whole(form, kTwoCalls)["message"];
+  ASSERT_EQ(message["tool_calls"].size(), 1U);
+  EXPECT_TRUE(message["content"].is_null());
+}
+
+TEST(ChatTools, ThoughtsComeFirst) {
+  ChatForm form = form_of("hermes");
+  const OutJson message =
+      whole(form, std::string("<think><tool_call>?</think>\n") + kTwoCalls)["message"];
+  EXPECT_EQ(message["reasoning_content"], "<tool_call>?");
+  EXPECT_EQ(message["tool_calls"].size(), 2U);
+}
+
+TEST(ChatTools, EachChoiceHasItsOwn) {
+  ChatForm form = form_of("hermes", 2);
+  form.token(0, token(R"(<tool_call>{"name": "add", )"));
+  form.token(1, token("Nothing "));
+  const auto first = form.token(0, token(R"("arguments": {}}</tool_call>)"));
+  ASSERT_FALSE(first.empty());
+  EXPECT_EQ(first[0]["choices"][0]["index"], 0);
+  EXPECT_EQ(form.token(1, token("to call.")).at(0)["choices"][0]["delta"]["content"], " to call.");
+  EXPECT_EQ(form.finish(0, finished("", "")).back()["choices"][0]["finish_reason"], "tool_calls");
+  EXPECT_EQ(form.finish(1, finished("", "")).back()["choices"][0]["finish_reason"], "stop");
+}
+
+TEST(ChatTools, EachTokensProbabilityIsToldOnce) {
+  ChatForm form = form_of("hermes", 1, true, {.log_probabilities = true});
+  size_t told = 0;
+  const auto count = [&told](const std::vector<OutJson>& chunks) {
+    for (const OutJson& chunk : chunks) {
+      const OutJson& logprobs = chunk["choices"][0]["logprobs"];
+      if (!logprobs.is_null()) told += logprobs["content"].size();
+    }
+  };
+  for (const char* piece :
+       {"<tool_call>", R"({"name": "add", "arguments": {)", "}}", "</tool_call>"}) {
+    count(form.token(0, token(piece, 10)));
+  }
+  count(form.finish(0, finished("", "")));
+  EXPECT_EQ(told, 4U);
+}
+
+TEST(ChatTools, MistralsTemplatesTakeShortIds) {
+  ChatForm form = form_of("mistral");
+  const OutJson message =
+      whole(form, R"([TOOL_CALLS] [{"name": "add", "arguments": {}}])")["message"];
+  const auto id = message["tool_calls"][0]["id"].get<std::string>();
+  EXPECT_TRUE(std::regex_match(id, std::regex("[a-z0-9]{9}"))) << id;
+}
+
+}  // namespace
+}  // namespace dms::serve

@@ -1,0 +1,239 @@
+#include "serve/tool_parser.h"
+
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "serve/tool_fixture.h"
+
+namespace dms::serve {
+
+namespace testing_support {
+void PrintTo(const Answer& answer, std::ostream* out) {
+  *out << '"' << answer.content << '"';
+  for (const std::string& call : answer.calls) *out << ' ' << call;
+}
+}  // namespace testing_support
+
+namespace {
+
+using testing_support::Answer;
+using testing_support::parse;
+using testing_support::tools;
+
+struct Case {
+  std::string_view form;
+  std::string_view text;
+  std::string content;
+  std::vector<std::string> calls;
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all{
+      // As the families write.
+      {"hermes",
+       "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+       "",
+       {R"(weather({"city": "Paris"}))"}},
+      {"hermes",
+       "Let me see.\n\n<tool_call>{\"name\":\"add\",\"arguments\":{\"a\":1}}</tool_call>\n"
+       "<tool_call>{\"name\":\"weather_now\",\"arguments\":{}}</tool_call>\n",
+       "Let me see.",
+       {R"(add({"a":1}))", "weather_now({})"}},
+      {"hermes",
+       R"(<tool_call>[{"name": "add", "arguments": {}}, {"name": "weather", "arguments": {}},])"
+       "\n]</tool_call>",
+       "",
+       {"add({})", "weather({})"}},
+      {"smollm2",
+       "<tool_call>[\n{\"name\": \"add\", \"arguments\": {\"a\": [1, {\"b\": "
+       "null}]}}\n]</tool_call>",
+       "",
+       {R"(add({"a": [1, {"b": null}]}))"}},
+      {"mistral",
+       R"([TOOL_CALLS] [{"name": "add", "arguments": {"a": 1}}, {"arguments": {}, "name": "weather"}])",
+       "",
+       {R"(add({"a": 1}))", "weather({})"}},
+      {"mistral",
+       R"([TOOL_CALLS][{"name":"add","arguments":{},"id":"abc123def"}])",
+       "",
+       {"add({})"}},
+      {"mistral_args",
+       R"(One moment.[TOOL_CALLS]weather[ARGS]{"city": "Rome"}[TOOL_CALLS]add[CALL_ID]x1[ARGS]{})",
+       "One moment.",
+       {R"(weather({"city": "Rome"}))", "add({})"}},
+      {"granite", R"(<|tool_call|>[{"name": "add", "arguments": {}}])", "", {"add({})"}},
+      {"phi4", R"(<|tool_call|>[{"name": "add", "arguments": {}}]<|/tool_call|>)", "", {"add({})"}},
+      {"llama3_json", R"({"name": "add", "parameters": {"a": "1"}})", "", {R"(add({"a": "1"}))"}},
+      {"llama3_json",
+       R"(<|python_tag|>{"type": "function", "name": "add", "parameters": {}}; )"
+       R"({"name": "weather", "parameters": {"days": 2}})",
+       "",
+       {"add({})", R"(weather({"days": 2}))"}},
+      {"llama3_json",
+       "{\"name\": \"add\", \"parameters\": {}}\n{\"name\": \"add\", \"parameters\": {}};\n",
+       "",
+       {"add({})", "add({})"}},
+      {"qwen3_coder",
+       "Well.\n<tool_call>\n<function=weather>\n<parameter=city>\nNew\nYork \"NY\"\n</parameter>\n"
+       "<parameter=days>\n3\n</parameter>\n<parameter=units>12</parameter>\n<parameter=tags>\n[1, "
+       "\"a\"]\n</parameter>\n</function>\n</tool_call>",
+       "Well.",
+       {R"(weather({"city": "New\nYork \"NY\"", "days": 3, "units": "12", "tags": [1, "a"]}))"}},
+      {"qwen3_coder",
+       "<tool_call>\n<function=add>\n</function>\n</tool_call>\n"
+       "<tool_call><function=add><parameter=x></parameter></function></tool_call>",
+       "",
+       {"add({})", R"(add({"x": ""}))"}},
+      {"seed_oss",
+       "<seed:tool_call>\n<function=add>\n<parameter=a>\n</p>\n</parameter>\n</function>\n"
+       "</seed:tool_call>",
+       "",
+       {R"(add({"a": "</p>"}))"}},
+      // What models also do.
+      {"hermes",
+       R"(<tool_call>{"name": "add", "arguments": "{\"a\": 1}"}</tool_call>)",
+       "",
+       {R"(add({"a": 1}))"}},
+      {"hermes", R"(<tool_call>{"name": "add"}</tool_call>)", "", {"add({})"}},
+      {"hermes", R"(<tool_call>{"name": "add", "arguments": null}</tool_call>)", "", {"add({})"}},
+      {"hermes", R"(<tool_call>{"name": "add", "arguments": {}})", "", {"add({})"}},
+      {"hermes",
+       R"(<tool_call>{"name": "add", "arguments": {}} and so on)",
+       " and so on",
+       {"add({})"}},
+      {"hermes",
+       R"(<tool_call>{"name": "add", "arguments": {"a": "</tool_call>"}}</tool_call> Done.)",
+       " Done.",
+       {R"(add({"a": "</tool_call>"}))"}},
+      // No calls: text, as it was written.
+      {"hermes", "Hello, <b>you</b> <tool <tool_call", "Hello, <b>you</b> <tool <tool_call", {}},
+      {"hermes", "  \n", "  \n", {}},
+      {"hermes", "<tool_call>[]</tool_call>", "<tool_call>[]</tool_call>", {}},
+      {"hermes",
+       R"(<tool_call>{"name": "rm", "arguments": {}}</tool_call>)",
+       R"(<tool_call>{"name": "rm", "arguments": {}}</tool_call>)",
+       {}},
+      {"hermes",
+       R"( <tool_call> {"name": "add", "arguments": [1]}</tool_call>)",
+       R"( <tool_call> {"name": "add", "arguments": [1]}</tool_call>)",
+       {}},
+      {"hermes",
+       R"(<tool_call>{"name": "add", "arguments": "no object"}</tool_call>)",
+       R"(<tool_call>{"name": "add", "arguments": "no object"}</tool_call>)",
+       {}},
+      {"hermes",
+       R"(<tool_call>{'name': 'add'}</tool_call>)",
+       R"(<tool_call>{'name': 'add'}</tool_call>)",
+       {}},
+      {"hermes",
+       R"(<tool_call>{"arguments": {"a": <tool_call>{"name": "add", "arguments": {}}</tool_call>)",
+       R"(<tool_call>{"arguments": {"a": )",
+       {"add({})"}},
+      {"llama3_json", R"({"answer": 42})", R"({"answer": 42})", {}},
+      {"llama3_json",
+       R"(Say {"name": "add", "parameters": {}})",
+       R"(Say {"name": "add", "parameters": {}})",
+       {}},
+      {"llama3_json", "<|python_tag|>print(1)", "<|python_tag|>print(1)", {}},
+      {"mistral_args", "[TOOL_CALLS]nothing[ARGS]{}", "[TOOL_CALLS]nothing[ARGS]{}", {}},
+      {"mistral_args", "[TOOL_CALLS]add[ARGH]{}", "[TOOL_CALLS]add[ARGH]{}", {}},
+      {"qwen3_coder",
+       "<tool_call>\n<function=rm>\n</function>\n</tool_call>",
+       "<tool_call>\n<function=rm>\n</function>\n</tool_call>",
+       {}},
+      // Cut short, or broken behind where it was certain: the call ends there, its arguments open.
+      {"hermes", R"(<tool_call>{"name": "add", "arg)", R"(<tool_call>{"name": "add", "arg)", {}},
+      {"hermes", R"(<tool_call>{"name": "add", "arguments": {"a": "x)", "", {R"(add({"a": "x)"}},
+      {"hermes",
+       R"(<tool_call>{"name": "add", "arguments": {"a": tru}}</tool_call>)",
+       "}}</tool_call>",
+       {R"(add({"a": tru)"}},
+      {"hermes", "<tool_call>{\"name\": \"add\", \"arguments\": {}}\n</tool", "", {"add({})"}},
+      {"qwen3_coder",
+       "<tool_call>\n<function=weather>\n<parameter=city>\nPar",
+       "",
+       {R"(weather({"city": "Par)"}},
+      {"qwen3_coder", "<tool_call>\n<function=weather>\nwhat?", "\nwhat?", {"weather({"}},
+  };
+  return all;
+}
+
+Answer expected(const Case& one) {
+  Answer answer{.content = one.content, .calls = one.calls};
+  for (std::string& call : answer.calls) {
+    // The fixture closes each one's parenthesis.
+    if (!call.ends_with("})")) call += ")";
+  }
+  return answer;
+}
+
+TEST(ToolParser, ReadsWhatFamiliesWriteAndLeavesTheRest) {
+  for (const Case& one : cases()) EXPECT_EQ(parse(one.form, one.text), expected(one)) << one.text;
+}
+
+TEST(ToolParser, BordersOfPiecesDoNotMatter) {
+  for (const Case& one : cases()) {
+    SCOPED_TRACE(one.text);
+    const std::string_view text = one.text;
+    const Answer whole = parse(one.form, text);
+    std::vector<std::string_view> bytes;
+    for (size_t i = 0; i < text.size(); ++i) bytes.push_back(text.substr(i, 1));
+    EXPECT_EQ(parse(one.form, bytes), whole);
+    for (size_t i = 0; i <= text.size(); ++i) {
+      EXPECT_EQ(parse(one.form, {text.substr(0, i), text.substr(i)}), whole) << i;
+      for (size_t j = i; j <= text.size(); j += 7) {
+        EXPECT_EQ(parse(one.form, {text.substr(0, i), text.substr(i, j - i), text.substr(j)}),
+                  whole)
+            << i << ' ' << j;
+      }
+    }
+  }
+}
+
+TEST(ToolParser, ArgumentsComeAsTheyAreWritten) {
+  ToolParser parser(*find_tool_form("hermes"), tools());
+  EXPECT_TRUE(parser.push(R"(<tool_call>{"name": "add", "arguments")").calls.empty());
+  ToolParser::Parts parts = parser.push(R"(: {"a)");
+  ASSERT_EQ(parts.calls.size(), 1U);
+  EXPECT_EQ(parts.calls[0].name, "add");
+  EXPECT_EQ(parts.calls[0].arguments, R"({"a)");
+  parts = parser.push(R"(": 1})");
+  ASSERT_EQ(parts.calls.size(), 1U);
+  EXPECT_EQ(parts.calls[0].name, "");
+  EXPECT_EQ(parts.calls[0].arguments, R"(": 1})");
+}
+
+TEST(ToolParser, HoldsBackNoMoreThanWhatMayBeACall) {
+  ToolParser parser(*find_tool_form("hermes"), tools());
+  EXPECT_EQ(parser.push("a < b <to").content, "a < b");
+  EXPECT_EQ(parser.push("ol").content, "");
+  EXPECT_EQ(parser.push("s>").content, " <tools>");
+  EXPECT_EQ(parser.push(R"(<tool_call>{"name": "ad)").content, "");
+  EXPECT_EQ(parser.push("vice").content, R"(<tool_call>{"name": "advice)");
+}
+
+TEST(ToolParser, WhatItHoldsIsBounded) {
+  ToolParser parser(*find_tool_form("hermes"), tools());
+  const std::string begin = R"(<tool_call>{"arguments": {"a": ")";
+  const std::string text = begin + std::string(3 * ToolParser::kMostHeldBytes, 'x');
+  const std::string content = parser.push(text).content;
+  EXPECT_GE(content.size(), text.size() - ToolParser::kMostHeldBytes);
+  EXPECT_EQ(content + parser.finish().content, text);
+}
+
+TEST(ToolParser, DeepArgumentsAreNone) {
+  const std::string deep =
+      R"(<tool_call>{"name": "add", "parameters": {"a": )" + std::string(100'000, '[');
+  const Answer answer = parse("hermes", deep);
+  ASSERT_EQ(answer.calls.size(), 1U);
+  EXPECT_LT(answer.calls[0].size(), 100U);
+  EXPECT_GT(answer.content.size(), 99'000U);
+}
+
+}  // namespace
+}  // namespace dms::serve

@@ -1,0 +1,107 @@
+#include "serve/tool_structure.h"
+
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "serve/tool_fixture.h"
+
+namespace dms::serve {
+namespace {
+
+using Choice = ToolRequest::Choice;
+
+ToolRequest request(Choice choice, bool is_parallel = true) {
+  return {.tools = testing_support::tools(),
+          .choice = choice,
+          .name = choice == Choice::named ? "add" : "",
+          .is_parallel = is_parallel};
+}
+
+ToolRequest strict() {
+  std::vector<Tool> list = *testing_support::tools();
+  list[0].is_strict = true;
+  return {.tools = std::make_shared<const std::vector<Tool>>(std::move(list)),
+          .choice = Choice::automatic};
+}
+
+OrderedJson format(std::string_view form, const ToolRequest& request, bool thinks = false) {
+  const auto structure = tool_structure(*find_tool_form(form), request, thinks);
+  if (!structure) return nullptr;
+  EXPECT_EQ(structure->kind, Structure::Kind::structural_tag);
+  const OrderedJson json = OrderedJson::parse(structure->text);
+  EXPECT_EQ(json["type"], "structural_tag");
+  return json["format"];
+}
+
+TEST(ToolStructure, AModelThatMayCallWritesWhatItLikes) {
+  EXPECT_TRUE(format("hermes", request(Choice::automatic)).is_null());
+  EXPECT_TRUE(format("hermes", {}).is_null());
+}
+
+TEST(ToolStructure, RequiredIsOneCallOrMoreOfAnyTool) {
+  const OrderedJson json = format("hermes", request(Choice::required));
+  EXPECT_EQ(json["type"], "tags_with_separator");
+  EXPECT_EQ(json["at_least_one"], true);
+  EXPECT_EQ(json["stop_after_first"], false);
+  EXPECT_EQ(json["separator"], "\n");
+  ASSERT_EQ(json["tags"].size(), 3U);
+  const OrderedJson& tag = json["tags"][0];
+  EXPECT_EQ(tag["begin"], "<tool_call>\n{\"name\": \"weather\", \"arguments\": ");
+  EXPECT_EQ(tag["end"], "}\n</tool_call>");
+  EXPECT_EQ(tag["content"]["json_schema"]["properties"]["days"]["type"], "integer");
+  EXPECT_EQ(json["tags"][2]["content"]["json_schema"], OrderedJson({{"type", "object"}}));
+  EXPECT_EQ(format("hermes", request(Choice::required, false))["stop_after_first"], true);
+}
+
+TEST(ToolStructure, ANamedToolIsCalledOnce) {
+  const OrderedJson json = format("llama3_json", request(Choice::named));
+  ASSERT_EQ(json["tags"].size(), 1U);
+  EXPECT_EQ(json["tags"][0]["begin"], R"({"name": "add", "parameters": )");
+  EXPECT_EQ(json["stop_after_first"], true);
+}
+
+TEST(ToolStructure, ListsHaveTheirBrackets) {
+  const OrderedJson json = format("mistral", request(Choice::required));
+  ASSERT_EQ(json["elements"].size(), 3U);
+  EXPECT_EQ(json["elements"][0]["value"], "[TOOL_CALLS] [");
+  EXPECT_EQ(json["elements"][1]["separator"], ", ");
+  EXPECT_EQ(json["elements"][2]["value"], "]");
+}
+
+TEST(ToolStructure, StrictToolsAreHeldToTheirSchemasWhereTheyAreCalled) {
+  const OrderedJson json = format("hermes", strict());
+  EXPECT_EQ(json["type"], "triggered_tags");
+  EXPECT_EQ(json["triggers"], OrderedJson::array({"<tool_call>"}));
+  ASSERT_EQ(json["tags"].size(), 3U);
+  EXPECT_TRUE(json["tags"][0]["content"]["json_schema"].contains("properties"));
+  EXPECT_EQ(json["tags"][1]["content"]["json_schema"]["additionalProperties"], true);
+  const OrderedJson list = format("smollm2", strict());
+  ASSERT_EQ(list["tags"].size(), 1U);
+  EXPECT_EQ(list["tags"][0]["begin"], "<tool_call>[");
+  EXPECT_EQ(list["tags"][0]["content"]["tags"].size(), 3U);
+}
+
+/// xgrammar finds a tag by a trigger that it begins with.
+TEST(ToolStructure, TagsBeginWithTheirTrigger) {
+  for (const ToolForm& form : tool_forms()) {
+    const OrderedJson json = format(form.name, strict());
+    const auto trigger = json["triggers"][0].get<std::string>();
+    for (const OrderedJson& tag : json["tags"]) {
+      EXPECT_TRUE(tag["begin"].get<std::string>().starts_with(trigger)) << form.name;
+    }
+  }
+}
+
+TEST(ToolStructure, ABlankLineMayFollowThoughts) {
+  const auto structure = tool_structure(*find_tool_form("hermes"), request(Choice::required), true);
+  ASSERT_TRUE(structure);
+  EXPECT_EQ(structure->field, "tool_choice");
+  const OrderedJson elements = OrderedJson::parse(structure->text)["format"]["elements"];
+  ASSERT_EQ(elements.size(), 2U);
+  EXPECT_EQ(elements[0]["content"]["value"], "\n\n");
+  EXPECT_EQ(elements[1]["type"], "tags_with_separator");
+}
+
+}  // namespace
+}  // namespace dms::serve
