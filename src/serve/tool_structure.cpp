@@ -87,11 +87,10 @@ std::optional<Structure> tool_structure(const ToolForm& form,
     const OutJson blank_line{{"type", "optional"}, {"content", constant("\n\n")}};
     format = {{"type", "sequence"}, {"elements", OutJson::array({blank_line, std::move(format)})}};
   }
-  return Structure{
-      .kind = Structure::Kind::structural_tag,
-      .text = json_text({{"type", "structural_tag"}, {"format", std::move(format)}}),
-      .refuses_unenforced = has_strict,
-      .field = request.must_call() ? "tool_choice" : "tools"};
+  return Structure{.kind = Structure::Kind::structural_tag,
+                   .text = json_text({{"type", "structural_tag"}, {"format", std::move(format)}}),
+                   .refuses_unenforced = has_strict,
+                   .field = request.must_call() ? "tool_choice" : "tools"};
 }
 
 }  // namespace dms::serve

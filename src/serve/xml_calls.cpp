@@ -34,19 +34,34 @@ bool is_text(const OrderedJson& schema) {
          std::ranges::all_of(*values, [](const OrderedJson& value) { return value.is_string(); });
 }
 
-/// A parameter that the schema does not name is text as well.
-bool wants_text(const Tool& tool, const std::string& key) {
+/// Null where it has none.
+const OrderedJson* schema_of(const Tool& tool, const std::string& key) {
   const auto properties = tool.parameters.find("properties");
-  if (properties == tool.parameters.end() || !properties->is_object()) return true;
+  if (properties == tool.parameters.end() || !properties->is_object()) return nullptr;
   const auto schema = properties->find(key);
-  return schema == properties->end() || is_text(*schema);
+  return schema == properties->end() ? nullptr : &*schema;
 }
 
-/// The value's own line ends stay; those beside the tags are the form's.
+/// The value's own blanks stay; line ends beside the tags are the form's.
 std::string_view without_line_ends(std::string_view value) {
   if (value.starts_with('\n')) value.remove_prefix(1);
   if (value.ends_with('\n')) value.remove_suffix(1);
   return value;
+}
+
+/// One of several texts is told without the blanks around it, which a form may allow.
+std::string_view text_of(std::string_view value, const OrderedJson* schema) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  if (schema != nullptr && schema->contains("enum")) {
+    const size_t begin = std::min(value.find_first_not_of(kBlanks), value.size());
+    const std::string_view trimmed =
+        value.substr(begin, value.find_last_not_of(kBlanks) + 1 - begin);
+    const auto is_it = [trimmed](const OrderedJson& choice) {
+      return choice == OrderedJson(trimmed);
+    };
+    if (std::ranges::any_of((*schema)["enum"], is_it)) return trimmed;
+  }
+  return without_line_ends(value);
 }
 
 }  // namespace
@@ -136,10 +151,12 @@ CallSyntax::Step XmlCalls::push_value(char c, CallSink& sink) {
 
 /// "KEY": VALUE, with the comma before it.
 std::string XmlCalls::argument() const {
-  const std::string_view value = without_line_ends(value_);
+  const OrderedJson* schema = schema_of(*tool_, key_);
+  const std::string_view value = text_of(value_, schema);
   const std::string before = (has_arguments_ ? ", " : "") + json_text(key_) + ": ";
-  if (!wants_text(*tool_, key_) && is_json(value)) return before + std::string(value);
-  return before + json_text(value);
+  // What the schema does not name is text as well.
+  const bool is_other = schema != nullptr && !is_text(*schema);
+  return before + (is_other && is_json(value) ? std::string(value) : json_text(value));
 }
 
 CallSyntax::Step XmlCalls::push_close(char c) {

@@ -16,7 +16,7 @@ inline Tools tools() {
   std::vector<Tool> list{{.name = "weather"}, {.name = "weather_now"}, {.name = "add"}};
   list[0].parameters = OrderedJson::parse(R"({"type": "object", "properties": {
       "city": {"type": "string"}, "days": {"type": "integer"},
-      "units": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "tags": {"type": "array"}}})");
+      "units": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "tags": {"type": "array"}, "scale": {"enum": ["C", "F"]}}})");
   return std::make_shared<const std::vector<Tool>>(std::move(list));
 }
 

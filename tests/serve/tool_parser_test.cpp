@@ -45,7 +45,7 @@ const std::vector<Case>& cases() {
        "Let me see.",
        {R"(add({"a":1}))", "weather_now({})"}},
       {"hermes",
-       R"(<tool_call>[{"name": "add", "arguments": {}}, {"name": "weather", "arguments": {}},])"
+       R"(<tool_call>[{"name": "add", "arguments": {}}, {"name": "weather", "arguments": {}},)"
        "\n]</tool_call>",
        "",
        {"add({})", "weather({})"}},
@@ -89,6 +89,11 @@ const std::vector<Case>& cases() {
        "<tool_call><function=add><parameter=x></parameter></function></tool_call>",
        "",
        {"add({})", R"(add({"x": ""}))"}},
+      {"qwen3_coder",
+       "<tool_call><function=weather><parameter=scale>  C \n</parameter><parameter=city> C "
+       "</parameter></function></tool_call>",
+       "",
+       {R"(weather({"scale": "C", "city": " C "}))"}},
       {"seed_oss",
        "<seed:tool_call>\n<function=add>\n<parameter=a>\n</p>\n</parameter>\n</function>\n"
        "</seed:tool_call>",
