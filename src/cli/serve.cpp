@@ -1,4 +1,4 @@
-// dms serve: answers requests of OpenAI's API over HTTP.
+// dms serve: answers requests of OpenAI's and Anthropic's APIs over HTTP.
 
 #include <algorithm>
 #include <memory>
@@ -237,6 +237,10 @@ void add_engine_options(CLI::App& app, Options& options) {
               0,
               kMostSpeculated,
               "Tokens guessed ahead of an answer, where its\nrequest says nothing (default 0)");
+  add_flag(app,
+           "--strip-agent-headers",
+           options.served.strip_agent_headers,
+           "Leave out lines of system prompts by which\nagents make every prompt another");
   add_flag(app, "--no-prefix-cache", options.no_prefix_cache, "Share no beginnings of prompts");
 }
 
@@ -259,7 +263,7 @@ CommandBody define(CLI::App& app) {
 
 Command serve_command() {
   return {.name = "serve",
-          .summary = "Answer requests of OpenAI's API over HTTP",
+          .summary = "Answer requests of OpenAI's and Anthropic's APIs over HTTP",
           .examples =
               "  dms serve models/demo --port 8000 --template plain\n"
               "  DMS_API_KEY=secret dms serve MODEL --host 0.0.0.0 --kv-memory 8GiB\n"

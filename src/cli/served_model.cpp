@@ -101,6 +101,7 @@ serve::ServedModel describe_model(const ModelSource& source,
       .tokenizer_info = tokenizer_info(options),
       .created = std::chrono::duration_cast<std::chrono::seconds>(now).count()};
   model.facts.sampling.speculate = options.speculate;
+  model.chat.strips_agent_lines = options.strip_agent_headers;
   if (model.facts.names.empty()) model.facts.names.push_back(name_of(options.folder));
   return model;
 }

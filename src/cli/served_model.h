@@ -17,6 +17,7 @@ struct ServedOptions {
   std::vector<std::string> names{};  // empty: the folder's name
   serve::RequestLimits limits{};
   int64_t speculate = 0;  // where a request says nothing
+  bool strip_agent_headers = false;
 };
 
 /// Throws InputError where the folder has no tokenizer, the template is bad, or there is no such

@@ -10,28 +10,29 @@ namespace {
 struct Status {
   int number;
   std::string_view reason;
-  std::string_view type;  // OpenAI's word for the kind of error
+  std::string_view type;       // OpenAI's word for the kind of error
+  std::string_view anthropic;  // Anthropic's
 };
 
 constexpr std::array kStatuses{
-    Status{200, "OK", ""},
-    Status{204, "No Content", ""},
-    Status{400, "Bad Request", "invalid_request_error"},
-    Status{401, "Unauthorized", "authentication_error"},
-    Status{403, "Forbidden", "permission_error"},
-    Status{404, "Not Found", "not_found_error"},
-    Status{405, "Method Not Allowed", "invalid_request_error"},
-    Status{408, "Request Timeout", "invalid_request_error"},
-    Status{413, "Payload Too Large", "invalid_request_error"},
-    Status{422, "Unprocessable Entity", "invalid_request_error"},
-    Status{429, "Too Many Requests", "rate_limit_error"},
-    Status{431, "Request Header Fields Too Large", "invalid_request_error"},
-    Status{500, "Internal Server Error", "server_error"},
-    Status{503, "Service Unavailable", "service_unavailable_error"},
+    Status{200, "OK", "", ""},
+    Status{204, "No Content", "", ""},
+    Status{400, "Bad Request", "invalid_request_error", "invalid_request_error"},
+    Status{401, "Unauthorized", "authentication_error", "authentication_error"},
+    Status{403, "Forbidden", "permission_error", "permission_error"},
+    Status{404, "Not Found", "not_found_error", "not_found_error"},
+    Status{405, "Method Not Allowed", "invalid_request_error", "invalid_request_error"},
+    Status{408, "Request Timeout", "invalid_request_error", "timeout_error"},
+    Status{413, "Payload Too Large", "invalid_request_error", "request_too_large"},
+    Status{422, "Unprocessable Entity", "invalid_request_error", "invalid_request_error"},
+    Status{429, "Too Many Requests", "rate_limit_error", "rate_limit_error"},
+    Status{431, "Request Header Fields Too Large", "invalid_request_error", "request_too_large"},
+    Status{500, "Internal Server Error", "server_error", "api_error"},
+    Status{503, "Service Unavailable", "service_unavailable_error", "overloaded_error"},
 };
 
 const Status& status_of(int number) {
-  static constexpr Status kOther{500, "Error", "server_error"};
+  static constexpr Status kOther{500, "Error", "server_error", "api_error"};
   const auto* found = std::ranges::find(kStatuses, number, &Status::number);
   return found == kStatuses.end() ? kOther : *found;
 }
@@ -72,7 +73,11 @@ ApiError ApiError::from(const InputError& error) {
   return {400, InputError(parts).what(), parts.field};
 }
 
-OutJson ApiError::body() const {
+OutJson ApiError::body(ErrorForm form) const {
+  if (form == ErrorForm::kAnthropic) {
+    return {{"type", "error"},
+            {"error", {{"type", status_of(status_).anthropic}, {"message", message_}}}};
+  }
   return {{"error",
            {{"message", message_},
             {"type", status_of(status_).type},

@@ -1,5 +1,5 @@
 #pragma once
-// A failure as a client of OpenAI's API sees it.
+// A failure as a client of an API sees it.
 
 #include <exception>
 #include <string>
@@ -13,6 +13,9 @@ namespace dms::serve {
 
 using OutJson = nlohmann::ordered_json;
 
+/// Whose client it is.
+enum class ErrorForm { kOpenAi, kAnthropic };
+
 class ApiError : public std::exception {
  public:
   ApiError(int status, std::string message, std::string param = {}, std::string code = {});
@@ -24,8 +27,8 @@ class ApiError : public std::exception {
   const std::string& code() const { return code_; }
   const char* what() const noexcept override { return message_.c_str(); }
 
-  /// {"error": {message, type, param, code}}
-  OutJson body() const;
+  /// {"error": {message, type, param, code}}, or {"type": "error", "error": {type, message}}
+  OutJson body(ErrorForm form = ErrorForm::kOpenAi) const;
 
  private:
   int status_;

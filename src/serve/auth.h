@@ -12,12 +12,15 @@ class Auth {
   /// No keys: everybody who reaches the port may ask. "*" among the origins: any web page may.
   Auth(std::vector<std::string> keys, std::vector<std::string> origins);
 
-  /// `authorization` is the header's value: "Bearer KEY".
-  bool has_key(std::string_view authorization) const;
+  /// The values of two headers, either of which may hold it: Authorization ("Bearer KEY"), and
+  /// x-api-key (the key).
+  bool has_key(std::string_view authorization, std::string_view api_key) const;
   /// A browser names the page that asks (Origin); other clients name none.
   bool may_ask(std::string_view origin) const;
 
  private:
+  bool is_known(std::string_view offered) const;
+
   std::vector<std::string> keys_;
   std::vector<std::string> origins_;
 };

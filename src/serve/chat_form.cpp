@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "serve/stop_text.h"
+
 namespace dms::serve {
 
 ChatForm::ChatForm(AnswerHead head, TokenTexts texts, int64_t choices, ChatFormOptions options)
@@ -71,8 +73,11 @@ std::vector<OutJson> ChatForm::deltas_of(Choice& choice,
 std::vector<OutJson> ChatForm::token(int64_t choice, const TokenEvent& event) {
   Choice& state = choices_[static_cast<size_t>(choice)];
   if (options_.log_probabilities) state.unsent.push_back(event.choice);
+  const bool was_thinking = state.splitter.is_thinking();
+  std::vector<OutJson> deltas = deltas_of(state, state.splitter.push(text_with_tags(event)), false);
+  if (was_thinking || state.splitter.is_thinking()) ++state.reasoning_tokens;
   std::vector<OutJson> chunks;
-  for (OutJson& delta : deltas_of(state, state.splitter.push(text_with_tags(event)), false)) {
+  for (OutJson& delta : deltas) {
     chunks.push_back(chunk(choice, std::move(delta), ""));
   }
   return chunks;
@@ -94,7 +99,14 @@ std::vector<OutJson> ChatForm::finish(int64_t choice, const FinishedEvent& event
     chunks.push_back(chunk(
         choice, std::move(deltas[i]), is_last ? reason_of(state, event.result) : std::string()));
   }
+  add_stop_reason(event.result, chunks.back()["choices"][0]);
   return chunks;
+}
+
+/// vLLM's field: the stop text that ended the answer.
+void ChatForm::add_stop_reason(const Generation& answer, OutJson& choice) const {
+  const auto stop = stop_text_of(answer, options_.stops, texts_.tokenizer());
+  if (stop) choice["stop_reason"] = *stop;
 }
 
 OutJson ChatForm::memory(int64_t choice, OutJson report) {
@@ -106,7 +118,15 @@ OutJson ChatForm::memory(int64_t choice, OutJson report) {
 OutJson ChatForm::usage_chunk(const Usage& usage) const {
   OutJson out = head_json(head_, "chat.completion.chunk");
   out["choices"] = OutJson::array();
-  out["usage"] = usage_json(usage);
+  out["usage"] = usage_json_of(usage);
+  return out;
+}
+
+OutJson ChatForm::usage_json_of(const Usage& usage) const {
+  OutJson out = usage_json(usage);
+  int64_t tokens = 0;
+  for (const Choice& choice : choices_) tokens += choice.reasoning_tokens;
+  out["completion_tokens_details"]["reasoning_tokens"] = tokens;
   return out;
 }
 
@@ -133,6 +153,7 @@ OutJson ChatForm::choice_json(int64_t index, const Generation& answer) const {
   OutJson out{{"index", index}, {"message", message_json(choice)}, {"logprobs", nullptr}};
   if (options_.log_probabilities) out["logprobs"] = texts_.chat_logprobs(answer.choices);
   out["finish_reason"] = reason_of(choice, answer);
+  add_stop_reason(answer, out);
   return out;
 }
 
@@ -142,7 +163,7 @@ OutJson ChatForm::whole(std::span<const Generation> answers, const Usage& usage)
   for (size_t i = 0; i < answers.size(); ++i) {
     out["choices"].push_back(choice_json(static_cast<int64_t>(i), answers[i]));
   }
-  out["usage"] = usage_json(usage);
+  out["usage"] = usage_json_of(usage);
   if (options_.prompt_log_probabilities) {
     out["prompt_logprobs"] = texts_.prompt_logprobs(answers.front().prompt_choices);
   }

@@ -21,6 +21,7 @@ struct ChatFormOptions {
   bool log_probabilities = false;
   bool prompt_log_probabilities = false;
   std::optional<ToolCallOptions> tools{};  // nothing: what looks like a call is text
+  std::vector<std::string> stops{};        // texts that may end an answer
 };
 
 class ChatForm final : public AnswerForm {
@@ -42,6 +43,7 @@ class ChatForm final : public AnswerForm {
     std::string content{};
     std::optional<ToolCalls> tools{};
     std::vector<TokenChoice> unsent{};  // tokens that no chunk has told of
+    int64_t reasoning_tokens = 0;
   };
 
   void add_tag(std::string_view spelling);
@@ -50,6 +52,8 @@ class ChatForm final : public AnswerForm {
   std::vector<OutJson> deltas_of(Choice& choice, ReasoningSplitter::Parts parts, bool is_end) const;
   OutJson message_json(const Choice& choice) const;
   static std::string reason_of(const Choice& choice, const Generation& answer);
+  void add_stop_reason(const Generation& answer, OutJson& choice) const;
+  OutJson usage_json_of(const Usage& usage) const;
   OutJson choice_json(int64_t index, const Generation& answer) const;
 
   AnswerHead head_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "serve/agent_lines.h"
+
 namespace dms::serve {
 namespace {
 
@@ -30,6 +32,13 @@ void leave_open(std::string& text, const std::string& last_message) {
   text.resize(at + (is_kept ? with_end : trimmed).size());
 }
 
+std::string write(const ChatRequest& chat, const ChatFormat& format) {
+  if (!format.strips_agent_lines) return format.chat_template->render(chat);
+  ChatRequest stripped = chat;
+  strip_agent_lines(stripped);
+  return format.chat_template->render(stripped);
+}
+
 }  // namespace
 
 RenderedChat render(const Conversation& conversation,
@@ -42,7 +51,7 @@ RenderedChat render(const Conversation& conversation,
                    "server with --template",
                    "messages");
   }
-  RenderedChat out{.text = format.chat_template->render(conversation.chat), .ids = {}};
+  RenderedChat out{.text = write(conversation.chat, format), .ids = {}};
   if (conversation.continue_final_message) {
     leave_open(out.text, conversation.chat.messages.back().content);
   }

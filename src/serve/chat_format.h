@@ -17,6 +17,7 @@ struct ChatFormat {
   bool adds_special_tokens = false;  // the tokenizer does, because the template writes none
   const ToolForm* tools = nullptr;   // how the model writes calls; null: they stay text
   std::vector<std::string> stops{};  // end an answer although the model has not said so
+  bool strips_agent_lines = false;   // lines of system prompts that break the prefix cache
 };
 
 /// The conversation up to where the answer begins; more than `max_tokens` ids where it is too long.

@@ -91,7 +91,10 @@ Conversation read_conversation(const Fields& body, const RequestLimits& limits) 
 
 ChatCompletionRequest parse_chat_request(std::string_view body, const ModelFacts& model) {
   const OrderedJson json = parse_body(body, model.limits);
-  const Fields fields(json, "");
+  return read_chat_request(Fields(json, ""), model);
+}
+
+ChatCompletionRequest read_chat_request(const Fields& fields, const ModelFacts& model) {
   ChatCompletionRequest out;
   out.common = read_generation_request(fields, model);
   if (out.common.max_tokens == 0) fields.refuse("max_tokens", 0, "at least 1");

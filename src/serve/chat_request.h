@@ -25,7 +25,8 @@ struct ChatCompletionRequest {
 /// Throws ApiError on malformed messages and tools, and on parts that are no text.
 Conversation read_conversation(const Fields& body, const RequestLimits& limits);
 
-/// Throws ApiError.
+/// Both throw ApiError.
 ChatCompletionRequest parse_chat_request(std::string_view body, const ModelFacts& model);
+ChatCompletionRequest read_chat_request(const Fields& body, const ModelFacts& model);
 
 }  // namespace dms::serve

@@ -4,7 +4,8 @@
 #include <utility>
 #include <variant>
 
-#include "serve/sse.h"
+#include "serve/responses.h"
+#include "serve/routes.h"
 
 namespace dms::serve {
 
@@ -118,7 +119,9 @@ void CompletionRun::send_all(std::span<const OutJson> chunks) {
 
 /// A client that does not read costs the engine nothing more.
 void CompletionRun::send(const OutJson& chunk) {
-  if (!exchange_->is_closed() && !exchange_->write(sse_event(chunk))) cancel();
+  if (exchange_->is_closed()) return;
+  const std::string events = prepared_.writer->chunk(chunk);
+  if (!events.empty() && !exchange_->write(events)) cancel();
 }
 
 Usage CompletionRun::count() const {
@@ -150,23 +153,18 @@ OutJson CompletionRun::whole() {
     body["choices"][i]["dms"] =
         prepared_.reports->next(static_cast<int64_t>(i), choices_[i].memory);
   }
-  return body;
+  return prepared_.writer->whole(std::move(body));
 }
 
 void CompletionRun::answer() {
-  HttpResponse response;
+  const auto refuse = [this](const ApiError& error) {
+    exchange_->respond(error_response(error, error_form_of(exchange_->head().path)));
+  };
   const bool was_stopped = std::ranges::all_of(
       results_, [](const Generation& result) { return result.finish_reason == "cancelled"; });
-  if (const Generation* bad = failed()) {
-    response.status = 500;
-    response.body = json_text(ApiError(500, bad->error).body());
-  } else if (was_stopped) {
-    response.status = 503;
-    response.body = json_text(ApiError(503, "the server is shutting down").body());
-  } else {
-    response.body = json_text(whole());
-  }
-  exchange_->respond(std::move(response));
+  if (const Generation* bad = failed()) return refuse(ApiError(500, bad->error));
+  if (was_stopped) return refuse(ApiError(503, "the server is shutting down"));
+  exchange_->respond(json_response(whole()));
 }
 
 /// What the reports had no room for, as events.
@@ -175,21 +173,20 @@ std::string CompletionRun::rest_of_reports() {
   for (int64_t i = 0; prepared_.reports && i < std::ssize(choices_); ++i) {
     for (const OutJson& report :
          prepared_.reports->rest(i, choices_[static_cast<size_t>(i)].memory)) {
-      events += sse_event(prepared_.form->memory(i, report));
+      events += prepared_.writer->chunk(prepared_.form->memory(i, report));
     }
   }
   return events;
 }
 
 void CompletionRun::end_stream(const Usage& usage) {
-  std::string last;
+  AnswerWriter& writer = *prepared_.writer;
   if (const Generation* bad = failed()) {
-    last = sse_event(ApiError(500, bad->error).body());
-  } else {
-    last = rest_of_reports();
-    if (prepared_.include_usage) last += sse_event(prepared_.form->usage_chunk(usage));
+    return exchange_->end_stream(writer.failure(ApiError(500, bad->error)));
   }
-  exchange_->end_stream(last += kSseDone);
+  std::string last = rest_of_reports();
+  if (prepared_.include_usage) last += writer.chunk(prepared_.form->usage_chunk(usage));
+  exchange_->end_stream(last += writer.done());
 }
 
 }  // namespace dms::serve

@@ -17,6 +17,7 @@ struct RequestHead {
   std::string method{};
   std::string path{};  // decoded, without the query
   std::string authorization{};
+  std::string api_key{};  // x-api-key, as Anthropic's clients send it
   std::string origin{};
   std::string host{};  // the server, as the client calls it
 };

@@ -47,14 +47,10 @@ std::string address_of(const asio::ip::tcp::socket& socket) {
 
 std::string text_of(beast::string_view text) { return {text.data(), text.size()}; }
 
-HttpResponse refusal_of(const beast::error_code& error) {
-  if (error == http::error::header_limit) {
-    return error_response(ApiError(431, "the request's head is too large"));
-  }
-  if (error == http::error::body_limit) {
-    return error_response(ApiError(413, "the request's body is too large"));
-  }
-  return error_response(ApiError(400, "this is no HTTP request: " + error.message()));
+ApiError refusal_of(const beast::error_code& error) {
+  if (error == http::error::header_limit) return {431, "the request's head is too large"};
+  if (error == http::error::body_limit) return {413, "the request's body is too large"};
+  return {400, "this is no HTTP request: " + error.message()};
 }
 
 }  // namespace
@@ -122,6 +118,7 @@ void HttpSession::take_head() {
   head_ = {.method = text_of(message.method_string()),
            .path = path_of(text_of(message.target())),
            .authorization = text_of(message[http::field::authorization]),
+           .api_key = text_of(message["x-api-key"]),
            .origin = text_of(message[http::field::origin]),
            .host = text_of(message[http::field::host])};
   is_old_ = message.version() < 11;
@@ -168,7 +165,9 @@ void HttpSession::refuse_malformed(const ErrorCode& error) {
     return close();
   }
   keeps_alive_ = false;
-  respond(refusal_of(error));
+  // The length of a body is looked at before its head is taken.
+  const std::string path = path_of(text_of(parser_->get().target()));
+  respond(error_response(refusal_of(error), error_form_of(path)));
 }
 
 void HttpSession::lose() {

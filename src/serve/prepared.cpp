@@ -147,7 +147,12 @@ void refuse_streamed_scores(const CompletionRequest& request) {
 }  // namespace
 
 Prepared prepare_chat(std::string_view body, const ServedModel& model, const Planner& plan) {
-  ChatCompletionRequest request = parse_chat_request(body, model.facts);
+  return prepare_chat(parse_chat_request(body, model.facts), model, plan);
+}
+
+Prepared prepare_chat(ChatCompletionRequest request,
+                      const ServedModel& model,
+                      const Planner& plan) {
   GenerationRequest& common = request.common;
   const CachePlan cache = plan(common.cache);
   RenderedChat chat = render(request.conversation, model.chat, model.tokenizer, cache.max_tokens);
@@ -175,7 +180,8 @@ Prepared prepare_chat(std::string_view body, const ServedModel& model, const Pla
                       .include_reasoning = request.include_reasoning,
                       .log_probabilities = common.sampling.log_probabilities >= 0,
                       .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0,
-                      .tools = tool_calls});
+                      .tools = tool_calls,
+                      .stops = common.sampling.stop});
   out.requests.push_back(make_request(common, std::move(chat.ids)));
   return out;
 }

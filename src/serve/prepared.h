@@ -9,6 +9,7 @@
 
 #include "dms/llm.h"
 #include "serve/answer_form.h"
+#include "serve/answer_writer.h"
 #include "serve/chat_format.h"
 #include "serve/generation_request.h"
 #include "serve/memory_reports.h"
@@ -30,14 +31,16 @@ using Planner = std::function<CachePlan(const CacheOptions&)>;
 struct Prepared {
   std::vector<Request> requests{};  // one a prompt, without sinks
   std::unique_ptr<AnswerForm> form{};
+  std::unique_ptr<AnswerWriter> writer = std::make_unique<CompletionWriter>();
   int64_t answers = 1;  // to each prompt
   bool stream = false;
   bool include_usage = false;
   std::optional<MemoryReports> reports{};  // where they are asked for
 };
 
-/// Both throw ApiError or InputError. They tokenize, so that long prompts take a while.
+/// All throw ApiError or InputError. They tokenize, so that long prompts take a while.
 Prepared prepare_chat(std::string_view body, const ServedModel& model, const Planner& plan);
+Prepared prepare_chat(ChatCompletionRequest request, const ServedModel& model, const Planner& plan);
 Prepared prepare_completion(std::string_view body, const ServedModel& model, const Planner& plan);
 
 /// Its answers are held to a form, the same for all.

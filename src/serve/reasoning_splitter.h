@@ -25,6 +25,7 @@ class ReasoningSplitter {
   Parts push(std::string_view piece);
   /// What was held back, at the end.
   Parts finish();
+  bool is_thinking() const { return state_ == State::kThinking; }
 
  private:
   enum class State { kStart, kThinking, kContent };

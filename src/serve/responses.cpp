@@ -9,8 +9,8 @@ HttpResponse json_response(const OutJson& body, int status) {
   return response;
 }
 
-HttpResponse error_response(const ApiError& error) {
-  HttpResponse response = json_response(error.body(), error.status());
+HttpResponse error_response(const ApiError& error, ErrorForm form) {
+  HttpResponse response = json_response(error.body(form), error.status());
   if (error.status() == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   if (error.status() == 429) response.headers.emplace_back("Retry-After", "1");
   if (error.status() == 503) response.headers.emplace_back("Retry-After", "5");

@@ -17,6 +17,9 @@ constexpr std::array kRoutes{
     Route{Endpoint::kModel, "GET", "/v1/models/"},
     Route{Endpoint::kChatCompletions, "POST", "/v1/chat/completions"},
     Route{Endpoint::kCompletions, "POST", "/v1/completions"},
+    Route{Endpoint::kResponses, "POST", "/v1/responses"},
+    Route{Endpoint::kMessages, "POST", "/v1/messages"},
+    Route{Endpoint::kCountTokens, "POST", "/v1/messages/count_tokens"},
     Route{Endpoint::kTokenize, "POST", "/tokenize"},
     Route{Endpoint::kDetokenize, "POST", "/detokenize"},
     Route{Endpoint::kTokenizerInfo, "GET", "/tokenizer_info"},
@@ -37,6 +40,13 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
   return {.route = route,
           .is_method_wrong = method != route->method,
           .argument = std::string(path.substr(std::min(route->path.size(), path.size())))};
+}
+
+ErrorForm error_form_of(std::string_view path) {
+  constexpr std::string_view kMessages = "/v1/messages";
+  const bool is_below = path.starts_with(kMessages) &&
+                        (path.size() == kMessages.size() || path[kMessages.size()] == '/');
+  return is_below ? ErrorForm::kAnthropic : ErrorForm::kOpenAi;
 }
 
 std::string path_of(std::string_view target) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "serve/api_error.h"
+
 namespace dms::serve {
 
 enum class Endpoint {
@@ -16,6 +18,9 @@ enum class Endpoint {
   kModel,
   kChatCompletions,
   kCompletions,
+  kResponses,
+  kMessages,
+  kCountTokens,
   kTokenize,
   kDetokenize,
   kTokenizerInfo,
@@ -36,6 +41,9 @@ struct RouteMatch {
 };
 
 RouteMatch find_route(std::string_view method, std::string_view path);
+
+/// How errors look to clients of a path, one that does not exist too.
+ErrorForm error_form_of(std::string_view path);
 
 /// The path of a request's target: without the query, and with what is percent-encoded decoded.
 std::string path_of(std::string_view target);

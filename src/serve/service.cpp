@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "serve/apis/prepare.h"
 #include "serve/model_report.h"
 #include "serve/own_origin.h"
 #include "serve/page.h"
@@ -61,21 +62,29 @@ bool Service::may_ask(const RequestHead& head) const {
 }
 
 std::optional<HttpResponse> Service::refuse(const RequestHead& head) const {
+  const ErrorForm form = error_form_of(head.path);
   if (!may_ask(head)) {
-    return error_response(ApiError(403, "pages of this origin may not ask; see --allow-origin"));
+    return error_response(ApiError(403, "pages of this origin may not ask; see --allow-origin"),
+                          form);
   }
   if (head.method == "OPTIONS") return HttpResponse{.status = 204, .content_type = ""};
   const RouteMatch match = route_of(head);
-  if (match.route == nullptr) return error_response(ApiError(404, "no such endpoint"));
+  if (match.route == nullptr) return error_response(ApiError(404, "no such endpoint"), form);
   if (match.is_method_wrong) {
     HttpResponse response = error_response(
-        ApiError(405, "this endpoint answers " + std::string(match.route->method) + " only"));
+        ApiError(405, "this endpoint answers " + std::string(match.route->method) + " only"), form);
     response.headers.emplace_back("Allow", match.route->method);
     return response;
   }
-  if (match.route->is_open || auth_.has_key(head.authorization)) return std::nullopt;
-  return error_response(ApiError(
-      401, "the key is missing or wrong: send Authorization: Bearer KEY", {}, "invalid_api_key"));
+  if (match.route->is_open || auth_.has_key(head.authorization, head.api_key)) {
+    return std::nullopt;
+  }
+  return error_response(
+      ApiError(401,
+               "the key is missing or wrong: send Authorization: Bearer KEY, or x-api-key: KEY",
+               {},
+               "invalid_api_key"),
+      form);
 }
 
 Headers Service::headers_for(const RequestHead& head) const {
@@ -83,7 +92,8 @@ Headers Service::headers_for(const RequestHead& head) const {
   Headers headers{{"Access-Control-Allow-Origin", head.origin}, {"Vary", "Origin"}};
   if (head.method == "OPTIONS") {
     headers.emplace_back("Access-Control-Allow-Methods", "GET, POST");
-    headers.emplace_back("Access-Control-Allow-Headers", "Authorization, Content-Type");
+    headers.emplace_back("Access-Control-Allow-Headers",
+                         "Authorization, Content-Type, X-Api-Key, Anthropic-Version");
     headers.emplace_back("Access-Control-Max-Age", "600");
   }
   return headers;
@@ -113,10 +123,16 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
       return compute_apart(exchange, tokenize);
     case Endpoint::kDetokenize:
       return compute_apart(exchange, detokenize);
+    case Endpoint::kCountTokens:
+      return compute_apart(exchange, count_tokens);
     case Endpoint::kChatCompletions:
       return complete(exchange, prepare_chat);
     case Endpoint::kCompletions:
       return complete(exchange, prepare_completion);
+    case Endpoint::kResponses:
+      return complete(exchange, prepare_responses);
+    case Endpoint::kMessages:
+      return complete(exchange, prepare_messages);
   }
 }
 
@@ -186,8 +202,12 @@ std::optional<ApiError> Service::unavailable() const {
   return ApiError(429, "too many requests are waiting", {}, "queue_full");
 }
 
+void Service::refuse(const std::shared_ptr<Exchange>& exchange, const ApiError& error) {
+  exchange->respond(error_response(error, error_form_of(exchange->head().path)));
+}
+
 void Service::complete(const std::shared_ptr<Exchange>& exchange, Prepare prepare) {
-  if (const auto error = unavailable()) return exchange->respond(error_response(*error));
+  if (const auto error = unavailable()) return refuse(exchange, *error);
   ++preparing_;
   const Planner plan = [this](const CacheOptions& cache) { return engine_.llm().check(cache); };
   // Only the I/O thread may let go of an exchange: the worker hands it on.
@@ -218,9 +238,7 @@ void Service::take(const std::shared_ptr<Exchange>& exchange,
   }
   --preparing_;
   if (!is_wanted) return;
-  if (const auto* error = std::get_if<ApiError>(&*result)) {
-    return exchange->respond(error_response(*error));
-  }
+  if (const auto* error = std::get_if<ApiError>(&*result)) return refuse(exchange, *error);
   start(exchange, std::move(std::get<Prepared>(*result)), arrival);
 }
 
@@ -264,9 +282,7 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
     run->start();
     return true;
   });
-  if (const auto* error = std::get_if<ApiError>(&started)) {
-    return exchange->respond(error_response(*error));
-  }
+  if (const auto* error = std::get_if<ApiError>(&started)) return refuse(exchange, *error);
   runs_.insert(run);
   answers_ += run->answers();
 }
@@ -280,9 +296,8 @@ void Service::compute_apart(const std::shared_ptr<Exchange>& exchange,
     to_io_([this, exchange = std::move(exchange), result] {
       --preparing_;
       if (exchange->is_closed()) return;
-      const auto* error = std::get_if<ApiError>(&*result);
-      exchange->respond(error != nullptr ? error_response(*error)
-                                         : json_response(std::get<OutJson>(*result)));
+      if (const auto* error = std::get_if<ApiError>(&*result)) return refuse(exchange, *error);
+      exchange->respond(json_response(std::get<OutJson>(*result)));
     });
   });
 }

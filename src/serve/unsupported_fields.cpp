@@ -8,12 +8,6 @@
 namespace dms::serve {
 namespace {
 
-struct Unsupported {
-  std::string_view field;
-  std::string_view neutral;  // as JSON: the value that changes nothing; empty: none but null
-  std::string_view instead;  // what to do; may be empty
-};
-
 constexpr std::array kUnsupported{
     Unsupported{"suffix", "\"\"", "text is continued at its end only"},
     Unsupported{"use_beam_search", "false", ""},
@@ -40,8 +34,8 @@ void refuse_best_of(const Fields& body) {
 
 }  // namespace
 
-void refuse_unsupported(const Fields& body) {
-  for (const Unsupported& entry : kUnsupported) {
+void refuse_fields(const Fields& body, std::span<const Unsupported> fields) {
+  for (const Unsupported& entry : fields) {
     const OrderedJson* value = body.find(entry.field);
     if (value == nullptr) continue;
     if (!entry.neutral.empty() && *value == OrderedJson::parse(entry.neutral)) continue;
@@ -49,6 +43,10 @@ void refuse_unsupported(const Fields& body) {
                                      .what = "is not supported",
                                      .hint = std::string(entry.instead)}));
   }
+}
+
+void refuse_unsupported(const Fields& body) {
+  refuse_fields(body, kUnsupported);
   refuse_best_of(body);
 }
 

@@ -1,12 +1,23 @@
 #pragma once
-// Fields of OpenAI's and vLLM's APIs that would change an answer and that this server does not
-// know: to ignore them would be to answer another question.
+// Fields of the APIs that would change an answer and that this server does not know: to ignore them
+// would be to answer another question.
+
+#include <span>
+#include <string_view>
 
 #include "serve/fields.h"
 
 namespace dms::serve {
 
-/// Throws ApiError where one is set to more than what it means to leave it out.
+struct Unsupported {
+  std::string_view field;
+  std::string_view neutral;  // as JSON: the value that changes nothing; empty: none but null
+  std::string_view instead;  // what to do; may be empty
+};
+
+/// Both throw ApiError where a field is set to more than what it means to leave it out; the second
+/// for completions of both kinds.
+void refuse_fields(const Fields& body, std::span<const Unsupported> fields);
 void refuse_unsupported(const Fields& body);
 
 }  // namespace dms::serve

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "serve/apis/messages_request.h"
+#include "serve/apis/responses_request.h"
 #include "serve/chat_request.h"
 #include "serve/completion_request.h"
 #include "serve/tokenize_request.h"
@@ -50,8 +52,17 @@ void check_common(const GenerationRequest& request) {
   for (const auto& [id, bias] : sampling.logit_bias) require(bias >= -100 && bias <= 100);
 }
 
+/// A chat completion that was made of another API's body is read as any.
+void check_translated(const ChatBody& chat) {
+  try {
+    check_common(read_chat_request(Fields(chat.json, ""), facts()).common);
+  } catch (const ApiError& error) {
+    throw chat.names.rename(error);
+  }
+}
+
 void parse(unsigned endpoint, std::string_view body) {
-  constexpr unsigned kEndpoints = 4;
+  constexpr unsigned kEndpoints = 6;
   switch (endpoint % kEndpoints) {
     case 0: {
       const ChatCompletionRequest request = parse_chat_request(body, facts());
@@ -70,6 +81,13 @@ void parse(unsigned endpoint, std::string_view body) {
     }
     case 2:
       parse_tokenize_request(body, facts());
+      break;
+    case 4:
+      check_translated(
+          read_responses_request(parse_body(body, facts().limits), facts().limits).chat);
+      break;
+    case 5:
+      check_translated(read_messages_request(parse_body(body, facts().limits), facts().limits));
       break;
     default:
       check_ids(parse_detokenize_request(body, facts()));

@@ -112,6 +112,63 @@ def test_bad_tools_are_refused(server, name):
         assert len(json.loads(text)["error"]["message"]) < 500
 
 
+USER = {"role": "user", "content": "x"}
+TRANSLATED = {
+    "/v1/responses": {"input": [USER], "max_output_tokens": 1},
+    "/v1/messages": {"messages": [USER], "max_tokens": 1},
+    "/v1/messages/count_tokens": {"messages": [USER]},
+}
+FIELDS = {
+    "/v1/responses": (
+        "model input instructions max_output_tokens temperature top_p stream tools tool_choice "
+        "parallel_tool_calls text reasoning store previous_response_id metadata truncation include "
+        "background user conversation prompt top_logprobs seed stop dms"
+    ),
+    "/v1/messages": (
+        "model messages system max_tokens stop_sequences temperature top_p top_k tools tool_choice "
+        "thinking metadata stream output_config container mcp_servers seed dms"
+    ),
+    "/v1/messages/count_tokens": "model messages system tools tool_choice thinking",
+}
+DEEP = b"[" * 30 + b"]" * 30
+ODD_VALUES = (
+    b'5 -1 1e308 true false {} [] [5] [[]] [{}] [null] "" "\\u0000" {"type":5} '
+    b'{"type":"function","name":[]} {"format":{"type":"json_schema"}} '
+    b'[{"type":"function","name":{}}] [{"role":"user","content":[[]]}] '
+    b'[{"role":"assistant","content":[{"type":"tool_use","input":[]}]}]'
+).split() + [DEEP]
+
+
+@pytest.mark.parametrize("path", TRANSLATED)
+def test_odd_values_of_any_field_are_read_or_refused(server, path):
+    for field in FIELDS[path].split():
+        good = {key: value for key, value in TRANSLATED[path].items() if key != field}
+        begin = json.dumps(good)[:-1].encode() + (b", " if good else b"")
+        for value in ODD_VALUES:
+            body = begin + json.dumps(field).encode() + b": " + value + b"}"
+            status, _, text = server.request("POST", path, body)
+            assert status in (200, 400, 404), (body, text)
+            assert status == 200 or json.loads(text)["error"]["message"]
+
+
+def test_bad_bodies_of_other_apis_are_refused(server):
+    big = {
+        "/v1/responses": {"input": [USER] * 10_000},
+        "/v1/messages": {"messages": [USER] * 10_000, "max_tokens": 1},
+        "/v1/messages/count_tokens": {"messages": [USER] * 10_000},
+    }
+    for path, good in TRANSLATED.items():
+        long = {**good, "tools": [{"name": "x"}] * 10_000, "metadata": {"a" * 9000: "b"}}
+        bodies = [*BAD_BODIES.values(), json.dumps(big[path]), json.dumps(long)]
+        for body in bodies:
+            status, _, text = server.request("POST", path, body)
+            assert status == 400, (path, body[:100], text)
+            assert json.loads(text)["error"]["message"]
+    status, _, text = server.request("POST", "/v1/messages", b" " * (1 << 21))
+    assert status == 413
+    assert json.loads(text)["error"]["type"] == "request_too_large"
+
+
 MALFORMED = {
     "no http": b"hello\r\n\r\n",
     "tls": bytes.fromhex("16030100a5010000a10303") + bytes(160),

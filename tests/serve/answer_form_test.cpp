@@ -8,6 +8,7 @@
 #include "serve/chat_form.h"
 #include "serve/completion_form.h"
 #include "serve/form_events.h"
+#include "serve/stop_text.h"
 
 namespace dms::serve {
 namespace {
@@ -43,6 +44,50 @@ TEST(ChatForm, PartsThoughtsFromTheAnswer) {
   const OutJson whole = form.whole({&end.result, 1}, {});
   EXPECT_EQ(whole["choices"][0]["message"],
             (OutJson{{"role", "assistant"}, {"content", "Yes."}, {"reasoning_content", "Hm!"}}));
+}
+
+TEST(ChatForm, CountsTheTokensOfThoughts) {
+  ChatForm form(head(), texts(), 2, {});
+  for (const char* text : {"<think>", "Hm", "", "</think>", "Yes", "!"}) {
+    form.token(0, token(text));
+  }
+  form.token(1, token("No"));
+  const OutJson usage = form.usage_chunk({})["usage"];
+  EXPECT_EQ(usage["completion_tokens_details"]["reasoning_tokens"], 4);
+}
+
+TEST(ChatForm, NamesTheStopTextThatEndedTheAnswer) {
+  ChatForm form(head(), texts(), 1, {.stops = {"of", "wood"}});
+  FinishedEvent end = finished("", "out ");
+  end.result.ids = texts().tokenizer().encode("out of the wood", false);
+  EXPECT_EQ(form.finish(0, end).back()["choices"][0]["stop_reason"], "of");
+  EXPECT_EQ(form.whole({&end.result, 1}, {})["choices"][0]["stop_reason"], "of");
+  end.result.text = "out of the wood";
+  EXPECT_FALSE(form.finish(0, end).back()["choices"][0].contains("stop_reason"));
+}
+
+TEST(StopText, IsTheOneThatEndsFirstWhereTheTextEnds) {
+  const Tokenizer tokenizer = texts().tokenizer();
+  Generation answer = finished("", "out ").result;
+  answer.ids = tokenizer.encode("out of the wood", false);
+  const auto stop = [&](const std::vector<std::string>& stops) {
+    return stop_text_of(answer, stops, tokenizer).value_or("none");
+  };
+  EXPECT_EQ(stop({"of the", "of", "of t"}), "of");
+  EXPECT_EQ(stop({"wood", "the"}), "none");
+  EXPECT_EQ(stop({}), "none");
+  answer.text = " out ";
+  EXPECT_EQ(stop({"of"}), "of");
+  answer.ids.push_back(*tokenizer.eos_id());
+  EXPECT_EQ(stop({"of"}), "of");
+  answer.text = "out of the wood";
+  EXPECT_EQ(stop({"of", tokenizer.token(*tokenizer.eos_id())->text}),
+            tokenizer.token(*tokenizer.eos_id())->text);
+  answer.finish_reason = "length";
+  EXPECT_EQ(stop({tokenizer.token(*tokenizer.eos_id())->text}), "none");
+  answer.finish_reason = "stop";
+  answer.text = "another text";
+  EXPECT_EQ(stop({"of"}), "none");
 }
 
 TEST(ChatForm, TokensWithoutTextGoWithTheNextChunk) {

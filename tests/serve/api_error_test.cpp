@@ -17,6 +17,15 @@ TEST(ApiError, HasOpenAisForm) {
             R"({"error":{"message":"x","type":"server_error","param":null,"code":null}})");
 }
 
+TEST(ApiError, HasAnthropicsFormWhereItsClientsAsk) {
+  const auto text = [](int status) {
+    return json_text(ApiError(status, "x", "model", "code").body(ErrorForm::kAnthropic));
+  };
+  EXPECT_EQ(text(404), R"({"type":"error","error":{"type":"not_found_error","message":"x"}})");
+  EXPECT_EQ(text(413), R"({"type":"error","error":{"type":"request_too_large","message":"x"}})");
+  EXPECT_EQ(text(503), R"({"type":"error","error":{"type":"overloaded_error","message":"x"}})");
+}
+
 TEST(ApiError, SpeaksOfTheFieldsOfTheRequest) {
   const ApiError error = ApiError::from(
       InputError({.field = "policy_args.cr", .what = "bad value", .got = "0", .expected = "more"}));
@@ -35,6 +44,10 @@ TEST(Responses, SayWhenToComeAgain) {
   EXPECT_EQ(header(503), "Retry-After");
   EXPECT_EQ(header(401), "WWW-Authenticate");
   EXPECT_EQ(header(400), "");
+}
+
+TEST(Sse, AnEventMayHaveAName) {
+  EXPECT_EQ(sse_event("ping", {{"a", 1}}), "event: ping\ndata: {\"a\":1}\n\n");
 }
 
 TEST(Sse, AnEventIsOneLineWhateverItsTextHolds) {

@@ -8,14 +8,14 @@ namespace dms::serve {
 namespace {
 
 TEST(Auth, WithoutKeysEverybodyMayAsk) {
-  EXPECT_TRUE(Auth({}, {}).has_key(""));
-  EXPECT_TRUE(Auth({}, {}).has_key("Bearer whatever"));
+  EXPECT_TRUE(Auth({}, {}).has_key("", ""));
+  EXPECT_TRUE(Auth({}, {}).has_key("Bearer whatever", "whatever"));
 }
 
 TEST(Auth, AKeyIsABearersAndWhole) {
   const Auth auth({"secret", "other"}, {});
-  EXPECT_TRUE(auth.has_key("Bearer secret"));
-  EXPECT_TRUE(auth.has_key("bearer  other"));
+  EXPECT_TRUE(auth.has_key("Bearer secret", ""));
+  EXPECT_TRUE(auth.has_key("bearer  other", ""));
   for (const char* wrong : {"",
                             "secret",
                             "Basic secret",
@@ -25,8 +25,16 @@ TEST(Auth, AKeyIsABearersAndWhole) {
                             "Bearer secrets",
                             "Bearer secretsecret",
                             "Bearer Secret"}) {
-    EXPECT_FALSE(auth.has_key(wrong)) << wrong;
+    EXPECT_FALSE(auth.has_key(wrong, "")) << wrong;
   }
+}
+
+TEST(Auth, AKeyMayHaveAHeaderOfItsOwn) {
+  const Auth auth({"secret", "other"}, {});
+  EXPECT_TRUE(auth.has_key("", "secret"));
+  EXPECT_TRUE(auth.has_key("Bearer of another", "other"));
+  EXPECT_FALSE(auth.has_key("", "Bearer secret"));
+  EXPECT_FALSE(auth.has_key("secret", "secre"));
 }
 
 TEST(Auth, PagesMayAskWhoseOriginIsNamed) {

@@ -8,6 +8,10 @@ namespace {
 TEST(Routes, AreFoundByMethodAndPath) {
   EXPECT_EQ(find_route("GET", "/v1/models").route->endpoint, Endpoint::kModels);
   EXPECT_EQ(find_route("POST", "/v1/completions").route->endpoint, Endpoint::kCompletions);
+  EXPECT_EQ(find_route("POST", "/v1/responses").route->endpoint, Endpoint::kResponses);
+  EXPECT_EQ(find_route("POST", "/v1/messages").route->endpoint, Endpoint::kMessages);
+  EXPECT_EQ(find_route("POST", "/v1/messages/count_tokens").route->endpoint,
+            Endpoint::kCountTokens);
   EXPECT_EQ(find_route("GET", "/").route->endpoint, Endpoint::kPage);
   EXPECT_EQ(find_route("GET", "/index.html").route->endpoint, Endpoint::kPage);
   EXPECT_TRUE(find_route("POST", "/").is_method_wrong);
@@ -25,6 +29,15 @@ TEST(Routes, AreFoundByMethodAndPath) {
                            "/v1/completions/x",
                            "//health"}) {
     EXPECT_EQ(find_route("GET", path).route, nullptr) << path;
+  }
+}
+
+TEST(Routes, ErrorsLookAsThePathsClientsKnowThem) {
+  for (const char* path : {"/v1/messages", "/v1/messages/count_tokens", "/v1/messages/batches"}) {
+    EXPECT_EQ(error_form_of(path), ErrorForm::kAnthropic) << path;
+  }
+  for (const char* path : {"", "/v1/messagesx", "/v1/responses", "/v1/chat/completions"}) {
+    EXPECT_EQ(error_form_of(path), ErrorForm::kOpenAi) << path;
   }
 }
 
