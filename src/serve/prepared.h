@@ -2,6 +2,7 @@
 // A request that has been read and found good: what the engine is to compute, and how the answer
 // is to look.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -32,6 +33,10 @@ struct Prepared {
   std::vector<Request> requests{};  // one a prompt, without sinks
   std::unique_ptr<AnswerForm> form{};
   std::unique_ptr<AnswerWriter> writer = std::make_unique<CompletionWriter>();
+  // What is found wrong with it later, in the words of its caller.
+  std::function<ApiError(const ApiError&)> in_callers_words = [](const ApiError& error) {
+    return error;
+  };
   int64_t answers = 1;  // to each prompt
   bool stream = false;
   bool include_usage = false;

@@ -251,7 +251,9 @@ void Service::compile(const std::shared_ptr<Exchange>& exchange,
       compile_structure(std::get<Prepared>(*result), engine_.llm());
       return true;
     });
-    if (const auto* error = std::get_if<ApiError>(&compiled)) *result = *error;
+    if (const auto* error = std::get_if<ApiError>(&compiled)) {
+      *result = std::get<Prepared>(*result).in_callers_words(*error);
+    }
     to_io_([this, exchange = std::move(exchange), result, arrival] {
       take(exchange, result, arrival);
     });
@@ -266,6 +268,7 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
       request.deadline = arrival + settings_.request_timeout;
     }
   }
+  const auto in_callers_words = prepared.in_callers_words;
   const auto run = std::make_shared<CompletionRun>(
       CompletionRun::Surroundings{.llm = engine_.llm(),
                                   .metrics = metrics_,
@@ -282,7 +285,9 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
     run->start();
     return true;
   });
-  if (const auto* error = std::get_if<ApiError>(&started)) return refuse(exchange, *error);
+  if (const auto* error = std::get_if<ApiError>(&started)) {
+    return refuse(exchange, in_callers_words(*error));
+  }
   runs_.insert(run);
   answers_ += run->answers();
 }

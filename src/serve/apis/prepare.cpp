@@ -1,5 +1,6 @@
 #include "serve/apis/prepare.h"
 
+#include <functional>
 #include <limits>
 #include <utility>
 
@@ -31,6 +32,10 @@ ChatCompletionRequest read_chat(const ChatBody& chat, const ServedModel& model) 
   return request;
 }
 
+std::function<ApiError(const ApiError&)> renaming(const FieldNames& names) {
+  return [names](const ApiError& error) { return names.rename(error); };
+}
+
 }  // namespace
 
 Prepared prepare_responses(std::string_view body, const ServedModel& model, const Planner& plan) {
@@ -42,6 +47,7 @@ Prepared prepare_responses(std::string_view body, const ServedModel& model, cons
     request.echo["top_p"] = chat.common.sampling.top_p;
     Prepared out = prepare_chat(std::move(chat), model, plan);
     out.writer = std::make_unique<ResponsesWriter>(std::move(request.echo));
+    out.in_callers_words = renaming(request.chat.names);
     return out;
   });
 }
@@ -55,6 +61,7 @@ Prepared prepare_messages(std::string_view body, const ServedModel& model, const
     Prepared out = prepare_chat(std::move(chat), model, plan);
     out.writer =
         std::make_unique<MessagesWriter>(std::ssize(out.requests.front().prompt), std::move(stops));
+    out.in_callers_words = renaming(request.names);
     return out;
   });
 }
