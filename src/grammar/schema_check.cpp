@@ -203,7 +203,7 @@ class SchemaChecker {
     }
   }
 
-  void check_strings(const OrderedJson& schema, const std::string& path) const {
+  void check_strings(OrderedJson& schema, const std::string& path) const {
     if (is_typed(schema, "number") && has(schema, "multipleOf")) {
       refuse_unenforced(path + "/multipleOf", "of integers it is");
     }
@@ -226,6 +226,9 @@ class SchemaChecker {
     } else if (has_format && has_length) {
       refuse_unenforced(path + "/minLength, maxLength", "format stands beside it");
     }
+    if (!has_format || has(schema, "pattern") || !format->is_string()) return;
+    const std::string_view exact = pattern_of_format(format->get<std::string>());
+    if (!exact.empty()) schema["pattern"] = std::string(exact);
   }
 
   /// What may be in an array that says nothing of its items.

@@ -76,6 +76,35 @@ constexpr std::array<std::string_view, 14> kFormats{"email",
                                                     "json-pointer",
                                                     "relative-json-pointer"};
 
+struct FormatPattern {
+  std::string_view format;
+  std::string_view pattern;
+};
+
+// Narrower than they could be: years of four digits, no 29th of February, no leap second, no IPv4
+// within IPv6.
+constexpr std::array kPatterns{
+    FormatPattern{"date",
+                  "[1-9][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|"
+                  "(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"},
+    FormatPattern{"time",
+                  "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?"
+                  "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"},
+    FormatPattern{"date-time",
+                  "[1-9][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|"
+                  "(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))T"
+                  "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?"
+                  "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"},
+    FormatPattern{"ipv4",
+                  "((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}"
+                  "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"},
+    FormatPattern{"ipv6",
+                  "([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,4}:){1,6}(:[0-9a-f]{1,4})|"
+                  "([0-9a-f]{1,4}:){1,7}:|::([0-9a-f]{1,4}:){0,6}[0-9a-f]{1,4}|::"},
+    FormatPattern{"hostname",
+                  "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?){0,6}"},
+};
+
 const Keyword* find(std::string_view name) {
   const auto found = std::ranges::find(kKeywords, name, &Keyword::name);
   return found == kKeywords.end() ? nullptr : &*found;
@@ -99,6 +128,11 @@ bool is_enforced(std::string_view keyword) {
 
 bool is_enforced_format(std::string_view format) {
   return std::ranges::find(kFormats, format) != kFormats.end();
+}
+
+std::string_view pattern_of_format(std::string_view format) {
+  const auto found = std::ranges::find(kPatterns, format, &FormatPattern::format);
+  return found == kPatterns.end() ? std::string_view() : found->pattern;
 }
 
 }  // namespace dms::grammar

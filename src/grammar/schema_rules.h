@@ -22,4 +22,8 @@ bool is_enforced(std::string_view keyword);
 /// A format of strings that answers are held to.
 bool is_enforced_format(std::string_view format);
 
+/// The pattern of a format of which xgrammar allows more (days that no month has, zeros that lead);
+/// empty: of any other.
+std::string_view pattern_of_format(std::string_view format);
+
 }  // namespace dms::grammar

@@ -19,7 +19,7 @@ CLOSERS = ['"', "}", "]", '"}', '"]']
 @pytest.fixture(scope="module")
 def closers(demo):
     ids = [demo.tokenizer.id_of(text) for text in CLOSERS]
-    return {i: 3.0 for i in ids if i is not None}
+    return {i: 8.0 for i in ids if i is not None}
 
 
 def held(dms_cpp, closers=None, max_tokens=900, seed=1, speculate=0, **form):
@@ -78,12 +78,12 @@ def test_any_object_and_tags(dms_cpp, demo, closers):
         "format": {
             "type": "tag",
             "begin": "<call>",
-            "content": {"type": "json_schema", "json_schema": {"type": "integer"}},
+            "content": {"type": "json_schema", "json_schema": {"enum": [1, 22]}},
             "end": "</call>",
         },
     }
     answer = demo.generate(PROMPT, held(dms_cpp, {}, structural_tag=tag))[0].outputs[0]
-    assert re.fullmatch(r"<call>-?\d+</call>", answer.text), answer.text
+    assert re.fullmatch(r"<call>(1|22)</call>", answer.text), answer.text
 
 
 def test_guesses_change_nothing(dms_cpp, demo, closers):
