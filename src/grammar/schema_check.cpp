@@ -143,6 +143,22 @@ class SchemaChecker {
     if (!value.is_array() || value.empty()) refuse(place, "is no list of schemas");
     if (decider == "allOf" && value.size() > 1) refuse_unenforced(place, "one schema in it is");
     check_list(value, place);
+    if (decider != "oneOf" || !are_of_different_types(value)) return;
+    // No value is of two of them, which xgrammar sees in the plainest cases only.
+    OrderedJson schemas = value;
+    schema.erase("oneOf");
+    schema["anyOf"] = std::move(schemas);
+  }
+
+  static bool are_of_different_types(const OrderedJson& schemas) {
+    std::set<std::string> types;
+    for (const OrderedJson& schema : schemas) {
+      const auto type = schema.is_object() ? schema.find("type") : schema.end();
+      if (type == schema.end() || !type->is_string()) return false;
+      const auto name = type->get<std::string>();
+      if (!types.insert(name == "integer" ? "number" : name).second) return false;
+    }
+    return true;
   }
 
   void check_list(OrderedJson& schemas, const std::string& path) {
@@ -228,7 +244,9 @@ class SchemaChecker {
     }
     if (!has_format || has(schema, "pattern") || !format->is_string()) return;
     const std::string_view exact = pattern_of_format(format->get<std::string>());
-    if (!exact.empty()) schema["pattern"] = std::string(exact);
+    if (exact.empty()) return;
+    schema["pattern"] = std::string(exact);
+    schema.erase("format");
   }
 
   /// What may be in an array that says nothing of its items.

@@ -98,6 +98,10 @@ TEST(SchemaCheck, SaysWhatIsLeftOpen) {
   const std::vector<std::tuple<const char*, const char*>> cases{
       {R"({"minLength": 2})", R"({"minLength": 2, "type": "string"})"},
       {R"({"type": "array"})", R"({"type": "array", "items": true})"},
+      {R"({"oneOf": [{"type": "null"}, {"type": "string", "maxLength": 2}]})",
+       R"({"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 2}]})"},
+      {R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})",
+       R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})"},
       {R"({"format": "uuid"})", R"({"format": "uuid", "type": "string"})"},
       {R"({"type": "object"})", R"({"type": "object", "additionalProperties": true})"},
       {R"({"type": ["array", "null"]})", R"({"type": ["array", "null"], "items": true})"},

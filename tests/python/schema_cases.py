@@ -50,8 +50,8 @@ def number(rng: random.Random) -> dict:
     low = rng.choice([-3.5, -1, 0, 0.25, 12])
     high = low + rng.choice([0.5, 1, 7.75, 300])
     out = {"type": "number"}
-    out |= rng.choice([{"minimum": low}, {"exclusiveMinimum": low}, {}])
-    out |= rng.choice([{"maximum": high}, {"exclusiveMaximum": high}, {}])
+    out |= rng.choice([{"minimum": low}, {"exclusiveMinimum": low}])
+    out |= rng.choice([{"maximum": high}, {"exclusiveMaximum": high}])
     return out
 
 
@@ -122,7 +122,7 @@ def map_of(rng: random.Random, depth: int) -> dict:
 
 
 def union(rng: random.Random, depth: int) -> dict:
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         kinds = [{"type": "integer", "minimum": 0, "maximum": 99}, {"type": "boolean"}, {"type": "null"}]
         return {"oneOf": rng.sample(kinds, 2)}
     if rng.random() < 0.3:
