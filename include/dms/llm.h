@@ -71,6 +71,9 @@ struct EngineStats {
   int64_t kv_limit_bytes = 0;  // 0: none
   int64_t kv_used_bytes = 0;   // of sequences, sessions and cached prefixes
   int64_t kv_peak_bytes = 0;
+  // Of running requests alone, without prefixes that give way: what load there is. Pages that
+  // several of them share count for each.
+  int64_t kv_running_bytes = 0;
   int64_t dense_tokens = 0;  // of running requests: entries of a full cache,
   int64_t held_tokens = 0;   // and those that are held; see KvStats
   int64_t cached_prefixes = 0;

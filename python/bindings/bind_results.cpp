@@ -54,6 +54,9 @@ void bind_engine_stats(nb::module_& module) {
               &EngineStats::kv_used_bytes,
               "Of requests, sessions and cached prefixes.")
       .def_ro("kv_peak_bytes", &EngineStats::kv_peak_bytes, "The most so far.")
+      .def_ro("kv_running_bytes",
+              &EngineStats::kv_running_bytes,
+              "Of running requests; pages that several share count for each.")
       .def_ro("dense_tokens",
               &EngineStats::dense_tokens,
               "Of running requests: entries of a full cache.")

@@ -225,6 +225,7 @@ void Engine::publish_stats() {
   stats.kv_peak_bytes = memory.peak_bytes;
   stats.dense_tokens = usage_.dense_tokens;
   stats.held_tokens = usage_.held_tokens;
+  stats.kv_running_bytes = usage_.allocated_bytes;
   stats.swapped_bytes = scheduler_.swapped_bytes();
   stats.cached_prefixes = scheduler_.cached_prefixes();
   stats.preemptions = scheduler_.preemptions();

@@ -53,6 +53,9 @@ constexpr std::array kGauges{
     GaugeRow{"dms:kv_bytes_used",
              "Bytes of KV pages in use",
              [](const EngineStats& stats) { return static_cast<double>(stats.kv_used_bytes); }},
+    GaugeRow{"dms:kv_bytes_running",
+             "Bytes of the caches of what runs, without prefixes that are kept for later",
+             [](const EngineStats& stats) { return static_cast<double>(stats.kv_running_bytes); }},
     GaugeRow{"dms:kv_bytes_free",
              "Bytes that KV pages may still take",
              [](const EngineStats& stats) {

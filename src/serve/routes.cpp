@@ -11,6 +11,7 @@ constexpr std::array kRoutes{
     Route{Endpoint::kPage, "GET", "/", true},
     Route{Endpoint::kPage, "GET", "/index.html", true},
     Route{Endpoint::kHealth, "GET", "/health", true},
+    Route{Endpoint::kLive, "GET", "/livez", true},
     Route{Endpoint::kVersion, "GET", "/version", true},
     Route{Endpoint::kMetrics, "GET", "/metrics"},
     Route{Endpoint::kModels, "GET", "/v1/models"},

@@ -12,6 +12,7 @@ namespace dms::serve {
 enum class Endpoint {
   kPage,
   kHealth,
+  kLive,
   kVersion,
   kMetrics,
   kModels,

@@ -33,6 +33,10 @@ auto attempt(const Compute& compute) -> std::variant<decltype(compute()), ApiErr
   }
 }
 
+HttpResponse status_response(const char* status, int code) {
+  return json_response({{"status", status}}, code);
+}
+
 }  // namespace
 
 Service::Service(const ServerSettings& settings,
@@ -107,6 +111,8 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
       return exchange->respond(page_response());
     case Endpoint::kHealth:
       return exchange->respond(health());
+    case Endpoint::kLive:
+      return exchange->respond(liveness());
     case Endpoint::kVersion:
       return exchange->respond(json_response({{"version", settings_.version}}));
     case Endpoint::kMetrics:
@@ -142,13 +148,20 @@ void Service::count(const RequestHead& head, int status) {
 }
 
 HttpResponse Service::health() const {
-  const auto is = [](const char* status, int code) {
-    return json_response({{"status", status}}, code);
-  };
-  if (engine_.state() == EngineThread::State::kLoading) return is("loading", 503);
-  if (engine_.state() == EngineThread::State::kFailed) return is("failed", 503);
-  if (engine_.pass_age() > settings_.stuck_after) return is("stuck", 503);
-  return is_draining_ ? is("shutting down", 503) : is("ok", 200);
+  if (const char* why = fault()) return status_response(why, 503);
+  if (engine_.state() == EngineThread::State::kLoading) return status_response("loading", 503);
+  return is_draining_ ? status_response("shutting down", 503) : status_response("ok", 200);
+}
+
+HttpResponse Service::liveness() const {
+  if (const char* why = fault()) return status_response(why, 503);
+  return status_response("ok", 200);
+}
+
+/// What only another start would end; null: nothing.
+const char* Service::fault() const {
+  if (engine_.state() == EngineThread::State::kFailed) return "failed";
+  return engine_.pass_age() > settings_.stuck_after ? "stuck" : nullptr;
 }
 
 OutJson Service::model_entry(const std::string& name) const {

@@ -51,7 +51,11 @@ class Service {
 
   RouteMatch route_of(const RequestHead& head) const;
   bool may_ask(const RequestHead& head) const;
+  /// 200: send requests here.
   HttpResponse health() const;
+  /// 200: it need not be started again, though it may be loading or about to end.
+  HttpResponse liveness() const;
+  const char* fault() const;
   OutJson model_entry(const std::string& name) const;
   HttpResponse models() const;
   HttpResponse model(const std::string& name) const;

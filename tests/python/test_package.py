@@ -198,6 +198,7 @@ def test_cached_prefixes_and_stats(dms_cpp):
     assert stats.prompt_tokens == 2 * len(first.prompt_token_ids)
     assert (stats.finished, stats.generated_tokens, stats.running) == ({"length": 2}, 16, 0)
     assert 0 < stats.kv_used_bytes <= stats.kv_limit_bytes == 64 << 20
+    assert stats.kv_running_bytes == 0  # what is kept of both gives way
 
 
 def test_stream_is_generate(dms_cpp, demo):

@@ -523,6 +523,7 @@ def test_health_is_answered_while_the_model_is_loaded():
     server = Server("--dtype", "f32")
     try:
         assert server.request("GET", "/health")[0] in (200, 503)
+        assert server.request("GET", "/livez")[0] == 200
         assert server.request("GET", "/v1/models")[0] == 200
         server.wait_until_ready()
     finally:
