@@ -243,6 +243,10 @@ class AsyncLLM:
         if stream is not None:
             stream.cancel()
 
+    def check(self) -> None:
+        """Raises RunError where nothing will be computed any more: it failed, or was closed."""
+        self._server.check()
+
     async def close(self) -> None:
         """Cancels all requests and ends the thread."""
         await asyncio.to_thread(self._end)

@@ -129,11 +129,14 @@ def test_errors(dms_cpp, run, params):
         messages = [{"role": "user", "content": "It was"}]
         stream = await llm.chat(messages, params, chat_template=template)
         assert (await stream.result()).prompt == "It was"
+        llm.check()
         return llm
 
     llm = run(work)
     with pytest.raises(dms_cpp.RunError, match="closed"):
         asyncio.run(llm.submit("x"))
+    with pytest.raises(dms_cpp.RunError, match="closed"):
+        llm.check()
 
 
 def test_close_ends_what_runs(dms_cpp, endless):
