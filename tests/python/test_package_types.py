@@ -41,12 +41,13 @@ def test_all_examples_are_run():
 
 
 def test_types_are_complete(tmp_path):
-    """mypy --strict, over the package with its stubs and over each example."""
+    """mypy --strict, over the package with its stubs, what runs on it and each example."""
     examples = [ROOT / "examples" / f"{name}.py" for name in EXAMPLES]
-    for what in (["-p", "dms_cpp"], *([str(path)] for path in examples)):
+    folders = f"{package_folder()}:{ROOT / 'deploy' / 'ray'}"
+    for what in (["-p", "dms_cpp", "-p", "dms_ray"], *([str(path)] for path in examples)):
         done = subprocess.run(
             [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), *what],
-            env={"MYPYPATH": str(package_folder()), "PATH": ""},
+            env={"MYPYPATH": folders, "PATH": ""},
             cwd=ROOT,
             capture_output=True,
             text=True,

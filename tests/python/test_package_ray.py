@@ -1,0 +1,360 @@
+"""The Ray application with two replicas: answers, prefixes that stay, a replica that is killed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness import DEMO, HANG_GUARD_S, ROOT, package_folder
+from serving import until
+
+APP = ROOT / "deploy" / "ray"
+TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+PROMPTS = ["It was a dark night and", "The ship sailed", "He said that", "In the year"]
+LONG = "The old man walked down to the harbour and looked at the boats. " * 12
+
+
+@dataclass
+class Answer:
+    """What came of a request, and of its stream so far."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    events: list[dict] = field(default_factory=list)
+    """Of a stream, or the one body."""
+    is_over: bool = False
+
+    @property
+    def replica(self) -> str:
+        return self.headers.get("x-dms-replica", "")
+
+    @property
+    def text(self) -> str:
+        return "".join(c["text"] for event in self.events for c in event.get("choices", []))
+
+    @property
+    def cached_tokens(self) -> int:
+        return self.events[-1]["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+class Cluster:
+    """Ray on this machine alone, with the application of serve.yaml for the demo."""
+
+    def __init__(self, folder: Path) -> None:
+        import ray
+        from ray import serve
+
+        from dms_ray.app import application
+
+        self.serve = serve
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        ray.init(
+            address="local",
+            num_cpus=2,
+            object_store_memory=80 << 20,
+            include_dashboard=False,
+            log_to_driver=False,
+            _temp_dir=str(folder),
+        )
+        serve.start(http_options={"host": "127.0.0.1", "port": self.port})
+        template = folder / "template.jinja"
+        template.write_text(TEMPLATE)
+        config = yaml.safe_load((APP / "serve.yaml").read_text())["applications"][0]
+        args = {**config["args"], "model": str(DEMO), "chat_template": str(template)}
+        args |= {"kv_memory": "64MiB", "swap_space": 0, "dtype": "float32", "threads": 1}
+        args["routing"] = {**args["routing"], "block_chars": 64}
+        self.replicas = 2
+        app = application(args, num_replicas=self.replicas, ray_actor_options={"num_cpus": 0.2})
+        serve.run(app, name="dms", route_prefix="/")
+        self.engine = serve.get_deployment_handle("Engine", "dms")
+
+    def stats(self) -> dict[str, dict]:
+        """Of each replica that answered one of several calls: while none is busy, of all."""
+        from ray.exceptions import RayError
+
+        found = {}
+        for _ in range(4 * self.replicas):
+            with suppress(RayError):  # one that has just ended
+                stats = self.engine.stats.remote().result(timeout_s=HANG_GUARD_S)
+                found[stats["replica"]] = stats
+        return found
+
+    def is_idle(self) -> bool:
+        """No engine has anything to do."""
+        stats = self.stats()
+        busy = [each["running"] + each["waiting"] for each in stats.values()]
+        return len(stats) == self.replicas and not any(busy)
+
+    def ongoing(self, replica: str) -> int:
+        """Requests that a replica has accepted: asked by name, for a call through the handle goes
+        to the one that has less to do."""
+        import ray
+
+        actor = ray.get_actor(f"SERVE_REPLICA::dms#Engine#{replica}", namespace="serve")
+        return ray.get(actor.get_num_ongoing_requests.remote(), timeout=HANG_GUARD_S)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+        return self._send("GET", path, None, Answer(), headers)
+
+    def post(self, path: str, body: object, answer: Answer | None = None) -> Answer:
+        """Asks and reads to the end; `answer` can be looked at meanwhile."""
+        return self._send("POST", path, json.dumps(body), answer or Answer())
+
+    def complete(self, prompt: str, answer: Answer | None = None, **more: object) -> Answer:
+        body = {"prompt": prompt, "max_tokens": 12, "temperature": 0, "ignore_eos": True, **more}
+        return self.post("/v1/completions", body, answer)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: str | None,
+        answer: Answer,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG_GUARD_S)
+        with closing(connection):
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            answer.headers = {name.lower(): value for name, value in response.getheaders()}
+            answer.status = response.status
+            if answer.headers["content-type"].startswith("text/event-stream"):
+                lines = (line for line in response if line.strip())
+                for line in lines:
+                    assert line.startswith(b"data: "), line
+                    if line.strip() != b"data: [DONE]":
+                        answer.events.append(json.loads(line[6:]))
+                assert line.strip() == b"data: [DONE]", line
+            else:
+                answer.events.append(json.loads(response.read()))
+            answer.is_over = True
+        return answer
+
+    def close(self) -> None:
+        import ray
+
+        self.serve.shutdown()
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster(dms_cpp) -> Iterator[Cluster]:
+    """Its processes and files are gone afterwards, whatever happens."""
+    import ray
+
+    quiet = {
+        "PYTHONPATH": os.pathsep.join([str(package_folder()), str(APP)]),
+        "RAY_AUTH_MODE": "disabled",  # it would write a token into the home folder
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_memory_monitor_refresh_ms": "0",  # others' memory is no reason to kill ours
+        "RAY_worker_niceness": "0",  # behind all others, replicas would hardly be computed here
+        # Who answers later is left out, and its prefixes with it.
+        "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "30",
+        "RAY_SERVE_MAX_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "30",
+        "RAY_DEDUP_LOGS": "0",
+    }
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray") as folder:
+        for name, value in quiet.items():
+            patch.setenv(name, value)
+        cluster = None
+        try:
+            cluster = Cluster(Path(folder))
+            yield cluster
+        finally:
+            if cluster is not None:
+                cluster.close()
+            ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def expected(dms_cpp, demo):
+    """expected(prompt, tokens) -> what one engine answers."""
+
+    def call(prompt, tokens: int = 12) -> str:
+        params = dms_cpp.SamplingParams(temperature=0, max_tokens=tokens, ignore_eos=True)
+        return demo.generate(prompt, params)[0].outputs[0].text
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["serve.yaml", "serve-autoscaling.yaml"])
+def test_the_configurations_are_rays(name):
+    from ray.serve.schema import ServeDeploySchema
+
+    from dms_ray.settings import read_settings
+
+    config = yaml.safe_load((APP / name).read_text())
+    (application,) = ServeDeploySchema.model_validate(config).applications
+    assert application.import_path == "dms_ray.app:build"
+    assert {deployment.name for deployment in application.deployments} == {"Engine", "Ingress"}
+    cpus = {"Engine": 0, "Ingress": 0}
+    for deployment in application.deployments:
+        replicas = deployment.num_replicas if isinstance(deployment.num_replicas, int) else 1
+        cpus[deployment.name] += replicas * deployment.ray_actor_options.num_cpus
+    assert sum(cpus.values()) <= 2, "two cores are enough to try it"
+    engine, _ = read_settings(application.args)
+    assert (ROOT / engine.model).is_dir()
+
+
+def test_answers_are_those_of_one_engine(cluster, expected, demo):
+    for prompt in PROMPTS:
+        whole, streamed = cluster.complete(prompt), cluster.complete(prompt, stream=True)
+        assert (whole.status, streamed.status) == (200, 200)
+        assert whole.text == streamed.text == expected(prompt)
+        assert len(streamed.events) > 3
+        assert streamed.events[-1]["choices"][0]["finish_reason"] == "length"
+    assert cluster.complete(demo.encode(PROMPTS[0])).text == expected(PROMPTS[0])
+    kept = {"policy": "none"}
+    answer = cluster.complete(LONG, dms=kept).events[0]["usage"]["dms"]
+    assert answer["held_tokens"] == answer["dense_tokens"]
+
+
+def test_the_openai_client_is_answered(cluster, dms_cpp, demo):
+    from openai import BadRequestError, NotFoundError, OpenAI
+
+    client = OpenAI(base_url=f"http://127.0.0.1:{cluster.port}/v1", api_key="none", max_retries=0)
+    assert [model.id for model in client.models.list()] == ["demo"]
+    messages = [{"role": "user", "content": "Who are you?"}]
+    ask = {"model": "demo", "messages": messages, "temperature": 0, "max_tokens": 12}
+    answer = client.chat.completions.create(**ask)
+    params = dms_cpp.SamplingParams(temperature=0, max_tokens=12)
+    said = demo.chat(messages, params, chat_template=TEMPLATE)[0].outputs[0]
+    assert answer.choices[0].message.content == said.text
+    assert answer.usage.completion_tokens == len(said.token_ids)
+    chunks = list(
+        client.chat.completions.create(
+            **ask, n=2, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert chunks[0].choices[0].delta.role == "assistant"
+    for index in range(2):
+        choices = [c for chunk in chunks for c in chunk.choices if c.index == index]
+        text = "".join(choice.delta.content or "" for choice in choices)
+        assert text == answer.choices[0].message.content
+        assert choices[-1].finish_reason == answer.choices[0].finish_reason
+    assert chunks[-1].usage.completion_tokens == 2 * answer.usage.completion_tokens
+    with pytest.raises(NotFoundError, match="expected demo"):
+        client.completions.create(model="other", prompt="x")
+    with pytest.raises(BadRequestError, match="max_tokens"):
+        client.completions.create(model="demo", prompt="x", max_tokens=0)
+
+
+def test_bad_requests_are_told_so(cluster):
+    assert cluster.get("/health").events == [{"status": "ok"}]
+    assert cluster.get("/v1/models/demo").events[0]["id"] == "demo"
+    for path, status in {"/v1/models/other": 404, "/v2": 404, "/v1/completions": 405}.items():
+        assert cluster.get(path).status == status
+    assert cluster.get("/v1/models", {"Origin": "https://a.example"}).status == 403
+    for name in ("temperature", "top_p"):
+        answer = cluster.complete("x", **{name: -1})
+        assert (answer.status, answer.events[0]["error"]["param"]) == (400, name)
+    answer = cluster.complete("x", stream=True, dms={"policy": "streamin"})
+    assert (answer.status, answer.events[0]["error"]["type"]) == (400, "invalid_request_error")
+    answer = cluster.complete("x " * 5000)
+    assert answer.status == 400
+
+
+def test_prompts_with_the_same_beginning_meet_their_prefix(cluster, expected):
+    """Each document is computed by one replica, whichever it is, and found there by later turns."""
+    for document in ("A " + LONG, "B " + LONG, "C " + LONG, "D " + LONG):
+        first = cluster.complete(document)
+        assert first.cached_tokens < 8
+        for turn in range(3):
+            prompt = f"{document} And {turn}"
+            again = cluster.complete(prompt)
+            assert again.replica == first.replica
+            assert again.cached_tokens > 0.5 * again.events[0]["usage"]["prompt_tokens"]
+            assert again.text == expected(prompt)
+
+
+def test_other_prompts_go_to_all_replicas(cluster):
+    seen = set()
+    for number in range(100):
+        seen.add(cluster.complete(f"{number} ships", max_tokens=1).replica)
+        if len(seen) == cluster.replicas:
+            return
+    pytest.fail(f"only {seen} answered")
+
+
+def test_a_client_that_goes_has_its_request_ended(cluster):
+    def generated() -> int:
+        until(cluster.is_idle)
+        return sum(stats["generated_tokens"] for stats in cluster.stats().values())
+
+    before = generated()
+    body = {"prompt": PROMPTS[0], "max_tokens": 4000, "ignore_eos": True, "stream": True}
+    connection = http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=HANG_GUARD_S)
+    with closing(connection):
+        connection.request("POST", "/v1/completions", json.dumps(body))
+        assert connection.getresponse().readline().startswith(b"data: ")
+    assert 0 < generated() - before < 4000
+
+
+def test_a_killed_replica_takes_with_it_what_it_computes_and_nothing_else(cluster, expected):
+    """It is stopped in the middle of streams first, so that it is known what it has begun."""
+    document = "K " + LONG
+    victim = cluster.complete(document).replica
+    pid = until(lambda: cluster.stats().get(victim))["pid"]
+    endless = {"max_tokens": 3000}
+    streams = [Answer() for _ in range(3)]
+    begun, others = Answer(), [Answer() for _ in range(10)]
+    with ThreadPoolExecutor(len(streams) + 1 + len(others)) as pool:
+        jobs = [
+            pool.submit(cluster.complete, f"{document} {i}", answer, stream=True, **endless)
+            for i, answer in enumerate(streams)
+        ]
+        jobs.append(pool.submit(cluster.complete, f"{document} w", begun, **endless))
+
+        def have_begun() -> bool:
+            assert not any(job.done() for job in jobs)
+            is_streaming = all(len(answer.events) > 1 for answer in streams)
+            return is_streaming and cluster.ongoing(victim) == len(jobs)
+
+        until(have_begun)
+        assert {answer.replica for answer in streams} == {victim}
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            jobs += [
+                pool.submit(cluster.complete, f"{i} {PROMPTS[0]}", answer, stream=i % 2 == 0)
+                for i, answer in enumerate(others)
+            ]
+            until(lambda: any(answer.is_over for answer in others))
+        finally:
+            os.kill(pid, signal.SIGKILL)
+        for job in jobs:
+            job.result(HANG_GUARD_S)
+
+    for i, answer in enumerate(others):
+        assert (answer.status, answer.text) == (200, expected(f"{i} {PROMPTS[0]}"))
+        assert answer.replica != victim
+    assert begun.status == 503
+    assert int(begun.headers["retry-after"]) > 0
+    assert begun.events[0]["error"]["code"] == "replica_lost"
+    for answer in streams:
+        assert answer.status == 200
+        assert answer.events[-1]["error"]["code"] == "replica_lost"
+        assert answer.text
+
+    until(lambda: len(set(cluster.stats()) - {victim}) == cluster.replicas)
+    again = cluster.complete(document)
+    assert (again.status, again.text) == (200, expected(document))
+    assert cluster.complete(document).replica == again.replica
+
+
+def test_nothing_of_it_is_left_behind(cluster):
+    """All that was asked for has ended, also on the replicas that lived on."""
+    until(cluster.is_idle)
