@@ -12,7 +12,11 @@ DOCUMENTS = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
-    *(str(p.relative_to(CHECKOUT)) for p in sorted((CHECKOUT / "docs").rglob("*.md"))),
+    *(
+        str(path.relative_to(CHECKOUT))
+        for folder in ("docs", "deploy")
+        for path in sorted((CHECKOUT / folder).rglob("*.md"))
+    ),
 ]
 SOURCE = "\n".join(
     path.read_text()
@@ -31,7 +35,7 @@ def quoted(document: str) -> list[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_named_files_exist(document: str) -> None:
-    roots = r"(?:src|include|tests|scripts|bench|docs|configs|models|examples|cmake)"
+    roots = r"(?:src|include|tests|scripts|bench|docs|deploy|configs|models|examples|cmake)"
     for text in quoted(document):
         if re.fullmatch(roots + r"/[\w./-]+", text) and not PLACEHOLDER.search(text):
             assert (CHECKOUT / text).exists(), f"{document} names {text}"
