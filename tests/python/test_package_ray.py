@@ -210,6 +210,26 @@ def test_the_configurations_are_rays(name):
     assert (ROOT / engine.model).is_dir()
 
 
+def test_what_a_failed_call_means_for_its_client(dms_cpp):
+    from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+    from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+    from dms_ray.ingress import outcome
+
+    for error, status in (
+        (BackPressureError(9, 9), 429),
+        (ActorDiedError(), 503),
+        (ActorUnavailableError("gone", None), 503),
+        (DeploymentUnavailableError("gone"), 503),
+        (RayTaskError("answer", "where", ValueError("ours")), 500),
+        (ValueError("ours"), 500),
+    ):
+        told = outcome(error)
+        assert told.status == status
+        assert ("Retry-After" in told.headers()) == (status != 500)
+        assert "ours" not in told.message
+
+
 def test_answers_are_those_of_one_engine(cluster, expected, demo):
     for prompt in PROMPTS:
         whole, streamed = cluster.complete(prompt), cluster.complete(prompt, stream=True)

@@ -104,7 +104,7 @@ class Ingress:
                     event = {"error": _as_error(event)}
                 yield event
         except Exception as error:
-            yield {"error": _outcome(error)}
+            yield {"error": outcome(error)}
         finally:
             response.cancel()
 
@@ -129,7 +129,7 @@ class Ingress:
             raise ApiError(401, message, code="invalid_api_key")
 
 
-def _outcome(error: Exception) -> ApiError:
+def outcome(error: Exception) -> ApiError:
     """What a failed call means for its client."""
     if isinstance(error, BackPressureError):
         return ApiError(429, "too many requests are waiting", code="queue_full")
