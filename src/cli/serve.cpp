@@ -176,6 +176,11 @@ void add_server_options(CLI::App& app, Options& options) {
            server.allowed_origins,
            "ORIGIN,...",
            "Web pages that may ask, as https://example.org");
+  add_list(app,
+           "--allowed-host",
+           server.allowed_hosts,
+           "NAME,...",
+           "Names that clients call the server by,\nwhere no key is asked for; '*': any");
   add_text(app, "--config", options.config_file, "F", "More options, as NAME: VALUE lines");
   add_flag(app, "--no-page", options.no_page, "No page for browsers at /");
   add_flag(app, "--no-access-log", options.no_access_log, "No line for each request");

@@ -1,7 +1,11 @@
 #include "serve/own_origin.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <initializer_list>
+
+#include <unistd.h>
 
 namespace dms::serve {
 namespace {
@@ -26,13 +30,37 @@ std::string_view without_port(std::string_view host) {
   return has_port ? host.substr(0, colon) : host;
 }
 
+bool is_same_name(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return std::tolower(static_cast<unsigned char>(c)); };
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+std::string machine_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
 }  // namespace
 
-bool is_own_origin(std::string_view origin, std::string_view host, std::string_view listens_at) {
+std::vector<std::string> names_of(const ServerSettings& settings) {
+  std::vector<std::string> names = settings.allowed_hosts;
+  names.push_back(settings.host);
+  names.push_back(machine_name());
+  return names;
+}
+
+bool is_own_host(std::string_view host, std::span<const std::string> names) {
   const std::string_view name = without_port(host);
-  if (name.empty() || (!is_address(name) && name != "localhost" && name != listens_at)) {
-    return false;
-  }
+  if (name.empty()) return false;
+  return is_address(name) || is_same_name(name, "localhost") ||
+         std::ranges::any_of(names,
+                             [&](const std::string& own) { return is_same_name(name, own); });
+}
+
+bool is_own_origin(std::string_view origin,
+                   std::string_view host,
+                   std::span<const std::string> names) {
+  if (!is_own_host(host, names)) return false;
   return std::ranges::any_of(
       std::initializer_list<std::string_view>{"http://", "https://"}, [&](std::string_view scheme) {
         return origin.starts_with(scheme) && origin.substr(scheme.size()) == host;

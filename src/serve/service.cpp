@@ -52,6 +52,7 @@ Service::Service(const ServerSettings& settings,
       to_worker_(std::move(to_worker)),
       to_compiler_(std::move(to_compiler)),
       auth_(settings.api_keys, settings.allowed_origins),
+      names_(names_of(settings)),
       metrics_(model.facts.names.front()) {}
 
 RouteMatch Service::route_of(const RequestHead& head) const {
@@ -61,12 +62,24 @@ RouteMatch Service::route_of(const RequestHead& head) const {
 }
 
 bool Service::may_ask(const RequestHead& head) const {
-  const bool is_own_page = settings_.page && is_own_origin(head.origin, head.host, settings_.host);
+  const bool is_own_page = settings_.page && is_own_origin(head.origin, head.host, names_);
   return is_own_page || auth_.may_ask(head.origin);
+}
+
+/// What a page elsewhere has its name point at this machine for, a key protects. A client that
+/// names no host is no browser.
+bool Service::is_called_right(const RequestHead& head) const {
+  if (!settings_.api_keys.empty() || head.host.empty()) return true;
+  return std::ranges::find(settings_.allowed_hosts, "*") != settings_.allowed_hosts.end() ||
+         is_own_host(head.host, names_);
 }
 
 std::optional<HttpResponse> Service::refuse(const RequestHead& head) const {
   const ErrorForm form = error_form_of(head.path);
+  if (!is_called_right(head)) {
+    return error_response(
+        ApiError(403, "the server does not go by this name (Host); see --allowed-host"), form);
+  }
   if (!may_ask(head)) {
     return error_response(ApiError(403, "pages of this origin may not ask; see --allow-origin"),
                           form);

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "serve/auth.h"
 #include "serve/completion_run.h"
@@ -51,6 +52,7 @@ class Service {
 
   RouteMatch route_of(const RequestHead& head) const;
   bool may_ask(const RequestHead& head) const;
+  bool is_called_right(const RequestHead& head) const;
   /// 200: send requests here.
   HttpResponse health() const;
   /// 200: it need not be started again, though it may be loading or about to end.
@@ -84,6 +86,7 @@ class Service {
   Post to_worker_;
   Post to_compiler_;
   Auth auth_;
+  std::vector<std::string> names_;
   Metrics metrics_;
   std::set<std::shared_ptr<CompletionRun>> runs_;
   size_t preparing_ = 0;

@@ -14,6 +14,7 @@ struct ServerSettings {
   int64_t port = 8000;  // 0: any that is free
   std::vector<std::string> api_keys{};
   std::vector<std::string> allowed_origins{};
+  std::vector<std::string> allowed_hosts{};  // names it goes by besides its own; "*": by any
   std::string version{};
   bool access_log = true;
   bool page = true;  // "/" answers with the page for a browser

@@ -416,6 +416,20 @@ def test_keys_and_origins(tmp_path):
         assert "second-key" not in server.log()
 
 
+def test_a_server_without_a_key_answers_to_its_own_names_alone():
+    def asks(server, path, host):
+        return server.request("GET", path, headers={"Host": host} if host else {})[0]
+
+    with serving("--allowed-host", "llm.example") as server:
+        for path in ("/", "/v1/models", "/metrics", "/health"):
+            assert asks(server, path, "evil.example") == 403  # a name that its owner pointed at us
+        for host in ("localhost", "LLM.example:80", "10.0.0.1"):
+            assert asks(server, "/v1/models", host) == 200, host
+    for options in (("--allowed-host", "*"), ("--api-key", "k")):
+        with serving(*options) as server:
+            assert asks(server, "/health", "evil.example") == 200, options
+
+
 def test_settings_come_from_line_environment_and_file(tmp_path):
     config = tmp_path / "serve.yaml"
     config.write_text(f"model: {DEMO}\nserved-model-name: from-file\nmax_n: 2  # two\n")
