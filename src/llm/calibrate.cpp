@@ -85,13 +85,27 @@ class FittedWeights final : public WeightSource {
   std::vector<llm::LinearFit> fits_;
 };
 
+/// Its words, which the model must have.
+cpu::ReplayPrompt replay_prompt(const ModelSource& source,
+                                const ModelSpec& spec,
+                                const std::filesystem::path& model) {
+  cpu::ReplayPrompt prompt = llm::replay_prompt(source.tokenizer(), model);
+  for (const std::vector<int32_t>* words : {&prompt.whole, &prompt.part, &prompt.answer}) {
+    llm::require_known(*words, spec.vocab, model);
+  }
+  return prompt;
+}
+
 std::vector<llm::TextSegment> segments_of(const ModelSource& source,
+                                          const ModelSpec& spec,
+                                          const std::filesystem::path& model,
                                           const KvzapOptions& options,
-                                          int64_t longest,
-                                          int64_t hidden) {
+                                          int64_t longest) {
   const std::vector<int32_t> beginning = source.encode("", true);
   std::vector<int32_t> ids = source.encode(options.text, false);
-  const int64_t least = std::max(kLeastSegments * longest, kTokensAColumn * hidden);
+  llm::require_known(beginning, spec.vocab, model);
+  llm::require_known(ids, spec.vocab, model);
+  const int64_t least = std::max(kLeastSegments * longest, kTokensAColumn * spec.hidden);
   if (std::ssize(ids) < least || options.tokens < least) {
     const bool is_text = options.tokens >= least;
     throw InputError({.field = is_text ? "text" : "tokens",
@@ -131,6 +145,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
   ModelSource::State& state = *source.state_;
   check_plain(state.spec, model);
   check_scores(state.spec, model);
+  cpu::ReplayPrompt prompt = replay_prompt(source, state.spec, model);
   use_threads(options.threads);
 
   int64_t done = 0;
@@ -143,7 +158,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                                          .as_stored = state.options.weights_as_stored}),
                     state.options),
       state.spec,
-      llm::replay_prompt(source.tokenizer(), model),
+      std::move(prompt),
       options.sinks,
       [&](int64_t tokens) {
         done += tokens;
@@ -157,7 +172,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
   }
   check_integer("sinks", options.sinks, 0, longest / kSegmentsOfSinks);
   const std::vector<llm::TextSegment> segments =
-      segments_of(source, options, longest, state.spec.hidden);
+      segments_of(source, state.spec, model, options, longest);
   total = calibration.tokens_to_read(segments);
   std::vector<llm::LinearFit> fits = calibration.fit(segments);
   require_numbers(fits, model);

@@ -1,5 +1,6 @@
 #include "llm/model_source.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -131,6 +132,17 @@ const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer,
                                          : (model / kTokenizerFile).string(),
                     .what = "missing",
                     .hint = "give token ids instead of text"});
+}
+
+void require_known(std::span<const int32_t> ids,
+                   int64_t vocab,
+                   const std::filesystem::path& model) {
+  const auto unknown = std::ranges::find_if(ids, [&](int32_t id) { return id < 0 || id >= vocab; });
+  if (unknown == ids.end()) return;
+  throw InputError({.where = model.string(),
+                    .what = "the tokenizer has tokens that the model does not have",
+                    .got = "token id " + std::to_string(*unknown),
+                    .expected = "ids below " + std::to_string(vocab)});
 }
 
 }  // namespace llm

@@ -1,9 +1,11 @@
 #pragma once
 // What an LLM is made from.
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "cpu/options.h"
 #include "dms/llm.h"
@@ -37,6 +39,10 @@ int64_t draft_memory(int64_t kv_memory_bytes, const ModelInfo& model, const Mode
 /// Throws InputError naming `model`, a folder or a GGUF file, where there is none.
 const Tokenizer& require_tokenizer(const std::optional<Tokenizer>& tokenizer,
                                    const std::filesystem::path& model);
+
+/// Throws InputError naming `model` where its tokenizer made a token that is not among the `vocab`
+/// of its weights.
+void require_known(std::span<const int32_t> ids, int64_t vocab, const std::filesystem::path& model);
 
 }  // namespace llm
 }  // namespace dms

@@ -34,8 +34,12 @@ void check_tokens(int64_t tokens) {
        .expected = std::to_string(kLeastTokens) + " to " + std::to_string(kMostTokens)});
 }
 
-std::vector<int32_t> calibration_ids(const ModelSource& source, const QuantizeOptions& options) {
+std::vector<int32_t> calibration_ids(const ModelSource& source,
+                                     int64_t vocab,
+                                     const std::filesystem::path& model,
+                                     const QuantizeOptions& options) {
   std::vector<int32_t> ids = source.encode(options.calibration_text, false);
+  llm::require_known(ids, vocab, model);
   if (std::ssize(ids) < kLeastTokens) {
     throw InputError({.field = "calibration_text",
                       .what = "too short to calibrate with",
@@ -71,7 +75,7 @@ QuantizeResult quantize_model(const std::filesystem::path& model,
   QuantizeResult result;
   std::optional<llm::Calibration> calibration;
   if (!options.calibration_text.empty()) {
-    std::vector<int32_t> ids = calibration_ids(source, options);
+    std::vector<int32_t> ids = calibration_ids(source, state.spec.vocab, model, options);
     result.calibration_tokens = std::ssize(ids);
     cpu::CpuModel reader(
         state.spec,

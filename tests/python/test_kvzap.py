@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -258,6 +259,11 @@ def test_bad_input_is_named(dms, plain, text, seed, tmp_path):
     over = ("kvzap", plain, "--text", text, "--out", trained)
     refused(*over, words=("adapter_config.json", "another adapter"))
     assert (trained / "adapter.safetensors").read_text() == "hours of training"
+    for vocab in (7000, 1000):  # without some of the text's tokens, and of those that ask to repeat
+        small = models.build(tmp_path / str(vocab), replace(CALIBRATED, vocab=vocab), seed)
+        shutil.copy(DEMO / "tokenizer.json", small)
+        foreign = ("kvzap", small, "--text", text, *into)
+        refused(*foreign, words=(small, "the tokenizer has tokens", f"ids below {vocab}"))
     biased = models.build(tmp_path / "mpt", models.Shape("mpt", vocab=8192, context=CONTEXT), seed)
     shutil.copy(DEMO / "tokenizer.json", biased)
     refused("kvzap", biased, "--text", text, *into, words=("model_type mpt", "ALiBi"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from dataclasses import replace
 
@@ -63,6 +64,11 @@ def test_bad_input_is_named(dms, plain, tmp_path):
     short = tmp_path / "short.txt"
     short.write_text("It was a dark night.")
     refused(DEMO, out, "--calibrate", short, words=("--calibrate", "at least 512", "tokens"))
+    foreign = models.build(tmp_path / "foreign", SHAPE, 1)
+    shutil.copy(DEMO / "tokenizer.json", foreign)
+    long = tmp_path / "long.txt"
+    long.write_text("It was a dark night. " * 200)
+    refused(foreign, out, "--calibrate", long, words=(foreign, "the tokenizer has tokens"))
     odd = models.build(tmp_path / "odd", models.Shape("llama", hidden=48), 1)
     refused(odd, out, words=("q_proj.weight", "48 columns", "a multiple of 32"))
     assert not out.exists()
