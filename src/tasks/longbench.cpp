@@ -25,7 +25,7 @@ constexpr std::string_view kQuestion = "\n\nQuestion: ";
 constexpr std::string_view kAnswer = "\nAnswer:";
 constexpr std::string_view kExamples = "\n";
 
-constexpr std::array<LongBenchTask, 16> kTasks{{
+constexpr std::array<LongBenchTask, 18> kTasks{{
     {"narrativeqa",
      128,
      Score::word_f1,
@@ -108,9 +108,26 @@ constexpr std::array<LongBenchTask, 16> kTasks{{
      "Here are numbered paragraphs of an encyclopedia and a summary of one of them. Say which.\n\n",
      "\n\nSummary: ",
      "\nThe number of the paragraph, as \"Paragraph 1\":"},
+    {"lsht",
+     64,
+     Score::classes,
+     true,
+     "请按照下面的例子，说出每条新闻属于哪一类。\n\n",
+     kExamples,
+     ""},
+    {"passage_retrieval_zh",
+     32,
+     Score::number,
+     false,
+     "下面是一些带编号的段落，以及其中一段的摘要。请说出摘要写的是哪一段。\n\n",
+     "\n\n摘要：",
+     "\n段落的编号（如“段落1”）："},
     {"lcc", 64, Score::code, false, "Complete the code with its next line.\n", "", ""},
     {"repobench-p", 64, Score::code, false, "Complete the code with its next line.\n", "", ""},
 }};
+
+/// Their scores count the words that jieba cuts a text into.
+constexpr std::array kSegmented{"multifieldqa_zh", "dureader", "vcsum"};
 
 std::vector<std::string> texts_of(const JsonFields& fields, const char* name) {
   std::vector<std::string> texts;
@@ -161,11 +178,14 @@ const LongBenchTask& find_longbench_task(const std::string& name) {
   if (found != kTasks.end()) return *found;
   std::vector<std::string> names;
   for (const LongBenchTask& task : kTasks) names.emplace_back(task.name);
-  throw InputError({.where = "--tasks",
-                    .what = "unknown task",
-                    .got = name,
-                    .expected = fmt::format("{}", fmt::join(names, ", ")),
-                    .hint = did_you_mean(name, names)});
+  const bool is_segmented = std::ranges::find(kSegmented, name) != kSegmented.end();
+  throw InputError(
+      {.where = "--tasks",
+       .what = is_segmented ? "is scored by Chinese words, which need a segmenter that is not here"
+                            : "unknown task",
+       .got = name,
+       .expected = fmt::format("{}", fmt::join(names, ", ")),
+       .hint = did_you_mean(name, names)});
 }
 
 std::vector<LongBenchRecord> read_longbench(const std::filesystem::path& file, int64_t most) {

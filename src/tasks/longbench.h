@@ -1,8 +1,8 @@
 #pragma once
-// The English and code tasks of LongBench (arXiv 2308.14508), from its own JSON Lines files, which
-// a user has: a file a task, DIR/hotpotqa.jsonl. Prompts have its structure (what is to be done,
-// the context, the question, the answer's beginning) in words of ours; too long a context loses its
-// middle, as there.
+// The tasks of LongBench (arXiv 2308.14508), but for those scored by Chinese words, from its own
+// JSON Lines files, which a user has: a file a task, DIR/hotpotqa.jsonl. Prompts have its structure
+// (what is to be done, the context, the question, the answer's beginning) in words of ours; too
+// long a context loses its middle, as there.
 
 #include <cstdint>
 #include <filesystem>
@@ -28,7 +28,7 @@ struct LongBenchTask {
 };
 
 std::span<const LongBenchTask> longbench_tasks();
-/// Throws InputError on an unknown name.
+/// Throws InputError on an unknown name, or one whose score needs a segmenter.
 const LongBenchTask& find_longbench_task(const std::string& name);
 
 /// One line of a file.

@@ -17,7 +17,7 @@ double rouge_l(std::string_view answer, std::string_view reference);
 double class_score(const std::string& answer,
                    const std::string& reference,
                    std::span<const std::string> classes);
-/// Of the numbers in the answer, the share that are the reference's: "Paragraph 7", or "7".
+/// Of the numbers in the answer, the share that are the reference's: "Paragraph 7", "段落7", "7".
 double number_score(std::string_view answer, std::string_view reference);
 /// Of the answer's first line of code, in hundredths: twice the longest common subsequence of
 /// characters, over both lengths.

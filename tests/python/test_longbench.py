@@ -96,10 +96,13 @@ SCORES = {
     "gov_report": rouge_l,
     "samsum": rouge_l,
     "trec": classes_of,
+    "lsht": classes_of,
     "passage_count": number,
+    "passage_retrieval_zh": number,
     "lcc": code,
 }
-ONE_LINE = {"triviaqa", "samsum", "trec"}
+ONE_LINE = {"triviaqa", "samsum", "trec", "lsht"}
+CLASSES = {"trec", "lsht"}
 
 
 def references(task: str, answer: str) -> list[str]:
@@ -107,7 +110,9 @@ def references(task: str, answer: str) -> list[str]:
     some = answer.split() or ["nothing"]
     if task == "passage_count":
         return ["17"]
-    if task == "trec":
+    if task == "passage_retrieval_zh":
+        return ["段落17"]
+    if task in CLASSES:
         return [some[0]]
     return [
         " ".join(["The", *some[::2], "end."]),
@@ -124,7 +129,7 @@ def write(folder, answers: dict[str, str]) -> None:
             "input": "What is told here?",
             "context": TEXT if task != "lcc" else TEXT[:1500],
             "answers": references(task, answer),
-            "all_classes": ["What", *sorted(set(answer.split()))[:5]] if task == "trec" else None,
+            "all_classes": ["What", *sorted(set(answer.split()))[:5]] if task in CLASSES else None,
             "dataset": task,
             "language": "en",
         }
@@ -155,7 +160,7 @@ def test_scores_are_those_of_the_reference(dms_json, dms, tmp_path):
         if task in ONE_LINE:
             answer = answer.lstrip("\n").split("\n")[0]
         record = json.loads((data / f"{task}.jsonl").read_text())
-        extra = (record["all_classes"],) if task == "trec" else ()
+        extra = (record["all_classes"],) if task in CLASSES else ()
         expected = max(score(answer, reference, *extra) for reference in record["answers"])
         assert scores[task] == pytest.approx(expected, abs=1e-9), task
         assert found[task]["numbers"]["prefill_tokens"] <= LENGTH
@@ -168,6 +173,7 @@ def test_scores_are_those_of_the_reference(dms_json, dms, tmp_path):
         ((), ("--data", "missing")),
         (("--data", "nowhere"), ("nowhere", "no file of LongBench")),
         (("--data", ROOT, "--tasks", "hotpottqa"), ("--tasks", "did you mean hotpotqa?")),
+        (("--data", ROOT, "--tasks", "dureader"), ("--tasks", "a segmenter", "got dureader")),
         (("--data", ROOT, "--tasks", "hotpotqa"), ("hotpotqa.jsonl",)),
         (("--data", ROOT, "--depths", 3), ("--depths", "dms eval longbench")),
     ],

@@ -30,6 +30,7 @@ TEST(LongBenchScores, ByHand) {
   EXPECT_EQ(class_score("Price", "Date", classes), 0);
   EXPECT_EQ(number_score("Paragraph 7, not 70 or 7", "Paragraph 7"), 2.0 / 3);
   EXPECT_EQ(number_score("none", "3"), 0);
+  EXPECT_EQ(number_score("是段落7。", "段落7"), 1);
   EXPECT_EQ(code_similarity("\n```python\n# next\nreturn x\ny = 2", "return x"), 1);
   EXPECT_EQ(code_similarity("abcd", "abxd"), 0.75);
   EXPECT_EQ(code_similarity("# only", "x"), 0);
