@@ -25,11 +25,11 @@ ModelSpec student_spec(const TrainConfig& config);
 /// Names and patterns of the weights that are trained: objective lm trains all.
 std::vector<std::string> trained_patterns(const TrainConfig& config);
 
-/// Must the teacher be a copy of its own? Yes where the student's weights cannot serve: other
-/// weights than the adapter's are trained, or the config names another folder.
 /// Whether weights that a configuration names as `weights` are computed in bf16, else in float32.
 bool computes_in_bf16(const TrainConfig& config, DType weights);
 
+/// Must the teacher be a copy of its own? Yes where the student's weights cannot serve: other
+/// weights than the adapter's are trained, or the config names another folder.
 bool needs_own_teacher(const TrainConfig& config, const ModelSpec& spec);
 
 /// What training starts from. An adapter that the base lacks has its norm at one, projection and

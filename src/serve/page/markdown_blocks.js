@@ -12,10 +12,9 @@
 
 const DEEPEST_BLOCK = 6;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
-const HEADING = /^ {0,3}(#{1,6})(?:\s+(.*?))?(?:\s+#+)?\s*$/;
+const HEADING = /^ {0,3}(#{1,6})(?:\s([^]*))?$/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
-const ITEM = /^( {0,8})([-*+]|\d{1,9}[.)])(\s+|$)(.*)$/;
-const DELIMITERS = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
+const ITEM = /^( {0,8})([-*+]|\d{1,9}[.)])(\s+|$)([^]*)$/;
 
 /** @returns {Block[]} */
 export function parseBlocks(text, depth = 0) {
@@ -41,12 +40,17 @@ function blockAt(lines, at, depth) {
   const fence = fenceOf(line);
   if (fence) return codeBlock(lines, at, fence);
   const heading = HEADING.exec(line);
-  if (heading) return [{kind: 'heading', level: heading[1].length, text: heading[2] ?? ''}, at + 1];
+  if (heading) return [{kind: 'heading', level: heading[1].length, text: headingText(heading)}, at + 1];
   if (RULE.test(line)) return [{kind: 'rule'}, at + 1];
   if (depth < DEEPEST_BLOCK && /^ {0,3}>/.test(line)) return quote(lines, at, depth);
   if (depth < DEEPEST_BLOCK && ITEM.test(line)) return list(lines, at, depth);
-  if (line.includes('|') && DELIMITERS.test(lines[at + 1] ?? '')) return table(lines, at);
+  if (line.includes('|') && isDelimiters(lines[at + 1] ?? '')) return table(lines, at);
   return paragraph(lines, at);
+}
+
+/** Without the marks that may close it. */
+function headingText([, , text]) {
+  return (text ?? '').trim().replace(/(^|\s)#+$/, '').trimEnd();
 }
 
 /** What a line that begins a code block says; else null. */
@@ -125,20 +129,26 @@ function itemLines(lines, at, [, indent, marker, space, rest]) {
   return [item, end];
 }
 
+function cellsOf(line) {
+  return line.trim().replace(/^\|/, '').replace(/\|$/, '').split(/(?<!\\)\|/)
+    .map((cell) => cell.trim().replace(/\\\|/g, '|'));
+}
+
+function isDelimiters(line) {
+  return cellsOf(line).every((cell) => /^:?-+:?$/.test(cell));
+}
+
 function table(lines, at) {
-  const cells = (line) =>
-    line.trim().replace(/^\|/, '').replace(/\|$/, '').split(/(?<!\\)\|/)
-      .map((cell) => cell.trim().replace(/\\\|/g, '|'));
-  const align = cells(lines[at + 1]).map((cell) => {
+  const align = cellsOf(lines[at + 1]).map((cell) => {
     if (cell.endsWith(':')) return cell.startsWith(':') ? 'center' : 'right';
     return 'left';
   });
   const rows = [];
   let end = at + 2;
   for (; end < lines.length && lines[end].includes('|') && lines[end].trim(); ++end) {
-    rows.push(cells(lines[end]));
+    rows.push(cellsOf(lines[end]));
   }
-  return [{kind: 'table', align, head: cells(lines[at]), rows}, end];
+  return [{kind: 'table', align, head: cellsOf(lines[at]), rows}, end];
 }
 
 function endsParagraph(line) {
