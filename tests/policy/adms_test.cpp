@@ -441,9 +441,9 @@ TEST(Importance, LeavesNoStretchWithoutEntries) {
   std::iota(positions.begin(), positions.end(), 0);
   std::vector<float> importance(positions.begin(), positions.end());
   const Middle middle{.begin = 0, .end = 100};
-  const auto staying = [&](double priority) {
+  const auto staying = [&](double priority, int64_t kept = 10) {
     const std::vector<uint8_t> goes =
-        least_important(positions, importance, 10, middle, {.priority = priority, .segments = 4});
+        least_important(positions, importance, kept, middle, {.priority = priority, .segments = 4});
     std::vector<int32_t> stays;
     for (size_t i = 0; i < goes.size(); ++i) {
       if (goes[i] == 0) stays.push_back(positions[i]);
@@ -453,6 +453,10 @@ TEST(Importance, LeavesNoStretchWithoutEntries) {
   EXPECT_EQ(staying(0.0), (std::vector<int32_t>{90, 91, 92, 93, 94, 95, 96, 97, 98, 99}));
   EXPECT_EQ(staying(0.4), (std::vector<int32_t>{24, 49, 74, 93, 94, 95, 96, 97, 98, 99}));
   EXPECT_EQ(staying(1.0), (std::vector<int32_t>{23, 24, 48, 49, 73, 74, 96, 97, 98, 99}));
+  // Shares that are less than one for each stretch.
+  EXPECT_EQ(staying(0.3), (std::vector<int32_t>{24, 49, 74, 93, 94, 95, 96, 97, 98, 99}));
+  EXPECT_EQ(staying(0.3, 4), (std::vector<int32_t>{24, 49, 74, 99}));
+  EXPECT_EQ(staying(0.1, 3), (std::vector<int32_t>{49, 74, 99}));
 }
 
 TEST(Importance, GivesHeadsBudgetsByVariance) {

@@ -107,12 +107,14 @@ def importance(policy: Adms, keys: np.ndarray, values: np.ndarray) -> np.ndarray
 def stay(policy: Adms, positions, scores, kept: int, begin: int, end: int) -> set[int]:
     """The positions that stay exact."""
     order = sorted(range(len(positions)), key=lambda i: (-scores[i], -i))
-    quota = int(policy.coverage_priority * kept) // policy.coverage_segments
+    quota = 0
+    if policy.coverage_priority > 0:  # no stretch is lost
+        quota = max(int(policy.coverage_priority * kept) // policy.coverage_segments, 1)
     room = [quota] * policy.coverage_segments
     chosen: list[int] = []
     for i in order:
         segment = (positions[i] - begin) * policy.coverage_segments // (end - begin)
-        if room[segment] > 0:
+        if room[segment] > 0 and len(chosen) < kept:
             room[segment] -= 1
             chosen.append(i)
     chosen += [i for i in order if i not in chosen][: kept - len(chosen)]

@@ -23,6 +23,13 @@ double mean_of(std::span<const double> x) {
          static_cast<double>(std::max<size_t>(x.size(), 1));
 }
 
+/// Of those that stay. One at least, so that no stretch is lost where few do.
+int64_t room_of_segment(const Coverage& coverage, int64_t kept) {
+  if (coverage.priority == 0) return 0;
+  const auto covering = static_cast<int64_t>(coverage.priority * static_cast<double>(kept));
+  return std::max<int64_t>(covering / coverage.segments, 1);
+}
+
 double variance_of(std::span<const float> x) {
   const std::vector<double> wide(x.begin(), x.end());
   const double mean = mean_of(wide);
@@ -62,10 +69,11 @@ std::vector<uint8_t> least_important(std::span<const int32_t> positions,
   std::ranges::sort(order, [&](size_t a, size_t b) {
     return worth(a) != worth(b) ? worth(a) > worth(b) : a > b;
   });
-  const auto covering = static_cast<int64_t>(coverage.priority * static_cast<double>(kept));
-  std::vector<int64_t> room(static_cast<size_t>(coverage.segments), covering / coverage.segments);
+  std::vector<int64_t> room(static_cast<size_t>(coverage.segments),
+                            room_of_segment(coverage, kept));
   int64_t left = kept;
   for (const size_t i : order) {
+    if (left == 0) break;
     const int64_t place = positions[i] - middle.begin;
     int64_t& of_segment = room[static_cast<size_t>(place * coverage.segments / middle.tokens())];
     if (of_segment == 0) continue;
