@@ -208,7 +208,12 @@ void SequenceCache::finish_layer(int64_t layer) {
   LayerState& state = layers_[static_cast<size_t>(layer)];
   for (HeadCache& head : state.heads) head.drop_sealed();
   const int64_t end = tokens_ + pass_.tokens;
-  if ((is_planned(end) || needs_plan()) && !needs_replay()) carry_out_plan(layer, end);
+  if (failure_ || !(is_planned(end) || needs_plan()) || needs_replay()) return;
+  try {
+    carry_out_plan(layer, end);
+  } catch (...) {  // the pass computes other sequences as well
+    fail(std::current_exception());
+  }
 }
 
 void SequenceCache::carry_out_plan(int64_t layer, int64_t end) {
@@ -320,6 +325,7 @@ void SequenceCache::restart(int64_t tokens) {
   plans_.erase(std::ranges::upper_bound(plans_, tokens), plans_.end());
   cut_prompts(tokens);
   replay_from_.reset();
+  failure_ = nullptr;
   computed_before_ = tokens;
   for (LayerState& state : layers_) {
     state.decided_end =

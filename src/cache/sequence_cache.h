@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cache/cache_pools.h"
@@ -109,6 +111,10 @@ class SequenceCache final : public SequenceView {
   std::optional<int64_t> replay_from() const { return replay_from_; }
   /// Whether a plan after `end` tokens that is carried out again waits for one as well.
   bool replays_again(int64_t end) const;
+  /// What went wrong with a plan or its replay since the last restart(); null: nothing did. The
+  /// sequence is then to be restarted.
+  std::exception_ptr failure() const { return failure_; }
+  void fail(std::exception_ptr failure) { failure_ = std::move(failure); }
   /// Carries out the plan that waits. `scores`: [layers, kv_heads, tokens() - *replay_from()].
   void finish_plan(std::span<const float> scores);
   /// Of one head's entries those of the tokens [begin, end) that the next token sees: what has left
@@ -204,6 +210,7 @@ class SequenceCache final : public SequenceView {
   int64_t computed_before_ = 0;        // tokens that a restart has computed again
   std::vector<PromptSpan> prompts_;    // by rising position; where the policy needs them
   std::optional<int64_t> replay_from_;
+  std::exception_ptr failure_;
   mutable int64_t peak_table_bytes_ = 0;
 };
 

@@ -245,7 +245,13 @@ std::span<const float> CpuModel::forward(std::span<const engine::Part> parts) {
     return logits;
   }
   logits_.assign(logits.begin(), logits.end());  // a replay has others
-  for (const engine::Part& part : parts) replay(part);
+  for (const engine::Part& part : parts) {
+    try {
+      replay(part);
+    } catch (...) {  // the others have their logits
+      cache_of(part).fail(std::current_exception());
+    }
+  }
   return logits_;
 }
 

@@ -2,6 +2,7 @@
 // A sequence of a CpuModel: its cache. Engine thread only.
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ class CpuSequence final : public engine::SequenceState {
   bool can_truncate(int64_t tokens) const override { return cache_->can_truncate(tokens); }
   void truncate(int64_t tokens) override { cache_->truncate(tokens); }
   void restart(int64_t tokens) override { cache_->restart(tokens); }
+  std::exception_ptr failure() const override { return cache_->failure(); }
   std::unique_ptr<SequenceState> fork() const override {
     return std::make_unique<CpuSequence>(cache_->fork());
   }

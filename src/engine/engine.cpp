@@ -20,6 +20,17 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+/// A caller's function may throw anything.
+std::string what_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception of an unknown kind";
+  }
+}
+
 /// A step within a step would pull the requests from under the outer one.
 class Stepping {
  public:
@@ -174,12 +185,19 @@ std::optional<std::span<const float>> Engine::forward(const Pass& pass) {
 void Engine::commit(const Pass& pass, std::span<const float> logits) {
   // All sequences first: whatever a sampler or a sink does, tokens and cache stay in step.
   for (size_t i = 0; i < pass.parts.size(); ++i) {
-    pass.owners[i]->sequence().record(pass.parts[i].ids);
+    Sequence& sequence = pass.owners[i]->sequence();
+    if (const std::exception_ptr failure = sequence.state().failure()) {
+      sequence.release();
+      pass.owners[i]->fail(model_, what_of(failure));
+    } else {
+      sequence.record(pass.parts[i].ids);
+    }
   }
   for (size_t i = 0; i < pass.parts.size(); ++i) {
     const auto values = static_cast<size_t>(pass.work[i].row_count() * model_.vocab());
     Running& owner = *pass.owners[i];
-    owner.advance(model_, pass.work[i], logits.first(values), [&] { return is_unwanted(owner); });
+    if (!owner.is_done())
+      owner.advance(model_, pass.work[i], logits.first(values), [&] { return is_unwanted(owner); });
     logits = logits.subspan(values);
   }
   scheduler_.settle(pass);

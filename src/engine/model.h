@@ -4,6 +4,7 @@
 // policies, heads or devices.
 
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <span>
@@ -58,6 +59,9 @@ class SequenceState {
   /// Forgets everything but what was decided about the first `tokens` tokens, which is replayed
   /// when the same tokens are computed again.
   virtual void restart(int64_t tokens) = 0;
+  /// What went wrong in the last pass with this sequence alone, which is then to be restarted;
+  /// null: nothing did.
+  virtual std::exception_ptr failure() const { return nullptr; }
 
   /// An independent copy that shares memory until either writes: a branch, or a snapshot.
   virtual std::unique_ptr<SequenceState> fork() const = 0;

@@ -64,6 +64,29 @@ TEST_P(EngineSequenceTest, APassThatFailsEndsItsRequestsAndLeavesSequencesUsable
   expect_computed(*kept);
 }
 
+TEST_P(EngineSequenceTest, ASequenceThatFailsEndsItsRequestAndNoOther) {
+  model_.is_failing = [](std::span<const int32_t> ids) {
+    return ids.size() == 13 && ids.front() == 7;
+  };
+  engine();
+  const auto kept = sequence();
+  Heard failed;
+  engine_->submit(
+      {.request = {.prompt = Ids(12, 7), .sampling = {.max_new_tokens = 5}, .sink = into(failed)},
+       .sequence = kept});
+  Heard other;
+  ask(other, {30, 31}, {.max_new_tokens = 9});
+  run();
+  EXPECT_EQ(failed.result().finish_reason, "error");
+  EXPECT_THAT(failed.result().error, HasSubstr("sequence failed"));
+  EXPECT_EQ(other.result().ids, alone_.answer(Ids{30, 31}, 9));
+  EXPECT_EQ(kept->tokens(), 12);
+  EXPECT_THAT(kept->missing(), SizeIs(12));
+  model_.is_failing = [](std::span<const int32_t>) { return false; };
+  EXPECT_EQ(go_on(kept, {40}, 2).result().ids, alone_.answer(joined({Ids(12, 7), {40}}), 2));
+  expect_computed(*kept);
+}
+
 TEST_P(EngineSequenceTest, ComputesAgainWhatALongRollbackLost) {
   engine();
   const auto kept = sequence();

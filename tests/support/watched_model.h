@@ -3,6 +3,7 @@
 // sequence was computed from, and ends passes, spoils logits or refuses memory where it is told to.
 
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -30,6 +31,10 @@ class WatchedModel final : public engine::Model {
   std::set<int64_t> failing_passes;                          // that end half-way; counted from 1
   std::function<bool(std::span<const int32_t>)> is_spoilt =  // of these ids' last, logits are NaN
       [](std::span<const int32_t>) { return false; };
+  // A sequence of these ids goes wrong, and no other of its pass.
+  std::function<bool(std::span<const int32_t>)> is_failing = [](std::span<const int32_t>) {
+    return false;
+  };
   // What they look at.
   std::vector<std::vector<int64_t>> passes;  // tokens of each part
   int64_t live_tokens = 0;
@@ -88,6 +93,10 @@ class WatchedModel final : public engine::Model {
     const std::span<const float> logits = model_.forward(asked);
     logits_.assign(logits.begin(), logits.end());
     spoil(parts);
+    for (const engine::Part& part : parts) {
+      auto& state = static_cast<State&>(*part.sequence);
+      state.is_broken = is_failing(state.ids);
+    }
     return logits_;
   }
 
@@ -148,6 +157,9 @@ class WatchedModel final : public engine::Model {
       resize(0);
       length.reset();
       is_broken = false;
+    }
+    std::exception_ptr failure() const override {
+      return is_broken ? std::make_exception_ptr(RunError({.what = "sequence failed"})) : nullptr;
     }
     std::unique_ptr<SequenceState> fork() const override {
       auto copy = std::make_unique<State>(watcher, model_state->fork(), ids);
