@@ -121,13 +121,11 @@ HeadContents contents_of(const PlanContext& context,
           .values = values};
 }
 
-/// Entries before it are not ranked. What is made of a text, a digest or a repetition, must not
-/// depend on when those are freed that no query sees through the sliding window any more.
+/// Entries before it are not ranked: no later query sees them through the sliding window, they are
+/// on their way out whatever is planned, and when they are freed depends on chunks.
 int64_t first_ranked(const PlanContext& context) {
   const int64_t first = context.policy->first_ranked(context.prompt_begin);
-  const bool makes =
-      context.policy->digests() || context.policy->needs().replay != ReplayScore::none;
-  if (!makes || context.sliding_window == 0) return first;
+  if (context.sliding_window == 0) return first;
   return std::max(first, context.tokens - context.sliding_window + 1);
 }
 

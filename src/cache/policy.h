@@ -157,8 +157,8 @@ class Policy {
   virtual int64_t prompt_interval() const { return interval(); }
   /// Whether what came since the last plan is what has ended, be it of a prompt or an answer.
   virtual bool plans_by_chunk() const { return false; }
-  /// Entries before this position stay, and plans don't see them. `prompt_begin`: as of
-  /// LayerEntries.
+  /// Entries before this position stay, and plans don't see them; nor those that have left a
+  /// layer's sliding window, which count against no budget. `prompt_begin`: as of LayerEntries.
   virtual int64_t first_ranked(int64_t /*prompt_begin*/) const { return 0; }
   /// So do entries from this one on. `tokens`: as of LayerEntries.
   virtual int64_t ranked_end(int64_t tokens) const { return tokens; }

@@ -279,10 +279,12 @@ void SequenceCache::commit(int64_t count) {
   if (needs_plan() && !waits) plans_.push_back(tokens_ + count);
   note_prompt(tokens_ + count, waits);
   tokens_ += count;
+  // A plan counts what queries before it attended, of what they saw.
+  const int64_t behind = std::max(kRollbackTokens, policy_->needs().last_queries);
   for (LayerState& state : layers_) {
     if (state.visibility.sliding_window == 0) continue;
     for (HeadCache& head : state.heads) {
-      head.expire(tokens_ - kRollbackTokens, state.visibility.sliding_window);
+      head.expire(tokens_ - behind, state.visibility.sliding_window);
     }
   }
 }

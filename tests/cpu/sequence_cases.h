@@ -117,6 +117,9 @@ inline std::vector<Case> threshold_cases() {
            {.policy = "knorm", .policy_args = {{"threshold", "-4.5"}, {"window", "20"}}}}};
 }
 
+/// Local layers around a global one, all else alike.
+inline void make_local(ModelSpec& spec) { spec.sliding_window = {40, 0, 40}; }
+
 /// Policies that plan at fixed lengths, wherever prompts end.
 inline std::vector<Case> interval_cases() {
   std::vector<Case> all;
@@ -133,6 +136,10 @@ inline std::vector<Case> interval_cases() {
   all.push_back({"tova_sliding",
                  {.group = 3, .sliding_window = 50},
                  {.policy = "tova", .policy_args = {{"budget", "20"}, {"interval", "10"}}}});
+  // Of its interval's queries the first saw what is long out of sight.
+  all.push_back({"h2o_local",
+                 {.layers = 3, .change = make_local},
+                 {.policy = "h2o", .policy_args = {{"budget", "20"}, {"interval", "48"}}}});
   return all;
 }
 
@@ -358,6 +365,18 @@ inline std::vector<Case> prompt_cases() {
        {.kv_heads = 3, .head_dim = 24},
        {.policy = "triattention",
         .policy_args = {{"budget", "3"}, {"interval", "2"}, {"count_prompt_tokens", "false"}}}});
+  // Prompts longer than the local layers' window, of which some is freed before they end.
+  const TinyShape local{.layers = 3, .group = 3, .change = make_local};
+  all.push_back(
+      {"snapkv_local", local, {.policy = "snapkv", .policy_args = {{"window_size", "36"}}}});
+  all.push_back({"knorm_local",
+                 local,
+                 {.policy = "knorm",
+                  .policy_args = {{"compression_ratio", "0.6"}, {"budget_over", "model"}}}});
+  all.push_back({"keydiff_local",
+                 local,
+                 {.policy = "keydiff", .policy_args = {{"budget", "30"}, {"interval", "5"}}}});
+  all.push_back({"compactor_local", local, {.policy = "compactor"}});
   all.push_back({"snapkv_rounded",
                  {},
                  {.policy = "snapkv",

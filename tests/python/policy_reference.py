@@ -8,7 +8,6 @@ float32 what is near it may fall on the other side.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
@@ -149,7 +148,7 @@ class Rated:
 
 def rate(moment: Moment) -> Rated:
     policy, held = moment.policy, moment.held
-    begin = 0 if policy.budget else moment.begin
+    begin = max(0 if policy.budget else moment.begin, moment.first_seen)
     scores = np.where(held, np.inf, -np.inf)
     ranked, stays = np.zeros((2, len(held)), int)
     for head in range(len(held)):
@@ -285,19 +284,28 @@ class PolicyReference(Reference):
         positions = torch.arange(tokens)
         keys = self._rotate(k, positions, rope).numpy()
         queries = self._rotate_queries(q, positions, rope).numpy()
-        scores = queries @ keys.repeat(self.group, axis=0).transpose(0, 2, 1)
-        scores = np.where(self._causal(layer, tokens), scores / math.sqrt(self.head_dim), -np.inf)
+        scores = queries @ keys.repeat(self.group, axis=0).transpose(0, 2, 1) * self.score_scale
+        scores = self._capped(torch.from_numpy(scores)).numpy()
+        scores = np.where(self._causal(layer, tokens), scores, -np.inf)
         if isinstance(request.policy, Tova):
-            visible = self._attend_running(scores, request)
+            visible = self._attend_running(layer, scores, request)
         elif isinstance(request.policy, H2o):
-            visible = self._attend_heavy(scores, request)
+            visible = self._attend_heavy(layer, scores, request)
         elif isinstance(request.policy, KnormThreshold):
             visible = self._attend_window(layer, keys, request)
         else:
             output = self.weights[f"model.layers.{layer}.self_attn.o_proj.weight"].numpy()
             turn = partial(self._turn, rope=rope)
             tensors = LayerTensors(
-                q.numpy(), k.numpy(), queries, keys, v.numpy(), scores, turn, output
+                q.numpy(),
+                k.numpy(),
+                queries,
+                keys,
+                v.numpy(),
+                scores,
+                turn,
+                output,
+                self.score_scale,
             )
             visible = self._attend_prompt(layer, tensors, request)
         weights = softmax(np.where(visible.repeat(self.group, axis=0), scores, -np.inf))
@@ -315,6 +323,11 @@ class PolicyReference(Reference):
         ahead = np.arange(tokens)[:, None] - np.arange(tokens)[None, :]
         return (ahead >= 0) & (ahead < (self._sliding(layer) or tokens))
 
+    def _first_seen(self, layer: int, tokens: int) -> int:
+        """Of what the next of `tokens` tokens sees; what is older is neither ranked nor counted."""
+        sliding = self._sliding(layer)
+        return max(tokens - sliding + 1, 0) if sliding else 0
+
     def _attend_prompt(
         self, layer: int, tensors: LayerTensors, request: RankedRequest
     ) -> np.ndarray:
@@ -327,7 +340,8 @@ class PolicyReference(Reference):
         for at in policy.moments(request.prompt, tokens):
             ended = last if policy.chunk_length else 0 if at == request.prompt else at
             replayed = None if request.replayed is None else request.replayed[layer]
-            moment = Moment(policy, ended, at, tensors, held, request.prompt, replayed)
+            sliding = self._sliding(layer)
+            moment = Moment(policy, ended, at, tensors, held, request.prompt, replayed, sliding)
             last = at
             if request.planned:
                 ranked = request.planned[layer]
@@ -356,7 +370,7 @@ class PolicyReference(Reference):
         _, keys, _, _ = self._project(0, self.weights["model.embed_tokens.weight"][ids])
         return np.linalg.norm(keys.numpy(), axis=-1)
 
-    def _attend_running(self, scores, request: RankedRequest) -> np.ndarray:
+    def _attend_running(self, layer, scores, request: RankedRequest) -> np.ndarray:
         """bool [kv_heads, query, key]: each query sees what was held before it, and itself."""
         tokens = scores.shape[1]
         held = np.zeros(tokens, bool)
@@ -367,12 +381,14 @@ class PolicyReference(Reference):
             visible[token] = held
             if (token + 1) % request.policy.interval == 0:
                 row = np.where(held, scores[:, token], -np.inf)
-                drop_least(softmax(row).mean(axis=0), token, request.policy.budget, held, margins)
+                seen = self._first_seen(layer, token + 1)
+                attention = softmax(row).mean(axis=0)[seen:]
+                drop_least(attention, request.policy.budget, held[seen : token + 1], margins[seen:])
         shape = (self.kv_heads, 1)
         request.layers.append(Ranked(np.tile(held, shape), np.tile(margins, shape)))
         return np.broadcast_to(visible, (self.kv_heads, tokens, tokens))
 
-    def _attend_heavy(self, scores, request: RankedRequest) -> np.ndarray:
+    def _attend_heavy(self, layer, scores, request: RankedRequest) -> np.ndarray:
         """bool [kv_heads, query, key]: likewise, each KV head by what its own group attended."""
         tokens = scores.shape[1]
         visible = np.zeros((self.kv_heads, tokens, tokens), bool)
@@ -388,24 +404,24 @@ class PolicyReference(Reference):
             sums += softmax(row).mean(axis=1)
             if (token + 1) % request.policy.interval:
                 continue
+            seen = self._first_seen(layer, token + 1)
             for head in range(self.kv_heads):
                 recent = np.flatnonzero(held[head])[-newest:]
                 ranked = sums[head].copy()
                 ranked[recent] = np.inf
-                drop_least(ranked, token, request.policy.budget, held[head], margins[head])
+                there = held[head, seen : token + 1]
+                drop_least(ranked[seen:], request.policy.budget, there, margins[head, seen:])
         request.layers.append(Ranked(held.copy(), margins))
         return visible
 
 
-def drop_least(
-    attention: np.ndarray, newest: int, budget: int, held: np.ndarray, margins: np.ndarray
-) -> None:
-    """Drops the least attended from `held` [tokens] until `budget` are left, and takes account of
-    how narrow that was in `margins`."""
+def drop_least(attention: np.ndarray, budget: int, held: np.ndarray, margins: np.ndarray) -> None:
+    """Drops the least attended from `held` [tokens], but not the last, until `budget` are left, and
+    takes account of how narrow that was in `margins`."""
     if held.sum() <= budget:
         return
     places = np.flatnonzero(held)
-    scores = np.where(places == newest, np.inf, attention[places])
+    scores = np.where(places == len(held) - 1, np.inf, attention[places])
     stays = np.zeros(len(places), bool)
     stays[best_first(scores)[:budget]] = True
     margins[places] = np.minimum(margins[places], margins_of(scores, stays))

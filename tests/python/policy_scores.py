@@ -92,6 +92,7 @@ class LayerTensors:
     scores: np.ndarray  # [q_heads, tokens, tokens], scaled; -inf where a query does not look
     rotate: Callable[[np.ndarray, np.ndarray], np.ndarray]  # [n, d] to positions [n]
     output: np.ndarray  # [hidden, q_heads * d]
+    scale: float  # of q . k
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,13 @@ class Moment:
     held: np.ndarray  # bool [kv_heads, tokens]
     prompt: int = 0  # tokens of the prompt
     replayed: np.ndarray | None = None  # [kv_heads, prompt], what its repetition gave
+    sliding: int | None = None  # the layer's own window
+
+    @property
+    def first_seen(self) -> int:
+        """Of the entries that the next token sees; what has left the layer's window before it is
+        neither ranked nor counted."""
+        return max(self.tokens - self.sliding + 1, 0) if self.sliding else 0
 
     @property
     def keys(self) -> np.ndarray:
@@ -201,10 +209,11 @@ def expected_attention_scores(moment: Moment, head: int, places: np.ndarray) -> 
     for queries in moment.layer.plain_queries[head * group : (head + 1) * group]:
         seen = queries[policy.n_sink : tokens]
         mean = turn @ seen.mean(axis=0)
-        logits = keys @ mean / math.sqrt(width)
+        scale = moment.layer.scale
+        logits = keys @ mean * scale
         if policy.use_covariance:
             spread = turn @ np.atleast_2d(np.cov(seen.T, bias=True)) @ turn.T
-            logits += np.einsum("ni,ij,nj->n", keys, spread, keys) / (2 * width)
+            logits += np.einsum("ni,ij,nj->n", keys, spread, keys) * scale**2 / 2
         weights.append(softmax(logits))
     scores[rated] = np.mean(weights, axis=0)
     if policy.use_vnorm:
@@ -256,9 +265,10 @@ def z_score(rows: np.ndarray) -> np.ndarray:
 
 def compactor_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
     """All heads' scores at once, of which one's are returned: they are scaled together. Where all
-    tokens are held."""
+    tokens are held; those that have left the layer's window were attended, and are not rated."""
     policy, group, tokens = moment.policy, moment.group, moment.tokens
-    begin, end = policy.sink_size_start, tokens - policy.sink_size_end
+    first, end = policy.sink_size_start, tokens - policy.sink_size_end
+    begin = max(first, moment.first_seen)
     scores = np.full(len(places), BEST)
     if end - begin < 2:
         return scores
@@ -266,11 +276,11 @@ def compactor_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarra
     for each in range(len(moment.keys)):
         plain = moment.layer.plain_keys[each, begin:end]
         leverages.append(leverage(plain, policy.sketch_dimension, each))
-        keys = moment.keys[each, begin:end]
-        heads = moment.layer.queries[each * group : (each + 1) * group, begin:end]
+        keys = moment.keys[each, first:end]
+        heads = moment.layer.queries[each * group : (each + 1) * group, first:end]
         sums = np.mean([chunk_attention(q, keys, policy.chunk_size) for q in heads], axis=0)
         sizes = np.linalg.norm(moment.values[each, begin:end], axis=-1)
-        attentions.append(average_pool((sums * sizes)[None], 3)[0])
+        attentions.append(average_pool((sums[begin - first :] * sizes)[None], 3)[0])
     blending = policy.compression_ratio if policy.blending is None else policy.blending
     rated = blending * z_score(np.stack(leverages)) + z_score(np.stack(attentions))
     scores[(places >= begin) & (places < end)] = rated[head]
@@ -287,7 +297,7 @@ def rkv_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
     first = moment.first_query(policy.window_size)
     heads = moment.layer.queries[head * group : (head + 1) * group, first : moment.tokens]
     keys = moment.keys[head, places]
-    logits = (heads @ keys[:rated].T / math.sqrt(keys.shape[1])).max(axis=0)
+    logits = (heads @ keys[:rated].T * moment.layer.scale).max(axis=0)
     attention = softmax(logits).mean(axis=0)
     side = policy.kernel_size // 2
     padded = np.pad(attention, side, constant_values=-np.inf)

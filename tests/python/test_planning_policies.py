@@ -182,6 +182,49 @@ def test_h2o(score, model, budget, interval):
         assert_equal(scored, held, f"{arguments} {way}")
 
 
+# A global and a local layer, whose window prompt and answer leave far behind; caps and scales.
+LOCAL = {
+    "qwen3": models.Shape("qwen3", layers=3, q_heads=4, sliding_window=60),
+    "gemma2": models.Shape("gemma2", q_heads=4, sliding_window=60),
+}
+LOCAL_POLICIES = [
+    *(PromptPolicy(name, 0.6) for name in ("knorm", "keydiff", "expected_attention")),
+    PromptPolicy("snapkv", 0.3, window_size=40),
+    PromptPolicy("lagkv", 0.6, lag_size=12),
+    PromptPolicy("compactor", 0.6, chunk_size=32),
+    PromptPolicy("knorm", 0.5, "layer", critical=True),
+    PromptPolicy("keydiff", 0.6, "model"),
+    PromptPolicy("snapkv", budget=30, interval=16, window_size=20),
+    PromptPolicy("rkv", budget=30, interval=12, kernel_size=7, window_size=8),
+    PromptPolicy("triattention", budget=30, interval=9),
+    PromptPolicy("chunked", 0.5, base="keydiff", chunk_length=50),
+    Tova(30, 16),
+    H2o(30, 48),
+]
+
+
+@pytest.fixture(scope="module", params=LOCAL)
+def local_model(request, tmp_path_factory, seed):
+    """(folder, reference, ids)"""
+    shape = LOCAL[request.param]
+    folder = models.build(tmp_path_factory.mktemp("run") / "model", shape, seed)
+    return folder, PolicyReference(folder), models.random_ids(shape, TOKENS, seed)
+
+
+@pytest.mark.parametrize("policy", LOCAL_POLICIES, ids=str)
+def test_what_has_left_a_sliding_window_counts_for_nothing(score, local_model, policy):
+    folder, reference, ids = local_model
+    if isinstance(policy, PromptPolicy):
+        check_prompt(score, local_model, policy, 130, (1, 48, 256))
+        return
+    held = reference.hold(ids, policy)
+    name = type(policy).__name__.lower()
+    arguments = f"budget={policy.budget},interval={policy.interval}"
+    for chunk in (1, 48, 256):
+        options = ("--policy", name, "--policy-args", arguments, "--chunk", chunk)
+        assert_equal(score(folder, ids, *options), held, f"{policy} chunk {chunk}")
+
+
 def test_a_window_wider_than_the_budget_stays(score, model):
     folder, _, ids = model
     arguments = "compression_ratio=0.9,window_size=64"
