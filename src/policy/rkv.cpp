@@ -3,6 +3,7 @@
 // group to its largest and looks at no more than cosines of keys.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -22,6 +23,84 @@ void softmax(std::span<double> x) {
   for (double& value : x) sum += value = std::exp(value - max);
   for (double& value : x) value /= sum;
 }
+
+/// Keys of length one. Of cosines only sums are needed, which a sum of directions has, and which is
+/// the last above a threshold, which is looked for from the end: mostly it is not far.
+class Directions {
+ public:
+  explicit Directions(const cache::HeadContents& head)
+      : count_(head.positions.size()),
+        width_(static_cast<size_t>(head.head_dim)),
+        rows_(head.keys.size()),
+        blocks_((count_ + kBlock - 1) / kBlock * kBlock * width_) {
+    for (size_t i = 0; i < count_; ++i) {
+      const auto key = head.keys.subspan(i * width_, width_);
+      const auto scale = static_cast<float>(1.0 / (length(key) + kShortest));
+      for (size_t c = 0; c < width_; ++c) {
+        const float x = scale * key[c];
+        rows_[i * width_ + c] = x;
+        blocks_[(i / kBlock * width_ + c) * kBlock + i % kBlock] = x;
+      }
+    }
+  }
+
+  /// For each key, of its cosines with the others.
+  std::vector<double> cosine_sums() const {
+    std::vector<double> total(width_, 0.0);
+    for (size_t i = 0; i < rows_.size(); ++i) total[i % width_] += static_cast<double>(rows_[i]);
+    std::vector<double> sums;
+    for (size_t i = 0; i < count_; ++i) {
+      const std::span<const float> own = row(i);
+      double sum = 0;
+      for (size_t c = 0; c < width_; ++c) {
+        const auto x = static_cast<double>(own[c]);
+        sum += x * (total[c] - x);
+      }
+      sums.push_back(sum);
+    }
+    return sums;
+  }
+
+  struct Alike {
+    size_t entry = 0;
+    float cosine = 0.0f;
+  };
+  /// The last of the others that says the same as key `i`; else the first of all.
+  Alike last_alike(size_t i) const {
+    std::array<float, kBlock> cosines{};
+    for (size_t block = (count_ + kBlock - 1) / kBlock; block-- > 0;) {
+      cosines = cosines_with(i, block);
+      for (size_t j = std::min(kBlock, count_ - block * kBlock); j-- > 0;) {
+        const size_t entry = block * kBlock + j;
+        if (entry != i && cosines[j] > kSame) return {entry, cosines[j]};
+      }
+    }
+    return {0, i == 0 ? 0.0f : cosines[0]};
+  }
+
+ private:
+  static constexpr size_t kBlock = 32;
+
+  std::span<const float> row(size_t i) const {
+    return std::span(rows_).subspan(i * width_, width_);
+  }
+
+  /// Of the keys of a block, each summed in the channels' order.
+  std::array<float, kBlock> cosines_with(size_t i, size_t block) const {
+    std::array<float, kBlock> cosines{};
+    const float* channel = blocks_.data() + block * kBlock * width_;
+    for (const float own : row(i)) {
+      for (size_t j = 0; j < kBlock; ++j) cosines[j] += own * channel[j];
+      channel += kBlock;
+    }
+    return cosines;
+  }
+
+  size_t count_;
+  size_t width_;
+  std::vector<float> rows_;    // [entries, head_dim]
+  std::vector<float> blocks_;  // [blocks, head_dim, kBlock]; beyond the entries zeros
+};
 
 class Rkv final : public Score {
  public:
@@ -86,36 +165,18 @@ class Rkv final : public Score {
     return result;
   }
 
-  /// Softmax of the mean cosine of each key with all others, a row of cosines at a time. The last
-  /// of those that say the same as a key is not held against; where none does, the first is not.
+  /// Softmax of the mean cosine of each key with all others. The last of those that say the same as
+  /// a key is not held against it; where none does, the first is not.
   static std::vector<double> redundant(const cache::HeadContents& head) {
-    const auto width = static_cast<size_t>(head.head_dim);
-    const size_t count = head.positions.size();
-    std::vector<float> directions(width * count);  // [head_dim, entries]
-    for (size_t i = 0; i < count; ++i) {
-      const auto key = head.keys.subspan(i * width, width);
-      const auto scale = static_cast<float>(1.0 / (length(key) + kShortest));
-      for (size_t c = 0; c < width; ++c) directions[c * count + i] = scale * key[c];
+    const Directions directions(head);
+    std::vector<double> sums = directions.cosine_sums();
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const auto [last, cosine] = directions.last_alike(i);
+      sums[last] -= static_cast<double>(cosine);
     }
-    std::vector<double> mean(count, 0.0);
-    std::vector<float> row(count);
-    for (size_t i = 0; i < count; ++i) {
-      std::ranges::fill(row, 0.0f);
-      for (size_t c = 0; c < width; ++c) {
-        const float* channel = directions.data() + c * count;
-        const float own = channel[i];
-        for (size_t j = 0; j < count; ++j) row[j] += own * channel[j];
-      }
-      row[i] = 0.0f;
-      size_t last = count - 1;
-      while (last > 0 && row[last] <= kSame) --last;
-      row[last] = 0.0f;
-      for (size_t j = 0; j < count; ++j) {
-        mean[j] += static_cast<double>(row[j]) / static_cast<double>(count);
-      }
-    }
-    softmax(mean);
-    return mean;
+    for (double& sum : sums) sum /= static_cast<double>(sums.size());
+    softmax(sums);
+    return sums;
   }
 
   int64_t window_size_;
