@@ -35,6 +35,9 @@ class ExactWindow {
   void truncate(int64_t position);
   void clear() { pages_.clear(); }
 
+  /// For PagePool::pack().
+  std::span<Page> pages() { return pages_; }
+
   void write(ByteWriter& out) const;
   /// What write() wrote of a sequence of `tokens` tokens. Throws InputError where it can't be that,
   /// RunError at the memory limit.

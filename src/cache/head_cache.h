@@ -71,6 +71,9 @@ class HeadCache {
   const DigestStore& digest() const { return digest_; }
   /// Replaces it. Throws RunError at the memory limit.
   void hold(const Digest& digest) { digest_.hold(digest); }
+  /// Its pages in the two pools of its shape, for PagePool::pack().
+  std::span<Page> window_page_list() { return window_.pages(); }
+  std::span<Page> survivor_page_list() { return survivors_->pages(); }
   /// What it holds of the tokens below `tokens`, in any order.
   void visit(int64_t tokens,
              const std::function<void(int64_t position, const StoredToken& token)>& visitor) const;

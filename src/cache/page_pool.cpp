@@ -14,6 +14,7 @@ namespace {
 constexpr int64_t kMinSlabPages = 4;
 constexpr int64_t kMaxSlabBytes = int64_t{4} << 20;
 constexpr int64_t kGrowthDivisor = 16;
+constexpr int64_t kSparseDivisor = 8;
 
 }  // namespace
 
@@ -21,7 +22,10 @@ struct Page::Slab {
   AlignedBuffer memory;
   std::vector<int32_t> references;    // per page; 0: free
   std::vector<int32_t> free_indices;  // taken from the back
-  bool is_empty() const { return free_indices.size() == references.size(); }
+  bool is_leaving = false;            // its pages are moved elsewhere
+
+  int64_t pages() const { return std::ssize(references); }
+  int64_t used() const { return pages() - std::ssize(free_indices); }
 };
 
 Page& Page::operator=(Page&& other) noexcept {
@@ -146,7 +150,7 @@ void PagePool::release(Page::Slab& slab, int64_t index) {
   int32_t& references = slab.references[static_cast<size_t>(index)];
   ensure(references > 0, "page released twice");
   if (--references > 0) return;
-  if (slab.free_indices.empty()) open_slabs_.push_back(&slab);
+  if (slab.free_indices.empty() && !slab.is_leaving) open_slabs_.push_back(&slab);
   slab.free_indices.push_back(static_cast<int32_t>(index));
   --pages_in_use_;
   drop_slab_if_spare(slab);
@@ -155,12 +159,55 @@ void PagePool::release(Page::Slab& slab, int64_t index) {
 void PagePool::drop_slab_if_spare(Page::Slab& slab) {
   // One slab's worth of free pages stays as a cushion, so that a sequence whose use swings by a few
   // pages does not map and unmap memory at every chunk.
-  const auto pages = std::ssize(slab.references);
-  if (!slab.is_empty() || free_pages() < 2 * pages || total_pages_ - pages < reserved_pages_)
-    return;
+  if (slab.used() == 0 && !slab.is_leaving && free_pages() >= 2 * slab.pages()) drop_slab(slab);
+}
+
+void PagePool::drop_slab(Page::Slab& slab) {
+  const int64_t pages = slab.pages();
+  if (total_pages_ - pages < reserved_pages_) return;
   std::erase(open_slabs_, &slab);
   std::erase_if(slabs_, [&](const auto& owned) { return owned.get() == &slab; });
   change_total(-pages);
+}
+
+bool PagePool::is_sparse() const {
+  return free_pages() > std::max(total_pages_ / kSparseDivisor, kMinSlabPages);
+}
+
+void PagePool::begin_packing() {
+  std::vector<Page::Slab*> by_use;
+  for (const auto& slab : slabs_) by_use.push_back(slab.get());
+  std::ranges::stable_sort(by_use, {}, [](const Page::Slab* slab) {
+    return static_cast<double>(slab->used()) / static_cast<double>(slab->pages());
+  });
+  // Of one that leaves, the free pages are room no longer, and the others take room elsewhere.
+  int64_t room = free_pages();
+  for (Page::Slab* slab : by_use) {
+    if (slab->pages() > room) continue;
+    room -= slab->pages();
+    slab->is_leaving = true;
+  }
+  std::erase_if(open_slabs_, [](const Page::Slab* slab) { return slab->is_leaving; });
+}
+
+void PagePool::pack(std::span<Page> pages) {
+  for (Page& page : pages) {
+    if (!page.slab_->is_leaving || page.is_shared()) continue;
+    Page moved = allocate();
+    std::ranges::copy(std::as_const(page).bytes(), moved.bytes().begin());
+    page = std::move(moved);
+  }
+}
+
+void PagePool::end_packing() {
+  std::vector<Page::Slab*> left;
+  for (const auto& slab : slabs_) {
+    if (std::exchange(slab->is_leaving, false)) left.push_back(slab.get());
+  }
+  for (Page::Slab* slab : left) {
+    if (!slab->free_indices.empty()) open_slabs_.push_back(slab);
+    if (slab->used() == 0) drop_slab(*slab);
+  }
 }
 
 }  // namespace dms::cache

@@ -76,6 +76,14 @@ class PagePool {
   /// Announces that up to `pages` more will be wanted, in place of the last announcement: until
   /// they are there, no pool of the budget takes more than it needs at their cost.
   void promise(int64_t pages);
+  /// Whether more is free than grows with use: pages that went have left holes.
+  bool is_sparse() const;
+  /// From then on pages are taken from fewer slabs, into whose holes the pages of the others fit.
+  void begin_packing();
+  /// Moves those of `pages` out of the others that nobody shares.
+  void pack(std::span<Page> pages);
+  /// Gives slabs back that have become empty.
+  void end_packing();
   /// Takes slabs from the system until `pages` are free, and keeps them. Throws RunError.
   void reserve(int64_t pages);
 
@@ -89,6 +97,7 @@ class PagePool {
   void add_slab(int64_t pages);
   void release(Page::Slab& slab, int64_t index);
   void drop_slab_if_spare(Page::Slab& slab);
+  void drop_slab(Page::Slab& slab);
   void change_total(int64_t pages);
   int64_t promised_bytes() const {
     return std::max<int64_t>(promised_total_ - total_pages_, 0) * page_bytes_;

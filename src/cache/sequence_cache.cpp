@@ -263,6 +263,26 @@ void SequenceCache::plan_over_model(LayerEntries entries) {
   }
 }
 
+/// Where heads keep as much as they will of a prompt, their pages lie anywhere between free ones.
+void SequenceCache::pack_pages() {
+  std::vector<PagePool*> sparse;
+  for (const auto& [page_bytes, pages] : held_pages()) {
+    PagePool& pool = pools_->pool(page_bytes);
+    if (pool.is_sparse()) sparse.push_back(&pool);
+  }
+  for (PagePool* pool : sparse) {
+    pool->begin_packing();
+    for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+      const HeadShape shape = head_shape(layer);
+      for (HeadCache& head : layers_[static_cast<size_t>(layer)].heads) {
+        if (shape.window_pool == pool) pool->pack(head.window_page_list());
+        if (shape.survivor_pool == pool) pool->pack(head.survivor_page_list());
+      }
+    }
+    pool->end_packing();
+  }
+}
+
 /// Tokens until the next multiple of `interval`; 0: it has none.
 int64_t SequenceCache::until_multiple(int64_t interval) const {
   return interval > 0 ? interval - tokens_ % interval : std::numeric_limits<int64_t>::max();
@@ -276,6 +296,8 @@ int64_t SequenceCache::pass_limit() const {
 
 void SequenceCache::commit(int64_t count) {
   const bool waits = needs_replay();
+  const bool has_planned =
+      !waits && !policy_->digests() && (is_planned(tokens_ + count) || needs_plan());
   if (needs_plan() && !waits) plans_.push_back(tokens_ + count);
   note_prompt(tokens_ + count, waits);
   tokens_ += count;
@@ -287,6 +309,7 @@ void SequenceCache::commit(int64_t count) {
       head.expire(tokens_ - behind, state.visibility.sliding_window);
     }
   }
+  if (has_planned) pack_pages();
 }
 
 bool SequenceCache::can_truncate(int64_t tokens) const {

@@ -196,6 +196,7 @@ class SequenceCache final : public SequenceView {
   void read_prompts(ByteReader& in);
   void carry_out_plan(int64_t layer, int64_t end);
   void plan_over_model(LayerEntries entries);
+  void pack_pages();
   int64_t exact_tokens(const LayerState& state) const;
   int64_t sealed_end(const LayerState& state, int64_t tokens) const;
 

@@ -92,6 +92,8 @@ class SurvivorStore {
   virtual bool reaches_back_to(const Sealed& sealed,
                                int64_t tokens,
                                int64_t sliding_window) const = 0;
+  /// For PagePool::pack().
+  std::span<Page> pages() { return pages_; }
   /// Pages that appending `count` entries takes: new ones and a copy of a shared one.
   int64_t page_need(int64_t count) const;
   /// Pages that drop_evicted() may have to copy.

@@ -1,5 +1,9 @@
 #include "cache/sequence_cache.h"
 
+#include <cstring>
+#include <random>
+#include <utility>
+
 #include <gtest/gtest.h>
 
 #include "cache/cache_model.h"
@@ -188,6 +192,43 @@ TEST(PagePool, CountsFreeAndUsedPages) {
   held.clear();
   EXPECT_LT(budget.used_bytes, peak / 4);
   EXPECT_GE(budget.peak_bytes, peak);
+}
+
+TEST(PagePool, PacksWhatIsScattered) {
+  MemoryBudget budget;
+  PagePool pool(4096, budget);
+  std::mt19937_64 random(seed());
+  std::vector<Page> held;
+  std::vector<int> marks;
+  {
+    std::vector<Page> all;
+    for (int i = 0; i < 1000; ++i) {
+      all.push_back(pool.allocate());
+      std::memcpy(all.back().bytes().data(), &i, sizeof i);
+      if (random() % 8 != 0) continue;
+      held.push_back(all.back().share());
+      marks.push_back(i);
+    }
+  }
+  const Page shared = held.front().share();
+  const int64_t pages = std::ssize(held);
+  ASSERT_EQ(pool.pages_in_use(), pages);
+  EXPECT_TRUE(pool.is_sparse());
+  EXPECT_GT(pool.slab_bytes(), 4 * pages * 4096) << "hardly a slab is empty";
+  pool.begin_packing();
+  pool.pack(held);
+  pool.end_packing();
+  EXPECT_LT(pool.slab_bytes(), 2 * pages * 4096);
+  EXPECT_EQ(pool.pages_in_use(), pages);
+  EXPECT_EQ(pool.slab_bytes(), (pages + pool.free_pages()) * 4096);
+  EXPECT_EQ(budget.used_bytes, pool.slab_bytes());
+  EXPECT_EQ(shared.bytes().data(), std::as_const(held.front()).bytes().data());
+  for (size_t i = 0; i < held.size(); ++i) {
+    EXPECT_EQ(std::memcmp(std::as_const(held[i]).bytes().data(), &marks[i], sizeof(int)), 0) << i;
+  }
+  const int64_t free_pages = pool.free_pages();
+  for (int64_t i = 0; i < free_pages; ++i) held.push_back(pool.allocate());
+  EXPECT_EQ(pool.slab_bytes(), pool.pages_in_use() * 4096) << "every hole can be filled";
 }
 
 TEST(PagePool, SharesPagesByCounting) {

@@ -308,6 +308,25 @@ TEST(Replay, IsTheSameWhereWhatFollowedIsComputedAgain) {
   EXPECT_EQ(line.decisions(), reference.decisions());
 }
 
+/// Heads share a budget, so that each keeps another part of its pages.
+TEST(Replay, GivesBackWhatItsPlanLeavesBetweenPages) {
+  const ModelSpec spec = tiny_spec({.layers = 4, .kv_heads = 3});
+  const auto weights = random_weights(spec, seed());
+  CpuModel model = model_that_repeats_at_once(spec, *weights);
+  const CacheOptions cache{.policy = "kvzip",
+                           .policy_args = {{"compression_ratio", "0.8"}, {"budget_over", "model"}}};
+  Line line(model, cache, 256);
+  line.append(random_ids(1500, spec.vocab, seed()));
+  const engine::SequenceState& state = line.sequence()->state();
+  const std::vector<const engine::SequenceState*> states{&state};
+  const KvStats stats = model.usage(states);
+  const int64_t held_bytes = state.held_bytes();
+  EXPECT_LT(stats.held_tokens, stats.dense_tokens / 4);
+  std::printf(
+      "held %ld allocated %ld dense %ld\n", held_bytes, stats.allocated_bytes, stats.dense_bytes);
+  EXPECT_LT(model.memory().used_bytes, held_bytes * 5 / 4);
+}
+
 TEST(Replay, IsRefusedInTokensThatTheModelDoesNotHave) {
   const ModelSpec spec = tiny_spec({});
   const auto weights = random_weights(spec, seed());
