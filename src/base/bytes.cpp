@@ -4,6 +4,13 @@
 
 namespace dms {
 
+void ByteWriter::align(int64_t alignment) {
+  const int64_t rest = (std::ssize(data_) + 1) % alignment;
+  const int64_t count = rest == 0 ? 0 : alignment - rest;
+  value(static_cast<uint8_t>(count));
+  data_.append(static_cast<size_t>(count), '\0');
+}
+
 std::string_view ByteReader::take(int64_t count) {
   if (count < 0 || count > left()) {
     throw InputError({.where = where_,

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,6 +29,15 @@ class ByteWriter {
     bytes(std::as_bytes(values));
   }
 
+  /// In place of what was written at `offset`.
+  template <class T>
+  requires std::is_trivially_copyable_v<T>
+  void overwrite(size_t offset, const T& value) {
+    std::memcpy(data_.data() + offset, &value, sizeof(T));
+  }
+  /// Fills up, so that what follows lies at a multiple of `alignment` (1 to 255) from the start.
+  void align(int64_t alignment);
+
   std::string_view data() const { return data_; }
 
  private:
@@ -36,10 +46,13 @@ class ByteWriter {
 
 class ByteReader {
  public:
-  /// `where` names the source in errors. `data` outlives the reader.
-  ByteReader(std::string_view data, std::string where) : data_(data), where_(std::move(where)) {}
+  /// `where` names the source in errors. `data` outlives the reader. `owner`: what keeps `data`
+  /// alive where it is memory that may be kept, and written to, instead of being copied.
+  ByteReader(std::string_view data, std::string where, std::shared_ptr<const void> owner = {})
+      : data_(data), where_(std::move(where)), owner_(std::move(owner)) {}
 
   const std::string& where() const { return where_; }
+  const std::shared_ptr<const void>& owner() const { return owner_; }
   int64_t left() const { return std::ssize(data_); }
 
   /// Each throws InputError where the bytes end early.
@@ -64,6 +77,8 @@ class ByteReader {
   int64_t count_of(int64_t element_bytes);
   /// A number of [min, max]; `what` names it in the error.
   int64_t number(int64_t min, int64_t max, const char* what);
+  /// Skips what ByteWriter::align() filled up.
+  void align() { take(static_cast<int64_t>(value<uint8_t>())); }
   /// Throws InputError unless `holds`.
   void require(bool holds, const char* what) const;
 
@@ -72,6 +87,7 @@ class ByteReader {
 
   std::string_view data_;
   std::string where_;
+  std::shared_ptr<const void> owner_;
 };
 
 }  // namespace dms

@@ -1,6 +1,7 @@
 #pragma once
-// A file that strangers wrote and may be writing still. It is read, never mapped: a file that is
-// cut short under a mapping kills the process, under a read it is an error like others.
+// A file that strangers wrote and may be writing still. It is read, never mapped (as is what only
+// this user writes: file_image.h): a file that is cut short under a mapping kills the process,
+// under a read it is an error like others.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +24,8 @@ class InputFile {
 
   const std::filesystem::path& path() const { return path_; }
   int64_t bytes() const { return bytes_; }
+  /// Open for reading as long as this lives.
+  int descriptor() const { return fd_; }
 
   /// Fills `out` from byte `offset` on; both lie inside the file as it was opened. Throws RunError
   /// when it has become shorter, or the disk fails.

@@ -15,11 +15,15 @@ constexpr int64_t kMinSlabPages = 4;
 constexpr int64_t kMaxSlabBytes = int64_t{4} << 20;
 constexpr int64_t kGrowthDivisor = 16;
 constexpr int64_t kSparseDivisor = 8;
+// More than any machine has: what is asked ahead of need may have any size.
+constexpr int64_t kMaxBytes = int64_t{1} << 50;
 
 }  // namespace
 
 struct Page::Slab {
   AlignedBuffer memory;
+  std::shared_ptr<const void> owner;  // of memory that is not the slab's own
+  std::byte* data = nullptr;
   std::vector<int32_t> references;    // per page; 0: free
   std::vector<int32_t> free_indices;  // taken from the back
   bool is_leaving = false;            // its pages are moved elsewhere
@@ -56,25 +60,35 @@ void Page::unshare() {
 
 std::span<std::byte> Page::bytes() {
   const int64_t size = pool_->page_bytes();
-  return {slab_->memory.data() + index_ * size, static_cast<size_t>(size)};
+  return {slab_->data + index_ * size, static_cast<size_t>(size)};
 }
 
 std::span<const std::byte> Page::bytes() const {
   const int64_t size = pool_->page_bytes();
-  return {slab_->memory.data() + index_ * size, static_cast<size_t>(size)};
+  return {slab_->data + index_ * size, static_cast<size_t>(size)};
 }
 
 void write_pages(std::span<const Page> pages, ByteWriter& out) {
   out.value(static_cast<int64_t>(pages.size()));
+  if (!pages.empty()) out.align(kPageAlignment);
   for (const Page& page : pages) out.bytes(page.bytes());
 }
 
 std::vector<Page> read_pages(ByteReader& in, PagePool& pool) {
   const int64_t count = in.count_of(pool.page_bytes());
+  if (count == 0) return {};
+  in.align();
+  const std::span<const std::byte> bytes = in.bytes(count * pool.page_bytes());
+  // Memory with an owner may be written to.
+  auto* memory = const_cast<std::byte*>(bytes.data());
+  const bool is_aligned = reinterpret_cast<uintptr_t>(memory) % kPageAlignment == 0;
+  if (in.owner() && is_aligned) return pool.adopt(memory, count, in.owner());
   std::vector<Page> pages;
   for (int64_t i = 0; i < count; ++i) {
+    const auto from = static_cast<size_t>(i * pool.page_bytes());
     pages.push_back(pool.allocate());
-    std::ranges::copy(in.bytes(pool.page_bytes()), pages.back().bytes().begin());
+    std::ranges::copy(bytes.subspan(from, static_cast<size_t>(pool.page_bytes())),
+                      pages.back().bytes().begin());
   }
   return pages;
 }
@@ -124,21 +138,48 @@ void PagePool::reserve(int64_t pages) {
   if (pages > free_pages()) add_slab(pages - free_pages());
 }
 
+void PagePool::require_room(int64_t bytes) const {
+  if (budget_.fits(bytes) && bytes < kMaxBytes) return;
+  throw RunError(
+      {.where = "KV memory",
+       .what = "limit reached",
+       .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
+       .expected =
+           "at most " + std::to_string(budget_.limit_bytes == 0 ? kMaxBytes : budget_.limit_bytes),
+       .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
+}
+
+std::vector<Page> PagePool::adopt(std::byte* memory,
+                                  int64_t count,
+                                  std::shared_ptr<const void> owner) {
+  require_room(count * page_bytes_);
+  auto slab = std::make_unique<Page::Slab>();
+  slab->owner = std::move(owner);
+  slab->data = memory;
+  slab->references.assign(static_cast<size_t>(count), 1);
+  std::vector<Page> pages;
+  pages.reserve(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) pages.push_back(Page(this, slab.get(), i));
+  slabs_.push_back(std::move(slab));
+  count_adopted(count);
+  return pages;
+}
+
+/// They are never free, so that what was announced neither takes from them nor is served by them.
+void PagePool::count_adopted(int64_t pages) {
+  pages_in_use_ += pages;
+  budget_.promised_bytes -= promised_bytes();
+  promised_total_ += pages;
+  budget_.promised_bytes += promised_bytes();
+  change_total(pages);
+}
+
 void PagePool::add_slab(int64_t pages) {
-  // More than any machine has: what is asked ahead of need may have any size.
-  constexpr int64_t kMaxBytes = int64_t{1} << 50;
   const int64_t bytes = checked_mul(pages, page_bytes_).value_or(kMaxBytes);
-  if (!budget_.fits(bytes) || bytes >= kMaxBytes) {
-    throw RunError(
-        {.where = "KV memory",
-         .what = "limit reached",
-         .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
-         .expected = "at most " +
-                     std::to_string(budget_.limit_bytes == 0 ? kMaxBytes : budget_.limit_bytes),
-         .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
-  }
+  require_room(bytes);
   auto slab = std::make_unique<Page::Slab>();
   slab->memory = AlignedBuffer(bytes);
+  slab->data = slab->memory.data();
   slab->references.assign(static_cast<size_t>(pages), 0);
   for (int64_t i = pages; i-- > 0;) slab->free_indices.push_back(static_cast<int32_t>(i));
   open_slabs_.push_back(slab.get());
@@ -150,10 +191,19 @@ void PagePool::release(Page::Slab& slab, int64_t index) {
   int32_t& references = slab.references[static_cast<size_t>(index)];
   ensure(references > 0, "page released twice");
   if (--references > 0) return;
+  if (slab.owner) return release_adopted(slab, index);
   if (slab.free_indices.empty() && !slab.is_leaving) open_slabs_.push_back(&slab);
   slab.free_indices.push_back(static_cast<int32_t>(index));
   --pages_in_use_;
   drop_slab_if_spare(slab);
+}
+
+void PagePool::release_adopted(Page::Slab& slab, int64_t index) {
+  slab.free_indices.push_back(static_cast<int32_t>(index));
+  count_adopted(-1);
+  if (slab.used() == 0) {
+    std::erase_if(slabs_, [&](const auto& owned) { return owned.get() == &slab; });
+  }
 }
 
 void PagePool::drop_slab_if_spare(Page::Slab& slab) {
@@ -176,7 +226,9 @@ bool PagePool::is_sparse() const {
 
 void PagePool::begin_packing() {
   std::vector<Page::Slab*> by_use;
-  for (const auto& slab : slabs_) by_use.push_back(slab.get());
+  for (const auto& slab : slabs_) {
+    if (!slab->owner) by_use.push_back(slab.get());
+  }
   std::ranges::stable_sort(by_use, {}, [](const Page::Slab* slab) {
     return static_cast<double>(slab->used()) / static_cast<double>(slab->pages());
   });

@@ -15,6 +15,9 @@
 
 namespace dms::cache {
 
+/// Where pages begin: at a multiple of it.
+inline constexpr int64_t kPageAlignment = 64;
+
 /// What all pools of one model may take together. Shared by value semantics of a pointer.
 struct MemoryBudget {
   int64_t limit_bytes = 0;  // 0: none
@@ -56,7 +59,8 @@ class Page {
 
 /// A list of pages as bytes, the count first.
 void write_pages(std::span<const Page> pages, ByteWriter& out);
-/// Throws InputError where the bytes end early, RunError at the memory limit.
+/// Where the reader's bytes have an owner the pages stay there, uncopied. Throws InputError where
+/// the bytes end early, RunError at the memory limit.
 std::vector<Page> read_pages(ByteReader& in, PagePool& pool);
 
 class PagePool {
@@ -69,6 +73,10 @@ class PagePool {
 
   /// A page of undefined content. Throws RunError when the budget is used up.
   Page allocate();
+  /// `count` pages that lie one after the other in memory of `owner`, aligned as pages are. They
+  /// count as those of slabs do, but for that none of them is used again. Throws RunError when the
+  /// budget is used up.
+  std::vector<Page> adopt(std::byte* memory, int64_t count, std::shared_ptr<const void> owner);
   /// What must be taken from the system before `pages` more can be had.
   int64_t missing_bytes(int64_t pages) const {
     return std::max<int64_t>(pages - free_pages(), 0) * page_bytes_;
@@ -95,10 +103,13 @@ class PagePool {
  private:
   friend class Page;
   void add_slab(int64_t pages);
+  void require_room(int64_t bytes) const;
   void release(Page::Slab& slab, int64_t index);
+  void release_adopted(Page::Slab& slab, int64_t index);
   void drop_slab_if_spare(Page::Slab& slab);
   void drop_slab(Page::Slab& slab);
   void change_total(int64_t pages);
+  void count_adopted(int64_t pages);
   int64_t promised_bytes() const {
     return std::max<int64_t>(promised_total_ - total_pages_, 0) * page_bytes_;
   }
