@@ -23,6 +23,8 @@ struct CacheOptions {
   std::string kv_dtype = "";               // survivors' storage; empty: the model's dtype
   int64_t kv_exact_layers = 0;             // first and last layers whose survivors have that dtype
   int64_t preallocate_tokens = 0;          // take the pages this many tokens will need at once
+
+  bool operator==(const CacheOptions&) const = default;
 };
 
 /// What CacheOptions::policy can be.

@@ -2,9 +2,9 @@
 // The public face of libdms: open a model, talk to it through a compact KV cache, count what it
 // costs. Several LLMs may live side by side.
 //
-// Threads: LLM::submit(), cancel(), wait(), stop_waiting() and stats() may be called by any,
-// encode(), decode(), tokenizer() and info() too; everything else by one thread at a time, the
-// engine thread of the LLM it belongs to.
+// Threads: LLM::submit(), cancel(), post(), wait(), stop_waiting() and stats() may be called by
+// any, encode(), decode(), tokenizer() and info() too, and what says so; everything else by one
+// thread at a time, the engine thread of the LLM it belongs to.
 
 #include <cstdint>
 #include <filesystem>
@@ -250,6 +250,24 @@ class LLM {
   /// Ends one wait(): a present one, or else the next.
   void stop_waiting();
   EngineStats stats() const;
+
+  /// Has `call` called once on the engine's thread, by the next step(), with no pass under way.
+  /// What it throws comes out of step(). Any thread.
+  void post(std::function<void()> call);
+
+  /// Computes a prompt and keeps it.
+  /// Throws InputError on a bad prompt or option, RunError at the memory limit.
+  Document make_document(std::span<const int32_t> prompt, const CacheOptions& cache = {});
+  /// Looks at a document's or session's file, but not at the cache in it. Throws InputError where
+  /// it is none, is damaged or of another model, or names a file of decisions. Any thread.
+  DocumentFile open_document(const std::filesystem::path& file) const;
+  /// Checks the cache in it, for load_document(). Throws InputError where it is damaged. Any
+  /// thread.
+  void check_document(const DocumentFile& file) const;
+  /// The document as it was saved; its memory is the file's, mapped, where nobody but this user may
+  /// write the file. Throws InputError where the cache in it is damaged, RunError at the memory
+  /// limit.
+  Document load_document(const DocumentFile& file);
 
   /// Throws InputError on a bad option; RunError when there is no memory to preallocate.
   Session new_session(const CacheOptions& cache = {});

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dms/cache.h"
+#include "dms/document.h"
 #include "dms/sampling.h"
 
 namespace dms {
@@ -61,6 +62,9 @@ struct Generation {
   int64_t accepted_tokens = 0;
   Timings timings;
   KvStats kv;
+  // Where Request::keeps_document asks for it: prompt and answer, but for the answer's last token.
+  // Nothing where an error, or an end within the prompt, left no whole cache.
+  std::optional<Document> document{};
 };
 
 /// More of the prompt has been computed, or of what its sequence had lost before (a long rollback,
@@ -101,7 +105,12 @@ struct Request {
   std::vector<int32_t> prompt;
   SamplingParams sampling{};
   CacheOptions cache{};
-  int64_t priority = 0;  // the higher first
+  // The prompt goes on from it as far as its first tokens are the document's: where they are all of
+  // them, or all but a few that can be taken back at once. Else, and where log-probabilities of the
+  // prompt are wanted, it is computed whole. `cache` is the document's.
+  std::optional<Document> document{};
+  bool keeps_document = false;  // the first answer's, in its Generation
+  int64_t priority = 0;         // the higher first
   // So many answers to the one prompt, whose cache they share. Answer i is sampled as one request
   // with the seed sampling.seed + i.
   int64_t answers = 1;

@@ -74,6 +74,11 @@ void Engine::compile(Structure& structure) const {
   structure.compiled = vocabulary_.guides->compile(structure);
 }
 
+RequestId Engine::new_id() {
+  const std::lock_guard lock(mutex_);
+  return next_id_++;
+}
+
 RequestId Engine::submit(Submission submission) {
   const std::shared_ptr<Sequence> sequence = submission.sequence;
   std::shared_ptr<const SequencePlan> plan;
@@ -83,10 +88,10 @@ RequestId Engine::submit(Submission submission) {
     throw InputError({.where = "session", .what = "is at work on another prompt already"});
   }
   compile(submission.request.sampling.structure);
+  const RequestId id = new_id();
+  auto running = std::make_unique<Running>(id, std::move(submission), std::move(plan), vocabulary_);
   const std::lock_guard lock(mutex_);
-  const RequestId id = next_id_++;
-  inbox_.push_back(
-      std::make_unique<Running>(id, std::move(submission), std::move(plan), vocabulary_));
+  inbox_.push_back(std::move(running));
   if (sequence) sequence->is_busy = true;
   something_to_do_.notify_all();
   return id;
@@ -98,10 +103,16 @@ void Engine::cancel(RequestId id) {
   something_to_do_.notify_all();
 }
 
+void Engine::post(std::function<void()> call) {
+  const std::lock_guard lock(mutex_);
+  calls_.push_back(std::move(call));
+  something_to_do_.notify_all();
+}
+
 void Engine::wait() {
   std::unique_lock lock(mutex_);
   const auto is_something_to_do = [&] {
-    return has_requests_ || !inbox_.empty() || !cancelled_.empty();
+    return has_requests_ || !inbox_.empty() || !cancelled_.empty() || !calls_.empty();
   };
   something_to_do_.wait(lock, [&] { return is_something_to_do() || is_stopped_; });
   if (!is_something_to_do()) is_stopped_ = false;
@@ -122,6 +133,7 @@ EngineStats Engine::stats() const {
 
 bool Engine::step() {
   const Stepping stepping(is_stepping_);
+  make_calls();
   take_in();
   retire();
   const Pass pass = scheduler_.schedule();
@@ -139,6 +151,15 @@ bool Engine::retire() {
   const std::lock_guard lock(mutex_);
   has_requests_ = !scheduler_.requests().empty();
   return has_requests_;
+}
+
+void Engine::make_calls() {
+  std::vector<std::function<void()>> calls;
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(calls, calls_);
+  }
+  for (const auto& call : calls) call();
 }
 
 void Engine::take_in() {

@@ -3,11 +3,12 @@
 // contents: take in, schedule, forward, commit, retire. A long prompt never stalls an answer, an
 // answer never depends on what else runs, and a request that fails ends alone.
 //
-// Threads: submit(), cancel(), wait(), stop_waiting() and stats() may be called by any; everything
-// else, the sinks included, is the engine thread's.
+// Threads: submit(), cancel(), post(), wait(), stop_waiting() and stats() may be called by any;
+// everything else, the sinks included, is the engine thread's.
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -35,6 +36,9 @@ class Engine {
   /// Ends a request, whatever it is at, before the next pass; one that has ended already is left
   /// alone.
   void cancel(RequestId id);
+  /// Has `call` called once by the next step(), before its pass. What it throws comes out of
+  /// step().
+  void post(std::function<void()> call);
   /// Blocks until there is something to do or stop_waiting() is called.
   void wait();
   /// Ends one wait(): a present one, or else the next.
@@ -45,6 +49,8 @@ class Engine {
   bool step();
 
  private:
+  RequestId new_id();
+  void make_calls();
   void take_in();
   bool retire();
   std::optional<std::span<const float>> forward(const Pass& pass);
@@ -67,6 +73,7 @@ class Engine {
   std::condition_variable something_to_do_;
   std::vector<std::unique_ptr<Running>> inbox_;
   std::set<RequestId> cancelled_;
+  std::vector<std::function<void()>> calls_;
   bool has_requests_ = false;  // taken in and not retired
   bool is_stopped_ = false;
   RequestId next_id_ = 1;

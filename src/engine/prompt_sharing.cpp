@@ -44,8 +44,7 @@ std::string PromptSharing::kind_of(const Running& running, int64_t length) const
 }
 
 void PromptSharing::welcome(Running& running) const {
-  if (may_share(running))
-    running.prefix_kind = kind_of(running, std::ssize(running.request().prompt));
+  if (may_share(running)) running.prefix_kind = kind_of(running, running.first_length());
 }
 
 bool PromptSharing::drop_unwanted(std::span<Running* const> next) {
@@ -60,8 +59,9 @@ bool PromptSharing::drop_unwanted(std::span<Running* const> next) {
 }
 
 int64_t PromptSharing::spared_tokens(const Running& running) {
-  if (!may_start_from_prefix(running)) return 0;
-  return cache_.find(running.prefix_kind, running.request().prompt).tokens;
+  if (!may_start_from_prefix(running)) return running.given_tokens();
+  return std::max(cache_.find(running.prefix_kind, running.request().prompt).tokens,
+                  running.given_tokens());
 }
 
 bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
@@ -71,13 +71,15 @@ bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
     if (!may_share(*other) || other->prefix_kind != running.prefix_kind) continue;
     const int64_t common =
         std::min(common_tokens(running, *other), std::ssize(running.request().prompt) - 1);
-    const int64_t gained = common - std::max(prefix.tokens, other->prompt_done());
+    const int64_t gained =
+        common - std::max({prefix.tokens, running.given_tokens(), other->prompt_done()});
     if (gained < least_tokens_) continue;
     other->cut_prompt_at(common);
     return false;
   }
-  if (prefix.snapshot != nullptr) running.start_from(prefix);
-  if (prefix.known_tokens - prefix.tokens >= least_tokens_) {
+  const bool is_longer = prefix.tokens > running.given_tokens();
+  if (prefix.snapshot != nullptr && is_longer) running.start_from(prefix);
+  if (prefix.known_tokens - running.prompt_done() >= least_tokens_) {
     running.cut_prompt_at(prefix.known_tokens);
   }
   return true;

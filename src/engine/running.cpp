@@ -79,11 +79,34 @@ int64_t Running::wanted_tokens() const {
   return std::max(prompt_tokens(), is_active() ? sequence().tokens() : 0);
 }
 
+/// All of the document's tokens, or those up to where it can be taken back to at once.
+void Running::look_at_document() {
+  if (!submission_.document || wants_all_rows()) return;
+  const Sequence& document = *submission_.document;
+  const std::vector<int32_t>& prompt = request().prompt;
+  const int64_t common = std::ranges::mismatch(document.ids(), prompt).in1 - document.ids().begin();
+  // The last token of a prompt is computed: its logits are wanted.
+  const int64_t usable = std::min(common, prompt_tokens() - 1);
+  if (usable == document.tokens() || document.state().can_truncate(usable)) given_ = usable;
+}
+
+std::shared_ptr<Sequence> Running::new_sequence(Model& model) const {
+  if (given_ == 0) {
+    return std::make_shared<Sequence>(model.new_sequence(plan_), plan_->max_tokens());
+  }
+  std::shared_ptr<Sequence> branch = submission_.document->fork();
+  if (branch->tokens() > given_) branch->truncate(given_);
+  return branch;
+}
+
 void Running::activate(Model& model) {
   if (!is_active()) {
     try {
-      submission_.sequence =
-          std::make_shared<Sequence>(model.new_sequence(plan_), plan_->max_tokens());
+      submission_.sequence = new_sequence(model);
+      prompt_done_ = given_;
+      result_.cached_tokens = given_;
+      submission_.document.reset();
+      submission_.request.document.reset();
     } catch (const std::exception& error) {
       fail(model, error.what());
       return;
@@ -93,17 +116,19 @@ void Running::activate(Model& model) {
   is_ready_ = true;
   const std::vector<int32_t>& prompt = submission_.request.prompt;
   sequence().begin_prompt(prompt_tokens());
-  sampler_.see_prompt(sequence().ids());
+  // Of its own one the tokens are the prompt's.
+  const auto earlier = is_owned() ? std::span<const int32_t>() : sequence().ids();
+  sampler_.see_prompt(earlier);
   sampler_.see_prompt(prompt);
   if (vocabulary_.tokenizer != nullptr && submission_.request.sampling.max_new_tokens > 0) {
-    std::vector<int32_t> before(sequence().ids().begin(), sequence().ids().end());
+    std::vector<int32_t> before(earlier.begin(), earlier.end());
     before.insert(before.end(), prompt.begin(), prompt.end());
     decoder_.emplace(*vocabulary_.tokenizer, true, before);
   }
 }
 
 void Running::start_from(const CachedPrefix& prefix) {
-  ensure(prompt_done_ == 0 && sequence().tokens() == 0, "nothing has been computed");
+  ensure(prompt_done_ == given_ && sequence().tokens() == given_, "nothing has been computed");
   const auto ids = std::span(request().prompt).first(static_cast<size_t>(prefix.tokens));
   sequence().start_from(ids, prefix.fork());
   prompt_done_ = prefix.tokens;
@@ -137,9 +162,11 @@ Running::Work Running::next(int64_t max_tokens) const {
       std::span(submission_.request.prompt).subspan(static_cast<size_t>(prompt_done_));
   Work work{.phase = Phase::prompt, .ids = first_of(left, max_tokens)};
   const bool is_last = work.ids.size() == left.size();
-  // A single token is no prompt: so is decoding driven from outside.
-  work.decoded = prompt_tokens() == 1;
-  if (is_last && !work.decoded) work.ended_prompt = prompt_tokens();
+  // A single token is no prompt: so is decoding driven from outside. What a document holds ended
+  // before: as after the turns of a session.
+  const int64_t own_tokens = prompt_tokens() - given_;
+  work.decoded = own_tokens == 1;
+  if (is_last && !work.decoded) work.ended_prompt = own_tokens;
   const bool wants_last = submission_.prompt_logits == LogitRows::last ||
                           submission_.request.sampling.max_new_tokens > 0;
   if (wants_all_rows()) {
@@ -375,6 +402,7 @@ void Running::finish(const Model& model, const char* reason) {
   if (is_active()) {
     take_back_guesses();
     report_last_memory(model);
+    keep_document();
     const std::array<const SequenceState*, 1> states{&sequence().state()};
     result_.kv = model.usage(states);
     sequence().is_busy = false;
@@ -386,6 +414,18 @@ void Running::finish(const Model& model, const char* reason) {
   swapped_.reset();
   event.result = result_;
   for (int64_t i = 0; i < answers_; ++i, ++event.answer) report(event);
+}
+
+/// In the midst of a prompt some policies remember what no file holds. Whatever fails here, the end
+/// is still to be told.
+void Running::keep_document() {
+  const bool is_whole = sequence().missing().empty() && result_.error.empty();
+  if (!submission_.keep || answer_ != 0 || is_in_prompt() || !is_whole) return;
+  try {
+    result_.document = submission_.keep(sequence().fork());
+  } catch (const std::exception&) {
+    // It is then as if nobody had asked.
+  }
 }
 
 bool Running::is_overtaken_for(int64_t limit) {

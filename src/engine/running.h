@@ -27,11 +27,16 @@ namespace dms::engine {
 /// Called with the logits after a prompt token: its index in the prompt, row [vocab].
 using LogitSink = std::function<void(int64_t index, std::span<const float> row)>;
 
+/// Makes a document of a sequence that nobody else goes on with.
+using Keeper = std::function<Document(std::shared_ptr<Sequence>)>;
+
 /// A request as the engine takes it.
 struct Submission {
   Request request;
-  std::shared_ptr<Sequence> sequence{};       // continue this one; null: a new one, gone at the end
-  LogitRows prompt_logits = LogitRows::none;  // which prompt tokens' logits go to on_logits
+  std::shared_ptr<Sequence> sequence{};  // continue this one; null: a new one, gone at the end
+  std::shared_ptr<const Sequence> document{};  // a new one may be a branch of it, whole and at rest
+  Keeper keep{};                               // where the new one is to be kept
+  LogitRows prompt_logits = LogitRows::none;   // which prompt tokens' logits go to on_logits
   LogitSink on_logits{};
 };
 
@@ -97,7 +102,15 @@ class Running {
   bool is_preempted() const { return is_preempted_ && !is_done_; }
   bool is_in_prompt() const { return prompt_done_ < prompt_tokens(); }
   /// Something of its prompt is computed, or was there.
-  bool has_begun() const { return prompt_done_ > 0 || (is_active() && sequence().tokens() > 0); }
+  bool has_begun() const {
+    return prompt_done_ > given_ || (is_active() && sequence().tokens() > given_);
+  }
+  /// So many of its prompt's first tokens are there in its document, whatever else is found.
+  int64_t given_tokens() const { return given_; }
+  /// What length-dependent RoPE is, or will be, fixed for.
+  int64_t first_length() const {
+    return given_ > 0 ? submission_.document->length() : prompt_tokens();
+  }
   /// Logits after each of its prompt's tokens are wanted.
   bool wants_all_rows() const { return prompt_rows() == LogitRows::all; }
   Sequence& sequence() { return *submission_.sequence; }
@@ -110,9 +123,12 @@ class Running {
   bool is_at_cut() const { return prompt_cut_ == prompt_done_; }
   const Generation& result() const { return result_; }
 
+  /// Before anything else: how much of its prompt its document spares.
+  void look_at_document();
   /// Makes the sequence of a request that has none, and makes ready to compute.
   void activate(Model& model);
-  /// The first tokens of the prompt need not be computed. Nothing has been yet.
+  /// The first tokens of the prompt, more than a document spared, need not be computed. Nothing has
+  /// been yet.
   void start_from(const CachedPrefix& prefix);
   /// A piece of the prompt ends after its first `tokens` tokens.
   void cut_prompt_at(int64_t tokens);
@@ -159,6 +175,8 @@ class Running {
   /// Another answer over a branch of the sequence.
   Running(const Running& first, int64_t answer);
 
+  std::shared_ptr<Sequence> new_sequence(Model& model) const;
+  void keep_document();
   void finish(const Model& model, const char* reason);
   int64_t prompt_tokens() const { return std::ssize(submission_.request.prompt); }
   LogitRows prompt_rows() const;
@@ -192,6 +210,7 @@ class Running {
   std::unique_ptr<Guide> guide_;  // null: the answer's form is free
   StopMatcher stops_;
   std::optional<text::StreamDecoder> decoder_;
+  int64_t given_ = 0;  // tokens of the prompt that its document holds
   int64_t prompt_done_ = 0;
   int64_t prompt_cut_ = 0;
   int64_t replayed_ = 0;

@@ -37,6 +37,7 @@ Scheduler::Scheduler(Model& model, EngineOptions options)
       speculator_(model, options_) {}
 
 void Scheduler::add(std::unique_ptr<Running> running) {
+  running->look_at_document();
   sharing_.welcome(*running);
   const auto place = std::ranges::upper_bound(requests_, running, goes_before);
   requests_.insert(place, std::move(running));

@@ -26,7 +26,7 @@ void Sequence::record(std::span<const int32_t> ids) {
 }
 
 void Sequence::start_from(std::span<const int32_t> ids, std::unique_ptr<SequenceState> state) {
-  ensure(tokens() == 0 && state->tokens() == std::ssize(ids), "a sequence that has not begun");
+  ensure(tokens() <= std::ssize(ids) && state->tokens() == std::ssize(ids), "nothing is lost");
   state_ = std::move(state);
   ids_.assign(ids.begin(), ids.end());
 }

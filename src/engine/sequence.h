@@ -40,7 +40,8 @@ class Sequence {
 
   /// After a pass that appended `ids`, or computed missing ones again.
   void record(std::span<const int32_t> ids);
-  /// Begins with `ids`, which `state` holds; it has no tokens yet.
+  /// Begins with `ids`, which `state` holds, in place of what it has: the first of them, or
+  /// nothing.
   void start_from(std::span<const int32_t> ids, std::unique_ptr<SequenceState> state);
   /// Lets go of what the model holds, for its memory or after a pass that failed half-way: it is
   /// computed again, or given back by restore().

@@ -3,6 +3,8 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "cpu/options.h"
 #include "dms/llm.h"
@@ -19,6 +21,7 @@ struct Core {
   std::unique_ptr<engine::Model> model;
   std::unique_ptr<engine::Model> draft_model;  // null: none
   std::unique_ptr<engine::Engine> engine;
+  std::string fingerprint;  // the model's
 
   /// To be called first on every way into a computation.
   void enter() const;

@@ -6,12 +6,14 @@
 
 #include "base/check.h"
 #include "base/file_status.h"
+#include "base/input_file.h"
 #include "base/threads.h"
 #include "cpu/cpu_model.h"
 #include "engine/engine.h"
 #include "gguf/file.h"
 #include "llm/core.h"
 #include "llm/described_model.h"
+#include "llm/document.h"
 #include "llm/model_info.h"
 #include "llm/model_source.h"
 #include "llm/request_run.h"
@@ -78,6 +80,7 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
                             .swap_folder = core->options.swap_folder,
                             .draft_model = core->draft_model.get(),
                             .draft_cost = draft_cost});
+  core->fingerprint = core->model->fingerprint();
   *state_ = {.core = std::move(core), .info = std::move(from.info), .folder = from.folder};
 }
 
@@ -118,7 +121,45 @@ std::shared_ptr<const CompiledStructure> LLM::compile(const Structure& structure
 }
 
 RequestId LLM::submit(Request request) {
-  return state_->core->engine->submit({.request = std::move(request)});
+  return state_->core->engine->submit(llm::submission_of(state_->core, std::move(request)));
+}
+
+void LLM::post(std::function<void()> call) { state_->core->engine->post(std::move(call)); }
+
+Document LLM::make_document(std::span<const int32_t> prompt, const CacheOptions& cache) {
+  state_->core->enter();
+  Request request{.prompt = {prompt.begin(), prompt.end()},
+                  .sampling = {.max_new_tokens = 0},
+                  .cache = cache,
+                  .keeps_document = true};
+  const Generation result =
+      RequestRun(
+          *state_->core->engine, llm::submission_of(state_->core, std::move(request)), {}, {})
+          .finish();
+  if (!result.document) throw RunError({.what = result.error});
+  return *result.document;
+}
+
+DocumentFile LLM::open_document(const std::filesystem::path& file) const {
+  FileImage image(file);
+  llm::SessionBytes session =
+      llm::parse_session(image.bytes(), file.string(), state_->core->fingerprint);
+  const CacheOptions& options = session.head.options;
+  if (options.policy == "forced" || !options.decisions_file.empty()) {
+    throw InputError({.where = file.string(), .what = "needs a file of decisions besides"});
+  }
+  return DocumentFile(std::make_shared<const DocumentFile::State>(
+      DocumentFile::State{.image = std::move(image), .session = std::move(session)}));
+}
+
+void LLM::check_document(const DocumentFile& file) const { llm::check_cache(file.state_->session); }
+
+Document LLM::load_document(const DocumentFile& file) {
+  const DocumentFile::State& state = *file.state_;
+  return llm::make_document(
+      state_->core,
+      state.session.head.options,
+      llm::read_cache(state.session, *state_->core->model, state.image.mapping()));
 }
 
 void LLM::cancel(RequestId id) { state_->core->engine->cancel(id); }
@@ -141,11 +182,15 @@ Session LLM::new_session(const CacheOptions& options) {
 }
 
 Session LLM::load_session(const std::filesystem::path& file) {
-  llm::SavedSession saved = llm::read_session(file, *state_->core->model);
+  const InputFile input(file);
+  const std::string data = input.read_text(0, input.bytes());
+  llm::SessionBytes saved = llm::parse_session(data, file.string(), state_->core->fingerprint);
+  llm::check_cache(saved);
+  auto sequence = llm::read_cache(saved, *state_->core->model);
   return Session(
       std::make_unique<Session::State>(Session::State{.core = state_->core,
-                                                      .options = std::move(saved.options),
-                                                      .sequence = std::move(saved.sequence),
+                                                      .options = std::move(saved.head.options),
+                                                      .sequence = std::move(sequence),
                                                       .logits = {}}));
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/output_file.h"
 #include "llm/core.h"
 #include "llm/request_run.h"
 #include "llm/session_file.h"
@@ -77,7 +78,12 @@ Session Session::fork() const {
 
 void Session::save(const std::filesystem::path& file) {
   if (!state_->sequence->missing().empty()) append_rows({}, false, {}, {});
-  llm::write_session(file, *state_->core->model, state_->options, *state_->sequence);
+  const engine::Sequence& sequence = *state_->sequence;
+  write_text_file(
+      file,
+      llm::session_bytes(
+          state_->core->fingerprint, llm::head_of(state_->options, kv(), sequence), sequence)
+          .data());
 }
 
 Generation Session::generate(std::span<const int32_t> prompt,
@@ -92,6 +98,9 @@ Generation Session::generate(std::span<const int32_t> prompt,
 }
 
 RequestId Session::submit(Request request) {
+  if (request.document || request.keeps_document) {
+    throw InputError({.field = "document", .what = "goes with requests without a session"});
+  }
   if (request.answers != 1) {
     throw InputError({.field = "answers",
                       .what = "a session takes one",

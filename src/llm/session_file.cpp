@@ -1,19 +1,21 @@
 #include "llm/session_file.h"
 
+#include <algorithm>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/checksum.h"
-#include "base/input_file.h"
-#include "base/output_file.h"
 
 namespace dms::llm {
 namespace {
 
 // The byte order of the machine is part of it: read on another one, it is another text.
 constexpr uint64_t kMagic = 0x3130'5145'5353'4d44;  // "DMSSEQ01"
-constexpr int64_t kVersion = 2;
+constexpr int64_t kVersion = 3;
+constexpr size_t kSizeAt = 16;  // where the size of the file stands
+constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 
 void write_text(ByteWriter& out, std::string_view text) { out.list(std::span(text)); }
 
@@ -52,64 +54,108 @@ CacheOptions read_options(ByteReader& in) {
 
 uint32_t checksum(std::string_view data) { return crc32(std::as_bytes(std::span(data))); }
 
-/// The bytes between the head and the checksum.
-std::string_view checked_body(std::string_view data, const std::string& where) {
-  ByteReader head(data, where);
-  if (head.value<uint64_t>() != kMagic) {
+std::string head_bytes(const std::string& fingerprint, const SessionHead& head) {
+  ByteWriter out;
+  write_text(out, fingerprint);
+  write_options(out, head.options);
+  write_text(out, head.note);
+  out.value(head.dense_tokens);
+  out.value(head.held_tokens);
+  out.value(head.held_bytes);
+  out.list(std::span(head.ids));
+  return std::string(out.data());
+}
+
+SessionHead read_head(std::string_view bytes,
+                      const std::string& where,
+                      const std::string& fingerprint) {
+  ByteReader in(bytes, where);
+  if (const std::string saved = read_text(in); saved != fingerprint) {
+    throw InputError({.where = where,
+                      .what = "was saved with another model, or other types",
+                      .got = saved,
+                      .expected = fingerprint});
+  }
+  SessionHead head{.options = read_options(in), .note = read_text(in)};
+  head.dense_tokens = in.number(0, kMost, "the number of entries");
+  head.held_tokens = in.number(0, kMost, "the number of entries held");
+  head.held_bytes = in.number(0, kMost, "the number of bytes held");
+  head.ids = in.list<int32_t>();
+  in.require(in.left() == 0, "something follows its head");
+  return head;
+}
+
+std::string_view without_checksum(const SessionBytes& session) {
+  return session.cache.substr(0, session.cache.size() - sizeof(uint32_t));
+}
+
+}  // namespace
+
+SessionHead head_of(const CacheOptions& options,
+                    const KvStats& kv,
+                    const engine::Sequence& sequence) {
+  return {.options = options,
+          .dense_tokens = kv.dense_tokens,
+          .held_tokens = kv.held_tokens,
+          .held_bytes = sequence.state().held_bytes(),
+          .ids = {sequence.ids().begin(), sequence.ids().end()}};
+}
+
+ByteWriter session_bytes(const std::string& fingerprint,
+                         const SessionHead& head,
+                         const engine::Sequence& sequence) {
+  ByteWriter out;
+  out.value(kMagic);
+  out.value(kVersion);
+  out.value(int64_t{0});
+  const std::string about = head_bytes(fingerprint, head);
+  write_text(out, about);
+  out.value(checksum(about));
+  const size_t begin = out.data().size();
+  sequence.write(out);
+  out.value(checksum(out.data().substr(begin)));
+  out.overwrite(kSizeAt, std::ssize(out.data()));
+  return out;
+}
+
+SessionBytes parse_session(std::string_view data,
+                           const std::string& where,
+                           const std::string& fingerprint) {
+  ByteReader in(data, where);
+  if (in.value<uint64_t>() != kMagic) {
     throw InputError(
         {.where = where,
          .what = "is no saved session",
          .expected = "a file that a session's save() wrote on a machine of this kind"});
   }
-  head.number(kVersion, kVersion, "version");
-  const std::string_view rest = data.substr(data.size() - static_cast<size_t>(head.left()));
-  head.require(rest.size() >= sizeof(uint32_t), "it ends early");
-  const std::string_view body = rest.substr(0, rest.size() - sizeof(uint32_t));
-  ByteReader tail(rest.substr(body.size()), where);
-  head.require(tail.value<uint32_t>() == checksum(body), "its checksum differs");
-  return body;
+  in.number(kVersion, kVersion, "version");
+  in.require(in.value<int64_t>() == std::ssize(data),
+             "it has another size than it was written with");
+  const int64_t head_size = in.count_of(1);
+  const std::span<const std::byte> head = in.bytes(head_size);
+  in.require(in.value<uint32_t>() == crc32(head), "the checksum of its head differs");
+  in.require(in.left() >= static_cast<int64_t>(sizeof(uint32_t)), "it ends early");
+  return {.where = where,
+          .head = read_head(
+              {reinterpret_cast<const char*>(head.data()), head.size()}, where, fingerprint),
+          .cache = data.substr(data.size() - static_cast<size_t>(in.left()))};
 }
 
-}  // namespace
-
-ByteWriter session_bytes(const engine::Model& model,
-                         const CacheOptions& options,
-                         const engine::Sequence& sequence) {
-  ByteWriter out;
-  out.value(kMagic);
-  out.value(kVersion);
-  const size_t head = out.data().size();
-  write_text(out, model.fingerprint());
-  write_options(out, options);
-  sequence.write(out);
-  out.value(checksum(out.data().substr(head)));
-  return out;
+void check_cache(const SessionBytes& session) {
+  const std::string_view cache = without_checksum(session);
+  ByteReader tail(session.cache.substr(cache.size()), session.where);
+  tail.require(tail.value<uint32_t>() == checksum(cache), "its checksum differs");
 }
 
-void write_session(const std::filesystem::path& file,
-                   const engine::Model& model,
-                   const CacheOptions& options,
-                   const engine::Sequence& sequence) {
-  write_text_file(file, session_bytes(model, options, sequence).data());
-}
-
-SavedSession read_session(const std::filesystem::path& file, engine::Model& model) {
-  const InputFile input(file);
-  return parse_session(input.read_text(0, input.bytes()), file.string(), model);
-}
-
-SavedSession parse_session(std::string_view data, const std::string& where, engine::Model& model) {
-  ByteReader in(checked_body(data, where), where);
-  if (const std::string saved = read_text(in); saved != model.fingerprint()) {
-    throw InputError({.where = where,
-                      .what = "was saved with another model, or other types",
-                      .got = saved,
-                      .expected = model.fingerprint()});
-  }
-  SavedSession session{.options = read_options(in), .sequence = {}};
-  session.sequence = engine::Sequence::read(in, model, model.plan(session.options));
+std::shared_ptr<engine::Sequence> read_cache(const SessionBytes& session,
+                                             engine::Model& model,
+                                             std::shared_ptr<const void> owner) {
+  ByteReader in(without_checksum(session), session.where, std::move(owner));
+  auto sequence = engine::Sequence::read(in, model, model.plan(session.head.options));
   in.require(in.left() == 0, "something follows its end");
-  return session;
+  in.require(std::ranges::equal(sequence->ids(), session.head.ids),
+             "its head has other tokens than its cache");
+  return sequence;
 }
 
 }  // namespace dms::llm

@@ -1,11 +1,13 @@
 #pragma once
-// A session as a file: its tokens, its compact cache and the options that keep it, so that a
-// conversation goes on later as if it had never been interrupted.
+// A session or a document as a file: its tokens, its compact cache and the options that keep it, so
+// that it goes on later as if it had never been interrupted. A head tells of it what can be told
+// without the cache; head and cache have a checksum each.
 
-#include <filesystem>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "dms/cache.h"
@@ -13,25 +15,42 @@
 
 namespace dms::llm {
 
-struct SavedSession {
-  CacheOptions options;
-  std::shared_ptr<engine::Sequence> sequence;
+struct SessionHead {
+  CacheOptions options{};
+  std::string note{};  // whatever its writer wants to find again
+  int64_t dense_tokens = 0;
+  int64_t held_tokens = 0;
+  int64_t held_bytes = 0;
+  std::vector<int32_t> ids{};
 };
 
-/// What the file holds: format, what it was computed with, options, tokens and state, checksum.
-ByteWriter session_bytes(const engine::Model& model,
-                         const CacheOptions& options,
+/// Of `sequence`, whose usage is `kv`.
+SessionHead head_of(const CacheOptions& options,
+                    const KvStats& kv,
+                    const engine::Sequence& sequence);
+
+/// What the file holds. `fingerprint`: of the model. Nothing of the sequence may be missing.
+ByteWriter session_bytes(const std::string& fingerprint,
+                         const SessionHead& head,
                          const engine::Sequence& sequence);
 
-/// Whole or not at all. Throws InputError where the file cannot be made, RunError on a full disk.
-void write_session(const std::filesystem::path& file,
-                   const engine::Model& model,
-                   const CacheOptions& options,
-                   const engine::Sequence& sequence);
+/// A file's bytes whose head was found good.
+struct SessionBytes {
+  std::string where;         // the source, in errors
+  SessionHead head{};        // its ids may be of no token
+  std::string_view cache{};  // with its checksum
+};
 
-/// Throws InputError where the file is damaged or of another model, RunError at the memory limit.
-SavedSession read_session(const std::filesystem::path& file, engine::Model& model);
-/// The same from memory; `where` names the source in errors.
-SavedSession parse_session(std::string_view data, const std::string& where, engine::Model& model);
+/// Throws InputError where the head is damaged, the file was cut, or it is of another model.
+SessionBytes parse_session(std::string_view data,
+                           const std::string& where,
+                           const std::string& fingerprint);
+/// Throws InputError where the cache's checksum differs.
+void check_cache(const SessionBytes& session);
+/// `owner`: as ByteReader's. Throws InputError where the cache is damaged or not the head's,
+/// RunError at the memory limit.
+std::shared_ptr<engine::Sequence> read_cache(const SessionBytes& session,
+                                             engine::Model& model,
+                                             std::shared_ptr<const void> owner = {});
 
 }  // namespace dms::llm
