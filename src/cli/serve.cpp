@@ -1,6 +1,7 @@
 // dms serve: answers requests of OpenAI's and Anthropic's APIs over HTTP.
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -24,6 +25,7 @@ namespace {
 constexpr int64_t kMostPort = 65535;
 constexpr int64_t kMostSeconds = 7 * 24 * 3600;
 constexpr int64_t kMostCount = 1'000'000;
+constexpr int64_t kMostSlots = 4096;
 constexpr int64_t kLeastKvMemory = int64_t{64} << 20;
 
 struct Options {
@@ -36,6 +38,8 @@ struct Options {
   std::string api_key_file;
   std::string config_file;
   std::string swap_folder;
+  std::string documents;
+  std::string slot_save_path;
   int64_t max_queue = 256;
   bool no_prefix_cache = false;
   bool no_access_log = false;
@@ -105,6 +109,26 @@ int64_t default_kv_memory(const ModelInfo& info) {
   return std::max((available_memory() - weights) / 2, kLeastKvMemory);
 }
 
+void require_folder(const char* option, const std::filesystem::path& folder) {
+  if (folder.empty() || std::filesystem::is_directory(folder)) return;
+  throw InputError({.where = option, .what = "is no folder", .got = folder.string()});
+}
+
+/// A quarter of the memory for documents, and as much for slots, where nothing else was said.
+void set_kept_caches(Options& options) {
+  constexpr int64_t kShare = 4;
+  serve::DocumentSettings& documents = options.server.documents;
+  serve::SlotSettings& slots = options.server.slots;
+  documents.folder = options.documents;
+  slots.folder = options.slot_save_path;
+  require_folder("--documents", documents.folder);
+  require_folder("--slot-save-path", slots.folder);
+  const int64_t share = options.model_options.kv_memory_bytes / kShare;
+  if (documents.memory_bytes == 0) documents.memory_bytes = share;
+  if (slots.memory_bytes == 0) slots.memory_bytes = share;
+  options.served.slots = slots.count;
+}
+
 void note_open_doors(const serve::ServerSettings& settings) {
   const bool is_local =
       settings.host == "localhost" || settings.host == "::1" || settings.host.starts_with("127.");
@@ -125,6 +149,7 @@ void serve(Options options) {
         default_kv_memory(ModelSource(options.model, model_options).info());
   }
   model_options.prefix_cache = !options.no_prefix_cache;
+  set_kept_caches(options);
   options.server.most_answers = model_options.max_sequences + options.max_queue;
   options.server.access_log = !options.no_access_log;
   options.server.page = !options.no_page;
@@ -145,7 +170,8 @@ void serve(Options options) {
                            note(fmt::format("ready: {} with {} for KV caches",
                                             model.facts.names.front(),
                                             format_bytes(model_options.kv_memory_bytes)));
-                         }});
+                         },
+                     .on_notice = [](const std::string& text) { note(text); }});
 }
 
 void add_server_options(CLI::App& app, Options& options) {
@@ -249,12 +275,43 @@ void add_engine_options(CLI::App& app, Options& options) {
   add_flag(app, "--no-prefix-cache", options.no_prefix_cache, "Share no beginnings of prompts");
 }
 
+void add_kept_options(CLI::App& app, Options& options) {
+  serve::ServerSettings& server = options.server;
+  const OptionGroup group(app, "Kept caches");
+  add_text(app,
+           "--documents",
+           options.documents,
+           "DIR",
+           "Where named documents are kept\n(default: in memory alone)");
+  add_integer(app, "--max-documents", server.documents.most, 0, kMostCount, "Default 64");
+  add_size(app,
+           "--document-memory",
+           server.documents.memory_bytes,
+           "For those in memory\n(default: a quarter of --kv-memory)");
+  add_integer(app,
+              "--slots",
+              server.slots.count,
+              0,
+              kMostSlots,
+              "Caches that stay for id_slot (default 8)");
+  add_size(app,
+           "--slot-memory",
+           server.slots.memory_bytes,
+           "For all of them\n(default: a quarter of --kv-memory)");
+  add_text(app,
+           "--slot-save-path",
+           options.slot_save_path,
+           "DIR",
+           "Where slots are saved to and restored from\n(default: nowhere)");
+}
+
 CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_model_folder(app, options->model);
   add_server_options(app, *options);
   add_limit_options(app, *options);
   add_engine_options(app, *options);
+  add_kept_options(app, *options);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
   add_draft(app, options->model_options.draft);

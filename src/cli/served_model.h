@@ -18,6 +18,7 @@ struct ServedOptions {
   serve::RequestLimits limits{};
   int64_t speculate = 0;  // where a request says nothing
   bool strip_agent_headers = false;
+  int64_t slots = 0;
 };
 
 /// Throws InputError where the folder has no tokenizer, the template is bad, or there is no such

@@ -16,19 +16,23 @@ struct Status {
 
 constexpr std::array kStatuses{
     Status{200, "OK", "", ""},
+    Status{201, "Created", "", ""},
     Status{204, "No Content", "", ""},
     Status{400, "Bad Request", "invalid_request_error", "invalid_request_error"},
     Status{401, "Unauthorized", "authentication_error", "authentication_error"},
     Status{403, "Forbidden", "permission_error", "permission_error"},
     Status{404, "Not Found", "not_found_error", "not_found_error"},
     Status{405, "Method Not Allowed", "invalid_request_error", "invalid_request_error"},
+    Status{409, "Conflict", "invalid_request_error", "invalid_request_error"},
     Status{408, "Request Timeout", "invalid_request_error", "timeout_error"},
     Status{413, "Payload Too Large", "invalid_request_error", "request_too_large"},
     Status{422, "Unprocessable Entity", "invalid_request_error", "invalid_request_error"},
     Status{429, "Too Many Requests", "rate_limit_error", "rate_limit_error"},
     Status{431, "Request Header Fields Too Large", "invalid_request_error", "request_too_large"},
     Status{500, "Internal Server Error", "server_error", "api_error"},
+    Status{501, "Not Implemented", "not_supported_error", "api_error"},
     Status{503, "Service Unavailable", "service_unavailable_error", "overloaded_error"},
+    Status{507, "Insufficient Storage", "insufficient_storage_error", "api_error"},
 };
 
 const Status& status_of(int number) {

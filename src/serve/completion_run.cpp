@@ -109,7 +109,9 @@ void CompletionRun::take_finish(int64_t index, const FinishedEvent& event, const
   around_.metrics.finished(event.result, mail.at - arrival_);
   const std::vector<OutJson> chunks = prepared_.form->finish(index, event);
   if (prepared_.stream && event.result.finish_reason != "error") send_all(chunks);
-  results_[static_cast<size_t>(index)] = event.result;
+  Generation& result = results_[static_cast<size_t>(index)];
+  result = event.result;
+  if (result.document && around_.keep) around_.keep(*std::exchange(result.document, {}));
   if (--left_ == 0) end();
 }
 

@@ -15,8 +15,8 @@ namespace {
 constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMostPriority = 1000;
 constexpr size_t kMostPolicyArgs = 64;
-constexpr std::array<std::string_view, 5> kOurs{
-    "policy", "policy_args", "window", "speculate", "report"};
+constexpr std::array<std::string_view, 6> kOurs{
+    "policy", "policy_args", "window", "speculate", "report", "document"};
 
 /// {"cr": 8}: texts, numbers and booleans.
 std::map<std::string, std::string> read_policy_args(const Fields& fields) {
@@ -34,36 +34,35 @@ std::map<std::string, std::string> read_policy_args(const Fields& fields) {
   return out;
 }
 
-void read_cache(const Fields& fields, CacheOptions& out) {
-  if (const auto policy = fields.text("policy")) {
-    const auto names = policy_names();
-    // Decisions come from a file, and requests name none.
-    if (*policy == "forced" || std::ranges::find(names, *policy) == names.end()) {
-      fields.refuse("policy", *policy, "a policy that needs no file, as none, dms or streaming");
-    }
-    if (*policy != out.policy) {
-      out.policy_args.clear();
-      out.decisions_file.clear();
-      out.window_tokens = std::nullopt;
-    }
-    out.policy = *policy;
+/// Its cache is as the document's was made.
+void read_document_name(const Fields& fields, GenerationRequest& out) {
+  out.document = fields.text("document").value_or("");
+  if (out.document.empty()) return;
+  for (const char* key : {"policy", "policy_args", "window"}) {
+    const OrderedJson* given = fields.find(key);
+    if (given != nullptr) fields.refuse(key, *given, "none with a document, which has its own");
   }
-  if (fields.find("policy_args") != nullptr) out.policy_args = read_policy_args(fields);
-  if (const auto window = fields.integer("window", 0, kMostTokens)) out.window_tokens = *window;
+}
+
+/// llama.cpp's: -1 is any, and so none of ours.
+void read_slot(const Fields& body, const ModelFacts& model, GenerationRequest& out) {
+  const auto slot = body.integer("id_slot", -1, model.slots - 1);
+  if (slot.value_or(-1) >= 0) out.slot = slot;
 }
 
 /// Ours: {"dms": {"policy": "streaming", "policy_args": {…}, "window": 128, "speculate": 8,
-/// "report": true}}.
+/// "report": true, "document": "name"}}.
 void read_extensions(const Fields& body, GenerationRequest& out) {
   const OrderedJson* given = body.object("dms");
   if (given == nullptr) return;
   const Fields fields(*given, "dms");
   for (const auto& [key, value] : given->items()) {
     if (std::ranges::find(kOurs, key) == kOurs.end()) {
-      fields.refuse(key, value, "policy, policy_args, window, speculate or report");
+      fields.refuse(key, value, "policy, policy_args, window, speculate, report or document");
     }
   }
   read_cache(fields, out.cache);
+  read_document_name(fields, out);
   const auto speculate = fields.integer("speculate", 0, kMostSpeculated);
   out.reports_memory = fields.boolean("report").value_or(false);
   if (speculate) out.sampling.speculate = *speculate;
@@ -84,6 +83,24 @@ void read_stream(const Fields& body, GenerationRequest& out) {
 }
 
 }  // namespace
+
+void read_cache(const Fields& fields, CacheOptions& out) {
+  if (const auto policy = fields.text("policy")) {
+    const auto names = policy_names();
+    // Decisions come from a file, and requests name none.
+    if (*policy == "forced" || std::ranges::find(names, *policy) == names.end()) {
+      fields.refuse("policy", *policy, "a policy that needs no file, as none, dms or streaming");
+    }
+    if (*policy != out.policy) {
+      out.policy_args.clear();
+      out.decisions_file.clear();
+      out.window_tokens = std::nullopt;
+    }
+    out.policy = *policy;
+  }
+  if (fields.find("policy_args") != nullptr) out.policy_args = read_policy_args(fields);
+  if (const auto window = fields.integer("window", 0, kMostTokens)) out.window_tokens = *window;
+}
 
 std::string read_model_name(const Fields& body, const ModelFacts& model) {
   const std::string name = body.text("model").value_or("");
@@ -115,6 +132,7 @@ GenerationRequest read_generation_request(const Fields& body, const ModelFacts& 
   // vLLM's lower numbers go first.
   out.priority = -body.integer("priority", -kMostPriority, kMostPriority).value_or(0);
   read_stream(body, out);
+  read_slot(body, model, out);
   const auto prompt_logprobs = body.integer("prompt_logprobs", 0, model.limits.log_probabilities);
   out.sampling.prompt_log_probabilities = prompt_logprobs.value_or(-1);
   if (prompt_logprobs && out.stream) {

@@ -120,7 +120,9 @@ void HttpSession::take_head() {
            .authorization = text_of(message[http::field::authorization]),
            .api_key = text_of(message["x-api-key"]),
            .origin = text_of(message[http::field::origin]),
-           .host = text_of(message[http::field::host])};
+           .host = text_of(message[http::field::host]),
+           .query = query_of(text_of(message.target())),
+           .content_type = text_of(message[http::field::content_type])};
   is_old_ = message.version() < 11;
   keeps_alive_ = message.keep_alive();
   if (auto response = connections_->service.refuse(head_)) {

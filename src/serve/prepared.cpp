@@ -62,8 +62,10 @@ int64_t report_tokens(const GenerationRequest& common) {
 Prepared prepare_answer(const GenerationRequest& common,
                         const ServedModel& model,
                         int64_t choices) {
-  Prepared out{
-      .answers = common.answers, .stream = common.stream, .include_usage = common.include_usage};
+  Prepared out{.answers = common.answers,
+               .stream = common.stream,
+               .include_usage = common.include_usage,
+               .slot = common.slot};
   if (common.reports_memory) {
     out.reports.emplace(model.tokenizer,
                         choices,
@@ -138,10 +140,54 @@ void hold_to_tools(const ToolRequest& tools,
   sampling.structure = *std::move(structure);
 }
 
+/// The document that a request names, whose options its cache has from now on; null: none.
+EntryPointer find_document(GenerationRequest& common, const Planner& plan, bool is_chat) {
+  if (common.document.empty()) return nullptr;
+  EntryPointer entry = plan.documents.find(common.document);
+  if (!entry) {
+    throw ApiError(404,
+                   "dms.document: there is none of this name; see GET /documents",
+                   "dms.document",
+                   "document_not_found");
+  }
+  if (entry->is_chat() != is_chat) {
+    throw ApiError(400,
+                   entry->is_chat() ? "dms.document: it was made of messages: ask it by "
+                                      "/v1/chat/completions"
+                                    : "dms.document: it was made of a prompt: ask it by "
+                                      "/v1/completions",
+                   "dms.document");
+  }
+  if (common.sampling.prompt_log_probabilities >= 0) {
+    throw ApiError(400,
+                   "dms.document: has no log-probabilities, which prompt_logprobs asks for",
+                   "dms.document");
+  }
+  common.cache = entry->cache;
+  return entry;
+}
+
+/// Templates that write the date, or the last message's place, may write a document differently.
+void require_beginning(const DocumentEntry& document, const std::vector<int32_t>& ids) {
+  const bool begins = std::ssize(ids) > std::ssize(document.ids) &&
+                      std::equal(document.ids.begin(), document.ids.end(), ids.begin());
+  if (begins) return;
+  throw ApiError(400,
+                 "dms.document: with these messages (they come after the document's, a user's "
+                 "first), tools or template arguments the chat template does not begin with the "
+                 "document as it was made",
+                 "dms.document");
+}
+
 void refuse_streamed_scores(const CompletionRequest& request) {
   const bool has_scores = request.echo && request.common.sampling.log_probabilities >= 0;
   if (!request.common.stream || !has_scores) return;
   throw ApiError(400, "echo: the prompt's logprobs are not streamed; set stream to false", "echo");
+}
+
+void refuse_slot_of_many(const CompletionRequest& request) {
+  if (!request.common.slot || request.prompts.size() == 1) return;
+  throw ApiError(400, "id_slot: goes with one prompt", "id_slot");
 }
 
 }  // namespace
@@ -154,9 +200,15 @@ Prepared prepare_chat(ChatCompletionRequest request,
                       const ServedModel& model,
                       const Planner& plan) {
   GenerationRequest& common = request.common;
+  const EntryPointer document = find_document(common, plan, true);
   const CachePlan cache = plan(common.cache);
+  if (document) {
+    std::vector<ChatMessage>& messages = request.conversation.chat.messages;
+    messages.insert(messages.begin(), document->messages.begin(), document->messages.end());
+  }
   RenderedChat chat = render(request.conversation, model.chat, model.tokenizer, cache.max_tokens);
   require_length(chat.ids, cache.max_tokens, "messages");
+  if (document) require_beginning(*document, chat.ids);
   std::ranges::copy(model.chat.stops, std::back_inserter(common.sampling.stop));
   common.sampling.max_new_tokens =
       common.max_tokens.value_or(tokens_left(std::ssize(chat.ids), cache, model.facts.context));
@@ -172,6 +224,7 @@ Prepared prepare_chat(ChatCompletionRequest request,
     common.sampling.structure.begins_after = ReasoningSplitter::kClose;
   }
   Prepared out = prepare_answer(common, model, common.answers);
+  out.document = document;
   out.form = std::make_unique<ChatForm>(
       make_head("chatcmpl", common),
       TokenTexts(model.tokenizer, common.tokens_as_ids),
@@ -190,6 +243,8 @@ Prepared prepare_completion(std::string_view body, const ServedModel& model, con
   CompletionRequest request = parse_completion_request(body, model.facts);
   refuse_streamed_scores(request);
   GenerationRequest& common = request.common;
+  const EntryPointer document = find_document(common, plan, false);
+  refuse_slot_of_many(request);
   const CachePlan cache = plan(common.cache);
   common.sampling.max_new_tokens = *common.max_tokens;
   give_seed(common);
@@ -199,10 +254,16 @@ Prepared prepare_completion(std::string_view body, const ServedModel& model, con
       .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0 && !request.echo};
   const int64_t choices = std::ssize(request.prompts) * common.answers;
   Prepared out = prepare_answer(common, model, choices);
+  out.document = document;
+  if (document) request.add_special_tokens = false;
   for (const Prompt& prompt : request.prompts) {
     std::vector<int32_t> ids = ids_of(prompt, request, model.tokenizer, cache.max_tokens);
     require_length(ids, cache.max_tokens, "prompt");
     if (request.echo) form.echoed.push_back(echo_of(prompt, ids, model.tokenizer));
+    if (document) {
+      ids.insert(ids.begin(), document->ids.begin(), document->ids.end());
+      require_length(ids, cache.max_tokens, "prompt");
+    }
     out.requests.push_back(make_request(common, std::move(ids)));
   }
   out.form = std::make_unique<CompletionForm>(make_head("cmpl", common),

@@ -12,6 +12,7 @@
 #include "serve/answer_form.h"
 #include "serve/answer_writer.h"
 #include "serve/chat_format.h"
+#include "serve/documents.h"
 #include "serve/generation_request.h"
 #include "serve/memory_reports.h"
 
@@ -26,8 +27,13 @@ struct ServedModel {
   int64_t created = 0;  // seconds since 1970
 };
 
-/// LLM::check() for whatever policy a request names.
-using Planner = std::function<CachePlan(const CacheOptions&)>;
+/// What a request may name besides the model: cache options, documents. Any thread.
+struct Planner {
+  std::function<CachePlan(const CacheOptions&)> check;  // LLM::check()
+  const Documents& documents;
+
+  CachePlan operator()(const CacheOptions& options) const { return check(options); }
+};
 
 struct Prepared {
   std::vector<Request> requests{};  // one a prompt, without sinks
@@ -41,6 +47,8 @@ struct Prepared {
   bool stream = false;
   bool include_usage = false;
   std::optional<MemoryReports> reports{};  // where they are asked for
+  EntryPointer document{};                 // that each prompt begins with; null: none
+  std::optional<int64_t> slot{};           // that keeps the first answer
 };
 
 /// All throw ApiError or InputError. They tokenize, so that long prompts take a while.

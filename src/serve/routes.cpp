@@ -25,6 +25,12 @@ constexpr std::array kRoutes{
     Route{Endpoint::kDetokenize, "POST", "/detokenize"},
     Route{Endpoint::kTokenizerInfo, "GET", "/tokenizer_info"},
     Route{Endpoint::kModelReport, "GET", "/dms/info"},
+    Route{Endpoint::kSlots, "GET", "/slots"},
+    Route{Endpoint::kSlotAction, "POST", "/slots/"},
+    Route{Endpoint::kDocuments, "GET", "/documents"},
+    Route{Endpoint::kDocument, "GET", "/documents/"},
+    Route{Endpoint::kPutDocument, "PUT", "/documents/"},
+    Route{Endpoint::kDeleteDocument, "DELETE", "/documents/"},
 };
 
 bool fits(const Route& route, std::string_view path) {
@@ -32,15 +38,36 @@ bool fits(const Route& route, std::string_view path) {
   return path.starts_with(route.path) && path.size() > route.path.size();
 }
 
+/// What is percent-encoded, decoded.
+std::string decoded(std::string_view text) {
+  constexpr int kHex = 16;
+  std::string out;
+  for (size_t at = 0; at < text.size(); ++at) {
+    unsigned value = 0;
+    const char* begin = text.data() + at + 1;
+    const bool is_code = text[at] == '%' && at + 2 < text.size() &&
+                         std::from_chars(begin, begin + 2, value, kHex).ptr == begin + 2;
+    out += is_code ? static_cast<char>(value) : text[at];
+    if (is_code) at += 2;
+  }
+  return out;
+}
+
 }  // namespace
 
 RouteMatch find_route(std::string_view method, std::string_view path) {
-  const auto* route =
-      std::ranges::find_if(kRoutes, [&](const Route& candidate) { return fits(candidate, path); });
-  if (route == kRoutes.end()) return {};
-  return {.route = route,
-          .is_method_wrong = method != route->method,
-          .argument = std::string(path.substr(std::min(route->path.size(), path.size())))};
+  RouteMatch match;
+  for (const Route& route : kRoutes) {
+    if (!fits(route, path)) continue;
+    if (match.route == nullptr) match.route = &route;
+    match.is_method_wrong = method != route.method;
+    if (match.is_method_wrong) continue;
+    match.route = &route;
+    break;
+  }
+  if (match.route == nullptr) return {};
+  match.argument = path.substr(std::min(match.route->path.size(), path.size()));
+  return match;
 }
 
 ErrorForm error_form_of(std::string_view path) {
@@ -50,19 +77,32 @@ ErrorForm error_form_of(std::string_view path) {
   return is_below ? ErrorForm::kAnthropic : ErrorForm::kOpenAi;
 }
 
-std::string path_of(std::string_view target) {
-  constexpr int kHex = 16;
-  target = target.substr(0, target.find('?'));
-  std::string path;
-  for (size_t at = 0; at < target.size(); ++at) {
-    unsigned value = 0;
-    const char* begin = target.data() + at + 1;
-    const bool is_code = target[at] == '%' && at + 2 < target.size() &&
-                         std::from_chars(begin, begin + 2, value, kHex).ptr == begin + 2;
-    path += is_code ? static_cast<char>(value) : target[at];
-    if (is_code) at += 2;
+std::string methods_of(std::string_view path) {
+  std::string methods;
+  for (const Route& route : kRoutes) {
+    if (!fits(route, path)) continue;
+    methods += (methods.empty() ? "" : ", ") + std::string(route.method);
   }
-  return path;
+  return methods;
+}
+
+std::string path_of(std::string_view target) { return decoded(target.substr(0, target.find('?'))); }
+
+std::string query_of(std::string_view target) {
+  const size_t at = target.find('?');
+  return std::string(at == std::string_view::npos ? "" : target.substr(at + 1));
+}
+
+std::string query_value(std::string_view query, std::string_view key) {
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(pair.size() + 1, query.size()));
+    const size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == key) {
+      return decoded(pair.substr(equals + 1));
+    }
+  }
+  return {};
 }
 
 }  // namespace dms::serve

@@ -37,6 +37,7 @@ class Server {
          const ServerEvents& events)
       : settings_(settings),
         events_(events),
+        documents_(settings.documents),
         listener_(io_, settings),
         signals_(io_, SIGINT, SIGTERM),
         drain_timer_(io_) {
@@ -48,8 +49,14 @@ class Server {
       asio::post(compilers_, std::move(call));
     };
     engine_ = std::make_unique<EngineThread>(
-        std::move(load), [this, to_io] { to_io([this] { take_engine_state(); }); });
-    service_ = std::make_unique<Service>(settings, model, *engine_, to_io, to_worker, to_compiler);
+        [this, load = std::move(load)] {
+          LLM llm = load();
+          documents_.scan(llm, events_.on_notice);
+          return llm;
+        },
+        [this, to_io] { to_io([this] { take_engine_state(); }); });
+    service_ = std::make_unique<Service>(
+        settings, model, documents_, *engine_, to_io, to_worker, to_compiler, events_.on_notice);
     connections_ = std::shared_ptr<Connections>(
         new Connections{.settings = settings, .service = *service_, .watch = ConnectionWatch(io_)});
   }
@@ -125,6 +132,7 @@ class Server {
 
   const ServerSettings& settings_;
   ServerEvents events_;
+  Documents documents_;
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
   asio::thread_pool worker_{1};

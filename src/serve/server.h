@@ -13,6 +13,7 @@ namespace dms::serve {
 struct ServerEvents {
   std::function<void(const std::string& url)> on_listening{};
   std::function<void(const LLM& llm)> on_ready{};
+  std::function<void(const std::string&)> on_notice = [](const std::string&) {};  // any thread
 };
 
 /// Serves until SIGTERM or SIGINT: then it accepts nothing more, finishes what runs within

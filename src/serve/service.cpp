@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "serve/apis/prepare.h"
+#include "serve/attempt.h"
 #include "serve/model_report.h"
 #include "serve/own_origin.h"
 #include "serve/page.h"
@@ -17,22 +18,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// What `compute` returns, or what is wrong with the request.
-template <class Compute>
-auto attempt(const Compute& compute) -> std::variant<decltype(compute()), ApiError> {
-  try {
-    return compute();
-  } catch (const ApiError& error) {
-    return error;
-  } catch (const InputError& error) {
-    return ApiError::from(error);
-  } catch (const std::bad_alloc&) {
-    return ApiError(503, "the server is out of memory");
-  } catch (const std::exception& error) {
-    return ApiError(500, error.what());
-  }
-}
-
 HttpResponse status_response(const char* status, int code) {
   return json_response({{"status", status}}, code);
 }
@@ -41,19 +26,27 @@ HttpResponse status_response(const char* status, int code) {
 
 Service::Service(const ServerSettings& settings,
                  const ServedModel& model,
+                 Documents& documents,
                  EngineThread& engine,
                  Post to_io,
                  Post to_worker,
-                 Post to_compiler)
+                 Post to_compiler,
+                 std::function<void(const std::string&)> notice)
     : settings_(settings),
       model_(model),
       engine_(engine),
-      to_io_(std::move(to_io)),
-      to_worker_(std::move(to_worker)),
-      to_compiler_(std::move(to_compiler)),
       auth_(settings.api_keys, settings.allowed_origins),
       names_(names_of(settings)),
-      metrics_(model.facts.names.front()) {}
+      metrics_(model.facts.names.front()),
+      place_{.model = model,
+             .engine = engine,
+             .to_io = std::move(to_io),
+             .to_worker = std::move(to_worker),
+             .to_compiler = std::move(to_compiler),
+             .notice = std::move(notice)},
+      store_(documents),
+      documents_(place_, documents),
+      slots_(place_, settings.slots) {}
 
 RouteMatch Service::route_of(const RequestHead& head) const {
   const RouteMatch match = find_route(head.method, head.path);
@@ -88,9 +81,9 @@ std::optional<HttpResponse> Service::refuse(const RequestHead& head) const {
   const RouteMatch match = route_of(head);
   if (match.route == nullptr) return error_response(ApiError(404, "no such endpoint"), form);
   if (match.is_method_wrong) {
-    HttpResponse response = error_response(
-        ApiError(405, "this endpoint answers " + std::string(match.route->method) + " only"), form);
-    response.headers.emplace_back("Allow", match.route->method);
+    HttpResponse response =
+        error_response(ApiError(405, "this endpoint answers " + methods_of(head.path) + " only"), form);
+    response.headers.emplace_back("Allow", methods_of(head.path));
     return response;
   }
   if (match.route->is_open || auth_.has_key(head.authorization, head.api_key)) {
@@ -108,7 +101,7 @@ Headers Service::headers_for(const RequestHead& head) const {
   if (head.origin.empty() || !auth_.may_ask(head.origin)) return {};
   Headers headers{{"Access-Control-Allow-Origin", head.origin}, {"Vary", "Origin"}};
   if (head.method == "OPTIONS") {
-    headers.emplace_back("Access-Control-Allow-Methods", "GET, POST");
+    headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE");
     headers.emplace_back("Access-Control-Allow-Headers",
                          "Authorization, Content-Type, X-Api-Key, Anthropic-Version");
     headers.emplace_back("Access-Control-Max-Age", "600");
@@ -138,6 +131,17 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
       return exchange->respond(json_response(model_.tokenizer_info));
     case Endpoint::kModelReport:
       return exchange->respond(report());
+    case Endpoint::kDocuments:
+      return exchange->respond(documents_.list());
+    case Endpoint::kDocument:
+      return exchange->respond(documents_.get(match.argument));
+    case Endpoint::kDeleteDocument:
+      return documents_.erase(exchange, match.argument);
+    case Endpoint::kSlots:
+      return exchange->respond(slots_.list());
+    case Endpoint::kPutDocument:
+    case Endpoint::kSlotAction:
+      return keep(exchange, match);
     case Endpoint::kTokenize:
       return compute_apart(exchange, tokenize);
     case Endpoint::kDetokenize:
@@ -232,21 +236,33 @@ void Service::refuse(const std::shared_ptr<Exchange>& exchange, const ApiError& 
   exchange->respond(error_response(error, error_form_of(exchange->head().path)));
 }
 
+/// What asks for the engine.
+void Service::keep(const std::shared_ptr<Exchange>& exchange, const RouteMatch& match) {
+  if (const auto error = unavailable()) return refuse(exchange, *error);
+  if (match.route->endpoint == Endpoint::kPutDocument) {
+    documents_.put(exchange, match.argument);
+  } else {
+    slots_.act(exchange, match.argument);
+  }
+}
+
 void Service::complete(const std::shared_ptr<Exchange>& exchange, Prepare prepare) {
   if (const auto error = unavailable()) return refuse(exchange, *error);
   ++preparing_;
-  const Planner plan = [this](const CacheOptions& cache) { return engine_.llm().check(cache); };
+  const Planner plan{
+      .check = [this](const CacheOptions& cache) { return engine_.llm().check(cache); },
+      .documents = store_};
   // Only the I/O thread may let go of an exchange: the worker hands it on.
-  to_worker_([this,
-              exchange,
-              prepare,
-              plan,
-              arrival = Clock::now(),
-              body = exchange->take_body()]() mutable {
+  place_.to_worker([this,
+                    exchange,
+                    prepare,
+                    plan,
+                    arrival = Clock::now(),
+                    body = exchange->take_body()]() mutable {
     using Result = std::variant<Prepared, ApiError>;
     const auto result =
         std::make_shared<Result>(attempt([&] { return prepare(body, model_, plan); }));
-    to_io_([this, exchange = std::move(exchange), result, arrival] {
+    place_.to_io([this, exchange = std::move(exchange), result, arrival] {
       take(exchange, result, arrival);
     });
   });
@@ -265,14 +281,14 @@ void Service::take(const std::shared_ptr<Exchange>& exchange,
   --preparing_;
   if (!is_wanted) return;
   if (const auto* error = std::get_if<ApiError>(&*result)) return refuse(exchange, *error);
-  start(exchange, std::move(std::get<Prepared>(*result)), arrival);
+  start_from_document(exchange, std::move(std::get<Prepared>(*result)), arrival);
 }
 
 /// A stranger's schema may take long: it keeps nobody from anything but others with a form.
 void Service::compile(const std::shared_ptr<Exchange>& exchange,
                       const std::shared_ptr<std::variant<Prepared, ApiError>>& result,
                       Clock::time_point arrival) {
-  to_compiler_([this, exchange, result, arrival]() mutable {
+  place_.to_compiler([this, exchange, result, arrival]() mutable {
     const auto compiled = attempt([&] {
       compile_structure(std::get<Prepared>(*result), engine_.llm());
       return true;
@@ -280,9 +296,24 @@ void Service::compile(const std::shared_ptr<Exchange>& exchange,
     if (const auto* error = std::get_if<ApiError>(&compiled)) {
       *result = std::get<Prepared>(*result).in_callers_words(*error);
     }
-    to_io_([this, exchange = std::move(exchange), result, arrival] {
+    place_.to_io([this, exchange = std::move(exchange), result, arrival] {
       take(exchange, result, arrival);
     });
+  });
+}
+
+/// Once the cache of its document, if it names one, is in memory.
+void Service::start_from_document(const std::shared_ptr<Exchange>& exchange,
+                                  Prepared prepared,
+                                  Clock::time_point arrival) {
+  if (!prepared.document) return start(exchange, std::move(prepared), arrival);
+  const EntryPointer entry = prepared.document;
+  const auto waiting = std::make_shared<Prepared>(std::move(prepared));
+  documents_.with_cache(entry, [this, exchange, waiting, arrival](const Attempt<Document>& cache) {
+    if (exchange->is_closed()) return;
+    if (const auto* error = std::get_if<ApiError>(&cache)) return refuse(exchange, *error);
+    for (Request& request : waiting->requests) request.document = std::get<Document>(cache);
+    start(exchange, std::move(*waiting), arrival);
   });
 }
 
@@ -295,15 +326,20 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
     }
   }
   const auto in_callers_words = prepared.in_callers_words;
+  const std::optional<int64_t> slot = prepared.slot;
+  if (slot) go_on_from_slot(*slot, prepared.requests.front());
   const auto run = std::make_shared<CompletionRun>(
-      CompletionRun::Surroundings{.llm = engine_.llm(),
-                                  .metrics = metrics_,
-                                  .post = to_io_,
-                                  .on_end =
-                                      [this](CompletionRun& ended) {
-                                        answers_ -= ended.answers();
-                                        runs_.erase(ended.shared_from_this());
-                                      }},
+      CompletionRun::Surroundings{
+          .llm = engine_.llm(),
+          .metrics = metrics_,
+          .post = place_.to_io,
+          .on_end =
+              [this](CompletionRun& ended) {
+                answers_ -= ended.answers();
+                runs_.erase(ended.shared_from_this());
+              },
+          .keep = [this,
+                   slot](Document document) { slots_.slots().keep(*slot, std::move(document)); }},
       exchange,
       std::move(prepared),
       arrival);
@@ -318,13 +354,25 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
   answers_ += run->answers();
 }
 
+/// Rather than from a document where the slot has all of that and more.
+void Service::go_on_from_slot(int64_t slot, Request& request) {
+  request.keeps_document = true;
+  const auto held = slots_.slots().beginning_of(slot, request.cache);
+  if (!held) return;
+  const auto ids = held->ids();
+  const bool has_all = std::ranges::mismatch(ids, request.prompt).in1 == ids.end();
+  if (!request.document || (has_all && held->tokens() >= request.document->tokens())) {
+    request.document = held;
+  }
+}
+
 void Service::compute_apart(const std::shared_ptr<Exchange>& exchange,
                             OutJson (*compute)(std::string_view, const ServedModel&)) {
   ++preparing_;
-  to_worker_([this, exchange, compute, body = exchange->take_body()]() mutable {
+  place_.to_worker([this, exchange, compute, body = exchange->take_body()]() mutable {
     const auto result = std::make_shared<std::variant<OutJson, ApiError>>(
         attempt([&] { return compute(body, model_); }));
-    to_io_([this, exchange = std::move(exchange), result] {
+    place_.to_io([this, exchange = std::move(exchange), result] {
       --preparing_;
       if (exchange->is_closed()) return;
       if (const auto* error = std::get_if<ApiError>(&*result)) return refuse(exchange, *error);
@@ -335,10 +383,12 @@ void Service::compute_apart(const std::shared_ptr<Exchange>& exchange,
 
 void Service::cancel_all() {
   for (const auto& run : runs_) run->cancel();
+  documents_.cancel_all();
 }
 
 void Service::fail_all(const std::string& why) {
   for (const auto& run : std::vector(runs_.begin(), runs_.end())) run->fail(why);
+  documents_.fail_all(why);
 }
 
 }  // namespace dms::serve

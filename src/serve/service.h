@@ -12,12 +12,15 @@
 
 #include "serve/auth.h"
 #include "serve/completion_run.h"
+#include "serve/document_endpoints.h"
 #include "serve/engine_thread.h"
 #include "serve/exchange.h"
 #include "serve/metrics.h"
 #include "serve/prepared.h"
 #include "serve/routes.h"
 #include "serve/settings.h"
+#include "serve/slot_endpoints.h"
+#include "serve/workplace.h"
 
 namespace dms::serve {
 
@@ -27,10 +30,12 @@ class Service {
   /// `to_compiler` calls those that may take long, on others again.
   Service(const ServerSettings& settings,
           const ServedModel& model,
+          Documents& documents,
           EngineThread& engine,
           Post to_io,
           Post to_worker,
-          Post to_compiler);
+          Post to_compiler,
+          std::function<void(const std::string&)> notice);
 
   /// What is wrong with a request before its body has come; nothing: read on.
   std::optional<HttpResponse> refuse(const RequestHead& head) const;
@@ -44,7 +49,9 @@ class Service {
   void cancel_all();
   void fail_all(const std::string& why);
   /// Requests that are prepared or computed.
-  size_t active() const { return preparing_ + runs_.size(); }
+  size_t active() const {
+    return preparing_ + runs_.size() + documents_.active() + slots_.active();
+  }
   bool is_draining() const { return is_draining_; }
 
  private:
@@ -73,6 +80,11 @@ class Service {
   void compile(const std::shared_ptr<Exchange>& exchange,
                const std::shared_ptr<std::variant<Prepared, ApiError>>& result,
                std::chrono::steady_clock::time_point arrival);
+  void keep(const std::shared_ptr<Exchange>& exchange, const RouteMatch& match);
+  void go_on_from_slot(int64_t slot, Request& request);
+  void start_from_document(const std::shared_ptr<Exchange>& exchange,
+                           Prepared prepared,
+                           std::chrono::steady_clock::time_point arrival);
   void start(const std::shared_ptr<Exchange>& exchange,
              Prepared prepared,
              std::chrono::steady_clock::time_point arrival);
@@ -82,12 +94,13 @@ class Service {
   const ServerSettings& settings_;
   const ServedModel& model_;
   EngineThread& engine_;
-  Post to_io_;
-  Post to_worker_;
-  Post to_compiler_;
   Auth auth_;
   std::vector<std::string> names_;
   Metrics metrics_;
+  Workplace place_;
+  const Documents& store_;
+  DocumentEndpoints documents_;
+  SlotEndpoints slots_;
   std::set<std::shared_ptr<CompletionRun>> runs_;
   size_t preparing_ = 0;
   int64_t answers_ = 0;  // of runs_

@@ -4,10 +4,23 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 namespace dms::serve {
+
+struct DocumentSettings {
+  std::filesystem::path folder{};  // empty: they are in memory alone
+  int64_t most = 64;
+  int64_t memory_bytes = 0;  // of caches that are in memory, at most
+};
+
+struct SlotSettings {
+  std::filesystem::path folder{};  // empty: none is saved or restored
+  int64_t count = 8;
+  int64_t memory_bytes = 0;  // of all together, at most
+};
 
 struct ServerSettings {
   std::string host = "127.0.0.1";
@@ -18,6 +31,9 @@ struct ServerSettings {
   std::string version{};
   bool access_log = true;
   bool page = true;  // "/" answers with the page for a browser
+
+  DocumentSettings documents{};
+  SlotSettings slots{};
 
   int64_t most_answers = 64 + 256;  // computed and waiting together; beyond it requests get 429
   int64_t max_body_bytes = int64_t{1} << 24;

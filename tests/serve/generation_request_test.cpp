@@ -46,6 +46,32 @@ TEST(GenerationRequest, WhatIsLeftOpenIsAsTheFolderRecommends) {
   EXPECT_EQ(given.repetition_penalty, 1.1);
 }
 
+TEST(GenerationRequest, NamesASlotOfThoseThereAre) {
+  ModelFacts model = facts();
+  model.slots = 3;
+  EXPECT_EQ(read(R"({"id_slot": 2})", model).slot, 2);
+  for (const char* any : {"{}", R"({"id_slot": -1})", R"({"id_slot": null})"}) {
+    EXPECT_FALSE(read(any, model).slot) << any;
+  }
+  for (const char* bad : {"3", "-2", "1.5", "\"1\"", "true"}) {
+    const std::string body = std::string(R"({"id_slot": )") + bad + "}";
+    EXPECT_EQ(refusal([&] { read(body, model); }).param(), "id_slot") << bad;
+  }
+  EXPECT_EQ(refusal([] { read(R"({"id_slot": 0})"); }).param(), "id_slot") << "there are none";
+}
+
+TEST(GenerationRequest, ADocumentBringsItsPolicy) {
+  EXPECT_EQ(read(R"({"dms": {"document": "book", "report": true}})").document, "book");
+  EXPECT_EQ(refusal([] { read(R"({"dms": {"document": 5}})"); }).param(), "dms.document");
+  const auto refused = [](const std::string& more) {
+    const std::string body = R"({"dms": {"document": "book", )" + more + "}}";
+    return refusal([&] { read(body); }).param();
+  };
+  EXPECT_EQ(refused(R"("policy": "none")"), "dms.policy");
+  EXPECT_EQ(refused(R"("policy_args": {"cr": 8})"), "dms.policy_args");
+  EXPECT_EQ(refused(R"("window": 5)"), "dms.window");
+}
+
 TEST(GenerationRequest, ReadsEveryField) {
   const GenerationRequest request = read(R"({
     "model": "alias", "temperature": 0.5, "top_p": 0.25, "top_k": 7, "min_p": 0.125,

@@ -41,6 +41,27 @@ TEST(Routes, ErrorsLookAsThePathsClientsKnowThem) {
   }
 }
 
+TEST(Routes, OnePathMayAnswerSeveralMethods) {
+  EXPECT_EQ(find_route("GET", "/documents").route->endpoint, Endpoint::kDocuments);
+  EXPECT_EQ(find_route("GET", "/documents/a").route->endpoint, Endpoint::kDocument);
+  EXPECT_EQ(find_route("PUT", "/documents/a").route->endpoint, Endpoint::kPutDocument);
+  const RouteMatch deleted = find_route("DELETE", "/documents/a/b");
+  EXPECT_EQ(deleted.route->endpoint, Endpoint::kDeleteDocument);
+  EXPECT_FALSE(deleted.is_method_wrong);
+  EXPECT_EQ(deleted.argument, "a/b");
+  EXPECT_TRUE(find_route("POST", "/documents/a").is_method_wrong);
+  EXPECT_EQ(methods_of("/documents/a"), "GET, PUT, DELETE");
+  EXPECT_EQ(methods_of("/health"), "GET");
+}
+
+TEST(Routes, AQueryHasValues) {
+  EXPECT_EQ(query_of("/slots/0?action=save"), "action=save");
+  EXPECT_EQ(query_of("/slots/0"), "");
+  EXPECT_EQ(query_value("a=1&action=s%61ve&b", "action"), "save");
+  EXPECT_EQ(query_value("b&action", "action"), "");
+  EXPECT_EQ(query_value("xaction=1&&=", "action"), "");
+}
+
 TEST(Routes, APathEndsWhereTheQueryBegins) {
   EXPECT_EQ(path_of("/health?a=/b"), "/health");
   EXPECT_EQ(path_of("/v1/models/org%2Fna%20me"), "/v1/models/org/na me");

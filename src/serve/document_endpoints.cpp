@@ -1,0 +1,242 @@
+#include "serve/document_endpoints.h"
+
+#include <algorithm>
+#include <chrono>
+#include <system_error>
+#include <utility>
+
+#include "serve/responses.h"
+
+namespace dms::serve {
+namespace {
+
+ApiError no_such_document() {
+  return {404, "there is no document of this name", "name", "document_not_found"};
+}
+
+int64_t seconds_now() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+}
+
+void respond(const std::shared_ptr<Exchange>& exchange, HttpResponse response) {
+  if (!exchange->is_closed()) exchange->respond(std::move(response));
+}
+
+void refuse(const std::shared_ptr<Exchange>& exchange, const ApiError& error) {
+  respond(exchange, error_response(error));
+}
+
+/// What is known of a document that was just made.
+DocumentEntry entry_of(std::string name, const DocumentRequest& request, const Document& document) {
+  return {.name = std::move(name),
+          .messages = note_messages(request.note),
+          .note = write_note(request.note),
+          .created = request.note.created,
+          .ids = {document.ids().begin(), document.ids().end()},
+          .cache = document.cache(),
+          .dense_tokens = document.kv().dense_tokens,
+          .held_tokens = document.kv().held_tokens,
+          .held_bytes = document.held_bytes()};
+}
+
+}  // namespace
+
+HttpResponse DocumentEndpoints::list() const {
+  OutJson data = OutJson::array();
+  for (const auto& [entry, is_in_memory] : documents_.list()) {
+    data.push_back(document_json(*entry, is_in_memory));
+  }
+  return json_response({{"object", "list"}, {"data", std::move(data)}});
+}
+
+HttpResponse DocumentEndpoints::get(const std::string& name) const {
+  for (const auto& [entry, is_in_memory] : documents_.list()) {
+    if (entry->name == name) return json_response(document_json(*entry, is_in_memory));
+  }
+  return error_response(no_such_document());
+}
+
+Planner DocumentEndpoints::planner() const {
+  return {.check = [&engine = place_.engine](
+                       const CacheOptions& cache) { return engine.llm().check(cache); },
+          .documents = documents_};
+}
+
+void DocumentEndpoints::put(const std::shared_ptr<Exchange>& exchange, const std::string& name) {
+  const auto free = attempt([&] {
+    documents_.file_of(name);
+    documents_.require_place(name);
+    return true;
+  });
+  if (const auto* error = std::get_if<ApiError>(&free)) return refuse(exchange, *error);
+  ++working_;
+  const bool is_text = exchange->head().content_type.starts_with("text/plain");
+  place_.to_worker([this, exchange, name, is_text, body = exchange->take_body()]() mutable {
+    const auto request = std::make_shared<Attempt<DocumentRequest>>(
+        attempt([&] { return read_document(body, is_text, place_.model, planner()); }));
+    place_.to_io([this, exchange = std::move(exchange), name, request] {
+      --working_;
+      if (exchange->is_closed()) return;
+      if (const auto* error = std::get_if<ApiError>(&*request)) return refuse(exchange, *error);
+      compute(std::make_shared<Put>(
+          Put{.exchange = exchange, .name = name, .request = std::move(std::get<0>(*request))}));
+    });
+  });
+}
+
+void DocumentEndpoints::compute(const PutPointer& put) {
+  const std::weak_ptr<Put> weak = put;
+  put->mailbox = std::make_shared<Mailbox>(place_.to_io, [this, weak] {
+    if (const auto alive = weak.lock()) take_mail(alive);
+  });
+  const auto id = attempt([&] {
+    return place_.engine.llm().submit({.prompt = put->request.ids,
+                                       .sampling = {.max_new_tokens = 0},
+                                       .cache = put->request.cache,
+                                       .keeps_document = true,
+                                       .sink = put->mailbox->sink(0)});
+  });
+  if (const auto* error = std::get_if<ApiError>(&id)) return refuse(put->exchange, *error);
+  put->id = std::get<RequestId>(id);
+  puts_.insert(put);
+  put->exchange->on_closed([this, put_id = put->id] { place_.engine.llm().cancel(put_id); });
+}
+
+void DocumentEndpoints::take_mail(const PutPointer& put) {
+  for (const Mail& mail : put->mailbox->take()) {
+    if (const auto* end = std::get_if<FinishedEvent>(&mail.event)) finish(put, end->result);
+  }
+}
+
+void DocumentEndpoints::finish(const PutPointer& put, const Generation& result) {
+  puts_.erase(put);
+  put->mailbox->close();
+  put->exchange->on_closed({});
+  put->exchange->count_tokens(result.prompt_tokens, 0);
+  if (result.finish_reason == "cancelled") {
+    return refuse(put->exchange, ApiError(503, "the server is shutting down"));
+  }
+  const auto kept = attempt([&] {
+    if (!result.document) throw ApiError(500, result.error);
+    documents_.require_place(put->name);
+    documents_.make_room(result.document->held_bytes(), put->name);
+    return *result.document;
+  });
+  if (const auto* error = std::get_if<ApiError>(&kept)) return refuse(put->exchange, *error);
+  const Document& document = std::get<Document>(kept);
+  put->request.note.created = seconds_now();
+  DocumentEntry entry = entry_of(put->name, put->request, document);
+  documents_.has_folder() ? save(put, std::move(entry), document)
+                          : add(put, std::move(entry), document);
+}
+
+void DocumentEndpoints::save(const PutPointer& put, DocumentEntry entry, Document document) {
+  ++working_;
+  place_.to_worker([this, put, entry = std::move(entry), document = std::move(document)]() mutable {
+    const auto bytes = attempt([&] {
+      const std::filesystem::path file = documents_.file_of(entry.name);
+      return place_.write([&] { return document.save(file, entry.note); });
+    });
+    place_.to_io([this,
+                  put = std::move(put),
+                  entry = std::move(entry),
+                  document = std::move(document),
+                  bytes]() mutable {
+      --working_;
+      if (const auto* error = std::get_if<ApiError>(&bytes)) return refuse(put->exchange, *error);
+      entry.file_bytes = std::get<int64_t>(bytes);
+      add(put, std::move(entry), std::move(document));
+    });
+  });
+}
+
+void DocumentEndpoints::add(const PutPointer& put, DocumentEntry entry, Document document) {
+  const OutJson json = document_json(entry, true);
+  const bool is_new =
+      !documents_.put(std::make_shared<const DocumentEntry>(std::move(entry)), std::move(document));
+  respond(put->exchange, json_response(json, is_new ? 201 : 200));
+}
+
+/// Files are written and removed in the order in which it was asked for.
+void DocumentEndpoints::erase(const std::shared_ptr<Exchange>& exchange, const std::string& name) {
+  ++working_;
+  place_.to_worker([this, exchange, name]() mutable {
+    const auto removed = attempt([&] {
+      const std::filesystem::path file = documents_.file_of(name);
+      std::error_code error;
+      if (documents_.has_folder()) std::filesystem::remove(file, error);
+      if (error) throw ApiError(500, "its file cannot be removed: " + error.message());
+      return true;
+    });
+    place_.to_io([this, exchange = std::move(exchange), name, removed] {
+      --working_;
+      if (const auto* error = std::get_if<ApiError>(&removed)) return refuse(exchange, *error);
+      if (!documents_.erase(name)) return refuse(exchange, no_such_document());
+      respond(
+          exchange,
+          json_response({{"name", name}, {"object", "dms.document.deleted"}, {"deleted", true}}));
+    });
+  });
+}
+
+void DocumentEndpoints::with_cache(const EntryPointer& entry, Then then) {
+  if (const auto document = documents_.use(*entry)) return then(*document);
+  std::vector<Then>& waiting = waiting_[entry];
+  waiting.push_back(std::move(then));
+  if (waiting.size() == 1) read(entry);
+}
+
+/// The worker reads and checks the file, the engine's thread makes a cache of it.
+void DocumentEndpoints::read(const EntryPointer& entry) {
+  if (entry->file_bytes == 0) {
+    return take_cache(entry, ApiError(404, "dms.document: it was deleted meanwhile"));
+  }
+  const auto room = attempt([&] {
+    documents_.make_room(entry->held_bytes, entry->name);
+    return true;
+  });
+  if (const auto* error = std::get_if<ApiError>(&room)) return take_cache(entry, *error);
+  place_.to_worker([this, entry] {
+    const auto file = attempt([&] {
+      DocumentFile found = place_.read(documents_.file_of(entry->name), "dms.document");
+      if (!std::ranges::equal(found.ids(), entry->ids) || found.cache() != entry->cache) {
+        throw ApiError(409, "dms.document: its file has become another's");
+      }
+      return found;
+    });
+    place_.to_io([this, entry, file] {
+      if (const auto* error = std::get_if<ApiError>(&file)) return take_cache(entry, *error);
+      place_.load(std::get<DocumentFile>(file),
+                  [this, entry](const auto& loaded, double) { take_cache(entry, loaded); });
+    });
+  });
+}
+
+void DocumentEndpoints::take_cache(const EntryPointer& entry, const Attempt<Document>& cache) {
+  const auto waiting = waiting_.extract(entry);
+  if (const auto* document = std::get_if<Document>(&cache)) {
+    documents_.hold(entry, *document);
+  } else if (std::get<ApiError>(cache).status() == 400 && documents_.find(entry->name) == entry) {
+    documents_.erase(entry->name);  // damaged: its file stays, for who runs the server
+  }
+  if (waiting.empty()) return;
+  for (const Then& then : waiting.mapped()) then(cache);
+}
+
+void DocumentEndpoints::cancel_all() {
+  for (const PutPointer& put : puts_) place_.engine.llm().cancel(put->id);
+}
+
+void DocumentEndpoints::fail_all(const std::string& why) {
+  for (const PutPointer& put : std::exchange(puts_, {})) {
+    put->mailbox->close();
+    put->exchange->on_closed({});
+    refuse(put->exchange, ApiError(500, why));
+  }
+  for (const auto& [entry, waiting] : std::exchange(waiting_, {})) {
+    for (const Then& then : waiting) then(ApiError(500, why));
+  }
+}
+
+}  // namespace dms::serve

@@ -1,0 +1,34 @@
+#pragma once
+// PUT /documents/NAME: what is to be kept. A document is the first part of prompts: of
+// conversations, the messages that they begin with; of completions, a text's beginning.
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "serve/document_note.h"
+#include "serve/prepared.h"
+
+namespace dms::serve {
+
+struct DocumentRequest {
+  std::vector<int32_t> ids{};
+  CacheOptions cache{};
+  DocumentNote note{};
+};
+
+/// A JSON body: {"messages": […]} or {"prompt": text or ids}, and perhaps {"dms": {"policy": …}};
+/// or, where it `is_text`, a text by itself, as a system message where the model has a chat
+/// template. Throws ApiError or InputError. It tokenizes, so that a long one takes a while.
+DocumentRequest read_document(std::string_view body,
+                              bool is_text,
+                              const ServedModel& model,
+                              const Planner& plan);
+
+/// The tokens with which every conversation begins that goes on from `messages` with one of a user.
+/// Throws ApiError where the template writes no such beginning.
+std::vector<int32_t> common_beginning(const std::vector<ChatMessage>& messages,
+                                      const ServedModel& model,
+                                      int64_t max_tokens);
+
+}  // namespace dms::serve

@@ -1,0 +1,163 @@
+#include "serve/documents.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "serve/document_note.h"
+#include "serve/kept_file.h"
+
+namespace dms::serve {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSuffix = ".dmsdoc";
+
+ApiError no_room(const std::string& what, const std::string& hint) {
+  return {507, what + "; " + hint, "", "insufficient_storage"};
+}
+
+DocumentEntry entry_of(const std::string& name, const DocumentFile& file) {
+  const DocumentNote note = read_note(file.note());
+  return {.name = name,
+          .messages = note_messages(note),
+          .note = file.note(),
+          .created = note.created,
+          .ids = {file.ids().begin(), file.ids().end()},
+          .cache = file.cache(),
+          .dense_tokens = file.dense_tokens(),
+          .held_tokens = file.held_tokens(),
+          .held_bytes = file.held_bytes(),
+          .file_bytes = file.bytes()};
+}
+
+}  // namespace
+
+void Documents::scan(const LLM& llm, const std::function<void(const std::string&)>& notice) {
+  if (!has_folder()) return;
+  const std::lock_guard lock(mutex_);
+  std::error_code error;
+  for (const fs::directory_entry& found : fs::directory_iterator(settings_.folder, error)) {
+    if (found.path().extension() != kSuffix) continue;
+    const std::string name = found.path().stem().string();
+    try {
+      const DocumentFile file = llm.open_document(file_of(name));
+      items_[name] = {.entry = std::make_shared<const DocumentEntry>(entry_of(name, file))};
+    } catch (const std::exception& reason) {
+      notice(found.path().string() + " is none of the documents: " + reason.what());
+    }
+  }
+  if (error) notice(settings_.folder.string() + ": cannot be listed: " + error.message());
+}
+
+fs::path Documents::file_of(const std::string& name) const {
+  return kept_file(settings_.folder, name, "name", kSuffix);
+}
+
+EntryPointer Documents::find(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = items_.find(name);
+  return found == items_.end() ? nullptr : found->second.entry;
+}
+
+std::vector<Documents::Listed> Documents::list() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Listed> all;
+  for (const auto& [name, item] : items_) {
+    all.push_back({.entry = item.entry, .is_in_memory = item.document.has_value()});
+  }
+  return all;
+}
+
+void Documents::require_place(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  if (items_.contains(name) || std::ssize(items_) < settings_.most) return;
+  throw no_room("there are " + std::to_string(items_.size()) + " documents already",
+                "delete one, or start the server with more --max-documents");
+}
+
+/// Of all but the one named.
+int64_t Documents::held_bytes(const std::string& name) const {
+  int64_t bytes = 0;
+  for (const auto& [other, item] : items_) {
+    if (item.document && other != name) bytes += item.document->held_bytes();
+  }
+  return bytes;
+}
+
+/// But for the one named. Null: whatever is in memory is nowhere else.
+Documents::Item* Documents::oldest_that_may_leave(const std::string& name) {
+  Item* oldest = nullptr;
+  for (auto& [other, item] : items_) {
+    if (!item.document || item.entry->file_bytes == 0 || other == name) continue;
+    if (oldest == nullptr || item.last_use < oldest->last_use) oldest = &item;
+  }
+  return oldest;
+}
+
+/// False: the one named, with `bytes` bytes, does not fit beside those that cannot leave.
+bool Documents::shrink(int64_t bytes, const std::string& name) {
+  while (held_bytes(name) + bytes > settings_.memory_bytes) {
+    Item* leaving = bytes <= settings_.memory_bytes ? oldest_that_may_leave(name) : nullptr;
+    if (leaving == nullptr) return false;
+    leaving->document.reset();
+  }
+  return true;
+}
+
+void Documents::make_room(int64_t bytes, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  if (shrink(bytes, name)) return;
+  throw no_room("no room for the " + std::to_string(bytes) + " bytes of the document in the " +
+                    std::to_string(settings_.memory_bytes) + " of --document-memory",
+                "delete others, compress it more, or start the server with more");
+}
+
+std::optional<Document> Documents::use(const DocumentEntry& entry) {
+  const std::lock_guard lock(mutex_);
+  const auto found = items_.find(entry.name);
+  if (found == items_.end() || found->second.entry.get() != &entry) return std::nullopt;
+  found->second.last_use = ++uses_;
+  return found->second.document;
+}
+
+void Documents::hold(const EntryPointer& entry, Document document) {
+  const std::lock_guard lock(mutex_);
+  const auto found = items_.find(entry->name);
+  if (found == items_.end() || found->second.entry != entry) return;
+  found->second.document = std::move(document);
+  found->second.last_use = ++uses_;
+  shrink(entry->held_bytes, entry->name);  // others may have come at the same time
+}
+
+bool Documents::put(EntryPointer entry, Document document) {
+  const std::lock_guard lock(mutex_);
+  const std::string name = entry->name;
+  Item item{.entry = std::move(entry), .document = std::move(document), .last_use = ++uses_};
+  return !items_.insert_or_assign(name, std::move(item)).second;
+}
+
+bool Documents::erase(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  return items_.erase(name) > 0;
+}
+
+OutJson document_json(const DocumentEntry& entry, bool is_in_memory) {
+  const CacheOptions& cache = entry.cache;
+  return {{"name", entry.name},
+          {"object", "dms.document"},
+          {"created", entry.created},
+          {"form", entry.is_chat() ? "messages" : "prompt"},
+          {"tokens", entry.ids.size()},
+          {"held_tokens", entry.held_tokens},
+          {"dense_tokens", entry.dense_tokens},
+          {"bytes", entry.held_bytes},
+          {"file_bytes", entry.file_bytes},
+          {"in_memory", is_in_memory},
+          {"policy", cache.policy},
+          {"policy_args", cache.policy_args},
+          {"window", cache.window_tokens ? OutJson(*cache.window_tokens) : OutJson()},
+          {"kv_dtype", cache.kv_dtype.empty() ? OutJson() : OutJson(cache.kv_dtype)}};
+}
+
+}  // namespace dms::serve

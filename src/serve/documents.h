@@ -1,0 +1,96 @@
+#pragma once
+// The named documents of a server: prompts whose cache was computed once. What is known of each is
+// here, and the cache of those that were used last; the others' lies in files, where a folder for
+// them is named. find() and list() may be called by any thread, the rest by the I/O thread.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dms/chat.h"
+#include "dms/llm.h"
+#include "serve/api_error.h"
+#include "serve/settings.h"
+
+namespace dms::serve {
+
+/// A document but for its cache. Immutable.
+struct DocumentEntry {
+  std::string name;
+  // What a conversation begins with that goes on from it; empty: it is a text's beginning.
+  std::vector<ChatMessage> messages{};
+  std::string note{};   // the same, and when it was made: what its file says besides
+  int64_t created = 0;  // seconds since 1970
+  std::vector<int32_t> ids{};
+  CacheOptions cache{};
+  int64_t dense_tokens = 0;
+  int64_t held_tokens = 0;
+  int64_t held_bytes = 0;
+  int64_t file_bytes = 0;  // 0: it is in memory alone
+
+  bool is_chat() const { return !messages.empty(); }
+};
+
+using EntryPointer = std::shared_ptr<const DocumentEntry>;
+
+class Documents {
+ public:
+  explicit Documents(const DocumentSettings& settings) : settings_(settings) {}
+
+  /// Looks into the folder, before anything else. What is no document of `llm` is left out, and
+  /// told to `notice`.
+  void scan(const LLM& llm, const std::function<void(const std::string&)>& notice);
+
+  /// Null where there is none.
+  EntryPointer find(const std::string& name) const;
+  struct Listed {
+    EntryPointer entry;
+    bool is_in_memory = false;
+  };
+  std::vector<Listed> list() const;
+
+  bool has_folder() const { return !settings_.folder.empty(); }
+  /// Throws ApiError on a bad name, and where something else is in the file's place.
+  std::filesystem::path file_of(const std::string& name) const;
+
+  /// Throws ApiError (507) where another name is one too many.
+  void require_place(const std::string& name) const;
+  /// Has others leave memory, the one used longest ago first, until so many bytes of `name` find
+  /// room. Throws ApiError (507) where they do not.
+  void make_room(int64_t bytes, const std::string& name);
+  /// The cache of one that is in memory, which is used now.
+  std::optional<Document> use(const DocumentEntry& entry);
+  /// Its cache is in memory from now on, unless another has taken its name meanwhile.
+  void hold(const EntryPointer& entry, Document document);
+  /// Adds it, or replaces the one of its name. True: there was one.
+  bool put(EntryPointer entry, Document document);
+  /// False: there is none.
+  bool erase(const std::string& name);
+
+ private:
+  struct Item {
+    EntryPointer entry;
+    std::optional<Document> document{};
+    int64_t last_use = 0;
+  };
+
+  Item* oldest_that_may_leave(const std::string& name);
+  int64_t held_bytes(const std::string& name) const;
+  bool shrink(int64_t bytes, const std::string& name);
+
+  const DocumentSettings& settings_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::map<std::string, Item> items_;
+  int64_t uses_ = 0;
+};
+
+/// {name, object, form, tokens, held_tokens, dense_tokens, bytes, policy, …}
+OutJson document_json(const DocumentEntry& entry, bool is_in_memory);
+
+}  // namespace dms::serve

@@ -1,0 +1,36 @@
+#pragma once
+// Where the work of endpoints is done: prompts and files on the worker, caches on the engine's
+// thread, connections on the I/O thread, which alone may let go of an exchange.
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "serve/attempt.h"
+#include "serve/engine_thread.h"
+#include "serve/mailbox.h"
+#include "serve/prepared.h"
+
+namespace dms::serve {
+
+struct Workplace {
+  const ServedModel& model;
+  EngineThread& engine;
+  Post to_io;
+  Post to_worker;                                  // in order, on one other thread
+  Post to_compiler;                                // what may take long, on others again
+  std::function<void(const std::string&)> notice;  // to who runs the server; any thread
+
+  /// What `save` returns. Where it cannot write, who runs the server is told why; the client, by an
+  /// ApiError (500), that it could not.
+  int64_t write(const std::function<int64_t()>& save) const;
+  /// A document's file, checked; on the worker. `param` names it to the client. Throws ApiError:
+  /// 404 where there is none, 400 where it is damaged or of another model.
+  DocumentFile read(const std::filesystem::path& file, const std::string& param) const;
+  /// Has the engine's thread make a cache of it, then `done` called on the I/O thread with how many
+  /// milliseconds that took; `done` is copied and released there alone.
+  void load(const DocumentFile& file,
+            std::function<void(const Attempt<Document>& loaded, double ms)> done) const;
+};
+
+}  // namespace dms::serve

@@ -1,0 +1,174 @@
+// Which documents are known, and which of them are in memory. Their caches are of a tiny model.
+
+#include "serve/documents.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "serve/document_note.h"
+#include "serve/facts.h"
+#include "serve/slots.h"
+#include "support/temp_folder.h"
+
+namespace dms::serve {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing_support::refusal;
+using dms::testing_support::TempFolder;
+
+constexpr const char* kConfig = R"({
+  "model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+  "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 83,
+  "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+  "rope_theta": 10000.0, "hidden_act": "silu"})";
+
+LLM tiny_llm() {
+  const TempFolder folder;
+  return LLM::with_random_weights(folder.write("config.json", kConfig), 1);
+}
+
+class DocumentStore : public testing::Test {
+ protected:
+  Document make() { return llm_.make_document(std::vector<int32_t>(40, 7)); }
+
+  EntryPointer put(Documents& documents, const std::string& name, bool in_file) {
+    const Document document = make();
+    const DocumentNote note{.created = 5};
+    DocumentEntry entry{.name = name,
+                        .note = write_note(note),
+                        .created = note.created,
+                        .ids = {document.ids().begin(), document.ids().end()},
+                        .cache = document.cache(),
+                        .held_bytes = document.held_bytes()};
+    if (in_file) entry.file_bytes = document.save(documents.file_of(name), entry.note);
+    const auto pointer = std::make_shared<const DocumentEntry>(std::move(entry));
+    documents.make_room(document.held_bytes(), name);
+    documents.put(pointer, document);
+    return pointer;
+  }
+
+  static std::vector<std::string> in_memory(const Documents& documents) {
+    std::vector<std::string> names;
+    for (const auto& [entry, is_in_memory] : documents.list()) {
+      if (is_in_memory) names.push_back(entry->name);
+    }
+    return names;
+  }
+
+  TempFolder folder_;
+  LLM llm_ = tiny_llm();
+  const int64_t one_ = make().held_bytes();
+};
+
+TEST_F(DocumentStore, TheOnesUsedLongestAgoLeaveMemory) {
+  const DocumentSettings settings{.folder = folder_.path(), .most = 4, .memory_bytes = 2 * one_};
+  Documents documents(settings);
+  const EntryPointer a = put(documents, "a", true);
+  const EntryPointer b = put(documents, "b", true);
+  EXPECT_TRUE(documents.use(*a));
+  const EntryPointer c = put(documents, "c", true);
+  EXPECT_THAT(in_memory(documents), ElementsAre("a", "c"));
+  EXPECT_FALSE(documents.use(*b));
+  documents.make_room(one_, "b");
+  documents.hold(b, make());
+  EXPECT_THAT(in_memory(documents), ElementsAre("b", "c"));
+  // One that is replaced takes its own place.
+  put(documents, "c", true);
+  EXPECT_THAT(in_memory(documents), ElementsAre("b", "c"));
+  EXPECT_FALSE(documents.use(*c)) << "another has its name";
+  documents.hold(c, make());
+  EXPECT_TRUE(documents.erase("b"));
+  EXPECT_FALSE(documents.erase("b"));
+  EXPECT_EQ(documents.find("b"), nullptr);
+}
+
+TEST_F(DocumentStore, WhatIsInNoFileStays) {
+  const DocumentSettings settings{.most = 2, .memory_bytes = 2 * one_ - 1};
+  Documents documents(settings);
+  put(documents, "a", false);
+  EXPECT_EQ(refusal([&] { documents.make_room(one_, "b"); }).status(), 507);
+  EXPECT_EQ(refusal([&] { documents.make_room(2 * one_, "a"); }).status(), 507);
+  documents.make_room(one_, "a");
+  EXPECT_THAT(in_memory(documents), ElementsAre("a"));
+}
+
+TEST_F(DocumentStore, HoldsNoMoreThanAreAllowed) {
+  const DocumentSettings settings{.most = 1, .memory_bytes = 9 * one_};
+  Documents documents(settings);
+  documents.require_place("a");
+  put(documents, "a", false);
+  documents.require_place("a");
+  EXPECT_EQ(refusal([&] { documents.require_place("b"); }).status(), 507);
+}
+
+TEST_F(DocumentStore, FindsWhatLiesInItsFolderAndTellsOfTheRest) {
+  const DocumentSettings settings{.folder = folder_.path(), .memory_bytes = 9 * one_};
+  {
+    Documents before(settings);
+    put(before, "good", true);
+    put(before, "cut", true);
+  }
+  std::filesystem::resize_file(folder_.path() / "cut.dmsdoc", 100);
+  make().save(folder_.path() / "noteless.dmsdoc");
+  folder_.write("text.dmsdoc", "no document");
+  folder_.write("other.txt", "none of ours");
+  folder_.write(".hidden.dmsdoc", "");
+  std::filesystem::create_symlink(folder_.path() / "good.dmsdoc", folder_.path() / "link.dmsdoc");
+  Documents documents(settings);
+  std::string notices;
+  documents.scan(llm_, [&](const std::string& text) { notices += text + "\n"; });
+  ASSERT_EQ(documents.list().size(), 1u);
+  const EntryPointer entry = documents.find("good");
+  ASSERT_NE(entry, nullptr);
+  EXPECT_EQ(entry->created, 5);
+  EXPECT_EQ(entry->ids, std::vector<int32_t>(40, 7));
+  EXPECT_FALSE(documents.use(*entry)) << "its cache is read when it is wanted";
+  EXPECT_THAT(notices, HasSubstr("cut.dmsdoc"));
+  EXPECT_THAT(notices, HasSubstr("text.dmsdoc"));
+  EXPECT_EQ(std::ranges::count(notices, '\n'), 5);
+}
+
+TEST_F(DocumentStore, SlotsGiveWayToTheNewest) {
+  const SlotSettings settings{.count = 3, .memory_bytes = 2 * one_};
+  Slots slots(settings);
+  EXPECT_TRUE(slots.keep(0, make()));
+  EXPECT_TRUE(slots.keep(1, make()));
+  EXPECT_TRUE(slots.beginning_of(0, {}));
+  EXPECT_FALSE(slots.beginning_of(0, {.policy = "random"})) << "kept in another way";
+  EXPECT_TRUE(slots.keep(2, make()));
+  EXPECT_TRUE(slots.at(0));
+  EXPECT_FALSE(slots.at(1));
+  EXPECT_TRUE(slots.keep(2, make()));
+  EXPECT_TRUE(slots.at(0)) << "what is replaced makes room";
+  const Document large = llm_.make_document(std::vector<int32_t>(2000, 7));
+  EXPECT_FALSE(slots.keep(0, large));
+  EXPECT_FALSE(slots.at(0));
+  EXPECT_TRUE(slots.at(2));
+}
+
+TEST(DocumentNote, ComesBackAsItWas) {
+  DocumentNote note{.created = 17};
+  EXPECT_TRUE(note_messages(read_note(write_note(note))).empty());
+  note.messages = OrderedJson::parse(R"([{"role": "system", "content": "a\u0000b"}])");
+  const DocumentNote read = read_note(write_note(note));
+  EXPECT_EQ(read.created, 17);
+  const std::vector<ChatMessage> messages = note_messages(read);
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_EQ(messages[0].role, "system");
+  EXPECT_EQ(messages[0].content, std::string("a\0b", 3));
+  for (const char* bad :
+       {"", "[]", "{\"created\": \"x\"}", "{\"created\": -1}", "{\"messages\": 5}"}) {
+    EXPECT_EQ(refusal([&] { read_note(bad); }).status(), 400) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace dms::serve
