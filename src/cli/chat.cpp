@@ -21,6 +21,7 @@ struct Options {
   ModelOptions model_options;
   CacheOptions cache;
   SamplingOptions sampling;
+  std::string load;  // a conversation to go on with; empty: a new one
 };
 
 void chat(const Options& options) {
@@ -35,6 +36,7 @@ void chat(const Options& options) {
   LLM llm = load_model(std::move(source), options.model);
   for (const std::string& stop : prompt.stops()) sampling.stop.push_back(stop);
   LocalConversation talk(llm, prompt, cache, options.chat.system);
+  if (!options.load.empty()) talk.load(options.load);
   ChatLoop(talk, sampling).run();
 }
 
@@ -43,6 +45,7 @@ CommandBody define(CLI::App& app) {
   add_model_folder(app, options->model);
   add_server_options(app, options->server);
   add_chat_options(app, options->chat);
+  add_text(app, "--load", options->load, "FILE", "Go on with what /save wrote");
   add_sampling_options(app, options->sampling);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
@@ -51,7 +54,8 @@ CommandBody define(CLI::App& app) {
     check_standard_input(app, "the conversation");
     check_server_options(app, options->server);
     if (options->server.url.empty()) return chat(*options);
-    chat_with_server(options->server, options->sampling, options->cache, options->chat);
+    chat_with_server(
+        options->server, options->sampling, options->cache, options->chat, options->load);
   };
 }
 
@@ -64,6 +68,7 @@ Command chat_command() {
               "  dms chat MODEL\n"
               "  dms chat MODEL --system 'Be brief.' --temperature 0.7 -n 512\n"
               "  dms chat MODEL --template-arg enable_thinking=false\n"
+              "  dms chat MODEL --load talk\n"
               "  dms chat --url http://127.0.0.1:8000 --system 'Be brief.'\n"
               "  printf 'Hello\\nWho are you?\\n' | dms chat models/demo --template plain\n",
           .define = define};

@@ -127,7 +127,8 @@ OrderedJson request_fields(const SamplingOptions& given,
 void chat_with_server(const ServerOptions& server,
                       const SamplingOptions& sampling,
                       const CacheOptions& cache,
-                      const ChatOptions& chat) {
+                      const ChatOptions& chat,
+                      const std::string& load) {
   const client::ApiClient client(client::parse_server_url(server.url, "--url"),
                                  key_of(server),
                                  std::chrono::seconds(server.patience_s));
@@ -136,6 +137,7 @@ void chat_with_server(const ServerOptions& server,
   OrderedJson fields = request_fields(sampling, params, cache, chat);
   fields["model"] = server.model.empty() ? client.first_model() : server.model;
   RemoteConversation talk(client, std::move(fields), sampling.is_given("--seed"), chat.system);
+  if (!load.empty()) talk.load(load);
   ChatLoop(talk, params).run();
 }
 

@@ -34,10 +34,12 @@ OrderedJson request_fields(const SamplingOptions& given,
                            const CacheOptions& cache,
                            const ChatOptions& chat);
 
-/// Throws InputError on a bad address or key, RunError where the server does not answer.
+/// `load`: a file of messages to go on with; empty: none. Throws InputError on a bad address or
+/// key, RunError where the server does not answer.
 void chat_with_server(const ServerOptions& server,
                       const SamplingOptions& sampling,
                       const CacheOptions& cache,
-                      const ChatOptions& chat);
+                      const ChatOptions& chat,
+                      const std::string& load);
 
 }  // namespace dms::cli

@@ -182,6 +182,9 @@ def test_a_loaded_conversation_goes_on(dms, chat, tmp_path, name):
     lines = [f"/load {talk}", asked[1], "/stats"]
     stats = dms("chat", DEMO, *options, stdin="\n".join(lines)).stdout.decode()
     assert f"2 messages read from {talk}, " in stats
+    at_once = dms("chat", DEMO, *options, "--load", talk, stdin=asked[1]).stdout.decode()
+    assert at_once in stats
+    assert at_once.strip()
     computed = int(re.search(r"last turn: prefill (\d+) tokens", stats)[1])
     tokenizer = Tokenizer.from_file(str(DEMO / "tokenizer.json"))
     everything = len(tokenizer.encode(" ".join(m["content"] for m in whole[:3])).ids)
