@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""What a prompt's cache takes on disk, and how long it takes to come back: several policies and
+storage types, by the slots of `dms serve`, in alternating rounds.
+
+    bench/documents.py MODEL --text FILE [--adapter DIR] [--tokens 7500] [--rounds 9]
+
+Prints a Markdown table. `save` and `restore` are medians of what the server says (file written and
+synced; file mapped, checked and made a cache); `again` is how long a request takes that goes on
+from the restored slot, its first token included; `prompt` how long the prompt took to compute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LISTENING = re.compile(rb"listening on (http://[\d.:]+)")
+NAMES = {
+    "dense": ("--policy", "none"),
+    "CR 8": (),
+    "CR 8, int8": ("--kv-dtype", "int8"),
+    "CR 8, lloyd4": ("--kv-dtype", "lloyd4"),
+}
+
+
+class Server:
+    """`dms serve` with one slot that is saved and restored."""
+
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
+        self.name = name
+        log = folder / "log"
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [*command, "--slots", "1", "--slot-save-path", str(folder)], stderr=out
+            )
+        while not (found := LISTENING.search(log.read_bytes())):
+            if self.process.poll() is not None:
+                sys.exit(log.read_text())
+            time.sleep(0.1)
+        self.url = found[1].decode()
+        self.prompt_s = 0.0
+        self.file_bytes = 0
+        self.held = 0.0
+        self.times: dict[str, list[float]] = {"save": [], "restore": [], "again": []}
+
+    def ask(self, path: str, body: dict) -> dict:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode())
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def complete(self, prompt: list[int]) -> tuple[float, dict]:
+        """Seconds to one token, and the usage."""
+        begin = time.perf_counter()
+        body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "id_slot": 0}
+        usage = self.ask("/v1/completions", body)["usage"]
+        return time.perf_counter() - begin, usage
+
+    def compute(self, prompt: list[int]) -> None:
+        self.prompt_s, usage = self.complete(prompt)
+        self.held = usage["dms"]["dense_tokens"] / usage["dms"]["held_tokens"]
+
+    def round(self, prompt: list[int]) -> None:
+        """Saves the slot, empties it, and goes on from what is restored."""
+        saved = self.ask("/slots/0?action=save", {"filename": "slot"})
+        self.file_bytes = saved["n_written"]
+        self.ask("/slots/0?action=erase", {})
+        restored = self.ask("/slots/0?action=restore", {"filename": "slot"})
+        seconds, usage = self.complete([*prompt, prompt[0]])
+        if usage["prompt_tokens_details"]["cached_tokens"] < len(prompt):
+            sys.exit(f"{self.name}: the restored slot was not used")
+        # What was said besides goes, so that every round saves the same.
+        self.ask("/slots/0?action=restore", {"filename": "slot"})
+        self.times["save"].append(saved["timings"]["save_ms"])
+        self.times["restore"].append(restored["timings"]["restore_ms"])
+        self.times["again"].append(1e3 * seconds)
+
+
+def wait_until_ready(server: Server) -> None:
+    while True:
+        try:
+            with urllib.request.urlopen(server.url + "/health"):
+                return
+        except OSError:
+            time.sleep(0.2)
+
+
+def row(server: Server) -> str:
+    cells = [server.name, f"{server.file_bytes / 2**20:.1f}", f"{server.held:.2f}"]
+    for times in server.times.values():
+        cells.append(f"{statistics.median(times):.0f} ({min(times):.0f}–{max(times):.0f})")
+    return "| " + " | ".join([*cells, f"{server.prompt_s:.1f}"]) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--text", required=True, help="a file of text, long enough")
+    parser.add_argument("--adapter", help="of trained eviction, for the rows of CR 8")
+    parser.add_argument("--tokens", type=int, default=7500)
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    dms = os.environ.get("DMS_BIN", str(ROOT / "build/release/src/cli/dms"))
+    adapter = ["--adapter", options.adapter] if options.adapter else []
+    with tempfile.TemporaryDirectory() as folder:
+        servers: list[Server] = []
+        try:
+            for name, arguments in NAMES.items():
+                own = Path(folder) / name.replace(" ", "_")
+                own.mkdir()
+                command = [dms, "serve", options.model, "--port", "0", "--no-prefix-cache"]
+                command += ["--no-access-log", "--kv-memory", "2GiB", *adapter, *arguments]
+                servers.append(Server(name, command, own))
+                wait_until_ready(servers[-1])
+            text = Path(options.text).read_text()
+            prompt = servers[0].ask("/tokenize", {"prompt": text})["tokens"][: options.tokens]
+            if len(prompt) < options.tokens:
+                sys.exit(f"{options.text}: has {len(prompt)} tokens, not {options.tokens}")
+            for server in servers:
+                server.compute(prompt)
+            for _ in range(options.rounds):
+                for server in servers:
+                    server.round(prompt)
+        finally:
+            for server in servers:
+                server.process.send_signal(signal.SIGTERM)
+                server.process.wait()
+        print("| cache | MiB on disk | CR | save, ms | restore, ms | again, ms | prompt, s |")
+        print("|---|---|---|---|---|---|---|")
+        for server in servers:
+            print(row(server))
+
+
+if __name__ == "__main__":
+    main()
