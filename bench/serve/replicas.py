@@ -161,7 +161,7 @@ def main() -> None:
         Setup("two, 1 thread each, by prefix", 2, 1, args.block_chars),
         Setup("two, 1 thread each, at random", 2, 1, NEVER),
     ]
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
         port = start_ray(folder)
         try:
             rounds = [{s.name: measure(s, args, port) for s in setups} for _ in range(args.rounds)]

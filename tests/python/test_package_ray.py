@@ -167,7 +167,9 @@ def cluster(dms_cpp) -> Iterator[Cluster]:
         "RAY_SERVE_MAX_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "30",
         "RAY_DEDUP_LOGS": "0",
     }
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray") as folder:
+    # Ray's processes may be a moment longer at their logs than shutdown() waits.
+    files = tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True)
+    with pytest.MonkeyPatch.context() as patch, files as folder:
         for name, value in quiet.items():
             patch.setenv(name, value)
         cluster = None
