@@ -52,7 +52,7 @@ class ChatTemplate {
   /// on bad files.
   static std::optional<ChatTemplate> load(const std::filesystem::path& model_folder);
 
-  /// As it is written.
+  /// As it is written; of a model that has another one for conversations with tools, that.
   const std::string& source() const;
 
   /// Throws InputError when the template refuses the messages, exceeds its limits, or what should

@@ -87,6 +87,11 @@ std::optional<text::LoadedChatTemplate> load_template(const std::filesystem::pat
 struct ChatTemplate::State {
   text::ChatTemplate chat_template;
   text::SpecialTokens special_tokens;
+  std::optional<text::ChatTemplate> tool_template{};
+
+  const text::ChatTemplate& of(bool with_tools) const {
+    return with_tools && tool_template ? *tool_template : chat_template;
+  }
 };
 
 ChatTemplate::ChatTemplate(std::shared_ptr<const State> state) : state_(std::move(state)) {}
@@ -104,10 +109,11 @@ std::optional<ChatTemplate> ChatTemplate::load(const std::filesystem::path& mode
   if (!loaded) return std::nullopt;
   return ChatTemplate(
       std::make_shared<const State>(State{.chat_template = std::move(loaded->chat_template),
-                                          .special_tokens = std::move(loaded->special_tokens)}));
+                                          .special_tokens = std::move(loaded->special_tokens),
+                                          .tool_template = std::move(loaded->tool_template)}));
 }
 
-const std::string& ChatTemplate::source() const { return state_->chat_template.source(); }
+const std::string& ChatTemplate::source() const { return state_->of(true).source(); }
 
 std::string ChatTemplate::render(const ChatRequest& request) const {
   text::ChatRequest out{.add_generation_prompt = request.add_generation_prompt,
@@ -117,7 +123,7 @@ std::string ChatTemplate::render(const ChatRequest& request) const {
     const std::string field = "messages[" + std::to_string(i) + "]";
     out.messages.push_back(message_json(request.messages[i], field));
   }
-  return state_->chat_template.render(out);
+  return state_->of(!request.tools.empty()).render(out);
 }
 
 RenderedChat ChatTemplate::render(const ChatRequest& request,

@@ -58,12 +58,15 @@ class ChatTemplate {
 
 struct LoadedChatTemplate {
   ChatTemplate chat_template;
-  SpecialTokens special_tokens;  // for ChatRequest
+  SpecialTokens special_tokens;                 // for ChatRequest
+  std::optional<ChatTemplate> tool_template{};  // of conversations with tools, where they have one
 };
 
 /// The template of a model folder: chat_template.jinja, else the chat_template of
 /// tokenizer_config.json (of several the one named "default", else the first), else
-/// chat_template.json. Nothing when there is none. Throws InputError on malformed files.
+/// chat_template.json. Beside it the one for tools: additional_chat_templates/tool_use.jinja, or of
+/// several the one named "tool_use". Nothing when there is none. Throws InputError on malformed
+/// files.
 std::optional<LoadedChatTemplate> load_chat_template(const std::filesystem::path& folder);
 
 /// The special tokens a model folder names (tokenizer_config.json, then special_tokens_map.json),

@@ -20,26 +20,40 @@ struct Source {
   std::string where;
 };
 
+struct Sources {
+  Source chat;
+  std::optional<Source> tools{};
+};
+
 [[noreturn]] void bad_template(const std::string& where) {
   throw InputError({.where = where + ": chat_template",
                     .what = "bad value",
                     .expected = "a string or a list of {name, template}"});
 }
 
-/// The template text in a config's "chat_template" field.
-std::optional<std::string> template_in(const Json& config, const std::string& where) {
+Source source_in(const Json& entry, const std::string& where) {
+  const auto text = entry.find("template");
+  if (text == entry.end() || !text->is_string()) bad_template(where);
+  return {text->get<std::string>(), where};
+}
+
+/// The templates in a config's "chat_template" field.
+std::optional<Sources> templates_in(const Json& config, const std::string& where) {
   const auto field = config.find("chat_template");
   if (field == config.end() || field->is_null()) return std::nullopt;
-  if (field->is_string()) return field->get<std::string>();
+  if (field->is_string()) return Sources{.chat = {field->get<std::string>(), where}};
   if (!field->is_array() || field->empty()) bad_template(where);
   const Json* chosen = &field->front();
+  const Json* for_tools = nullptr;
   for (const Json& entry : *field) {
     if (!entry.is_object()) bad_template(where);
-    if (entry.value("name", Json()) == "default") chosen = &entry;
+    const Json name = entry.value("name", Json());
+    if (name == "default") chosen = &entry;
+    if (name == "tool_use") for_tools = &entry;
   }
-  const auto text = chosen->find("template");
-  if (text == chosen->end() || !text->is_string()) bad_template(where);
-  return text->get<std::string>();
+  Sources sources{.chat = source_in(*chosen, where)};
+  if (for_tools != nullptr) sources.tools = source_in(*for_tools, where);
+  return sources;
 }
 
 Json read_object_if_there(const fs::path& path) {
@@ -51,16 +65,20 @@ Json read_object_if_there(const fs::path& path) {
   return config;
 }
 
-std::optional<Source> find_source(const fs::path& folder, const Json& tokenizer_config) {
-  const fs::path plain = folder / "chat_template.jinja";
-  if (path_exists(plain)) return Source{read_text_file(plain, kMaxTemplateBytes), plain.string()};
-  const std::string config = (folder / "tokenizer_config.json").string();
-  if (auto text = template_in(tokenizer_config, config)) return Source{*text, config};
-  const fs::path own = folder / "chat_template.json";
-  if (auto text = template_in(read_object_if_there(own), own.string())) {
-    return Source{*text, own.string()};
+std::optional<Source> read_if_there(const fs::path& path) {
+  if (!path_exists(path)) return std::nullopt;
+  return Source{read_text_file(path, kMaxTemplateBytes), path.string()};
+}
+
+std::optional<Sources> find_sources(const fs::path& folder, const Json& tokenizer_config) {
+  if (auto plain = read_if_there(folder / "chat_template.jinja")) {
+    return Sources{.chat = *std::move(plain),
+                   .tools = read_if_there(folder / "additional_chat_templates" / "tool_use.jinja")};
   }
-  return std::nullopt;
+  const std::string config = (folder / "tokenizer_config.json").string();
+  if (auto sources = templates_in(tokenizer_config, config)) return sources;
+  const fs::path own = folder / "chat_template.json";
+  return templates_in(read_object_if_there(own), own.string());
 }
 
 /// Adds the special tokens of `config`, each a string or {"content": string}.
@@ -85,10 +103,13 @@ SpecialTokens load_special_tokens(const fs::path& folder) {
 }
 
 std::optional<LoadedChatTemplate> load_chat_template(const fs::path& folder) {
-  const std::optional<Source> source =
-      find_source(folder, read_object_if_there(folder / "tokenizer_config.json"));
-  if (!source) return std::nullopt;
-  return LoadedChatTemplate{ChatTemplate(source->text, source->where), load_special_tokens(folder)};
+  const std::optional<Sources> sources =
+      find_sources(folder, read_object_if_there(folder / "tokenizer_config.json"));
+  if (!sources) return std::nullopt;
+  LoadedChatTemplate loaded{ChatTemplate(sources->chat.text, sources->chat.where),
+                            load_special_tokens(folder)};
+  if (sources->tools) loaded.tool_template.emplace(sources->tools->text, sources->tools->where);
+  return loaded;
 }
 
 }  // namespace dms::text

@@ -55,6 +55,18 @@ TEST(ChatTemplate, PassesToolsAndTheirCallsThrough) {
             "True False");
 }
 
+TEST(ChatTemplate, ToolsAreShownByTheTemplateThatIsForThem) {
+  const TempFolder folder;
+  folder.write("tokenizer_config.json",
+               R"({"chat_template": [{"name": "tool_use", "template": "{{ tools | length }} tools"},
+                                     {"name": "default", "template": "none"}]})");
+  const ChatTemplate loaded = *ChatTemplate::load(folder.path());
+  EXPECT_EQ(loaded.render({.messages = {}}), "none");
+  EXPECT_EQ(loaded.render({.messages = {}, .tools = "[{}, {}]"}), "2 tools");
+  EXPECT_EQ(loaded.source(), "{{ tools | length }} tools");
+  EXPECT_EQ(ChatTemplate("a", "t.jinja").source(), "a");
+}
+
 TEST(ChatTemplate, TakesArgumentsAndOtherContent) {
   const ChatRequest request{
       .messages = {{.role = "user", .fields = R"({"content": [{"type": "text", "text": "Hi"}]})"}},

@@ -52,6 +52,19 @@ class ChatTemplateFolder : public testing::Test {
 
 TEST_F(ChatTemplateFolder, HasNoTemplateWithoutAnyFile) { EXPECT_EQ(render(), "no template"); }
 
+TEST_F(ChatTemplateFolder, ToolsMayHaveATemplateOfTheirOwn) {
+  write("tokenizer_config.json",
+        R"({"chat_template": [{"name": "default", "template": "plain"},
+                              {"name": "tool_use", "template": "tools"}]})");
+  EXPECT_EQ(load_chat_template(folder_)->tool_template->source(), "tools");
+  write("chat_template.jinja", "file");
+  EXPECT_FALSE(load_chat_template(folder_)->tool_template.has_value());
+  fs::create_directory(folder_ / "additional_chat_templates");
+  write("additional_chat_templates/tool_use.jinja", "tools file");
+  EXPECT_EQ(load_chat_template(folder_)->tool_template->source(), "tools file");
+  EXPECT_EQ(render(), "file");
+}
+
 TEST_F(ChatTemplateFolder, RefusesFilesThatCannotBeLookedUp) {
   for (const char* name : {"special_tokens_map.json",
                            "chat_template.jinja",
