@@ -361,13 +361,17 @@ def demand(server: Server, **fields) -> tuple[int, dict]:
     return status, json.loads(text)
 
 
+def needs_xgrammar(server: Server) -> None:
+    status, answer = demand(server, tool_choice="required", max_tokens=1)
+    if status == 400 and "xgrammar" in answer["error"]["message"]:
+        missing("a build without xgrammar demands no calls")
+
+
 @pytest.fixture(scope="module", params=FORMS)
 def demanding(request) -> Iterator[Server]:
     """The demo, which knows nothing of tools."""
     with serving("--template", "plain", "--tool-parser", request.param) as server:
-        status, answer = demand(server, tool_choice="required", max_tokens=1)
-        if status == 400 and "xgrammar" in answer["error"]["message"]:
-            missing("a build without xgrammar demands no calls")
+        needs_xgrammar(server)
         yield server
         assert server.stop() == 0, server.log()
 
@@ -408,6 +412,32 @@ def test_a_demanded_call_streams(demanding):
         DEMANDED[1]["function"]["parameters"],
     )
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_strict_arguments_are_held_to_their_schema(tmp_path):
+    """The model would have three days, and does where it may."""
+    days = {"city": {"type": "string"}, "days": {"enum": [1, 2]}}
+    model = write_script_model(tmp_path / "m", SCRIPTS, TEMPLATE)
+    with serving(model=model) as server:
+        needs_xgrammar(server)
+        for strict in (False, True):
+            tools = [function("get_weather", days, strict=strict)]
+            body = {"messages": user("weather"), "tools": tools, "max_tokens": 80, "seed": 1}
+            message = server.post("/v1/chat/completions", body)["choices"][0]["message"]
+            arguments = json.loads(message["tool_calls"][0]["function"]["arguments"])
+            assert arguments["city"] == "Paris"
+            assert arguments["days"] in ([1, 2] if strict else [3])
+
+
+def test_a_call_has_no_other_form(demanding):
+    form = {"type": "json_object"}
+    status, answer = demand(demanding, tool_choice="required", response_format=form)
+    assert (status, answer["error"]["param"]) == (400, "tool_choice")
+    status, answer = demand(demanding, response_format=form, max_tokens=200, temperature=0)
+    message = answer["choices"][0]["message"]
+    assert status == 200, answer
+    assert "tool_calls" not in message
+    assert message["content"].lstrip().startswith("{")
 
 
 def test_a_misspelt_form_is_refused():
