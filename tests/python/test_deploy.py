@@ -23,6 +23,7 @@ CONTAINER = DEPLOY / "container"
 MANIFESTS = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "dms.yaml").read_text()))
 RULES = yaml.safe_load((DEPLOY / "kubernetes" / "prometheus-adapter.yaml").read_text())
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dms.json").read_text())
+MONITOR = yaml.safe_load((DEPLOY / "kubernetes" / "podmonitor.yaml").read_text())
 METRIC = re.compile(r"\bdms:\w+")
 DRAIN_S = 30  # --drain-timeout by default
 
@@ -87,7 +88,7 @@ def test_the_image_installs_what_the_build_needs():
     run_script = (ROOT / "scripts" / "run").read_text().replace("\\\n", " ")
     needed = re.search(r"scripts/setup_packages (g\+\+ .*)", run_script)
     assert needed
-    assert installed(stages()[0]) == set(needed[1].split())
+    assert installed(stages()[0]) == {*needed[1].split(), "python3-venv"}
 
 
 def test_the_image_installs_what_the_program_links():
@@ -155,6 +156,11 @@ def test_the_manifests_name_one_another():
     target = the("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", the("Deployment")["metadata"]["name"])
     (container,) = pod()["containers"]
+    assert MONITOR["spec"]["selector"]["matchLabels"] == labels
+    (endpoint,) = MONITOR["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == container["ports"][0]["name"]
+    secrets = {v["secret"]["secretName"] for v in pod()["volumes"] if "secret" in v}
+    assert endpoint["authorization"]["credentials"]["name"] in secrets
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
     assert set(mounts) == {volume["name"] for volume in pod()["volumes"]}
     assert all(mount["readOnly"] for mount in mounts.values())
@@ -188,8 +194,6 @@ def test_the_probes_are_answered(server):
     }
     assert paths == {"startup": "/health", "readiness": "/health", "liveness": "/livez"}
     assert [server.request("GET", path)[0] for path in paths.values()] == [200] * 3
-    annotations = the("Deployment")["spec"]["template"]["metadata"]["annotations"]
-    assert server.request("GET", annotations["prometheus.io/path"])[0] == 200
 
 
 def test_the_pod_has_time_to_end():
@@ -214,8 +218,10 @@ def test_the_configured_server_starts(name, tmp_path):
     keys.write_text("secret\n")
     own = ("--config", config, "--api-key-file", keys, "--host", "127.0.0.1")
     with serving(*own, "--kv-memory", "64MiB", "--swap-space", "64MiB") as server:
-        assert server.request("GET", "/metrics")[0] == 401
-        headers = {"Authorization": "Bearer secret"}
+        (endpoint,) = MONITOR["spec"]["podMetricsEndpoints"]
+        assert server.request("GET", endpoint["path"])[0] == 401
+        headers = {"Authorization": f"{endpoint['authorization']['type']} secret"}
+        assert server.request("GET", endpoint["path"], headers=headers)[0] == 200
         assert server.request("GET", "/v1/models", headers=headers)[0] == 200
         assert server.stop() == 0
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -224,12 +226,55 @@ def test_what_a_failed_call_means_for_its_client(dms_cpp):
         (ActorUnavailableError("gone", None), 503),
         (DeploymentUnavailableError("gone"), 503),
         (RayTaskError("answer", "where", ValueError("ours")), 500),
+        (RayTaskError("answer", "where", ActorDiedError()), 503),
         (ValueError("ours"), 500),
     ):
         told = outcome(error)
         assert told.status == status
         assert ("Retry-After" in told.headers()) == (status != 500)
         assert "ours" not in told.message
+
+
+class FakeReplicas:
+    """A handle whose calls fail with `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.context = self
+
+    def options(self, **_: object) -> FakeReplicas:
+        return self
+
+    async def remote(self) -> None:
+        raise self.error
+
+
+def test_replicas_that_are_full_are_there(dms_cpp):
+    from ray.exceptions import ActorDiedError
+    from ray.serve.exceptions import BackPressureError
+
+    from dms_ray.ingress import Ingress
+
+    for error, status in ((BackPressureError(9, 9), 200), (ActorDiedError(), 503)):
+        ingress = Ingress(FakeReplicas(error), "demo")
+        assert asyncio.run(ingress._health()).status_code == status
+        ingress._heard = time.monotonic()
+        assert asyncio.run(ingress._health()).status_code == 200
+
+
+def test_the_key_is_a_files_one_line(dms_cpp, tmp_path):
+    from dms_ray.ingress import Ingress
+
+    file = tmp_path / "key"
+    file.write_text("secret\n")
+    assert Ingress(FakeReplicas(ValueError()), "demo", str(file))._key == "secret"
+    for text in ("", "\n", "one\ntwo\n"):
+        file.write_text(text)
+        with pytest.raises(ValueError, match="expected one line"):
+            Ingress(FakeReplicas(ValueError()), "demo", str(file))
+    file.unlink()
+    with pytest.raises(FileNotFoundError):
+        Ingress(FakeReplicas(ValueError()), "demo", str(file))
 
 
 def test_answers_are_those_of_one_engine(cluster, expected, demo):
@@ -331,7 +376,7 @@ def test_a_killed_replica_takes_with_it_what_it_computes_and_nothing_else(cluste
     document = "K " + LONG
     victim = cluster.complete(document).replica
     pid = until(lambda: cluster.stats().get(victim))["pid"]
-    endless = {"max_tokens": 3000}
+    endless = {"max_tokens": 3900}
     streams = [Answer() for _ in range(3)]
     begun, others = Answer(), [Answer() for _ in range(10)]
     with ThreadPoolExecutor(len(streams) + 1 + len(others)) as pool:

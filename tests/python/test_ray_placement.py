@@ -170,7 +170,8 @@ def test_a_chat_takes_what_its_template_takes():
 
 
 def beginning(**fields: object) -> str:
-    return parse_chat({"messages": [{"role": "user", "content": "Hi"}], **fields}).leading_text()
+    body = {"messages": [{"role": "user", "content": "Hi"}], **fields}
+    return parse_chat(body).leading_text(10_000)
 
 
 def test_a_conversation_begins_as_its_earlier_turns():
@@ -179,7 +180,10 @@ def test_a_conversation_begins_as_its_earlier_turns():
     assert beginning(messages=more).startswith(beginning(messages=[first]))
     assert beginning(dms={"policy": "none"}) != beginning()
     assert beginning(tools=[{"type": "function"}]) != beginning()
-    assert Ask("text", None, prompt=[1, 2]).leading_text() == "[1, 2]"
+    assert Ask("text", None, prompt=[1, 2]).leading_text(1) == "[1, 2]"
+    many = parse_chat({"messages": [first] * 100}).leading_text(100)
+    assert 100 <= len(many) < 200
+    assert beginning(messages=[first] * 100).startswith(many)
 
 
 BAD = [

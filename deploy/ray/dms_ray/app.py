@@ -19,14 +19,17 @@ STATS_PERIOD_S = 2.0
 
 
 def build(args: dict[str, Any]) -> Application:
-    """`args` are those of serve.yaml. Numbers of replicas and what a replica needs of a node are
-    said there too, under `deployments:`, by the names of the two classes."""
+    """`args` are those of serve.yaml: `api_key_file`, the ingress's, and settings.py's. Numbers of
+    replicas and what a replica needs of a node are said there too, under `deployments:`, by the
+    names of the two classes."""
     return application(args)
 
 
 def application(args: dict[str, Any], **engine_options: Any) -> Application:
     """The same for programs, which give the engines' deployment options here."""
-    settings, routing = read_settings(args)
+    own = dict(args)
+    key_file = own.pop("api_key_file", "")
+    settings, routing = read_settings(own)
     engine = serve.deployment(
         name="Engine",
         request_router_config=_router(routing),
@@ -35,7 +38,7 @@ def application(args: dict[str, Any], **engine_options: Any) -> Application:
         max_queued_requests=4 * settings.max_num_seqs,
     )(Engine)
     ingress = serve.deployment(name="Ingress", max_ongoing_requests=4096)(Ingress)
-    return ingress.bind(engine.options(**engine_options).bind(settings), settings.name)
+    return ingress.bind(engine.options(**engine_options).bind(settings), settings.name, key_file)
 
 
 def _router(routing: RoutingSettings) -> RequestRouterConfig:

@@ -68,9 +68,10 @@ class Ask:
     stream: bool = False
     include_usage: bool = False
 
-    def leading_text(self) -> str:
-        """What prompts with the same beginning have in common at the beginning. Requests whose
-        caches are kept differently share nothing, so how comes first."""
+    def leading_text(self, most: int) -> str:
+        """What prompts with the same beginning have in common at the beginning, the first `most`
+        characters or more. Requests whose caches are kept differently share nothing, so how comes
+        first."""
         parts = [json.dumps(self.cache, sort_keys=True)] if self.cache else []
         if self.kind == "text":
             prompt = self.prompt
@@ -78,7 +79,12 @@ class Ask:
         else:
             # Templates put tools before the first message.
             parts.append(json.dumps(self.template, sort_keys=True))
-            parts += (json.dumps(message, ensure_ascii=False) for message in self.messages)
+            length = 0
+            for message in self.messages:
+                parts.append(json.dumps(message, ensure_ascii=False))
+                length += len(parts[-1])
+                if length >= most:
+                    break
         return "\n".join(parts)
 
 

@@ -8,9 +8,10 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from starlette.requests import Request
@@ -34,14 +35,16 @@ _MODEL_PREFIX = "/v1/models/"
 
 
 class Ingress:
-    """`engine` is the replicas' handle, `model` what requests call it."""
+    """`engine` is the replicas' handle, `model` what requests call it. `key_file` has the key that
+    requests must carry; without one DMS_API_KEY of this process, if it is set, is the key."""
 
-    def __init__(self, engine: DeploymentHandle[Any], model: str) -> None:
+    def __init__(self, engine: DeploymentHandle[Any], model: str, key_file: str = "") -> None:
         self._engine = engine
         self._answers = engine.options(stream=True, method_name="answer")
         self._model = model
         self._created = int(time.time())
-        self._key = os.environ.get("DMS_API_KEY", "")
+        self._key = _read_key(key_file)
+        self._heard = float("-inf")
 
     async def __call__(self, request: Request) -> Response:
         """Called by Ray with each HTTP request."""
@@ -73,10 +76,14 @@ class Ingress:
         return JSONResponse({"object": "list", "data": [self._entry()]})
 
     async def _health(self) -> Response:
-        """200 where a replica answers."""
+        """200 where a replica answers, though it be so busy that it answers others alone."""
         try:
             await asyncio.wait_for(self._engine.context.remote(), HEALTH_TIMEOUT_S)
+        except BackPressureError:
+            pass
         except Exception:
+            if time.monotonic() - self._heard < HEALTH_TIMEOUT_S:
+                return JSONResponse({"status": "ok"})
             # Whatever it was, nobody answers.
             return JSONResponse({"status": "no replica answers"}, 503)
         return JSONResponse({"status": "ok"})
@@ -100,6 +107,7 @@ class Ingress:
         response: Any = self._answers.remote(ask)
         try:
             async for event in response:
+                self._heard = time.monotonic()
                 if "error" in event:
                     event = {"error": _as_error(event)}
                 yield event
@@ -133,7 +141,7 @@ def outcome(error: Exception) -> ApiError:
     """What a failed call means for its client."""
     if isinstance(error, BackPressureError):
         return ApiError(429, "too many requests are waiting", code="queue_full")
-    if isinstance(error, RayTaskError):
+    if isinstance(error, RayTaskError) and not isinstance(error.cause, ActorDiedError):
         return ApiError(500, "the replica failed at this request")
     if isinstance(error, (RayError, DeploymentUnavailableError)):
         return replica_lost()
@@ -147,6 +155,16 @@ def _as_error(event: dict[str, Any]) -> ApiError:
 
 def _refuse(error: ApiError, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse(error.body(), error.status, {**error.headers(), **(headers or {})})
+
+
+def _read_key(key_file: str) -> str:
+    """Raises ValueError where the file has none: it must not stand open for a slip."""
+    if not key_file:
+        return os.environ.get("DMS_API_KEY", "")
+    key = Path(key_file).read_text().strip()
+    if not key or len(key.splitlines()) > 1:
+        raise ValueError(f"args.api_key_file: {key_file}: expected one line, a key")
+    return key
 
 
 async def _body(request: Request) -> bytes:

@@ -70,7 +70,8 @@ class PrefixRouter(LocalityMixin, RequestRouter):
         if not isinstance(ask, Ask):
             return []
         settings = self._settings
-        return block_hashes(ask.leading_text(), settings.block_chars, settings.max_blocks)
+        text = ask.leading_text(settings.block_chars * settings.max_blocks)
+        return block_hashes(text, settings.block_chars, settings.max_blocks)
 
     def _candidate(self, name: str, replica: RunningReplica, hashes: list[int]) -> Candidate:
         stats = replica.routing_stats
