@@ -10,6 +10,7 @@ import anthropic
 import openai
 import pytest
 
+from harness import missing
 from script_model import write_script_model
 from serving import Server, serving
 
@@ -247,3 +248,79 @@ def test_both_apis_make_the_prompt_of_chat(server, openais, anthropics):
     tokens = chat["usage"]["prompt_tokens"]
     assert response.usage.input_tokens == tokens
     assert message.usage.input_tokens + message.usage.cache_read_input_tokens == tokens
+
+
+# Of the demo, which knows nothing of tools, calls and forms are demanded. ------------------------
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Server]:
+    with serving("--template", "plain", "--tool-parser", "hermes") as server:
+        body = {"messages": [QUESTION], "response_format": {"type": "json_object"}, "max_tokens": 1}
+        status, _, text = server.request("POST", "/v1/chat/completions", body)
+        if status == 400 and "xgrammar" in text:
+            missing("a build without xgrammar demands nothing")
+        yield server
+        assert server.stop() == 0, server.log()
+
+
+POINT = {
+    "type": "object",
+    "properties": {"x": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "required": ["x"],
+    "additionalProperties": False,
+}
+ONE = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}
+
+
+def test_demanded_calls_are_calls(demo):
+    tool = {"name": "get_weather", "description": "Of a city"}
+    for choice in ("required", {"type": "function", "name": "get_weather"}):
+        body = {
+            "input": [QUESTION],
+            "tools": [{"type": "function", **tool, "parameters": ONE}],
+            "tool_choice": choice,
+            "parallel_tool_calls": False,
+            "max_output_tokens": 200,
+        }
+        response = demo.post("/v1/responses", body)
+        (call,) = response["output"]
+        assert json.loads(call["arguments"])["city"] in ("Paris", "Rome")
+        assert response["status"] == "completed"
+    for choice in ({"type": "any"}, {"type": "tool", "name": "get_weather"}):
+        body = {
+            "messages": [QUESTION],
+            "tools": [{**tool, "input_schema": ONE}],
+            "tool_choice": {**choice, "disable_parallel_tool_use": True},
+            "max_tokens": 200,
+        }
+        message = demo.post("/v1/messages", body)
+        (block,) = message["content"]
+        assert block["input"]["city"] in ("Paris", "Rome")
+        assert message["stop_reason"] == "tool_use"
+
+
+def test_answers_have_the_form_that_is_asked_for(demo):
+    form = {"type": "json_schema", "name": "point", "schema": POINT}
+    fields = {"input": [QUESTION], "max_output_tokens": 200, "text": {"format": form}}
+    (item,) = demo.post("/v1/responses", fields)["output"]
+    assert set(json.loads(item["content"][0]["text"])) == {"x"}
+    form = {"type": "json_schema", "schema": POINT}
+    fields = {"messages": [QUESTION], "max_tokens": 200, "output_config": {"format": form}}
+    (block,) = demo.post("/v1/messages", fields)["content"]
+    assert set(json.loads(block["text"])) == {"x"}
+
+
+def test_a_form_that_cannot_be_held_to_is_named_as_the_caller_does(demo):
+    schema = {"not": {"type": "string"}}
+    form = {"type": "json_schema", "name": "point", "schema": schema}
+    body = {"input": [QUESTION], "text": {"format": form}}
+    status, _, text = demo.request("POST", "/v1/responses", body)
+    assert status == 400, text
+    error = json.loads(text)["error"]
+    assert error["param"] == "text.format.schema"
+    assert error["message"].startswith("text.format.schema")
+    body = {"messages": [QUESTION], "max_tokens": 4, "output_config": {"format": form}}
+    status, _, text = demo.request("POST", "/v1/messages", body)
+    assert status == 400, text
+    assert json.loads(text)["error"]["message"].startswith("output_config.format.schema")

@@ -7,7 +7,7 @@ import json
 import anthropic
 import pytest
 
-from serving import Server, serving
+from serving import Server, serving, until
 
 HELLO = "Hello, who are you?"
 SYSTEM = "You are an old lamp in a quiet house by the sea. " * 20
@@ -262,4 +262,4 @@ def test_the_endpoints_are_named_in_metrics_and_log(server, client):
     _, _, metrics = server.request("GET", "/metrics", headers=KEY)
     for path in ("/v1/messages", "/v1/messages/count_tokens"):
         assert f'handler="{path}"' in metrics
-        assert f"POST {path} 200" in server.log()
+        until(lambda path=path: f"POST {path} 200" in server.log())
