@@ -13,12 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import lzma
+import math
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+import torch
+from safetensors.torch import save_file
 
 from dms_cpp import LLM, SamplingParams, StructuredOutputsParams
 
@@ -55,24 +57,22 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def bf16(values: np.ndarray) -> np.ndarray:
-    """The upper halves of float32s, which the file calls bf16."""
-    return (values.view(np.uint32) >> 16).astype(np.uint16)
-
-
 def make(folder: Path, shape: Path, tokenizer: Path) -> None:
     """A Llama of a shape, its weights drawn small."""
     config = json.loads(shape.read_text())
     hidden, ffn = config["hidden_size"], config["intermediate_size"]
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
     head = config.get("head_dim", hidden // heads)
-    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    tile = (torch.randn(1 << 22) * 0.02).bfloat16()  # all matrices are cut from it, for speed
     tensors = {}
 
     def add(name: str, *size: int) -> None:
-        ones = len(size) == 1
-        values = np.ones(size) if ones else rng.standard_normal(size, np.float32) * 0.02
-        tensors[name] = bf16(values.astype(np.float32))
+        if len(size) == 1:
+            tensors[name] = torch.ones(size, dtype=torch.bfloat16)
+            return
+        count = math.prod(size)
+        tensors[name] = tile.repeat(-(-count // len(tile)))[:count].reshape(size)
 
     add("model.embed_tokens.weight", config["vocab_size"], hidden)
     add("model.norm.weight", hidden)
@@ -94,12 +94,7 @@ def make(folder: Path, shape: Path, tokenizer: Path) -> None:
     packed = tokenizer.read_bytes()
     text = lzma.decompress(packed) if tokenizer.suffix == ".xz" else packed
     (folder / "tokenizer.json").write_bytes(text)
-    file = folder / "model.safetensors"
-    save_file(tensors, file)
-    data = file.read_bytes()
-    size = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + size].replace(b'"U16"', b'"BF16"')
-    file.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + size :])
+    save_file(tensors, folder / "model.safetensors")
 
 
 def seconds_per_token(llm: LLM, params: SamplingParams) -> float:

@@ -123,7 +123,7 @@ def map_of(rng: random.Random, depth: int) -> dict:
 
 def union(rng: random.Random, depth: int) -> dict:
     if rng.random() < 0.4:
-        kinds = [{"type": "integer", "minimum": 0, "maximum": 99}, {"type": "boolean"}, {"type": "null"}]
+        kinds = [integer(rng), {"type": "boolean"}, {"type": "null"}, string(rng)]
         return {"oneOf": rng.sample(kinds, 2)}
     if rng.random() < 0.3:
         return {"allOf": [any_schema(rng, depth - 1)]}
