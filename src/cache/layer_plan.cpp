@@ -11,42 +11,30 @@
 
 namespace dms::cache {
 
-namespace {
-
-/// Of entries below `end` that `is_wanted`.
-template <class Wanted>
-StoredRows read_rows_where(
-    const HeadCache& head, int64_t width, int64_t end, bool with_values, Wanted is_wanted) {
-  const auto head_dim = static_cast<size_t>(width);
+StoredRows read_rows(
+    const HeadCache& head, int64_t head_dim, int64_t begin, int64_t end, bool with_values) {
+  const auto width = static_cast<size_t>(head_dim);
   std::vector<std::pair<int32_t, StoredToken>> tokens;
   head.visit(end, [&](int64_t position, const StoredToken& token) {
-    if (position < end && is_wanted(position)) {
+    if (position >= begin && position < end) {
       tokens.emplace_back(static_cast<int32_t>(position), token);
     }
   });
   std::ranges::sort(tokens, {}, [](const auto& token) { return token.first; });
   StoredRows rows;
-  rows.keys.resize(tokens.size() * head_dim);
-  rows.values.resize(with_values ? rows.keys.size() : head_dim);
+  rows.keys.resize(tokens.size() * width);
+  rows.values.resize(with_values ? rows.keys.size() : width);
   for (size_t i = 0; i < tokens.size(); ++i) {
     const auto& [position, token] = tokens[i];
     rows.positions.push_back(position);
     kernels::load_token(token.layout,
                         token.page,
                         token.slot,
-                        std::span(rows.keys).subspan(i * head_dim, head_dim),
-                        std::span(rows.values).subspan(with_values ? i * head_dim : 0, head_dim));
+                        std::span(rows.keys).subspan(i * width, width),
+                        std::span(rows.values).subspan(with_values ? i * width : 0, width));
   }
   if (!with_values) rows.values.clear();
   return rows;
-}
-
-}  // namespace
-
-StoredRows read_rows(
-    const HeadCache& head, int64_t head_dim, int64_t begin, int64_t end, bool with_values) {
-  return read_rows_where(
-      head, head_dim, end, with_values, [&](int64_t position) { return position >= begin; });
 }
 
 namespace {
@@ -130,17 +118,22 @@ int64_t first_ranked(const PlanContext& context) {
 }
 
 /// What a plan is to know of one head; what it does not rank still took its share of attention.
-HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t head) {
+/// `ranked`: takes keys and values of what is ranked.
+HeadEntries read_head(const PlanContext& context,
+                      const HeadCache& cache,
+                      size_t head,
+                      StoredRows* ranked = nullptr) {
   const PolicyNeeds needs = context.policy->needs();
   const auto head_dim = static_cast<size_t>(context.head_dim);
   const int64_t first = first_ranked(context);
   const int64_t end = context.policy->ranked_end(context.tokens);
   const bool reads_all = needs.last_queries > 0;
-  const StoredRows rows = read_rows(cache,
-                                    context.head_dim,
-                                    reads_all ? 0 : first,
-                                    reads_all ? context.tokens : end,
-                                    needs.contents || needs.output_norms);
+  const bool takes_rows = ranked != nullptr && !reads_all;
+  StoredRows rows = read_rows(cache,
+                              context.head_dim,
+                              reads_all ? 0 : first,
+                              reads_all ? context.tokens : end,
+                              needs.contents || needs.output_norms || takes_rows);
   const auto place_of = [&](int64_t position) {
     return static_cast<size_t>(std::ranges::lower_bound(rows.positions, position) -
                                rows.positions.begin());
@@ -173,6 +166,11 @@ HeadEntries read_head(const PlanContext& context, const HeadCache& cache, size_t
     ensure(context.projection != nullptr, "the model's output projection");
     entries.output_norms = context.projection->norms(static_cast<int64_t>(head), values);
   }
+  if (takes_rows) {
+    *ranked = std::move(rows);
+  } else if (ranked != nullptr) {
+    *ranked = read_rows(cache, context.head_dim, first, end, true);
+  }
   return entries;
 }
 
@@ -191,22 +189,31 @@ std::vector<std::vector<int32_t>> leaving_positions(const EvictionPlan& plan,
   return leaving;
 }
 
+/// Those of the ranked rows that leave by `plan`, or those that stay.
+StoredRows part_of(const StoredRows& ranked, std::span<const uint8_t> plan, bool leave) {
+  const size_t width = ranked.positions.empty() ? 0 : ranked.keys.size() / plan.size();
+  StoredRows part;
+  for (size_t i = 0; i < plan.size(); ++i) {
+    if ((plan[i] != 0) != leave) continue;
+    part.positions.push_back(ranked.positions[i]);
+    for (const auto& [from, to] :
+         {std::pair(&ranked.keys, &part.keys), std::pair(&ranked.values, &part.values)}) {
+      const auto row = from->begin() + static_cast<int64_t>(i * width);
+      to->insert(to->end(), row, row + static_cast<int64_t>(width));
+    }
+  }
+  return part;
+}
+
 Digest make_digest(const PlanContext& context,
                    const LayerEntries& layer,
                    size_t head,
                    std::span<const uint8_t> plan,
+                   const StoredRows& ranked,
                    const HeadCache& cache) {
-  const std::vector<int32_t>& ranked = layer.heads[head].positions;
-  const int64_t end = context.policy->ranked_end(context.tokens);
-  const auto rows_of = [&](bool leave) {
-    return read_rows_where(cache, context.head_dim, end, true, [&](int64_t position) {
-      const auto at = std::ranges::lower_bound(ranked, position);
-      return at != ranked.end() && *at == position &&
-             (plan[static_cast<size_t>(at - ranked.begin())] != 0) == leave;
-    });
-  };
-  const StoredRows leaving = rows_of(true);
-  const StoredRows staying = context.policy->far_position(0) ? rows_of(false) : StoredRows{};
+  const StoredRows leaving = part_of(ranked, plan, true);
+  const StoredRows staying =
+      context.policy->far_position(0) ? part_of(ranked, plan, false) : StoredRows{};
   return context.policy->digest(
       {.layer = layer,
        .leaving = contents_of(context, head, leaving.positions, leaving.keys, leaving.values),
@@ -217,12 +224,14 @@ Digest make_digest(const PlanContext& context,
 std::vector<Digest> make_digests(const PlanContext& context,
                                  const LayerEntries& layer,
                                  const EvictionPlan& plan,
+                                 std::span<const StoredRows> ranked,
                                  std::span<const HeadCache> heads) {
   ensure(plan.size() == heads.size(), "a plan for each head");
   std::vector<Digest> digests(heads.size());
   parallel_for(std::ssize(heads), 1, [&](int64_t i) {
     const auto head = static_cast<size_t>(i);
-    digests[head] = make_digest(context, layer, head, plan[head], heads[head]);
+    ensure(plan[head].size() == ranked[head].positions.size(), "a plan for each entry");
+    digests[head] = make_digest(context, layer, head, plan[head], ranked[head], heads[head]);
   });
   return digests;
 }
@@ -254,12 +263,16 @@ std::span<const float> QueryRing::at(int64_t position) const {
                                   static_cast<size_t>(width_));
 }
 
-LayerEntries read_layer(const PlanContext& context, std::span<const HeadCache> heads) {
+LayerEntries read_layer(const PlanContext& context,
+                        std::span<const HeadCache> heads,
+                        std::vector<StoredRows>* ranked) {
   LayerEntries layer{.tokens = context.tokens, .prompt_begin = context.prompt_begin, .heads = {}};
   layer.heads.resize(heads.size());
+  if (ranked != nullptr) ranked->resize(heads.size());
   parallel_for(std::ssize(heads), 1, [&](int64_t i) {
     const auto head = static_cast<size_t>(i);
-    layer.heads[head] = read_head(context, heads[head], head);
+    layer.heads[head] =
+        read_head(context, heads[head], head, ranked == nullptr ? nullptr : &(*ranked)[head]);
   });
   return layer;
 }
@@ -271,18 +284,20 @@ void observe_layer(const PlanContext& context, std::span<const HeadCache> heads)
 }
 
 void plan_layer(const PlanContext& context, std::span<HeadCache> heads) {
-  const LayerEntries layer = read_layer(context, heads);
+  const bool digests = context.policy->digests();
+  std::vector<StoredRows> ranked;
+  const LayerEntries layer = read_layer(context, heads, digests ? &ranked : nullptr);
   if (context.state != nullptr) context.policy->observe(layer, *context.state);
   const EvictionPlan plan = context.policy->plan(layer, context.state);
-  if (!context.policy->digests()) {
+  if (!digests) {
     carry_out(plan, layer, heads);
     return;
   }
-  const std::vector<Digest> digests = make_digests(context, layer, plan, heads);
+  const std::vector<Digest> made = make_digests(context, layer, plan, ranked, heads);
   const std::vector<std::vector<int32_t>> leaving = leaving_positions(plan, layer);
   for (size_t head = 0; head < heads.size(); ++head) {
     heads[head].forget(leaving[head]);
-    heads[head].hold(digests[head]);
+    heads[head].hold(made[head]);
   }
 }
 

@@ -67,8 +67,11 @@ struct PlanContext {
   std::span<const PromptSpan> prompts{};
 };
 
-/// What the layer holds, as the policy wants to see it.
-LayerEntries read_layer(const PlanContext& context, std::span<const HeadCache> heads);
+/// What the layer holds, as the policy wants to see it. `ranked`: takes keys and values of each
+/// head's entries that are ranked.
+LayerEntries read_layer(const PlanContext& context,
+                        std::span<const HeadCache> heads,
+                        std::vector<StoredRows>* ranked = nullptr);
 
 /// Shows the layer to a policy that remembers, where a plan is only carried out again.
 void observe_layer(const PlanContext& context, std::span<const HeadCache> heads);

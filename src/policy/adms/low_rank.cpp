@@ -14,47 +14,41 @@
 namespace dms::policy {
 namespace {
 
-using Rows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using RowMap = Eigen::Map<const Rows>;
+template <int Order>
+using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Order>;
+using RowMap = Eigen::Map<const Floats<Eigen::RowMajor>>;
 using Matrix = Eigen::MatrixXd;
 using Solver = Eigen::SelfAdjointEigenSolver<Matrix>;
 
-/// Tokens that stay, by rising position, and where each comes from.
+/// Tokens that stay, by rising position: of the block and of what leaves, the last ones each.
 struct Sources {
   std::vector<int32_t> positions;
-  std::vector<Eigen::Index> old_rows;  // of the block, in order
-  std::vector<Eigen::Index> new_rows;  // of what leaves, in order
-  std::vector<bool> is_new;            // [positions]
+  std::vector<bool> is_new;  // [positions]
+  Eigen::Index old_count = 0;
+  Eigen::Index new_count = 0;
   int64_t dropped = 0;
+
+  Eigen::Index count() const { return std::ssize(positions); }
 };
 
 Sources sources_of(const cache::LowRankBlock& block,
                    std::span<const int32_t> leaving,
                    int64_t most_tokens) {
-  std::vector<std::pair<int32_t, bool>> all;
-  for (const int32_t position : block.positions) all.emplace_back(position, false);
-  for (const int32_t position : leaving) all.emplace_back(position, true);
-  std::ranges::sort(all);
   Sources sources;
-  sources.dropped = std::max<int64_t>(std::ssize(all) - std::max<int64_t>(most_tokens, 0), 0);
-  Eigen::Index old_row = 0;
-  Eigen::Index new_row = 0;
-  for (int64_t i = 0; i < std::ssize(all); ++i) {
-    const auto [position, is_new] = all[static_cast<size_t>(i)];
-    const Eigen::Index row = is_new ? new_row++ : old_row++;
+  const auto all = std::ssize(block.positions) + std::ssize(leaving);
+  sources.dropped = std::max<int64_t>(all - std::max<int64_t>(most_tokens, 0), 0);
+  auto old = block.positions.begin();
+  auto fresh = leaving.begin();
+  for (int64_t i = 0; i < all; ++i) {
+    const bool is_new = old == block.positions.end() || (fresh != leaving.end() && *fresh < *old);
+    const int32_t position = is_new ? *fresh++ : *old++;
     if (i < sources.dropped) continue;
-    (is_new ? sources.new_rows : sources.old_rows).push_back(row);
+    ++(is_new ? sources.new_count : sources.old_count);
     sources.positions.push_back(position);
     sources.is_new.push_back(is_new);
   }
   return sources;
 }
-
-/// Of n x d: rows [n, rank] times the transposed basis [d, rank].
-struct Product {
-  Rows rows;
-  Rows basis;
-};
 
 /// F with F^T F = square, which is symmetric and without negative eigenvalues but by rounding.
 Matrix factor_of(const Matrix& square) {
@@ -91,36 +85,49 @@ Matrix right_vectors(const Matrix& old_gram, const Matrix& right, Eigen::Index r
   return vectors;
 }
 
-Product truncate(const Product& old, RowMap added, const Sources& sources, Eigen::Index rank) {
-  const Rows old_rows = old.rows(sources.old_rows, Eigen::all);
+/// Rows [n, rank] and basis [d, rank] of a product, each as it lies in a block.
+template <int RowOrder, int BasisOrder>
+struct Factors {
+  Eigen::Map<const Floats<RowOrder>> rows;
+  Eigen::Map<const Floats<BasisOrder>> basis;
+};
+
+template <int RowOrder, int BasisOrder>
+void truncate(const Factors<RowOrder, BasisOrder>& old,
+              RowMap added,
+              const Sources& sources,
+              Eigen::Index rank,
+              std::vector<float>& rows,
+              std::vector<float>& basis) {
+  const auto old_rows = old.rows.bottomRows(sources.old_count);
   const Eigen::Index old_rank = old_rows.cols();
-  const auto new_count = static_cast<Eigen::Index>(sources.new_rows.size());
-  Matrix right(old_rank + new_count, added.cols());
-  right.topRows(old_rank) = old.basis.transpose().cast<double>();
-  right.bottomRows(new_count) = added(sources.new_rows, Eigen::all).cast<double>();
-  const Matrix old_gram = (old_rows.transpose() * old_rows).cast<double>();
+  const Eigen::Index d = added.cols();
+  Matrix right(old_rank + sources.new_count, d);
+  right.topRows(old_rank) = old.basis.transpose().template cast<double>();
+  right.bottomRows(sources.new_count) = added.bottomRows(sources.new_count).cast<double>();
+  const Matrix old_gram = (old_rows.transpose() * old_rows).template cast<double>();
   const Matrix vectors = right_vectors(old_gram, right, rank);
-  const Rows projected = (right * vectors).cast<float>();
-  const Rows from_old = old_rows * projected.topRows(old_rank);
-  const auto from_new = projected.bottomRows(new_count);
-  Product product{.rows = Rows(std::ssize(sources.positions), rank),
-                  .basis = vectors.cast<float>()};
+  const Floats<RowOrder> projected = (right * vectors).cast<float>();
+  const Floats<RowOrder> from_old = old_rows * projected.topRows(old_rank);
+  const auto from_new = projected.bottomRows(sources.new_count);
+  rows.resize(static_cast<size_t>(sources.count() * rank));
+  basis.resize(static_cast<size_t>(d * rank));
+  Eigen::Map<Floats<BasisOrder>>(basis.data(), d, rank) = vectors.cast<float>();
+  Eigen::Map<Floats<RowOrder>> out(rows.data(), sources.count(), rank);
   Eigen::Index old_row = 0;
   Eigen::Index new_row = 0;
-  for (Eigen::Index i = 0; i < product.rows.rows(); ++i) {
-    if (sources.is_new[static_cast<size_t>(i)]) {
-      product.rows.row(i) = from_new.row(new_row++);
+  while (old_row + new_row < sources.count()) {
+    const Eigen::Index first = old_row + new_row;
+    const auto begin = sources.is_new.begin() + first;
+    const Eigen::Index run = std::find(begin, sources.is_new.end(), !*begin) - begin;
+    if (*begin) {
+      out.middleRows(first, run) = from_new.middleRows(new_row, run);
+      new_row += run;
     } else {
-      product.rows.row(i) = from_old.row(old_row++);
+      out.middleRows(first, run) = from_old.middleRows(old_row, run);
+      old_row += run;
     }
   }
-  return product;
-}
-
-template <class Derived>
-std::vector<float> values_of(const Eigen::MatrixBase<Derived>& matrix) {
-  const Rows rows = matrix;
-  return {rows.data(), rows.data() + rows.size()};
 }
 
 class LowRank final : public Compressor {
@@ -143,23 +150,25 @@ class LowRank final : public Compressor {
     const auto n = static_cast<Eigen::Index>(before.tokens());
     const auto old_rank = static_cast<Eigen::Index>(before.rank);
     const auto added = static_cast<Eigen::Index>(leaving.positions.size());
-    const Product keys = truncate({.rows = RowMap(before.key_rows.data(), old_rank, n).transpose(),
-                                   .basis = RowMap(before.key_basis.data(), d, old_rank)},
-                                  RowMap(leaving.keys.data(), added, d),
-                                  sources,
-                                  kept_rank);
-    const Product values =
-        truncate({.rows = RowMap(before.value_rows.data(), n, old_rank),
-                  .basis = RowMap(before.value_basis.data(), old_rank, d).transpose()},
-                 RowMap(leaving.values.data(), added, d),
-                 sources,
-                 kept_rank);
-    digest.block = {.rank = kept_rank,
-                    .positions = sources.positions,
-                    .key_rows = values_of(keys.rows.transpose()),
-                    .key_basis = values_of(keys.basis),
-                    .value_rows = values_of(values.rows),
-                    .value_basis = values_of(values.basis.transpose())};
+    constexpr int kByRow = Eigen::RowMajor;
+    constexpr int kByColumn = Eigen::ColMajor;
+    cache::LowRankBlock& block = digest.block;
+    block.rank = kept_rank;
+    block.positions = sources.positions;
+    truncate<kByColumn, kByRow>({.rows = {before.key_rows.data(), n, old_rank},
+                                 .basis = {before.key_basis.data(), d, old_rank}},
+                                RowMap(leaving.keys.data(), added, d),
+                                sources,
+                                kept_rank,
+                                block.key_rows,
+                                block.key_basis);
+    truncate<kByRow, kByColumn>({.rows = {before.value_rows.data(), n, old_rank},
+                                 .basis = {before.value_basis.data(), d, old_rank}},
+                                RowMap(leaving.values.data(), added, d),
+                                sources,
+                                kept_rank,
+                                block.value_rows,
+                                block.value_basis);
     return digest;
   }
 
