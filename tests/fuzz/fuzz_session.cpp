@@ -95,19 +95,6 @@ std::string file_of(std::string_view input) {
   return std::string(file.data());
 }
 
-/// The input that file_of() makes this file of.
-std::string input_of(std::string_view file) {
-  int64_t head_bytes = 0;
-  std::memcpy(&head_bytes, file.data() + kHeadAt - sizeof(head_bytes), sizeof(head_bytes));
-  const size_t name = name_bytes().size();
-  const auto length = static_cast<uint16_t>(static_cast<size_t>(head_bytes) - name);
-  const size_t cache = kHeadAt + static_cast<size_t>(head_bytes) + sizeof(uint32_t);
-  std::string input(reinterpret_cast<const char*>(&length), sizeof(length));
-  input += file.substr(kHeadAt + name, length);
-  input += file.substr(cache, file.size() - sizeof(uint32_t) - cache);
-  return input;
-}
-
 struct Restored {
   CacheOptions options;
   std::shared_ptr<dms::engine::Sequence> sequence;
@@ -129,6 +116,19 @@ void check(std::string_view input) {
 }
 
 #ifndef LLVMFuzzerTestOneInput  // replayed, it has another name
+/// The input that file_of() makes this file of.
+std::string input_of(std::string_view file) {
+  int64_t head_bytes = 0;
+  std::memcpy(&head_bytes, file.data() + kHeadAt - sizeof(head_bytes), sizeof(head_bytes));
+  const size_t name = name_bytes().size();
+  const auto length = static_cast<uint16_t>(static_cast<size_t>(head_bytes) - name);
+  const size_t cache = kHeadAt + static_cast<size_t>(head_bytes) + sizeof(uint32_t);
+  std::string input(reinterpret_cast<const char*>(&length), sizeof(length));
+  input += file.substr(kHeadAt + name, length);
+  input += file.substr(cache, file.size() - sizeof(uint32_t) - cache);
+  return input;
+}
+
 void write_seeds(const std::filesystem::path& folder) {
   const std::array<CacheOptions, 5> all{
       {{.policy = "none"},

@@ -48,7 +48,8 @@ def refusal(server: Server, method: str, path: str, body: object = None) -> tupl
 
 @pytest.fixture(scope="module")
 def server():
-    with serving(*PLAIN, "--no-prefix-cache", "--max-documents", 20, "--max-body", "1MiB") as server:
+    limits = ("--max-documents", 20, "--max-body", "1MiB")
+    with serving(*PLAIN, "--no-prefix-cache", *limits) as server:
         yield server
         assert server.stop() == 0, server.log()
 

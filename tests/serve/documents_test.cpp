@@ -19,10 +19,10 @@
 namespace dms::serve {
 namespace {
 
+using dms::testing_support::TempFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing_support::refusal;
-using dms::testing_support::TempFolder;
 
 constexpr const char* kConfig = R"({
   "model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,

@@ -11,8 +11,8 @@
 namespace dms::serve {
 namespace {
 
-using testing_support::refusal;
 using dms::testing_support::TempFolder;
+using testing_support::refusal;
 
 TEST(KeptFile, NamesLeadNowhereElse) {
   const TempFolder folder;
