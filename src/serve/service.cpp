@@ -81,8 +81,8 @@ std::optional<HttpResponse> Service::refuse(const RequestHead& head) const {
   const RouteMatch match = route_of(head);
   if (match.route == nullptr) return error_response(ApiError(404, "no such endpoint"), form);
   if (match.is_method_wrong) {
-    HttpResponse response =
-        error_response(ApiError(405, "this endpoint answers " + methods_of(head.path) + " only"), form);
+    HttpResponse response = error_response(
+        ApiError(405, "this endpoint answers " + methods_of(head.path) + " only"), form);
     response.headers.emplace_back("Allow", methods_of(head.path));
     return response;
   }
