@@ -35,19 +35,21 @@ DocumentEntry entry_of(const std::string& name, const DocumentFile& file) {
 
 void Documents::scan(const LLM& llm, const std::function<void(const std::string&)>& notice) {
   if (!has_folder()) return;
-  const std::lock_guard lock(mutex_);
+  std::map<std::string, Item> found_items;
   std::error_code error;
   for (const fs::directory_entry& found : fs::directory_iterator(settings_.folder, error)) {
     if (found.path().extension() != kSuffix) continue;
     const std::string name = found.path().stem().string();
     try {
       const DocumentFile file = llm.open_document(file_of(name));
-      items_[name] = {.entry = std::make_shared<const DocumentEntry>(entry_of(name, file))};
+      found_items[name] = {.entry = std::make_shared<const DocumentEntry>(entry_of(name, file))};
     } catch (const std::exception& reason) {
       notice(found.path().string() + " is none of the documents: " + reason.what());
     }
   }
   if (error) notice(settings_.folder.string() + ": cannot be listed: " + error.message());
+  const std::lock_guard lock(mutex_);
+  items_ = std::move(found_items);
 }
 
 fs::path Documents::file_of(const std::string& name) const {
