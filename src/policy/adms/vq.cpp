@@ -4,8 +4,9 @@
 // nearest join.
 
 #include <algorithm>
-#include <limits>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 #include <Eigen/Core>
 
@@ -32,11 +33,20 @@ Rows features_of(const Points& points) {
   return features;
 }
 
+/// |x - c|^2 of points and centroids, without |x|^2, which is the same for all centroids: for those
+/// centroids `at` that are new to `distances`, [points, clusters].
+void measure(const Rows& features,
+             const Rows& centroids,
+             const std::vector<Eigen::Index>& at,
+             Rows& distances) {
+  const Rows fresh = centroids(at, Eigen::all);
+  Rows columns = -2.0f * features * fresh.transpose();
+  columns.rowwise() += fresh.rowwise().squaredNorm().transpose();
+  distances(Eigen::all, at) = columns;
+}
+
 /// The nearest centroid of each point; of equally near ones the first.
-std::vector<int32_t> nearest(const Rows& features, const Rows& centroids) {
-  // |x - c|^2 without |x|^2, which is the same for all centroids.
-  Rows distances = -2.0f * features * centroids.transpose();
-  distances.rowwise() += centroids.rowwise().squaredNorm().transpose();
+std::vector<int32_t> nearest(const Rows& distances) {
   std::vector<int32_t> group_of;
   for (Eigen::Index i = 0; i < distances.rows(); ++i) {
     Eigen::Index best = 0;
@@ -46,22 +56,39 @@ std::vector<int32_t> nearest(const Rows& features, const Rows& centroids) {
   return group_of;
 }
 
-/// Weighted means; a centroid without points stays where it is.
-void move_centroids(const Rows& features,
-                    const Points& points,
-                    std::span<const int32_t> group_of,
-                    Rows& centroids) {
+/// To weighted means; one without points stays where it is. Returns those that moved: most stand at
+/// their only point.
+std::vector<Eigen::Index> move_centroids(const Rows& features,
+                                         const Points& points,
+                                         std::span<const int32_t> group_of,
+                                         Rows& centroids) {
   Rows sums = Rows::Zero(centroids.rows(), centroids.cols());
   std::vector<float> weights(static_cast<size_t>(centroids.rows()));
+  std::vector<int64_t> members(weights.size());
   for (size_t i = 0; i < group_of.size(); ++i) {
+    const auto group = static_cast<size_t>(group_of[i]);
+    const auto row = features.row(static_cast<Eigen::Index>(i));
     const auto weight = static_cast<float>(points.counts[i]);
-    sums.row(group_of[i]) += weight * features.row(static_cast<Eigen::Index>(i));
-    weights[static_cast<size_t>(group_of[i])] += weight;
+    sums.row(group_of[i]) += weight * row;
+    weights[group] += weight;
+    ++members[group];
   }
+  for (size_t i = 0; i < group_of.size(); ++i) {  // the mean of one is that one, without rounding
+    const auto group = static_cast<size_t>(group_of[i]);
+    if (members[group] != 1) continue;
+    sums.row(group_of[i]) = features.row(static_cast<Eigen::Index>(i));
+    weights[group] = 1.0f;
+  }
+  std::vector<Eigen::Index> moved;
   for (Eigen::Index group = 0; group < centroids.rows(); ++group) {
     const float weight = weights[static_cast<size_t>(group)];
-    if (weight > 0) centroids.row(group) = sums.row(group) / weight;
+    if (weight == 0) continue;
+    sums.row(group) /= weight;
+    if (sums.row(group) == centroids.row(group)) continue;
+    centroids.row(group) = sums.row(group);
+    moved.push_back(group);
   }
+  return moved;
 }
 
 std::vector<int32_t> k_means(const Points& points, int64_t clusters) {
@@ -70,12 +97,14 @@ std::vector<int32_t> k_means(const Points& points, int64_t clusters) {
   for (int64_t i = 0; i < clusters; ++i) {
     centroids.row(i) = features.row(i * points.count() / clusters);
   }
-  std::vector<int32_t> group_of = nearest(features, centroids);
-  for (int round = 1; round < kRounds; ++round) {
-    move_centroids(features, points, group_of, centroids);
-    std::vector<int32_t> next = nearest(features, centroids);
-    if (next == group_of) break;
-    group_of = std::move(next);
+  std::vector<Eigen::Index> moved(static_cast<size_t>(clusters));
+  std::iota(moved.begin(), moved.end(), Eigen::Index{0});
+  Rows distances(features.rows(), clusters);
+  std::vector<int32_t> group_of;
+  for (int round = 0; round < kRounds && !moved.empty(); ++round) {
+    measure(features, centroids, moved, distances);
+    group_of = nearest(distances);
+    if (round + 1 < kRounds) moved = move_centroids(features, points, group_of, centroids);
   }
   return group_of;
 }
