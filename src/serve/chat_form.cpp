@@ -6,6 +6,12 @@
 #include "serve/stop_text.h"
 
 namespace dms::serve {
+namespace {
+
+/// What goes on with an open call has no id.
+bool begins_call(const OutJson& delta) { return delta["tool_calls"][0].contains("id"); }
+
+}  // namespace
 
 ChatForm::ChatForm(AnswerHead head, TokenTexts texts, int64_t choices, ChatFormOptions options)
     : head_(std::move(head)), texts_(std::move(texts)), options_(std::move(options)) {
@@ -53,11 +59,11 @@ std::optional<OutJson> ChatForm::begin(int64_t choice) {
 std::vector<OutJson> ChatForm::deltas_of(Choice& choice,
                                          ReasoningSplitter::Parts parts,
                                          bool is_end) const {
-  std::vector<OutJson> calls;
+  std::vector<OutJson> deltas;
   if (choice.tools) {
     ToolCalls::News news = choice.tools->push(parts.content, is_end);
     parts.content = std::move(news.content);
-    calls = std::move(news.deltas);
+    deltas = std::move(news.deltas);
   }
   choice.reasoning += parts.reasoning;
   choice.content += parts.content;
@@ -66,8 +72,11 @@ std::vector<OutJson> ChatForm::deltas_of(Choice& choice,
     delta["reasoning_content"] = std::move(parts.reasoning);
   }
   if (!parts.content.empty()) delta["content"] = std::move(parts.content);
-  if (!delta.empty()) calls.insert(calls.begin(), std::move(delta));
-  return calls;
+  // A call that is open ends before text comes.
+  if (!delta.empty()) {
+    deltas.insert(std::ranges::find_if(deltas, begins_call), std::move(delta));
+  }
+  return deltas;
 }
 
 std::vector<OutJson> ChatForm::token(int64_t choice, const TokenEvent& event) {

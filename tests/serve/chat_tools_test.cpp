@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "serve/apis/responses_writer.h"
+#include "serve/chat_chunks.h"
 #include "serve/chat_form.h"
 #include "serve/form_events.h"
 #include "serve/tool_fixture.h"
@@ -137,6 +139,46 @@ TEST(ChatTools, EachTokensProbabilityIsToldOnce) {
   }
   count(form.finish(0, finished("", "")));
   EXPECT_EQ(told, 4U);
+}
+
+TEST(ChatTools, TextBehindACallComesAfterIt) {
+  ChatForm form = form_of("llama3_json");
+  form.token(0, token(R"({"name": "add", "parameters": {"a": 1)"));
+  const std::vector<OutJson> last = deltas(form.token(0, token("}}, ok")));
+  ASSERT_EQ(last.size(), 2U);
+  EXPECT_EQ(last[0]["tool_calls"][0]["function"]["arguments"], "}");
+  EXPECT_EQ(last[1], (OutJson{{"content", ", ok"}}));
+}
+
+TEST(ChatTools, TextBetweenCallsEndsTheFirst) {
+  ChatForm form = form_of("hermes");
+  form.token(0, token(R"(<tool_call>{"name": "add", "arguments": {"a": 1)"));
+  const std::vector<OutJson> last = deltas(form.token(
+      0,
+      token(R"(}}</tool_call>And <tool_call>{"name": "weather", "arguments": {}}</tool_call>)")));
+  ASSERT_EQ(last.size(), 4U);
+  EXPECT_EQ(last[0]["tool_calls"][0]["index"], 0);
+  EXPECT_TRUE(last[1].contains("content"));
+  EXPECT_EQ(last[2]["tool_calls"][0]["function"]["name"], "weather");
+  EXPECT_EQ(last[3]["tool_calls"][0]["function"]["arguments"], "{}");
+}
+
+TEST(ChatTools, AnItemOfACallIsWholeWhateverOneTokenHas) {
+  ChatForm form = form_of("llama3_json");
+  ResponsesWriter writer(OutJson::object());
+  std::string events;
+  const auto tell = [&](const std::vector<OutJson>& chunks) {
+    for (const OutJson& chunk : chunks) events += writer.chunk(chunk);
+  };
+  tell(form.token(0, token(R"({"name": "add", "parameters": {"a": 1)")));
+  tell(form.token(0, token("}}, ok")));
+  tell(form.finish(0, finished(".", "")));
+  const OutJson output =
+      testing_support::parse_events(events += writer.done()).back().data["response"]["output"];
+  ASSERT_EQ(output.size(), 2U) << output;
+  EXPECT_EQ(output[0]["name"], "add");
+  EXPECT_EQ(output[0]["arguments"], R"({"a": 1})");
+  EXPECT_EQ(output[1]["content"][0]["text"], ", ok.");
 }
 
 TEST(ChatTools, MistralsTemplatesTakeShortIds) {
