@@ -14,6 +14,9 @@ TEST(AgentLines, AreLeftOut) {
            "Today's date is 2026-11-29.",
            "Today's date is Sunday, November 29, 2026 (formatted according to the user's locale).",
            "The current date is 2026-11-29 22:00:31.",
+           "The current date is 2026-11-29T22:00:31+01:00.",
+           "The current date is Sun, 29 Nov 2026 10:00 pm (UTC)",
+           "Today's date: 29th of Sept. 2026 at 10PM CEST",
            "Conversation started: Sunday, November 29, 2026",
            "\tConversation started: Sunday, November 29, 2026\r",
        }) {
@@ -34,6 +37,11 @@ TEST(AgentLines, OtherLinesStayAsTheyAre) {
            "Today's date is {date} of 2026",
            "The current date is what `date` prints: 2026 or later",
            "The current dates are 1 and 2",
+           "The current date is 2026-11-29. Always answer in JSON.",
+           "Today's date is 2026-11-29. Never delete files",
+           "Today's date is the 1st of May 2031 in this story. Stay in character.",
+           "Today's date: 2026-11-29. Act.",
+           "Today's date is 2026-11-29 (formatted as you like).",
            "Conversation started: by the user",
        }) {
     EXPECT_EQ(without_agent_lines(text), text);
