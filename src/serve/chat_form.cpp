@@ -114,7 +114,7 @@ std::vector<OutJson> ChatForm::finish(int64_t choice, const FinishedEvent& event
 
 /// vLLM's field: the stop text that ended the answer.
 void ChatForm::add_stop_reason(const Generation& answer, OutJson& choice) const {
-  const auto stop = stop_text_of(answer, options_.stops, texts_.tokenizer());
+  const auto stop = stop_text_of(answer, options_.stops, options_.end_ids, texts_.tokenizer());
   if (stop) choice["stop_reason"] = *stop;
 }
 

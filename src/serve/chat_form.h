@@ -22,6 +22,7 @@ struct ChatFormOptions {
   bool prompt_log_probabilities = false;
   std::optional<ToolCallOptions> tools{};  // nothing: what looks like a call is text
   std::vector<std::string> stops{};        // texts that may end an answer
+  std::vector<int32_t> end_ids{};          // tokens that do
 };
 
 class ChatForm final : public AnswerForm {

@@ -18,6 +18,7 @@ struct ModelFacts {
   std::vector<std::string> names;  // that requests may call it by
   int64_t vocab = 0;
   int64_t context = 0;
+  std::vector<int32_t> eos_ids{};
   SamplingParams sampling{};  // the folder's recommendation, and how far is guessed ahead
   CacheOptions cache{};       // where a request says nothing
   RequestLimits limits{};

@@ -140,6 +140,13 @@ void hold_to_tools(const ToolRequest& tools,
   sampling.structure = *std::move(structure);
 }
 
+/// Tokens that end an answer.
+std::vector<int32_t> end_ids_of(const SamplingParams& sampling, const ModelFacts& model) {
+  std::vector<int32_t> ids = sampling.stop_ids;
+  if (!sampling.ignore_eos) std::ranges::copy(model.eos_ids, std::back_inserter(ids));
+  return ids;
+}
+
 /// The document that a request names, whose options its cache has from now on; null: none.
 EntryPointer find_document(GenerationRequest& common, const Planner& plan, bool is_chat) {
   if (common.document.empty()) return nullptr;
@@ -234,7 +241,8 @@ Prepared prepare_chat(ChatCompletionRequest request,
                       .log_probabilities = common.sampling.log_probabilities >= 0,
                       .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0,
                       .tools = tool_calls,
-                      .stops = common.sampling.stop});
+                      .stops = common.sampling.stop,
+                      .end_ids = end_ids_of(common.sampling, model.facts)});
   out.requests.push_back(make_request(common, std::move(chat.ids)));
   return out;
 }

@@ -1,5 +1,6 @@
 #include "serve/stop_text.h"
 
+#include <algorithm>
 #include <string_view>
 
 namespace dms::serve {
@@ -27,8 +28,12 @@ const std::string* met_first(std::string_view rest, std::span<const std::string>
 /// may be, or hold, their spelling.
 std::optional<std::string> stop_text_of(const Generation& answer,
                                         std::span<const std::string> stops,
+                                        std::span<const int32_t> end_ids,
                                         const Tokenizer& tokenizer) {
   if (stops.empty() || answer.finish_reason != "stop") return std::nullopt;
+  const bool has_ended_itself =
+      !answer.ids.empty() && std::ranges::find(end_ids, answer.ids.back()) != end_ids.end();
+  if (has_ended_itself) return std::nullopt;
   for (const bool skips_special_tokens : {true, false}) {
     const std::string whole = tokenizer.decode(answer.ids, skips_special_tokens);
     if (const std::string* met = met_first(rest_of(whole, answer.text), stops)) return *met;

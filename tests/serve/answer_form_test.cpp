@@ -66,12 +66,26 @@ TEST(ChatForm, NamesTheStopTextThatEndedTheAnswer) {
   EXPECT_FALSE(form.finish(0, end).back()["choices"][0].contains("stop_reason"));
 }
 
+TEST(ChatForm, AnEndTokenIsNoStopText) {
+  const int32_t eos = *texts().tokenizer().eos_id();
+  const std::string spelling = texts().tokenizer().token(eos)->text;
+  for (const bool ends : {false, true}) {
+    ChatFormOptions options{.stops = {spelling}};
+    if (ends) options.end_ids = {eos};
+    ChatForm form(head(), texts(), 1, options);
+    FinishedEvent end = finished("", "");
+    end.result.ids = {eos};
+    EXPECT_EQ(form.finish(0, end).back()["choices"][0].contains("stop_reason"), !ends);
+  }
+}
+
 TEST(StopText, IsTheOneThatEndsFirstWhereTheTextEnds) {
   const Tokenizer tokenizer = texts().tokenizer();
   Generation answer = finished("", "out ").result;
   answer.ids = tokenizer.encode("out of the wood", false);
-  const auto stop = [&](const std::vector<std::string>& stops) {
-    return stop_text_of(answer, stops, tokenizer).value_or("none");
+  const auto stop = [&](const std::vector<std::string>& stops,
+                        const std::vector<int32_t>& end_ids = {}) {
+    return stop_text_of(answer, stops, end_ids, tokenizer).value_or("none");
   };
   EXPECT_EQ(stop({"of the", "of", "of t"}), "of");
   EXPECT_EQ(stop({"wood", "the"}), "none");
@@ -82,6 +96,9 @@ TEST(StopText, IsTheOneThatEndsFirstWhereTheTextEnds) {
   EXPECT_EQ(stop({"of"}), "of");
   answer.text = "out of the wood";
   EXPECT_EQ(stop({"of", tokenizer.token(*tokenizer.eos_id())->text}),
+            tokenizer.token(*tokenizer.eos_id())->text);
+  EXPECT_EQ(stop({tokenizer.token(*tokenizer.eos_id())->text}, {5, *tokenizer.eos_id()}), "none");
+  EXPECT_EQ(stop({tokenizer.token(*tokenizer.eos_id())->text}, {answer.ids.front()}),
             tokenizer.token(*tokenizer.eos_id())->text);
   answer.finish_reason = "length";
   EXPECT_EQ(stop({tokenizer.token(*tokenizer.eos_id())->text}), "none");

@@ -14,8 +14,8 @@ namespace {
 using testing::ElementsAre;
 using namespace testing_support;
 
-OutJson stopped_by(const std::string& text) {
-  OutJson out = chunk(OutJson::object(), "stop");
+OutJson stopped_by(const std::string& text, const char* reason = "stop") {
+  OutJson out = chunk(OutJson::object(), reason);
   out["choices"][0]["stop_reason"] = text;
   return out;
 }
@@ -133,6 +133,7 @@ TEST(MessagesWriter, NamesWhatEndedTheAnswer) {
   EXPECT_EQ(end_of(chunk(OutJson::object(), "abort")), (End{"pause_turn", nullptr}));
   EXPECT_EQ(end_of(stopped_by("END")), (End{"stop_sequence", "END"}));
   EXPECT_EQ(end_of(stopped_by("a template's")), (End{"end_turn", nullptr}));
+  EXPECT_EQ(end_of(stopped_by("END", "tool_calls")), (End{"tool_use", nullptr}));
 }
 
 TEST(MessagesWriter, AnAnswerOfNothingIsAnEmptyText) {

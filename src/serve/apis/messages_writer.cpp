@@ -99,7 +99,8 @@ void MessagesWriter::set_stop_reason(const AnswerEnd& end) {
   if (end.finish_reason == "length") reason = "max_tokens";
   if (end.finish_reason == "tool_calls") reason = "tool_use";
   if (end.finish_reason == "abort") reason = "pause_turn";
-  if (std::ranges::find(stops_, end.stop_text) != stops_.end()) {
+  const bool is_end_of_turn = end.finish_reason == "stop";
+  if (is_end_of_turn && std::ranges::find(stops_, end.stop_text) != stops_.end()) {
     reason = "stop_sequence";
     message_["stop_sequence"] = end.stop_text;
   }
