@@ -81,6 +81,15 @@ TEST(ResponsesRequest, ThoughtsThatLedToNothingAreDropped) {
             R"([{"role":"user","content":"b"}])");
 }
 
+TEST(ResponsesRequest, ThoughtsOfManyItemsAreOneText) {
+  EXPECT_EQ(messages_of(R"("input": [
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}]},
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "b"}]},
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "c"}]},
+                {"role": "assistant", "content": "d"}])"),
+            R"([{"role":"assistant","content":"d","reasoning_content":"a\nb\nc"}])");
+}
+
 TEST(ResponsesRequest, FieldsGoWhereChatHasThem) {
   const ResponsesRequest request = parse(
       R"("input": "a", "model": "demo", "max_output_tokens": 9, "temperature": 0.5, "top_p": 0.9,

@@ -144,10 +144,11 @@ class InputReader {
     if (text.empty()) return;
     begin_turn_unless_silent();
     OrderedJson& message = turn(name);
-    if (message.contains("reasoning_content")) {
-      text = message["reasoning_content"].get<std::string>() + "\n" + text;
+    if (!message.contains("reasoning_content")) {
+      message["reasoning_content"] = std::move(text);
+    } else {
+      message["reasoning_content"].get_ref<std::string&>().append("\n").append(text);
     }
-    message["reasoning_content"] = std::move(text);
   }
 
   OrderedJson messages_ = OrderedJson::array();
