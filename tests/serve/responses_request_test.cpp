@@ -73,6 +73,24 @@ TEST(ResponsesRequest, ItemsOfOneTurnAreOneMessage) {
       R"({"role":"assistant","content":"Done"},{"role":"assistant","content":"Really"}])");
 }
 
+TEST(ResponsesRequest, WhatWasSaidBehindCallsIsOfTheirTurn) {
+  const std::string call =
+      R"({"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},)";
+  const std::string result =
+      R"({"type": "function_call_output", "call_id": "c1", "output": "one"}])";
+  const std::string calls =
+      R"("tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}])";
+  const std::string told = R"({"role":"tool","tool_call_id":"c1","content":"one"}])";
+  EXPECT_EQ(messages_of(R"("input": [)" + call + R"({"role": "assistant", "content": "I look"},)" +
+                        result),
+            R"([{"role":"assistant","content":"I look",)" + calls + "}," + told);
+  EXPECT_EQ(messages_of(R"("input": [{"role": "assistant", "content": "a"},)" + call +
+                        R"({"role": "assistant", "content": "b"},)" + result),
+            R"([{"role":"assistant","content":[{"type":"text","text":"a"},)"
+            R"({"type":"text","text":"b"}],)" +
+                calls + "}," + told);
+}
+
 TEST(ResponsesRequest, ThoughtsThatLedToNothingAreDropped) {
   EXPECT_EQ(messages_of(R"("input": [
                 {"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}]},

@@ -44,6 +44,17 @@ std::string joined(const Fields& item, const char* key) {
   return out;
 }
 
+/// Texts, or parts, behind what is there already.
+void append(OrderedJson& content, OrderedJson more) {
+  if (content.is_null()) {
+    content = std::move(more);
+    return;
+  }
+  if (content.is_string()) content = OrderedJson::array({text_part(content.get<std::string>())});
+  if (more.is_string()) more = OrderedJson::array({text_part(more.get<std::string>())});
+  for (OrderedJson& part : more) content.push_back(std::move(part));
+}
+
 class InputReader {
  public:
   void add_system(OrderedJson content, const std::string& name) {
@@ -51,10 +62,7 @@ class InputReader {
     if (messages_.size() != 1 || messages_[0]["role"] != "system") {
       return add({{"role", "system"}, {"content", std::move(content)}}, name);
     }
-    OrderedJson& first = messages_[0]["content"];
-    if (first.is_string()) first = OrderedJson::array({text_part(first.get<std::string>())});
-    if (content.is_string()) content = OrderedJson::array({text_part(content.get<std::string>())});
-    for (OrderedJson& part : content) first.push_back(std::move(part));
+    append(messages_[0]["content"], std::move(content));
   }
 
   void add_item(const OrderedJson& value, const std::string& name) {
@@ -100,10 +108,11 @@ class InputReader {
     names_.pop_back();
   }
 
-  void begin_turn_unless_silent() {
+  /// What comes behind calls is of their turn: their results have to follow it.
+  void end_turn_of_text() {
     if (!is_in_turn_) return;
     const OrderedJson& last = messages_.back();
-    if (!last["content"].is_null() || last.contains("tool_calls")) end_turn();
+    if (!last["content"].is_null() && !last.contains("tool_calls")) end_turn();
   }
 
   void add_message(const Fields& item, const std::string& name) {
@@ -116,8 +125,8 @@ class InputReader {
       return add({{"role", "user"}, {"content", read_content(item, "content")}}, name);
     }
     if (role != "assistant") item.refuse("role", role, "user, assistant, system or developer");
-    begin_turn_unless_silent();
-    turn(name)["content"] = read_content(item, "content");
+    end_turn_of_text();
+    append(turn(name)["content"], read_content(item, "content"));
   }
 
   void add_call(const Fields& item, const std::string& name) {
@@ -142,7 +151,7 @@ class InputReader {
     std::string text = joined(item, "content");
     if (text.empty()) text = joined(item, "summary");
     if (text.empty()) return;
-    begin_turn_unless_silent();
+    end_turn_of_text();
     OrderedJson& message = turn(name);
     if (!message.contains("reasoning_content")) {
       message["reasoning_content"] = std::move(text);
