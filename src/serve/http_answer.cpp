@@ -1,5 +1,6 @@
 // The writing side of http_session.h.
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <string_view>
@@ -81,9 +82,12 @@ void HttpSession::begin_stream() {
 
 bool HttpSession::write(std::string_view bytes) {
   if (is_closed_) return false;
-  pending_ += is_old_ ? std::string(bytes) : chunk(bytes);
-  const auto unread = static_cast<int64_t>(pending_.size() + in_flight_.size());
-  if (unread > connections_->settings.max_unread_bytes) {
+  const std::string piece = is_old_ ? std::string(bytes) : chunk(bytes);
+  pending_ += piece;
+  // The largest is left out: nobody reads a piece of any size before the next one comes.
+  largest_piece_ = std::max(largest_piece_, piece.size());
+  const size_t unread = pending_.size() + in_flight_.size() - largest_piece_;
+  if (std::cmp_greater(unread, connections_->settings.max_unread_bytes)) {
     on_closed_ = {};  // the caller is told by what this returns
     lose();
     return false;
@@ -103,6 +107,7 @@ void HttpSession::end_stream(std::string_view bytes) {
 void HttpSession::flush() {
   if (is_writing_ || is_closed_) return;
   if (pending_.empty()) {
+    largest_piece_ = 0;
     if (has_all_) end_request();
     return;
   }

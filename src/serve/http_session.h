@@ -94,8 +94,9 @@ class HttpSession final : public Exchange,
   int status_ = 0;  // of the answer that is written
   int64_t prompt_tokens_ = 0;
   int64_t generated_tokens_ = 0;
-  std::string pending_;    // to be written
-  std::string in_flight_;  // being written
+  std::string pending_;       // to be written
+  std::string in_flight_;     // being written
+  size_t largest_piece_ = 0;  // of a stream, since all was written
   bool is_writing_ = false;
   bool is_idle_ = false;      // waits for a request
   bool is_old_ = false;       // HTTP/1.0 knows no chunks

@@ -430,6 +430,21 @@ def test_a_server_without_a_key_answers_to_its_own_names_alone():
             assert asks(server, "/health", "evil.example") == 200, options
 
 
+def test_one_large_piece_is_not_left_unread():
+    body = {
+        "prompt": "It was a dark night. " * 250,
+        "max_tokens": 4,
+        "stream": True,
+        "dms": {"report": True},
+    }
+    with serving("--max-unread", "8KiB") as server:
+        status, _, text = server.request("POST", "/v1/completions", body)
+    events = text.split("\n\n")
+    assert status == 200
+    assert max(map(len, events)) > 8192
+    assert events[-2] == "data: [DONE]"
+
+
 def test_settings_come_from_line_environment_and_file(tmp_path):
     config = tmp_path / "serve.yaml"
     config.write_text(f"model: {DEMO}\nserved-model-name: from-file\nmax_n: 2  # two\n")
