@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <initializer_list>
+#include <iterator>
 
 #include <unistd.h>
 
@@ -42,10 +43,16 @@ std::string machine_name() {
 
 }  // namespace
 
+std::vector<std::string> names_of_machine(const std::string& name) {
+  const std::string label = name.substr(0, name.find('.'));
+  if (label.empty()) return {};
+  return {name, label, label + ".local"};
+}
+
 std::vector<std::string> names_of(const ServerSettings& settings) {
   std::vector<std::string> names = settings.allowed_hosts;
   names.push_back(settings.host);
-  names.push_back(machine_name());
+  std::ranges::move(names_of_machine(machine_name()), std::back_inserter(names));
   return names;
 }
 

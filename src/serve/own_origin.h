@@ -11,7 +11,11 @@
 
 namespace dms::serve {
 
-/// Where it listens, this machine's name, and what it is told that others call it.
+/// Those of a machine called `name`, perhaps with its domain, in its own network: its first label,
+/// and that as multicast DNS knows it.
+std::vector<std::string> names_of_machine(const std::string& name);
+
+/// Where it listens, this machine's names, and what it is told that others call it.
 std::vector<std::string> names_of(const ServerSettings& settings);
 
 /// Whether the client calls the server, as `host` ("127.0.0.1:8000"), by an address, as localhost,

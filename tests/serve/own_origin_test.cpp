@@ -65,5 +65,12 @@ TEST(OwnHost, MayBeThisMachinesName) {
   EXPECT_TRUE(is_own_host(own.back() + ":8000", own));
 }
 
+TEST(OwnHost, MayBeThisMachinesNameAsItsNetworkKnowsIt) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names_of_machine("box"), (Names{"box", "box", "box.local"}));
+  EXPECT_EQ(names_of_machine("box.lan.example"), (Names{"box.lan.example", "box", "box.local"}));
+  EXPECT_EQ(names_of_machine(""), Names());
+}
+
 }  // namespace
 }  // namespace dms::serve
