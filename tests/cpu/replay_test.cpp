@@ -322,8 +322,6 @@ TEST(Replay, GivesBackWhatItsPlanLeavesBetweenPages) {
   const KvStats stats = model.usage(states);
   const int64_t held_bytes = state.held_bytes();
   EXPECT_LT(stats.held_tokens, stats.dense_tokens / 4);
-  std::printf(
-      "held %ld allocated %ld dense %ld\n", held_bytes, stats.allocated_bytes, stats.dense_bytes);
   EXPECT_LT(model.memory().used_bytes, held_bytes * 5 / 4);
 }
 
