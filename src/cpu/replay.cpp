@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <exception>
 #include <limits>
 #include <utility>
 
@@ -42,6 +43,7 @@ void read_text(CpuModel& model,
                      .ids = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
                      .length = length}};
     model.forward(parts);
+    if (const auto failure = sequence.failure()) std::rethrow_exception(failure);
   }
 }
 

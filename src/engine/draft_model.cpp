@@ -51,6 +51,9 @@ bool DraftModel::advance(std::span<DraftWish* const> wishes) {
   }
   if (!model_.reserve(parts)) return false;
   std::span<const float> logits = model_.forward(parts);
+  for (const Part& part : parts) {
+    if (const auto failure = part.sequence->failure()) std::rethrow_exception(failure);
+  }
   for (size_t i = 0; i < parts.size(); ++i) {
     (*wishes[i]->sequence)->record(parts[i].ids);
     if (parts[i].logits == LogitRows::none) continue;

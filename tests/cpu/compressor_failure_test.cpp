@@ -1,12 +1,16 @@
 // A compressor of one's own that throws: its sequence is lost, the others of the pass are not.
 
+#include <algorithm>
 #include <atomic>
+#include <span>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cpu/replay.h"
 #include "cpu/rows.h"
 #include "cpu/sequence_cases.h"
 #include "dms/compressor.h"
@@ -88,6 +92,28 @@ TEST_F(CompressorFailure, EndsItsOwnRequestAlone) {
     EXPECT_EQ(other.error, "") << name;
     EXPECT_EQ(other.ids, expected.ids) << name;
   }
+}
+
+/// No engine looks at what is read for a replay.
+TEST_F(CompressorFailure, IsThrownWhereATextIsRead) {
+  register_compressor("thrower", [](const MiddleEntries&, int64_t, int64_t) -> MiddleEntries {
+    throw std::runtime_error("out of ideas");
+  });
+  const std::vector<int32_t> ids = random_ids(kPrompt, tiny_.vocab(), seed());
+  const auto sequence = tiny_.new_sequence(tiny_.plan(with_compressor("thrower")));
+  std::string told;
+  for (size_t at = 0; at < ids.size() && !sequence->failure();) {
+    const auto count = static_cast<size_t>(std::min<int64_t>(sequence->pass_limit(), 16));
+    const auto next = std::span(ids).subspan(at).first(std::min(count, ids.size() - at));
+    try {
+      read_text(tiny_, *sequence, next, kPrompt);
+    } catch (const std::exception& error) {
+      told = error.what();
+    }
+    at += next.size();
+  }
+  EXPECT_TRUE(sequence->failure());
+  EXPECT_THAT(told, testing::HasSubstr("out of ideas"));
 }
 
 TEST_F(CompressorFailure, LeavesASequenceThatCanGoOn) {

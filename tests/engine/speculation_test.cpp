@@ -200,6 +200,16 @@ TEST_P(SpeculationTest, ADraftModelThatFailsOrHasNoRoomGuessesNothing) {
   EXPECT_EQ(draft_->live_sequences, 0);
 }
 
+TEST_P(SpeculationTest, ADraftSequenceThatGoesWrongGuessesNothing) {
+  use_draft(false);
+  draft_->is_failing = [](std::span<const int32_t>) { return true; };
+  expect_same_answer(alone_.answer(Ids{3}, 9), {.max_new_tokens = 30, .ignore_eos = true});
+  EXPECT_GT(std::ssize(draft_->passes), 0);
+  EXPECT_EQ(drafted_, 0);
+  engine_.reset();
+  EXPECT_EQ(draft_->live_sequences, 0);
+}
+
 TEST_P(SpeculationTest, NoAnswerShowsThatThereWereGuesses) {
   std::mt19937_64 random(seed());
   const auto draw = [&](int64_t max) {
