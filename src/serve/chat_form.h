@@ -21,7 +21,7 @@ struct ChatFormOptions {
   bool log_probabilities = false;
   bool prompt_log_probabilities = false;
   std::optional<ToolCallOptions> tools{};  // nothing: what looks like a call is text
-  std::vector<std::string> stops{};        // texts that may end an answer
+  std::vector<std::string> stops{};        // the request's texts that may end an answer
   std::vector<int32_t> end_ids{};          // tokens that do
 };
 

@@ -216,6 +216,7 @@ Prepared prepare_chat(ChatCompletionRequest request,
   RenderedChat chat = render(request.conversation, model.chat, model.tokenizer, cache.max_tokens);
   require_length(chat.ids, cache.max_tokens, "messages");
   if (document) require_beginning(*document, chat.ids);
+  const std::vector<std::string> own_stops = common.sampling.stop;
   std::ranges::copy(model.chat.stops, std::back_inserter(common.sampling.stop));
   common.sampling.max_new_tokens =
       common.max_tokens.value_or(tokens_left(std::ssize(chat.ids), cache, model.facts.context));
@@ -241,7 +242,7 @@ Prepared prepare_chat(ChatCompletionRequest request,
                       .log_probabilities = common.sampling.log_probabilities >= 0,
                       .prompt_log_probabilities = common.sampling.prompt_log_probabilities >= 0,
                       .tools = tool_calls,
-                      .stops = common.sampling.stop,
+                      .stops = own_stops,
                       .end_ids = end_ids_of(common.sampling, model.facts)});
   out.requests.push_back(make_request(common, std::move(chat.ids)));
   return out;
