@@ -125,6 +125,20 @@ TEST(MessagesRequest, ThinkingIsTheTemplatesMatter) {
   EXPECT_EQ(arguments(R"("top_k": 1)"), "null");
 }
 
+TEST(MessagesRequest, BlocksCountThatBecomeMessages) {
+  const auto results = [](size_t count) {
+    std::string blocks;
+    for (size_t i = 0; i < count; ++i) {
+      blocks += i == 0 ? "" : ", ";
+      blocks += R"({"type": "tool_result", "tool_use_id": "t", "content": "a"})";
+    }
+    return R"([{"role": "user", "content": [)" + blocks + "]}]";
+  };
+  const size_t most = facts().limits.messages;
+  EXPECT_NO_THROW(messages_of(results(most)));
+  EXPECT_EQ(refusal([&] { messages_of(results(most + 1)); }).param(), "messages");
+}
+
 TEST(MessagesRequest, WhoCountsAsksForNoAnswer) {
   const OrderedJson body = parse_body(R"({"messages": [{"role": "user", "content": "a"}]})", {});
   EXPECT_FALSE(read_count_request(body, {}).json.contains("max_tokens"));

@@ -32,11 +32,18 @@ OrderedJson read_texts(const Fields& fields, const char* key) {
   return parts;
 }
 
+[[noreturn]] void refuse_more(const Fields& body, size_t most) {
+  body.refuse("messages", *body.find("messages"), "at most " + std::to_string(most));
+}
+
 class BlockReader {
  public:
-  BlockReader(MessagesInput& out, FieldNames& names) : out_(out), names_(names) {}
+  BlockReader(const Fields& body, size_t most, MessagesInput& out, FieldNames& names)
+      : body_(body), most_(most), out_(out), names_(names) {}
 
+  /// Blocks become messages too, so that there may be more than the body has.
   void add(OrderedJson message, const std::string& name) {
+    if (out_.messages.size() >= most_) refuse_more(body_, most_);
     out_.messages.push_back(std::move(message));
     names_.add_message(name);
   }
@@ -118,6 +125,8 @@ class BlockReader {
               {"arguments", input == nullptr ? std::string("{}") : json_text(*input)}}}};
   }
 
+  const Fields& body_;
+  size_t most_;
   MessagesInput& out_;
   FieldNames& names_;
 };
@@ -128,7 +137,7 @@ MessagesInput read_messages_input(const Fields& body,
                                   const RequestLimits& limits,
                                   FieldNames& names) {
   MessagesInput out;
-  BlockReader reader(out, names);
+  BlockReader reader(body, limits.messages, out, names);
   if (body.find("system") != nullptr) {
     reader.add({{"role", "system"}, {"content", read_texts(body, "system")}}, "system");
   }
@@ -136,9 +145,7 @@ MessagesInput read_messages_input(const Fields& body,
   if (messages == nullptr || messages->empty()) {
     body.refuse("messages", messages ? *messages : OrderedJson(), "at least one message");
   }
-  if (messages->size() > limits.messages) {
-    body.refuse("messages", *messages, "at most " + std::to_string(limits.messages));
-  }
+  if (messages->size() > limits.messages) refuse_more(body, limits.messages);
   for (size_t i = 0; i < messages->size(); ++i) {
     reader.add_message((*messages)[i], element("messages", i));
   }
