@@ -17,6 +17,7 @@
 #include "cli/roofline.h"
 #include "cli/served_model.h"
 #include "cli/text_table.h"
+#include "serve/own_origin.h"
 #include "serve/server.h"
 
 namespace dms::cli {
@@ -139,6 +140,7 @@ void note_open_doors(const serve::ServerSettings& settings) {
 void serve(Options options) {
   require_model(options.model);
   read_api_keys(options);
+  serve::check_host_names(options.server.allowed_hosts);
   ModelOptions& model_options = options.model_options;
   model_options.metadata_scope = MetadataScope::folder_only;  // nothing outside of it is served
   model_options.max_step_tokens =

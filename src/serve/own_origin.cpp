@@ -8,6 +8,8 @@
 
 #include <unistd.h>
 
+#include "dms/error.h"
+
 namespace dms::serve {
 namespace {
 
@@ -54,6 +56,17 @@ std::vector<std::string> names_of(const ServerSettings& settings) {
   names.push_back(settings.host);
   std::ranges::move(names_of_machine(machine_name()), std::back_inserter(names));
   return names;
+}
+
+void check_host_names(std::span<const std::string> names) {
+  for (const std::string& name : names) {
+    const bool is_name = !name.empty() && name.find_first_of(":/ \t") == std::string::npos;
+    if (is_name || is_address(name)) continue;
+    throw InputError({.where = "--allowed-host",
+                      .what = "no name of a host",
+                      .got = name,
+                      .expected = "a name without scheme and port, as llm.example, or *"});
+  }
 }
 
 bool is_own_host(std::string_view host, std::span<const std::string> names) {

@@ -18,6 +18,9 @@ std::vector<std::string> names_of_machine(const std::string& name);
 /// Where it listens, this machine's names, and what it is told that others call it.
 std::vector<std::string> names_of(const ServerSettings& settings);
 
+/// What else there is in an address (a port, a scheme) would never match. Throws InputError.
+void check_host_names(std::span<const std::string> names);
+
 /// Whether the client calls the server, as `host` ("127.0.0.1:8000"), by an address, as localhost,
 /// or by one of `names`, in whatever case. Any other name could be pointed at this machine by the
 /// owner of a page elsewhere (DNS rebinding).

@@ -463,6 +463,12 @@ def test_settings_come_from_line_environment_and_file(tmp_path):
     assert b"DMS_PORT: bad value" in done.stderr
 
 
+def test_a_host_with_a_port_is_no_name():
+    done = run_dms("serve", DEMO, "--allowed-host", "llm.example:8443")
+    assert done.returncode == 2
+    assert b"--allowed-host: no name of a host (got llm.example:8443" in done.stderr
+
+
 def test_a_port_that_is_taken_is_an_error(server):
     done = run_dms("serve", DEMO, "--port", server.port)
     assert done.returncode == 2

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "dms/error.h"
+
 namespace dms::serve {
 namespace {
 
@@ -56,6 +58,13 @@ TEST(OwnHost, IsAnAddressLocalhostOrAnOwnName) {
                            "127.0.0.1.evil.example:8000",
                            "[evil]:8000"}) {
     EXPECT_FALSE(is_own_host(host, own)) << host;
+  }
+}
+
+TEST(OwnHost, IsNamedWithoutSchemeAndPort) {
+  EXPECT_NO_THROW(check_host_names(std::vector<std::string>{"llm.example", "box", "*", "[::1]"}));
+  for (const char* name : {"llm.example:8443", "https://llm.example", "llm.example/", "::1", ""}) {
+    EXPECT_THROW(check_host_names(std::vector<std::string>{name}), InputError) << name;
   }
 }
 
