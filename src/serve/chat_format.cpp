@@ -32,11 +32,12 @@ void leave_open(std::string& text, const std::string& last_message) {
   text.resize(at + (is_kept ? with_end : trimmed).size());
 }
 
+/// A conversation of nothing but such lines is what they say.
 std::string write(const ChatRequest& chat, const ChatFormat& format) {
   if (!format.strips_agent_lines) return format.chat_template->render(chat);
   ChatRequest stripped = chat;
   strip_agent_lines(stripped);
-  return format.chat_template->render(stripped);
+  return format.chat_template->render(stripped.messages.empty() ? chat : stripped);
 }
 
 }  // namespace

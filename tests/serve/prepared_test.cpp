@@ -56,6 +56,17 @@ TEST_F(PreparedChat, NamesStopTextsOfTheRequestAlone) {
   EXPECT_FALSE(names_a_stop(R"(["wood"])", more));
 }
 
+TEST_F(PreparedChat, LeavesAgentsLinesOutOfWhatSaysMore) {
+  model_.chat.strips_agent_lines = true;
+  const auto prompt_of = [&](const std::string& messages) {
+    const Prepared prepared = prepare(R"("messages": [)" + messages + "]");
+    return model_.tokenizer.decode(prepared.requests.front().prompt);
+  };
+  const std::string date = R"({"role": "system", "content": "Today's date: 2026-11-29"})";
+  EXPECT_EQ(prompt_of(date + R"(, {"role": "user", "content": "Hello"})"), "Hello|");
+  EXPECT_EQ(prompt_of(date), "Today's date: 2026-11-29|");
+}
+
 TEST_F(PreparedChat, NamesNoEndToken) {
   const int32_t eos = model_.facts.eos_ids.front();
   const std::string stops = OutJson::array({model_.tokenizer.token(eos)->text}).dump();
