@@ -10,7 +10,7 @@
 namespace dms::serve {
 namespace {
 
-constexpr size_t kMostNameBytes = 64;
+constexpr size_t kMostNameBytes = 128;  // as Anthropic has it; OpenAI has 64
 constexpr const char* kChoices =
     R"(none, auto, required or {"type": "function", "function": {"name": ...}})";
 
@@ -24,7 +24,7 @@ bool is_name(const std::string& name) {
 std::string read_name(const Fields& function) {
   const std::string name = function.text("name").value_or("");
   if (is_name(name)) return name;
-  function.refuse("name", name, "1 to 64 letters, digits, '_' and '-'");
+  function.refuse("name", name, "1 to 128 letters, digits, '_' and '-'");
 }
 
 /// Arguments have names: they are an object.

@@ -98,7 +98,7 @@ TEST(ToolRequest, RefusesWhatIsWrongAndNamesIt) {
       {tool(R"({"name": ""})"), "tools[0].function.name"},
       {tool(R"({"name": "a b"})"), "tools[0].function.name"},
       {tool(R"({"name": "gr\u00fc\u00dfe"})"), "tools[0].function.name"},
-      {tool("{\"name\": \"" + std::string(65, 'a') + "\"}"), "tools[0].function.name"},
+      {tool("{\"name\": \"" + std::string(129, 'a') + "\"}"), "tools[0].function.name"},
       {tool(R"({"name": "a", "parameters": []})"), "tools[0].function.parameters"},
       {tool(R"({"name": "a", "parameters": "{}"})"), "tools[0].function.parameters"},
       {tool(R"({"name": "a", "parameters": {"type": "string"}})"),
@@ -128,6 +128,14 @@ TEST(ToolRequest, RefusesWhatIsWrongAndNamesIt) {
     EXPECT_EQ(error.status(), 400);
     EXPECT_EQ(error.param(), param);
   }
+}
+
+/// Agents put a server's name before those of its tools.
+TEST(ToolRequest, NamesMayBeLong) {
+  const std::string name(128, 'a');
+  const ToolRequest request =
+      parse(R"("tools": [{"type": "function", "function": {"name": ")" + name + R"("}}])");
+  EXPECT_EQ(request.tools->front().name, name);
 }
 
 TEST(ToolRequest, SuggestsTheNameThatWasMeant) {
