@@ -132,7 +132,18 @@ TEST(ResponsesRequest, FieldsGoWhereChatHasThem) {
   EXPECT_EQ(request.echo["max_output_tokens"], 9);
   EXPECT_EQ(request.echo["tools"][0]["name"], "f");
   EXPECT_EQ(request.echo["truncation"], "disabled");
+  EXPECT_EQ(request.echo["reasoning"], (OutJson{{"effort", "low"}, {"summary", "auto"}}));
+  EXPECT_EQ(request.echo["text"]["verbosity"], "low");
   EXPECT_EQ(parse(R"("input": "a")").echo["tool_choice"], "auto");
+}
+
+TEST(ResponsesRequest, WhatIsNotKnownIsNotToldAgain) {
+  const OutJson echo = parse(R"("input": "a", "reasoning": {"effort": "low", "x": [1]},
+                                "text": {"x": 1})")
+                           .echo;
+  EXPECT_EQ(echo["reasoning"], (OutJson{{"effort", "low"}, {"summary", nullptr}}));
+  EXPECT_EQ(echo["text"]["format"]["type"], "text");
+  EXPECT_FALSE(echo["text"].contains("x"));
 }
 
 TEST(ResponsesRequest, TextIsTheFormatThatNeedsNoWord) {
@@ -200,6 +211,7 @@ TEST(ResponsesRequest, RefusesWhatIsWrongAndNamesItAsTheCallerDoes) {
       {hello + R"("metadata": [])", "metadata"},
       {hello + R"("metadata": {"a": 5})", "metadata.a"},
       {hello + R"("user": 5)", "user"},
+      {hello + R"("user": ")" + std::string(2049, 'u') + "\"", "user"},
       {hello + R"("dms": {"report": true})", "dms.report"},
       {hello + R"("dms": {"polcy": "none"})", "dms.polcy"},
   };

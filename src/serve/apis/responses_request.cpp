@@ -84,9 +84,17 @@ void read_include(const Fields& body) {
   }
 }
 
+constexpr size_t kMostBytes = 2048;  // of a text that is only told again
+
+void check_user(const Fields& body) {
+  const auto user = body.text("user");
+  if (user && user->size() > kMostBytes) {
+    body.refuse("user", *user, "a string of at most 2048 bytes");
+  }
+}
+
 void check_metadata(const Fields& body) {
   constexpr size_t kMostPairs = 16;
-  constexpr size_t kMostBytes = 2048;
   const OrderedJson* metadata = body.object("metadata");
   if (metadata == nullptr) return;
   if (metadata->size() > kMostPairs) body.refuse("metadata", *metadata, "at most 16 texts");
@@ -98,19 +106,29 @@ void check_metadata(const Fields& body) {
   }
 }
 
-/// What was given, or what holds where nothing was.
+/// The members of `defaults`, where something was given that.
+OutJson members_of(const OrderedJson& given, OutJson defaults) {
+  for (auto& [key, value] : defaults.items()) {
+    if (const auto found = given.find(key); found != given.end()) value = *found;
+  }
+  return defaults;
+}
+
+/// What was given, or what holds where nothing was. Of objects what is not known is left out.
 OutJson echo_of(const Fields& body) {
   OutJson echo{{"instructions", nullptr},
                {"max_output_tokens", nullptr},
                {"metadata", OutJson::object()},
                {"parallel_tool_calls", true},
                {"reasoning", {{"effort", nullptr}, {"summary", nullptr}}},
-               {"text", {{"format", {{"type", "text"}}}}},
+               {"text", {{"format", {{"type", "text"}}}, {"verbosity", nullptr}}},
                {"tool_choice", "auto"},
                {"tools", OutJson::array()},
                {"user", nullptr}};
   for (auto& [key, value] : echo.items()) {
-    if (const OrderedJson* given = body.find(key)) value = *given;
+    const OrderedJson* given = body.find(key);
+    if (given == nullptr) continue;
+    value = key == "reasoning" || key == "text" ? members_of(*given, std::move(value)) : *given;
   }
   echo["truncation"] = "disabled";
   return echo;
@@ -138,7 +156,7 @@ ResponsesRequest read_responses_request(const OrderedJson& json, const RequestLi
   }
   read_include(body);
   check_metadata(body);
-  body.text("user");
+  check_user(body);
   chat["messages"] = read_responses_input(body, limits, out.chat.names);
   out.echo = echo_of(body);
   return out;

@@ -52,6 +52,12 @@ OutJson if_short(const OutJson& value) {
   return value.is_structured() ? OutJson(value.type()) : OutJson();
 }
 
+OutJson short_of(const OutJson& echo) {
+  OutJson out = OutJson::object();
+  for (const auto& [key, value] : echo.items()) out[key] = if_short(value);
+  return out;
+}
+
 OutJson usage_of(const OutJson& chat) {
   OutJson usage{
       {"input_tokens", count_in(chat, "prompt_tokens")},
@@ -67,6 +73,9 @@ OutJson usage_of(const OutJson& chat) {
 }
 
 }  // namespace
+
+ResponsesWriter::ResponsesWriter(OutJson echo)
+    : echo_(std::move(echo)), short_echo_(short_of(echo_)) {}
 
 std::string ResponsesWriter::item_id(const AnswerPart& part) const {
   return id_prefix(part.kind) + suffix_ + "_" + std::to_string(part.index);
@@ -103,7 +112,7 @@ void ResponsesWriter::begin(const OutJson& chunk) {
                {"previous_response_id", nullptr},
                {"store", false},
                {"usage", nullptr}};
-  for (const auto& [key, value] : echo_.items()) response_[key] = if_short(value);
+  response_.update(short_echo_);
   emit_response("response.created");
   emit_response("response.in_progress");
 }

@@ -12,7 +12,7 @@ class ResponsesWriter final : public TranslatedAnswer {
  public:
   /// `echo`: what the answer repeats of its request. Of a stream's events only the last one has
   /// what is long: the others count as unread until the client takes them.
-  explicit ResponsesWriter(OutJson echo) : echo_(std::move(echo)) {}
+  explicit ResponsesWriter(OutJson echo);
 
  private:
   void begin(const OutJson& chunk) override;
@@ -29,6 +29,7 @@ class ResponsesWriter final : public TranslatedAnswer {
   void emit_response(const char* type);
 
   OutJson echo_;
+  OutJson short_echo_;  // of what is short
   OutJson response_;
   OutJson item_;        // the one that is open
   std::string suffix_;  // of ids
