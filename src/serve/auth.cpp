@@ -17,7 +17,20 @@ bool begins_with_scheme(std::string_view text, std::string_view scheme) {
          });
 }
 
+bool is_in_header_name(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_';
+}
+
 }  // namespace
+
+std::string allowed_headers(std::string_view asked) {
+  constexpr size_t kMostBytes = 2048;
+  const bool is_list =
+      !asked.empty() && asked.size() <= kMostBytes && std::ranges::all_of(asked, [](char c) {
+        return is_in_header_name(c) || c == ',' || c == ' ';
+      });
+  return is_list ? std::string(asked) : "Authorization, Content-Type, X-Api-Key, Anthropic-Version";
+}
 
 Auth::Auth(std::vector<std::string> keys, std::vector<std::string> origins)
     : keys_(std::move(keys)), origins_(std::move(origins)) {}

@@ -25,4 +25,8 @@ class Auth {
   std::vector<std::string> origins_;
 };
 
+/// Which headers a page may send that asks for `asked` (Access-Control-Request-Headers): those,
+/// because libraries add their own, unless they are no list of names.
+std::string allowed_headers(std::string_view asked);
+
 }  // namespace dms::serve

@@ -19,7 +19,8 @@ struct RequestHead {
   std::string authorization{};
   std::string api_key{};  // x-api-key, as Anthropic's clients send it
   std::string origin{};
-  std::string host{};  // the server, as the client calls it
+  std::string asked_headers{};  // that a web page wants to send
+  std::string host{};           // the server, as the client calls it
   std::string query{};
   std::string content_type{};
 };

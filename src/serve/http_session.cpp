@@ -120,6 +120,7 @@ void HttpSession::take_head() {
            .authorization = text_of(message[http::field::authorization]),
            .api_key = text_of(message["x-api-key"]),
            .origin = text_of(message[http::field::origin]),
+           .asked_headers = text_of(message[http::field::access_control_request_headers]),
            .host = text_of(message[http::field::host]),
            .query = query_of(text_of(message.target())),
            .content_type = text_of(message[http::field::content_type])};

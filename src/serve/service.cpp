@@ -102,8 +102,7 @@ Headers Service::headers_for(const RequestHead& head) const {
   Headers headers{{"Access-Control-Allow-Origin", head.origin}, {"Vary", "Origin"}};
   if (head.method == "OPTIONS") {
     headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE");
-    headers.emplace_back("Access-Control-Allow-Headers",
-                         "Authorization, Content-Type, X-Api-Key, Anthropic-Version");
+    headers.emplace_back("Access-Control-Allow-Headers", allowed_headers(head.asked_headers));
     headers.emplace_back("Access-Control-Max-Age", "600");
   }
   return headers;

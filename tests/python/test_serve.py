@@ -410,7 +410,10 @@ def test_keys_and_origins(tmp_path):
             status, answer, _ = server.request("GET", path, headers=headers)
             assert status == 200
             assert answer["Access-Control-Allow-Origin"] == "https://a.example"
-        assert server.request("OPTIONS", path, headers=origin)[0] == 204
+        asked = {"Access-Control-Request-Headers": "x-api-key,x-stainless-os"}
+        status, answer, _ = server.request("OPTIONS", path, headers={**origin, **asked})
+        assert status == 204
+        assert answer["Access-Control-Allow-Headers"] == "x-api-key,x-stainless-os"
         assert server.request("GET", "/health", headers={"Origin": "https://b.example"})[0] == 403
         assert "first-key" not in server.log()
         assert "second-key" not in server.log()

@@ -55,5 +55,17 @@ TEST(ConstantTime, ComparesAsAnyComparisonDoes) {
   EXPECT_FALSE(equal_in_constant_time("abc", "abd"));
 }
 
+TEST(Auth, PagesMaySendWhatTheirLibrariesAdd) {
+  const std::string asked =
+      "anthropic-beta,anthropic-dangerous-direct-browser-access,x-stainless-os";
+  EXPECT_EQ(allowed_headers(asked), asked);
+  const std::string usual = allowed_headers("");
+  EXPECT_NE(usual.find("X-Api-Key"), std::string::npos);
+  for (const std::string& bad :
+       {std::string("a\r\nSet-Cookie: b"), std::string("a: b"), std::string(3000, 'a')}) {
+    EXPECT_EQ(allowed_headers(bad), usual) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace dms::serve
