@@ -32,9 +32,10 @@ void ChatForm::add_tag(std::string_view spelling) {
   if (const auto id = special_id(texts_.tokenizer(), spelling)) tags_.emplace_back(*id, spelling);
 }
 
+/// A token that is left out has no text of its own: what comes with it was held back before it.
 std::string ChatForm::text_with_tags(const TokenEvent& event) const {
   const auto tag = std::ranges::find(tags_, event.id, &std::pair<int32_t, std::string>::first);
-  return tag == tags_.end() ? event.text : tag->second + event.text;
+  return tag == tags_.end() ? event.text : event.text + tag->second;
 }
 
 OutJson ChatForm::chunk(int64_t choice, OutJson delta, const std::string& finish_reason) {

@@ -7,11 +7,13 @@
 
 #include <gtest/gtest.h>
 
+#include "base/input_file.h"
 #include "serve/apis/responses_writer.h"
 #include "serve/chat_chunks.h"
 #include "serve/chat_form.h"
 #include "serve/form_events.h"
 #include "serve/tool_fixture.h"
+#include "support/temp_folder.h"
 
 namespace dms::serve {
 namespace {
@@ -31,6 +33,20 @@ ChatForm form_of(std::string_view form,
   options.tools = ToolCallOptions{
       .form = find_tool_form(form), .tools = testing_support::tools(), .is_parallel = is_parallel};
   return {head(), texts(), choices, options};
+}
+
+constexpr int32_t kTag = 2;
+
+/// Of a tokenizer whose token 2 is a family's tag.
+TokenTexts tagged_texts(const testing_support::TempFolder& folder) {
+  constexpr int64_t kMostBytes = int64_t{1} << 24;
+  const auto demo = std::filesystem::path(DMS_SOURCE_DIR) / "models" / "demo" / "tokenizer.json";
+  std::string json = read_text_file(demo, kMostBytes);
+  constexpr std::string_view kOther = "<|start_header_id|>";
+  for (size_t at = 0; (at = json.find(kOther, at)) != std::string::npos;) {
+    json.replace(at, kOther.size(), "<tool_call>");
+  }
+  return {Tokenizer(folder.write("tokenizer.json", json)), false};
 }
 
 std::vector<OutJson> deltas(const std::vector<OutJson>& chunks) {
@@ -179,6 +195,20 @@ TEST(ChatTools, AnItemOfACallIsWholeWhateverOneTokenHas) {
   EXPECT_EQ(output[0]["name"], "add");
   EXPECT_EQ(output[0]["arguments"], R"({"a": 1})");
   EXPECT_EQ(output[1]["content"][0]["text"], ", ok.");
+}
+
+TEST(ChatTools, TextThatWasHeldBackComesBeforeTheTagThatFreesIt) {
+  const testing_support::TempFolder folder;
+  ChatForm form(
+      head(),
+      tagged_texts(folder),
+      1,
+      {.tools =
+           ToolCallOptions{.form = find_tool_form("hermes"), .tools = testing_support::tools()}});
+  EXPECT_EQ(deltas(form.token(0, token("O", kTag))), (std::vector<OutJson>{{{"content", "O"}}}));
+  const OutJson message = whole(form, R"({"name": "add", "arguments": {}}</tool_call>)")["message"];
+  EXPECT_EQ(message["content"], "O");
+  EXPECT_EQ(message["tool_calls"].size(), 1U);
 }
 
 TEST(ChatTools, MistralsTemplatesTakeShortIds) {
