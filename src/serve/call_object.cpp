@@ -116,7 +116,7 @@ CallSyntax::Step CallObject::push_other(char c, CallSink& sink) {
 CallSyntax::Step CallObject::push_next(char c, CallSink& sink) {
   if (is_blank(c)) return Step::kHeld;
   if (c == ',') return go_to(State::kKey);
-  if (c != '}' || !has_name_) return Step::kBad;
+  if (c != '}' || !has_name_ || (needs_arguments_ && !has_arguments_)) return Step::kBad;
   if (!has_arguments_) {
     arguments_ = "{}";
     begin_call(sink);

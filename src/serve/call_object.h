@@ -13,7 +13,9 @@ namespace dms::serve {
 
 class CallObject {
  public:
-  explicit CallObject(Tools tools) : tools_(std::move(tools)) {}
+  /// `needs_arguments`: without such a key it is no call.
+  CallObject(Tools tools, bool needs_arguments)
+      : tools_(std::move(tools)), needs_arguments_(needs_arguments) {}
 
   /// The next character, the first being '{'. kEnd: the object is complete. Its arguments go to the
   /// sink as they come, once the name is known.
@@ -34,6 +36,7 @@ class CallObject {
   Step begin_call(CallSink& sink);
 
   Tools tools_;
+  bool needs_arguments_;
   State state_ = State::kOpen;
   std::string key_{};
   std::string name_{};

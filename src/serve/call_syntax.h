@@ -29,8 +29,8 @@ class CallSyntax {
   };
 
   virtual ~CallSyntax() = default;
-  /// The tag has been read, all of it.
-  virtual void begin() = 0;
+  /// The tag has been read, all of it; `is_bare`: there is none, and text may look like a call.
+  virtual void begin(bool is_bare) = 0;
   virtual Step push(char c, CallSink& sink) = 0;
   /// The answer ends here.
   virtual void finish(CallSink& sink) = 0;

@@ -5,13 +5,14 @@
 namespace dms::serve {
 
 JsonCalls::JsonCalls(std::string_view close, Tools tools)
-    : close_(close), tools_(std::move(tools)), object_(tools_) {}
+    : close_(close), tools_(std::move(tools)), object_(tools_, false) {}
 
-void JsonCalls::begin() {
+void JsonCalls::begin(bool is_bare) {
   state_ = State::kStart;
   matched_ = 0;
   is_list_ = false;
   has_call_ = false;
+  is_bare_ = is_bare;
 }
 
 CallSyntax::Step JsonCalls::push(char c, CallSink& sink) {
@@ -34,7 +35,7 @@ CallSyntax::Step JsonCalls::push(char c, CallSink& sink) {
 }
 
 CallSyntax::Step JsonCalls::begin_object(char c, CallSink& sink) {
-  object_ = CallObject(tools_);
+  object_ = CallObject(tools_, is_bare_);
   state_ = State::kObject;
   return push_object(c, sink);
 }

@@ -13,7 +13,7 @@ class JsonCalls final : public CallSyntax {
   /// `close` outlives this. Empty: the calls end with the object or the list.
   JsonCalls(std::string_view close, Tools tools);
 
-  void begin() override;
+  void begin(bool is_bare) override;
   Step push(char c, CallSink& sink) override;
   void finish(CallSink&) override {}
 
@@ -34,6 +34,7 @@ class JsonCalls final : public CallSyntax {
   size_t matched_ = 0;     // bytes of close_
   bool is_list_ = false;   // inside of one
   bool has_call_ = false;  // of the list
+  bool is_bare_ = false;
 };
 
 }  // namespace dms::serve

@@ -11,7 +11,7 @@ constexpr size_t kMostIdBytes = 64;
 
 NamedCalls::NamedCalls(Tools tools) : tools_(std::move(tools)) {}
 
-void NamedCalls::begin() {
+void NamedCalls::begin(bool) {
   state_ = State::kName;
   name_.clear();
   mark_.clear();

@@ -17,7 +17,7 @@ class NamedCalls final : public CallSyntax {
 
   explicit NamedCalls(Tools tools);
 
-  void begin() override;
+  void begin(bool) override;
   Step push(char c, CallSink& sink) override;
   void finish(CallSink&) override {}
 

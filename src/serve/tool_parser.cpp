@@ -34,13 +34,13 @@ void ToolParser::step_text(char c) {
     is_inside_ = true;
     is_call_ = false;
     matched_ = 0;
-    syntax_->begin();
+    syntax_->begin(false);
     return;
   }
   if (c == '{' && may_begin_bare_) {
     is_inside_ = true;
     is_call_ = false;
-    syntax_->begin();
+    syntax_->begin(true);
     step_call(c);
     return;
   }

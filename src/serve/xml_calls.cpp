@@ -68,7 +68,7 @@ std::string_view text_of(std::string_view value, const OrderedJson* schema) {
 
 XmlCalls::XmlCalls(std::string_view close, Tools tools) : close_(close), tools_(std::move(tools)) {}
 
-void XmlCalls::begin() {
+void XmlCalls::begin(bool) {
   state_ = State::kFunction;
   tag_.clear();
   name_.clear();

@@ -20,7 +20,7 @@ class XmlCalls final : public CallSyntax {
   /// `close` outlives this.
   XmlCalls(std::string_view close, Tools tools);
 
-  void begin() override;
+  void begin(bool) override;
   Step push(char c, CallSink& sink) override;
   void finish(CallSink& sink) override;
 
