@@ -151,9 +151,9 @@ OutJson ChatForm::message_json(const Choice& choice) const {
   return message;
 }
 
-/// An answer that ends by itself and has called ends for its calls.
+/// An answer that ends by itself and has called ends for its calls, unless it ends within one.
 std::string ChatForm::reason_of(const Choice& choice, const Generation& answer) {
-  const bool has_called = choice.tools && !choice.tools->empty();
+  const bool has_called = choice.tools && !choice.tools->empty() && !choice.tools->is_open();
   const bool is_whole = answer.finish_reason == "stop";
   return has_called && is_whole ? "tool_calls" : api_finish_reason(answer.finish_reason);
 }

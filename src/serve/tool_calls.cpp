@@ -3,6 +3,8 @@
 #include <random>
 #include <utility>
 
+#include "serve/json_scanner.h"
+
 namespace dms::serve {
 namespace {
 
@@ -55,6 +57,10 @@ std::string ToolCalls::new_id() const {
   const size_t bytes = id.size() + (form_->has_short_ids ? kShort : kLong);
   while (id.size() < bytes) id += kDigits[source() % kDigits.size()];
   return id;
+}
+
+bool ToolCalls::is_open() const {
+  return !calls_.empty() && !is_json_object(calls_.back().arguments);
 }
 
 OutJson ToolCalls::json() const {

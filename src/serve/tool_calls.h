@@ -29,6 +29,8 @@ class ToolCalls {
   News push(std::string_view text, bool is_end);
 
   bool empty() const { return calls_.empty(); }
+  /// Whether the last call's arguments have not come to their end.
+  bool is_open() const;
   /// [{id, type, function: {name, arguments}}]
   OutJson json() const;
 

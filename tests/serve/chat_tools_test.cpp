@@ -113,6 +113,18 @@ TEST(ChatTools, WhatIsCutShortSaysSo) {
   EXPECT_EQ(choice["message"]["tool_calls"][0]["function"]["arguments"], R"({"a": )");
 }
 
+TEST(ChatTools, AnAnswerThatStopsWithinACallDoesNotEndForIt) {
+  for (const char* text : {R"(<tool_call>{"name": "add", "arguments": {"a": 1)",
+                           R"(<tool_call>{"name": "add", "arguments": {}}</tool_call>)"
+                           R"(<tool_call>{"name": "add", "arguments": {"a": ")"}) {
+    ChatForm form = form_of("hermes");
+    EXPECT_EQ(whole(form, text)["finish_reason"], "stop") << text;
+  }
+  ChatForm closed = form_of("hermes");
+  EXPECT_EQ(whole(closed, R"(<tool_call>{"name": "add", "arguments": {"a": 1}})")["finish_reason"],
+            "tool_calls");
+}
+
 TEST(ChatTools, OneCallIsEnoughWhereNoneMayBeParallel) {
   ChatForm form = form_of("hermes", 1, false);
   const OutJson message = whole(form, kTwoCalls)["message"];
@@ -199,12 +211,11 @@ TEST(ChatTools, AnItemOfACallIsWholeWhateverOneTokenHas) {
 
 TEST(ChatTools, TextThatWasHeldBackComesBeforeTheTagThatFreesIt) {
   const testing_support::TempFolder folder;
-  ChatForm form(
-      head(),
-      tagged_texts(folder),
-      1,
-      {.tools =
-           ToolCallOptions{.form = find_tool_form("hermes"), .tools = testing_support::tools()}});
+  ChatForm form(head(),
+                tagged_texts(folder),
+                1,
+                {.tools = ToolCallOptions{.form = find_tool_form("hermes"),
+                                          .tools = testing_support::tools()}});
   EXPECT_EQ(deltas(form.token(0, token("O", kTag))), (std::vector<OutJson>{{{"content", "O"}}}));
   const OutJson message = whole(form, R"({"name": "add", "arguments": {}}</tool_call>)")["message"];
   EXPECT_EQ(message["content"], "O");
