@@ -49,6 +49,13 @@ std::string_view without_line_ends(std::string_view value) {
   return value;
 }
 
+/// Bytes of `tag` that `text` ends with: as many as may be.
+size_t begun(std::string_view text, std::string_view tag) {
+  size_t count = std::min(text.size(), tag.size());
+  while (!text.ends_with(tag.substr(0, count))) --count;
+  return count;
+}
+
 /// One of several texts is told without the blanks around it, which a form may allow.
 std::string_view text_of(std::string_view value, const OrderedJson* schema) {
   constexpr std::string_view kBlanks = " \t\r\n";
@@ -72,7 +79,7 @@ void XmlCalls::begin(bool) {
   state_ = State::kFunction;
   tag_.clear();
   name_.clear();
-  has_arguments_ = false;
+  keys_.clear();
 }
 
 CallSyntax::Step XmlCalls::push(char c, CallSink& sink) {
@@ -142,18 +149,24 @@ CallSyntax::Step XmlCalls::push_value(char c, CallSink& sink) {
   value_ += c;
   if (c != '>' || !value_.ends_with(kEndParameter)) return Step::kTaken;
   value_.resize(value_.size() - kEndParameter.size());
-  sink.add_arguments(argument());
-  has_arguments_ = true;
+  add_argument(sink);
   tag_.clear();
   state_ = State::kBody;
   return Step::kTaken;
+}
+
+/// Of two with one key the first counts: it has gone on already.
+void XmlCalls::add_argument(CallSink& sink) {
+  if (keys_.contains(key_)) return;
+  sink.add_arguments(argument());
+  keys_.insert(key_);
 }
 
 /// "KEY": VALUE, with the comma before it.
 std::string XmlCalls::argument() const {
   const OrderedJson* schema = schema_of(*tool_, key_);
   const std::string_view value = text_of(value_, schema);
-  const std::string before = (has_arguments_ ? ", " : "") + json_text(key_) + ": ";
+  const std::string before = (keys_.empty() ? "" : ", ") + json_text(key_) + ": ";
   // What the schema does not name is text as well.
   const bool is_other = schema != nullptr && !is_text(*schema);
   return before + (is_other && is_json(value) ? std::string(value) : json_text(value));
@@ -166,9 +179,11 @@ CallSyntax::Step XmlCalls::push_close(char c) {
   return tag_ == close_ ? Step::kEnd : Step::kHeld;
 }
 
-/// A value that was cut short is told as far as it came, without its end.
+/// A value that was cut short is told as far as it came, without its end and what may have become
+/// the end tag.
 void XmlCalls::finish(CallSink& sink) {
-  if (state_ != State::kValue) return;
+  if (state_ != State::kValue || keys_.contains(key_)) return;
+  value_.resize(value_.size() - begun(value_, kEndParameter));
   std::string last = argument();
   if (last.ends_with('"')) last.pop_back();
   sink.add_arguments(last);

@@ -8,6 +8,8 @@
 // Values have no types. What the function's schema has as text stays as it is; anything else is
 // JSON where it is well-formed.
 
+#include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -32,6 +34,7 @@ class XmlCalls final : public CallSyntax {
   Step push_key(char c);
   Step push_value(char c, CallSink& sink);
   Step push_close(char c);
+  void add_argument(CallSink& sink);
   std::string argument() const;
 
   std::string_view close_;
@@ -42,7 +45,7 @@ class XmlCalls final : public CallSyntax {
   std::string name_{};
   std::string key_{};
   std::string value_{};
-  bool has_arguments_ = false;
+  std::set<std::string, std::less<>> keys_{};  // of arguments that the sink has
 };
 
 }  // namespace dms::serve

@@ -94,6 +94,11 @@ const std::vector<Case>& cases() {
        "</parameter></function></tool_call>",
        "",
        {R"(weather({"scale": "C", "city": " C "}))"}},
+      {"qwen3_coder",
+       "<tool_call><function=weather><parameter=city>Par</parameter><parameter=city>Rome"
+       "</parameter><parameter=days>1</parameter></function></tool_call>",
+       "",
+       {R"(weather({"city": "Par", "days": 1}))"}},
       {"seed_oss",
        "<seed:tool_call>\n<function=add>\n<parameter=a>\n</p>\n</parameter>\n</function>\n"
        "</seed:tool_call>",
@@ -168,6 +173,14 @@ const std::vector<Case>& cases() {
        "<tool_call>\n<function=weather>\n<parameter=city>\nPar",
        "",
        {R"(weather({"city": "Par)"}},
+      {"qwen3_coder",
+       "<tool_call>\n<function=weather>\n<parameter=city>\nPar\n</param",
+       "",
+       {R"(weather({"city": "Par)"}},
+      {"qwen3_coder",
+       "<tool_call><function=weather><parameter=city>Par</parameter><parameter=city>Ro",
+       "",
+       {R"(weather({"city": "Par")"}},
       {"qwen3_coder", "<tool_call>\n<function=weather>\nwhat?", "\nwhat?", {"weather({"}},
   };
   return all;
