@@ -28,7 +28,7 @@ CallSyntax::Step JsonCalls::push(char c, CallSink& sink) {
     case State::kObject:
       return push_object(c, sink);
     case State::kAfter:
-      return push_after(c);
+      return push_after(c, sink);
     default:
       return push_close(c);
   }
@@ -61,9 +61,11 @@ CallSyntax::Step JsonCalls::end_of_json() {
   return close_.empty() ? Step::kEnd : Step::kTaken;
 }
 
-CallSyntax::Step JsonCalls::push_after(char c) {
+/// Some models write several objects between the tags, one after another.
+CallSyntax::Step JsonCalls::push_after(char c, CallSink& sink) {
   if (is_blank(c)) return Step::kHeld;
   if (!is_list_) {
+    if (c == '{') return begin_object(c, sink);
     state_ = State::kClose;
     return push_close(c);
   }

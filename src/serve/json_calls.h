@@ -23,7 +23,7 @@ class JsonCalls final : public CallSyntax {
   Step begin_object(char c, CallSink& sink);
   Step push_element(char c, CallSink& sink);
   Step push_object(char c, CallSink& sink);
-  Step push_after(char c);
+  Step push_after(char c, CallSink& sink);
   Step push_close(char c);
   Step end_of_json();
 
