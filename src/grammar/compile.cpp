@@ -96,7 +96,8 @@ xgrammar::Grammar grammar_of(const Structure& structure, const xgrammar::Tokeniz
   const FormLimits limits;
   const bool is_pattern =
       structure.kind == Structure::Kind::regex || structure.kind == Structure::Kind::grammar;
-  const size_t most = is_pattern ? limits.pattern_bytes : limits.bytes;
+  const bool is_tag = structure.kind == Structure::Kind::structural_tag;
+  const size_t most = is_pattern ? limits.pattern_bytes : is_tag ? limits.tag_bytes : limits.bytes;
   if (structure.text.size() > most) {
     throw InputError({.field = field_name(structure),
                       .what = "too long",
@@ -108,7 +109,7 @@ xgrammar::Grammar grammar_of(const Structure& structure, const xgrammar::Tokeniz
   try {
     xgrammar::Grammar grammar = make_grammar(structure, tokens);
     // It warns of what it leaves aside.
-    if (structure.refuses_unenforced && !collector.warnings().empty()) {
+    if (!collector.warnings().empty() && refuses_all_unenforced(structure, limits)) {
       refuse(structure, "cannot be held to: " + collector.warnings().front());
     }
     return grammar;

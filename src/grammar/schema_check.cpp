@@ -57,10 +57,13 @@ bool writes_what_json_escapes(std::string_view pattern) {
 class SchemaChecker {
  public:
   SchemaChecker(OrderedJson& root,
-                const Structure& structure,
+                bool refuses_unenforced,
                 const FormLimits& limits,
                 std::string where)
-      : root_(root), structure_(structure), limits_(limits), where_(std::move(where)) {}
+      : root_(root),
+        refuses_unenforced_(refuses_unenforced),
+        limits_(limits),
+        where_(std::move(where)) {}
 
   void check() { check_schema(root_, ""); }
 
@@ -73,7 +76,7 @@ class SchemaChecker {
   }
 
   void refuse_unenforced(const std::string& path, const std::string& hint = {}) const {
-    if (structure_.refuses_unenforced) refuse(path, "an answer would not be held to it", hint);
+    if (refuses_unenforced_) refuse(path, "an answer would not be held to it", hint);
   }
 
   void check_schema(OrderedJson& schema, const std::string& path) {
@@ -350,38 +353,56 @@ class SchemaChecker {
   }
 
   OrderedJson& root_;
-  const Structure& structure_;
+  bool refuses_unenforced_;
   const FormLimits& limits_;
   std::string where_;
   std::set<std::string> followed_;
 };
 
-void check_schema(OrderedJson& schema,
-                  const Structure& structure,
-                  const FormLimits& limits,
-                  const std::string& where) {
-  SchemaChecker(schema, structure, limits, where).check();
+void check_length(size_t bytes, size_t most, const std::string& where) {
+  if (bytes <= most) return;
+  throw InputError({.field = where,
+                    .what = "too long",
+                    .got = fmt::format("{} bytes", bytes),
+                    .expected = fmt::format("at most {}", most)});
 }
 
-/// Of a tag: each schema is one by itself.
+/// A part of a tag whose schema may ask for what the answer is not held to.
+bool is_lenient(const OrderedJson& part) {
+  if (!part.contains("json_schema")) return false;
+  const auto strict = part.find("strict");
+  return strict != part.end() && *strict == false;
+}
+
+bool has_lenient_part(const OrderedJson& value) {
+  return (value.is_object() && is_lenient(value)) ||
+         (value.is_structured() && std::ranges::any_of(value, has_lenient_part));
+}
+
+/// Of a tag: each schema is one by itself, and no text is longer than one that stands alone.
 void check_tag(OrderedJson& value,
-               const Structure& structure,
+               bool refuses_unenforced,
                const FormLimits& limits,
                const std::string& where) {
+  if (value.is_string())
+    check_length(value.get_ref<const std::string&>().size(), limits.pattern_bytes, where);
   if (value.is_array()) {
     for (size_t i = 0; i < value.size(); ++i) {
-      check_tag(value[i], structure, limits, fmt::format("{}[{}]", where, i));
+      check_tag(value[i], refuses_unenforced, limits, fmt::format("{}[{}]", where, i));
     }
   }
   if (!value.is_object()) return;
+  const bool refuses_here = refuses_unenforced && !is_lenient(value);
   for (auto& [key, item] : value.items()) {
     const std::string place = where + "." + key;
     if (key == "json_schema" || key == "schema") {
-      check_schema(item, structure, limits, place);
+      check_length(item.dump().size(), limits.bytes, place);
+      SchemaChecker(item, refuses_here, limits, place).check();
     } else {
-      check_tag(item, structure, limits, place);
+      check_tag(item, refuses_unenforced, limits, place);
     }
   }
+  if (value.contains("json_schema")) value.erase("strict");
 }
 
 }  // namespace
@@ -389,15 +410,22 @@ void check_tag(OrderedJson& value,
 std::string checked_schema(const Structure& structure, const FormLimits& limits) {
   const std::string where = field_name(structure);
   OrderedJson schema = parse_form(structure, limits);
-  check_schema(schema, structure, limits, where);
+  SchemaChecker(schema, structure.refuses_unenforced, limits, where).check();
   return schema.dump();
 }
 
 std::string checked_tag(const Structure& structure, const FormLimits& limits) {
   const std::string where = field_name(structure);
   OrderedJson tag = parse_form(structure, limits);
-  check_tag(tag, structure, limits, where);
+  check_tag(tag, structure.refuses_unenforced, limits, where);
   return tag.dump();
+}
+
+bool refuses_all_unenforced(const Structure& structure, const FormLimits& limits) {
+  if (!structure.refuses_unenforced || structure.kind != Structure::Kind::structural_tag) {
+    return structure.refuses_unenforced;
+  }
+  return !has_lenient_part(parse_form(structure, limits));
 }
 
 }  // namespace dms::grammar

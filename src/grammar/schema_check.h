@@ -13,7 +13,11 @@ namespace dms::grammar {
 /// and, where Structure::refuses_unenforced, of a keyword that no answer would be held to.
 std::string checked_schema(const Structure& structure, const FormLimits& limits);
 
-/// A structural tag whose schemas are.
+/// A structural tag whose schemas are. Where "strict": false stands beside one, it may ask for what
+/// the answer is not held to.
 std::string checked_tag(const Structure& structure, const FormLimits& limits);
+
+/// Whether no part of the form may ask for what the answer is not held to.
+bool refuses_all_unenforced(const Structure& structure, const FormLimits& limits);
 
 }  // namespace dms::grammar

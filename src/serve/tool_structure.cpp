@@ -28,6 +28,7 @@ OutJson tag_of(const ToolForm& form, const Tool& tool, bool is_held) {
           {"content",
            {{"type", "json_schema"},
             {"json_schema", schema_of(tool, is_held)},
+            {"strict", tool.is_strict || !is_held},
             {"style", form.arguments},
             {"max_whitespace_cnt", kMostBlanks}}},
           {"end", form.call_end}};
@@ -87,8 +88,10 @@ std::optional<Structure> tool_structure(const ToolForm& form,
     const OutJson blank_line{{"type", "optional"}, {"content", constant("\n\n")}};
     format = {{"type", "sequence"}, {"elements", OutJson::array({blank_line, std::move(format)})}};
   }
+  std::string text = json_text({{"type", "structural_tag"}, {"format", std::move(format)}});
+  if (!request.must_call() && text.size() > kMostTagBytes) return std::nullopt;
   return Structure{.kind = Structure::Kind::structural_tag,
-                   .text = json_text({{"type", "structural_tag"}, {"format", std::move(format)}}),
+                   .text = std::move(text),
                    .refuses_unenforced = has_strict,
                    .field = request.must_call() ? "tool_choice" : "tools"};
 }

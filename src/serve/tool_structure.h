@@ -2,6 +2,7 @@
 // The form of answers that call tools as a request demands, in the words of a family: a structural
 // tag of xgrammar's.
 
+#include <cstddef>
 #include <optional>
 
 #include "dms/structure.h"
@@ -10,7 +11,11 @@
 
 namespace dms::serve {
 
-/// Nothing where the model may write what it likes: it need not call, and no function is strict.
+/// A form that is longer is refused where it is compiled.
+constexpr size_t kMostTagBytes = 512 * 1024;
+
+/// Nothing where the model may write what it likes: it need not call, and no function is strict, or
+/// the schemas of those that are come to too long a form.
 /// `thinks_first`: it holds from behind the model's thoughts, which a blank line may follow.
 std::optional<Structure> tool_structure(const ToolForm& form,
                                         const ToolRequest& request,

@@ -133,6 +133,31 @@ TEST_F(Forms, WhatWouldTakeLongIsRefusedAtOnce) {
                {"/pattern: too long"});
 }
 
+/// As of a request with as many tools as there may be.
+TEST_F(Forms, ATagHasRoomForManySchemas) {
+  const auto form = [](int schemas, int properties) {
+    std::string tags;
+    for (int i = 0; i < schemas; ++i) {
+      const std::string name = "f" + std::to_string(i);
+      std::string named;
+      for (int j = 0; j < properties; ++j) {
+        named += (j == 0 ? "\"p" : ",\"p") + std::to_string(j) +
+                 R"(": {"type": "string", "description": ")" + repeated("What it is. ", 6) + "\"}";
+      }
+      tags += (i == 0 ? "" : ",") + (R"({"type": "tag", "begin": "<)" + name) +
+              R"(>", "end": "</>", "content": {"type": "json_schema", "json_schema": )" +
+              R"({"type": "object", "properties": {)" + named + "}}}}";
+    }
+    return R"({"type": "structural_tag", "format": {"type": "tags_with_separator", "tags": [)" +
+           tags + R"(], "separator": ",", "at_least_one": true}})";
+  };
+  const std::string many = form(128, 12);
+  EXPECT_GT(many.size(), size_t{128} * 1024);
+  EXPECT_NO_THROW(compile(Kind::structural_tag, many));
+  expect_parts(refusal(Kind::structural_tag, form(1, 700)), {"json_schema", "too long"});
+  expect_parts(refusal(Kind::structural_tag, form(128, 50)), {"F", "too long"});
+}
+
 TEST_F(Forms, AChainOfReferencesIsFollowed) {
   std::string defs;
   for (int i = 0; i < 200; ++i) {

@@ -57,6 +57,22 @@ TEST(SchemaCheck, NamesTheKeywordThatIsNotHeldTo) {
   }
 }
 
+TEST(SchemaCheck, TagsSayOfEachSchemaWhetherItIsStrict) {
+  const auto tag = [](const std::string& strict) {
+    const std::string format = R"({"type": "json_schema", "strict": )" + strict +
+                               R"(, "json_schema": {"type": "number", "multipleOf": 0.5}})";
+    return Structure{.kind = Structure::Kind::structural_tag,
+                     .text = R"({"type": "structural_tag", "format": )" + format + "}",
+                     .field = "F"};
+  };
+  expect_parts(input_error([&] { checked_tag(tag("true"), {}); }), {"F", "multipleOf"});
+  EXPECT_TRUE(refuses_all_unenforced(tag("true"), {}));
+  EXPECT_EQ(Json::parse(checked_tag(tag("false"), {}))["format"],
+            Json::parse(R"({"type": "json_schema",
+                            "json_schema": {"type": "number", "multipleOf": 0.5}})"));
+  EXPECT_FALSE(refuses_all_unenforced(tag("false"), {}));
+}
+
 TEST(SchemaCheck, RefusesWhatIsNoSchema) {
   const std::vector<std::tuple<const char*, const char*>> cases{
       {"", "F"},

@@ -82,6 +82,26 @@ TEST(ToolStructure, StrictToolsAreHeldToTheirSchemasWhereTheyAreCalled) {
   EXPECT_EQ(list["tags"][0]["content"]["tags"].size(), 3U);
 }
 
+/// Only what is strict is refused for what an answer is not held to.
+TEST(ToolStructure, StrictIsSaidOfEachTool) {
+  ToolRequest demanded = strict();
+  demanded.choice = Choice::required;
+  const OrderedJson tags = format("hermes", demanded)["tags"];
+  EXPECT_EQ(tags[0]["content"]["strict"], true);
+  EXPECT_EQ(tags[1]["content"]["strict"], false);
+}
+
+TEST(ToolStructure, AFormThatIsTooLongHoldsNoModelThatMayCallAtWill) {
+  std::vector<Tool> list = *testing_support::tools();
+  list[0].is_strict = true;
+  list[0].parameters["description"] = std::string(kMostTagBytes, 'x');
+  ToolRequest request{.tools = std::make_shared<const std::vector<Tool>>(std::move(list)),
+                      .choice = Choice::automatic};
+  EXPECT_TRUE(format("hermes", request).is_null());
+  request.choice = Choice::required;
+  EXPECT_FALSE(format("hermes", request).is_null());
+}
+
 /// xgrammar finds a tag by a trigger that it begins with.
 TEST(ToolStructure, TagsBeginWithTheirTrigger) {
   for (const ToolForm& form : tool_forms()) {
