@@ -28,6 +28,18 @@ std::shared_ptr<Driver> open(const std::filesystem::path& folder, const ModelOpt
   return std::make_shared<Driver>(LLM(folder, options));
 }
 
+/// The form of an answer, which submitting would see to where others wait for it.
+void compile(Driver& driver, SamplingParams& sampling) {
+  if (sampling.structure.kind == Structure::Kind::none) return;
+  const Structure structure = sampling.structure;
+  std::shared_ptr<const CompiledStructure> compiled;
+  {
+    const WithoutGil unlocked;
+    compiled = driver.llm().compile(structure);
+  }
+  sampling.structure.compiled = std::move(compiled);
+}
+
 std::unique_ptr<PendingRequest> submit(const std::shared_ptr<Driver>& driver,
                                        const IdArray& prompt,
                                        const SamplingParams& sampling,
@@ -79,6 +91,7 @@ void bind_engine(nb::module_& module) {
           "info", [](Driver& driver) { return driver.llm().info(); }, nb::rv_policy::move)
       .def_prop_ro("has_tokenizer", [](Driver& driver) { return driver.llm().has_tokenizer(); })
       .def("tokenizer", [](Driver& driver) { return driver.llm().tokenizer(); })
+      .def("compile", &compile, nb::arg("sampling"))
       .def("submit",
            &submit,
            nb::arg("prompt"),

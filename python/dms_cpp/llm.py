@@ -294,9 +294,11 @@ class LLM:
         timeout: float | None,
         used_tokens: int = 0,
     ) -> Job:
+        """A request, ready to be submitted; a form may take seconds to compile."""
         text, ids = read_prompt(prompt, lambda text: self.tokenizer.encode(text, True))
         context_left = self.info.context - used_tokens - len(ids)
         sampling = params.to_core(context_left, self._seeds.getrandbits(63))
+        self._engine.compile(sampling)
         return Job(text, ids, params, sampling, cache or self.cache, priority, timeout)
 
     def _submit(self, job: Job, delivery: _core.Delivery) -> Pending:

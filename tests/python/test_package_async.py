@@ -139,6 +139,19 @@ def test_errors(dms_cpp, run, params):
         llm.check()
 
 
+def test_forms_are_compiled_before_the_event_loop_submits(dms_cpp, run):
+    form = dms_cpp.StructuredOutputsParams(regex="(")
+
+    async def work(llm):
+        with pytest.raises(dms_cpp.InputError, match="structured_outputs.regex") as refusal:
+            await llm.submit("x", dms_cpp.SamplingParams(structured_outputs=form))
+        return [entry.name for entry in refusal.traceback]
+
+    functions = run(work)
+    assert "_job" in functions
+    assert "_start" not in functions
+
+
 def test_close_ends_what_runs(dms_cpp, endless):
     async def main():
         llm = dms_cpp.AsyncLLM(DEMO)
