@@ -427,6 +427,23 @@ def test_strict_arguments_are_held_to_their_schema(tmp_path):
             arguments = json.loads(message["tool_calls"][0]["function"]["arguments"])
             assert arguments["city"] == "Paris"
             assert arguments["days"] in ([1, 2] if strict else [3])
+        for strict in (False, True):
+            odd = function("odd", {"x": {"type": "number", "multipleOf": 0.5}}, strict=strict)
+            tools = [function("get_weather", days, strict=True), odd]
+            status, answer = demand(server, tools=tools, tool_choice="required", max_tokens=1)
+            assert status == (400 if strict else 200), answer
+
+
+def test_many_tools_may_be_demanded(tmp_path):
+    tools = [
+        function(f"f{i}", {f"p{j}": {"type": "string", "description": "x" * 99} for j in range(9)})
+        for i in range(128)
+    ]
+    model = write_script_model(tmp_path / "m", SCRIPTS, TEMPLATE)
+    with serving(model=model) as server:
+        needs_xgrammar(server)
+        status, answer = demand(server, tools=tools, tool_choice="required", max_tokens=1)
+        assert status == 200, answer
 
 
 def test_a_call_has_no_other_form(demanding):
