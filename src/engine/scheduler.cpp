@@ -137,6 +137,14 @@ bool Scheduler::drop_unwanted_prefix() {
   return sharing_.drop_unwanted(next);
 }
 
+void Scheduler::make_room(int64_t bytes) {
+  const int64_t limit = model_.memory().limit_bytes;
+  if (limit == 0 || bytes > limit) return;
+  while (model_.memory().used_bytes > limit - bytes) {
+    if (!drop_unwanted_prefix() && !sharing_.drop_oldest()) return;
+  }
+}
+
 Pass Scheduler::schedule() {
   admit();
   for (bool with_guesses = true;;) {

@@ -37,6 +37,10 @@ class Scheduler {
   /// Removes those that are done; each is shown to `leave` first.
   void retire(const std::function<void(const Running&)>& leave);
 
+  /// Drops prefixes until `bytes` more find room, the last ones those that requests begin with;
+  /// none where so much never would.
+  void make_room(int64_t bytes);
+
   int64_t preemptions() const { return preemptions_; }
   int64_t swaps() const { return swaps_; }
   int64_t swapped_bytes() const { return swap_.used_bytes(); }

@@ -156,6 +156,7 @@ void LLM::check_document(const DocumentFile& file) const { llm::check_cache(file
 
 Document LLM::load_document(const DocumentFile& file) {
   const DocumentFile::State& state = *file.state_;
+  state_->core->engine->make_room(state.session.head.held_bytes);
   return llm::make_document(
       state_->core,
       state.session.head.options,
@@ -186,6 +187,7 @@ Session LLM::load_session(const std::filesystem::path& file) {
   const std::string data = input.read_text(0, input.bytes());
   llm::SessionBytes saved = llm::parse_session(data, file.string(), state_->core->fingerprint);
   llm::check_cache(saved);
+  state_->core->engine->make_room(saved.head.held_bytes);
   auto sequence = llm::read_cache(saved, *state_->core->model);
   return Session(
       std::make_unique<Session::State>(Session::State{.core = state_->core,

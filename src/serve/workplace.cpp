@@ -6,6 +6,27 @@
 #include <utility>
 
 namespace dms::serve {
+namespace {
+
+/// Where it finds no room, who asks again later may find it; or never, if all would not do.
+Document load_now(LLM& llm, const DocumentFile& file) {
+  try {
+    return llm.load_document(file);
+  } catch (const RunError&) {
+    const int64_t limit = llm.stats().kv_limit_bytes;
+    const std::string bytes = std::to_string(file.held_bytes());
+    if (limit > 0 && file.held_bytes() > limit) {
+      throw ApiError(507,
+                     "the file's cache needs " + bytes + " bytes of --kv-memory, which has " +
+                         std::to_string(limit),
+                     {},
+                     "insufficient_storage");
+    }
+    throw ApiError(503, "no room in --kv-memory for the " + bytes + " bytes of the file's cache now");
+  }
+}
+
+}  // namespace
 
 int64_t Workplace::write(const std::function<int64_t()>& save) const {
   try {
@@ -38,7 +59,7 @@ void Workplace::load(const DocumentFile& file,
   auto call = std::make_shared<decltype(done)>(std::move(done));
   engine.llm().post([this, file, call = std::move(call)]() mutable {
     const auto begin = Clock::now();
-    const auto loaded = attempt([&] { return engine.llm().load_document(file); });
+    const auto loaded = attempt([&] { return load_now(engine.llm(), file); });
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
     to_io([call = std::move(call), loaded, ms] { (*call)(loaded, ms); });
   });

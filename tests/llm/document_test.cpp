@@ -340,6 +340,32 @@ TEST_P(OneDocument, ADamagedFileIsRefused) {
             std::string::npos);
 }
 
+TEST_P(OneDocument, CachedPrefixesMakeRoomForWhatIsLoaded) {
+  const testing_support::TempFolder folder;
+  LLM roomy(kDemo, options());
+  const Document large = roomy.make_document(random_ids(2000), {.policy = "none"});
+  large.save(folder.path() / "document");
+  Session session = roomy.new_session({.policy = "none"});
+  session.append(large.ids());
+  session.save(folder.path() / "session");
+  for (const bool is_session : {false, true}) {
+    ModelOptions small = options(true);
+    small.kv_memory_bytes = large.held_bytes() * 3 / 2;
+    LLM llm(kDemo, small);
+    while (llm.stats().kv_used_bytes < large.held_bytes()) {
+      Request asked = request(random_ids(300), 1);
+      asked.cache = {.policy = "none"};
+      answer(llm, asked);
+    }
+    EXPECT_GT(llm.stats().cached_prefixes, 0);
+    if (is_session) {
+      EXPECT_EQ(llm.load_session(folder.path() / "session").tokens(), 2000);
+    } else {
+      EXPECT_EQ(llm.load_document(llm.open_document(folder.path() / "document")).tokens(), 2000);
+    }
+  }
+}
+
 TEST_P(OneDocument, WhatDoesNotFitIsRefusedAndLeavesNothing) {
   const testing_support::TempFolder folder;
   const std::filesystem::path file = folder.path() / "text";
