@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "cpu/cpu_sequence.h"
+#include "cpu/fingerprint.h"
 #include "cpu/replay.h"
 
 namespace dms::cpu {
@@ -175,17 +176,7 @@ std::unique_ptr<engine::SequenceState> CpuModel::read_sequence(
 
 std::string CpuModel::fingerprint() const {
   const ModelSpec& spec = decoder_.spec();
-  // A few sums tell two trainings of one shape apart; they do not depend on threads or ISA.
-  double weights = 0;
-  for (const model::LayerWeights& layer : decoder_.weights().layers) {
-    for (const std::span<const float> part : {std::span<const float>(layer.attention_norm.scale),
-                                              std::span<const float>(layer.alpha),
-                                              std::span<const float>(layer.kvzap.scores),
-                                              std::span<const float>(layer.kvzap.bias)}) {
-      for (const float value : part) weights = 0.75 * weights + value;
-    }
-  }
-  return fmt::format("{} {}x{} heads {}/{}x{} vocab {} theta {} {} weights {} sum {}",
+  return fmt::format("{} {}x{} heads {}/{}x{} vocab {} theta {} {} weights {} sums {:08x} {:08x}",
                      spec.model_type,
                      spec.layers,
                      spec.hidden,
@@ -196,7 +187,8 @@ std::string CpuModel::fingerprint() const {
                      spec.rope.theta,
                      dtype_name(options_.dtype),
                      kernels::weight_format_name(options_.weight_format),
-                     weights);
+                     sum_of(spec),
+                     sum_of(decoder_.weights()));
 }
 
 std::vector<cache::Growth> CpuModel::growth_of(std::span<const engine::Part> parts) const {
