@@ -160,6 +160,7 @@ void DocumentEndpoints::add(const PutPointer& put, DocumentEntry entry, Document
 
 /// Files are written and removed in the order in which it was asked for.
 void DocumentEndpoints::erase(const std::shared_ptr<Exchange>& exchange, const std::string& name) {
+  if (!documents_.find(name)) return refuse(exchange, no_such_document());
   ++working_;
   place_.to_worker([this, exchange, name]() mutable {
     const auto removed = attempt([&] {

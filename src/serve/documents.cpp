@@ -73,7 +73,14 @@ std::vector<Documents::Listed> Documents::list() const {
 
 void Documents::require_place(const std::string& name) const {
   const std::lock_guard lock(mutex_);
-  if (items_.contains(name) || std::ssize(items_) < settings_.most) return;
+  if (items_.contains(name)) return;
+  if (has_folder() && fs::exists(file_of(name))) {
+    throw ApiError(409,
+                   "a file of this name is none of the documents; who runs the server may remove it",
+                   "name",
+                   "not_a_document");
+  }
+  if (std::ssize(items_) < settings_.most) return;
   throw no_room("there are " + std::to_string(items_.size()) + " documents already",
                 "delete one, or start the server with more --max-documents");
 }

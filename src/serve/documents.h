@@ -59,7 +59,8 @@ class Documents {
   /// Throws ApiError on a bad name, and where something else is in the file's place.
   std::filesystem::path file_of(const std::string& name) const;
 
-  /// Throws ApiError (507) where another name is one too many.
+  /// Throws ApiError: 507 where another name is one too many, 409 where a file has it that is none
+  /// of the documents.
   void require_place(const std::string& name) const;
   /// Has others leave memory, the one used longest ago first, until so many bytes of `name` find
   /// room. Throws ApiError (507) where they do not.

@@ -135,6 +135,7 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
     case Endpoint::kDocument:
       return exchange->respond(documents_.get(match.argument));
     case Endpoint::kDeleteDocument:
+      if (const auto error = not_ready()) return refuse(exchange, *error);
       return documents_.erase(exchange, match.argument);
     case Endpoint::kSlots:
       return exchange->respond(slots_.list());

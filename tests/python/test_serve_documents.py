@@ -280,6 +280,9 @@ def test_documents_outlive_the_server(tmp_path: Path):
         assert "c.dmsdoc: is damaged" in server.log()
         assert refusal(server, "GET", "/documents/c")[0] == 404
         assert refusal(server, "PUT", "/documents/e", {"prompt": "x"})[0] == 400
+        assert refusal(server, "DELETE", "/documents/d")[0] == 404
+        assert refusal(server, "PUT", "/documents/d", {"prompt": "x"})[0] == 409
+        assert (folder / "d.dmsdoc").read_bytes() == broken[:5000]
         server.request("DELETE", "/documents/a")
         assert not (folder / "a.dmsdoc").exists()
         assert ask(server, "b")[0] == expected["b"]

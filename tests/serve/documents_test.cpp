@@ -109,6 +109,15 @@ TEST_F(DocumentStore, HoldsNoMoreThanAreAllowed) {
   EXPECT_EQ(refusal([&] { documents.require_place("b"); }).status(), 507);
 }
 
+TEST_F(DocumentStore, ForeignFilesKeepTheirNames) {
+  const DocumentSettings settings{.folder = folder_.path(), .most = 4, .memory_bytes = 9 * one_};
+  Documents documents(settings);
+  folder_.write("foreign.dmsdoc", "another model's");
+  EXPECT_EQ(refusal([&] { documents.require_place("foreign"); }).status(), 409);
+  put(documents, "a", true);
+  documents.require_place("a");
+}
+
 TEST_F(DocumentStore, FindsWhatLiesInItsFolderAndTellsOfTheRest) {
   const DocumentSettings settings{.folder = folder_.path(), .memory_bytes = 9 * one_};
   {
