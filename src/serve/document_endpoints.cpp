@@ -119,8 +119,7 @@ void DocumentEndpoints::finish(const PutPointer& put, const Generation& result) 
   }
   const auto kept = attempt([&] {
     if (!result.document) throw ApiError(500, result.error);
-    documents_.require_place(put->name);
-    documents_.make_room(result.document->held_bytes(), put->name);
+    documents_.reserve(put->name, result.document->held_bytes());
     return *result.document;
   });
   if (const auto* error = std::get_if<ApiError>(&kept)) return refuse(put->exchange, *error);
@@ -144,7 +143,10 @@ void DocumentEndpoints::save(const PutPointer& put, DocumentEntry entry, Documen
                   document = std::move(document),
                   bytes]() mutable {
       --working_;
-      if (const auto* error = std::get_if<ApiError>(&bytes)) return refuse(put->exchange, *error);
+      if (const auto* error = std::get_if<ApiError>(&bytes)) {
+        documents_.give_up(entry.name, entry.held_bytes);
+        return refuse(put->exchange, *error);
+      }
       entry.file_bytes = std::get<int64_t>(bytes);
       add(put, std::move(entry), std::move(document));
     });

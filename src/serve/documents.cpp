@@ -1,6 +1,7 @@
 #include "serve/documents.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "serve/document_note.h"
@@ -73,24 +74,35 @@ std::vector<Documents::Listed> Documents::list() const {
 
 void Documents::require_place(const std::string& name) const {
   const std::lock_guard lock(mutex_);
-  if (items_.contains(name)) return;
+  check_place(name);
+}
+
+/// The names of those that are being made count.
+void Documents::check_place(const std::string& name) const {
+  std::set<std::string> fresh;
+  for (const auto& [other, bytes] : reserved_) {
+    if (!items_.contains(other)) fresh.insert(other);
+  }
+  if (items_.contains(name) || fresh.contains(name)) return;
   if (has_folder() && fs::exists(file_of(name))) {
     throw ApiError(409,
                    "a file of this name is none of the documents; who runs the server may remove it",
                    "name",
                    "not_a_document");
   }
-  if (std::ssize(items_) < settings_.most) return;
-  throw no_room("there are " + std::to_string(items_.size()) + " documents already",
+  const size_t count = items_.size() + fresh.size();
+  if (static_cast<int64_t>(count) < settings_.most) return;
+  throw no_room("there are " + std::to_string(count) + " documents already",
                 "delete one, or start the server with more --max-documents");
 }
 
-/// Of all but the one named.
+/// Of all but the one named, and of those that are being made.
 int64_t Documents::held_bytes(const std::string& name) const {
   int64_t bytes = 0;
   for (const auto& [other, item] : items_) {
     if (item.document && other != name) bytes += item.document->held_bytes();
   }
+  for (const auto& [other, reserved] : reserved_) bytes += reserved;
   return bytes;
 }
 
@@ -116,6 +128,27 @@ bool Documents::shrink(int64_t bytes, const std::string& name) {
 
 void Documents::make_room(int64_t bytes, const std::string& name) {
   const std::lock_guard lock(mutex_);
+  require_room(bytes, name);
+}
+
+void Documents::reserve(const std::string& name, int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  check_place(name);
+  require_room(bytes, name);
+  reserved_.emplace(name, bytes);
+}
+
+void Documents::give_up(const std::string& name, int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  leave_reserved(name, bytes);
+}
+
+void Documents::leave_reserved(const std::string& name, int64_t bytes) {
+  const auto found = reserved_.find({name, bytes});
+  if (found != reserved_.end()) reserved_.erase(found);
+}
+
+void Documents::require_room(int64_t bytes, const std::string& name) {
   if (shrink(bytes, name)) return;
   throw no_room("no room for the " + std::to_string(bytes) + " bytes of the document in the " +
                     std::to_string(settings_.memory_bytes) + " of --document-memory",
@@ -142,6 +175,7 @@ void Documents::hold(const EntryPointer& entry, Document document) {
 bool Documents::put(EntryPointer entry, Document document) {
   const std::lock_guard lock(mutex_);
   const std::string name = entry->name;
+  leave_reserved(name, entry->held_bytes);
   Item item{.entry = std::move(entry), .document = std::move(document), .last_use = ++uses_};
   return !items_.insert_or_assign(name, std::move(item)).second;
 }

@@ -10,7 +10,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dms/chat.h"
@@ -65,6 +67,10 @@ class Documents {
   /// Has others leave memory, the one used longest ago first, until so many bytes of `name` find
   /// room. Throws ApiError (507) where they do not.
   void make_room(int64_t bytes, const std::string& name);
+  /// The same for one that is made now, whose place and bytes are its own until put() or give_up().
+  /// Throws as require_place() and make_room().
+  void reserve(const std::string& name, int64_t bytes);
+  void give_up(const std::string& name, int64_t bytes);
   /// The cache of one that is in memory, which is used now.
   std::optional<Document> use(const DocumentEntry& entry);
   /// Its cache is in memory from now on, unless another has taken its name meanwhile.
@@ -81,6 +87,9 @@ class Documents {
     int64_t last_use = 0;
   };
 
+  void check_place(const std::string& name) const;
+  void require_room(int64_t bytes, const std::string& name);
+  void leave_reserved(const std::string& name, int64_t bytes);
   Item* oldest_that_may_leave(const std::string& name);
   int64_t held_bytes(const std::string& name) const;
   bool shrink(int64_t bytes, const std::string& name);
@@ -88,6 +97,7 @@ class Documents {
   const DocumentSettings& settings_;
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, Item> items_;
+  std::multiset<std::pair<std::string, int64_t>> reserved_;  // names and bytes of those being made
   int64_t uses_ = 0;
 };
 

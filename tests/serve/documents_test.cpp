@@ -109,6 +109,26 @@ TEST_F(DocumentStore, HoldsNoMoreThanAreAllowed) {
   EXPECT_EQ(refusal([&] { documents.require_place("b"); }).status(), 507);
 }
 
+TEST_F(DocumentStore, ThoseBeingMadeCount) {
+  const DocumentSettings settings{.most = 2, .memory_bytes = 2 * one_};
+  Documents documents(settings);
+  documents.reserve("a", one_);
+  documents.reserve("b", one_);
+  EXPECT_EQ(refusal([&] { documents.require_place("c"); }).status(), 507);
+  EXPECT_EQ(refusal([&] { documents.reserve("a", one_); }).status(), 507) << "no memory";
+  documents.give_up("b", one_);
+  documents.require_place("c");
+  EXPECT_EQ(refusal([&] { documents.make_room(one_ + 1, "c"); }).status(), 507);
+  documents.reserve("c", one_);
+  const Document made = make();
+  documents.put(std::make_shared<const DocumentEntry>(
+                    DocumentEntry{.name = "c", .held_bytes = made.held_bytes()}),
+                made);
+  EXPECT_EQ(refusal([&] { documents.reserve("b", one_); }).status(), 507) << "no place";
+  documents.erase("c");
+  documents.reserve("b", one_);
+}
+
 TEST_F(DocumentStore, ForeignFilesKeepTheirNames) {
   const DocumentSettings settings{.folder = folder_.path(), .most = 4, .memory_bytes = 9 * one_};
   Documents documents(settings);
