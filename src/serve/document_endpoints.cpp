@@ -72,15 +72,18 @@ void DocumentEndpoints::put(const std::shared_ptr<Exchange>& exchange, const std
   if (const auto* error = std::get_if<ApiError>(&free)) return refuse(exchange, *error);
   ++working_;
   const bool is_text = exchange->head().content_type.starts_with("text/plain");
-  place_.to_worker([this, exchange, name, is_text, body = exchange->take_body()]() mutable {
+  const auto arrival = std::chrono::steady_clock::now();
+  place_.to_worker([this, exchange, name, is_text, arrival, body = exchange->take_body()]() mutable {
     const auto request = std::make_shared<Attempt<DocumentRequest>>(
         attempt([&] { return read_document(body, is_text, place_.model, planner()); }));
-    place_.to_io([this, exchange = std::move(exchange), name, request] {
+    place_.to_io([this, exchange = std::move(exchange), name, arrival, request] {
       --working_;
       if (exchange->is_closed()) return;
       if (const auto* error = std::get_if<ApiError>(&*request)) return refuse(exchange, *error);
-      compute(std::make_shared<Put>(
-          Put{.exchange = exchange, .name = name, .request = std::move(std::get<0>(*request))}));
+      compute(std::make_shared<Put>(Put{.exchange = exchange,
+                                        .name = name,
+                                        .request = std::move(std::get<0>(*request)),
+                                        .arrival = arrival}));
     });
   });
 }
@@ -90,13 +93,13 @@ void DocumentEndpoints::compute(const PutPointer& put) {
   put->mailbox = std::make_shared<Mailbox>(place_.to_io, [this, weak] {
     if (const auto alive = weak.lock()) take_mail(alive);
   });
-  const auto id = attempt([&] {
-    return place_.engine.llm().submit({.prompt = put->request.ids,
-                                       .sampling = {.max_new_tokens = 0},
-                                       .cache = put->request.cache,
-                                       .keeps_document = true,
-                                       .sink = put->mailbox->sink(0)});
-  });
+  Request asked{.prompt = put->request.ids,
+                .sampling = {.max_new_tokens = 0},
+                .cache = put->request.cache,
+                .keeps_document = true,
+                .sink = put->mailbox->sink(0)};
+  if (timeout_.count() > 0) asked.deadline = put->arrival + timeout_;
+  const auto id = attempt([&] { return place_.engine.llm().submit(std::move(asked)); });
   if (const auto* error = std::get_if<ApiError>(&id)) return refuse(put->exchange, *error);
   put->id = std::get<RequestId>(id);
   puts_.insert(put);
@@ -116,6 +119,10 @@ void DocumentEndpoints::finish(const PutPointer& put, const Generation& result) 
   put->exchange->count_tokens(result.prompt_tokens, 0);
   if (result.finish_reason == "cancelled") {
     return refuse(put->exchange, ApiError(503, "the server is shutting down"));
+  }
+  if (result.finish_reason == "deadline") {
+    return refuse(put->exchange,
+                  ApiError(503, "the document's time was up before it was computed"));
   }
   const auto kept = attempt([&] {
     if (!result.document) throw ApiError(500, result.error);
@@ -225,6 +232,12 @@ void DocumentEndpoints::take_cache(const EntryPointer& entry, const Attempt<Docu
   }
   if (waiting.empty()) return;
   for (const Then& then : waiting.mapped()) then(cache);
+}
+
+size_t DocumentEndpoints::active() const {
+  size_t waiting = 0;
+  for (const auto& [entry, calls] : waiting_) waiting += calls.size();
+  return working_ + puts_.size() + waiting;
 }
 
 void DocumentEndpoints::cancel_all() {

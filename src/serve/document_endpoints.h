@@ -2,6 +2,7 @@
 // The endpoints of /documents, and the caches of documents for those who ask. All of it is the I/O
 // thread's.
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -20,9 +21,9 @@ namespace dms::serve {
 
 class DocumentEndpoints {
  public:
-  /// `place` and `documents` outlive this.
-  DocumentEndpoints(const Workplace& place, Documents& documents)
-      : place_(place), documents_(documents) {}
+  /// `place` and `documents` outlive this. `timeout`: of a document that is made; 0: none.
+  DocumentEndpoints(const Workplace& place, Documents& documents, std::chrono::seconds timeout)
+      : place_(place), documents_(documents), timeout_(timeout) {}
 
   HttpResponse list() const;
   HttpResponse get(const std::string& name) const;
@@ -34,7 +35,8 @@ class DocumentEndpoints {
   using Then = std::function<void(const Attempt<Document>&)>;
   void with_cache(const EntryPointer& entry, Then then);
 
-  size_t active() const { return working_ + puts_.size() + waiting_.size(); }
+  /// Requests for documents, and those that wait for the cache of one.
+  size_t active() const;
   void cancel_all();
   void fail_all(const std::string& why);
 
@@ -44,6 +46,7 @@ class DocumentEndpoints {
     std::shared_ptr<Exchange> exchange;
     std::string name;
     DocumentRequest request;
+    std::chrono::steady_clock::time_point arrival;
     std::shared_ptr<Mailbox> mailbox{};
     RequestId id = 0;
   };
@@ -60,6 +63,7 @@ class DocumentEndpoints {
 
   const Workplace& place_;
   Documents& documents_;
+  std::chrono::seconds timeout_;
   std::set<PutPointer> puts_;
   std::map<EntryPointer, std::vector<Then>> waiting_;  // for a cache that is being read
   size_t working_ = 0;                                 // calls that are under way elsewhere

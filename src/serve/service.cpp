@@ -45,7 +45,7 @@ Service::Service(const ServerSettings& settings,
              .to_compiler = std::move(to_compiler),
              .notice = std::move(notice)},
       store_(documents),
-      documents_(place_, documents),
+      documents_(place_, documents, settings.request_timeout),
       slots_(place_, settings.slots) {}
 
 RouteMatch Service::route_of(const RequestHead& head) const {
@@ -228,7 +228,8 @@ std::optional<ApiError> Service::not_ready() const {
 
 std::optional<ApiError> Service::unavailable() const {
   if (auto error = not_ready()) return error;
-  if (answers_ + static_cast<int64_t>(preparing_) < settings_.most_answers) return std::nullopt;
+  const auto others = static_cast<int64_t>(preparing_ + documents_.active() + slots_.active());
+  if (answers_ + others < settings_.most_answers) return std::nullopt;
   return ApiError(429, "too many requests are waiting", {}, "queue_full");
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import Server, serving, until
+from serving import Server, request_text, serving, until
 
 STORY = "It was a dark night, and the old man sat by the fire. " * 20
 QUESTION = {"messages": [{"role": "user", "content": "Who sat by the fire?"}]}
@@ -233,6 +233,45 @@ def test_there_are_no_more_than_are_allowed():
         assert status == 507
         assert "--document-memory" in message
         assert server.complete("It was", max_tokens=1)
+
+
+def begin_stream(server: Server, connection, **fields) -> None:
+    body = {"prompt": "It was", "max_tokens": 3000, "ignore_eos": True, "stream": True, **fields}
+    connection.sendall(request_text("/v1/completions", json.dumps(body)))
+    assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+def test_documents_being_made_count_among_the_requests():
+    with serving(*PLAIN, "--max-sequences", 1, "--max-queue", 1) as server:
+        made: list[dict] = []
+        thread = threading.Thread(target=lambda: made.append(put(server, "a", {"prompt": STORY})))
+        with server.connect() as connection:
+            begin_stream(server, connection)
+            thread.start()
+            until(lambda: server.metric("dms:num_requests_active") == 2)
+            assert refusal(server, "PUT", "/documents/b", {"prompt": STORY})[0] == 429
+            assert refusal(server, "POST", "/v1/completions", {"prompt": "x"})[0] == 429
+        thread.join()
+        assert made[0]["tokens"] > 0
+        until(server.is_idle)
+
+
+def test_a_document_has_the_time_of_a_request():
+    with serving(*PLAIN, "--max-sequences", 1, "--request-timeout", 1) as server:
+        answers: list[tuple[int, str]] = []
+        thread = threading.Thread(
+            target=lambda: answers.append(refusal(server, "PUT", "/documents/a", {"prompt": STORY}))
+        )
+        with server.connect() as first, server.connect() as second:
+            begin_stream(server, first)
+            thread.start()
+            until(lambda: server.metric("dms:num_requests_active") == 2)
+            # It goes before the document, and its time ends later.
+            begin_stream(server, second, priority=-1)
+            thread.join()
+        assert answers[0][0] == 503
+        assert "time" in answers[0][1]
+        until(server.is_idle)
 
 
 def test_documents_outlive_the_server(tmp_path: Path):
