@@ -89,6 +89,7 @@ void DocumentEndpoints::put(const std::shared_ptr<Exchange>& exchange, const std
 }
 
 void DocumentEndpoints::compute(const PutPointer& put) {
+  if (const auto fault = place_.engine_fault()) return refuse(put->exchange, *fault);
   const std::weak_ptr<Put> weak = put;
   put->mailbox = std::make_shared<Mailbox>(place_.to_io, [this, weak] {
     if (const auto alive = weak.lock()) take_mail(alive);

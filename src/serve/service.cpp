@@ -221,9 +221,7 @@ std::optional<ApiError> Service::not_ready() const {
   if (engine_.state() == EngineThread::State::kLoading) {
     return ApiError(503, "the model is being loaded");
   }
-  if (engine_.state() == EngineThread::State::kFailed)
-    return ApiError(503, "the engine has failed");
-  return std::nullopt;
+  return place_.engine_fault();
 }
 
 std::optional<ApiError> Service::unavailable() const {
@@ -321,6 +319,7 @@ void Service::start_from_document(const std::shared_ptr<Exchange>& exchange,
 void Service::start(const std::shared_ptr<Exchange>& exchange,
                     Prepared prepared,
                     Clock::time_point arrival) {
+  if (const auto error = place_.engine_fault()) return refuse(exchange, *error);
   if (settings_.request_timeout.count() > 0) {
     for (Request& request : prepared.requests) {
       request.deadline = arrival + settings_.request_timeout;
@@ -390,6 +389,7 @@ void Service::cancel_all() {
 void Service::fail_all(const std::string& why) {
   for (const auto& run : std::vector(runs_.begin(), runs_.end())) run->fail(why);
   documents_.fail_all(why);
+  slots_.fail_all(why);
 }
 
 }  // namespace dms::serve

@@ -132,12 +132,12 @@ void SlotEndpoints::load(const std::shared_ptr<Exchange>& exchange,
                          int64_t slot,
                          const DocumentFile& file,
                          Saved restored) {
-  ++working_;
+  loading_.insert(exchange);
   restored.tokens = std::ssize(file.ids());
   restored.bytes = file.bytes();
   place_.load(file,
               [this, exchange, slot, restored](const Attempt<Document>& loaded, double ms) mutable {
-                --working_;
+                if (loading_.erase(exchange) == 0) return;
                 if (const auto* error = std::get_if<ApiError>(&loaded))
                   return refuse(exchange, *error);
                 if (!slots_.keep(slot, std::get<Document>(loaded))) {
@@ -152,6 +152,10 @@ void SlotEndpoints::load(const std::shared_ptr<Exchange>& exchange,
                                        {"n_read", restored.bytes},
                                        {"timings", {{"restore_ms", restored.ms + ms}}}}));
               });
+}
+
+void SlotEndpoints::fail_all(const std::string& why) {
+  for (const auto& exchange : std::exchange(loading_, {})) refuse(exchange, ApiError(500, why));
 }
 
 void SlotEndpoints::erase(const std::shared_ptr<Exchange>& exchange, int64_t slot) {

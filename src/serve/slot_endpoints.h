@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "serve/attempt.h"
@@ -26,7 +27,8 @@ class SlotEndpoints {
   /// POST /slots/ID?action=save|restore|erase
   void act(const std::shared_ptr<Exchange>& exchange, const std::string& id);
 
-  size_t active() const { return working_; }
+  size_t active() const { return working_ + loading_.size(); }
+  void fail_all(const std::string& why);
 
  private:
   struct Saved {
@@ -52,6 +54,7 @@ class SlotEndpoints {
   const SlotSettings& settings_;
   Slots slots_;
   size_t working_ = 0;  // calls that are under way elsewhere
+  std::set<std::shared_ptr<Exchange>> loading_;  // those that the engine's thread is at
 };
 
 }  // namespace dms::serve

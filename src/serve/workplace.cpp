@@ -28,6 +28,11 @@ Document load_now(LLM& llm, const DocumentFile& file) {
 
 }  // namespace
 
+std::optional<ApiError> Workplace::engine_fault() const {
+  if (engine.state() != EngineThread::State::kFailed) return std::nullopt;
+  return ApiError(503, "the engine has failed");
+}
+
 int64_t Workplace::write(const std::function<int64_t()>& save) const {
   try {
     return save();
@@ -55,6 +60,7 @@ DocumentFile Workplace::read(const std::filesystem::path& file, const std::strin
 void Workplace::load(const DocumentFile& file,
                      std::function<void(const Attempt<Document>& loaded, double ms)> done) const {
   using Clock = std::chrono::steady_clock;
+  if (const auto fault = engine_fault()) return done(*fault, 0);
   // The engine's thread holds it by a pointer that it hands on, and never lets go of the rest.
   auto call = std::make_shared<decltype(done)>(std::move(done));
   engine.llm().post([this, file, call = std::move(call)]() mutable {

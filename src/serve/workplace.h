@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "serve/attempt.h"
@@ -21,6 +22,8 @@ struct Workplace {
   Post to_compiler;                                // what may take long, on others again
   std::function<void(const std::string&)> notice;  // to who runs the server; any thread
 
+  /// Why the engine takes nothing in any longer; I/O thread.
+  std::optional<ApiError> engine_fault() const;
   /// What `save` returns. Where it cannot write, who runs the server is told why; the client, by an
   /// ApiError (500), that it could not.
   int64_t write(const std::function<int64_t()>& save) const;
