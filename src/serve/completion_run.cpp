@@ -164,7 +164,7 @@ void CompletionRun::answer() {
   };
   const bool was_stopped = std::ranges::all_of(
       results_, [](const Generation& result) { return result.finish_reason == "cancelled"; });
-  if (const Generation* bad = failed()) return refuse(ApiError(500, bad->error));
+  if (const Generation* bad = failed()) return refuse(around_.error_of(*bad));
   if (was_stopped) return refuse(ApiError(503, "the server is shutting down"));
   exchange_->respond(json_response(whole()));
 }
@@ -184,7 +184,7 @@ std::string CompletionRun::rest_of_reports() {
 void CompletionRun::end_stream(const Usage& usage) {
   AnswerWriter& writer = *prepared_.writer;
   if (const Generation* bad = failed()) {
-    return exchange_->end_stream(writer.failure(ApiError(500, bad->error)));
+    return exchange_->end_stream(writer.failure(around_.error_of(*bad)));
   }
   std::string last = rest_of_reports();
   if (prepared_.include_usage) last += writer.chunk(prepared_.form->usage_chunk(usage));

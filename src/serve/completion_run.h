@@ -27,6 +27,7 @@ class CompletionRun : public std::enable_shared_from_this<CompletionRun> {
     Metrics& metrics;
     Post post;                                   // to the I/O thread
     std::function<void(CompletionRun&)> on_end;  // called once, when the last answer has ended
+    std::function<ApiError(const Generation&)> error_of;  // what a failed one's client is told
     std::function<void(Document)> keep{};  // what an answer has left, where that was asked for
   };
 

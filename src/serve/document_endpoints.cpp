@@ -126,7 +126,7 @@ void DocumentEndpoints::finish(const PutPointer& put, const Generation& result) 
                   ApiError(503, "the document's time was up before it was computed"));
   }
   const auto kept = attempt([&] {
-    if (!result.document) throw ApiError(500, result.error);
+    if (!result.document) throw place_.error_of(result);
     documents_.reserve(put->name, result.document->held_bytes());
     return *result.document;
   });

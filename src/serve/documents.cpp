@@ -155,6 +155,13 @@ void Documents::require_room(int64_t bytes, const std::string& name) {
                 "delete others, compress it more, or start the server with more");
 }
 
+bool Documents::drop_oldest() {
+  const std::lock_guard lock(mutex_);
+  Item* leaving = oldest_that_may_leave("");
+  if (leaving != nullptr) leaving->document.reset();
+  return leaving != nullptr;
+}
+
 std::optional<Document> Documents::use(const DocumentEntry& entry) {
   const std::lock_guard lock(mutex_);
   const auto found = items_.find(entry.name);

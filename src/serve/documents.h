@@ -71,6 +71,8 @@ class Documents {
   /// Throws as require_place() and make_room().
   void reserve(const std::string& name, int64_t bytes);
   void give_up(const std::string& name, int64_t bytes);
+  /// The one used longest ago of those that lie in files leaves memory. False: there is none.
+  bool drop_oldest();
   /// The cache of one that is in memory, which is used now.
   std::optional<Document> use(const DocumentEntry& entry);
   /// Its cache is in memory from now on, unless another has taken its name meanwhile.

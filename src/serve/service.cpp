@@ -43,7 +43,12 @@ Service::Service(const ServerSettings& settings,
              .to_io = std::move(to_io),
              .to_worker = std::move(to_worker),
              .to_compiler = std::move(to_compiler),
-             .notice = std::move(notice)},
+             .notice = std::move(notice),
+             .give_way =
+                 [this, &documents] {
+                   const bool has_slot = slots_.slots().drop_oldest();
+                   return documents.drop_oldest() || has_slot;
+                 }},
       store_(documents),
       documents_(place_, documents, settings.request_timeout),
       slots_(place_, settings.slots) {}
@@ -338,6 +343,7 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
                 answers_ -= ended.answers();
                 runs_.erase(ended.shared_from_this());
               },
+          .error_of = [this](const Generation& result) { return place_.error_of(result); },
           .keep = [this,
                    slot](Document document) { slots_.slots().keep(*slot, std::move(document)); }},
       exchange,

@@ -40,6 +40,12 @@ bool Slots::keep(int64_t slot, Document document) {
   return true;
 }
 
+bool Slots::drop_oldest() {
+  if (held_bytes() == 0) return false;
+  oldest().document.reset();
+  return true;
+}
+
 void Slots::erase(int64_t slot) { slot_at(slot).document.reset(); }
 
 }  // namespace dms::serve

@@ -25,6 +25,8 @@ class Slots {
   /// where there is none for it. False: it is empty now.
   bool keep(int64_t slot, Document document);
   void erase(int64_t slot);
+  /// Empties the one used longest ago. False: all are empty.
+  bool drop_oldest();
 
  private:
   struct Slot {

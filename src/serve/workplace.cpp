@@ -33,6 +33,11 @@ std::optional<ApiError> Workplace::engine_fault() const {
   return ApiError(503, "the engine has failed");
 }
 
+ApiError Workplace::error_of(const Generation& result) const {
+  if (!result.is_short_of_memory || !give_way()) return {500, result.error};
+  return {503, result.error + "; caches that were kept have made room: ask again"};
+}
+
 int64_t Workplace::write(const std::function<int64_t()>& save) const {
   try {
     return save();
@@ -67,7 +72,11 @@ void Workplace::load(const DocumentFile& file,
     const auto begin = Clock::now();
     const auto loaded = attempt([&] { return load_now(engine.llm(), file); });
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-    to_io([call = std::move(call), loaded, ms] { (*call)(loaded, ms); });
+    to_io([this, call = std::move(call), loaded, ms] {
+      const auto* error = std::get_if<ApiError>(&loaded);
+      if (error != nullptr && error->status() == 503) give_way();
+      (*call)(loaded, ms);
+    });
   });
 }
 

@@ -21,9 +21,15 @@ struct Workplace {
   Post to_worker;                                  // in order, on one other thread
   Post to_compiler;                                // what may take long, on others again
   std::function<void(const std::string&)> notice;  // to who runs the server; any thread
+  // Gives up caches that are kept for later and can be had again, because there was no room; I/O
+  // thread. False: there are none.
+  std::function<bool()> give_way;
 
   /// Why the engine takes nothing in any longer; I/O thread.
   std::optional<ApiError> engine_fault() const;
+  /// What the client is told of a request that ended as "error": to come again where room was made
+  /// meanwhile.
+  ApiError error_of(const Generation& result) const;
   /// What `save` returns. Where it cannot write, who runs the server is told why; the client, by an
   /// ApiError (500), that it could not.
   int64_t write(const std::function<int64_t()>& save) const;

@@ -133,3 +133,55 @@ def test_a_slot_without_room_is_empty_and_the_answer_stays():
         answer = say(server, [{"role": "user", "content": STORY}], id_slot=0)
         assert answer["choices"][0]["message"]["content"]
         assert json.loads(server.request("GET", "/slots")[2])[0] == {"id": 0, "n_tokens": 0}
+
+
+def chat_bytes() -> int:
+    """Of the pages that hold TALK under the policy `none`."""
+    with serving(*OPTIONS) as server:
+        body = {"messages": TALK, "dms": {"policy": "none"}}
+        return json.loads(server.request("PUT", "/documents/a", body)[2])["bytes"]
+
+
+TALK = [{"role": "user", "content": STORY * 4}]
+NONE = {"policy": "none"}
+
+
+def test_a_slot_is_restored_beside_cached_prefixes_but_not_beside_documents(tmp_path: Path):
+    room = chat_bytes() * 7 // 4
+    options = ("--kv-memory", room, "--slot-memory", room, "--document-memory", room)
+    with serving("--template", "plain", *options, "--slot-save-path", tmp_path) as server:
+        say(server, TALK, id_slot=0, dms=NONE)
+        assert act(server, 0, "save", filename="talk")[0] == 200
+        for number in range(3):
+            act(server, 0, "erase")
+            other = [{"role": "user", "content": f"{number} " + STORY * 3}]
+            say(server, other, dms=NONE)
+            # What that one left in the cache of prefixes goes.
+            assert act(server, 0, "restore", filename="talk")[0] == 200
+        act(server, 0, "erase")
+        document = {"messages": TALK, "dms": NONE}
+        assert server.request("PUT", "/documents/a", document)[0] == 201
+        status, headers, text = server.request(
+            "POST", "/slots/0?action=restore", {"filename": "talk"}
+        )
+        assert status == 503, text
+        assert int(headers["Retry-After"]) > 0
+        assert server.request("DELETE", "/documents/a")[0] == 200
+        assert act(server, 0, "restore", filename="talk")[0] == 200
+        assert server.stop() == 0, server.log()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_slots_give_way_to_a_request_that_comes_again(stream: bool):
+    room = chat_bytes() * 11 // 4
+    with serving(*OPTIONS, "--kv-memory", room, "--slot-memory", room) as server:
+        for slot in (0, 1):
+            say(server, TALK, id_slot=slot, dms=NONE)
+        body = {"messages": TALK, **GREEDY, "dms": NONE, "stream": stream}
+        _, headers, text = server.request("POST", "/v1/chat/completions", body)
+        assert "service_unavailable" in text
+        assert stream or int(headers["Retry-After"]) > 0
+        slots = json.loads(server.request("GET", "/slots")[2])
+        assert [slot["n_tokens"] > 0 for slot in slots[:2]] == [False, True]
+        say(server, TALK, dms=NONE)
+        assert server.stop() == 0, server.log()

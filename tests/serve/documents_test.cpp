@@ -85,6 +85,10 @@ TEST_F(DocumentStore, TheOnesUsedLongestAgoLeaveMemory) {
   EXPECT_THAT(in_memory(documents), ElementsAre("b", "c"));
   EXPECT_FALSE(documents.use(*c)) << "another has its name";
   documents.hold(c, make());
+  EXPECT_TRUE(documents.drop_oldest());
+  EXPECT_THAT(in_memory(documents), ElementsAre("c"));
+  EXPECT_TRUE(documents.drop_oldest());
+  EXPECT_FALSE(documents.drop_oldest());
   EXPECT_TRUE(documents.erase("b"));
   EXPECT_FALSE(documents.erase("b"));
   EXPECT_EQ(documents.find("b"), nullptr);
@@ -97,6 +101,7 @@ TEST_F(DocumentStore, WhatIsInNoFileStays) {
   EXPECT_EQ(refusal([&] { documents.make_room(one_, "b"); }).status(), 507);
   EXPECT_EQ(refusal([&] { documents.make_room(2 * one_, "a"); }).status(), 507);
   documents.make_room(one_, "a");
+  EXPECT_FALSE(documents.drop_oldest());
   EXPECT_THAT(in_memory(documents), ElementsAre("a"));
 }
 
@@ -181,6 +186,9 @@ TEST_F(DocumentStore, SlotsGiveWayToTheNewest) {
   EXPECT_FALSE(slots.keep(0, large));
   EXPECT_FALSE(slots.at(0));
   EXPECT_TRUE(slots.at(2));
+  EXPECT_TRUE(slots.drop_oldest());
+  EXPECT_FALSE(slots.at(2));
+  EXPECT_FALSE(slots.drop_oldest());
 }
 
 TEST(DocumentNote, ComesBackAsItWas) {
