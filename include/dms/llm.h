@@ -265,8 +265,8 @@ class LLM {
   /// thread.
   void check_document(const DocumentFile& file) const;
   /// The document as it was saved; its memory is the file's, mapped, where nobody but this user may
-  /// write the file. Throws InputError where the cache in it is damaged, RunError at the memory
-  /// limit.
+  /// write the file. Once for each open_document(). Throws InputError where the cache in it is
+  /// damaged, RunError at the memory limit.
   Document load_document(const DocumentFile& file);
 
   /// Throws InputError on a bad option; RunError when there is no memory to preallocate.

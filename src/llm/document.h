@@ -22,6 +22,8 @@ struct Document::State {
 struct DocumentFile::State {
   FileImage image;
   llm::SessionBytes session;  // of the image
+  // A document has the mapping for its pages, and those who go on from it may write there.
+  mutable bool is_taken = false;
 };
 
 namespace llm {

@@ -156,11 +156,15 @@ void LLM::check_document(const DocumentFile& file) const { llm::check_cache(file
 
 Document LLM::load_document(const DocumentFile& file) {
   const DocumentFile::State& state = *file.state_;
+  if (state.is_taken) {
+    throw InputError({.where = state.session.where,
+                      .what = "has been made a document already",
+                      .hint = "open the file again, or share the document"});
+  }
   state_->core->engine->make_room(state.session.head.held_bytes);
-  return llm::make_document(
-      state_->core,
-      state.session.head.options,
-      llm::read_cache(state.session, *state_->core->model, state.image.mapping()));
+  auto sequence = llm::read_cache(state.session, *state_->core->model, state.image.mapping());
+  state.is_taken = true;
+  return llm::make_document(state_->core, state.session.head.options, std::move(sequence));
 }
 
 void LLM::cancel(RequestId id) { state_->core->engine->cancel(id); }

@@ -170,6 +170,7 @@ TEST_P(Documents, ComeBackFromTheirFiles) {
   EXPECT_EQ(saved.held_bytes(), made.held_bytes());
   other.check_document(saved);
   const Document loaded = other.load_document(saved);
+  EXPECT_THROW(other.load_document(saved), InputError) << "its pages are the first one's";
   EXPECT_EQ(other.stats().kv_used_bytes, 0) << "as of its last step";
   std::filesystem::remove(file);  // what it holds stays
   const Generation got = answer(other, going_on(loaded, question));
