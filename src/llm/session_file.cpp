@@ -66,8 +66,10 @@ std::string head_bytes(const std::string& fingerprint, const SessionHead& head) 
   return std::string(out.data());
 }
 
+/// `most_bytes`: that the cache may hold.
 SessionHead read_head(std::string_view bytes,
                       const std::string& where,
+                      int64_t most_bytes,
                       const std::string& fingerprint) {
   ByteReader in(bytes, where);
   if (const std::string saved = read_text(in); saved != fingerprint) {
@@ -79,7 +81,7 @@ SessionHead read_head(std::string_view bytes,
   SessionHead head{.options = read_options(in), .note = read_text(in)};
   head.dense_tokens = in.number(0, kMost, "the number of entries");
   head.held_tokens = in.number(0, kMost, "the number of entries held");
-  head.held_bytes = in.number(0, kMost, "the number of bytes held");
+  head.held_bytes = in.number(0, most_bytes, "the number of bytes held");
   head.ids = in.list<int32_t>();
   in.require(in.left() == 0, "something follows its head");
   return head;
@@ -136,8 +138,10 @@ SessionBytes parse_session(std::string_view data,
   in.require(in.value<uint32_t>() == crc32(head), "the checksum of its head differs");
   in.require(in.left() >= static_cast<int64_t>(sizeof(uint32_t)), "it ends early");
   return {.where = where,
-          .head = read_head(
-              {reinterpret_cast<const char*>(head.data()), head.size()}, where, fingerprint),
+          .head = read_head({reinterpret_cast<const char*>(head.data()), head.size()},
+                            where,
+                            std::ssize(data),
+                            fingerprint),
           .cache = data.substr(data.size() - static_cast<size_t>(in.left()))};
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <random>
@@ -16,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include "dms/llm.h"
+#include "llm/document.h"
 #include "support/errors.h"
 #include "support/seed.h"
 #include "support/temp_folder.h"
@@ -332,6 +334,16 @@ TEST_P(OneDocument, ADamagedFileIsRefused) {
     EXPECT_NE(refusal(good.substr(0, size)).find(file.string()), std::string::npos) << size;
   }
   EXPECT_NE(refusal(good + "x").find("another size"), std::string::npos);
+
+  // Documents of sizes that add up to less than nothing.
+  llm::SessionHead head{.options = document.cache(),
+                        .held_bytes = std::numeric_limits<int64_t>::max(),
+                        .ids = {document.ids().begin(), document.ids().end()}};
+  const auto& state = *document.state();
+  EXPECT_NE(refusal(std::string(
+                        llm::session_bytes(state.fingerprint, head, *state.sequence).data()))
+                .find("the number of bytes held"),
+            std::string::npos);
 
   LLM bf16(kDemo, {.dtype = "bf16"});
   document.save(folder.path() / "good");
