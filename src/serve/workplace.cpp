@@ -59,6 +59,9 @@ DocumentFile Workplace::read(const std::filesystem::path& file, const std::strin
   } catch (const InputError& error) {
     notice(error.what());
     throw ApiError(400, param + ": the file is damaged, or was written with another model", param);
+  } catch (const Error& error) {
+    notice(error.what());
+    throw ApiError(500, param + ": the file cannot be read");
   }
 }
 
