@@ -34,6 +34,7 @@ std::optional<ApiError> Workplace::engine_fault() const {
 }
 
 ApiError Workplace::error_of(const Generation& result) const {
+  if (result.error.empty()) return {500, "there was no memory to keep it"};
   if (!result.is_short_of_memory || !give_way()) return {500, result.error};
   return {503, result.error + "; caches that were kept have made room: ask again"};
 }
