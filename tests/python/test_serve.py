@@ -485,7 +485,7 @@ def test_a_full_queue_says_when_to_come_again():
             for connection in (one, two):
                 body = json.dumps(long)
                 connection.sendall(
-                    b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                    b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
                     + f"{len(body)}\r\n\r\n{body}".encode()
                 )
                 assert connection.recv(12) == b"HTTP/1.1 200"

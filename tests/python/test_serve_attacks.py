@@ -17,7 +17,7 @@ from serving import Answers, Server, request_text, serving, until
 
 GOOD = {"prompt": "It was a dark night", "max_tokens": 4, "temperature": 0}
 LONG = {"prompt": "It was", "max_tokens": 4000, "ignore_eos": True, "stream": True}
-HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,9 @@ def test_who_waits_to_be_told_to_go_on_is_told(server):
 
 def test_an_answer_to_head_has_no_body(server):
     with server.connect() as connection:
-        requests = (f"{method} /health HTTP/1.1\r\nHost: x\r\n\r\n" for method in ("HEAD", "GET"))
+        requests = (
+            f"{method} /health HTTP/1.1\r\nHost: localhost\r\n\r\n" for method in ("HEAD", "GET")
+        )
         connection.sendall("".join(requests).encode())
         file = connection.makefile("rb")
         assert file.readline().startswith(b"HTTP/1.1 ")
