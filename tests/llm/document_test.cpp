@@ -1,6 +1,8 @@
 // Documents of the demo model: who goes on from one computes what is new and nothing else, and what
 // comes of it is what comes of the same tokens without one.
 
+#include "llm/document.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -17,7 +19,6 @@
 #include <gtest/gtest.h>
 
 #include "dms/llm.h"
-#include "llm/document.h"
 #include "support/errors.h"
 #include "support/seed.h"
 #include "support/temp_folder.h"
@@ -340,10 +341,10 @@ TEST_P(OneDocument, ADamagedFileIsRefused) {
                         .held_bytes = std::numeric_limits<int64_t>::max(),
                         .ids = {document.ids().begin(), document.ids().end()}};
   const auto& state = *document.state();
-  EXPECT_NE(refusal(std::string(
-                        llm::session_bytes(state.fingerprint, head, *state.sequence).data()))
-                .find("the number of bytes held"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal(std::string(llm::session_bytes(state.fingerprint, head, *state.sequence).data()))
+          .find("the number of bytes held"),
+      std::string::npos);
 
   LLM bf16(kDemo, {.dtype = "bf16"});
   document.save(folder.path() / "good");
