@@ -176,14 +176,15 @@ void DocumentEndpoints::erase(const std::shared_ptr<Exchange>& exchange, const s
     const auto removed = attempt([&] {
       const std::filesystem::path file = documents_.file_of(name);
       std::error_code error;
-      if (documents_.has_folder()) std::filesystem::remove(file, error);
+      const bool was_there = documents_.has_folder() && std::filesystem::remove(file, error);
       if (error) throw ApiError(500, "its file cannot be removed: " + error.message());
-      return true;
+      return was_there;
     });
     place_.to_io([this, exchange = std::move(exchange), name, removed] {
       --working_;
       if (const auto* error = std::get_if<ApiError>(&removed)) return refuse(exchange, *error);
-      if (!documents_.erase(name)) return refuse(exchange, no_such_document());
+      const bool is_erased = documents_.erase(name) || std::get<bool>(removed);
+      if (!is_erased) return refuse(exchange, no_such_document());
       respond(
           exchange,
           json_response({{"name", name}, {"object", "dms.document.deleted"}, {"deleted", true}}));
@@ -228,8 +229,9 @@ void DocumentEndpoints::take_cache(const EntryPointer& entry, const Attempt<Docu
   const auto waiting = waiting_.extract(entry);
   if (const auto* document = std::get_if<Document>(&cache)) {
     documents_.hold(entry, *document);
-  } else if (std::get<ApiError>(cache).status() == 400 && documents_.find(entry->name) == entry) {
-    documents_.erase(entry->name);  // damaged: its file stays, for who runs the server
+  } else if (const int status = std::get<ApiError>(cache).status();
+             (status == 400 || status == 404) && documents_.find(entry->name) == entry) {
+    documents_.erase(entry->name);  // damaged, and its file stays for who runs the server; or gone
   }
   if (waiting.empty()) return;
   for (const Then& then : waiting.mapped()) then(cache);

@@ -325,6 +325,12 @@ def test_documents_outlive_the_server(tmp_path: Path):
         server.request("DELETE", "/documents/a")
         assert not (folder / "a.dmsdoc").exists()
         assert ask(server, "b")[0] == expected["b"]
+        again = {"messages": [{"role": "system", "content": STORY}], "dms": {"policy": "none"}}
+        put(server, "f", again)  # b leaves memory, and then its folder
+        (folder / "b.dmsdoc").unlink()
+        gone = {**QUESTION, "dms": {"document": "b"}}
+        assert refusal(server, "POST", "/v1/chat/completions", gone)[0] == 404
+        assert refusal(server, "GET", "/documents/b")[0] == 404
         assert server.stop() == 0, server.log()
 
 
