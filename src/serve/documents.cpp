@@ -36,21 +36,27 @@ DocumentEntry entry_of(const std::string& name, const DocumentFile& file) {
 
 void Documents::scan(const LLM& llm, const std::function<void(const std::string&)>& notice) {
   if (!has_folder()) return;
-  std::map<std::string, Item> found_items;
+  std::set<fs::path> files;
   std::error_code error;
   for (const fs::directory_entry& found : fs::directory_iterator(settings_.folder, error)) {
-    if (found.path().extension() != kSuffix) continue;
-    const std::string name = found.path().stem().string();
-    try {
-      const DocumentFile file = llm.open_document(file_of(name));
-      found_items[name] = {.entry = std::make_shared<const DocumentEntry>(entry_of(name, file))};
-    } catch (const std::exception& reason) {
-      notice(found.path().string() + " is none of the documents: " + reason.what());
-    }
+    if (found.path().extension() == kSuffix) files.insert(found.path());
   }
   if (error) notice(settings_.folder.string() + ": cannot be listed: " + error.message());
+  std::map<std::string, Item> items;
+  for (const fs::path& path : files) {
+    const std::string name = path.stem().string();
+    try {
+      if (std::ssize(items) == settings_.most) {
+        throw InputError({.field = "--max-documents", .what = "there are as many already"});
+      }
+      const DocumentFile file = llm.open_document(file_of(name));
+      items[name] = {.entry = std::make_shared<const DocumentEntry>(entry_of(name, file))};
+    } catch (const std::exception& reason) {
+      notice(path.string() + " is none of the documents: " + reason.what());
+    }
+  }
   const std::lock_guard lock(mutex_);
-  items_ = std::move(found_items);
+  items_ = std::move(items);
 }
 
 fs::path Documents::file_of(const std::string& name) const {

@@ -170,6 +170,22 @@ TEST_F(DocumentStore, FindsWhatLiesInItsFolderAndTellsOfTheRest) {
   EXPECT_EQ(std::ranges::count(notices, '\n'), 5);
 }
 
+TEST_F(DocumentStore, TakesNoMoreFromItsFolderThanAreAllowed) {
+  DocumentSettings settings{.folder = folder_.path(), .memory_bytes = 9 * one_};
+  {
+    Documents before(settings);
+    for (const char* name : {"c", "a", "b"}) put(before, name, true);
+  }
+  settings.most = 2;
+  Documents documents(settings);
+  std::string notices;
+  documents.scan(llm_, [&](const std::string& text) { notices += text; });
+  EXPECT_EQ(documents.list().size(), 2u);
+  EXPECT_EQ(documents.find("c"), nullptr) << "the last by name";
+  EXPECT_THAT(notices, HasSubstr("c.dmsdoc"));
+  EXPECT_THAT(notices, HasSubstr("--max-documents"));
+}
+
 TEST_F(DocumentStore, SlotsGiveWayToTheNewest) {
   const SlotSettings settings{.count = 3, .memory_bytes = 2 * one_};
   Slots slots(settings);
