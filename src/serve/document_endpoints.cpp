@@ -73,19 +73,20 @@ void DocumentEndpoints::put(const std::shared_ptr<Exchange>& exchange, const std
   ++working_;
   const bool is_text = exchange->head().content_type.starts_with("text/plain");
   const auto arrival = std::chrono::steady_clock::now();
-  place_.to_worker([this, exchange, name, is_text, arrival, body = exchange->take_body()]() mutable {
-    const auto request = std::make_shared<Attempt<DocumentRequest>>(
-        attempt([&] { return read_document(body, is_text, place_.model, planner()); }));
-    place_.to_io([this, exchange = std::move(exchange), name, arrival, request] {
-      --working_;
-      if (exchange->is_closed()) return;
-      if (const auto* error = std::get_if<ApiError>(&*request)) return refuse(exchange, *error);
-      compute(std::make_shared<Put>(Put{.exchange = exchange,
-                                        .name = name,
-                                        .request = std::move(std::get<0>(*request)),
-                                        .arrival = arrival}));
-    });
-  });
+  place_.to_worker(
+      [this, exchange, name, is_text, arrival, body = exchange->take_body()]() mutable {
+        const auto request = std::make_shared<Attempt<DocumentRequest>>(
+            attempt([&] { return read_document(body, is_text, place_.model, planner()); }));
+        place_.to_io([this, exchange = std::move(exchange), name, arrival, request] {
+          --working_;
+          if (exchange->is_closed()) return;
+          if (const auto* error = std::get_if<ApiError>(&*request)) return refuse(exchange, *error);
+          compute(std::make_shared<Put>(Put{.exchange = exchange,
+                                            .name = name,
+                                            .request = std::move(std::get<0>(*request)),
+                                            .arrival = arrival}));
+        });
+      });
 }
 
 void DocumentEndpoints::compute(const PutPointer& put) {
@@ -140,7 +141,7 @@ void DocumentEndpoints::finish(const PutPointer& put, const Generation& result) 
 
 void DocumentEndpoints::save(const PutPointer& put, DocumentEntry entry, Document document) {
   ++working_;
-  place_.to_worker([this, put, entry = std::move(entry), document = std::move(document)]() mutable {
+  place_.to_files([this, put, entry = std::move(entry), document = std::move(document)]() mutable {
     const auto bytes = attempt([&] {
       const std::filesystem::path file = documents_.file_of(entry.name);
       return place_.write([&] { return document.save(file, entry.note); });
@@ -172,7 +173,7 @@ void DocumentEndpoints::add(const PutPointer& put, DocumentEntry entry, Document
 void DocumentEndpoints::erase(const std::shared_ptr<Exchange>& exchange, const std::string& name) {
   if (!documents_.find(name)) return refuse(exchange, no_such_document());
   ++working_;
-  place_.to_worker([this, exchange, name]() mutable {
+  place_.to_files([this, exchange, name]() mutable {
     const auto removed = attempt([&] {
       const std::filesystem::path file = documents_.file_of(name);
       std::error_code error;
@@ -199,7 +200,7 @@ void DocumentEndpoints::with_cache(const EntryPointer& entry, Then then) {
   if (waiting.size() == 1) read(entry);
 }
 
-/// The worker reads and checks the file, the engine's thread makes a cache of it.
+/// One thread reads and checks the file, the engine's thread makes a cache of it.
 void DocumentEndpoints::read(const EntryPointer& entry) {
   if (entry->file_bytes == 0) {
     return take_cache(entry, ApiError(404, "dms.document: it was deleted meanwhile"));
@@ -209,7 +210,7 @@ void DocumentEndpoints::read(const EntryPointer& entry) {
     return true;
   });
   if (const auto* error = std::get_if<ApiError>(&room)) return take_cache(entry, *error);
-  place_.to_worker([this, entry] {
+  place_.to_files([this, entry] {
     const auto file = attempt([&] {
       DocumentFile found = place_.read(documents_.file_of(entry->name), "dms.document");
       if (!std::ranges::equal(found.ids(), entry->ids) || found.cache() != entry->cache) {

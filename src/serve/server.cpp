@@ -45,6 +45,9 @@ class Server {
     const Post to_worker = [this](std::function<void()> call) {
       asio::post(worker_, std::move(call));
     };
+    const Post to_files = [this](std::function<void()> call) {
+      asio::post(files_, std::move(call));
+    };
     const Post to_compiler = [this](std::function<void()> call) {
       asio::post(compilers_, std::move(call));
     };
@@ -55,8 +58,15 @@ class Server {
           return llm;
         },
         [this, to_io] { to_io([this] { take_engine_state(); }); });
-    service_ = std::make_unique<Service>(
-        settings, model, documents_, *engine_, to_io, to_worker, to_compiler, events_.on_notice);
+    service_ = std::make_unique<Service>(settings,
+                                         model,
+                                         documents_,
+                                         *engine_,
+                                         to_io,
+                                         to_worker,
+                                         to_files,
+                                         to_compiler,
+                                         events_.on_notice);
     connections_ = std::shared_ptr<Connections>(
         new Connections{.settings = settings, .service = *service_, .watch = ConnectionWatch(io_)});
   }
@@ -64,8 +74,10 @@ class Server {
   /// Those who call into the parts of this end first, whatever they are at.
   ~Server() {
     worker_.stop();
+    files_.stop();
     compilers_.stop();
     worker_.join();
+    files_.join();
     compilers_.join();
     end_loading();
     engine_.reset();
@@ -136,6 +148,7 @@ class Server {
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
   asio::thread_pool worker_{1};
+  asio::thread_pool files_{1};
   asio::thread_pool compilers_{4};  // they wait more than they compute
   Listener listener_;
   asio::signal_set signals_;

@@ -26,14 +26,15 @@ namespace dms::serve {
 
 class Service {
  public:
-  /// All of them outlive this. `to_worker` calls functions in order, on one other thread;
-  /// `to_compiler` calls those that may take long, on others again.
+  /// All of them outlive this. `to_worker` and `to_files` call functions in order, each on one
+  /// other thread; `to_compiler` calls those that may take long, on others again.
   Service(const ServerSettings& settings,
           const ServedModel& model,
           Documents& documents,
           EngineThread& engine,
           Post to_io,
           Post to_worker,
+          Post to_files,
           Post to_compiler,
           std::function<void(const std::string&)> notice);
 

@@ -83,7 +83,7 @@ void SlotEndpoints::save(const std::shared_ptr<Exchange>& exchange, int64_t slot
   const std::optional<Document> held = slots_.at(slot);
   if (!held) return refuse(exchange, ApiError(400, "the slot is empty", "id_slot"));
   ++working_;
-  place_.to_worker([this, exchange, slot, held = *held, body = exchange->take_body()]() mutable {
+  place_.to_files([this, exchange, slot, held = *held, body = exchange->take_body()]() mutable {
     const auto begin = Clock::now();
     const auto saved = attempt([&] {
       Saved done{.tokens = held.tokens()};
@@ -115,7 +115,7 @@ Attempt<DocumentFile> SlotEndpoints::open(const std::string& body, std::string& 
 
 void SlotEndpoints::restore(const std::shared_ptr<Exchange>& exchange, int64_t slot) {
   ++working_;
-  place_.to_worker([this, exchange, slot, body = exchange->take_body()]() mutable {
+  place_.to_files([this, exchange, slot, body = exchange->take_body()]() mutable {
     Saved restored{.ms = 0};
     const auto begin = Clock::now();
     const auto file = open(body, restored.name);

@@ -1,6 +1,6 @@
 #pragma once
-// Where the work of endpoints is done: prompts and files on the worker, caches on the engine's
-// thread, connections on the I/O thread, which alone may let go of an exchange.
+// Where the work of endpoints is done: prompts and files each on a thread of their own, caches on
+// the engine's, connections on the I/O thread, which alone may let go of an exchange.
 
 #include <filesystem>
 #include <functional>
@@ -18,7 +18,8 @@ struct Workplace {
   const ServedModel& model;
   EngineThread& engine;
   Post to_io;
-  Post to_worker;                                  // in order, on one other thread
+  Post to_worker;                                  // prompts: in order, on one other thread
+  Post to_files;                                   // files: in order, on one more
   Post to_compiler;                                // what may take long, on others again
   std::function<void(const std::string&)> notice;  // to who runs the server; any thread
   // Gives up caches that are kept for later and can be had again, because there was no room; I/O
@@ -33,8 +34,8 @@ struct Workplace {
   /// What `save` returns. Where it cannot write, who runs the server is told why; the client, by an
   /// ApiError (500), that it could not.
   int64_t write(const std::function<int64_t()>& save) const;
-  /// A document's file, checked; on the worker. `param` names it to the client. Throws ApiError:
-  /// 404 where there is none, 400 where it is damaged or of another model.
+  /// A document's file, checked; where files are read. `param` names it to the client. Throws
+  /// ApiError: 404 where there is none, 400 where it is damaged or of another model.
   DocumentFile read(const std::filesystem::path& file, const std::string& param) const;
   /// Has the engine's thread make a cache of it, then `done` called on the I/O thread with how many
   /// milliseconds that took; `done` is copied and released there alone.
