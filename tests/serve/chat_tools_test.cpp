@@ -38,7 +38,7 @@ ChatForm form_of(std::string_view form,
 constexpr int32_t kTag = 2;
 
 /// Of a tokenizer whose token 2 is a family's tag.
-TokenTexts tagged_texts(const testing_support::TempFolder& folder) {
+TokenTexts tagged_texts(const dms::testing_support::TempFolder& folder) {
   constexpr int64_t kMostBytes = int64_t{1} << 24;
   const auto demo = std::filesystem::path(DMS_SOURCE_DIR) / "models" / "demo" / "tokenizer.json";
   std::string json = read_text_file(demo, kMostBytes);
@@ -210,7 +210,7 @@ TEST(ChatTools, AnItemOfACallIsWholeWhateverOneTokenHas) {
 }
 
 TEST(ChatTools, TextThatWasHeldBackComesBeforeTheTagThatFreesIt) {
-  const testing_support::TempFolder folder;
+  const dms::testing_support::TempFolder folder;
   ChatForm form(head(),
                 tagged_texts(folder),
                 1,
