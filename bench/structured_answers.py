@@ -4,8 +4,9 @@ python bench/structured_answers.py FOLDER [--make SHAPE --tokenizer TOKENIZER_JS
 
 With --make FOLDER is made first: SHAPE's config.json, random weights in bf16, and a tokenizer whose
 vocabulary fits. Each round decodes --tokens tokens freely and as many for each form, sampled at
-temperature 1; a row is the median of the rounds' ratios of time per token, form to free, with the
-first token, which waits for the prompt, left out. Needs the Python package (pip install .).
+temperature 1; a row is the median of the rounds' ratios per token, form to free, of time and of the
+processors' time (which a busy machine changes less), with the first token, which waits for the
+prompt, left out. Needs the Python package (pip install .).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import argparse
 import json
 import lzma
 import math
-import statistics
 import time
 from pathlib import Path
 
@@ -97,12 +97,14 @@ def make(folder: Path, shape: Path, tokenizer: Path) -> None:
     save_file(tensors, folder / "model.safetensors")
 
 
-def seconds_per_token(llm: LLM, params: SamplingParams) -> float:
+def per_token(llm: LLM, params: SamplingParams) -> np.ndarray:
+    """Seconds, and the processors' seconds, of a token."""
     times = []
     with llm.stream(PROMPT, params) as stream:
-        times += [(time.perf_counter(), len(piece.token_ids)) for piece in stream]
-    tokens = sum(count for _, count in times[1:])
-    return (times[-1][0] - times[0][0]) / tokens
+        for piece in stream:
+            times.append((time.perf_counter(), time.process_time(), len(piece.token_ids)))
+    passed = np.subtract(times[-1], times[0])[:2]
+    return passed / sum(count for _, _, count in times[1:])
 
 
 def main() -> None:
@@ -112,7 +114,7 @@ def main() -> None:
     llm = LLM(args.folder, weights=args.weights)
     plain = SamplingParams(max_tokens=args.tokens, ignore_eos=True, seed=0)
     llm.generate(PROMPT, plain)
-    ratios: dict[str, list[float]] = {name: [] for name in FORMS}
+    ratios: dict[str, list[np.ndarray]] = {name: [] for name in FORMS}
     free = []
     for i in range(args.rounds):
         for name, form in FORMS.items():
@@ -120,12 +122,13 @@ def main() -> None:
             params = SamplingParams(
                 max_tokens=args.tokens, ignore_eos=True, seed=i, structured_outputs=held
             )
-            free.append(seconds_per_token(llm, plain))
-            ratios[name].append(seconds_per_token(llm, params) / free[-1])
-    print(f"free: {1e3 * statistics.median(free):.1f} ms a token")
+            free.append(per_token(llm, plain))
+            ratios[name].append(per_token(llm, params) / free[-1])
+    wall, cpu = 1e3 * np.median(free, axis=0)
+    print(f"free: {wall:.1f} ms a token, {cpu:.1f} ms of processors")
     for name, values in ratios.items():
-        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-        print(f"{name:>12}: {middle:.3f} of the free answer's time ({low:.3f} to {high:.3f})")
+        wall, cpu = np.median(values, axis=0)
+        print(f"{name:>12}: {wall:.3f} of the free answer's time, {cpu:.3f} of its processors'")
 
 
 if __name__ == "__main__":
