@@ -29,9 +29,14 @@ list(JOIN xgrammar_flags " " xgrammar_flags)
 set(xgrammar_build ${DMS_XGRAMMAR_SOURCE}-build/${xgrammar_key})
 set(xgrammar_library ${xgrammar_build}/libxgrammar.a)
 set(xgrammar_recipe ${CMAKE_CURRENT_LIST_DIR}/xgrammar)
+set(xgrammar_generator "Unix Makefiles")
+if(CMAKE_GENERATOR MATCHES Ninja)
+  set(xgrammar_generator Ninja)
+endif()
 add_custom_command(OUTPUT ${xgrammar_library}
   COMMAND ${CMAKE_COMMAND} -DRECIPE=${xgrammar_recipe} -DBUILD=${xgrammar_build}
-    -DSOURCE=${DMS_XGRAMMAR_SOURCE} -DCOMPILER=${CMAKE_CXX_COMPILER} -DLAUNCHER=${DMS_CCACHE}
+    -DSOURCE=${DMS_XGRAMMAR_SOURCE} -DCOMPILER=${CMAKE_CXX_COMPILER}
+    -DLAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER} -DGENERATOR=${xgrammar_generator}
     -DFLAGS=${xgrammar_flags} -P ${xgrammar_recipe}/build.cmake
   DEPENDS ${xgrammar_recipe}/CMakeLists.txt ${xgrammar_recipe}/build.cmake
   COMMENT "Building xgrammar" VERBATIM)
