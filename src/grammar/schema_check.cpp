@@ -15,7 +15,7 @@
 namespace dms::grammar {
 namespace {
 
-constexpr size_t kMostReferences = 512;  // each is followed by a call
+constexpr size_t kMostReferences = 512;
 
 bool has(const OrderedJson& schema, const char* keyword) { return schema.contains(keyword); }
 
@@ -65,7 +65,16 @@ class SchemaChecker {
         limits_(limits),
         where_(std::move(where)) {}
 
-  void check() { check_schema(root_, ""); }
+  void check() {
+    check_schema(root_, "");
+    // What is referred to is looked up now: a check says what a schema leaves open, so that what is
+    // within may move.
+    while (!targets_.empty()) {
+      const std::string target = std::move(targets_.back());
+      targets_.pop_back();
+      check_schema(find(target, target), target);
+    }
+  }
 
  private:
   [[noreturn]] void refuse(const std::string& path,
@@ -170,7 +179,15 @@ class SchemaChecker {
     }
   }
 
-  /// To a schema within this one, once.
+  OrderedJson& find(const std::string& target, const std::string& path) {
+    try {
+      return root_.at(OrderedJson::json_pointer(target));
+    } catch (const OrderedJson::exception&) {
+      refuse(path, "refers to nothing");
+    }
+  }
+
+  /// A schema within this one is to be checked too, once.
   void follow(const OrderedJson& reference, const std::string& path) {
     const std::string target = reference.is_string() ? reference.get<std::string>() : "";
     if (!target.starts_with('#') || target.find('%') != std::string::npos) {
@@ -178,13 +195,8 @@ class SchemaChecker {
     }
     if (!followed_.insert(target).second || target == "#") return;
     if (followed_.size() > kMostReferences) refuse(path, "is one of too many references");
-    OrderedJson* found = nullptr;
-    try {
-      found = &root_.at(OrderedJson::json_pointer(target.substr(1)));
-    } catch (const OrderedJson::exception&) {
-      refuse(path, "refers to nothing");
-    }
-    check_schema(*found, target.substr(1));
+    targets_.push_back(target.substr(1));
+    find(targets_.back(), path);
   }
 
   /// Keywords of one type ask nothing where none is named: they then say which is meant.
@@ -357,6 +369,7 @@ class SchemaChecker {
   const FormLimits& limits_;
   std::string where_;
   std::set<std::string> followed_;
+  std::vector<std::string> targets_;  // of those, the ones that are not checked yet
 };
 
 void check_length(size_t bytes, size_t most, const std::string& where) {

@@ -128,6 +128,21 @@ TEST(SchemaCheck, SaysWhatIsLeftOpen) {
   for (const auto& [text, said] : cases) EXPECT_EQ(Json::parse(checked(text)), Json::parse(said));
 }
 
+TEST(SchemaCheck, ASchemaMayReferToOneThatItIsIn) {
+  const std::vector<std::tuple<const char*, const char*>> cases{
+      {R"({"properties": {"x": {"type": ["array", "object"], "items":
+           {"type": ["array", "object"], "items": {"$ref": "#/properties/x"}}}}})",
+       R"({"type": "object", "properties": {"x": {"type": ["array", "object"], "items":
+           {"type": ["array", "object"], "items": {"$ref": "#/properties/x"},
+            "additionalProperties": true}, "additionalProperties": true}}})"},
+      {R"({"properties": {"x": {"oneOf":
+           [{"type": "array", "items": {"$ref": "#/properties/x"}}, {"type": "null"}]}}})",
+       R"({"type": "object", "properties": {"x": {"anyOf":
+           [{"type": "array", "items": {"$ref": "#/properties/x"}}, {"type": "null"}]}}})"},
+  };
+  for (const auto& [text, said] : cases) EXPECT_EQ(Json::parse(checked(text)), Json::parse(said));
+}
+
 TEST(SchemaCheck, SchemasInATagAreChecked) {
   const Structure tag{
       .kind = Structure::Kind::structural_tag,
