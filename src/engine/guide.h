@@ -14,8 +14,8 @@ namespace dms::engine {
 class Guide {
  public:
   virtual ~Guide() = default;
-  /// Logits are being computed that follow the accepted tokens, and those that follow each of
-  /// `guesses` as well: begins to find out what may come there, and returns at once.
+  /// Begins to find out what may follow the accepted tokens, and each of `guesses`. Waits for what
+  /// was begun before. Throws RunError, as exclude(), where the form takes too much of a core.
   virtual void look_ahead(std::span<const int32_t> guesses) = 0;
   /// Makes -inf of the logits [vocab] of what may not come next. False: nothing may, the answer is
   /// complete. Waits for what is not known yet.

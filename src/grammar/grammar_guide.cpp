@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "dms/error.h"
 #include "grammar/compiled_structure.h"
-#include "grammar/field_name.h"
+#include "grammar/thread_time.h"
 #include "text/tokenizer.h"
 
 namespace dms::grammar {
@@ -50,13 +50,15 @@ bool has_answers(const CompiledStructure& form) {
 GrammarGuide::GrammarGuide(const Structure& structure,
                            std::vector<int32_t> ends,
                            const text::Tokenizer& tokenizer,
-                           MaskWorker& worker)
+                           MaskWorker& worker,
+                           const MaskBudget& budget)
     : compiled_(structure.compiled),
       ends_(std::move(ends)),
       tokenizer_(tokenizer),
       worker_(worker),
       begins_after_(structure.begins_after),
-      matcher_(compiled_->grammar()) {}
+      matcher_(compiled_->grammar()),
+      budget_(budget) {}
 
 GrammarGuide::~GrammarGuide() {
   if (task_) worker_.drop(*task_);
@@ -115,21 +117,31 @@ void GrammarGuide::accept(int32_t token) {
 
 void GrammarGuide::compute() {
   masks_.clear();
+  double since = thread_seconds();
   for (const int32_t token : std::exchange(unread_, {})) {
     ensure(matcher_.AcceptToken(token), "a token of the mask leads on");
   }
-  masks_.push_back(next_mask());
+  masks_.push_back(next_mask(since));
   int tried = 0;
   for (const int32_t guess : guesses_) {
     if (!is_in(masks_.back(), guess) || !matcher_.AcceptToken(guess)) break;
     ++tried;
-    masks_.push_back(next_mask());
+    masks_.push_back(next_mask(since));
   }
   matcher_.Rollback(tried);
 }
 
-Mask GrammarGuide::next_mask() {
-  return mask_of(matcher_, compiled_->grammar().GetTokenizerInfo().GetVocabSize());
+/// `since`: when this thread began with it; now. One mask cannot be broken off, but the next one need
+/// not be begun: others wait for their logits meanwhile.
+Mask GrammarGuide::next_mask(double& since) {
+  Mask mask = mask_of(matcher_, compiled_->grammar().GetTokenizerInfo().GetVocabSize());
+  const double now = thread_seconds();
+  budget_.seconds += budget_.seconds_each - (now - since);
+  since = now;
+  if (budget_.seconds >= 0) return mask;
+  throw RunError({.where = "structured answer",
+                  .what = "what may come next takes too long to find out",
+                  .hint = "a simpler form has fewer ways to read the same text"});
 }
 
 /// What follows the beginning in the same token is the answer's already, but for blanks.
