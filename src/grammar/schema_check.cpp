@@ -296,6 +296,7 @@ class SchemaChecker {
       schema["additionalProperties"] = true;
     }
     check_patterned(schema, path);
+    check_property_names(schema, path);
     check_required(schema, path);
     check_names(schema, path);
     const bool is_counted = has(schema, "minProperties") || has(schema, "maxProperties");
@@ -330,6 +331,22 @@ class SchemaChecker {
         if (!is_ascii(name)) refuse_unenforced(path + "/" + keyword, name + " is not ASCII");
       }
     }
+  }
+
+  /// Names are texts, of which xgrammar makes sure by "type" alone: what decides instead of it could
+  /// be any value.
+  void check_property_names(OrderedJson& schema, const std::string& path) {
+    if (!has(schema, "propertyNames")) return;
+    const std::string place = path + "/propertyNames";
+    OrderedJson& names = schema["propertyNames"];
+    if (!names.is_object()) refuse(place, "is no schema of names");
+    for (const std::string_view decider : deciding_keywords()) {
+      if (!names.contains(decider)) continue;
+      refuse(place + "/" + std::string(decider), "names are not held to it");
+    }
+    if (!has(names, "type")) names["type"] = "string";
+    if (names["type"] != "string") refuse(place + "/type", "names are texts");
+    check_schema(names, place);
   }
 
   void check_patterned(const OrderedJson& schema, const std::string& path) const {

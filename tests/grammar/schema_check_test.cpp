@@ -44,6 +44,8 @@ TEST(SchemaCheck, NamesTheKeywordThatIsNotHeldTo) {
       {R"({"patternProperties": {"a": {}, "b": {}}})", "/patternProperties"},
       {R"({"patternProperties": {"a": {}}, "properties": {"b": {}}})", "/patternProperties"},
       {R"({"propertyNames": {"pattern": "a"}, "required": ["a"]})", "/propertyNames"},
+      {R"({"propertyNames": {"not": {}}})", "/propertyNames/not"},
+      {R"({"propertyNames": {"format": "no-such", "minLength": 2}})", "/propertyNames/format"},
       {R"({"properties": {"a": {}}, "required": ["b"]})", "/required"},
       {R"({"type": "object", "minProperties": 2})", "/minProperties"},
       {R"({"properties": {"\u00fc": {"type": "null"}}, "additionalProperties": true})",
@@ -94,6 +96,10 @@ TEST(SchemaCheck, RefusesWhatIsNoSchema) {
       {R"({"pattern": "a\"b"})", "/pattern: speaks of characters that JSON escapes"},
       {R"({"pattern": "\\\\"})", "/pattern: speaks of characters that JSON escapes"},
       {R"({"patternProperties": {"\\n": true}})", "speaks of characters that JSON escapes"},
+      {R"({"propertyNames": {"pattern": "a\"b"}})", "/propertyNames/pattern: speaks of"},
+      {R"({"propertyNames": {"enum": [3]}})", "/propertyNames/enum: names are not held to it"},
+      {R"({"propertyNames": {"type": "integer"}})", "/propertyNames/type: names are texts"},
+      {R"({"propertyNames": true})", "/propertyNames: is no schema of names"},
   };
   for (const auto& [text, part] : cases) {
     expect_parts(input_error([&] { checked(text); }), {"F", part});
@@ -118,6 +124,8 @@ TEST(SchemaCheck, SaysWhatIsLeftOpen) {
        R"({"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 2}]})"},
       {R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})",
        R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})"},
+      {R"({"propertyNames": {"maxLength": 3}})",
+       R"({"type": "object", "propertyNames": {"maxLength": 3, "type": "string"}})"},
       {R"({"format": "uuid"})", R"({"format": "uuid", "type": "string"})"},
       {R"({"type": "object"})", R"({"type": "object", "additionalProperties": true})"},
       {R"({"type": ["array", "null"]})", R"({"type": ["array", "null"], "items": true})"},
