@@ -52,8 +52,6 @@ struct Generation {
   // "cancelled", "deadline", "error"
   std::string finish_reason;
   std::string error{};                 // why, where finish_reason is "error": one line
-  // What it lacked was KV memory: there may be more another time.
-  bool is_short_of_memory = false;
   std::vector<TokenChoice> choices{};  // one for each of ids, where asked for
   // One for each prompt token but the first, where asked for.
   std::vector<TokenChoice> prompt_choices{};

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "base/kv_memory.h"
 #include "dms/error.h"
 
 namespace dms::cache {
@@ -141,7 +142,7 @@ void PagePool::reserve(int64_t pages) {
 void PagePool::require_room(int64_t bytes) const {
   if (budget_.fits(bytes) && bytes < kMaxBytes) return;
   throw RunError(
-      {.where = "KV memory",
+      {.where = kKvMemory,
        .what = "limit reached",
        .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
        .expected =

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "base/kv_memory.h"
 #include "cache/sequence_cache.h"
 #include "dms/error.h"
 
@@ -94,7 +95,7 @@ RunError memory_shortage(std::span<const Growth> parts) {
   for (const Growth& part : parts) tokens += part.cache->tokens();
   const std::string sequences =
       parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
-  return RunError({.where = "KV memory",
+  return RunError({.where = kKvMemory,
                    .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
                    .got = "up to " + std::to_string(needed) + " bytes for the next step",
                    .expected = "at most " + std::to_string(pools.budget().limit_bytes),

@@ -11,7 +11,7 @@ namespace dms::cpu {
 namespace {
 
 constexpr int64_t kPieceBytes = 64;
-constexpr int64_t kPieces = 512;  // of a matrix
+constexpr int64_t kPieces = 512;                    // of a matrix
 constexpr uint64_t kMixer = 0x9e37'79b9'7f4a'7c15;  // 2^64 over the golden ratio
 
 /// The spec's numbers as bytes, one after the other.
@@ -115,10 +115,8 @@ class WeightSum {
 };
 
 void add_layer(const model::LayerWeights& layer, WeightSum& sum) {
-  for (const model::NormWeights* norm : {&layer.attention_norm,
-                                         &layer.attention_post_norm,
-                                         &layer.mlp_norm,
-                                         &layer.mlp_post_norm}) {
+  for (const model::NormWeights* norm :
+       {&layer.attention_norm, &layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm}) {
     sum.all(*norm);
   }
   for (const model::LinearWeights* linear :

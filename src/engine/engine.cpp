@@ -159,7 +159,10 @@ void Engine::make_calls() {
     const std::lock_guard lock(mutex_);
     std::swap(calls, calls_);
   }
-  for (const auto& call : calls) call();
+  for (auto& call : calls) {
+    call();
+    call = {};  // what it held is free for the next
+  }
 }
 
 void Engine::take_in() {

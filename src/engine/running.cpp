@@ -476,11 +476,6 @@ void Running::fail(const Model& model, const std::string& why) {
   end(model, "error");
 }
 
-void Running::give_up(const Model& model, const RunError& shortage) {
-  result_.is_short_of_memory = true;
-  fail(model, shortage.what());
-}
-
 void Running::add_time(const Work& work, double seconds, double attention_s) {
   const bool is_decode = work.phase == Phase::decode;
   for (Timings* timings : {&result_.timings, &sequence().timings()}) {

@@ -165,8 +165,6 @@ class Running {
   /// `reason`: Generation::finish_reason.
   void end(const Model& model, const char* reason);
   void fail(const Model& model, const std::string& why);
-  /// For want of memory.
-  void give_up(const Model& model, const RunError& shortage);
   /// Of one that is done: the sequence it made, whole; null where there is none.
   std::shared_ptr<Sequence> finished_sequence() const { return finished_sequence_; }
 

@@ -91,10 +91,11 @@ void Documents::check_place(const std::string& name) const {
   }
   if (items_.contains(name) || fresh.contains(name)) return;
   if (has_folder() && fs::exists(file_of(name))) {
-    throw ApiError(409,
-                   "a file of this name is none of the documents; who runs the server may remove it",
-                   "name",
-                   "not_a_document");
+    throw ApiError(
+        409,
+        "a file of this name is none of the documents; who runs the server may remove it",
+        "name",
+        "not_a_document");
   }
   const size_t count = items_.size() + fresh.size();
   if (static_cast<int64_t>(count) < settings_.most) return;

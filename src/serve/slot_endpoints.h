@@ -53,7 +53,7 @@ class SlotEndpoints {
   const Workplace& place_;
   const SlotSettings& settings_;
   Slots slots_;
-  size_t working_ = 0;  // calls that are under way elsewhere
+  size_t working_ = 0;                           // calls that are under way elsewhere
   std::set<std::shared_ptr<Exchange>> loading_;  // those that the engine's thread is at
 };
 

@@ -5,6 +5,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/kv_memory.h"
+
 namespace dms::serve {
 namespace {
 
@@ -22,7 +24,8 @@ Document load_now(LLM& llm, const DocumentFile& file) {
                      {},
                      "insufficient_storage");
     }
-    throw ApiError(503, "no room in --kv-memory for the " + bytes + " bytes of the file's cache now");
+    throw ApiError(503,
+                   "no room in --kv-memory for the " + bytes + " bytes of the file's cache now");
   }
 }
 
@@ -35,7 +38,7 @@ std::optional<ApiError> Workplace::engine_fault() const {
 
 ApiError Workplace::error_of(const Generation& result) const {
   if (result.error.empty()) return {500, "there was no memory to keep it"};
-  if (!result.is_short_of_memory || !give_way()) return {500, result.error};
+  if (!is_shortage_of_memory(result.error) || !give_way()) return {500, result.error};
   return {503, result.error + "; caches that were kept have made room: ask again"};
 }
 

@@ -70,9 +70,15 @@ TEST(Fingerprint, TellsComputationsApart) {
       [](ModelSpec& spec) { spec.attention_soft_cap = 50; },
       [](ModelSpec& spec) { spec.qkv_clip = 8; },
       [](ModelSpec& spec) { spec.embedding_scale = 2; },
-      [](ModelSpec& spec) { spec.sliding_window = {0, 64, 0}; },
-      [](ModelSpec& spec) { spec.sliding_window = {64, 0, 0}; },
-      [](ModelSpec& spec) { spec.unrotated = {0, 0, 1}; },
+      [](ModelSpec& spec) {
+        spec.sliding_window = {0, 64, 0};
+      },
+      [](ModelSpec& spec) {
+        spec.sliding_window = {64, 0, 0};
+      },
+      [](ModelSpec& spec) {
+        spec.unrotated = {0, 0, 1};
+      },
       [](ModelSpec& spec) { spec.activation = Activation::gelu; },
       [](ModelSpec& spec) { spec.rope.theta = 500000; },
       [](ModelSpec& spec) { spec.rope.rotary_dim /= 2; },
