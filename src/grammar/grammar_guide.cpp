@@ -131,8 +131,8 @@ void GrammarGuide::compute() {
   matcher_.Rollback(tried);
 }
 
-/// `since`: when this thread began with it; now. One mask cannot be broken off, but the next one need
-/// not be begun: others wait for their logits meanwhile.
+/// `since`: when this thread began with it; now. One mask cannot be broken off, but the next one
+/// need not be begun: others wait for their logits meanwhile.
 Mask GrammarGuide::next_mask(double& since) {
   Mask mask = mask_of(matcher_, compiled_->grammar().GetTokenizerInfo().GetVocabSize());
   const double now = thread_seconds();

@@ -333,8 +333,8 @@ class SchemaChecker {
     }
   }
 
-  /// Names are texts, of which xgrammar makes sure by "type" alone: what decides instead of it could
-  /// be any value.
+  /// Names are texts, of which xgrammar makes sure by "type" alone: what decides instead of it
+  /// could be any value.
   void check_property_names(OrderedJson& schema, const std::string& path) {
     if (!has(schema, "propertyNames")) return;
     const std::string place = path + "/propertyNames";
