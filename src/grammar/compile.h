@@ -12,7 +12,7 @@ namespace dms::grammar {
 struct FormLimits {
   size_t bytes = 64 * 1024;
   size_t tag_bytes = 512 * 1024;    // of a structural tag, each of whose schemas may have `bytes`
-  size_t pattern_bytes = 8 * 1024;  // of an expression or grammar, whose states multiply
+  size_t pattern_bytes = 2 * 1024;  // of a form's expressions or grammars, whose states multiply
   size_t counted_properties = 64;   // beside minProperties or maxProperties: the same
   int64_t depth = 48;               // arrays and objects of a schema inside one another
   int64_t values = 16384;           // of all kinds, in a schema

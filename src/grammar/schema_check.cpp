@@ -10,6 +10,7 @@
 #include "dms/error.h"
 #include "grammar/field_name.h"
 #include "grammar/form_json.h"
+#include "grammar/pattern_bytes.h"
 #include "grammar/schema_rules.h"
 
 namespace dms::grammar {
@@ -228,7 +229,6 @@ class SchemaChecker {
   }
 
   void check_pattern(const std::string& pattern, const std::string& path) const {
-    if (pattern.size() > limits_.pattern_bytes) refuse(path, "too long");
     if (writes_what_json_escapes(pattern)) {
       refuse(path, "speaks of characters that JSON escapes", "use classes, as \\s and \\w");
     }
@@ -409,6 +409,15 @@ bool has_lenient_part(const OrderedJson& value) {
          (value.is_structured() && std::ranges::any_of(value, has_lenient_part));
 }
 
+void check_patterns(const OrderedJson& value, const FormLimits& limits, const std::string& where) {
+  const size_t bytes = pattern_bytes(value);
+  if (bytes <= limits.pattern_bytes) return;
+  throw InputError({.field = where,
+                    .what = "its expressions are too long together",
+                    .got = fmt::format("{} bytes", bytes),
+                    .expected = fmt::format("at most {}", limits.pattern_bytes)});
+}
+
 /// Of a tag: each schema is one by itself, and no text is longer than one that stands alone.
 void check_tag(OrderedJson& value,
                bool refuses_unenforced,
@@ -440,6 +449,7 @@ void check_tag(OrderedJson& value,
 std::string checked_schema(const Structure& structure, const FormLimits& limits) {
   const std::string where = field_name(structure);
   OrderedJson schema = parse_form(structure, limits);
+  check_patterns(schema, limits, where);
   SchemaChecker(schema, structure.refuses_unenforced, limits, where).check();
   return schema.dump();
 }
@@ -447,6 +457,7 @@ std::string checked_schema(const Structure& structure, const FormLimits& limits)
 std::string checked_tag(const Structure& structure, const FormLimits& limits) {
   const std::string where = field_name(structure);
   OrderedJson tag = parse_form(structure, limits);
+  check_patterns(tag, limits, where);
   check_tag(tag, structure.refuses_unenforced, limits, where);
   return tag.dump();
 }
