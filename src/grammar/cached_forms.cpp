@@ -32,6 +32,7 @@ int64_t bytes_of(const std::string& key, const CompiledStructure& form) {
 struct CachedForms::Job {
   Structure structure;
   std::string key;
+  std::string name;  // the key, and what errors name
   std::shared_ptr<const CompiledStructure> form{};
   std::exception_ptr failure{};
   bool is_done = false;
@@ -51,6 +52,7 @@ struct CachedForms::State {
   std::condition_variable has_changed;
   std::list<Entry> entries;  // those asked for last come first
   std::unordered_map<std::string, std::list<Entry>::iterator> by_key;
+  std::unordered_map<std::string, std::shared_ptr<Job>> under_way;
   int64_t running = 0;
 
   std::shared_ptr<const CompiledStructure> find(const std::string& key) {
@@ -62,7 +64,8 @@ struct CachedForms::State {
 
   /// Forms grow with the states that answers come to: what they hold is looked up each time.
   void keep(const std::string& key, const std::shared_ptr<const CompiledStructure>& form) {
-    if (by_key.contains(key)) return;
+    const bool is_too_large = bytes_of(key, *form) > limits.bytes;  // it would drop all others
+    if (is_too_large || by_key.contains(key)) return;
     entries.push_front({.key = key, .form = form});
     by_key[key] = entries.begin();
     int64_t bytes = 0;
@@ -93,30 +96,48 @@ void CachedForms::run(const std::shared_ptr<State>& state, const std::shared_ptr
   job->failure = std::move(failure);
   job->is_done = true;
   --state->running;
+  state->under_way.erase(job->name);
   state->has_changed.notify_all();
 }
 
+/// Of a form that nobody is at. The lock is held.
+std::shared_ptr<CachedForms::Job> CachedForms::begin(Job job) {
+  const auto begun = std::make_shared<Job>(std::move(job));
+  // It cannot be ended from outside: it is left to itself where it takes too long.
+  std::thread([state = state_, begun] { run(state, begun); }).detach();
+  ++state_->running;
+  state_->under_way[begun->name] = begun;
+  return begun;
+}
+
 std::shared_ptr<const CompiledStructure> CachedForms::get(const Structure& structure) {
-  const auto job = std::make_shared<Job>(Job{.structure = structure, .key = key_of(structure)});
+  const std::string key = key_of(structure);
+  const std::string name = field_name(structure) + " " + key;
   const auto end =
       std::chrono::steady_clock::now() + std::chrono::milliseconds(state_->limits.compile_ms);
   std::unique_lock lock(state_->mutex);
-  if (auto form = state_->find(job->key)) return form;
-  const bool has_place = state_->has_changed.wait_until(
-      lock, end, [&] { return state_->running < state_->limits.at_once; });
-  if (has_place) {
-    if (auto form = state_->find(job->key)) return form;
-    ++state_->running;
-    // It cannot be ended from outside: it is left to itself where it takes too long.
-    std::thread([state = state_, job] { run(state, job); }).detach();
-    state_->has_changed.wait_until(lock, end, [&] { return job->is_done; });
+  const bool is_served = state_->has_changed.wait_until(lock, end, [&] {
+    return state_->by_key.contains(key) || state_->under_way.contains(name) ||
+           state_->running < state_->limits.at_once;
+  });
+  if (!is_served) {
+    throw RunError({.where = "structured answer",
+                    .what = "others' forms are being prepared",
+                    .hint = "ask again later"});
   }
+  if (auto form = state_->find(key)) return form;
+  const auto found = state_->under_way.find(name);
+  const std::shared_ptr<Job> job =
+      found != state_->under_way.end()
+          ? found->second
+          : begin({.structure = structure, .key = key, .name = name});
+  state_->has_changed.wait_until(lock, end, [&] { return job->is_done; });
   if (job->failure) std::rethrow_exception(job->failure);
   if (job->is_done) return job->form;
   throw InputError({.field = field_name(structure),
                     .what = "takes too long to prepare",
                     .expected = fmt::format("at most {} ms", state_->limits.compile_ms),
-                    .hint = "ask for less, or later"});
+                    .hint = "ask for less"});
 }
 
 }  // namespace dms::grammar

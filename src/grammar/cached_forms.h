@@ -29,12 +29,14 @@ class CachedForms {
 
   CachedForms(Compile compile, const Limits& limits);
 
-  /// From the cache, or compiled on a thread of its own. Throws InputError.
+  /// From the cache, or compiled on a thread of its own, once for all who ask for it meanwhile.
+  /// Throws InputError, and RunError where others take all places for as long as it may take.
   std::shared_ptr<const CompiledStructure> get(const Structure& structure);
 
  private:
   struct Job;
   struct State;
+  std::shared_ptr<Job> begin(Job job);
   static void run(const std::shared_ptr<State>& state, const std::shared_ptr<Job>& job);
 
   std::shared_ptr<State> state_;

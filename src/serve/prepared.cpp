@@ -287,8 +287,12 @@ bool wants_structure(const Prepared& prepared) {
 }
 
 void compile_structure(Prepared& prepared, const LLM& llm) {
-  const auto compiled = llm.compile(prepared.requests.front().sampling.structure);
-  for (Request& request : prepared.requests) request.sampling.structure.compiled = compiled;
+  try {
+    const auto compiled = llm.compile(prepared.requests.front().sampling.structure);
+    for (Request& request : prepared.requests) request.sampling.structure.compiled = compiled;
+  } catch (const RunError& error) {
+    throw ApiError(503, error.what());  // others' forms take all places
+  }
 }
 
 }  // namespace dms::serve

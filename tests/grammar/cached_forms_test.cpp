@@ -3,6 +3,8 @@
 #include <atomic>
 #include <latch>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -14,6 +16,7 @@ namespace {
 
 using testing_support::expect_parts;
 using testing_support::input_error;
+using testing_support::run_error;
 
 std::shared_ptr<const CompiledStructure> small_form() {
   const xgrammar::TokenizerInfo tokens(
@@ -54,6 +57,40 @@ TEST(CachedForms, KeepsNoMoreThanItMay) {
   EXPECT_EQ(compiled, 2);
 }
 
+TEST(CachedForms, OneThatIsTooLargeDropsNoOthers) {
+  std::atomic<int> compiled = 0;
+  CachedForms forms(
+      [&](const Structure&) {
+        ++compiled;
+        return small_form();
+      },
+      {.bytes = 100'000});
+  for (const std::string& text : {std::string("a"), std::string(50'000, 'a'), std::string("a")}) {
+    forms.get(form(text));
+  }
+  EXPECT_EQ(compiled, 2);
+}
+
+TEST(CachedForms, TwoWhoAskForTheSameHaveItCompiledOnce) {
+  std::atomic<int> compiled = 0;
+  std::latch may_end(1);
+  CachedForms forms(
+      [&](const Structure&) {
+        ++compiled;
+        may_end.wait();
+        return small_form();
+      },
+      {.compile_ms = 600'000});
+  std::vector<std::shared_ptr<const CompiledStructure>> found(2);
+  std::vector<std::thread> threads;
+  for (auto& each : found) threads.emplace_back([&] { each = forms.get(form("a")); });
+  while (compiled == 0) std::this_thread::yield();
+  may_end.count_down();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(compiled, 1);
+  EXPECT_EQ(found[0], found[1]);
+}
+
 TEST(CachedForms, WhatIsRefusedIsRefusedEachTime) {
   CachedForms forms(
       [](const Structure&) -> std::shared_ptr<const CompiledStructure> {
@@ -71,9 +108,11 @@ TEST(CachedForms, WhatTakesTooLongIsGivenUp) {
         return small_form();
       },
       {.compile_ms = 1, .at_once = 1});
-  for (const char* text : {"slow", "after it"}) {
-    expect_parts(input_error([&] { forms.get(form(text)); }), {"regex", "takes too long"});
+  // Whoever asks for the same takes no place of others.
+  for (int i = 0; i < 2; ++i) {
+    expect_parts(input_error([&] { forms.get(form("slow")); }), {"regex", "takes too long"});
   }
+  expect_parts(run_error([&] { forms.get(form("after it")); }), {"others' forms"});
   may_end->count_down();
   // Whoever comes once it has ended is served.
   std::shared_ptr<const CompiledStructure> found;
