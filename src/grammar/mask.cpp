@@ -24,20 +24,19 @@ void apply_word(uint32_t word, std::span<float> logits) {
 }  // namespace
 
 bool Mask::apply(std::span<const int32_t> ends, std::span<float> logits) const {
-  std::vector<float> kept;
+  // An end token may have a text too, which the form allows: it ends the answer all the same.
+  std::vector<float> kept(ends.size(), kExcluded);
   if (may_end) {
-    for (const int32_t id : ends) kept.push_back(logits[static_cast<size_t>(id)]);
+    for (size_t i = 0; i < ends.size(); ++i) kept[i] = logits[static_cast<size_t>(ends[i])];
   }
-  bool is_any = !kept.empty();
   for (size_t i = 0; i < words.size(); ++i) {
     const size_t begin = i * kBits;
     if (begin >= logits.size()) break;
     const auto word = static_cast<uint32_t>(words[i]);
-    is_any |= word != 0;
     apply_word(word, logits.subspan(begin, std::min(kBits, logits.size() - begin)));
   }
   for (size_t i = 0; i < kept.size(); ++i) logits[static_cast<size_t>(ends[i])] = kept[i];
-  return is_any;
+  return std::ranges::any_of(logits, [](float logit) { return logit != kExcluded; });
 }
 
 }  // namespace dms::grammar

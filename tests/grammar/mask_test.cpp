@@ -1,5 +1,6 @@
 #include "grammar/mask.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -39,6 +40,21 @@ TEST(Mask, EndTokensComeWhereItMayEnd) {
       EXPECT_EQ(logits[i] == 1.0F, may_end && (i == 3 || i == 40)) << i;
     }
     EXPECT_FALSE(mask.apply({}, logits));
+  }
+}
+
+TEST(Mask, EndTokensWithATextComeNowhereElse) {
+  const std::vector<int32_t> ends{3};
+  const auto allowed = [&](uint32_t word, bool may_end) {
+    const Mask mask{.words = {static_cast<int32_t>(word)}, .may_end = may_end};
+    std::vector<float> logits(32, 1.0F);
+    const bool is_any = mask.apply(ends, logits);
+    EXPECT_EQ(is_any, std::ranges::count(logits, 1.0F) > 0);
+    return logits[3] == 1.0F;
+  };
+  for (const uint32_t word : {0xFFFFFFFFU, 1U << 3, 1U << 3 | 1U, 1U}) {
+    EXPECT_FALSE(allowed(word, false)) << word;
+    EXPECT_TRUE(allowed(word, true)) << word;
   }
 }
 
