@@ -196,7 +196,11 @@ int64_t Running::most_guesses(const Model& model) const {
 
 void Running::begin(const Work& work) {
   if (guide_ == nullptr || work.phase == Phase::replay) return;
-  guide_->look_ahead(work.ids.last(static_cast<size_t>(work.drafted)));
+  try {
+    guide_->look_ahead(work.ids.last(static_cast<size_t>(work.drafted)));
+  } catch (...) {
+    failure_ = std::current_exception();  // the pass goes on: its sequence has a part
+  }
 }
 
 void Running::advance(const Model& model,
@@ -204,6 +208,7 @@ void Running::advance(const Model& model,
                       std::span<const float> rows,
                       const std::function<bool()>& is_unwanted) {
   try {
+    if (failure_) std::rethrow_exception(failure_);
     if (work.phase == Phase::prompt) {
       advance_prompt(model, work, rows);
     } else if (work.phase == Phase::decode) {

@@ -3,6 +3,7 @@
 // to its sink and never throws: what goes wrong ends it as an error. A request for several answers
 // is one until its prompt is computed, then branches. Engine thread only.
 
+#include <exception>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -208,6 +209,7 @@ class Running {
   int64_t answers_ = 1;
   Sampler sampler_;
   std::unique_ptr<Guide> guide_;  // null: the answer's form is free
+  std::exception_ptr failure_;    // of the work under way
   StopMatcher stops_;
   std::optional<text::StreamDecoder> decoder_;
   int64_t given_ = 0;  // tokens of the prompt that its document holds

@@ -240,6 +240,39 @@ TEST_P(CountingTest, TheSequenceHoldsTheAnswer) {
   EXPECT_EQ(std::ssize(go_on(conversation, letters("a"), 4).tokens), 4);
 }
 
+/// Whose forms turn out to be too much while an answer is under way.
+class FailingGuides final : public GuideMaker {
+ public:
+  std::shared_ptr<const CompiledStructure> compile(const Structure&) override { return nullptr; }
+  std::unique_ptr<Guide> begin(const Structure&, std::span<const int32_t>) override {
+    class Failing final : public Guide {
+      void look_ahead(std::span<const int32_t>) override {
+        if (accepted_ > 1) throw RunError({.where = "form", .what = "too much"});
+      }
+      bool exclude(std::span<float>) override { return true; }
+      void accept(int32_t) override { ++accepted_; }
+      int accepted_ = 0;
+    };
+    return std::make_unique<Failing>();
+  }
+};
+
+TEST_P(CountingTest, AFormThatFailsAheadEndsItsOwnAnswerAlone) {
+  FailingGuides guides;
+  engine_.emplace(model_,
+                  Vocabulary{.tokenizer = tokenizer_.get(), .guides = &guides},
+                  EngineOptions{});
+  Heard held;
+  Heard free;
+  ask(held, letters("a"), {.max_new_tokens = 5, .structure = regex("a")});
+  ask(free, letters("a"), {.max_new_tokens = 5});
+  run();
+  EXPECT_EQ(held.result().finish_reason, "error");
+  EXPECT_NE(held.result().error.find("too much"), std::string::npos) << held.result().error;
+  EXPECT_EQ(held.result().ids.size(), 2U);
+  EXPECT_EQ(free.result().text, "bcdef");
+}
+
 INSTANTIATE_TEST_SUITE_P(On,
                          CountingTest,
                          testing::Values(BackendKind::scripted),
