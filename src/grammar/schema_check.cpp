@@ -92,6 +92,7 @@ class SchemaChecker {
   void check_schema(OrderedJson& schema, const std::string& path) {
     if (schema.is_boolean()) return;
     if (!schema.is_object()) refuse(path, "is no schema");
+    if (!structure_.refuses_unenforced) leave_aside(schema);
     for (const auto& [key, value] : schema.items()) check_keyword(schema, key, value, path);
     for (const std::string_view decider : deciding_keywords()) {
       if (!schema.contains(decider)) continue;
@@ -103,6 +104,46 @@ class SchemaChecker {
     check_strings(schema, path);
     check_arrays(schema, path);
     check_objects(schema, path);
+  }
+
+  /// What is well-formed and would yet be refused below.
+  void leave_aside(OrderedJson& schema) const {
+    for (const char* keyword : {"minLength",
+                                "maxLength",
+                                "minItems",
+                                "maxItems",
+                                "minProperties",
+                                "maxProperties"}) {
+      const auto count = schema.find(keyword);
+      if (count == schema.end() || !count->is_number_integer()) continue;
+      if (*count > limits_.most_count) schema.erase(keyword);
+    }
+    const auto is_unsafe = [](const OrderedJson& pattern) {
+      return pattern.is_string() && writes_what_json_escapes(pattern.get<std::string>());
+    };
+    if (has(schema, "pattern") && is_unsafe(schema["pattern"])) schema.erase("pattern");
+    if (has(schema, "patternProperties") && schema["patternProperties"].is_object()) {
+      OrderedJson left = OrderedJson::object();
+      for (const auto& [pattern, property] : schema["patternProperties"].items()) {
+        if (!writes_what_json_escapes(pattern)) left[pattern] = property;
+      }
+      schema["patternProperties"] = left;
+      if (left.empty()) schema.erase("patternProperties");
+    }
+    if (has(schema, "propertyNames") && schema["propertyNames"].is_object()) {
+      const OrderedJson& names = schema["propertyNames"];
+      const bool is_decided = std::ranges::any_of(
+          deciding_keywords(), [&](std::string_view decider) { return names.contains(decider); });
+      if (is_decided) schema.erase("propertyNames");
+    }
+    if (has(schema, "$ref") && schema["$ref"].is_string() && !is_own(schema["$ref"])) {
+      schema.erase("$ref");
+    }
+  }
+
+  /// A reference to a schema within this one.
+  static bool is_own(const std::string& target) {
+    return target.starts_with('#') && target.find('%') == std::string::npos;
   }
 
   /// Of any schema: what is refused wherever it stands.
@@ -191,7 +232,7 @@ class SchemaChecker {
   /// A schema within this one is to be checked too, once.
   void follow(const OrderedJson& reference, const std::string& path) {
     const std::string target = reference.is_string() ? reference.get<std::string>() : "";
-    if (!target.starts_with('#') || target.find('%') != std::string::npos) {
+    if (!is_own(target)) {
       refuse(path, "refers to another place", "\"#/$defs/NAME\" is one of the schema's own");
     }
     if (!followed_.insert(target).second || target == "#") return;

@@ -75,6 +75,24 @@ TEST(SchemaCheck, TagsSayOfEachSchemaWhetherItIsStrict) {
   EXPECT_FALSE(refuses_all_unenforced(tag("false"), {}));
 }
 
+TEST(SchemaCheck, MayLeaveAsideWhatIsNotHeldTo) {
+  const std::vector<std::tuple<const char*, const char*>> cases{
+      {R"({"type": "string", "pattern": "a\"b"})", R"({"type": "string"})"},
+      {R"({"type": "string", "maxLength": 99999999})", R"({"type": "string"})"},
+      {R"({"type": "null", "$ref": "http://example.com/schema"})", R"({"type": "null"})"},
+      {R"({"patternProperties": {"\\n": {}}, "type": "object"})",
+       R"({"type": "object", "additionalProperties": true})"},
+      {R"({"propertyNames": {"enum": [3]}, "type": "object"})",
+       R"({"type": "object", "additionalProperties": true})"},
+  };
+  for (const auto& [text, said] : cases) {
+    Structure lenient = schema(text);
+    EXPECT_THROW(checked_schema(lenient, {}), InputError) << text;
+    lenient.refuses_unenforced = false;
+    EXPECT_EQ(Json::parse(checked_schema(lenient, {})), Json::parse(said));
+  }
+}
+
 TEST(SchemaCheck, RefusesWhatIsNoSchema) {
   const std::vector<std::tuple<const char*, const char*>> cases{
       {"", "F"},
