@@ -1,6 +1,7 @@
 #include "grammar/guides.h"
 
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -32,6 +33,31 @@ class Compiler {
       : tokenizer_(std::move(tokenizer)), vocab_(vocab) {}
 
   std::shared_ptr<const CompiledStructure> compile(const Structure& structure) {
+    get_ready();
+    const xgrammar::Grammar grammar = grammar_of(structure, *tokens_);
+    std::shared_ptr<const CompiledStructure> form;
+    bool is_possible = false;
+    try {
+      form = std::make_shared<const CompiledStructure>(compiler_->CompileGrammar(grammar));
+      is_possible = has_answers(*form);
+    } catch (const std::exception& error) {
+      throw InputError({.field = field_name(structure), .what = error.what()});
+    }
+    if (!is_possible) {
+      throw InputError({.field = field_name(structure),
+                        .what = "no answer can be begun: no token of the model leads on"});
+    }
+    return form;
+  }
+
+  /// Compiled here, and not for another model.
+  bool has_made(const CompiledStructure& form) {
+    get_ready();
+    return form.grammar().GetTokenizerInfo().operator->() == tokens_->operator->();
+  }
+
+ private:
+  void get_ready() {
     std::call_once(is_ready_, [this] {
       tokens_.emplace(tokenizer_info(*tokenizer_, vocab_));
       constexpr int kThreads = 1;
@@ -40,16 +66,8 @@ class Compiler {
       constexpr bool kWhenNeeded = true;  // masks are made for states that an answer comes to
       compiler_.emplace(*tokens_, kThreads, kCaches, kNoLimit, kWhenNeeded);
     });
-    auto form = std::make_shared<const CompiledStructure>(
-        compiler_->CompileGrammar(grammar_of(structure, *tokens_)));
-    if (!has_answers(*form)) {
-      throw InputError({.field = field_name(structure),
-                        .what = "no answer can be begun: no token of the model leads on"});
-    }
-    return form;
   }
 
- private:
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   int64_t vocab_;
   std::once_flag is_ready_;
@@ -62,7 +80,8 @@ class Guides final : public engine::GuideMaker {
   Guides(std::shared_ptr<const text::Tokenizer> tokenizer, int64_t vocab)
       : tokenizer_(tokenizer),
         vocab_(vocab),
-        forms_([compiler = std::make_shared<Compiler>(tokenizer, vocab)](
+        compiler_(std::make_shared<Compiler>(tokenizer, vocab)),
+        forms_([compiler = compiler_](
                    const Structure& structure) { return compiler->compile(structure); },
                {}) {}
 
@@ -72,6 +91,9 @@ class Guides final : public engine::GuideMaker {
 
   std::unique_ptr<engine::Guide> begin(const Structure& structure,
                                        std::span<const int32_t> ends) override {
+    if (structure.compiled == nullptr || !compiler_->has_made(*structure.compiled)) {
+      throw InputError({.field = field_name(structure), .what = "is compiled for another model"});
+    }
     std::vector<int32_t> known;
     std::ranges::copy_if(
         ends, std::back_inserter(known), [this](int32_t id) { return id >= 0 && id < vocab_; });
@@ -81,6 +103,7 @@ class Guides final : public engine::GuideMaker {
  private:
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   int64_t vocab_;
+  std::shared_ptr<Compiler> compiler_;
   CachedForms forms_;
   MaskWorker worker_;
 };

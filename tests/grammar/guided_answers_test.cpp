@@ -278,6 +278,20 @@ INSTANTIATE_TEST_SUITE_P(On,
                          testing::Values(BackendKind::scripted),
                          backend_case_name);
 
+TEST(GuidedEngine, AFormOfAnotherModelIsRefused) {
+  const auto tokenizer = testing_support::letters_tokenizer();
+  ScriptedModel model({.vocab = kVocab, .context = 64});
+  const auto guides = grammar::make_guides(tokenizer, model.vocab());
+  const auto others = grammar::make_guides(tokenizer, model.vocab() + 100);
+  Engine engine(model, Vocabulary{.tokenizer = tokenizer.get(), .guides = guides.get()}, {});
+  Structure form = regex("a");
+  form.compiled = others->compile(form);
+  const Request request{.prompt = {1}, .sampling = {.structure = form}};
+  EXPECT_THROW(engine.submit({.request = request}), InputError);
+  guides->compile(form);
+  EXPECT_THROW(engine.submit({.request = request}), InputError);
+}
+
 TEST(GuidedEngine, WithoutATokenizerEveryFormIsRefused) {
   ScriptedModel model({});
   const auto guides = grammar::make_guides(nullptr, model.vocab());
