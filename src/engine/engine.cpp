@@ -67,11 +67,12 @@ void Engine::check_submission(const Submission& submission, int64_t max_tokens) 
 
 /// The form of the answer, ready to be held to.
 void Engine::compile(Structure& structure) const {
-  if (structure.kind == Structure::Kind::none || structure.compiled) return;
+  if (structure.kind == Structure::Kind::none) return;
   if (vocabulary_.guides == nullptr) {
     throw InputError({.field = "structure", .what = "this model's answers are held to no form"});
   }
-  structure.compiled = vocabulary_.guides->compile(structure);
+  if (!structure.compiled) structure.compiled = vocabulary_.guides->compile(structure);
+  structure.text.clear();  // each answer has a copy of its parameters
 }
 
 RequestId Engine::new_id() {
