@@ -82,6 +82,13 @@ struct CachedForms::State {
 CachedForms::CachedForms(Compile compile, const Limits& limits)
     : state_(std::make_shared<State>(std::move(compile), limits)) {}
 
+CachedForms::~CachedForms() {
+  std::unique_lock lock(state_->mutex);
+  state_->has_changed.wait_for(lock,
+                               std::chrono::milliseconds(state_->limits.compile_ms),
+                               [&] { return state_->running == 0; });
+}
+
 void CachedForms::run(const std::shared_ptr<State>& state, const std::shared_ptr<Job>& job) {
   std::shared_ptr<const CompiledStructure> form;
   std::exception_ptr failure;

@@ -28,6 +28,11 @@ class CachedForms {
   };
 
   CachedForms(Compile compile, const Limits& limits);
+  /// Waits for what is being compiled, as long as one may take: a program that ends under it takes
+  /// away what it needs.
+  ~CachedForms();
+  CachedForms(const CachedForms&) = delete;
+  CachedForms& operator=(const CachedForms&) = delete;
 
   /// From the cache, or compiled on a thread of its own, once for all who ask for it meanwhile.
   /// Throws InputError, and RunError where others take all places for as long as it may take.
