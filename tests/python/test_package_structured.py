@@ -8,6 +8,7 @@ import re
 import jsonschema
 import pytest
 
+from harness import package_folder
 from schema_cases import schemas
 
 PROMPT = "In JSON that is"
@@ -31,6 +32,12 @@ def held(dms_cpp, closers=None, max_tokens=900, seed=1, speculate=0, **form):
         speculate=speculate,
         structured_outputs=dms_cpp.StructuredOutputsParams(**form),
     )
+
+
+def test_the_wheel_says_whose_work_it_is():
+    folder = package_folder() / "dms_cpp" / "licenses" / "xgrammar"
+    assert "Apache License" in (folder / "LICENSE").read_text()
+    assert "XGrammar" in (folder / "NOTICE").read_text()
 
 
 def test_every_answer_validates(dms_cpp, demo, closers):
