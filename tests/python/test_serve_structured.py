@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from harness import DEMO, run_dms
+from script_model import write_script_model
 from serving import serving
 
 MESSAGES = [{"role": "user", "content": "Which one?"}]
@@ -135,14 +136,15 @@ def test_what_is_not_held_to_may_be_left_aside(server):
 
 
 def test_thoughts_come_before_the_form(tmp_path):
-    template = tmp_path / "template.jinja"
-    template.write_text("{{ messages[0].content }}<think>\n")
-    with serving("--template", template, "--dtype", "f32") as server:
-        status, _, text = ask(server, guided_regex="[0-9]{3}", max_tokens=20)
-    message = json.loads(text)["choices"][0]["message"]
-    assert status == 200
-    assert message["reasoning_content"]  # a book goes on: nothing ends it
-    assert not message["content"]
+    scripts = {"<think>": ["Let me", " see.", "</think>", "twelve"]}
+    model = write_script_model(tmp_path / "m", scripts, "{{ messages[0].content }}<think>")
+    with serving(model=model) as server:
+        status, _, text = ask(server, guided_regex="[0-9]{3}", temperature=0)
+    assert status == 200, text
+    choice = json.loads(text)["choices"][0]
+    assert choice["message"]["reasoning_content"] == "Let me see."
+    assert re.fullmatch("[0-9]{3}", choice["message"]["content"]), choice
+    assert choice["finish_reason"] == "stop"
 
 
 def test_a_hostile_form_keeps_nobody_waiting(server):
