@@ -29,9 +29,9 @@ class GuideMaker {
  public:
   virtual ~GuideMaker() = default;
   /// Throws InputError naming Structure::field where the form is malformed, too large, takes too
-  /// long, or promises what an answer cannot be held to; RunError where too many are being compiled.
+  /// long, or promises what an answer cannot be held to; RunError where too many compile.
   virtual std::shared_ptr<const CompiledStructure> compile(const Structure& structure) = 0;
-  /// Of a structure compiled here, else InputError. `ends`: the tokens that end an answer where it may end.
+  /// Of a structure compiled here, else InputError. `ends`: tokens that end an answer that may end.
   virtual std::unique_ptr<Guide> begin(const Structure& structure,
                                        std::span<const int32_t> ends) = 0;
 };

@@ -84,9 +84,9 @@ CachedForms::CachedForms(Compile compile, const Limits& limits)
 
 CachedForms::~CachedForms() {
   std::unique_lock lock(state_->mutex);
-  state_->has_changed.wait_for(lock,
-                               std::chrono::milliseconds(state_->limits.compile_ms),
-                               [&] { return state_->running == 0; });
+  state_->has_changed.wait_for(lock, std::chrono::milliseconds(state_->limits.compile_ms), [&] {
+    return state_->running == 0;
+  });
 }
 
 void CachedForms::run(const std::shared_ptr<State>& state, const std::shared_ptr<Job>& job) {
@@ -134,10 +134,9 @@ std::shared_ptr<const CompiledStructure> CachedForms::get(const Structure& struc
   }
   if (auto form = state_->find(key)) return form;
   const auto found = state_->under_way.find(name);
-  const std::shared_ptr<Job> job =
-      found != state_->under_way.end()
-          ? found->second
-          : begin({.structure = structure, .key = key, .name = name});
+  const std::shared_ptr<Job> job = found != state_->under_way.end()
+                                       ? found->second
+                                       : begin({.structure = structure, .key = key, .name = name});
   state_->has_changed.wait_until(lock, end, [&] { return job->is_done; });
   if (job->failure) std::rethrow_exception(job->failure);
   if (job->is_done) return job->form;

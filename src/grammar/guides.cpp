@@ -81,8 +81,8 @@ class Guides final : public engine::GuideMaker {
       : tokenizer_(tokenizer),
         vocab_(vocab),
         compiler_(std::make_shared<Compiler>(tokenizer, vocab)),
-        forms_([compiler = compiler_](
-                   const Structure& structure) { return compiler->compile(structure); },
+        forms_([compiler =
+                    compiler_](const Structure& structure) { return compiler->compile(structure); },
                {}) {}
 
   std::shared_ptr<const CompiledStructure> compile(const Structure& structure) override {

@@ -108,12 +108,8 @@ class SchemaChecker {
 
   /// What is well-formed and would yet be refused below.
   void leave_aside(OrderedJson& schema) const {
-    for (const char* keyword : {"minLength",
-                                "maxLength",
-                                "minItems",
-                                "maxItems",
-                                "minProperties",
-                                "maxProperties"}) {
+    for (const char* keyword :
+         {"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}) {
       const auto count = schema.find(keyword);
       if (count == schema.end() || !count->is_number_integer()) continue;
       if (*count > limits_.most_count) schema.erase(keyword);

@@ -259,9 +259,8 @@ class FailingGuides final : public GuideMaker {
 
 TEST_P(CountingTest, AFormThatFailsAheadEndsItsOwnAnswerAlone) {
   FailingGuides guides;
-  engine_.emplace(model_,
-                  Vocabulary{.tokenizer = tokenizer_.get(), .guides = &guides},
-                  EngineOptions{});
+  engine_.emplace(
+      model_, Vocabulary{.tokenizer = tokenizer_.get(), .guides = &guides}, EngineOptions{});
   Heard held;
   Heard free;
   ask(held, letters("a"), {.max_new_tokens = 5, .structure = regex("a")});
