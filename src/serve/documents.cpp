@@ -90,7 +90,8 @@ void Documents::check_place(const std::string& name) const {
     if (!items_.contains(other)) fresh.insert(other);
   }
   if (items_.contains(name) || fresh.contains(name)) return;
-  if (has_folder() && fs::exists(file_of(name))) {
+  std::error_code unreadable;  // then nothing will be written either
+  if (has_folder() && fs::exists(file_of(name), unreadable)) {
     throw ApiError(
         409,
         "a file of this name is none of the documents; who runs the server may remove it",
