@@ -92,7 +92,7 @@ class SchemaChecker {
   void check_schema(OrderedJson& schema, const std::string& path) {
     if (schema.is_boolean()) return;
     if (!schema.is_object()) refuse(path, "is no schema");
-    if (!structure_.refuses_unenforced) leave_aside(schema);
+    if (!refuses_unenforced_) leave_aside(schema);
     for (const auto& [key, value] : schema.items()) check_keyword(schema, key, value, path);
     for (const std::string_view decider : deciding_keywords()) {
       if (!schema.contains(decider)) continue;
