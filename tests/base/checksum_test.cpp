@@ -28,6 +28,7 @@ uint32_t slow_crc32(std::span<const std::byte> bytes) {
 TEST(Crc32, HasThePublishedCheckValues) {
   EXPECT_EQ(crc32(bytes_of("123456789")), 0xcbf43926u);
   EXPECT_EQ(crc32(bytes_of("")), 0u);
+  EXPECT_EQ(crc32({}, 0xcbf43926u), 0xcbf43926u) << "followed by nothing";
   EXPECT_EQ(crc32(bytes_of("The quick brown fox jumps over the lazy dog")), 0x414fa339u);
 }
 
