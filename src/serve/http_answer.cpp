@@ -86,7 +86,8 @@ bool HttpSession::write(std::string_view bytes) {
   pending_ += piece;
   // The largest is left out: nobody reads a piece of any size before the next one comes.
   largest_piece_ = std::max(largest_piece_, piece.size());
-  const size_t unread = pending_.size() + in_flight_.size() - largest_piece_;
+  const size_t held = pending_.size() + in_flight_.size();
+  const size_t unread = held - std::min(held, largest_piece_);  // it may have been read meanwhile
   if (std::cmp_greater(unread, connections_->settings.max_unread_bytes)) {
     on_closed_ = {};  // the caller is told by what this returns
     lose();
