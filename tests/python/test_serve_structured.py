@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 import pytest
 
-from harness import DEMO, run_dms
+from harness import DEMO, HANG_GUARD_S, run_dms
 from script_model import write_script_model
 from serving import serving
 
@@ -159,6 +160,20 @@ def test_a_hostile_form_keeps_nobody_waiting(server):
     assert server.request("GET", "/health")[0] == 200
     for thread in threads:
         thread.join()
+    assert ask(server, guided_regex="[ab]")[0] == 200
+
+
+def test_a_form_whose_masks_take_too_long_ends_its_own_answer_alone(server):
+    nested = "a?"
+    for _ in range(9):
+        nested = f"({nested}){{1,9}}"
+    hostile = {"guided_regex": nested, "max_tokens": 400, "ignore_eos": True}
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, server, **hostile)
+        assert len(server.complete("It was", max_tokens=5)["choices"]) == 1
+        status, _, text = answer.result(HANG_GUARD_S)
+    assert status == 500, text
+    assert "takes too long" in text
     assert ask(server, guided_regex="[ab]")[0] == 200
 
 
