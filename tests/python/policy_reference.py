@@ -323,7 +323,7 @@ class PolicyReference(Reference):
         ahead = np.arange(tokens)[:, None] - np.arange(tokens)[None, :]
         return (ahead >= 0) & (ahead < (self._sliding(layer) or tokens))
 
-    def _first_seen(self, layer: int, tokens: int) -> int:
+    def first_seen(self, layer: int, tokens: int) -> int:
         """Of what the next of `tokens` tokens sees; what is older is neither ranked nor counted."""
         sliding = self._sliding(layer)
         return max(tokens - sliding + 1, 0) if sliding else 0
@@ -381,7 +381,7 @@ class PolicyReference(Reference):
             visible[token] = held
             if (token + 1) % request.policy.interval == 0:
                 row = np.where(held, scores[:, token], -np.inf)
-                seen = self._first_seen(layer, token + 1)
+                seen = self.first_seen(layer, token + 1)
                 attention = softmax(row).mean(axis=0)[seen:]
                 drop_least(attention, request.policy.budget, held[seen : token + 1], margins[seen:])
         shape = (self.kv_heads, 1)
@@ -404,7 +404,7 @@ class PolicyReference(Reference):
             sums += softmax(row).mean(axis=1)
             if (token + 1) % request.policy.interval:
                 continue
-            seen = self._first_seen(layer, token + 1)
+            seen = self.first_seen(layer, token + 1)
             for head in range(self.kv_heads):
                 recent = np.flatnonzero(held[head])[-newest:]
                 ranked = sums[head].copy()

@@ -31,6 +31,8 @@ READERS: dict[tuple[tuple[object, ...], str], str | None] = {
     (("generate", DEMO, "-p", TEXT, *FORCED, *SHORT), "--decisions"): None,
     (("score", DEMO), "--text-file"): TEXT,
     (("score", DEMO), "--ids"): IDS,
+    (("generate", DEMO, "-p", "In short", *SHORT), "--json-schema-file"): '{"type": "integer"}',
+    (("generate", DEMO, "-p", "In short", *SHORT), "--grammar-file"): "root ::= [0-9]{3}",
     (("tokenize", DEMO), "--text-file"): TEXT,
     (("tokenize", DEMO, "--decode"), "--ids"): IDS,
     (("inspect",), "--config"): PLAIN_CONFIG,
@@ -42,6 +44,7 @@ ELSEWHERE = {
     ("bench", "--decisions"),
     ("chat", "--template"),
     ("chat", "--decisions"),
+    ("chat", "--load"),  # a cache, which is mapped: no stream
     ("extract", "--config"),
     ("quantize", "--calibrate"),
 }
