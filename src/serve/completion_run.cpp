@@ -5,7 +5,6 @@
 #include <variant>
 
 #include "serve/responses.h"
-#include "serve/routes.h"
 
 namespace dms::serve {
 
@@ -159,13 +158,10 @@ OutJson CompletionRun::whole() {
 }
 
 void CompletionRun::answer() {
-  const auto refuse = [this](const ApiError& error) {
-    exchange_->respond(error_response(error, error_form_of(exchange_->head().path)));
-  };
   const bool was_stopped = std::ranges::all_of(
       results_, [](const Generation& result) { return result.finish_reason == "cancelled"; });
-  if (const Generation* bad = failed()) return refuse(around_.error_of(*bad));
-  if (was_stopped) return refuse(ApiError(503, "the server is shutting down"));
+  if (const Generation* bad = failed()) return respond(*exchange_, around_.error_of(*bad));
+  if (was_stopped) return respond(*exchange_, ApiError(503, "the server is shutting down"));
   exchange_->respond(json_response(whole()));
 }
 

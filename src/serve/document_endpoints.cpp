@@ -19,14 +19,6 @@ int64_t seconds_now() {
   return std::chrono::duration_cast<std::chrono::seconds>(now).count();
 }
 
-void respond(const std::shared_ptr<Exchange>& exchange, HttpResponse response) {
-  if (!exchange->is_closed()) exchange->respond(std::move(response));
-}
-
-void refuse(const std::shared_ptr<Exchange>& exchange, const ApiError& error) {
-  respond(exchange, error_response(error));
-}
-
 /// What is known of a document that was just made.
 DocumentEntry entry_of(std::string name, const DocumentRequest& request, const Document& document) {
   return {.name = std::move(name),
@@ -69,7 +61,7 @@ void DocumentEndpoints::put(const std::shared_ptr<Exchange>& exchange, const std
     documents_.require_place(name);
     return true;
   });
-  if (const auto* error = std::get_if<ApiError>(&free)) return refuse(exchange, *error);
+  if (const auto* error = std::get_if<ApiError>(&free)) return respond(*exchange, *error);
   ++working_;
   const bool is_text = exchange->head().content_type.starts_with("text/plain");
   const auto arrival = std::chrono::steady_clock::now();
@@ -80,7 +72,8 @@ void DocumentEndpoints::put(const std::shared_ptr<Exchange>& exchange, const std
         place_.to_io([this, exchange = std::move(exchange), name, arrival, request] {
           --working_;
           if (exchange->is_closed()) return;
-          if (const auto* error = std::get_if<ApiError>(&*request)) return refuse(exchange, *error);
+          if (const auto* error = std::get_if<ApiError>(&*request))
+            return respond(*exchange, *error);
           compute(std::make_shared<Put>(Put{.exchange = exchange,
                                             .name = name,
                                             .request = std::move(std::get<0>(*request)),
@@ -90,7 +83,7 @@ void DocumentEndpoints::put(const std::shared_ptr<Exchange>& exchange, const std
 }
 
 void DocumentEndpoints::compute(const PutPointer& put) {
-  if (const auto fault = place_.engine_fault()) return refuse(put->exchange, *fault);
+  if (const auto fault = place_.engine_fault()) return respond(*put->exchange, *fault);
   const std::weak_ptr<Put> weak = put;
   put->mailbox = std::make_shared<Mailbox>(place_.to_io, [this, weak] {
     if (const auto alive = weak.lock()) take_mail(alive);
@@ -102,7 +95,7 @@ void DocumentEndpoints::compute(const PutPointer& put) {
                 .sink = put->mailbox->sink(0)};
   if (timeout_.count() > 0) asked.deadline = put->arrival + timeout_;
   const auto id = attempt([&] { return place_.engine.llm().submit(std::move(asked)); });
-  if (const auto* error = std::get_if<ApiError>(&id)) return refuse(put->exchange, *error);
+  if (const auto* error = std::get_if<ApiError>(&id)) return respond(*put->exchange, *error);
   put->id = std::get<RequestId>(id);
   puts_.insert(put);
   put->exchange->on_closed([this, put_id = put->id] { place_.engine.llm().cancel(put_id); });
@@ -120,18 +113,18 @@ void DocumentEndpoints::finish(const PutPointer& put, const Generation& result) 
   put->exchange->on_closed({});
   put->exchange->count_tokens(result.prompt_tokens, 0);
   if (result.finish_reason == "cancelled") {
-    return refuse(put->exchange, ApiError(503, "the server is shutting down"));
+    return respond(*put->exchange, ApiError(503, "the server is shutting down"));
   }
   if (result.finish_reason == "deadline") {
-    return refuse(put->exchange,
-                  ApiError(503, "the document's time was up before it was computed"));
+    return respond(*put->exchange,
+                   ApiError(503, "the document's time was up before it was computed"));
   }
   const auto kept = attempt([&] {
     if (!result.document) throw place_.error_of(result);
     documents_.reserve(put->name, result.document->held_bytes());
     return *result.document;
   });
-  if (const auto* error = std::get_if<ApiError>(&kept)) return refuse(put->exchange, *error);
+  if (const auto* error = std::get_if<ApiError>(&kept)) return respond(*put->exchange, *error);
   const Document& document = std::get<Document>(kept);
   put->request.note.created = seconds_now();
   DocumentEntry entry = entry_of(put->name, put->request, document);
@@ -154,7 +147,7 @@ void DocumentEndpoints::save(const PutPointer& put, DocumentEntry entry, Documen
       --working_;
       if (const auto* error = std::get_if<ApiError>(&bytes)) {
         documents_.give_up(entry.name, entry.held_bytes);
-        return refuse(put->exchange, *error);
+        return respond(*put->exchange, *error);
       }
       entry.file_bytes = std::get<int64_t>(bytes);
       add(put, std::move(entry), std::move(document));
@@ -166,12 +159,12 @@ void DocumentEndpoints::add(const PutPointer& put, DocumentEntry entry, Document
   const OutJson json = document_json(entry, true);
   const bool is_new =
       !documents_.put(std::make_shared<const DocumentEntry>(std::move(entry)), std::move(document));
-  respond(put->exchange, json_response(json, is_new ? 201 : 200));
+  respond(*put->exchange, json_response(json, is_new ? 201 : 200));
 }
 
 /// Files are written and removed in the order in which it was asked for.
 void DocumentEndpoints::erase(const std::shared_ptr<Exchange>& exchange, const std::string& name) {
-  if (!documents_.find(name)) return refuse(exchange, no_such_document());
+  if (!documents_.find(name)) return respond(*exchange, no_such_document());
   ++working_;
   place_.to_files([this, exchange, name]() mutable {
     const auto removed = attempt([&] {
@@ -183,11 +176,11 @@ void DocumentEndpoints::erase(const std::shared_ptr<Exchange>& exchange, const s
     });
     place_.to_io([this, exchange = std::move(exchange), name, removed] {
       --working_;
-      if (const auto* error = std::get_if<ApiError>(&removed)) return refuse(exchange, *error);
+      if (const auto* error = std::get_if<ApiError>(&removed)) return respond(*exchange, *error);
       const bool is_erased = documents_.erase(name) || std::get<bool>(removed);
-      if (!is_erased) return refuse(exchange, no_such_document());
+      if (!is_erased) return respond(*exchange, no_such_document());
       respond(
-          exchange,
+          *exchange,
           json_response({{"name", name}, {"object", "dms.document.deleted"}, {"deleted", true}}));
     });
   });
@@ -252,7 +245,7 @@ void DocumentEndpoints::fail_all(const std::string& why) {
   for (const PutPointer& put : std::exchange(puts_, {})) {
     put->mailbox->close();
     put->exchange->on_closed({});
-    refuse(put->exchange, ApiError(500, why));
+    respond(*put->exchange, ApiError(500, why));
   }
   for (const auto& [entry, waiting] : std::exchange(waiting_, {})) {
     for (const Then& then : waiting) then(ApiError(500, why));

@@ -1,5 +1,9 @@
 #include "serve/responses.h"
 
+#include <utility>
+
+#include "serve/routes.h"
+
 namespace dms::serve {
 
 HttpResponse json_response(const OutJson& body, int status) {
@@ -15,6 +19,14 @@ HttpResponse error_response(const ApiError& error, ErrorForm form) {
   if (error.status() == 429) response.headers.emplace_back("Retry-After", "1");
   if (error.status() == 503) response.headers.emplace_back("Retry-After", "5");
   return response;
+}
+
+void respond(Exchange& exchange, HttpResponse response) {
+  if (!exchange.is_closed()) exchange.respond(std::move(response));
+}
+
+void respond(Exchange& exchange, const ApiError& error) {
+  respond(exchange, error_response(error, error_form_of(exchange.head().path)));
 }
 
 }  // namespace dms::serve

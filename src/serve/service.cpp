@@ -142,7 +142,7 @@ void Service::handle(const std::shared_ptr<Exchange>& exchange) {
     case Endpoint::kDocument:
       return exchange->respond(documents_.get(match.argument));
     case Endpoint::kDeleteDocument:
-      if (const auto error = not_ready()) return refuse(exchange, *error);
+      if (const auto error = not_ready()) return respond(*exchange, *error);
       return documents_.erase(exchange, match.argument);
     case Endpoint::kSlots:
       return exchange->respond(slots_.list());
@@ -238,13 +238,9 @@ std::optional<ApiError> Service::unavailable() const {
   return ApiError(429, "too many requests are waiting", {}, "queue_full");
 }
 
-void Service::refuse(const std::shared_ptr<Exchange>& exchange, const ApiError& error) {
-  exchange->respond(error_response(error, error_form_of(exchange->head().path)));
-}
-
 /// What asks for the engine.
 void Service::keep(const std::shared_ptr<Exchange>& exchange, const RouteMatch& match) {
-  if (const auto error = unavailable()) return refuse(exchange, *error);
+  if (const auto error = unavailable()) return respond(*exchange, *error);
   if (match.route->endpoint == Endpoint::kPutDocument) {
     documents_.put(exchange, match.argument);
   } else {
@@ -253,7 +249,7 @@ void Service::keep(const std::shared_ptr<Exchange>& exchange, const RouteMatch& 
 }
 
 void Service::complete(const std::shared_ptr<Exchange>& exchange, Prepare prepare) {
-  if (const auto error = unavailable()) return refuse(exchange, *error);
+  if (const auto error = unavailable()) return respond(*exchange, *error);
   ++preparing_;
   const Planner plan{
       .check = [this](const CacheOptions& cache) { return engine_.llm().check(cache); },
@@ -286,7 +282,7 @@ void Service::take(const std::shared_ptr<Exchange>& exchange,
   }
   --preparing_;
   if (!is_wanted) return;
-  if (const auto* error = std::get_if<ApiError>(&*result)) return refuse(exchange, *error);
+  if (const auto* error = std::get_if<ApiError>(&*result)) return respond(*exchange, *error);
   start_from_document(exchange, std::move(std::get<Prepared>(*result)), arrival);
 }
 
@@ -317,7 +313,7 @@ void Service::start_from_document(const std::shared_ptr<Exchange>& exchange,
   const auto waiting = std::make_shared<Prepared>(std::move(prepared));
   documents_.with_cache(entry, [this, exchange, waiting, arrival](const Attempt<Document>& cache) {
     if (exchange->is_closed()) return;
-    if (const auto* error = std::get_if<ApiError>(&cache)) return refuse(exchange, *error);
+    if (const auto* error = std::get_if<ApiError>(&cache)) return respond(*exchange, *error);
     for (Request& request : waiting->requests) request.document = std::get<Document>(cache);
     start(exchange, std::move(*waiting), arrival);
   });
@@ -326,7 +322,7 @@ void Service::start_from_document(const std::shared_ptr<Exchange>& exchange,
 void Service::start(const std::shared_ptr<Exchange>& exchange,
                     Prepared prepared,
                     Clock::time_point arrival) {
-  if (const auto error = place_.engine_fault()) return refuse(exchange, *error);
+  if (const auto error = place_.engine_fault()) return respond(*exchange, *error);
   if (settings_.request_timeout.count() > 0) {
     for (Request& request : prepared.requests) {
       request.deadline = arrival + settings_.request_timeout;
@@ -356,7 +352,7 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
     return true;
   });
   if (const auto* error = std::get_if<ApiError>(&started)) {
-    return refuse(exchange, in_callers_words(*error));
+    return respond(*exchange, in_callers_words(*error));
   }
   runs_.insert(run);
   answers_ += run->answers();
@@ -383,7 +379,7 @@ void Service::compute_apart(const std::shared_ptr<Exchange>& exchange,
     place_.to_io([this, exchange = std::move(exchange), result] {
       --preparing_;
       if (exchange->is_closed()) return;
-      if (const auto* error = std::get_if<ApiError>(&*result)) return refuse(exchange, *error);
+      if (const auto* error = std::get_if<ApiError>(&*result)) return respond(*exchange, *error);
       exchange->respond(json_response(std::get<OutJson>(*result)));
     });
   });

@@ -73,7 +73,6 @@ class Service {
   HttpResponse report();
   std::optional<ApiError> not_ready() const;
   std::optional<ApiError> unavailable() const;
-  static void refuse(const std::shared_ptr<Exchange>& exchange, const ApiError& error);
   void complete(const std::shared_ptr<Exchange>& exchange, Prepare prepare);
   void take(const std::shared_ptr<Exchange>& exchange,
             const std::shared_ptr<std::variant<Prepared, ApiError>>& result,

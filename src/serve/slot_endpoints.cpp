@@ -18,10 +18,6 @@ double ms_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
 }
 
-void respond(const std::shared_ptr<Exchange>& exchange, HttpResponse response) {
-  if (!exchange->is_closed()) exchange->respond(std::move(response));
-}
-
 OutJson slot_json(int64_t id, const std::optional<Document>& held) {
   OutJson slot{{"id", id}, {"n_tokens", held ? held->tokens() : 0}};
   if (!held) return slot;
@@ -61,14 +57,10 @@ void SlotEndpoints::act(const std::shared_ptr<Exchange>& exchange, const std::st
     }
     return slot_of(id);
   });
-  if (const auto* error = std::get_if<ApiError>(&slot)) return refuse(exchange, *error);
+  if (const auto* error = std::get_if<ApiError>(&slot)) return respond(*exchange, *error);
   const int64_t number = std::get<int64_t>(slot);
   if (action == "save") return save(exchange, number);
   action == "restore" ? restore(exchange, number) : erase(exchange, number);
-}
-
-void SlotEndpoints::refuse(const std::shared_ptr<Exchange>& exchange, const ApiError& error) const {
-  respond(exchange, error_response(error));
 }
 
 /// Of {"filename": "name"}.
@@ -81,7 +73,7 @@ std::filesystem::path SlotEndpoints::file_of(const std::string& body, std::strin
 
 void SlotEndpoints::save(const std::shared_ptr<Exchange>& exchange, int64_t slot) {
   const std::optional<Document> held = slots_.at(slot);
-  if (!held) return refuse(exchange, ApiError(400, "the slot is empty", "id_slot"));
+  if (!held) return respond(*exchange, ApiError(400, "the slot is empty", "id_slot"));
   ++working_;
   place_.to_files([this, exchange, slot, held = *held, body = exchange->take_body()]() mutable {
     const auto begin = Clock::now();
@@ -94,9 +86,9 @@ void SlotEndpoints::save(const std::shared_ptr<Exchange>& exchange, int64_t slot
     });
     place_.to_io([this, exchange = std::move(exchange), slot, saved] {
       --working_;
-      if (const auto* error = std::get_if<ApiError>(&saved)) return refuse(exchange, *error);
+      if (const auto* error = std::get_if<ApiError>(&saved)) return respond(*exchange, *error);
       const auto& done = std::get<Saved>(saved);
-      respond(exchange,
+      respond(*exchange,
               json_response({{"id_slot", slot},
                              {"filename", done.name},
                              {"n_saved", done.tokens},
@@ -122,7 +114,7 @@ void SlotEndpoints::restore(const std::shared_ptr<Exchange>& exchange, int64_t s
     restored.ms = ms_since(begin);
     place_.to_io([this, exchange = std::move(exchange), slot, restored, file] {
       --working_;
-      if (const auto* error = std::get_if<ApiError>(&file)) return refuse(exchange, *error);
+      if (const auto* error = std::get_if<ApiError>(&file)) return respond(*exchange, *error);
       load(exchange, slot, std::get<DocumentFile>(file), restored);
     });
   });
@@ -139,13 +131,13 @@ void SlotEndpoints::load(const std::shared_ptr<Exchange>& exchange,
               [this, exchange, slot, restored](const Attempt<Document>& loaded, double ms) mutable {
                 if (loading_.erase(exchange) == 0) return;
                 if (const auto* error = std::get_if<ApiError>(&loaded))
-                  return refuse(exchange, *error);
+                  return respond(*exchange, *error);
                 if (!slots_.keep(slot, std::get<Document>(loaded))) {
-                  return refuse(
-                      exchange,
+                  return respond(
+                      *exchange,
                       ApiError(507, "no room for it in --slot-memory", {}, "insufficient_storage"));
                 }
-                respond(exchange,
+                respond(*exchange,
                         json_response({{"id_slot", slot},
                                        {"filename", restored.name},
                                        {"n_restored", restored.tokens},
@@ -155,14 +147,14 @@ void SlotEndpoints::load(const std::shared_ptr<Exchange>& exchange,
 }
 
 void SlotEndpoints::fail_all(const std::string& why) {
-  for (const auto& exchange : std::exchange(loading_, {})) refuse(exchange, ApiError(500, why));
+  for (const auto& exchange : std::exchange(loading_, {})) respond(*exchange, ApiError(500, why));
 }
 
 void SlotEndpoints::erase(const std::shared_ptr<Exchange>& exchange, int64_t slot) {
   const std::optional<Document>& held = slots_.at(slot);
   const int64_t tokens = held ? held->tokens() : 0;
   slots_.erase(slot);
-  respond(exchange, json_response({{"id_slot", slot}, {"n_erased", tokens}}));
+  respond(*exchange, json_response({{"id_slot", slot}, {"n_erased", tokens}}));
 }
 
 }  // namespace dms::serve

@@ -48,7 +48,6 @@ class SlotEndpoints {
             int64_t slot,
             const DocumentFile& file,
             Saved restored);
-  void refuse(const std::shared_ptr<Exchange>& exchange, const ApiError& error) const;
 
   const Workplace& place_;
   const SlotSettings& settings_;
