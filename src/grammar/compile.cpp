@@ -14,6 +14,7 @@
 #include "grammar/ebnf.h"
 #include "grammar/field_name.h"
 #include "grammar/form_json.h"
+#include "grammar/form_limits.h"
 #include "grammar/schema_check.h"
 
 namespace dms::grammar {
@@ -98,12 +99,7 @@ xgrammar::Grammar grammar_of(const Structure& structure, const xgrammar::Tokeniz
       structure.kind == Structure::Kind::regex || structure.kind == Structure::Kind::grammar;
   const bool is_tag = structure.kind == Structure::Kind::structural_tag;
   const size_t most = is_pattern ? limits.pattern_bytes : is_tag ? limits.tag_bytes : limits.bytes;
-  if (structure.text.size() > most) {
-    throw InputError({.field = field_name(structure),
-                      .what = "too long",
-                      .got = fmt::format("{} bytes", structure.text.size()),
-                      .expected = fmt::format("at most {}", most)});
-  }
+  check_bytes(structure.text.size(), most, field_name(structure));
   if (structure.text.find('\0') != std::string::npos) refuse(structure, "holds a zero byte");
   const WarningCollector collector;
   try {

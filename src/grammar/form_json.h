@@ -3,7 +3,7 @@
 
 #include "base/json.h"
 #include "dms/structure.h"
-#include "grammar/compile.h"
+#include "grammar/form_limits.h"
 
 namespace dms::grammar {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "dms/structure.h"
-#include "grammar/compile.h"
+#include "grammar/form_limits.h"
 
 namespace dms::grammar {
 
