@@ -1,0 +1,40 @@
+#pragma once
+// Attention of one prompt's chunk in one layer, sparse and exact (decision 4): tiles of queries
+// attend the survivors of before (no mask), the kept tokens between the sealed end and the band,
+// gathered once (a causal edge per query), and the band itself (mask of semantics.md section 1).
+// Before seal_chunk(): the window still holds the tokens [sealed_end, first).
+
+#include <cstdint>
+
+#include <cuda_bf16.h>
+
+#include "cuda/kernels/cache_view.h"
+
+namespace dms::cuda {
+
+struct PrefillAttentionParams {
+  CacheView cache{};
+  int32_t slot = 0;
+  int32_t layer = 0;
+  int32_t q_heads = 0;
+  int32_t window = 0;      // W
+  int32_t sealed_end = 0;  // the slot's, before the chunk
+  int32_t first = 0;       // position of the chunk's first token
+  int32_t count = 0;
+  const __nv_bfloat16* queries = nullptr;  // [count, q_heads, head_dim], scaled
+  const __nv_bfloat16* keys = nullptr;     // [count, kv_heads, head_dim]
+  const __nv_bfloat16* values = nullptr;   // likewise
+  __nv_bfloat16* out = nullptr;            // [count, q_heads, head_dim]
+  // Room for the exact tokens [sealed_end, first + count) in order, and for the kept ones of them:
+  // prefill_workspace_bytes().
+  void* workspace = nullptr;
+};
+
+int64_t prefill_workspace_bytes(const PrefillAttentionParams& params);
+
+/// mma.sync, for any device from sm_80 on.
+cudaError_t prefill_attention(const PrefillAttentionParams& params, cudaStream_t stream);
+/// wgmma and TMA, for sm_90a alone.
+cudaError_t prefill_attention_sm90(const PrefillAttentionParams& params, cudaStream_t stream);
+
+}  // namespace dms::cuda
