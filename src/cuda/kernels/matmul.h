@@ -6,6 +6,7 @@
 #include <memory>
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include "cuda/kernels/device.h"
 
@@ -15,16 +16,17 @@ enum class MatrixFormat : int32_t {
   bf16,  // [rows, columns]
   fp8,   // E4M3 [rows, columns], a float32 scale per row
   int4,  // [rows, columns / 2]: two codes a byte, the lower column in the lower half; per 32
-         // columns of a row a bf16 scale and a bf16 minimum: x = minimum + scale * code
+         // columns of a row a half scale and a half minimum, as the CPU's quantised weights have
+         // them (kernels/quantised_panel.h): x = minimum + scale * code
 };
 
 /// A matrix in device memory, rows = outputs.
 struct MatrixView {
   MatrixFormat format = MatrixFormat::bf16;
   const void* data = nullptr;
-  const float* scales = nullptr;                // fp8: [rows]
-  const __nv_bfloat16* group_scales = nullptr;  // int4: [rows, columns / 32]
-  const __nv_bfloat16* group_minima = nullptr;
+  const float* scales = nullptr;         // fp8: [rows]
+  const __half* group_scales = nullptr;  // int4: [rows, columns / 32]
+  const __half* group_minima = nullptr;
   int32_t rows = 0;
   int32_t columns = 0;  // a multiple of 32
 };
