@@ -21,6 +21,7 @@ struct PrefillAttentionParams {
   int32_t sealed_end = 0;  // the slot's, before the chunk
   int32_t first = 0;       // position of the chunk's first token
   int32_t count = 0;
+  float score_scale = 1.0f;                // multiplies scores
   const __nv_bfloat16* queries = nullptr;  // [count, q_heads, head_dim], scaled
   const __nv_bfloat16* keys = nullptr;     // [count, kv_heads, head_dim]
   const __nv_bfloat16* values = nullptr;   // likewise
