@@ -13,11 +13,20 @@
 namespace dms::cuda {
 
 /// A stretch of one head's pages for one block: survivors' pages first, then the window's.
-struct AttentionPiece {
+struct alignas(16) AttentionPiece {
   int32_t row = 0;
   int32_t kv_head = 0;
   int32_t first_page = 0;
-  int32_t pages = 0;
+  int32_t pages = 0;  // 0: there is nothing to do
+  // Of the head, so that attention finds a page's address after one look-up.
+  int32_t slot = 0;
+  int32_t survivors = 0;
+  int32_t sealed_end = 0;
+  int32_t position = 0;  // the row's
+  int32_t window = 0;
+  int32_t first_piece = 0;  // the head's first one
+  int32_t head_pieces = 0;  // how many the head has
+  int32_t arrived = 0;      // of the head's first one: how many are done; 0 between launches
 };
 
 /// For all layers at once, after seal_windows(): lengths differ between layers.
