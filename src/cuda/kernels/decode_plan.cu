@@ -48,8 +48,8 @@ __device__ AttentionPiece whole_head(const DecodeAttentionParams& params, int la
   piece.sealed_end = params.slots.sealed_end[piece.slot];
   piece.position = params.rows.positions[piece.row];
   piece.window = params.slots.window[piece.slot];
-  piece.pages = (piece.survivors + kPageTokens - 1) / kPageTokens +
-                piece.position / kPageTokens - piece.sealed_end / kPageTokens + 1;
+  piece.pages = (piece.survivors + kPageTokens - 1) / kPageTokens + piece.position / kPageTokens -
+                piece.sealed_end / kPageTokens + 1;
   return piece;
 }
 
@@ -76,11 +76,8 @@ __device__ int sum_before(int value, int& total) {
 }
 
 /// All lanes together write the pieces of a head whose first page is page `begin` of the layer.
-__device__ void write_pieces(AttentionPiece piece,
-                             AttentionPiece* pieces,
-                             const Shares& shares,
-                             int head,
-                             int begin) {
+__device__ void write_pieces(
+    AttentionPiece piece, AttentionPiece* pieces, const Shares& shares, int head, int begin) {
   const int end = begin + piece.pages;
   const int first = shares.of_page(begin);
   const int last = shares.of_page(end - 1);
