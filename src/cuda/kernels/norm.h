@@ -1,6 +1,7 @@
 #pragma once
 // Norms and the embedding look-up. Rows are float32 in the residual stream, bf16 where a matrix
-// product reads them. All functions: asynchronous on `stream`, no allocation.
+// product reads them. Widths are multiples of 8. All functions: asynchronous on `stream`, no
+// allocation.
 
 #include <cstdint>
 
@@ -10,6 +11,8 @@
 
 namespace dms::cuda {
 
+inline constexpr int32_t kMostNormWidth = 16384;
+
 enum class NormKind : int32_t { rms, layer };
 
 struct NormParams {
@@ -17,10 +20,10 @@ struct NormParams {
   const float* x = nullptr;      // [rows, width]
   const float* scale = nullptr;  // [width]
   const float* bias = nullptr;   // [width], or null
-  __nv_bfloat16* out = nullptr;  // [rows, width]
-  float* out_f32 = nullptr;      // the same unrounded, or null: not wanted
+  __nv_bfloat16* out = nullptr;  // [rows, width], or null: not wanted
+  float* out_f32 = nullptr;      // the same unrounded, likewise; may be x
   int32_t rows = 0;
-  int32_t width = 0;
+  int32_t width = 0;  // up to kMostNormWidth
   float eps = 1e-5f;
 };
 
