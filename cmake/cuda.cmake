@@ -57,6 +57,8 @@ if(DMS_CUDA_EMULATOR)
     message(FATAL_ERROR "The emulator switches stacks, which sanitizers do not follow")
   endif()
   set(dms_cuda_emulator ${PROJECT_SOURCE_DIR}/tests/cuda_emulator)
+  # What a translation depends on.
+  file(GLOB_RECURSE dms_translator CONFIGURE_DEPENDS ${dms_cuda_emulator}/*.py ${dms_cuda_emulator}/*.h)
   # Sums and products are rounded as PTX says: one rounding only where it has an fma.
   set(dms_emulated_flags -ffp-contract=off)
   if(CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64)
@@ -114,7 +116,7 @@ function(dms_cuda_emulated_kernel object ptx emulated)
     COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} -std=c++20 -O1 -w -fPIC
       ${dms_emulated_flags} -I${dms_cuda_emulator} -c ${base}.ptx.cpp -o ${base}.ptx.o
     COMMAND ${CMAKE_LINKER} -r ${object} ${base}.ptx.o -o ${base}.emulated.o
-    DEPENDS ${object} ${dms_cuda_emulator}/ptx2cpp.py ${dms_cuda_emulator}/cuemu.h
+    DEPENDS ${object} ${dms_translator}
     COMMENT "Translating ${ptx}" VERBATIM)
   set_source_files_properties(${base}.emulated.o PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
   set(${emulated} ${base}.emulated.o PARENT_SCOPE)
@@ -152,14 +154,22 @@ endfunction()
 # dms_cuda_test(<name> SOURCES ... LINKS ...): a test of kernels, compiled once. In the emulator it
 # runs in five modes (label cuda): the order of threads (first in, last in, random), when asynchronous
 # copies land (as late as can be, at once, newest first, at random), and with the search for races
-# in shared memory. With DMS_CUDA also on a card (label gpu): skipped, with the reason, without one.
+# in shared memory. With DMS_CUDA also on a card (label gpu): skipped, with the reason, without one;
+# but those that ask the emulator what it counted (EMULATOR_ONLY) may include its headers and run
+# nowhere else.
 function(dms_cuda_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "EMULATOR_ONLY" "" "SOURCES;LINKS" ${ARGN})
+  if(arg_EMULATOR_ONLY AND NOT DMS_CUDA_EMULATOR)
+    return()
+  endif()
   add_library(${name}_cases OBJECT ${arg_SOURCES})
   dms_target(${name}_cases)
   target_include_directories(${name}_cases PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name}_cases PRIVATE DMS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name}_cases PRIVATE ${arg_LINKS} dms_cuda_headers GTest::gmock)
+  if(arg_EMULATOR_ONLY)
+    target_include_directories(${name}_cases PRIVATE ${dms_cuda_emulator})
+  endif()
   set(hang_guard 1200)
   if(DMS_CUDA_EMULATOR)
     add_executable(${name} $<TARGET_OBJECTS:${name}_cases>)
@@ -173,7 +183,7 @@ function(dms_cuda_test name)
         ENVIRONMENT "CUEMU_SCHED=${order};CUEMU_ASYNC=${copies};CUEMU_RACE=${races}")
     endforeach()
   endif()
-  if(DMS_CUDA)
+  if(DMS_CUDA AND NOT arg_EMULATOR_ONLY)
     add_executable(${name}_gpu $<TARGET_OBJECTS:${name}_cases>)
     target_link_libraries(${name}_gpu PRIVATE dms_cuda ${arg_LINKS} GTest::gmock GTest::gtest_main)
     add_dependencies(dms_cuda_tests ${name}_gpu)
