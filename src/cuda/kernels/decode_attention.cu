@@ -4,7 +4,7 @@
 // finishes its last one.
 //
 // In flight while a warp computes: two sides of pages. Of an SM with 228 KiB of shared memory, in
-// KiB (blocks x warps x 2 x side), bf16 and one byte: head_dim 64: 128 and 64; 80: 120 and 60; 96:
+// KiB (blocks x warps x 2 x side), bf16 and one byte: head_dim 64: 96 and 48; 80: 120 and 60; 96:
 // 96 and 48; 128: 128 and 64. An H200 needs about 40 to 64 for its bandwidth.
 
 #include <cuda_runtime.h>

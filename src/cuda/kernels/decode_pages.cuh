@@ -3,6 +3,7 @@
 // shared memory.
 
 #include <cstdint>
+#include <numeric>
 
 #include "cuda/kernels/cache_view.h"
 #include "cuda/kernels/decode_attention.h"
@@ -78,16 +79,43 @@ class PageCursor {
   int page_;
 };
 
-/// Where 16-byte chunk `chunk` of row `row` lies among the rows of one side. Without the exclusive
-/// or, eight rows of the same chunk (what ldmatrix reads at once) would meet in the same banks
-/// wherever rows are an even number of chunks: rows 8 / g apart do, g = gcd(chunks, 8).
+/// Where the 16-byte chunks of one side's rows lie in shared memory: a row's after one another, but
+/// for an exclusive or of the chunk's last bits. Without it, eight rows of the same chunk (what
+/// ldmatrix reads at once) would meet in the same banks wherever rows are an even number of chunks:
+/// rows 8 / g apart do, g = gcd(chunks, 8).
 template <int kRowBytes>
-__device__ __forceinline__ uint32_t chunk_offset(int row, int chunk) {
-  constexpr int kChunks = kRowBytes / 16;
-  constexpr int kShift = kChunks % 8 == 0 ? 0 : kChunks % 4 == 0 ? 1 : kChunks % 2 == 0 ? 2 : 3;
-  constexpr int kMask = (8 >> kShift) - 1;
-  return static_cast<uint32_t>(row * kRowBytes + ((chunk ^ (row >> kShift & kMask)) << 4));
-}
+struct Chunks {
+  static constexpr int kCount = kRowBytes / 16;
+  static constexpr int kShift = kCount % 8 == 0 ? 0 : kCount % 4 == 0 ? 1 : kCount % 2 == 0 ? 2 : 3;
+  static constexpr int kMask = (8 >> kShift) - 1;
+  // A warp's copies, 512 bytes each, come to the same place of a row and the same turn after so
+  // many of them.
+  static constexpr int kPeriod = std::lcm(512, 8 * kRowBytes) / 512;
+
+  __device__ static int turn(int row) { return row >> kShift & kMask; }
+  __device__ static uint32_t offset(int row, int chunk) {
+    return static_cast<uint32_t>(row * kRowBytes + ((chunk ^ turn(row)) << 4));
+  }
+};
+
+/// A lane's row among them and the bits of the chunk that differ between lanes, so that the way to
+/// a chunk known to the compiler is one exclusive or and a constant.
+template <int kRowBytes>
+class LaneChunks {
+ public:
+  __device__ LaneChunks(uint32_t side, int row, int lane_bits)
+      : row_(side + row * kRowBytes), turn_((Chunks<kRowBytes>::turn(row) ^ lane_bits) << 4) {}
+  /// Chunk `chunk ^ lane_bits` of the row `later_rows` (a multiple of 8) after the lane's.
+  __device__ uint32_t at(int chunk, int later_rows = 0) const {
+    constexpr int kMask = Chunks<kRowBytes>::kMask;
+    return row_ + (turn_ ^ ((chunk & kMask) << 4)) + ((chunk & ~kMask) << 4) +
+           later_rows * kRowBytes;
+  }
+
+ private:
+  uint32_t row_;
+  uint32_t turn_;
+};
 
 /// One warp begins to copy keys (side 0) or values (side 1) of a page, and closes the group. Rows
 /// of tokens that are not visible become zeros. Codes are followed by their scales.
@@ -96,20 +124,29 @@ __device__ __forceinline__ void copy_side_as(
     const std::byte* arena, const PageRef& page, int side, uint32_t to, int lane) {
   constexpr int kRowBytes = kDim * element_bytes(kFormat);
   constexpr int kSideBytes = side_bytes(kFormat, kDim);
-  const std::byte* from = arena + int64_t{page.place} * kPageUnit;
+  using RowChunks = Chunks<kRowBytes>;
+  constexpr int kPeriod = RowChunks::kPeriod;
+  constexpr int kSteps = kSideBytes / 512;
+  const std::byte* from =
+      arena + int64_t{page.place} * kPageUnit + side * kSideBytes + lane * 16;
 #pragma unroll
-  for (int i = 0; i < kSideBytes / 512; ++i) {
+  for (int i = 0; i < (kPeriod < kSteps ? kPeriod : kSteps); ++i) {
     const int chunk = i * 32 + lane;
-    const int row = chunk / (kRowBytes / 16);
-    copy_async_16(to + chunk_offset<kRowBytes>(row, chunk % (kRowBytes / 16)),
-                  from + side * kSideBytes + chunk * 16,
-                  (page.visible >> row & 1u) != 0);
+    const int row = chunk / RowChunks::kCount;
+    const uint32_t place = to + RowChunks::offset(row, chunk % RowChunks::kCount);
+#pragma unroll
+    for (int step = i; step < kSteps; step += kPeriod) {
+      const int later_rows = (step - i) * 512 / kRowBytes;
+      copy_async_16(place + later_rows * kRowBytes,
+                    from + step * 512,
+                    (page.visible >> row >> later_rows & 1u) != 0);
+    }
   }
   if constexpr (kFormat != KvFormat::bf16) {
     constexpr int kScaleBytes = kPageTokens * 2;
     if (lane < kScaleBytes / 16) {
       copy_async_16(to + kSideBytes + lane * 16,
-                    from + 2 * kSideBytes + side * kScaleBytes + lane * 16);
+                    from + (2 - side) * kSideBytes + side * kScaleBytes);
     }
   }
 }

@@ -152,16 +152,14 @@ class WarpAttention {
   }
 
   __device__ void score_exact(uint32_t keys) {
-    constexpr int kRowBytes = 2 * kDim;
-    const int row = lane_ % 8 + lane_ / 16 * 8;
-    const int chunk = lane_ / 8 % 2;
+    const LaneChunks<2 * kDim> chunks(keys, lane_ % 8 + lane_ / 16 * 8, lane_ / 8 % 2);
 #pragma unroll
     for (int k = 0; k < kDim / 16; ++k) {
       const uint32_t a[4] = {fragments_[k][0], 0, fragments_[k][1], 0};
 #pragma unroll
       for (int t = 0; t < 2; ++t) {
         uint32_t b[4];
-        load_matrices(b, keys + chunk_offset<kRowBytes>(16 * t + row, 2 * k + chunk));
+        load_matrices(b, chunks.at(2 * k, 16 * t));
         multiply_add(scores_[2 * t], a, b[0], b[1]);
         multiply_add(scores_[2 * t + 1], a, b[2], b[3]);
       }
@@ -169,11 +167,12 @@ class WarpAttention {
   }
 
   __device__ void score_codes(uint32_t keys) {
+    const LaneChunks<kDim> chunks(keys, lane_, 0);
 #pragma unroll
     for (int k = 0; k < kDim / 16; ++k) {
       const uint32_t a[4] = {fragments_[k][0], 0, fragments_[k][1], 0};
       uint32_t codes[4];
-      load_matrices(codes, keys + chunk_offset<kDim>(lane_, k));
+      load_matrices(codes, chunks.at(k));
 #pragma unroll
       for (int t = 0; t < 4; ++t) {
         uint32_t b0;
@@ -207,9 +206,7 @@ class WarpAttention {
   }
 
   __device__ void weigh_exact(uint32_t values) {
-    constexpr int kRowBytes = 2 * kDim;
-    const int row = lane_ % 8 + lane_ / 16 * 8;
-    const int chunk = lane_ / 8 % 2;
+    const LaneChunks<2 * kDim> chunks(values, lane_ % 8 + lane_ / 16 * 8, lane_ / 8 % 2);
 #pragma unroll
     for (int t = 0; t < 2; ++t) {
       const uint32_t b0 = pack_bf16(scores_[2 * t][0], scores_[2 * t][1]);
@@ -217,7 +214,7 @@ class WarpAttention {
 #pragma unroll
       for (int m = 0; m < kDim / 16; ++m) {
         uint32_t a[4];
-        load_matrices_transposed(a, values + chunk_offset<kRowBytes>(16 * t + row, 2 * m + chunk));
+        load_matrices_transposed(a, chunks.at(2 * m, 16 * t));
         multiply_add(sums_[m], a, b0, b1);
       }
     }
@@ -233,10 +230,11 @@ class WarpAttention {
       b[t] = pack_bf16((visible & 1u) != 0 ? scores_[t][0] * scale.x : 0.0f,
                        (visible & 2u) != 0 ? scores_[t][1] * scale.y : 0.0f);
     }
+    const LaneChunks<kDim> chunks(values, lane_, 0);
 #pragma unroll
     for (int m = 0; m < kDim / 16; ++m) {
       uint32_t codes[4];
-      load_matrices_transposed(codes, values + chunk_offset<kDim>(lane_, m));
+      load_matrices_transposed(codes, chunks.at(m));
 #pragma unroll
       for (int t = 0; t < 2; ++t) {
         uint32_t a[4];
