@@ -127,8 +127,7 @@ __device__ __forceinline__ void copy_side_as(
   using RowChunks = Chunks<kRowBytes>;
   constexpr int kPeriod = RowChunks::kPeriod;
   constexpr int kSteps = kSideBytes / 512;
-  const std::byte* from =
-      arena + int64_t{page.place} * kPageUnit + side * kSideBytes + lane * 16;
+  const std::byte* from = arena + int64_t{page.place} * kPageUnit + side * kSideBytes + lane * 16;
 #pragma unroll
   for (int i = 0; i < (kPeriod < kSteps ? kPeriod : kSteps); ++i) {
     const int chunk = i * 32 + lane;
