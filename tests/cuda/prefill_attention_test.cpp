@@ -10,12 +10,14 @@ void expect_right(const PrefillCase& shape, uint32_t seed = 1) {
 }
 
 TEST(PrefillAttention, AttendsAWholePromptOfAnyLength) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const int32_t count : {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100}) {
     expect_right({.count = count}, static_cast<uint32_t>(count));
   }
 }
 
 TEST(PrefillAttention, AttendsChunksOfAnyLengthAfterAWindow) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const int32_t count : {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65}) {
     expect_right({.kv_heads = 1, .sealed_end = 31, .first = 80, .count = count, .survivors = 9},
                  static_cast<uint32_t>(count));
@@ -23,6 +25,7 @@ TEST(PrefillAttention, AttendsChunksOfAnyLengthAfterAWindow) {
 }
 
 TEST(PrefillAttention, AttendsSurvivorsOfAnyNumberAndFormat) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const int32_t survivors : {0, 1, 31, 32, 33, 70}) {
     for (const KvFormat format : kFormats) {
       expect_right(
@@ -32,6 +35,7 @@ TEST(PrefillAttention, AttendsSurvivorsOfAnyNumberAndFormat) {
 }
 
 TEST(PrefillAttention, ServesAllGroups) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (int32_t group = 1; group <= 8; ++group) {
     expect_right(
         {.group = group, .sealed_end = 40, .first = 68, .count = 140 / group, .survivors = 20});
@@ -39,6 +43,7 @@ TEST(PrefillAttention, ServesAllGroups) {
 }
 
 TEST(PrefillAttention, ServesAllHeadDims) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const int32_t head_dim : {64, 80, 96, 128}) {
     for (const KvFormat format : kFormats) {
       expect_right({.head_dim = head_dim,
@@ -53,6 +58,7 @@ TEST(PrefillAttention, ServesAllHeadDims) {
 }
 
 TEST(PrefillAttention, ServesAllWindows) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const int32_t window : {0, 1, 16, 40, 1000000, INT32_MAX}) {
     for (const int32_t count : {1, 33, 70}) {
       expect_right({.kv_heads = 1,
@@ -66,6 +72,7 @@ TEST(PrefillAttention, ServesAllWindows) {
 }
 
 TEST(PrefillAttention, ServesExtremeFates) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const double keep : {0.0, 1.0}) {
     for (const int32_t sealed_end : {0, 33}) {
       expect_right(
@@ -75,16 +82,19 @@ TEST(PrefillAttention, ServesExtremeFates) {
 }
 
 TEST(PrefillAttention, RanksKeptTokensAcrossBlocksOfTheGather) {
+  DMS_NEEDS_CUDA_DEVICE();
   expect_right({.kv_heads = 1, .group = 1, .window = 8, .first = 300, .count = 300, .keep = 0.1});
   expect_right(
       {.kv_heads = 1, .group = 1, .window = 0, .sealed_end = 17, .first = 17, .count = 600});
 }
 
 TEST(PrefillAttention, ScalesScores) {
+  DMS_NEEDS_CUDA_DEVICE();
   expect_right({.sealed_end = 5, .first = 20, .count = 20, .survivors = 3, .score_scale = 0.125f});
 }
 
 TEST(PrefillAttention, AttendsShapesOfChance) {
+  DMS_NEEDS_CUDA_DEVICE();
   std::mt19937 random(7);
   const auto below = [&](int32_t end) {
     return static_cast<int32_t>(random() % static_cast<uint32_t>(end));
@@ -107,6 +117,7 @@ TEST(PrefillAttention, AttendsShapesOfChance) {
 }
 
 TEST(PrefillAttention, AttendsNoTokensWithoutALaunch) {
+  DMS_NEEDS_CUDA_DEVICE();
   PrefillAttentionParams p{.q_heads = 2};
   p.cache.kv_heads = 1;
   p.cache.head_dim = 64;
@@ -114,6 +125,7 @@ TEST(PrefillAttention, AttendsNoTokensWithoutALaunch) {
 }
 
 TEST(PrefillAttention, RefusesSizesThatDoNotFit) {
+  DMS_NEEDS_CUDA_DEVICE();
   PrefillAttentionParams good{.q_heads = 4, .sealed_end = 3, .first = 5, .count = 1};
   good.cache.kv_heads = 2;
   good.cache.head_dim = 64;

@@ -12,38 +12,12 @@
 #include <vector>
 
 #include <cuda_bf16.h>
-#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include "cuda/kernels/prefill_attention.h"
+#include "device_buffer.h"
 
 namespace dms::cuda {
-
-/// Elements in device memory, made from those of a vector.
-template <class T>
-class DeviceCopy {
- public:
-  explicit DeviceCopy(const std::vector<T>& from) : size_(from.size()) {
-    EXPECT_EQ(cudaMalloc(reinterpret_cast<void**>(&data_), std::max<size_t>(1, bytes())),
-              cudaSuccess);
-    EXPECT_EQ(cudaMemcpy(data_, from.data(), bytes(), cudaMemcpyHostToDevice), cudaSuccess);
-  }
-  DeviceCopy(const DeviceCopy&) = delete;
-  DeviceCopy& operator=(const DeviceCopy&) = delete;
-  ~DeviceCopy() { cudaFree(data_); }
-
-  T* data() const { return data_; }
-  std::vector<T> read() const {
-    std::vector<T> to(size_);
-    EXPECT_EQ(cudaMemcpy(to.data(), data_, bytes(), cudaMemcpyDeviceToHost), cudaSuccess);
-    return to;
-  }
-
- private:
-  size_t bytes() const { return size_ * sizeof(T); }
-  T* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 struct PrefillCase {
   int32_t head_dim = 64;
@@ -88,17 +62,17 @@ class PrefillProblem {
   }
 
   std::vector<__nv_bfloat16> run(Attention attention) {
-    const DeviceCopy<std::byte> arena(arena_);
-    const DeviceCopy<uint32_t> window_table(window_table_);
-    const DeviceCopy<uint32_t> survivor_table(survivor_table_);
-    const DeviceCopy<int32_t> survivors(survivors_);
-    const DeviceCopy<uint32_t> fates(fates_);
-    const DeviceCopy<__nv_bfloat16> queries(queries_);
-    const DeviceCopy<__nv_bfloat16> keys(keys_);
-    const DeviceCopy<__nv_bfloat16> values(values_);
-    const DeviceCopy<__nv_bfloat16> out(std::vector<__nv_bfloat16>(queries_.size(), nan_bf16()));
+    testing_support::DeviceBuffer<std::byte> arena(arena_);
+    testing_support::DeviceBuffer<uint32_t> window_table(window_table_);
+    testing_support::DeviceBuffer<uint32_t> survivor_table(survivor_table_);
+    testing_support::DeviceBuffer<int32_t> survivors(survivors_);
+    testing_support::DeviceBuffer<uint32_t> fates(fates_);
+    testing_support::DeviceBuffer<__nv_bfloat16> queries(queries_);
+    testing_support::DeviceBuffer<__nv_bfloat16> keys(keys_);
+    testing_support::DeviceBuffer<__nv_bfloat16> values(values_);
+    testing_support::DeviceBuffer<__nv_bfloat16> out(queries_.size());
     PrefillAttentionParams p;
-    p.cache = {.arena = arena.data(),
+    p.cache = {.arena = arena.get(),
                .layers = kLayers,
                .kv_heads = c_.kv_heads,
                .head_dim = c_.head_dim,
@@ -106,10 +80,10 @@ class PrefillProblem {
                .max_pages = max_pages_,
                .fate_words = fate_words_,
                .survivor_format = c_.format,
-               .window_table = window_table.data(),
-               .survivor_table = survivor_table.data(),
-               .survivors = survivors.data(),
-               .fates = fates.data()};
+               .window_table = window_table.get(),
+               .survivor_table = survivor_table.get(),
+               .survivors = survivors.get(),
+               .fates = fates.get()};
     p.slot = kSlot;
     p.layer = kLayer;
     p.q_heads = q_heads();
@@ -118,16 +92,15 @@ class PrefillProblem {
     p.first = c_.first;
     p.count = c_.count;
     p.score_scale = c_.score_scale;
-    p.queries = queries.data();
-    p.keys = keys.data();
-    p.values = values.data();
-    p.out = out.data();
-    const DeviceCopy<std::byte> workspace(
-        std::vector<std::byte>(static_cast<size_t>(prefill_workspace_bytes(p)), std::byte{0xff}));
-    p.workspace = workspace.data();
-    EXPECT_EQ(attention(p, nullptr), cudaSuccess) << describe(c_);
-    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess) << describe(c_);
-    return out.read();
+    p.queries = queries.get();
+    p.keys = keys.get();
+    p.values = values.get();
+    p.out = out.get();
+    testing_support::DeviceBuffer<std::byte> workspace(
+        static_cast<size_t>(prefill_workspace_bytes(p)));
+    p.workspace = workspace.get();
+    testing_support::require_cuda(attention(p, nullptr));
+    return out.download();
   }
 
  private:
@@ -147,7 +120,6 @@ class PrefillProblem {
     std::vector<bool> kept;  // of exact
   };
 
-  static __nv_bfloat16 nan_bf16() { return __ushort_as_bfloat16(0xffff); }
   int32_t q_heads() const { return c_.kv_heads * c_.group; }
   size_t row_of(int32_t t, int32_t q_head) const {
     return static_cast<size_t>((t * q_heads() + q_head) * c_.head_dim);
