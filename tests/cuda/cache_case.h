@@ -31,9 +31,9 @@ struct CacheShape {
   int32_t max_pages = 4;
   int32_t fate_words = 8;
   KvFormat format = KvFormat::bf16;
-  int32_t given = 1000;    // free pages
-  uint32_t taken = 0;      // what both counters begin with
-  int32_t capacity = 1024; // of the free list
+  int32_t given = 1000;     // free pages
+  uint32_t taken = 0;       // what both counters begin with
+  int32_t capacity = 1024;  // of the free list
 };
 
 /// Random values of about 1 that bf16 holds exactly.
@@ -96,8 +96,8 @@ class TestCache {
 
   /// Where a token of the window begins in the arena.
   size_t window_place(int64_t head, int32_t token, bool is_value) const {
-    const auto page = static_cast<size_t>(head * shape_.ring_pages +
-                                          token / kPageTokens % shape_.ring_pages);
+    const auto page =
+        static_cast<size_t>(head * shape_.ring_pages + token / kPageTokens % shape_.ring_pages);
     const int side = is_value ? side_bytes(KvFormat::bf16, shape_.head_dim) : 0;
     return size_t{window_list_[page]} * kPageUnit +
            static_cast<size_t>(side + token % kPageTokens * shape_.head_dim * 2);
@@ -127,8 +127,7 @@ class TestCache {
     for (const size_t index : order) {
       const bool is_window = index < windows;
       (is_window ? window_list_[index] : free_list_[index - windows]) = at;
-      const int bytes =
-          page_bytes(is_window ? KvFormat::bf16 : shape_.format, shape_.head_dim);
+      const int bytes = page_bytes(is_window ? KvFormat::bf16 : shape_.format, shape_.head_dim);
       at += static_cast<uint32_t>(bytes / kPageUnit);
     }
     arena_ = DeviceBuffer<std::byte>(size_t{at} * kPageUnit);

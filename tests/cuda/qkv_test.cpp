@@ -196,7 +196,8 @@ class QkvProblem {
 
   /// As Decoder::decide_exactly() and rotate_row().
   std::vector<float> finish(int32_t row, std::vector<uint32_t>& fates) const {
-    const auto begin = qkv_.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(row) * width());
+    const auto begin =
+        qkv_.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(row) * width());
     std::vector<float> x(begin, begin + static_cast<std::ptrdiff_t>(width()));
     for (size_t i = 0; c_.bias && i < x.size(); ++i) x[i] += bias_[i];
     const auto q = std::span(x).first(size_of(c_.q_heads));
@@ -266,8 +267,8 @@ class QkvProblem {
                    const char* what) const {
     const std::vector<uint16_t> bits = bf16_bits(expected);
     for (size_t i = 0; i < bits.size(); ++i) {
-      ASSERT_EQ(got[at + i], bits[i]) << what << " element " << at + i << ": expected "
-                                      << expected[i];
+      ASSERT_EQ(got[at + i], bits[i])
+          << what << " element " << at + i << ": expected " << expected[i];
     }
   }
 
@@ -278,13 +279,13 @@ class QkvProblem {
                         std::span<const float> values) const {
     for (int32_t head = 0; head < c_.kv_heads; ++head) {
       for (const bool is_value : {false, true}) {
-        const size_t at = cache_.window_place(cache_.head(row, kLayer, head),
-                                              positions_[static_cast<size_t>(row)],
-                                              is_value);
+        const size_t at = cache_.window_place(
+            cache_.head(row, kLayer, head), positions_[static_cast<size_t>(row)], is_value);
         std::vector<uint16_t> got(size_of(1));
         std::memcpy(got.data(), arena.data() + at, got.size() * 2);
         std::memset(arena.data() + at, 0xff, got.size() * 2);
-        expect_part(got, 0, (is_value ? values : keys).subspan(size_of(head), size_of(1)), "window");
+        expect_part(
+            got, 0, (is_value ? values : keys).subspan(size_of(head), size_of(1)), "window");
       }
     }
   }
@@ -370,11 +371,8 @@ TEST(FinishQkv, TakesTheBorrowedChannel) {
 
 TEST(FinishQkv, SettlesFatesByAllRules) {
   DMS_NEEDS_CUDA_DEVICE();
-  for (const FateRule rule : {FateRule::keep,
-                              FateRule::logit,
-                              FateRule::threshold,
-                              FateRule::beyond,
-                              FateRule::hash}) {
+  for (const FateRule rule :
+       {FateRule::keep, FateRule::logit, FateRule::threshold, FateRule::beyond, FateRule::hash}) {
     for (const int32_t shift : {0, 1}) {
       for (const bool per_layer : {false, true}) {
         SCOPED_TRACE(testing::Message() << "rule " << static_cast<int>(rule) << " shift " << shift);

@@ -65,14 +65,11 @@ __device__ __forceinline__ uint32_t kept_word(const uint32_t* fates,
 
 // --- decode: a warp a head ------------------------------------------------------------------
 
-/// The page of a head's entry `count`, the next one to be written; a fresh one where it begins a
-/// page. kNoPage: there is none.
-__device__ __forceinline__ uint32_t next_page(const CacheView& cache,
-                                              int64_t head,
-                                              int32_t count,
-                                              int lane) {
-  uint32_t* entry = cache.survivor_table + head * cache.max_pages + count / kPageTokens;
-  if (count % kPageTokens != 0) return *entry;
+/// A fresh page for a head's entries from `count` on, which begin a page. kNoPage: there is none.
+__device__ __forceinline__ uint32_t fresh_page(const CacheView& cache,
+                                               int64_t head,
+                                               int32_t count,
+                                               int lane) {
   uint32_t page = kNoPage;
   if (lane == 0) {
     uint32_t first = 0;
@@ -80,7 +77,7 @@ __device__ __forceinline__ uint32_t next_page(const CacheView& cache,
       *cache.free.shortage = 1;
     } else if (take_pages(cache.free, 1, first) == 1) {
       page = page_number(cache.free, first);
-      *entry = page;
+      cache.survivor_table[head * cache.max_pages + count / kPageTokens] = page;
     }
   }
   return __shfl_sync(kAllLanes, page, 0);
@@ -107,9 +104,12 @@ __global__ void __launch_bounds__(kThreads) seal_windows_kernel(const SealParams
   const int32_t before = cache.survivors[head];
   int32_t count = before;
   uint32_t page = 0;
+  if (count % kPageTokens != 0) {
+    page = cache.survivor_table[head * cache.max_pages + count / kPageTokens];
+  }
   for (int32_t word = begin / 32; word * 32 < end && page != kNoPage; ++word) {
     for (uint32_t kept = kept_word(fates, word, begin, end); kept != 0; kept &= kept - 1) {
-      page = next_page(cache, head, count, lane);
+      if (count % kPageTokens == 0) page = fresh_page(cache, head, count, lane);
       if (page == kNoPage) break;
       const int32_t token = word * 32 + __ffs(static_cast<int>(kept)) - 1;
       const TokenPart part = load_from_window(cache, head, token, lane, is_in_head);
@@ -118,6 +118,7 @@ __global__ void __launch_bounds__(kThreads) seal_windows_kernel(const SealParams
       ++count;
     }
   }
+  __syncwarp();  // all lanes have read what it was
   if (lane == 0 && count != before) cache.survivors[head] = count;
 }
 
