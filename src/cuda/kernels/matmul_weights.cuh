@@ -10,12 +10,28 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "cuda/kernels/matmul.h"
+#include "cuda/kernels/matmul_launch.h"
 #include "cuda/kernels/ptx.cuh"
 
 namespace dms::cuda {
 
 inline constexpr int kGroupColumns = 32;  // of int4, that share a scale and a minimum
+
+__host__ __device__ constexpr int weight_bits(MatrixFormat format) {
+  return format == MatrixFormat::bf16 ? 16 : format == MatrixFormat::fp8 ? 8 : 4;
+}
+
+template <MatrixFormat kFormat>
+__host__ __device__ constexpr int row_bytes(int columns) {
+  return columns / 8 * weight_bits(kFormat);
+}
+
+__device__ __forceinline__ void unpack(const uint4& words, uint32_t (&out)[4]) {
+  out[0] = words.x;
+  out[1] = words.y;
+  out[2] = words.z;
+  out[3] = words.w;
+}
 
 __device__ __forceinline__ uint32_t fma_bf16(uint32_t a, uint32_t b, uint32_t c) {
   __nv_bfloat162 x;
@@ -58,6 +74,17 @@ __device__ __forceinline__ void order_as_int4(const uint4& x, uint32_t (&pairs)[
   pairs[1] = __byte_perm(x.x, x.z, 0x7632);
   pairs[2] = __byte_perm(x.y, x.w, 0x5410);
   pairs[3] = __byte_perm(x.y, x.w, 0x7632);
+}
+
+/// A group's scale and minimum as a pair of halves; `group`: its number in the matrix.
+__device__ __forceinline__ uint32_t load_scale(const MatrixView& w, int64_t group) {
+  const auto* scales = reinterpret_cast<const uint16_t*>(w.group_scales);
+  const auto* minima = reinterpret_cast<const uint16_t*>(w.group_minima);
+  return __ldg(scales + group) | static_cast<uint32_t>(__ldg(minima + group)) << 16;
+}
+
+__device__ __forceinline__ float2 widen_scale(uint32_t pair) {
+  return __half22float2(*reinterpret_cast<const __half2*>(&pair));
 }
 
 __device__ __forceinline__ void store_product(const MatmulParams& p,

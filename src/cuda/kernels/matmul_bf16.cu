@@ -1,0 +1,10 @@
+#include "cuda/kernels/matmul_formats.cuh"
+
+namespace dms::cuda {
+
+template cudaError_t launch_product<MatrixFormat::bf16>(const MatmulParams& params,
+                                                        const ProductChoice& choice,
+                                                        cudaStream_t stream);
+template cudaError_t prepare_products<MatrixFormat::bf16>();
+
+}  // namespace dms::cuda
