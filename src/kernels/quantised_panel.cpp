@@ -64,6 +64,28 @@ void write_group(const QuantisedLayout& layout,
   }
 }
 
+GroupScale read_group(const QuantisedLayout& layout,
+                      const std::byte* panel,
+                      int64_t output,
+                      int64_t group,
+                      std::span<uint8_t> codes) {
+  const std::byte* from = panel + group * layout.group_bytes();
+  for (int64_t c = 0; c < std::ssize(codes); ++c) {
+    const auto byte =
+        std::to_integer<uint8_t>(from[layout.codes_at() + code_at(layout.format, c, output)]);
+    uint8_t& code = codes[static_cast<size_t>(c)];
+    if (layout.format == WeightFormat::int8) {
+      code = byte;
+    } else {
+      code = static_cast<uint8_t>(c < kHalfGroup ? byte & 15 : byte >> 4);
+    }
+  }
+  const float scale = read_half(from + output * 2);
+  const float of_zero = -scale * static_cast<float>(zero_code(layout.format));
+  return {.scale = scale,
+          .minimum = layout.minima ? read_half(from + kScalesBytes + output * 2) : of_zero};
+}
+
 void read_weights(const QuantisedLayout& layout,
                   const std::byte* panel,
                   int64_t output,

@@ -39,6 +39,19 @@ void write_group(const QuantisedLayout& layout,
                  int64_t group,
                  const WeightGroup& weights);
 
+/// What the codes of one output's group are under.
+struct GroupScale {
+  float scale = 0.0f;
+  float minimum = 0.0f;  // without minima: that of code 0
+};
+
+/// One output's codes of a group, as many as there is room for.
+GroupScale read_group(const QuantisedLayout& layout,
+                      const std::byte* panel,
+                      int64_t output,
+                      int64_t group,
+                      std::span<uint8_t> codes);  // 1..32
+
 /// One output's weights as float32, column c to out[c * stride].
 void read_weights(const QuantisedLayout& layout,
                   const std::byte* panel,
