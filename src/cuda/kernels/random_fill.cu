@@ -89,9 +89,10 @@ cudaError_t fill_random(const RandomMatrixParams& params, cudaStream_t stream) {
     return fill(params.scales, params.rows, params.limit / kLargestFp8, stream);
   }
   if (params.format == MatrixFormat::bf16) return cudaSuccess;
-  const float step = params.limit / 7.5f;  // codes 0 to 15
+  // Sixteen steps of [-limit, limit], in the middle of each: the spread is that of the others.
+  const float step = params.limit / 8.0f;
   const cudaError_t status = fill(params.group_scales, elements / 32, step, stream);
-  return status == cudaSuccess ? fill(params.group_minima, elements / 32, -params.limit, stream)
+  return status == cudaSuccess ? fill(params.group_minima, elements / 32, -7.5f * step, stream)
                                : status;
 }
 
