@@ -52,6 +52,7 @@ struct Generation {
   // "cancelled", "deadline", "error"
   std::string finish_reason;
   std::string error{};                 // why, where finish_reason is "error": one line
+  bool is_short_of_memory = false;     // that was a want of KV memory: later there may be some
   std::vector<TokenChoice> choices{};  // one for each of ids, where asked for
   // One for each prompt token but the first, where asked for.
   std::vector<TokenChoice> prompt_choices{};

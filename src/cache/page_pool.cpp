@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/kv_memory.h"
+#include "base/memory_shortage.h"
 #include "dms/error.h"
 
 namespace dms::cache {
@@ -141,8 +141,8 @@ void PagePool::reserve(int64_t pages) {
 
 void PagePool::require_room(int64_t bytes) const {
   if (budget_.fits(bytes) && bytes < kMaxBytes) return;
-  throw RunError(
-      {.where = kKvMemory,
+  throw MemoryShortage(
+      {.where = "KV memory",
        .what = "limit reached",
        .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
        .expected =

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/memory_shortage.h"
 #include "cache/cache_pools.h"
 #include "cache/head_cache.h"
 #include "cache/layer_plan.h"
@@ -75,7 +76,7 @@ bool reserve_memory(std::span<const Growth> parts);
 /// What `tokens` tokens are expected to take.
 PageDemand expected_pages(const CacheShape& shape, const Policy& policy, int64_t tokens);
 /// Why reserve_memory() said no.
-RunError memory_shortage(std::span<const Growth> parts);
+MemoryShortage memory_shortage(std::span<const Growth> parts);
 
 class SequenceCache final : public SequenceView {
  public:

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/kv_memory.h"
 #include "cache/sequence_cache.h"
 #include "dms/error.h"
 
@@ -88,18 +87,19 @@ bool reserve_memory(std::span<const Growth> parts) {
   return true;
 }
 
-RunError memory_shortage(std::span<const Growth> parts) {
+MemoryShortage memory_shortage(std::span<const Growth> parts) {
   const CachePools& pools = common_pools(parts);
   const int64_t needed = pools.budget().used_bytes + pools.missing_bytes(demand_of(parts));
   int64_t tokens = 0;
   for (const Growth& part : parts) tokens += part.cache->tokens();
   const std::string sequences =
       parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
-  return RunError({.where = kKvMemory,
-                   .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
-                   .got = "up to " + std::to_string(needed) + " bytes for the next step",
-                   .expected = "at most " + std::to_string(pools.budget().limit_bytes),
-                   .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
+  return MemoryShortage(
+      {.where = "KV memory",
+       .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
+       .got = "up to " + std::to_string(needed) + " bytes for the next step",
+       .expected = "at most " + std::to_string(pools.budget().limit_bytes),
+       .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
 }
 
 PageDemand expected_pages(const CacheShape& shape, const Policy& policy, int64_t tokens) {

@@ -215,7 +215,7 @@ engine::KvMemory CpuModel::memory() const {
           .peak_bytes = pools_->budget().peak_bytes};
 }
 
-RunError CpuModel::shortage(std::span<const engine::Part> parts) const {
+MemoryShortage CpuModel::shortage(std::span<const engine::Part> parts) const {
   return cache::memory_shortage(growth_of(parts));
 }
 

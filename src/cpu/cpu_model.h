@@ -32,7 +32,7 @@ class CpuModel final : public engine::Model {
   std::string fingerprint() const override;
   bool reserve(std::span<const engine::Part> parts) override;
   engine::KvMemory memory() const override;
-  RunError shortage(std::span<const engine::Part> parts) const override;
+  MemoryShortage shortage(std::span<const engine::Part> parts) const override;
   std::span<const float> forward(std::span<const engine::Part> parts) override;
   double attention_seconds() const override { return decoder_.attention_seconds(); }
   /// Shows what the layers' products multiply, from the next pass on.

@@ -20,17 +20,6 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// A caller's function may throw anything.
-std::string what_of(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const std::exception& error) {
-    return error.what();
-  } catch (...) {
-    return "an exception of an unknown kind";
-  }
-}
-
 /// A step within a step would pull the requests from under the outer one.
 class Stepping {
  public:
@@ -195,7 +184,7 @@ std::optional<std::span<const float>> Engine::forward(const Pass& pass) {
   } catch (const std::exception& error) {
     for (Running* owner : pass.owners) {
       owner->sequence().release();
-      owner->fail(model_, error.what());
+      owner->fail(model_, error);
     }
     return std::nullopt;
   }
@@ -213,7 +202,7 @@ void Engine::commit(const Pass& pass, std::span<const float> logits) {
     Sequence& sequence = pass.owners[i]->sequence();
     if (const std::exception_ptr failure = sequence.state().failure()) {
       sequence.release();
-      pass.owners[i]->fail(model_, what_of(failure));
+      pass.owners[i]->fail(model_, failure);
     } else {
       sequence.record(pass.parts[i].ids);
     }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/memory_shortage.h"
 #include "dms/cache.h"
 #include "dms/error.h"
 
@@ -127,7 +128,7 @@ class Model {
   virtual bool reserve(std::span<const Part> parts) = 0;
   virtual KvMemory memory() const = 0;
   /// Why reserve() said no.
-  virtual RunError shortage(std::span<const Part> parts) const = 0;
+  virtual MemoryShortage shortage(std::span<const Part> parts) const = 0;
 
   /// Appends every part's ids to its sequence. Returns the wanted logits, float32 [rows, vocab] in
   /// the order of parts and tokens, valid until the next call. Needs reserve(). Where it throws,

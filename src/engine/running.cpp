@@ -108,7 +108,7 @@ void Running::activate(Model& model) {
       submission_.document.reset();
       submission_.request.document.reset();
     } catch (const std::exception& error) {
-      fail(model, error.what());
+      fail(model, error);
       return;
     }
     sequence().is_busy = true;
@@ -217,7 +217,7 @@ void Running::advance(const Model& model,
       advance_replay(model, work);
     }
   } catch (const std::exception& error) {
-    fail(model, error.what());
+    fail(model, error);
   }
 }
 
@@ -270,7 +270,7 @@ void Running::answer(const Model& model, std::span<const float> logits) {
     try {
       branch->sample(model, logits);
     } catch (const std::exception& error) {
-      branch->fail(model, error.what());
+      branch->fail(model, error);
     }
   }
 }
@@ -475,10 +475,21 @@ void Running::end(const Model& model, const char* reason) {
   }
 }
 
-void Running::fail(const Model& model, const std::string& why) {
+void Running::fail(const Model& model, const std::exception& why) {
   if (is_done_) return;
-  result_.error = why;
+  result_.error = why.what();
+  result_.is_short_of_memory = dynamic_cast<const MemoryShortage*>(&why) != nullptr;
   end(model, "error");
+}
+
+void Running::fail(const Model& model, const std::exception_ptr& why) {
+  try {
+    std::rethrow_exception(why);
+  } catch (const std::exception& error) {
+    fail(model, error);
+  } catch (...) {  // a caller's function may throw anything
+    fail(model, std::runtime_error("an exception of an unknown kind"));
+  }
 }
 
 void Running::add_time(const Work& work, double seconds, double attention_s) {

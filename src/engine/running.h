@@ -165,7 +165,8 @@ class Running {
 
   /// `reason`: Generation::finish_reason.
   void end(const Model& model, const char* reason);
-  void fail(const Model& model, const std::string& why);
+  void fail(const Model& model, const std::exception& why);
+  void fail(const Model& model, const std::exception_ptr& why);
   /// Of one that is done: the sequence it made, whole; null where there is none.
   std::shared_ptr<Sequence> finished_sequence() const { return finished_sequence_; }
 

@@ -240,7 +240,7 @@ void Scheduler::give_up_newest(const Pass& wanted) {
   if (newest == requests_.rend()) {
     newest = std::find_if(requests_.rbegin(), requests_.rend(), is_wanted);
   }
-  (*newest)->fail(model_, model_.shortage(wanted.parts).what());
+  (*newest)->fail(model_, model_.shortage(wanted.parts));
 }
 
 void Scheduler::learn(const SequencePlan& plan, const Sequence& sequence) {

@@ -5,8 +5,6 @@
 #include <system_error>
 #include <utility>
 
-#include "base/kv_memory.h"
-
 namespace dms::serve {
 namespace {
 
@@ -38,7 +36,7 @@ std::optional<ApiError> Workplace::engine_fault() const {
 
 ApiError Workplace::error_of(const Generation& result) const {
   if (result.error.empty()) return {500, "there was no memory to keep it"};
-  if (!is_shortage_of_memory(result.error) || !give_way()) return {500, result.error};
+  if (!result.is_short_of_memory || !give_way()) return {500, result.error};
   return {503, result.error + "; caches that were kept have made room: ask again"};
 }
 

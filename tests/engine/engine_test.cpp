@@ -151,6 +151,7 @@ TEST_P(EngineTest, WhatASamplerRefusesEndsOneRequest) {
   run();
   EXPECT_EQ(heard[1].result().finish_reason, "error");
   EXPECT_THAT(heard[1].result().error, HasSubstr("NaN"));
+  EXPECT_FALSE(heard[1].result().is_short_of_memory);
   EXPECT_THAT(heard[1].result().ids, ElementsAre(spoilt[1], spoilt[2]));
   for (const size_t i : {0u, 2u}) {
     EXPECT_EQ(heard[i].result().ids, alone_.answer(Ids{starts[i]}, 5)) << i;
@@ -230,6 +231,7 @@ TEST_P(EngineTest, WhatDoesNotFitAloneFails) {
   run();
   EXPECT_EQ(large.result().finish_reason, "error");
   EXPECT_THAT(large.result().error, HasSubstr("limit reached"));
+  EXPECT_TRUE(large.result().is_short_of_memory);
   EXPECT_THAT(large.result().ids, SizeIs(3));
   EXPECT_EQ(small.result().ids, alone_.answer(Ids(12, 7), 5));
 }

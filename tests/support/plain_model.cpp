@@ -214,7 +214,7 @@ std::shared_ptr<const engine::SequencePlan> PlainModel::plan(const CacheOptions&
 void PlainModel::check_room(int64_t tokens) const {
   const int64_t bytes = tokens * PlainPast::token_bytes(decoder_.spec());
   if (options_.memory_bytes == 0 || memory_->used_bytes + bytes <= options_.memory_bytes) return;
-  throw RunError({.where = "KV memory", .what = "limit reached"});
+  throw MemoryShortage({.where = "KV memory", .what = "limit reached"});
 }
 
 std::unique_ptr<engine::SequenceState> PlainModel::new_sequence(
@@ -260,11 +260,11 @@ engine::KvMemory PlainModel::memory() const {
           .peak_bytes = memory_->peak_bytes};
 }
 
-RunError PlainModel::shortage(std::span<const engine::Part> parts) const {
-  return RunError({.where = "KV memory",
-                   .what = "limit reached",
-                   .got = std::to_string(bytes_after(parts)) + " bytes for the next step",
-                   .expected = "at most " + std::to_string(options_.memory_bytes)});
+MemoryShortage PlainModel::shortage(std::span<const engine::Part> parts) const {
+  return MemoryShortage({.where = "KV memory",
+                         .what = "limit reached",
+                         .got = std::to_string(bytes_after(parts)) + " bytes for the next step",
+                         .expected = "at most " + std::to_string(options_.memory_bytes)});
 }
 
 std::span<const float> PlainModel::forward(std::span<const engine::Part> parts) {

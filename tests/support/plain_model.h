@@ -30,7 +30,7 @@ class PlainModel final : public engine::Model {
   std::string fingerprint() const override;
   bool reserve(std::span<const engine::Part> parts) override;
   engine::KvMemory memory() const override;
-  RunError shortage(std::span<const engine::Part> parts) const override;
+  MemoryShortage shortage(std::span<const engine::Part> parts) const override;
   std::span<const float> forward(std::span<const engine::Part> parts) override;
   double attention_seconds() const override { return 0; }
   KvStats usage(std::span<const engine::SequenceState* const> sequences) const override;

@@ -67,8 +67,8 @@ class ScriptedModel final : public engine::Model {
 
   bool reserve(std::span<const engine::Part>) override { return true; }
   engine::KvMemory memory() const override { return {}; }
-  RunError shortage(std::span<const engine::Part>) const override {
-    return RunError({.where = "KV memory", .what = "has no limit"});
+  MemoryShortage shortage(std::span<const engine::Part>) const override {
+    return MemoryShortage({.where = "KV memory", .what = "has no limit"});
   }
 
   std::span<const float> forward(std::span<const engine::Part> parts) override {

@@ -63,7 +63,7 @@ class WatchedModel final : public engine::Model {
     in.require(std::ssize(ids) == tokens, "another number of tokens");
     if (!has_room_to_read) {
       ++refused_reads;
-      throw RunError({.where = "KV memory", .what = "limit reached"});
+      throw MemoryShortage({.where = "KV memory", .what = "limit reached"});
     }
     return std::make_unique<State>(
         *this, model_.read_sequence(inner(plan), in, tokens), std::move(ids));
@@ -79,8 +79,8 @@ class WatchedModel final : public engine::Model {
   engine::KvMemory memory() const override {
     return {.limit_bytes = limit_tokens, .used_bytes = live_tokens, .peak_bytes = 0};
   }
-  RunError shortage(std::span<const engine::Part>) const override {
-    return RunError({.where = "KV memory", .what = "limit reached"});
+  MemoryShortage shortage(std::span<const engine::Part>) const override {
+    return MemoryShortage({.where = "KV memory", .what = "limit reached"});
   }
 
   std::span<const float> forward(std::span<const engine::Part> parts) override {
