@@ -59,6 +59,7 @@ class QkvProblem {
                 .head_dim = shape.head_dim,
                 .ring_pages = 3,
                 .fate_words = kPositions / 32 + 1,
+                .format = KvFormat::fp8,  // windows are bf16 all the same
                 .capacity = 1},
                random_),
         slots_(shape.decode_rows + 1) {

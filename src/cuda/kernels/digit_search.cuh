@@ -1,0 +1,158 @@
+#pragma once
+// Searches in a block's hands, for sampling: where the sum of whole-number amounts passes a target.
+// Whole numbers, so that sums have the same bits in any order.
+
+#include "cuda/kernels/reduce.cuh"
+
+namespace dms::cuda {
+
+struct Found {
+  int32_t index = 0;
+  uint64_t before = 0;  // sum of the amounts before it
+  uint64_t target = 0;
+};
+
+inline constexpr int kDigitBits = 11;
+inline constexpr int kBins = 1 << kDigitBits;
+
+template <int kThreads>
+struct SearchRoom {
+  static constexpr int kWarps = kThreads / kWarpLanes;
+  static_assert(kWarps <= kWarpLanes, "one warp looks at the sums of all");
+  uint32_t low[kBins];  // of a bin's amount; shared memory adds 32 bits at a time
+  uint32_t high[kBins];
+  uint64_t sums[kWarps];
+  Found found;
+};
+
+/// The thread's lane or warp.
+__device__ __forceinline__ int own_lane() { return static_cast<int>(threadIdx.x) % kWarpLanes; }
+__device__ __forceinline__ int own_warp() { return static_cast<int>(threadIdx.x) / kWarpLanes; }
+
+/// Of 32 amounts, one a lane, the first whose inclusive sum is above `target`.
+__device__ __forceinline__ Found find_lane(uint64_t amount, uint64_t target) {
+  uint64_t sum = amount;
+#pragma unroll
+  for (int step = 1; step < kWarpLanes; step *= 2) {
+    const uint64_t below = __shfl_up_sync(kAllLanes, sum, step);
+    if (own_lane() >= step) sum += below;
+  }
+  const unsigned above = __ballot_sync(kAllLanes, sum > target);
+  const int found = above == 0 ? kWarpLanes - 1 : __ffs(static_cast<int>(above)) - 1;
+  return {found, __shfl_sync(kAllLanes, sum - amount, found), target};
+}
+
+/// The first of `count` indices at which the sum of amount(index) is above target_of(sum of all);
+/// by a whole block. Each round cuts the range into a piece a warp.
+template <int kThreads, class Amount, class TargetOf>
+__device__ __forceinline__ Found
+find(int32_t count, const Amount& amount, const TargetOf& target_of, SearchRoom<kThreads>& room) {
+  constexpr int kWarps = SearchRoom<kThreads>::kWarps;
+  int32_t begin = 0;
+  int32_t end = count;
+  Found found;
+  bool is_first = true;
+  do {
+    const int32_t step = (end - begin + kWarps - 1) / kWarps;
+    const int32_t piece_end = min(begin + (own_warp() + 1) * step, end);
+    uint64_t sum = 0;
+#pragma unroll 4
+    for (int32_t i = begin + own_warp() * step + own_lane(); i < piece_end; i += kWarpLanes) {
+      sum += amount(i);
+    }
+    sum = warp_sum_u64(sum);
+    if (own_lane() == 0) room.sums[own_warp()] = sum;
+    __syncthreads();
+    if (own_warp() == 0) {
+      const uint64_t piece = own_lane() < kWarps ? room.sums[own_lane()] : 0;
+      if (is_first) found.target = target_of(warp_sum_u64(piece));
+      const Found next = find_lane(piece, found.target - found.before);
+      if (own_lane() == 0) {
+        room.found = {min(next.index, kWarps - 1), found.before + next.before, found.target};
+      }
+    }
+    __syncthreads();
+    found = room.found;
+    is_first = false;
+    begin += found.index * step;
+    end = min(begin + step, end);
+  } while (end - begin > kWarpLanes);
+  if (own_warp() == 0) {
+    const uint64_t last = begin + own_lane() < end ? amount(begin + own_lane()) : 0;
+    const Found next = find_lane(last, found.target - found.before);
+    if (own_lane() == 0) {
+      room.found = {begin + next.index, found.before + next.before, found.target};
+    }
+  }
+  __syncthreads();
+  return room.found;
+}
+
+/// Where keys reach a sum of amounts.
+struct Threshold {
+  uint32_t key = 0xffffffffu;  // keys up to it stay
+  uint64_t missing = 0;        // of the key itself: how much of its amount is needed
+  bool is_whole = true;        // all of it
+};
+
+template <int kThreads>
+__device__ __forceinline__ void add_to_bin(SearchRoom<kThreads>& room,
+                                           uint32_t bin,
+                                           uint64_t amount) {
+  const auto low = static_cast<uint32_t>(amount);
+  const uint32_t before = atomicAdd(&room.low[bin], low);
+  const uint32_t high = static_cast<uint32_t>(amount >> 32) + (before + low < before ? 1u : 0u);
+  if (high != 0) atomicAdd(&room.high[bin], high);
+}
+
+/// Lowest keys first: the one at which the sum of their amounts reaches need_of(sum of all), which
+/// is at least 1. Digit by digit, from the highest; amount(i) is 0 for what does not count.
+template <int kThreads, class Key, class Amount, class NeedOf>
+__device__ __forceinline__ Threshold find_key(int32_t count,
+                                              const Key& key,
+                                              const Amount& amount,
+                                              const NeedOf& need_of,
+                                              SearchRoom<kThreads>& room) {
+  constexpr int kDigits = 3;  // of 11, 11 and 10 bits
+  uint64_t before = 0;
+  uint64_t need = 0;
+  uint32_t prefix = 0;
+  uint64_t at = 0;
+  const auto in_bin = [&](int32_t bin) {
+    return (static_cast<uint64_t>(room.high[bin]) << 32) + room.low[bin];
+  };
+#pragma unroll 1
+  for (int digit = 0; digit < kDigits; ++digit) {
+    const int shift = max(32 - (digit + 1) * kDigitBits, 0);
+    const int bits = digit + 1 < kDigits ? kDigitBits : 32 - 2 * kDigitBits;
+    const uint32_t above = digit == 0 ? 0u : ~0u << (shift + bits);
+    __syncthreads();  // the last digit's bins have been read
+    for (int i = static_cast<int>(threadIdx.x); i < kBins; i += kThreads) {
+      room.low[i] = 0;
+      room.high[i] = 0;
+    }
+    __syncthreads();
+#pragma unroll 4
+    for (int32_t i = static_cast<int32_t>(threadIdx.x); i < count; i += kThreads) {
+      const uint32_t k = key(i);
+      if ((k & above) != prefix) continue;
+      const uint64_t add = amount(i);
+      if (add != 0) add_to_bin(room, k >> shift & ((1u << bits) - 1), add);
+    }
+    __syncthreads();
+    const bool is_first = digit == 0;
+    const Found bin = find<kThreads>(
+        kBins,
+        in_bin,
+        [&](uint64_t total) { return (is_first ? need_of(total) : need) - before - 1; },
+        room);
+    if (is_first) need = bin.target + 1;
+    before += bin.before;
+    at = in_bin(bin.index);
+    prefix |= static_cast<uint32_t>(bin.index) << shift;
+    if (before + at == need) return {prefix | ((1u << shift) - 1), at, true};
+  }
+  return {prefix, need - before, false};
+}
+
+}  // namespace dms::cuda
