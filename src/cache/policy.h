@@ -130,6 +130,25 @@ class PolicyState {
   virtual int64_t bytes() const = 0;
 };
 
+/// How a policy's decide() comes to its decisions, for those who carry it out where nobody asks a
+/// policy: on a device.
+struct FateRule {
+  enum class Kind {
+    keep,       // nothing goes
+    logit,      // a token whose logit is above 0
+    threshold,  // one whose score is below `threshold`
+    beyond,     // all
+    hash,       // one of which policy/hash.h makes, of seed, layer, head and position, >= `keep`
+    known,      // those that decide() names whatever was computed
+  };
+  Kind kind = Kind::keep;
+  int64_t sinks = 0;  // first tokens, which stay
+  float threshold = 0.0f;
+  double keep = 1.0;
+  uint64_t seed = 0;
+  bool per_layer = false;  // KV head 0's logit decides for all
+};
+
 class Policy {
  public:
   virtual ~Policy() = default;
@@ -149,6 +168,8 @@ class Policy {
   virtual int64_t decision_shift() const { return 0; }
   /// Writes 1 (evict) or 0 (keep) to `evict`, [kv_heads, count], which is all zeros.
   virtual void decide(const FateRequest&, std::span<uint8_t>) const {}
+  /// What decide() does; nothing where it takes more than that to say.
+  virtual std::optional<FateRule> fate_rule() const { return std::nullopt; }
 
   virtual bool plans_at_prompt_end() const { return false; }
   /// Plans are due at the multiples of so many tokens; 0: at none.

@@ -33,6 +33,12 @@ class Dms final : public cache::Policy {
       }
     }
   }
+  std::optional<cache::FateRule> fate_rule() const override {
+    if (trained_.disable_eviction) return cache::FateRule();
+    return cache::FateRule{.kind = cache::FateRule::Kind::logit,
+                           .sinks = trained_.sinks,
+                           .per_layer = trained_.per_layer};
+  }
 
  private:
   TrainedEviction trained_;

@@ -29,6 +29,9 @@ class Forced final : public cache::Policy {
       }
     }
   }
+  std::optional<cache::FateRule> fate_rule() const override {
+    return cache::FateRule{.kind = cache::FateRule::Kind::known};
+  }
 
  private:
   NpyBytes decisions_;

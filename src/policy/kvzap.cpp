@@ -31,6 +31,11 @@ class Kvzap final : public cache::Policy {
       }
     }
   }
+  std::optional<cache::FateRule> fate_rule() const override {
+    return cache::FateRule{.kind = cache::FateRule::Kind::threshold,
+                           .sinks = scored_.sinks,
+                           .threshold = static_cast<float>(scored_.threshold)};
+  }
 
  private:
   ScoredEviction scored_;

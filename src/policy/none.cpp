@@ -10,6 +10,7 @@ class None final : public cache::Policy {
  public:
   explicit None(int64_t window) : window_(window) {}
   int64_t window() const override { return window_; }
+  std::optional<cache::FateRule> fate_rule() const override { return cache::FateRule(); }
 
  private:
   int64_t window_;

@@ -25,6 +25,9 @@ class Random final : public cache::Policy {
       }
     }
   }
+  std::optional<cache::FateRule> fate_rule() const override {
+    return cache::FateRule{.kind = cache::FateRule::Kind::hash, .keep = keep_, .seed = seed_};
+  }
 
  private:
   double keep_;

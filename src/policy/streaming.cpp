@@ -30,6 +30,9 @@ class Streaming final : public cache::Policy {
       evict[i] = position >= start_size_ ? 1 : 0;
     }
   }
+  std::optional<cache::FateRule> fate_rule() const override {
+    return cache::FateRule{.kind = cache::FateRule::Kind::beyond, .sinks = start_size_};
+  }
 
  private:
   int64_t start_size_;
