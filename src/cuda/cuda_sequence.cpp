@@ -1,0 +1,294 @@
+#include "cuda/cuda_sequence.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "base/check.h"
+#include "cache/sequence_cache.h"
+#include "cuda/fate_words.h"
+
+namespace dms::cuda {
+namespace {
+
+constexpr int32_t kSlack = cache::kRollbackTokens;
+
+}  // namespace
+
+CudaSequence::CudaSequence(std::shared_ptr<KvStore> store, std::shared_ptr<const CudaPlan> plan)
+    : store_(std::move(store)), plan_(std::move(plan)), bank_(&store_->bank(*plan_)) {
+  const BankShape& shape = bank_->shape();
+  tables_.window.assign(static_cast<size_t>(shape.heads() * shape.ring_pages), kNoPage);
+  tables_.survivors.assign(static_cast<size_t>(shape.heads()), 0);
+  if (!plan_->knows_fates()) return;
+  tables_.fate_columns = shape.fate_words();
+  tables_.fates = plan_->known_fates(shape.layers, shape.kv_heads, tables_.fate_columns);
+  replay_end_ = std::numeric_limits<int32_t>::max();
+}
+
+CudaSequence::~CudaSequence() {
+  try {
+    park();
+    drop_pages();
+  } catch (...) {  // a device that has failed; nothing on it is used again
+    if (slot_ >= 0) bank_->occupants()[static_cast<size_t>(slot_)] = nullptr;
+  }
+}
+
+int64_t CudaSequence::exact_tokens() const { return std::max(plan_->window(), plan_->shift()); }
+
+int64_t CudaSequence::decided_end() const {
+  return std::max<int64_t>(std::min<int64_t>(replay_end_, tokens_), tokens_ - plan_->shift());
+}
+
+/// Words of fates that say anything.
+int32_t CudaSequence::fate_columns() const {
+  if (plan_->knows_fates()) return bank_->shape().fate_words();
+  return static_cast<int32_t>(ceil_div(std::max<int64_t>(tokens_, replay_end_), kPageTokens));
+}
+
+int64_t CudaSequence::held_bytes() const {
+  const auto windows = std::ssize(tables_.window) - std::ranges::count(tables_.window, kNoPage);
+  int64_t survivors = 0;
+  for (const int32_t count : tables_.survivors) survivors += ceil_div(count, kPageTokens);
+  return windows * bank_->shape().window_page_bytes() +
+         survivors * bank_->shape().survivor_page_bytes();
+}
+
+int64_t CudaSequence::table_bytes() const {
+  const size_t words = tables_.window.size() + tables_.survivors.size() +
+                       tables_.survivor_pages.size() + tables_.fates.size();
+  return static_cast<int64_t>(sizeof(*this) + words * sizeof(uint32_t)) +
+         (slot_ >= 0 ? bank_->table_bytes() : 0);
+}
+
+bool CudaSequence::can_truncate(int64_t tokens) const {
+  return tokens >= tokens_ || plan_->keeps_all() ||
+         std::max<int64_t>(tokens - exact_tokens(), 0) >= sealed_end_;
+}
+
+void CudaSequence::truncate(int64_t tokens) {
+  ensure(tokens <= tokens_ && can_truncate(tokens), "truncation needs recomputation");
+  if (tokens == tokens_) return;
+  if (tokens < sealed_end_) drop_survivors_from(tokens);
+  const int64_t decided = std::max<int64_t>(tokens - plan_->shift(), 0);
+  if (!plan_->knows_fates()) {
+    const auto end = static_cast<int32_t>(std::max<int64_t>(tokens_, replay_end_));
+    if (slot_ >= 0) {
+      bank_->clear_fates(slot_, static_cast<int32_t>(decided), end);
+    } else {
+      clear_fates_from(decided, tables_.fate_columns, tables_.fates);
+    }
+    replay_end_ = std::min(replay_end_, static_cast<int32_t>(decided));
+  }
+  tokens_ = tokens;
+  load_state();
+}
+
+/// All are held as they were, in the order of their positions.
+void CudaSequence::drop_survivors_from(int64_t tokens) {
+  park();
+  const auto columns = static_cast<size_t>(tables_.survivor_columns);
+  const int64_t kept_pages = ceil_div(tokens, kPageTokens);
+  for (size_t head = 0; head < tables_.survivors.size(); ++head) {
+    const int64_t pages = ceil_div(tables_.survivors[head], kPageTokens);
+    for (int64_t page = kept_pages; page < pages; ++page) {
+      store_->release(tables_.survivor_pages[head * columns + static_cast<size_t>(page)]);
+    }
+    tables_.survivors[head] = static_cast<int32_t>(tokens);
+  }
+  sealed_end_ = static_cast<int32_t>(tokens);
+}
+
+void CudaSequence::restart(int64_t tokens) {
+  park();
+  if (!plan_->knows_fates()) {
+    const int64_t decided = std::min(decided_end(), std::max<int64_t>(tokens - plan_->shift(), 0));
+    clear_fates_from(decided, tables_.fate_columns, tables_.fates);
+    replay_end_ = static_cast<int32_t>(decided);
+  }
+  drop_pages();
+  tokens_ = 0;
+  sealed_end_ = 0;
+}
+
+std::unique_ptr<engine::SequenceState> CudaSequence::fork() const {
+  park();
+  std::unique_ptr<CudaSequence> copy(new CudaSequence(*this));
+  for (const PageNumber page : live_window_pages()) store_->share(page);
+  for (const PageNumber page : live_survivor_pages()) store_->share(page);
+  return copy;
+}
+
+std::vector<uint32_t> CudaSequence::fates(int32_t first, int32_t columns) const {
+  if (slot_ >= 0) return bank_->fates(slot_, first, columns);
+  return columns_of(
+      {.words = tables_.fates, .rows = heads(), .columns = tables_.fate_columns}, first, columns);
+}
+
+std::vector<PageNumber> CudaSequence::live_window_pages() const {
+  std::vector<PageNumber> pages;
+  for (const PageNumber page : tables_.window) {
+    if (page != kNoPage) pages.push_back(page);
+  }
+  return pages;
+}
+
+/// While it is parked; head by head.
+std::vector<PageNumber> CudaSequence::live_survivor_pages() const {
+  std::vector<PageNumber> pages;
+  const int64_t columns = tables_.survivor_columns;
+  for (int64_t head = 0; head < heads(); ++head) {
+    const auto first = tables_.survivor_pages.begin() + head * columns;
+    const int64_t count = ceil_div(tables_.survivors[static_cast<size_t>(head)], kPageTokens);
+    pages.insert(pages.end(), first, first + count);
+  }
+  return pages;
+}
+
+/// Gives all pages back.
+void CudaSequence::drop_pages() {
+  for (const PageNumber page : live_window_pages()) store_->release(page);
+  for (const PageNumber page : live_survivor_pages()) store_->release(page);
+  std::ranges::fill(tables_.window, kNoPage);
+  std::ranges::fill(tables_.survivors, 0);
+  tables_.survivor_pages.clear();
+  tables_.survivor_columns = 0;
+}
+
+/// Of the page'th 32 tokens.
+PageNumber& CudaSequence::window_page(int32_t head, int64_t page) const {
+  const int64_t ring = bank_->shape().ring_pages;
+  return tables_.window[static_cast<size_t>(head * ring + page % ring)];
+}
+
+/// The page that the next survivor of a head joins, while parked; null: it begins one.
+PageNumber* CudaSequence::last_partial_page(int32_t head) const {
+  const int32_t count = tables_.survivors[static_cast<size_t>(head)];
+  if (count % kPageTokens == 0) return nullptr;
+  return &tables_.survivor_pages[static_cast<size_t>(head * tables_.survivor_columns +
+                                                     count / kPageTokens)];
+}
+
+int32_t CudaSequence::sealed_end_after(int64_t count) const {
+  const int64_t end = tokens_ + count - plan_->window() - kSlack;
+  return static_cast<int32_t>(std::max<int64_t>(end, sealed_end_));
+}
+
+SequenceDemand CudaSequence::demand(int64_t count) const {
+  SequenceDemand demand;
+  const int32_t sealed = sealed_end_after(count);
+  const int64_t ring = bank_->shape().ring_pages;
+  const int64_t end = ceil_div(tokens_ + count, kPageTokens);
+  // One token alone is sealed for at the next step: its window begins where this one's does.
+  const int64_t begin = std::max<int64_t>((sealed - 1) / kPageTokens, end - ring);
+  for (int32_t head = 0; head < heads(); ++head) {
+    for (int64_t page = std::max<int64_t>(begin, 0); page < end; ++page) {
+      demand.window_pages += window_page(head, page) == kNoPage ? 1 : 0;
+    }
+    const int64_t survivors = tables_.survivors[static_cast<size_t>(head)];
+    demand.ahead +=
+        ceil_div(survivors + sealed - sealed_end_, kPageTokens) - ceil_div(survivors, kPageTokens);
+  }
+  if (slot_ >= 0) return demand;
+  for (const PageNumber page : tables_.window) {
+    demand.window_pages += page != kNoPage && store_->is_shared(page) ? 1 : 0;
+  }
+  for (int32_t head = 0; head < heads(); ++head) {
+    const PageNumber* page = last_partial_page(head);
+    demand.survivor_pages += page != nullptr && store_->is_shared(*page) ? 1 : 0;
+  }
+  return demand;
+}
+
+void CudaSequence::grow(int64_t count) {
+  const int64_t ring = bank_->shape().ring_pages;
+  const int64_t end = ceil_div(tokens_ + count, kPageTokens);
+  const int64_t begin =
+      std::max<int64_t>({(sealed_end_after(count) - 1) / kPageTokens, end - ring, 0});
+  for (int32_t head = 0; head < heads(); ++head) {
+    for (int64_t page = begin; page < end; ++page) {
+      PageNumber& number = window_page(head, page);
+      if (number != kNoPage) continue;
+      number = store_->take(bank_->shape().window_page_bytes());
+      is_window_loaded_ = false;
+    }
+  }
+  if (slot_ < 0) unshare();
+}
+
+/// Copies what it will write and others have too.
+void CudaSequence::unshare() {
+  const auto copy_shared = [&](const std::vector<PageNumber*>& places, int32_t bytes) {
+    std::vector<PageNumber> from;
+    std::vector<PageNumber> to;
+    for (PageNumber* place : places) {
+      if (place == nullptr || *place == kNoPage || !store_->is_shared(*place)) continue;
+      from.push_back(*place);
+      to.push_back(store_->take(bytes));
+      *place = to.back();
+    }
+    store_->copy(from, to, bytes);
+    for (const PageNumber page : from) store_->release(page);
+  };
+  std::vector<PageNumber*> windows;
+  for (PageNumber& page : tables_.window) windows.push_back(&page);
+  copy_shared(windows, bank_->shape().window_page_bytes());
+  std::vector<PageNumber*> partial;
+  for (int32_t head = 0; head < heads(); ++head) partial.push_back(last_partial_page(head));
+  copy_shared(partial, bank_->shape().survivor_page_bytes());
+}
+
+void CudaSequence::enter(int32_t slot) {
+  ensure(slot_ < 0, "a sequence has one slot");
+  bank_->load(slot, tables_);
+  is_window_loaded_ = true;
+  bank_->occupants()[static_cast<size_t>(slot)] = this;
+  slot_ = slot;
+  tables_.survivor_pages.clear();
+  tables_.survivor_columns = 0;
+  tables_.fates.clear();
+  tables_.fate_columns = 0;
+  load_state();
+}
+
+void CudaSequence::park() const {
+  if (slot_ < 0) return;
+  const int32_t most = std::ranges::max(tables_.survivors);
+  tables_.survivor_columns = static_cast<int32_t>(ceil_div(most, kPageTokens));
+  tables_.survivor_pages = bank_->survivor_pages(slot_, tables_.survivor_columns);
+  tables_.fate_columns = fate_columns();
+  tables_.fates = bank_->fates(slot_, 0, tables_.fate_columns);
+  bank_->occupants()[static_cast<size_t>(slot_)] = nullptr;
+  slot_ = -1;
+}
+
+/// Tells the slot, if there is one.
+void CudaSequence::load_state() const {
+  if (slot_ < 0) return;
+  bank_->set(slot_,
+             {.tokens = static_cast<int32_t>(tokens_),
+              .sealed_end = sealed_end_,
+              .window = plan_->window(),
+              .slack = kSlack,
+              .replay_end = replay_end_});
+}
+
+void CudaSequence::prepare_step() {
+  if (is_window_loaded_) return;
+  bank_->load_window(slot_, tables_);
+  is_window_loaded_ = true;
+}
+
+void CudaSequence::advance(int64_t count, bool decoded) {
+  // A row that decodes seals before it is appended.
+  sealed_end_ = sealed_end_after(decoded ? 0 : count);
+  tokens_ += count;
+  bank_->note(slot_, static_cast<int32_t>(tokens_), sealed_end_);
+}
+
+void CudaSequence::learn(std::span<const int32_t> survivors) {
+  std::ranges::copy(survivors, tables_.survivors.begin());
+}
+
+}  // namespace dms::cuda

@@ -1,0 +1,78 @@
+#pragma once
+// The memory of all caches of a model on the device: one arena of pages, and the banks of slots
+// whose tables point into it. Shared by the model and its sequences. Engine thread only.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cuda/cuda_plan.h"
+#include "cuda/memory.h"
+#include "cuda/page_arena.h"
+#include "cuda/slot_bank.h"
+
+namespace dms::cuda {
+
+/// Pages that something takes, by their bytes.
+using PageDemand = std::map<int32_t, int64_t>;
+
+struct StoreShape {
+  int32_t layers = 0;
+  int32_t kv_heads = 0;
+  int32_t head_dim = 0;
+  int64_t context = 0;
+  int32_t slots = 0;        // of each bank
+  int64_t step_tokens = 0;  // rows of a step at most
+  int64_t bytes = 0;        // of the arena
+};
+
+class KvStore {
+ public:
+  explicit KvStore(const StoreShape& shape);
+  KvStore(const KvStore&) = delete;
+
+  const Stream& stream() const { return stream_; }
+  /// Where sequences under `plan` have their slots; made when first asked for.
+  SlotBank& bank(const CudaPlan& plan);
+
+  int64_t limit_bytes() const { return pages_.bytes(); }
+  /// Without pages that were given ahead of need and not taken.
+  int64_t used_bytes() const;
+  int64_t peak_bytes() const { return peak_bytes_; }
+  void note_peak() { peak_bytes_ = std::max(peak_bytes_, used_bytes()); }
+  /// Where no sequence is left, so is none of the highest use so far.
+  void forget_peak() { peak_bytes_ = used_bytes(); }
+
+  /// Whether there are pages for `demand`, and for `ahead` to be given to each bank's device.
+  bool fits(const PageDemand& demand, const std::map<SlotBank*, int64_t>& ahead = {});
+  /// A page that fits() promised.
+  PageNumber take(int32_t bytes);
+  void share(PageNumber page) { pages_.share(page); }
+  void release(PageNumber page) { pages_.release(page); }
+  bool is_shared(PageNumber page) { return pages_.is_shared(page); }
+  /// So that the device can take `count` pages of `bank` before it gives any more.
+  void top_up(SlotBank& bank, int64_t count);
+
+  /// Copies pages of `bytes` bytes, from[i] to to[i].
+  void copy(std::span<const PageNumber> from, std::span<const PageNumber> to, int32_t bytes);
+  /// The pages' bytes one after another. Waits for the device.
+  std::vector<std::byte> download(std::span<const PageNumber> pages, int32_t bytes);
+  /// The opposite.
+  void upload(std::span<const std::byte> data, std::span<const PageNumber> pages, int32_t bytes);
+
+ private:
+  void take_back_all();
+  uint32_t* numbers(std::span<const PageNumber> first, std::span<const PageNumber> second);
+
+  StoreShape shape_;
+  Stream stream_;
+  DeviceBuffer arena_;
+  PageArena pages_;
+  std::map<std::pair<KvFormat, int32_t>, std::unique_ptr<SlotBank>> banks_;  // format, ring
+  DeviceBuffer numbers_;  // of pages that are copied
+  int64_t peak_bytes_ = 0;
+};
+
+}  // namespace dms::cuda
