@@ -61,15 +61,15 @@ Settings read_settings(int count, char** arguments) {
     const std::string_view argument = arguments[i];
     if (argument == "--tiny") {
       settings.tiny = true;
-    } else if (argument.starts_with("--filter=")) {
-      settings.filter = argument.substr(9);
+    } else if (argument.starts_with("--only=")) {
+      settings.only = "," + std::string(argument.substr(7)) + ",";
     } else if (argument.starts_with("--limit=")) {
       settings.limit_s = number(argument.substr(8), "--limit");
     } else {
       throw InputError({.where = "command line",
                         .what = "unknown argument",
                         .got = std::string(argument),
-                        .expected = "--tiny, --filter=PART or --limit=SECONDS"});
+                        .expected = "--tiny, --only=NAME,... or --limit=SECONDS"});
     }
   }
   return settings;
@@ -94,7 +94,9 @@ Bench::Bench(const Settings& settings) : settings_(settings), start_s_(now_s()) 
 double Bench::seconds() const { return now_s() - start_s_; }
 
 bool Bench::wants(const std::string& name) const {
-  return name.find(settings_.filter) != std::string::npos && seconds() < settings_.limit_s;
+  const bool named =
+      settings_.only.empty() || settings_.only.find("," + name + ",") != std::string::npos;
+  return named && seconds() < settings_.limit_s;
 }
 
 void Bench::flush_cache() {

@@ -19,13 +19,13 @@ struct Work {
 
 struct Settings {
   bool tiny = false;      // shapes and repeats that an emulator runs in seconds
-  std::string filter;     // of benches by name: a part of it, or empty for all
+  std::string only;       // names of benches, each between commas, or empty for all
   double limit_s = 1e9;   // no new case after so many seconds
   double case_s = 0.4;    // of repeats of one case
   int most_repeats = 50;  // of one case
 };
 
-/// Reads --tiny, --filter=PART and --limit=SECONDS; throws InputError at anything else.
+/// Reads --tiny, --only=NAME,... and --limit=SECONDS; throws InputError at anything else.
 Settings read_settings(int count, char** arguments);
 
 using Launch = std::function<cudaError_t(cudaStream_t)>;

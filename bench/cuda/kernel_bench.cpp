@@ -1,6 +1,6 @@
 // Kernels of the CUDA backend one by one, at the shapes of Llama-3.2-1B and Qwen3-8B.
 //
-//   kernel_bench [--tiny] [--filter=PART] [--limit=SECONDS]
+//   kernel_bench [--tiny] [--only=NAME,...] [--limit=SECONDS]
 //
 // In order of importance: a run that is cut off has the most of it.
 
