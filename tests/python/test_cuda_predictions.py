@@ -161,3 +161,10 @@ def test_the_printed_table_says_that_nothing_was_measured():
     assert text.startswith("Predictions. Nothing of this has run on a GPU.")
     rows = json.loads(subprocess.run([*run, "--json"], capture_output=True, check=True).stdout)
     assert {row["key"] for row in rows} == set(by_key())
+
+
+def test_the_documents_table_is_what_is_reckoned():
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    for row in predictions.required_rows():
+        cells = [row.what, row.unit, predictions.number(row.predicted), predictions.bound(row)]
+        assert f"| {' | '.join(cells)} |" in text
