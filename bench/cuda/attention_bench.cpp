@@ -2,10 +2,9 @@
 
 #include "bench_cache.h"
 #include "cuda/kernels/decode_attention.h"
-#include "cuda/kernels/prefill_attention.h"
-#include "cuda/kernels/seal.h"
 #include "fill.h"
 #include "kernel_benches.h"
+#include "prompt.h"
 #include "shapes.h"
 
 namespace dms::bench {
@@ -111,91 +110,6 @@ void bench_decode_case(Bench& bench, const BenchShape& shape, const Case& one, i
   });
 }
 
-/// A whole prompt of one layer: chunk by chunk, attention and then sealing, as the model does.
-class Prompt {
- public:
-  Prompt(const BenchShape& shape, const Case& one, int32_t tokens, Bench& bench)
-      : shape_(shape),
-        tokens_(tokens),
-        hopper_(bench.compute_capability() == 90),
-        cache_({.kv_heads = shape.kv_heads,
-                .head_dim = shape.head_dim,
-                .window = shape.window,
-                .slack = kSlack,
-                .more_tokens = tokens,
-                .keep = one.keep,
-                .format = one.format,
-                .free_pages = shape.kv_heads * (tokens / cuda::kPageTokens + 1)},
-               bench.stream()) {
-    const auto chunk = static_cast<size_t>(std::min(shape.chunk, tokens));
-    const size_t q_bytes = 2 * chunk * static_cast<size_t>(shape.q_width());
-    const size_t kv_bytes = 2 * chunk * static_cast<size_t>(shape.kv_width());
-    queries_ = cuda::DeviceBuffer(q_bytes, "queries");
-    out_ = cuda::DeviceBuffer(q_bytes, "attention's output");
-    keys_ = cuda::DeviceBuffer(kv_bytes, "keys");
-    values_ = cuda::DeviceBuffer(kv_bytes, "values");
-    fill(queries_, bench, 0.3f);
-    fill(keys_, bench, 1.0f);
-    fill(values_, bench, 1.0f);
-    int64_t workspace = 0;
-    for (int32_t first = 0; first < tokens; first += shape.chunk) {
-      workspace = std::max(workspace, cuda::prefill_workspace_bytes(attention(first)));
-    }
-    workspace_ = cuda::DeviceBuffer(static_cast<size_t>(workspace), "prefill's workspace");
-  }
-
-  cudaError_t restore(cudaStream_t stream) const { return cache_.restore(stream); }
-  cudaError_t attend_all(cudaStream_t stream) const {
-    for (int32_t first = 0; first < tokens_; first += shape_.chunk) {
-      const cuda::PrefillAttentionParams params = attention(first);
-      const cudaError_t attended = hopper_ ? cuda::prefill_attention_sm90(params, stream)
-                                           : cuda::prefill_attention(params, stream);
-      if (attended != cudaSuccess) return attended;
-      const cudaError_t sealed = cuda::seal_chunk(sealing(params), stream);
-      if (sealed != cudaSuccess) return sealed;
-    }
-    return cudaSuccess;
-  }
-  const char* kernel() const { return hopper_ ? "sm90" : "sm80"; }
-
- private:
-  static void fill(const cuda::DeviceBuffer& buffer, Bench& bench, float scale) {
-    const auto count = static_cast<int64_t>(buffer.bytes() / 2);
-    cuda::check(fill_bf16(buffer.at<__nv_bfloat16>(), count, scale, 17, bench.stream()), "a chunk");
-  }
-  int32_t sealed_before(int32_t tokens) const {
-    return std::max(0, tokens - shape_.window - kSlack);
-  }
-  cuda::PrefillAttentionParams attention(int32_t first) const {
-    return {.cache = cache_.view(),
-            .q_heads = shape_.q_heads,
-            .window = shape_.window,
-            .sealed_end = sealed_before(first),
-            .first = first,
-            .count = std::min(shape_.chunk, tokens_ - first),
-            .queries = queries_.at<__nv_bfloat16>(),
-            .keys = keys_.at<__nv_bfloat16>(),
-            .values = values_.at<__nv_bfloat16>(),
-            .out = out_.at<__nv_bfloat16>(),
-            .workspace = workspace_.data()};
-  }
-  cuda::SealChunkParams sealing(const cuda::PrefillAttentionParams& chunk) const {
-    return {.cache = chunk.cache,
-            .old_sealed_end = chunk.sealed_end,
-            .sealed_end = sealed_before(chunk.first + chunk.count),
-            .first = chunk.first,
-            .count = chunk.count,
-            .keys = chunk.keys,
-            .values = chunk.values};
-  }
-
-  BenchShape shape_;
-  int32_t tokens_;
-  bool hopper_;
-  BenchCache cache_;
-  cuda::DeviceBuffer queries_, out_, keys_, values_, workspace_;
-};
-
 /// Operations of the pairs that the mask leaves; bench/cuda/cost_model.py counts the same.
 double prefill_operations(const BenchShape& shape, double keep, double tokens) {
   const double band = std::min(tokens, shape.window + 1.0);
@@ -221,7 +135,7 @@ void bench_prefill_attention(Bench& bench) {
     for (const int32_t tokens : shape.prefill_lengths) {
       for (const Case& one : kCases) {
         if (one.format == KvFormat::int8 || !bench.wants("prefill_attention")) continue;
-        const Prompt prompt(shape, one, tokens, bench);
+        const Prompt prompt(shape, {tokens, shape.chunk, one.keep, one.format}, bench);
         bench.run(
             {{"bench", "prefill_attention"},
              {"shape", shape.name},

@@ -13,6 +13,7 @@ int main(int count, char** arguments) {
                      {bench_probes,
                       bench_decode_attention,
                       bench_prefill_attention,
+                      bench_operations,
                       bench_products,
                       bench_fused,
                       bench_sampling});

@@ -1,5 +1,6 @@
 """Others at the shapes of kernel_bench and model_bench: PyTorch's attention, FlashInfer's and
-vLLM's where they are installed, and a whole decode by transformers. One JSON object a line.
+vLLM's where they are installed, the loops that operations on ragged batches replace, and a whole
+decode by transformers. One JSON object a line.
 
 python bench/cuda/peers.py [--tiny] [--device cuda]
 
@@ -142,6 +143,87 @@ def attention_peers(setting: Setting) -> None:
             write(bench="peer_decode_attention", peer=peer, shape=shape.name, **times)
 
 
+@dataclass(frozen=True)
+class Lists:
+    """As operations_bench.cpp's."""
+
+    lists: int = 32
+    rows: int = 8192
+    width: int = 128
+    prompt: int = 8192
+    chunk: int = 512
+    window: int = 512
+
+
+def pad(lists: list[torch.Tensor], places: int) -> torch.Tensor:
+    out = lists[0].new_zeros(len(lists), places, lists[0].shape[1])
+    for number, rows in enumerate(lists):
+        out[number, places - len(rows) :] = rows
+    return out
+
+
+def scatter(x: torch.Tensor, index: list[int]) -> torch.Tensor:
+    out = torch.zeros_like(x)
+    for place, row in zip(index, x, strict=True):
+        out[place] = row
+    return out
+
+
+def operation_loops(setting: Setting, sizes: Lists) -> dict[str, Callable[[], object]]:
+    """What Python does without the operations, as NVIDIA's DMS code: lists one after another."""
+    x = random_heads(setting, sizes.lists, sizes.rows, sizes.width)
+    kept = torch.rand(sizes.lists, sizes.rows, device=setting.device) < 1 / 8
+    lengths = torch.randint(1, sizes.rows, (sizes.lists,)).tolist()
+    longest = int(kept.sum(1).max())
+    order = torch.randperm(sizes.rows).tolist()
+    return {
+        "left_pad_2d": lambda: pad(
+            [one[:length] for one, length in zip(x, lengths, strict=True)], sizes.rows
+        ),
+        "scatter_by_index": lambda: scatter(x[0], order),
+        "bool_gather_left_pad": lambda: pad(
+            [one[some] for one, some in zip(x, kept, strict=True)], longest
+        ),
+        "compact_by_bool": lambda: torch.cat(
+            [one[some] for one, some in zip(x, kept, strict=True)]
+        ),
+        "dms_fused_prefill": chunked_prefill(setting, sizes),
+    }
+
+
+def chunked_prefill(setting: Setting, sizes: Lists, q_heads: int = 32, kv_heads: int = 8):
+    """Chunk by chunk, SDPA under an explicit mask."""
+    q = random_heads(setting, 1, q_heads, sizes.prompt, sizes.width)
+    k, v = (random_heads(setting, 1, kv_heads, sizes.prompt, sizes.width) for _ in range(2))
+    kept = torch.rand(kv_heads, 1, sizes.prompt, device=setting.device) < 1 / 8
+    places = torch.arange(sizes.prompt, device=setting.device)
+
+    def attend() -> torch.Tensor:
+        parts = []
+        for first in range(0, sizes.prompt, sizes.chunk):
+            end = first + sizes.chunk
+            ahead = places[first:end, None] - places[None, :end]
+            sees = (ahead >= 0) & ((ahead <= sizes.window) | kept[:, :, :end])
+            parts.append(
+                torch.nn.functional.scaled_dot_product_attention(
+                    q[:, :, first:end],
+                    k[:, :, :end],
+                    v[:, :, :end],
+                    attn_mask=sees.repeat_interleave(q_heads // kv_heads, 0)[None],
+                    enable_gqa=True,
+                )
+            )
+        return torch.cat(parts, 2)
+
+    return attend
+
+
+def loops(setting: Setting, sizes: Lists) -> None:
+    few = Setting(setting.device, [], 0, 0, min(5, setting.repeats))
+    for name, work in operation_loops(setting, sizes).items():
+        write(bench=name, way="torch", **milliseconds(few, work))
+
+
 def decoder(setting: Setting, shape: Shape) -> torch.nn.Module:
     from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
@@ -204,12 +286,13 @@ def main() -> None:
     if args.device == "cuda" and not torch.cuda.is_available():
         write(bench="peer_missing", peer="torch", why="this PyTorch sees no card")
         return
-    setting = Setting(args.device, [TINY], 40, 2, 2)
+    setting, sizes = Setting(args.device, [TINY], 40, 2, 2), Lists(3, 70, 16, 96, 32, 32)
     if not args.tiny:
         shapes = [read_shape("llama-3.2-1b"), read_shape("qwen3-8b")]
-        setting = Setting(args.device, shapes, 8192, 16, 20)
+        setting, sizes = Setting(args.device, shapes, 8192, 16, 20), Lists()
     with torch.inference_mode():
         attention_peers(setting)
+        loops(setting, sizes)
         model_peers(setting)
 
 

@@ -2,7 +2,6 @@
 #include <memory>
 
 #include "cuda/kernels/matmul.h"
-#include "dms/error.h"
 #include "fill.h"
 #include "kernel_benches.h"
 #include "shapes.h"
@@ -63,8 +62,9 @@ class Product {
       cuda::check(fill_f32(scales_.at<float>(), matrix_rows, 0.05f, 5, stream), "scales");
     } else {
       const int64_t groups = weights / 32;
-      params_.weights.group_scales = scales_.at<__nv_bfloat16>();
-      params_.weights.group_minima = scales_.at<__nv_bfloat16>() + groups;
+      params_.weights.group_scales = scales_.at<__half>();
+      params_.weights.group_minima = scales_.at<__half>() + groups;
+      // The bits of small bf16 numbers are those of halves between -2 and 2.
       cuda::check(fill_bf16(scales_.at<__nv_bfloat16>(), 2 * groups, 0.05f, 5, stream), "scales");
     }
   }
