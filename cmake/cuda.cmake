@@ -112,9 +112,9 @@ endfunction()
 function(dms_cuda_emulated_kernel object ptx emulated)
   cmake_path(REMOVE_EXTENSION object LAST_ONLY OUTPUT_VARIABLE base)
   add_custom_command(OUTPUT ${base}.emulated.o
-    COMMAND ${Python3_EXECUTABLE} ${dms_cuda_emulator}/ptx2cpp.py ${ptx} ${base}.ptx.cpp
+    COMMAND ${Python3_EXECUTABLE} ${dms_cuda_emulator}/ptx2cpp ${ptx} ${base}.ptx.cpp
     COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} -std=c++20 -O1 -w -fPIC
-      ${dms_emulated_flags} -I${dms_cuda_emulator} -c ${base}.ptx.cpp -o ${base}.ptx.o
+      ${dms_emulated_flags} -I${PROJECT_SOURCE_DIR}/tests -c ${base}.ptx.cpp -o ${base}.ptx.o
     COMMAND ${CMAKE_LINKER} -r ${object} ${base}.ptx.o -o ${base}.emulated.o
     DEPENDS ${object} ${dms_translator}
     COMMENT "Translating ${ptx}" VERBATIM)
@@ -155,8 +155,7 @@ endfunction()
 # runs in five modes (label cuda): the order of threads (first in, last in, random), when asynchronous
 # copies land (as late as can be, at once, newest first, at random), and with the search for races
 # in shared memory. With DMS_CUDA also on a card (label gpu): skipped, with the reason, without one;
-# but those that ask the emulator what it counted (EMULATOR_ONLY) may include its headers and run
-# nowhere else.
+# but those that ask the emulator what it counted (EMULATOR_ONLY) run nowhere else.
 function(dms_cuda_test name)
   cmake_parse_arguments(arg "EMULATOR_ONLY" "" "SOURCES;LINKS" ${ARGN})
   if(arg_EMULATOR_ONLY AND NOT DMS_CUDA_EMULATOR)
@@ -167,9 +166,6 @@ function(dms_cuda_test name)
   target_include_directories(${name}_cases PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name}_cases PRIVATE DMS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name}_cases PRIVATE ${arg_LINKS} dms_cuda_headers GTest::gmock)
-  if(arg_EMULATOR_ONLY)
-    target_include_directories(${name}_cases PRIVATE ${dms_cuda_emulator})
-  endif()
   set(hang_guard 1200)
   if(DMS_CUDA_EMULATOR)
     add_executable(${name} $<TARGET_OBJECTS:${name}_cases>)
