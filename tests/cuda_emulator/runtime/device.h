@@ -18,7 +18,7 @@ struct Warp;
 /// A constant operand list; the generated code passes arrays as temporaries.
 template <class T, int N>
 struct Array {
-  T values[N];
+  T values[static_cast<size_t>(N)];
   operator const T*() const { return values; }
 };
 

@@ -45,7 +45,7 @@ void report_deadlock(Cluster& cluster) {
   }
   std::string text = "deadlock in " + block_name(*any) + ":";
   for (const auto& [what, threads] : waiting) {
-    text += " " + std::to_string(threads) + " threads in " + what + ";";
+    text.append(" ").append(std::to_string(threads)).append(" threads in ").append(what) += ";";
   }
   cluster.launch->set_failed(kLaunchTimeout, text);
 }
