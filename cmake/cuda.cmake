@@ -69,6 +69,7 @@ if(DMS_CUDA_EMULATOR OR DMS_BUILD_TESTS)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
 endif()
 set(dms_cuda_scripts ${CMAKE_CURRENT_LIST_DIR}/cuda)
+add_custom_target(dms_cuda_tests)  # tests and benches
 
 # Compiles a kernel; OBJECT and PTX become the names of files: OBJECT.log holds ptxas's words, for
 # tests/cuda/statics.py. *_sm90.cu uses instructions that only sm_90a has; all others are machine
@@ -95,6 +96,11 @@ function(dms_cuda_kernel kernel object ptx)
     set(warnings -Werror all-warnings)
   endif()
   set(output ${folder}/${stem}.o)
+  set(${object} ${output} PARENT_SCOPE)
+  get_source_file_property(known ${output} GENERATED)
+  if(known)  # for another program
+    return()
+  endif()
   add_custom_command(OUTPUT ${output}
     COMMAND ${CMAKE_COMMAND} -P ${dms_cuda_scripts}/run_logged.cmake ${output}.log
       ${DMS_NVCC} -ccbin ${CMAKE_CXX_COMPILER} -std=c++20 -O3 -lineinfo ${code} ${warnings}
@@ -103,74 +109,101 @@ function(dms_cuda_kernel kernel object ptx)
     DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${kernel} ${dms_cuda_scripts}/run_logged.cmake
     DEPFILE ${output}.d COMMENT "Building CUDA object ${kernel}" VERBATIM)
   set_source_files_properties(${output} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
-  set_property(GLOBAL APPEND PROPERTY DMS_CUDA_OBJECTS ${output})
-  set(${object} ${output} PARENT_SCOPE)
 endfunction()
 
 # Joins a kernel's object with its PTX, made C++, in one object: what launches a kernel names it by
 # a string only, so that a linker would leave the code out of a program.
 function(dms_cuda_emulated_kernel object ptx emulated)
   cmake_path(REMOVE_EXTENSION object LAST_ONLY OUTPUT_VARIABLE base)
+  set(${emulated} ${base}.emulated.o PARENT_SCOPE)
+  get_source_file_property(known ${base}.emulated.o GENERATED)
+  if(known)
+    return()
+  endif()
   add_custom_command(OUTPUT ${base}.emulated.o
-    COMMAND ${Python3_EXECUTABLE} ${dms_cuda_emulator}/ptx2cpp ${ptx} ${base}.ptx.cpp
+    COMMAND ${Python3_EXECUTABLE} -B ${dms_cuda_emulator}/ptx2cpp ${ptx} ${base}.ptx.cpp
     COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} -std=c++20 -O1 -w -fPIC
       ${dms_emulated_flags} -I${PROJECT_SOURCE_DIR}/tests -c ${base}.ptx.cpp -o ${base}.ptx.o
     COMMAND ${CMAKE_LINKER} -r ${object} ${base}.ptx.o -o ${base}.emulated.o
     DEPENDS ${object} ${dms_translator}
     COMMENT "Translating ${ptx}" VERBATIM)
   set_source_files_properties(${base}.emulated.o PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
-  set(${emulated} ${base}.emulated.o PARENT_SCOPE)
 endfunction()
+
+# Compiles all kernels of target <name>: <name>_objects and <name>_emulated_objects become lists of
+# files, and the target <name>_kernels makes them: make would run a rule of two targets twice.
+macro(dms_cuda_kernels name)
+  set(${name}_objects "")
+  set(${name}_emulated_objects "")
+  foreach(kernel ${ARGN})
+    dms_cuda_kernel(${kernel} kernel_object kernel_ptx)
+    list(APPEND ${name}_objects ${kernel_object})
+    if(DMS_CUDA_EMULATOR)
+      dms_cuda_emulated_kernel(${kernel_object} ${kernel_ptx} kernel_emulated)
+      list(APPEND ${name}_emulated_objects ${kernel_emulated})
+    endif()
+  endforeach()
+  add_custom_target(${name}_kernels DEPENDS ${${name}_objects} ${${name}_emulated_objects})
+endmacro()
 
 # dms_cuda_library(<name> KERNELS <*.cu>... SOURCES <*.cpp>... LINKS ...): a layer that computes on
 # cards. <name> is the library where DMS_CUDA is on; <name>_emulated, where DMS_CUDA_EMULATOR is, the
 # same sources for tests without a card.
 function(dms_cuda_library name)
   cmake_parse_arguments(arg "" "" "KERNELS;SOURCES;LINKS" ${ARGN})
-  set(objects "")
-  set(emulated_objects "")
-  foreach(kernel ${arg_KERNELS})
-    dms_cuda_kernel(${kernel} object ptx)
-    list(APPEND objects ${object})
-    if(DMS_CUDA_EMULATOR)
-      dms_cuda_emulated_kernel(${object} ${ptx} emulated)
-      list(APPEND emulated_objects ${emulated})
-    endif()
-  endforeach()
-  add_custom_target(${name}_kernels DEPENDS ${objects})  # makes run a rule of two targets once
+  dms_cuda_kernels(${name} ${arg_KERNELS})
+  set_property(GLOBAL APPEND PROPERTY DMS_CUDA_OBJECTS ${${name}_objects})
   if(DMS_CUDA)
-    dms_library(${name} SOURCES ${arg_SOURCES} ${objects} LINKS ${arg_LINKS} dms_cudart)
-    set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+    dms_library(${name} SOURCES ${arg_SOURCES} ${${name}_objects} LINKS ${arg_LINKS} dms_cudart)
     add_dependencies(${name} ${name}_kernels)
   endif()
   if(DMS_CUDA_EMULATOR)
-    dms_library(${name}_emulated SOURCES ${arg_SOURCES} ${emulated_objects}
+    dms_library(${name}_emulated SOURCES ${arg_SOURCES} ${${name}_emulated_objects}
       LINKS ${arg_LINKS} dms_cudart_emulated)
-    set_target_properties(${name}_emulated PROPERTIES LINKER_LANGUAGE CXX)
     add_dependencies(${name}_emulated ${name}_kernels)
   endif()
 endfunction()
 
-# dms_cuda_test(<name> SOURCES ... LINKS ...): a test of kernels, compiled once. In the emulator it
+# dms_cuda_program(<card> <emulated> [KERNELS <*.cu>...] SOURCES <*.cpp>... LINKS ...): a program
+# compiled once and linked twice, as <card> for cards and as <emulated>; "" for neither.
+function(dms_cuda_program card emulated)
+  cmake_parse_arguments(arg "" "" "KERNELS;SOURCES;LINKS" ${ARGN})
+  set(name ${emulated}_parts)
+  dms_cuda_kernels(${name} ${arg_KERNELS})
+  add_library(${name} OBJECT ${arg_SOURCES})
+  dms_target(${name})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE DMS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${name} PRIVATE ${arg_LINKS} dms_cuda_headers)
+  if(DMS_CUDA AND card)
+    add_executable(${card} $<TARGET_OBJECTS:${name}> ${${name}_objects})
+    target_link_libraries(${card} PRIVATE dms_cuda ${arg_LINKS})
+    add_dependencies(${card} ${name}_kernels)
+    add_dependencies(dms_cuda_tests ${card})
+  endif()
+  if(DMS_CUDA_EMULATOR)
+    add_executable(${emulated} $<TARGET_OBJECTS:${name}> ${${name}_emulated_objects})
+    target_link_libraries(${emulated} PRIVATE dms_cuda_emulated ${arg_LINKS})
+    add_dependencies(${emulated} ${name}_kernels)
+    add_dependencies(dms_cuda_tests ${emulated})
+  endif()
+endfunction()
+
+# dms_cuda_test(<name> [EMULATOR_ONLY] [KERNELS ...] SOURCES ... LINKS ...): in the emulator a test
 # runs in five modes (label cuda): the order of threads (first in, last in, random), when asynchronous
 # copies land (as late as can be, at once, newest first, at random), and with the search for races
-# in shared memory. With DMS_CUDA also on a card (label gpu): skipped, with the reason, without one;
-# but those that ask the emulator what it counted (EMULATOR_ONLY) run nowhere else.
+# in shared memory. With DMS_CUDA also on a card, as <name>_gpu (label gpu): skipped, with the reason,
+# without one; but those that ask the emulator what it counted (EMULATOR_ONLY) run nowhere else.
 function(dms_cuda_test name)
-  cmake_parse_arguments(arg "EMULATOR_ONLY" "" "SOURCES;LINKS" ${ARGN})
-  if(arg_EMULATOR_ONLY AND NOT DMS_CUDA_EMULATOR)
-    return()
+  cmake_parse_arguments(arg "EMULATOR_ONLY" "" "KERNELS;SOURCES;LINKS" ${ARGN})
+  set(card ${name}_gpu)
+  if(arg_EMULATOR_ONLY)
+    set(card "")
   endif()
-  add_library(${name}_cases OBJECT ${arg_SOURCES})
-  dms_target(${name}_cases)
-  target_include_directories(${name}_cases PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-  target_compile_definitions(${name}_cases PRIVATE DMS_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  target_link_libraries(${name}_cases PRIVATE ${arg_LINKS} dms_cuda_headers GTest::gmock)
+  dms_cuda_program("${card}" ${name} KERNELS ${arg_KERNELS} SOURCES ${arg_SOURCES}
+    LINKS ${arg_LINKS} GTest::gmock GTest::gtest_main)
   set(hang_guard 1200)
-  if(DMS_CUDA_EMULATOR)
-    add_executable(${name} $<TARGET_OBJECTS:${name}_cases>)
-    target_link_libraries(${name} PRIVATE dms_cuda_emulated ${arg_LINKS} GTest::gmock GTest::gtest_main)
-    add_dependencies(dms_cuda_tests ${name})
+  if(TARGET ${name})
     foreach(mode first_late.f.l.0 first_eager.f.e.0 last_newest.l.b.0 random.r.r.0 races.f.l.1)
       string(REPLACE "." ";" mode ${mode})
       list(POP_FRONT mode mode_name order copies races)
@@ -179,10 +212,7 @@ function(dms_cuda_test name)
         ENVIRONMENT "CUEMU_SCHED=${order};CUEMU_ASYNC=${copies};CUEMU_RACE=${races}")
     endforeach()
   endif()
-  if(DMS_CUDA AND NOT arg_EMULATOR_ONLY)
-    add_executable(${name}_gpu $<TARGET_OBJECTS:${name}_cases>)
-    target_link_libraries(${name}_gpu PRIVATE dms_cuda ${arg_LINKS} GTest::gmock GTest::gtest_main)
-    add_dependencies(dms_cuda_tests ${name}_gpu)
+  if(TARGET ${name}_gpu)
     gtest_discover_tests(${name}_gpu TEST_PREFIX gpu. DISCOVERY_TIMEOUT ${hang_guard}
       PROPERTIES LABELS gpu TIMEOUT ${hang_guard} RUN_SERIAL ON)
   endif()
