@@ -48,9 +48,22 @@ class Matmul {
   virtual cudaError_t run(const MatmulParams& params, cudaStream_t stream) = 0;
 };
 
-/// Own kernels. `max_rows`, `max_columns`: of the products to come, for the room that they need.
+/// Products of at most so many rows read weights once for all of them; kernels for more use tiles.
+inline constexpr int32_t kMostThinRows = 32;
+
+/// Own kernels, for any number of rows; matrices' data and activations begin at multiples of 16
+/// bytes. What a row's result is depends on the matrix and on whether there are more than
+/// kMostThinRows rows, but not on how many, nor on the others. int4 weights of products with more
+/// rows are rounded to bf16; those of fewer are exact. Takes no room: the arguments do not matter.
 std::unique_ptr<Matmul> make_simple_matmul(int32_t max_rows, int32_t max_columns);
-/// Null where this build or machine has no cuBLASLt.
-std::unique_ptr<Matmul> make_cublaslt_matmul(int32_t max_rows, int32_t max_columns);
+
+/// cuBLASLt for more than `thin_rows` rows of bf16, and of FP8 where the device multiplies FP8 by
+/// FP8 under a scale per row and output: activations are then rounded to E4M3, a scale a row. All
+/// else by own kernels, as what cuBLASLt has no algorithm for. For one stream: its runs share room.
+/// The first run of a shape asks cuBLASLt for an algorithm and may load it; runs from the second on
+/// may be captured. Null where this build or machine has no cuBLASLt.
+std::unique_ptr<Matmul> make_cublaslt_matmul(int32_t max_rows,
+                                             int32_t max_columns,
+                                             int32_t thin_rows = kMostThinRows);
 
 }  // namespace dms::cuda

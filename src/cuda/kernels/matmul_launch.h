@@ -16,8 +16,6 @@ struct ProductChoice {
   int32_t tile_outputs = 16;  // thin: 16 or 32; wide: 128
 };
 
-inline constexpr int kMostThinRows = 32;
-
 template <MatrixFormat kFormat>
 cudaError_t launch_product(const MatmulParams& params,
                            const ProductChoice& choice,
