@@ -146,19 +146,23 @@ macro(dms_cuda_kernels name)
   add_custom_target(${name}_kernels DEPENDS ${${name}_objects} ${${name}_emulated_objects})
 endmacro()
 
-# dms_cuda_library(<name> KERNELS <*.cu>... SOURCES <*.cpp>... LINKS ...): a layer that computes on
-# cards. <name> is the library where DMS_CUDA is on; <name>_emulated, where DMS_CUDA_EMULATOR is, the
-# same sources for tests without a card.
+# dms_cuda_library(<name> KERNELS <*.cu>... SOURCES <*.cpp>... LINKS ... [CARD_SOURCES ...]
+# [CARD_LINKS ...] [EMULATED_SOURCES ...]): a layer that computes on cards. <name> is the library where
+# DMS_CUDA is on; <name>_emulated, where DMS_CUDA_EMULATOR is, the same for tests without a card, but
+# for the sources that only one of them has.
 function(dms_cuda_library name)
-  cmake_parse_arguments(arg "" "" "KERNELS;SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg ""
+    "" "KERNELS;SOURCES;LINKS;CARD_SOURCES;CARD_LINKS;EMULATED_SOURCES" ${ARGN})
   dms_cuda_kernels(${name} ${arg_KERNELS})
   set_property(GLOBAL APPEND PROPERTY DMS_CUDA_OBJECTS ${${name}_objects})
   if(DMS_CUDA)
-    dms_library(${name} SOURCES ${arg_SOURCES} ${${name}_objects} LINKS ${arg_LINKS} dms_cudart)
+    dms_library(${name} SOURCES ${arg_SOURCES} ${arg_CARD_SOURCES} ${${name}_objects}
+      LINKS ${arg_LINKS} ${arg_CARD_LINKS} dms_cudart)
     add_dependencies(${name} ${name}_kernels)
   endif()
   if(DMS_CUDA_EMULATOR)
-    dms_library(${name}_emulated SOURCES ${arg_SOURCES} ${${name}_emulated_objects}
+    dms_library(${name}_emulated
+      SOURCES ${arg_SOURCES} ${arg_EMULATED_SOURCES} ${${name}_emulated_objects}
       LINKS ${arg_LINKS} dms_cudart_emulated)
     add_dependencies(${name}_emulated ${name}_kernels)
   endif()
