@@ -7,6 +7,8 @@
 // KiB (blocks x warps x 2 x side), bf16 and one byte: head_dim 64: 96 and 48; 80: 120 and 60; 96:
 // 96 and 48; 128: 128 and 64. An H200 needs about 40 to 64 for its bandwidth.
 
+#include <algorithm>
+
 #include <cuda_runtime.h>
 
 #include "cuda/kernels/decode_attention.h"
@@ -18,23 +20,23 @@ namespace dms::cuda {
 namespace {
 
 constexpr int kThreads = 32 * kAttentionWarps;
-constexpr int kBuffers = 3;  // sides of pages, of each warp
+constexpr int kBuffers = 3;           // sides of pages, of each warp
+constexpr int kReservedBytes = 1024;  // of shared memory, which CUDA takes for each block
 
 template <int kDim>
 struct Shape {
   static constexpr int kBufferBytes = side_bytes(KvFormat::bf16, kDim);
   static constexpr int kPipelineBytes = kAttentionWarps * kBuffers * kBufferBytes;
   static constexpr int kSharedBytes = kPipelineBytes + static_cast<int>(sizeof(Merge<kDim>));
-  // What the 228 KiB of an SM of sm_90 hold; a KiB a block is CUDA's.
-  static constexpr int kBlocksPerSm = 228 * 1024 / (kSharedBytes + 1024);
+  // What the 228 KiB of an SM of sm_90 hold.
+  static constexpr int kBlocksPerSm = 228 * 1024 / (kSharedBytes + kReservedBytes);
   static_assert(kBlocksPerSm >= 2);
   static_assert(side_bytes(KvFormat::int8, kDim) + 2 * kPageTokens <= kBufferBytes);
 };
 
 /// The pieces of this block: [first, second). Block b's first one is entry h + b of the head h that
 /// holds its first page, or that ended just before: the last head that began in an earlier block.
-__device__ int2 pieces_of_block(const DecodeAttentionParams& params) {
-  __shared__ int begun[2];
+__device__ int2 pieces_of_block(const DecodeAttentionParams& params, int (&begun)[2]) {
   if (threadIdx.x < 2) begun[threadIdx.x] = 0;
   __syncthreads();
   const int block = blockIdx.x;
@@ -64,7 +66,7 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim>::kBlocksPerSm)
   std::byte* buffers = shared + warp * kBuffers * shape::kBufferBytes;
   Merge<kDim>& merge = *reinterpret_cast<Merge<kDim>*>(shared + shape::kPipelineBytes);
   const int group = params.q_heads / params.cache.kv_heads;
-  const int2 mine = pieces_of_block(params);
+  const int2 mine = pieces_of_block(params, merge.begun);
   if (mine.x >= mine.y) return;
   AttentionPiece* pieces = params.plan.pieces + int64_t{params.layer} * params.plan.max_pieces;
 
@@ -80,6 +82,7 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim>::kBlocksPerSm)
   int keys = 0;  // buffer of the page's keys; its values follow
   copy(page, 0, keys);
   copy(page, 1, keys + 1);
+  PageRef next = cursor.next();
   for (int index = mine.x; index < mine.y; ++index) {
     const AttentionPiece piece = pieces[index];
     if (piece.pages == 0) continue;
@@ -88,8 +91,8 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim>::kBlocksPerSm)
     for (int i = warp; i < piece.pages; i += kAttentionWarps) {
       const int values = (keys + 1) % kBuffers;
       const int next_keys = (keys + 2) % kBuffers;
-      const PageRef next = cursor.next();
       copy(next, 0, next_keys);
+      const PageRef after = cursor.next();  // looked up long before it is wanted
       wait_for_copies<2>();
       __syncwarp();
       const std::byte* side = buffers + keys * shape::kBufferBytes;
@@ -103,6 +106,7 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim>::kBlocksPerSm)
       attention.weigh(shared_address(side), side + side_bytes(kFormat, kDim), page);
       __syncwarp();
       page = next;
+      next = after;
       keys = next_keys;
     }
     attention.store(merge.sums[warp][0], Merge<kDim>::kStride, merge.totals[warp]);
@@ -137,26 +141,37 @@ cudaError_t launch(const DecodeAttentionParams& params, cudaStream_t stream) {
   return cudaErrorInvalidValue;
 }
 
-int shared_bytes(int head_dim) {
+/// What a block takes of an SM's shared memory, and how many blocks its registers allow.
+struct Footprint {
+  int bytes = 0;
+  int blocks = 0;
+};
+
+template <int kDim>
+constexpr Footprint footprint() {
+  return {Shape<kDim>::kSharedBytes + kReservedBytes, Shape<kDim>::kBlocksPerSm};
+}
+
+Footprint footprint(int head_dim) {
   switch (head_dim) {
     case 64:
-      return Shape<64>::kSharedBytes;
+      return footprint<64>();
     case 80:
-      return Shape<80>::kSharedBytes;
+      return footprint<80>();
     case 96:
-      return Shape<96>::kSharedBytes;
+      return footprint<96>();
     case 128:
-      return Shape<128>::kSharedBytes;
+      return footprint<128>();
     default:
-      return 0;
+      return {};
   }
 }
 
 }  // namespace
 
 cudaError_t decode_blocks(const DecodeAttentionParams& params, int32_t& blocks) {
-  const int needed = shared_bytes(params.cache.head_dim);
-  if (needed == 0) return cudaErrorInvalidValue;
+  const Footprint block = footprint(params.cache.head_dim);
+  if (block.blocks == 0) return cudaErrorInvalidValue;
   int device = 0;
   int processors = 0;
   int shared = 0;
@@ -168,7 +183,7 @@ cudaError_t decode_blocks(const DecodeAttentionParams& params, int32_t& blocks) 
     status = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device);
   }
   if (status != cudaSuccess) return status;
-  blocks = processors * (shared / (needed + 1024));
+  blocks = processors * std::min(block.blocks, shared / block.bytes);
   return blocks > 0 ? cudaSuccess : cudaErrorInvalidValue;
 }
 

@@ -19,6 +19,7 @@ struct Merge {
   static constexpr int kStride = kDim + 4;
   float sums[kAttentionWarps][kMaxGroup][kStride];
   float2 totals[kAttentionWarps][kMaxGroup];
+  int begun[2];  // pieces_of_block()
   int is_last;
 };
 
