@@ -10,6 +10,7 @@ namespace {
 
 constexpr int kWarps = 8;  // a word of fates, which is a page of the window, each
 constexpr int kThreads = 32 * kWarps;
+constexpr int kMostTileTokens = 128;  // of an attention's tile
 
 /// Bits of the tokens of one word that are kept and lie in [begin, end).
 __device__ __forceinline__ uint32_t kept_bits(const uint32_t* fates,
@@ -56,6 +57,20 @@ __device__ __forceinline__ TokenSource source_of(const PrefillAttentionParams& p
           reinterpret_cast<const uint4*>(p.values + row * kHeadDim)};
 }
 
+/// Clears what a tile would read behind the last kept token, in a warp.
+template <int kHeadDim>
+__device__ __forceinline__ void clear_behind(const PrefillWorkspace& w,
+                                             int32_t kv_head,
+                                             int32_t kept) {
+  constexpr int kVectors = kHeadDim / 8;
+  const int32_t rows = min(w.kept_room - kept, kMostTileTokens - 1);
+  const int64_t first = (static_cast<int64_t>(kv_head) * w.kept_room + kept) * kVectors;
+  for (int32_t v = static_cast<int32_t>(threadIdx.x % 32); v < rows * kVectors; v += 32) {
+    reinterpret_cast<uint4*>(w.kept_keys)[first + v] = {};
+    reinterpret_cast<uint4*>(w.kept_values)[first + v] = {};
+  }
+}
+
 template <int kHeadDim>
 __global__ void __launch_bounds__(kThreads)
     gather_kernel(const PrefillAttentionParams p, const PrefillWorkspace w) {
@@ -83,6 +98,8 @@ __global__ void __launch_bounds__(kThreads)
     w.ranks[static_cast<int64_t>(kv_head) * (w.kept_room + 1) + own_position - p.sealed_end] =
         before + __popc(kept & ((1u << lane) - 1));
   }
+
+  if (word == kept_end / 32) clear_behind<kHeadDim>(w, kv_head, before + __popc(kept));
 
   const std::byte* window_page = nullptr;
   if (32 * word < p.first) {
