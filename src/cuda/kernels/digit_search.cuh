@@ -22,7 +22,7 @@ struct SearchRoom {
   uint32_t low[kBins];  // of a bin's amount; shared memory adds 32 bits at a time
   uint32_t high[kBins];
   uint64_t sums[kWarps];
-  Found found;
+  Found found[2];  // of a round, of the end
 };
 
 /// The thread's lane or warp.
@@ -68,11 +68,11 @@ find(int32_t count, const Amount& amount, const TargetOf& target_of, SearchRoom<
       if (is_first) found.target = target_of(warp_sum_u64(piece));
       const Found next = find_lane(piece, found.target - found.before);
       if (own_lane() == 0) {
-        room.found = {min(next.index, kWarps - 1), found.before + next.before, found.target};
+        room.found[0] = {min(next.index, kWarps - 1), found.before + next.before, found.target};
       }
     }
     __syncthreads();
-    found = room.found;
+    found = room.found[0];
     is_first = false;
     begin += found.index * step;
     end = min(begin + step, end);
@@ -81,11 +81,11 @@ find(int32_t count, const Amount& amount, const TargetOf& target_of, SearchRoom<
     const uint64_t last = begin + own_lane() < end ? amount(begin + own_lane()) : 0;
     const Found next = find_lane(last, found.target - found.before);
     if (own_lane() == 0) {
-      room.found = {begin + next.index, found.before + next.before, found.target};
+      room.found[1] = {begin + next.index, found.before + next.before, found.target};
     }
   }
   __syncthreads();
-  return room.found;
+  return room.found[1];
 }
 
 /// Where keys reach a sum of amounts.
