@@ -194,6 +194,23 @@ TEST(Sample, ServesLargeVocabularies) {
                 {.temperature = 3.0f, .top_p = 0.9f, .seed = 3}});
 }
 
+/// The best token stands alone, and the filters reach those far below it.
+TEST(Sample, KeepsWhatIsFarFromTheBest) {
+  DMS_NEEDS_CUDA_DEVICE();
+  constexpr size_t kVocab = 20'000;
+  std::vector<float> logits = some_logits(3 * kVocab, 0, 7);
+  for (float& logit : logits) logit *= 0.1f;
+  for (size_t row = 0; row < 3; ++row) logits[row * kVocab + 500] = 9.0f;  // 1 beside 20,000 e^-9
+  const std::vector<SamplingRow> rows{{.temperature = 1.0f, .top_p = 0.6f, .seed = 1},
+                                      {.temperature = 1.0f, .top_k = 15'000, .seed = 2},
+                                      {.temperature = 1.0f, .top_k = 15'000, .seed = 3}};
+  const Sampled sampled = sample_rows(logits, rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(sampled.tokens[i],
+              expected_token(std::span(logits).subspan(i * kVocab, kVocab), rows[i]));
+  }
+}
+
 TEST(Sample, TakesTheFirstOfTheHighestWithoutATemperature) {
   DMS_NEEDS_CUDA_DEVICE();
   for (const int32_t vocab : {1, 32, 33, 1024, 2049}) {

@@ -19,8 +19,8 @@ template <int kThreads>
 struct SearchRoom {
   static constexpr int kWarps = kThreads / kWarpLanes;
   static_assert(kWarps <= kWarpLanes, "one warp looks at the sums of all");
-  uint32_t low[kBins];  // of a bin's amount; shared memory adds 32 bits at a time
-  uint32_t high[kBins];
+  uint32_t low[kBins + 1];  // of a bin's amount; shared memory adds 32 bits at a time
+  uint32_t high[kBins + 1];
   uint64_t sums[kWarps];
   Found found[2];  // of a round, of the end
 };
@@ -106,53 +106,75 @@ __device__ __forceinline__ void add_to_bin(SearchRoom<kThreads>& room,
 }
 
 /// Lowest keys first: the one at which the sum of their amounts reaches need_of(sum of all), which
-/// is at least 1. Digit by digit, from the highest; amount(i) is 0 for what does not count.
+/// is at least 1. Digit by digit, from the highest; amount(i) is 0 for what does not count. Keys
+/// whose highest digit is above `near_digit` are at first one bin, added up in registers: a
+/// vocabulary's bulk, in few bins, would make the additions to shared memory wait for each other.
 template <int kThreads, class Key, class Amount, class NeedOf>
 __device__ __forceinline__ Threshold find_key(int32_t count,
                                               const Key& key,
                                               const Amount& amount,
                                               const NeedOf& need_of,
+                                              uint32_t near_digit,
                                               SearchRoom<kThreads>& room) {
   constexpr int kDigits = 3;  // of 11, 11 and 10 bits
+  constexpr uint32_t kFar = kBins;
   uint64_t before = 0;
   uint64_t need = 0;
   uint32_t prefix = 0;
-  uint64_t at = 0;
   const auto in_bin = [&](int32_t bin) {
     return (static_cast<uint64_t>(room.high[bin]) << 32) + room.low[bin];
   };
+  int digit = 0;
 #pragma unroll 1
-  for (int digit = 0; digit < kDigits; ++digit) {
+  while (digit < kDigits) {
+    const bool is_first = digit == 0;
     const int shift = max(32 - (digit + 1) * kDigitBits, 0);
     const int bits = digit + 1 < kDigits ? kDigitBits : 32 - 2 * kDigitBits;
-    const uint32_t above = digit == 0 ? 0u : ~0u << (shift + bits);
+    const uint32_t above = is_first ? 0u : ~0u << (shift + bits);
     __syncthreads();  // the last digit's bins have been read
-    for (int i = static_cast<int>(threadIdx.x); i < kBins; i += kThreads) {
+    for (int i = static_cast<int>(threadIdx.x); i <= kBins; i += kThreads) {
       room.low[i] = 0;
       room.high[i] = 0;
     }
     __syncthreads();
+    uint64_t far = 0;
 #pragma unroll 4
     for (int32_t i = static_cast<int32_t>(threadIdx.x); i < count; i += kThreads) {
       const uint32_t k = key(i);
       if ((k & above) != prefix) continue;
       const uint64_t add = amount(i);
-      if (add != 0) add_to_bin(room, k >> shift & ((1u << bits) - 1), add);
+      const uint32_t bin = k >> shift & ((1u << bits) - 1);
+      if (is_first && bin > near_digit) {
+        far += add;
+      } else if (add != 0) {
+        add_to_bin(room, bin, add);
+      }
+    }
+    if (is_first) {
+      far = warp_sum_u64(far);
+      if (own_lane() == 0 && far != 0) add_to_bin(room, kFar, far);
     }
     __syncthreads();
-    const bool is_first = digit == 0;
     const Found bin = find<kThreads>(
-        kBins,
+        kBins + 1,
         in_bin,
         [&](uint64_t total) { return (is_first ? need_of(total) : need) - before - 1; },
         room);
     if (is_first) need = bin.target + 1;
+    if (bin.index == static_cast<int32_t>(kFar)) {
+      near_digit = kFar;
+      continue;
+    }
     before += bin.before;
-    at = in_bin(bin.index);
     prefix |= static_cast<uint32_t>(bin.index) << shift;
+    const uint64_t at = in_bin(bin.index);
     if (before + at == need) return {prefix | ((1u << shift) - 1), at, true};
+    ++digit;
   }
   return {prefix, need - before, false};
 }
+
+/// A key's highest digit.
+__device__ __forceinline__ uint32_t highest_digit(uint32_t key) { return key >> (32 - kDigitBits); }
 
 }  // namespace dms::cuda

@@ -11,6 +11,7 @@ namespace {
 
 constexpr float kOne = 0x1p42f;      // a weight of 1
 constexpr int kMostVocab = 1 << 21;  // whose weights' sum is below 2^64
+constexpr float kNear = 8.0f;  // distance of the best in temperatures: few tokens are that likely
 constexpr uint32_t kInfinityKey = 0xff800000u;
 
 /// Rises with x; NaN is above all. -0 is 0.
@@ -94,6 +95,7 @@ __device__ __forceinline__ void keep_top_k(
       [&](int32_t i) { return ~rising_key(logits[i]); },
       [](int32_t) { return uint64_t{1}; },
       [k](uint64_t) { return static_cast<uint64_t>(k); },
+      highest_digit(~rising_key(kept.best - kNear / kept.inverse_temperature)),
       room);
   kept.least_logit = of_rising_key(~threshold.key);
 }
@@ -109,6 +111,7 @@ __device__ __forceinline__ void keep_top_p(
         const double share = ceil(static_cast<double>(top_p) * static_cast<double>(total));
         return min(max(static_cast<uint64_t>(share), uint64_t{1}), total);
       },
+      highest_digit(__float_as_uint(kNear)),
       room);
   kept.last_distance = threshold.key;
   if (threshold.is_whole) return;
@@ -149,7 +152,7 @@ __device__ __forceinline__ int32_t draw(const float* logits,
 }
 
 template <int kThreads>
-__global__ void __launch_bounds__(kThreads) sample_kernel(const SampleParams params) {
+__global__ void __launch_bounds__(kThreads, 1) sample_kernel(const SampleParams params) {
   __shared__ SearchRoom<kThreads> room;
   const float* logits = params.logits + static_cast<int64_t>(blockIdx.x) * params.vocab;
   const SamplingRow settings = params.settings[blockIdx.x];
