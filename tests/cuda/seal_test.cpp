@@ -104,7 +104,7 @@ class SealProblem {
 
   TestCache& cache() { return cache_; }
 
-  /// Values of all tokens to come; 1.0: normal ones.
+  /// Values that stand among those of the tokens to come.
   void spoil(std::vector<float> values) { spoilt_ = std::move(values); }
 
   /// One step of the sequences in `slots`: seals, then each gets a token.
@@ -216,6 +216,9 @@ class SealProblem {
       if (random_() % 2 == 0) token.key[random_() % dim] = spoiler;
       if (random_() % 2 == 0) token.value[random_() % dim] = spoiler;
       if (random_() % 4 == 0) std::ranges::fill(token.value, spoiler);
+      if (random_() % 4 == 0) {
+        for (float& x : token.value) x = spoilt_[random_() % spoilt_.size()];
+      }
       if (random_() % 4 == 0) {
         for (float& x : token.key) x = to_float(to_bf16(x * spoiler));
       }
@@ -494,6 +497,17 @@ TEST(Seal, StoresWhatIsNotFiniteOrTooSmallAsTheCpu) {
                    0x1p100f});
     problem.prefill(0, 90);
     for (int step = 0; step < 40; ++step) problem.decode({0});
+    problem.expect_right();
+  }
+}
+
+TEST(Seal, RoundsTiesAsTheCpu) {
+  DMS_NEEDS_CUDA_DEVICE();
+  for (const KvFormat format : {KvFormat::fp8, KvFormat::int8}) {
+    SealProblem problem({.window = 0, .slack = 0, .format = format, .keep = 1.0});
+    // Scales of 1, and half way to fp8's least number, between two of its numbers, two integers.
+    problem.spoil({448.0f, 127.0f, 0x1p-7f, -0x1p-7f, 0x1p-6f, 0x1.1p3f, -0x1.3p3f, 0.5f, 2.5f});
+    problem.prefill(0, 90);
     problem.expect_right();
   }
 }

@@ -12,7 +12,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpLanes;
 constexpr int kStep = kThreads * 4;
-constexpr int kBlockOutputs = 4;
 
 __device__ __forceinline__ float add_products(float sum, float4 a, float4 b) {
   sum = fmaf(a.x, b.x, sum);
@@ -32,7 +31,7 @@ __device__ __forceinline__ float finished(const DecisionLogitParams& params, flo
   return params.gelu ? gelu(logit) : logit;
 }
 
-template <int kRows>
+template <int kRows, int kBlockOutputs>
 __global__ void __launch_bounds__(kThreads) logits_kernel(const DecisionLogitParams params) {
   __shared__ float partial[kRows * kBlockOutputs][kWarps];
   const int first_row = static_cast<int>(blockIdx.x) * kRows;
@@ -40,6 +39,7 @@ __global__ void __launch_bounds__(kThreads) logits_kernel(const DecisionLogitPar
   const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
   float sums[kRows][kBlockOutputs] = {};
+#pragma unroll(kRows == 1 ? 4 : 1)
   for (int c = static_cast<int>(threadIdx.x) * 4; c < params.width; c += kStep) {
     float4 weights[kBlockOutputs];
 #pragma unroll
@@ -78,24 +78,24 @@ __global__ void __launch_bounds__(kThreads) logits_kernel(const DecisionLogitPar
       finished(params, sum, output);
 }
 
+template <int kRows, int kBlockOutputs>
+cudaError_t launch(const DecisionLogitParams& params, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>((params.rows + kRows - 1) / kRows),
+                  static_cast<unsigned>((params.outputs + kBlockOutputs - 1) / kBlockOutputs));
+  logits_kernel<kRows, kBlockOutputs><<<grid, kThreads, 0, stream>>>(params);
+  return cudaGetLastError();
+}
+
 }  // namespace
 
 cudaError_t decision_logits(const DecisionLogitParams& params, cudaStream_t stream) {
   if (params.width % 4 != 0) return cudaErrorInvalidValue;
   if (params.rows == 0 || params.outputs == 0) return cudaSuccess;
-  const auto outputs = static_cast<unsigned>((params.outputs + kBlockOutputs - 1) / kBlockOutputs);
-  // Few rows: as many blocks as may be. Many: fewer reads of the weights.
-  constexpr int kFewRows = 64;
-  constexpr int kRowsTogether = 4;
-  if (params.rows <= kFewRows) {
-    logits_kernel<1>
-        <<<dim3(static_cast<unsigned>(params.rows), outputs), kThreads, 0, stream>>>(params);
-  } else {
-    const int blocks = (params.rows + kRowsTogether - 1) / kRowsTogether;
-    logits_kernel<kRowsTogether>
-        <<<dim3(static_cast<unsigned>(blocks), outputs), kThreads, 0, stream>>>(params);
-  }
-  return cudaGetLastError();
+  // Few logits: a block for each, all its loads under way at once. Many: each weight and each row's
+  // value serve four sums.
+  constexpr int64_t kFewLogits = 512;
+  const int64_t logits = static_cast<int64_t>(params.rows) * params.outputs;
+  return logits <= kFewLogits ? launch<1, 1>(params, stream) : launch<4, 4>(params, stream);
 }
 
 }  // namespace dms::cuda

@@ -73,6 +73,28 @@ __device__ __forceinline__ void norm_head(const QkvParams& params,
   }
 }
 
+/// One channel's turn by `angle` (cos, sin) with the channel half a rotation away.
+__device__ __forceinline__ float turned(float x, float partner, float2 angle, bool is_low) {
+  const float part = __fmul_rn(partner, angle.y);
+  return __fadd_rn(__fmul_rn(x, angle.x), is_low ? -part : part);
+}
+
+/// The same for a lane's channels, where all of them are on one side.
+__device__ __forceinline__ void turn_together(
+    const float* stage, const float2* angles, int half, int first, Channels& channels) {
+  const bool is_low = first < half;
+  const Channels partners = load_channels(stage + (is_low ? first + half : first - half));
+  const auto* from = reinterpret_cast<const float4*>(angles + (is_low ? first : first - half));
+  const float4 low = from[0];
+  const float4 high = from[1];
+  const float2 angle[kLaneChannels] = {
+      {low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}};
+#pragma unroll
+  for (int e = 0; e < kLaneChannels; ++e) {
+    channels.x[e] = turned(channels.x[e], partners.x[e], angle[e], is_low);
+  }
+}
+
 /// "Rotate half": channel c turns with channel c + rotary_dim / 2.
 __device__ __forceinline__ void rotate(const QkvParams& params,
                                        const HeadTask& task,
@@ -80,18 +102,22 @@ __device__ __forceinline__ void rotate(const QkvParams& params,
   const int half = params.rotary_dim / 2;
   const float2* angles =
       params.angles + static_cast<int64_t>(params.rows.positions[task.row]) * half;
+  const int first = task.first_channel();
+  store_channels(task.stage + first, channels);
   __syncwarp();
-  store_channels(task.stage + task.first_channel(), channels);
-  __syncwarp();
+  if (half % kLaneChannels == 0) {
+    if (first < 2 * half) turn_together(task.stage, angles, half, first, channels);
+    return;
+  }
 #pragma unroll
   for (int e = 0; e < kLaneChannels; ++e) {
-    const int c = task.first_channel() + e;
+    const int c = first + e;
     if (c >= 2 * half) continue;
     const bool is_low = c < half;
-    const float2 angle = angles[is_low ? c : c - half];
-    const float partner = task.stage[is_low ? c + half : c - half];
-    const float turned = __fmul_rn(partner, angle.y);
-    channels.x[e] = __fadd_rn(__fmul_rn(channels.x[e], angle.x), is_low ? -turned : turned);
+    channels.x[e] = turned(channels.x[e],
+                           task.stage[is_low ? c + half : c - half],
+                           angles[is_low ? c : c - half],
+                           is_low);
   }
 }
 
