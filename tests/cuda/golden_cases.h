@@ -22,11 +22,11 @@ enum class GoldenMatch {
 };
 
 struct GoldenCase {
-  std::string name;
+  std::string name{};
   int capability = 80;  // of the device, at least; 90: sm_90a alone
   GoldenMatch match = GoldenMatch::bits;
   double tolerance = 0;
-  std::vector<uint32_t> input;
+  std::vector<uint32_t> input{};
   size_t output_words = 0;
   /// `in`, `out`: device memory.
   cudaError_t (*launch)(const uint32_t* in, uint32_t* out, cudaStream_t stream) = nullptr;
