@@ -402,6 +402,37 @@ def set_predicate(k: Operands, op: list[str], args: list[str]) -> str:
     return k.write(args[0], "pred", value)
 
 
+# What `set` gives for true.
+TRUE_OF = {
+    **dict.fromkeys(("u32", "s32", "b32"), "0xffffffffu"),
+    **dict.fromkeys(("u16", "s16", "b16"), "0xffffu"),
+    "f32": "0x3f800000u",
+    "bf16": "0x3f80u",
+    "f16": "0x3c00u",
+}
+
+
+def set_value(k: Operands, op: list[str], args: list[str]) -> str:
+    """Compare into a register; pairs of halves by halves."""
+    target, source = [part for part in op[2:] if part in WIDTH][-2:]
+    if len(args) != 3:
+        raise TranslationError("form of set")
+    if source not in ("bf16x2", "f16x2"):
+        is_real = source[0] == "f" or is_half(source)
+        read = k.read_half if is_half(source) else k.read
+        test = comparison(op[1], read(args[1], source), read(args[2], source), is_real)
+        return k.write(args[0], f"b{WIDTH[target]}", f"{test}?{TRUE_OF[target]}:0u")
+    name = source[:-2]
+    true = TRUE_OF["u16" if target == "u32" else name]
+    bits = [k.bits32(arg) for arg in args[1:]]
+
+    def lane(shift: int) -> str:
+        x, y = (f"{name}_to_float((u16)(({b})>>{shift}))" for b in bits)
+        return f"({comparison(op[1], x, y, True)}?{true}:0u)"
+
+    return k.write(args[0], "b32", f"{lane(0)}|{lane(16)}<<16")
+
+
 def select(k: Operands, op: list[str], args: list[str]) -> str:
     type_ = type_of(op)
     chosen, other = k.read(args[1], type_), k.read(args[2], type_)
@@ -466,6 +497,7 @@ INSTRUCTIONS = {
     "lop3": lop3,
     "dp4a": dot_product,
     "dp2a": dot_product,
+    "set": set_value,
     "setp": set_predicate,
     "selp": select,
 }

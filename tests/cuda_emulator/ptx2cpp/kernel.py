@@ -31,6 +31,8 @@ PARAM = re.compile(
     r"(?:\.ptr\s+(?:\.(?!align)\w+\s+)*(?:\.align\s+\d+\s+)?)?([\w$]+)(?:\[(\d+)\])?"
 )
 EXTENT = r"\s+(\d+)(?:\s*,\s*(\d+))?(?:\s*,\s*(\d+))?"
+# Within it a place says little; where the kernel calls it says more.
+TOOLKIT_HEADER = re.compile(r"/include/(cuda|crt/|cooperative_groups|sm_|device_|math_|vector_)")
 LINE = re.compile(r"\.(loc|file)\b[^\n]*")
 LABEL = re.compile(r"([\w$%]+)\s*:(?!:)")
 REGISTERS = re.compile(r"\.reg\s+\.(\w+)\s+(.*)$")
@@ -187,12 +189,12 @@ class Kernel(Operands):
         self.scopes.append(Scope(self.scope_count))
 
     def set_location(self, text: str) -> None:
-        """Take the line; within CUDA's own headers that from where they were inlined."""
+        """Take the line, or within CUDA's own headers that of the caller."""
         m = re.match(r"\.loc\s+(\d+)\s+(\d+)", text)
         if m and int(m[2]):
             self.location = (int(m[1]), int(m[2]))
         outer = re.search(r"inlined_at\s+(\d+)\s+(\d+)", text)
-        if outer and "cuda" in self.module.files.get(self.location[0], ""):
+        if outer and TOOLKIT_HEADER.search(self.module.files.get(self.location[0], "")):
             self.location = (int(outer[1]), int(outer[2]))
 
     def directive(self, text: str) -> None:
