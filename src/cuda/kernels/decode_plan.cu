@@ -1,8 +1,8 @@
 // The plan of decode attention. The pages of a layer's heads, one head after another, are one long
-// row, cut into `blocks` shares of equal length (to a page): a block's pieces are the heads' parts
-// of its share. A piece of head h in block b is entry h + b of the layer's list: no two have the
-// same, each head's and each block's are together, and no thread must know of another's. Where a
-// head ends with a share, entry h + b + 1 is left empty.
+// row, cut into shares of equal bytes (to a page) for the blocks: a block's pieces are the heads'
+// parts of its share. A piece of head h in block b is entry h + b of the layer's list: no two have
+// the same, each head's and each block's are together, and no thread must know of another's. Where
+// the next head begins in a later share than this one's last page, entry h + b + 1 is left empty.
 
 #include <algorithm>
 
@@ -15,25 +15,48 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-// Of a share: less would leave warps of a block without a page.
-constexpr int kLeastPages = 4;
 constexpr unsigned kAllLanes = 0xffffffffu;
+// What a page costs: the bytes of an element, as that is how pages differ.
+constexpr int kWindowCost = element_bytes(KvFormat::bf16);
+// Of a share: a page of the window for each warp of a block.
+constexpr int kLeastCost = 4 * kWindowCost;
 
-/// Equal shares of `pages` pages, the first `longer` of them one page longer.
+/// Equal shares of `cost`, the first `longer` of them longer by one. Each is long enough for a page
+/// to begin in it.
 struct Shares {
   int count = 0;
-  int pages = 0;
+  int cost = 0;
   int longer = 0;
 
-  __device__ Shares(int all_pages, int blocks) {
-    count = max(1, min(blocks, (all_pages + kLeastPages - 1) / kLeastPages));
-    pages = all_pages / count;
-    longer = all_pages % count;
+  __device__ Shares(int all, int blocks) {
+    count = max(1, min(blocks, (all + kLeastCost - 1) / kLeastCost));
+    cost = all / count;
+    longer = all % count;
   }
-  __device__ int begin(int share) const { return share * pages + min(share, longer); }
-  __device__ int of_page(int page) const {
-    const int in_longer = longer * (pages + 1);
-    return page < in_longer ? page / (pages + 1) : longer + (page - in_longer) / pages;
+  __device__ int begin(int share) const { return share * cost + min(share, longer); }
+  /// Which one `at` lies in.
+  __device__ int of(int at) const {
+    const int in_longer = longer * (cost + 1);
+    return at < in_longer ? at / (cost + 1) : longer + (at - in_longer) / cost;
+  }
+};
+
+/// A head's pages and what they cost.
+struct HeadPages {
+  int survivors = 0;
+  int window = 0;
+  int survivor_cost = 0;  // of a page
+
+  __device__ HeadPages(const CacheView& cache, const AttentionPiece& head)
+      : survivors((head.survivors + kPageTokens - 1) / kPageTokens),
+        window(head.position / kPageTokens - head.sealed_end / kPageTokens + 1),
+        survivor_cost(element_bytes(cache.survivor_format)) {}
+  __device__ int cost() const { return survivors * survivor_cost + window * kWindowCost; }
+  /// How many begin before `at`, counted from the head's beginning.
+  __device__ int begun_before(int at) const {
+    const int in_window = at - survivors * survivor_cost;
+    return in_window <= 0 ? (at + survivor_cost - 1) / survivor_cost
+                          : survivors + (in_window + kWindowCost - 1) / kWindowCost;
   }
 };
 
@@ -48,8 +71,6 @@ __device__ AttentionPiece whole_head(const DecodeAttentionParams& params, int la
   piece.sealed_end = params.slots.sealed_end[piece.slot];
   piece.position = params.rows.positions[piece.row];
   piece.window = params.slots.window[piece.slot];
-  piece.pages = (piece.survivors + kPageTokens - 1) / kPageTokens + piece.position / kPageTokens -
-                piece.sealed_end / kPageTokens + 1;
   return piece;
 }
 
@@ -75,20 +96,24 @@ __device__ int sum_before(int value, int& total) {
   return before;
 }
 
-/// All lanes together write the pieces of a head whose first page is page `begin` of the layer.
-__device__ void write_pieces(
-    AttentionPiece piece, AttentionPiece* pieces, const Shares& shares, int head, int begin) {
-  const int end = begin + piece.pages;
-  const int first = shares.of_page(begin);
-  const int last = shares.of_page(end - 1);
+/// All lanes together write the pieces of a head that begins at `begin`.
+__device__ void write_pieces(AttentionPiece piece,
+                             AttentionPiece* pieces,
+                             const HeadPages& pages,
+                             const Shares& shares,
+                             int head,
+                             int begin) {
+  const int end = begin + pages.cost();
+  const int first = shares.of(begin);
+  const int last = shares.of(end - kWindowCost);
   piece.first_piece = head + first;
   piece.head_pieces = last - first + 1;
-  // An entry more where the head ends with a share that is not the last.
-  const int entries = last + 1 < shares.count && shares.begin(last + 1) == end ? last + 1 : last;
+  const int entries = last + 1 < shares.count && shares.begin(last + 1) <= end ? last + 1 : last;
   for (int share = first + threadIdx.x % 32; share <= entries; share += 32) {
     const int from = max(begin, shares.begin(share));
-    piece.first_page = from - begin;
-    piece.pages = max(0, min(end, shares.begin(share + 1)) - from);
+    const int until = min(end, shares.begin(share + 1));
+    piece.first_page = pages.begun_before(from - begin);
+    piece.pages = share <= last ? pages.begun_before(until - begin) - piece.first_page : 0;
     pieces[head + share] = piece;
   }
 }
@@ -97,7 +122,6 @@ __device__ AttentionPiece of_lane(const AttentionPiece& piece, int lane) {
   AttentionPiece result;
   result.row = __shfl_sync(kAllLanes, piece.row, lane);
   result.kv_head = __shfl_sync(kAllLanes, piece.kv_head, lane);
-  result.pages = __shfl_sync(kAllLanes, piece.pages, lane);
   result.slot = __shfl_sync(kAllLanes, piece.slot, lane);
   result.survivors = __shfl_sync(kAllLanes, piece.survivors, lane);
   result.sealed_end = __shfl_sync(kAllLanes, piece.sealed_end, lane);
@@ -113,28 +137,35 @@ __global__ void __launch_bounds__(kThreads) plan_layer(const DecodeAttentionPara
   AttentionPiece* pieces = params.plan.pieces + int64_t{layer} * params.plan.max_pieces;
   int32_t* first_piece = params.plan.first_piece + int64_t{layer} * (heads + 1);
 
-  int own_pages = 0;
+  int own_cost = 0;
   for (int head = threadIdx.x; head < heads; head += kThreads) {
-    own_pages += whole_head(params, layer, head).pages;
+    own_cost += HeadPages(params.cache, whole_head(params, layer, head)).cost();
   }
-  int all_pages = 0;
-  sum_before(own_pages, all_pages);
-  const Shares shares(all_pages, params.blocks);
+  int all = 0;
+  sum_before(own_cost, all);
+  const Shares shares(all, params.blocks);
 
   int done = 0;
   for (int base = 0; base < heads; base += kThreads) {
     const int head = base + threadIdx.x;
     AttentionPiece piece;
-    if (head < heads) piece = whole_head(params, layer, head);
-    int pages = 0;
-    const int begin = done + sum_before(piece.pages, pages);
-    done += pages;
-    if (head < heads) first_piece[head] = head + shares.of_page(begin);
-    for (int lane = 0; lane < 32 && head - threadIdx.x % 32 + lane < heads; ++lane) {
-      write_pieces(of_lane(piece, lane),
+    int cost = 0;
+    if (head < heads) {
+      piece = whole_head(params, layer, head);
+      cost = HeadPages(params.cache, piece).cost();
+    }
+    int round_cost = 0;
+    const int begin = done + sum_before(cost, round_cost);
+    done += round_cost;
+    if (head < heads) first_piece[head] = head + shares.of(begin);
+    const int first_of_warp = head - threadIdx.x % 32;
+    for (int lane = 0; lane < min(32, heads - first_of_warp); ++lane) {
+      const AttentionPiece its_piece = of_lane(piece, lane);
+      write_pieces(its_piece,
                    pieces,
+                   HeadPages(params.cache, its_piece),
                    shares,
-                   head - threadIdx.x % 32 + lane,
+                   first_of_warp + lane,
                    __shfl_sync(kAllLanes, begin, lane));
     }
   }
