@@ -48,7 +48,8 @@ TEST(PrefillAttentionSm90, AttendsLongRuns) {
 TEST(PrefillAttentionSm90, ServesAllGroups) {
   DMS_NEEDS_CUDA_SM90();
   for (int32_t group = 1; group <= 8; ++group) {
-    expect_right({.head_dim = 128,
+    expect_right({.head_dim = group % 3 == 0 ? 128 : 64,
+                  .kv_heads = 1 + group % 2,
                   .group = group,
                   .sealed_end = 40,
                   .first = 68,
@@ -61,6 +62,7 @@ TEST(PrefillAttentionSm90, ServesAllFormatsOfLargeHeads) {
   DMS_NEEDS_CUDA_SM90();
   for (const KvFormat format : kFormats) {
     expect_right({.head_dim = 128,
+                  .kv_heads = 1,
                   .sealed_end = 150,
                   .first = 190,
                   .count = 35,

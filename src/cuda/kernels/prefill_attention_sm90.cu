@@ -32,8 +32,8 @@ constexpr int kConsumerRegisters = 216;
 
 using Tiles = PrefillTiles<kTile>;
 
-/// Shared memory: queries of both warpgroups, stages, barriers. Rows lie in columns of 64 channels:
-/// [head_dim / 64, rows, 128 bytes].
+/// Shared memory: queries of both warpgroups, stages, barriers, Tiles. Rows lie in columns of 64
+/// channels: [head_dim / 64, rows, 128 bytes].
 template <int kHeadDim>
 struct Layout {
   static constexpr int kStages = 3;
@@ -47,7 +47,8 @@ struct Layout {
   static constexpr int kStagesAt = kConsumers * kGroupQueries;
   static constexpr int kScalesAt = kStagesAt + kStages * kStage;
   static constexpr int kBarriersAt = kScalesAt + kStages * kScales;
-  static constexpr int kBytes = kBarriersAt + 2 * kStages * 8;
+  static constexpr int kTilesAt = kBarriersAt + 2 * kStages * 8;
+  static constexpr int kBytes = kTilesAt + static_cast<int>(sizeof(Tiles));
   static constexpr int kAlignment = 1024;
   static constexpr int kSharedBytes = kBytes + kAlignment;
 
@@ -71,7 +72,7 @@ struct Maps {
 struct Block {
   const PrefillProblem& problem;
   const Maps& maps;
-  Tiles tiles{};
+  const Tiles& tiles;  // in shared memory: consumers have no registers to spare
   int32_t kv_head = 0;
   int64_t head = 0;
   std::byte* shared = nullptr;
@@ -487,14 +488,16 @@ __global__ void __launch_bounds__(kThreads, 1)
     attention_kernel(const PrefillProblem problem, const __grid_constant__ Maps maps) {
   using L = Layout<kHeadDim>;
   extern __shared__ __align__(1024) std::byte unaligned[];
-  Block block{problem, maps};
-  block.shared = unaligned + (L::kAlignment - 1 & -shared_address(unaligned));
+  std::byte* const shared = unaligned + (L::kAlignment - 1 & -shared_address(unaligned));
+  auto& tiles = *reinterpret_cast<Tiles*>(shared + L::kTilesAt);
+  Block block{problem, maps, tiles};
+  block.shared = shared;
   block.kv_head = static_cast<int32_t>(blockIdx.y);
   // The last rows see most: they begin first.
   const int32_t first_row = static_cast<int32_t>(gridDim.x - 1 - blockIdx.x) * kBlockRows;
   block.head = head_index(problem.p.cache, problem.p.slot, problem.p.layer, block.kv_head);
-  block.tiles = prefill_tiles<kTile>(problem, block.kv_head, block.head, first_row, kBlockRows);
   if (threadIdx.x == 0) {
+    tiles = prefill_tiles<kTile>(problem, block.kv_head, block.head, first_row, kBlockRows);
     for (int stage = 0; stage < L::kStages; ++stage) {
       init_barrier(block.full<kHeadDim>(stage), 1);
       init_barrier(block.empty<kHeadDim>(stage), kConsumers * kGroupThreads / 32);
