@@ -32,17 +32,15 @@ TEST(PrefillAttentionSm90, AttendsSurvivorsOfAnyNumberAndFormat) {
 
 TEST(PrefillAttentionSm90, AttendsLongRuns) {
   DMS_NEEDS_CUDA_SM90();
-  for (const int32_t head_dim : {64, 128}) {
-    expect_right({.head_dim = head_dim,
-                  .group = 1,
-                  .window = 40,
-                  .sealed_end = 600,
-                  .first = 700,
-                  .count = 300,
-                  .survivors = 520});
-    expect_right(
-        {.head_dim = head_dim, .kv_heads = 1, .group = 1, .window = 1, .count = 500, .keep = 0.9});
-  }
+  expect_right({.kv_heads = 1,
+                .group = 1,
+                .window = 40,
+                .sealed_end = 600,
+                .first = 700,
+                .count = 140,
+                .survivors = 520});
+  expect_right(
+      {.head_dim = 128, .kv_heads = 1, .group = 1, .window = 1, .count = 300, .keep = 0.9});
 }
 
 TEST(PrefillAttentionSm90, ServesAllGroups) {

@@ -16,12 +16,6 @@ static_assert(kBlockRows == kThreads);  // a thread prepares a row's edge
 constexpr int kStages = 2;
 constexpr float kLog2e = 1.44269504088896340736f;
 
-/// What limits a row's sight: see PrefillProblem.
-struct RowEdge {
-  int32_t exact;
-  int32_t kept;
-};
-
 using Tiles = PrefillTiles<kTile>;
 
 /// Shared memory: queries, then stages of a tile's keys, values and scales, then the rows' edges.
@@ -149,8 +143,7 @@ __device__ __forceinline__ void mask(Scores& scores,
 #pragma unroll
   for (int r = 0; r < 2 * kRowTiles; ++r) {
     const RowEdge row = rows[16 * (r / 2) + 8 * (r % 2) + threadIdx.x % 32 / 4];
-    const VisibleTokens visible =
-        visible_tokens(run, problem.p.window, tiles.survivors, row.kept, row.exact);
+    const VisibleTokens visible = visible_tokens(run, problem, tiles.survivors, row);
 #pragma unroll
     for (int n = 0; n < kTile / 8; ++n) {
 #pragma unroll
@@ -177,10 +170,8 @@ __device__ __forceinline__ Sight sight_of(const PrefillProblem& problem,
                                           int32_t begin) {
   const RowEdge low = rows[0];
   const RowEdge high = rows[kWarpRows - 1];
-  const VisibleTokens first =
-      visible_tokens(run, problem.p.window, tiles.survivors, low.kept, low.exact);
-  const VisibleTokens last =
-      visible_tokens(run, problem.p.window, tiles.survivors, high.kept, high.exact);
+  const VisibleTokens first = visible_tokens(run, problem, tiles.survivors, low);
+  const VisibleTokens last = visible_tokens(run, problem, tiles.survivors, high);
   return {.any = begin < last.end && begin + kTile > first.begin,
           .all = begin >= last.begin && begin + kTile <= first.end};
 }
@@ -279,8 +270,7 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(const PrefillPro
   commit_copies();
 
   auto* const edges = reinterpret_cast<RowEdge*>(stages + kStages * L::kStageBytes);
-  const int32_t exact = problem.exact_of(first_row + static_cast<int>(threadIdx.x));
-  edges[threadIdx.x] = {exact, problem.kept_before(kv_head, exact)};
+  edges[threadIdx.x] = problem.edge_of(kv_head, first_row + static_cast<int>(threadIdx.x));
   const RowEdge* const rows = edges + threadIdx.x / 32 * kWarpRows;
 
   Softmax<kHeadDim> softmax;

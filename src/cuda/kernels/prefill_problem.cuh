@@ -7,6 +7,12 @@
 
 namespace dms::cuda {
 
+/// What limits a row's sight.
+struct RowEdge {
+  int32_t exact;  // the exact token that its query is
+  int32_t kept;   // kept exact tokens that lie beyond its band
+};
+
 struct PrefillProblem {
   PrefillAttentionParams p{};
   PrefillWorkspace w{};
@@ -21,6 +27,10 @@ struct PrefillProblem {
   __device__ __forceinline__ int32_t kept_before(int32_t kv_head, int32_t exact) const {
     const int32_t edge = exact - p.window;
     return edge > 0 ? w.ranks[static_cast<int64_t>(kv_head) * (w.kept_room + 1) + edge] : 0;
+  }
+  __device__ __forceinline__ RowEdge edge_of(int32_t kv_head, int32_t row) const {
+    const int32_t exact = exact_of(row);
+    return {exact, kept_before(kv_head, exact)};
   }
   /// Where a row's query and result begin.
   __device__ __forceinline__ int64_t row_offset(int32_t kv_head, int32_t row) const {
@@ -82,17 +92,19 @@ __device__ __forceinline__ PrefillTiles<kTokens> prefill_tiles(
   return tiles;
 }
 
-/// The tokens of a run that one query sees: [begin, end).
+/// The tokens of a run that a row sees: [begin, end).
 struct VisibleTokens {
   int32_t begin;
   int32_t end;
 };
 
-__device__ __forceinline__ VisibleTokens
-visible_tokens(PrefillRun run, int32_t window, int32_t survivors, int32_t kept, int32_t exact) {
+__device__ __forceinline__ VisibleTokens visible_tokens(PrefillRun run,
+                                                        const PrefillProblem& problem,
+                                                        int32_t survivors,
+                                                        const RowEdge& row) {
   if (run == PrefillRun::survivors) return {0, survivors};
-  if (run == PrefillRun::kept) return {0, kept};
-  return {exact - window, exact + 1};
+  if (run == PrefillRun::kept) return {0, row.kept};
+  return {row.exact - problem.p.window, row.exact + 1};
 }
 
 }  // namespace dms::cuda
