@@ -48,6 +48,13 @@ constexpr float kAlphaScale = 1.7f;
 constexpr float kAlphaOffset = 0.1f;
 constexpr uint64_t kSeed = 0x123456789abcdefu;
 
+/// As policy/random.cpp.
+double random_number(const QkvCase& c, int32_t head, int32_t token) {
+  const auto index = static_cast<uint64_t>(int64_t{kLayer} * c.kv_heads + head);
+  const uint64_t key = policy::mix(kSeed ^ policy::mix(index));
+  return policy::uniform(policy::mix(key ^ static_cast<uint64_t>(token)));
+}
+
 class QkvProblem {
  public:
   QkvProblem(const QkvCase& shape, uint32_t seed)
@@ -246,9 +253,7 @@ class QkvProblem {
       case FateRule::hash:
         break;
     }
-    const uint64_t key = policy::mix(
-        kSeed ^ policy::mix(static_cast<uint64_t>(int64_t{kLayer} * c_.kv_heads + head)));
-    return policy::uniform(policy::mix(key ^ static_cast<uint64_t>(token))) >= c_.keep;
+    return random_number(c_, head, token) >= c_.keep;
   }
 
   void settle(int32_t row, std::span<const float> logits, std::vector<uint32_t>& fates) const {
@@ -386,6 +391,17 @@ TEST(FinishQkv, SettlesFatesByAllRules) {
                       .per_layer = per_layer});
       }
     }
+  }
+}
+
+/// A token whose number is the share of kept ones itself goes; one that is a bit above would not.
+TEST(FinishQkv, ComparesRandomNumbersToTheLastBit) {
+  DMS_NEEDS_CUDA_DEVICE();
+  QkvCase shape{.decode_rows = 0, .chunk_rows = 3, .rule = FateRule::hash, .shift = 0};
+  const double number = random_number(shape, 0, shape.first_position + 1);
+  for (const double keep : {number, std::nextafter(number, 0.0), std::nextafter(number, 1.0)}) {
+    shape.keep = keep;
+    expect_right(shape);
   }
 }
 

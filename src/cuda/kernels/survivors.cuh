@@ -101,21 +101,20 @@ __device__ __forceinline__ void store_side(const SidePlace& to,
 }
 
 /// Takes up to `wanted` pages, the `first` of them at FreePages::pages[first % capacity]; returns
-/// how many. Never more than were given: a count that went over would hand a page out twice.
+/// how many. Heads that keep everything begin pages in the same step: one addition each, not a loop
+/// of exchanges. What is wanted beyond the given is put back; a count above the given hands out
+/// nothing, and what lies below it stands for pages that were taken.
 __device__ __forceinline__ uint32_t take_pages(const FreePages& free,
                                                uint32_t wanted,
                                                uint32_t& first) {
-  const uint32_t given = *free.given;
-  uint32_t taken = *static_cast<volatile uint32_t*>(free.taken);
-  while (true) {
-    const auto left = static_cast<int32_t>(given - taken);
-    const uint32_t got = left <= 0 ? 0u : min(wanted, static_cast<uint32_t>(left));
-    if (got < wanted) *free.shortage = 1;
-    if (got == 0) return 0;
-    first = taken;
-    taken = atomicCAS(free.taken, first, first + got);
-    if (taken == first) return got;
+  first = atomicAdd(free.taken, wanted);
+  const auto left = static_cast<int32_t>(*free.given - first);
+  const uint32_t got = left <= 0 ? 0u : min(wanted, static_cast<uint32_t>(left));
+  if (got < wanted) {
+    atomicSub(free.taken, wanted - got);
+    *free.shortage = 1;
   }
+  return got;
 }
 
 __device__ __forceinline__ uint32_t page_number(const FreePages& free, uint32_t index) {
