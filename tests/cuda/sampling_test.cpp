@@ -83,6 +83,15 @@ std::vector<Candidate> kept_tokens(std::span<const float> logits, const Sampling
   return kept;
 }
 
+/// The upper half of the product.
+uint64_t high_product(uint64_t a, uint64_t b) {
+  constexpr uint64_t kLow = 0xffffffffu;
+  const uint64_t low = (a & kLow) * (b & kLow);
+  const uint64_t middle = (a >> 32) * (b & kLow) + (low >> 32);
+  const uint64_t other = (a & kLow) * (b >> 32) + (middle & kLow);
+  return (a >> 32) * (b >> 32) + (middle >> 32) + (other >> 32);
+}
+
 int32_t expected_token(std::span<const float> logits, const SamplingRow& row) {
   if (row.temperature == 0.0f) {
     return static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
@@ -93,8 +102,7 @@ int32_t expected_token(std::span<const float> logits, const SamplingRow& row) {
   };
   uint64_t total = 0;
   for (const Candidate& c : kept) total += fixed(c);
-  const auto target = static_cast<uint64_t>(
-      static_cast<unsigned __int128>(philox(row.seed, row.counter)) * total >> 64);
+  const uint64_t target = high_product(philox(row.seed, row.counter), total);
   uint64_t sum = 0;
   for (const Candidate& c : kept) {
     sum += fixed(c);
