@@ -13,7 +13,8 @@ enum class ProductKind : int32_t {
 struct ProductChoice {
   ProductKind kind = ProductKind::thin;
   int32_t tile_rows = 8;      // thin: 8, 16 or 32; wide: 64 or 128
-  int32_t tile_outputs = 16;  // thin: 16 or 32; wide: 128
+  int32_t tile_outputs = 16;  // thin: 16, or 32 with 8 warps; wide: 128
+  int32_t warps = 8;          // of a block; thin: 8 or 16; wide: 8
 };
 
 template <MatrixFormat kFormat>

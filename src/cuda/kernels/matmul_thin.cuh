@@ -3,9 +3,10 @@
 // lane and load, and are the tensor cores' left operand [16 outputs, 16 columns]; eight rows of
 // activations are the right one.
 //
-// A block computes 16 or 32 outputs; its eight warps take turns at steps of columns, and their sums
-// are added in the order of warps. So the order in which a row's products are added depends on the
-// matrix's format and columns alone, not on how many rows there are or which tile was chosen.
+// A block computes 16 or 32 outputs; its warps take turns at steps of columns, and their sums are
+// added in the order of warps. So the order in which a row's products are added depends on the
+// matrix's format and columns and on the warps of a block, but not on how many rows there are or
+// how large the tile is.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,8 +14,6 @@
 #include "cuda/kernels/matmul_weights.cuh"
 
 namespace dms::cuda {
-
-inline constexpr int kThinWarps = 8;
 
 /// Eight columns of one row of activations, or zeros.
 struct ThinActivations {
@@ -125,13 +124,13 @@ __device__ __forceinline__ void multiply_step(
 }
 
 /// The warps' sums, added and written.
-template <MatrixFormat kFormat, int kRowTiles, int kOutputTiles>
+template <MatrixFormat kFormat, int kWarps, int kRowTiles, int kOutputTiles>
 __device__ __forceinline__ void finish_thin(const MatmulParams& p,
                                             const float (&sums)[kOutputTiles][kRowTiles][4]) {
   constexpr int kOutputs = 16 * kOutputTiles;
   constexpr int kRows = 8 * kRowTiles;
   // Four words more keep the lanes' stores in 32 different banks.
-  __shared__ float partial[kThinWarps][kRows][kOutputs + 4];
+  __shared__ float partial[kWarps][kRows][kOutputs + 4];
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -145,26 +144,26 @@ __device__ __forceinline__ void finish_thin(const MatmulParams& p,
     }
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < kRows * kOutputs; i += 32 * kThinWarps) {
+  for (int i = threadIdx.x; i < kRows * kOutputs; i += 32 * kWarps) {
     const int row = i / kOutputs;
     const int output = blockIdx.x * kOutputs + i % kOutputs;
     if (row >= p.rows || output >= p.weights.rows) continue;
     float sum = 0.0f;
 #pragma unroll
-    for (int w = 0; w < kThinWarps; ++w) sum += partial[w][row][i % kOutputs];
+    for (int w = 0; w < kWarps; ++w) sum += partial[w][row][i % kOutputs];
     if constexpr (kFormat == MatrixFormat::fp8) sum *= p.weights.scales[output];
     store_product(p, row, output, sum);
   }
 }
 
 /// Tiles of a lane's weights under way at a time, 32 bytes each, while as many are multiplied: what
-/// registers allow. Two blocks of eight warps on a multiprocessor then have 32 or 64 KB under way;
-/// 4.8 TB/s for 0.8 us are 29 KB on each of 132.
+/// registers allow. The 16 warps of a multiprocessor then have 32 or 64 KB under way; 4.8 TB/s for
+/// 0.8 us are 29 KB on each of 132.
 template <MatrixFormat kFormat, int kRowTiles>
 inline constexpr int kTilesUnderWay = kFormat == MatrixFormat::int4 || kRowTiles > 2 ? 2 : 4;
 
-template <MatrixFormat kFormat, int kRowTiles, int kOutputTiles>
-__global__ void __launch_bounds__(32 * kThinWarps, 2) thin_product(MatmulParams p) {
+template <MatrixFormat kFormat, int kWarps, int kRowTiles, int kOutputTiles>
+__global__ void __launch_bounds__(32 * kWarps, 16 / kWarps) thin_product(MatmulParams p) {
   using Weights = ThinWeights<kFormat>;
   constexpr int kBatch = kTilesUnderWay<kFormat, kRowTiles> / kOutputTiles;
   const int warp = threadIdx.x / 32;
@@ -180,34 +179,39 @@ __global__ void __launch_bounds__(32 * kThinWarps, 2) thin_product(MatmulParams 
 #pragma unroll
       for (int i = 0; i < kOutputTiles; ++i) {
         const ThinRows rows(p.weights, output + 16 * i, row_bytes<kFormat>(p.weights.columns));
-        next[b][i].load(p.weights, rows, first_step + b * kThinWarps);
+        next[b][i].load(p.weights, rows, first_step + b * kWarps);
       }
     }
   };
   load(warp);
-  for (int step = warp; step < steps; step += kBatch * kThinWarps) {
+  for (int step = warp; step < steps; step += kBatch * kWarps) {
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
 #pragma unroll
       for (int i = 0; i < kOutputTiles; ++i) now[b][i] = next[b][i];
     }
-    load(step + kBatch * kThinWarps);
+    load(step + kBatch * kWarps);
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
-      const int at = step + b * kThinWarps;
+      const int at = step + b * kWarps;
       if (at < steps) multiply_step(now[b], activations, at, sums);
     }
   }
-  finish_thin<kFormat>(p, sums);
+  finish_thin<kFormat, kWarps>(p, sums);
 }
 
 template <MatrixFormat kFormat, int kRowTiles>
-cudaError_t launch_thin_rows(const MatmulParams& params, int tile_outputs, cudaStream_t stream) {
-  const int blocks = (params.weights.rows + tile_outputs - 1) / tile_outputs;
-  if (tile_outputs == 16) {
-    thin_product<kFormat, kRowTiles, 1><<<blocks, 32 * kThinWarps, 0, stream>>>(params);
+cudaError_t launch_thin_rows(const MatmulParams& params,
+                             const ProductChoice& choice,
+                             cudaStream_t stream) {
+  const int blocks = (params.weights.rows + choice.tile_outputs - 1) / choice.tile_outputs;
+  const int threads = 32 * choice.warps;
+  if (choice.warps == 16) {
+    thin_product<kFormat, 16, kRowTiles, 1><<<blocks, threads, 0, stream>>>(params);
+  } else if (choice.tile_outputs == 16) {
+    thin_product<kFormat, 8, kRowTiles, 1><<<blocks, threads, 0, stream>>>(params);
   } else {
-    thin_product<kFormat, kRowTiles, 2><<<blocks, 32 * kThinWarps, 0, stream>>>(params);
+    thin_product<kFormat, 8, kRowTiles, 2><<<blocks, threads, 0, stream>>>(params);
   }
   return cudaGetLastError();
 }
@@ -216,13 +220,9 @@ template <MatrixFormat kFormat>
 cudaError_t launch_thin(const MatmulParams& params,
                         const ProductChoice& choice,
                         cudaStream_t stream) {
-  if (choice.tile_rows == 8) {
-    return launch_thin_rows<kFormat, 1>(params, choice.tile_outputs, stream);
-  }
-  if (choice.tile_rows == 16) {
-    return launch_thin_rows<kFormat, 2>(params, choice.tile_outputs, stream);
-  }
-  return launch_thin_rows<kFormat, 4>(params, choice.tile_outputs, stream);
+  if (choice.tile_rows == 8) return launch_thin_rows<kFormat, 1>(params, choice, stream);
+  if (choice.tile_rows == 16) return launch_thin_rows<kFormat, 2>(params, choice, stream);
+  return launch_thin_rows<kFormat, 4>(params, choice, stream);
 }
 
 }  // namespace dms::cuda

@@ -155,19 +155,30 @@ __device__ __forceinline__ void multiply_stage(
   }
 }
 
-/// Two neighbouring outputs of a row.
+/// Two neighbouring outputs of a row, together where all rows begin at an even place.
 template <MatrixFormat kFormat>
 __device__ __forceinline__ void store_pair(
     const MatmulParams& p, int row, int output, float first, float second) {
-  if (row >= p.rows) return;
-  const float sums[2] = {first, second};
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    if (output + i >= p.weights.rows) return;
-    float sum = sums[i];
-    if constexpr (kFormat == MatrixFormat::fp8) sum *= p.weights.scales[output + i];
-    store_product(p, row, output + i, sum);
+  const int outputs = p.weights.rows;
+  if (row >= p.rows || output >= outputs) return;
+  const bool has_second = output + 1 < outputs;
+  if constexpr (kFormat == MatrixFormat::fp8) {
+    first *= p.weights.scales[output];
+    if (has_second) second *= p.weights.scales[output + 1];
   }
+  if (outputs % 2 != 0) {
+    store_product(p, row, output, first);
+    if (has_second) store_product(p, row, output + 1, second);
+    return;
+  }
+  const int64_t at = static_cast<int64_t>(row) * outputs + output;
+  if (p.out_bf16 != nullptr) {
+    *reinterpret_cast<uint32_t*>(p.out_bf16 + at) = pack_bf16(first, second);
+    return;
+  }
+  auto* to = reinterpret_cast<float2*>(p.out + at);
+  const float2 before = p.accumulate ? *to : make_float2(0.0f, 0.0f);
+  *to = make_float2(before.x + first, before.y + second);
 }
 
 template <MatrixFormat kFormat, int kTileRows>

@@ -47,18 +47,21 @@ class SimpleMatmul final : public Matmul {
   int multiprocessors_;
 };
 
-/// Larger tiles read less, smaller ones fill the device: two blocks a multiprocessor come first.
+/// Larger tiles read less, smaller ones fill the device: 16 warps a multiprocessor come first. The
+/// number of warps, on which sums depend, does not depend on the rows.
 ProductChoice SimpleMatmul::choose(int32_t rows, int32_t outputs) const {
   const int64_t wanted = 2 * multiprocessors_;
   if (rows <= kMostThinRows) {
     return {.kind = ProductKind::thin,
             .tile_rows = rows <= 8 ? 8 : (rows <= 16 ? 16 : 32),
-            .tile_outputs = outputs / 32 >= wanted ? 32 : 16};
+            .tile_outputs = outputs / 32 >= wanted ? 32 : 16,
+            .warps = outputs / 16 >= wanted ? 8 : 16};
   }
   const int64_t large_tiles = int64_t{(rows + 127) / 128} * ((outputs + 127) / 128);
   return {.kind = ProductKind::wide,
           .tile_rows = large_tiles >= wanted ? 128 : 64,
-          .tile_outputs = 128};
+          .tile_outputs = 128,
+          .warps = 8};
 }
 
 cudaError_t SimpleMatmul::run(const MatmulParams& params, cudaStream_t stream) {
