@@ -40,6 +40,7 @@ std::map<std::string, std::vector<uint32_t>> arrays_of(const Json& object) {
 std::vector<GoldenCase> golden_cases() {
   std::vector<GoldenCase> cases;
   add_golden_cases_sm80(cases);
+  add_golden_cases_sm90(cases);
   return cases;
 }
 

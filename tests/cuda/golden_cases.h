@@ -34,8 +34,9 @@ struct GoldenCase {
 
 /// All cases, with their inputs.
 std::vector<GoldenCase> golden_cases();
-/// Those of sm_80 and later.
+/// Those of sm_80 and later, and of sm_90a alone.
 void add_golden_cases_sm80(std::vector<GoldenCase>& cases);
+void add_golden_cases_sm90(std::vector<GoldenCase>& cases);
 
 /// Why device 0 cannot run the case; empty where it can.
 std::string golden_problem(const GoldenCase& one);
