@@ -13,13 +13,21 @@ namespace {
 
 constexpr int64_t kPiecePages = 1024;  // that are copied to or from the host at a time
 
+/// The rest is for tables and prompts' attention.
+size_t arena_bytes(int64_t asked) {
+  return asked > 0 ? static_cast<size_t>(asked) : device_memory().free / 10 * 9;
+}
+
 /// So many tokens, wherever they begin, touch at most so many pages.
 int64_t pages_touched(int64_t tokens) { return (tokens + kPageTokens - 2) / kPageTokens + 1; }
 
 }  // namespace
 
-KvStore::KvStore(const StoreShape& shape)
-    : shape_(shape), arena_(static_cast<size_t>(shape.bytes), "KV memory"), pages_(shape.bytes) {}
+KvStore::KvStore(const StoreShape& shape, std::shared_ptr<const Stream> stream)
+    : shape_(shape),
+      stream_(std::move(stream)),
+      arena_(arena_bytes(shape.bytes), "KV memory"),
+      pages_(static_cast<int64_t>(arena_.bytes())) {}
 
 SlotBank& KvStore::bank(const CudaPlan& plan) {
   // A step stores its token before the next one seals.
@@ -41,7 +49,7 @@ SlotBank& KvStore::bank(const CudaPlan& plan) {
                 .free_pages = static_cast<int32_t>(std::bit_ceil(static_cast<uint64_t>(most))),
                 .survivor_format = plan.survivor_format()},
       arena_.data(),
-      stream_.get());
+      stream_->get());
   return *bank;
 }
 
@@ -56,7 +64,7 @@ int64_t KvStore::used_bytes() const {
 void KvStore::take_back_all() {
   for (const auto& [key, bank] : banks_) {
     if (bank->free_list().untaken() == 0) continue;
-    for (const PageNumber page : bank->free_list().take_back(stream_.get())) pages_.release(page);
+    for (const PageNumber page : bank->free_list().take_back(stream_->get())) pages_.release(page);
   }
 }
 
@@ -85,19 +93,19 @@ void KvStore::top_up(SlotBank& bank, int64_t count) {
   for (int64_t i = bank.free_list().untaken(); i < count; ++i) {
     pages.push_back(take(bank.shape().survivor_page_bytes()));
   }
-  bank.free_list().give(pages, stream_.get());
+  bank.free_list().give(pages, stream_->get());
 }
 
 /// On the device, in the order of the stream.
 uint32_t* KvStore::numbers(std::span<const PageNumber> first, std::span<const PageNumber> second) {
   const size_t bytes = first.size_bytes() + second.size_bytes();
   if (numbers_.bytes() < bytes) {
-    stream_.synchronize();
+    stream_->synchronize();
     numbers_ = DeviceBuffer(2 * bytes, "the numbers of pages");
   }
   std::vector<PageNumber> all(first.begin(), first.end());
   all.insert(all.end(), second.begin(), second.end());
-  check(cudaMemcpyAsync(numbers_.data(), all.data(), bytes, cudaMemcpyHostToDevice, stream_.get()),
+  check(cudaMemcpyAsync(numbers_.data(), all.data(), bytes, cudaMemcpyHostToDevice, stream_->get()),
         "copying pages");
   return numbers_.at<uint32_t>();
 }
@@ -113,7 +121,7 @@ void KvStore::copy(std::span<const PageNumber> from,
                     .to_pages = numbers + from.size(),
                     .pages = static_cast<int32_t>(from.size()),
                     .bytes = bytes},
-                   stream_.get()),
+                   stream_->get()),
         "copying pages");
 }
 
@@ -146,15 +154,15 @@ std::vector<std::byte> KvStore::download(std::span<const PageNumber> pages, int3
                       .to_pages = numbers + some.size(),
                       .pages = static_cast<int32_t>(some.size()),
                       .bytes = bytes},
-                     stream_.get()),
+                     stream_->get()),
           "reading pages");
     check(cudaMemcpyAsync(data.data() + first * page_bytes,
                           row.data(),
                           some.size() * page_bytes,
                           cudaMemcpyDeviceToHost,
-                          stream_.get()),
+                          stream_->get()),
           "reading pages");
-    stream_.synchronize();
+    stream_->synchronize();
   }
   return data;
 }
@@ -173,7 +181,7 @@ void KvStore::upload(std::span<const std::byte> data,
                           data.data() + first * page_bytes,
                           some.size() * page_bytes,
                           cudaMemcpyHostToDevice,
-                          stream_.get()),
+                          stream_->get()),
           "writing pages");
     const uint32_t* numbers = this->numbers(in_a_row(some.size(), bytes), some);
     check(copy_pages({.from = row.data(),
@@ -182,10 +190,10 @@ void KvStore::upload(std::span<const std::byte> data,
                       .to_pages = numbers + some.size(),
                       .pages = static_cast<int32_t>(some.size()),
                       .bytes = bytes},
-                     stream_.get()),
+                     stream_->get()),
           "writing pages");
   }
-  stream_.synchronize();
+  stream_->synchronize();
 }
 
 }  // namespace dms::cuda

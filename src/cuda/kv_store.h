@@ -30,10 +30,11 @@ struct StoreShape {
 
 class KvStore {
  public:
-  explicit KvStore(const StoreShape& shape);
+  /// `shape.bytes` of 0: nine tenths of what is free on the device.
+  KvStore(const StoreShape& shape, std::shared_ptr<const Stream> stream);
   KvStore(const KvStore&) = delete;
 
-  const Stream& stream() const { return stream_; }
+  const Stream& stream() const { return *stream_; }
   /// Where sequences under `plan` have their slots; made when first asked for.
   SlotBank& bank(const CudaPlan& plan);
 
@@ -67,7 +68,7 @@ class KvStore {
   uint32_t* numbers(std::span<const PageNumber> first, std::span<const PageNumber> second);
 
   StoreShape shape_;
-  Stream stream_;
+  std::shared_ptr<const Stream> stream_;
   DeviceBuffer arena_;
   PageArena pages_;
   std::map<std::pair<KvFormat, int32_t>, std::unique_ptr<SlotBank>> banks_;  // format, ring

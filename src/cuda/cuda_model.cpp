@@ -1,0 +1,295 @@
+#include "cuda/cuda_model.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/kv_memory.h"
+#include "cpu/fingerprint.h"
+
+namespace dms::cuda {
+namespace {
+
+constexpr int64_t kHeadRows = 64;  // logits that are computed at a time, unless more rows decode
+
+StepLimits limits_of(const cpu::ResolvedModelOptions& options, int32_t attention_blocks) {
+  const int64_t rows = options.max_step_tokens + options.max_sequences;
+  return {.rows = static_cast<int32_t>(rows),
+          .decode_rows = static_cast<int32_t>(options.max_sequences),
+          .logit_rows = static_cast<int32_t>(std::max(options.max_sequences, kHeadRows)),
+          .attention_blocks = attention_blocks};
+}
+
+StoreShape store_shape(const ModelSpec& spec, const StepLimits& limits, int64_t bytes) {
+  return {.layers = static_cast<int32_t>(spec.layers),
+          .kv_heads = static_cast<int32_t>(spec.kv_heads),
+          .head_dim = static_cast<int32_t>(spec.head_dim),
+          .context = spec.context,
+          .slots = limits.decode_rows,
+          .step_tokens = limits.rows,
+          .bytes = bytes};
+}
+
+std::shared_ptr<const CudaPlan> ours(const std::shared_ptr<const engine::SequencePlan>& plan) {
+  auto cuda_plan = std::dynamic_pointer_cast<const CudaPlan>(plan);
+  ensure(cuda_plan != nullptr, "a plan of this model");
+  return cuda_plan;
+}
+
+/// What parts take together at most.
+struct Demand {
+  PageDemand pages{};
+  std::map<SlotBank*, int64_t> ahead{};
+
+  void add(const CudaSequence& sequence, int64_t count) {
+    const SequenceDemand more = sequence.demand(count);
+    const BankShape& shape = sequence.bank().shape();
+    pages[shape.window_page_bytes()] += more.window_pages;
+    pages[shape.survivor_page_bytes()] += more.survivor_pages;
+    ahead[&sequence.bank()] += more.ahead;
+  }
+};
+
+Demand demand_of(std::span<const engine::Part> parts) {
+  Demand demand;
+  for (const engine::Part& part : parts) demand.add(sequence_of(part), std::ssize(part.ids));
+  return demand;
+}
+
+}  // namespace
+
+CudaModel::CudaModel(std::unique_ptr<const DeviceWeights> weights,
+                     const cpu::ResolvedModelOptions& options,
+                     CudaModelOptions device)
+    : weights_(std::move(weights)),
+      options_(options),
+      matmul_(std::move(device.matmul)),
+      stream_(std::make_shared<Stream>()),
+      step_(*weights_,
+            *matmul_,
+            device.attend_prompt,
+            limits_of(options, device.attention_blocks),
+            *stream_),
+      store_(std::make_shared<KvStore>(store_shape(spec(), step_.limits(), device.kv_bytes),
+                                       stream_)) {}
+
+CudaModel::~CudaModel() = default;
+
+int64_t CudaModel::length_border(int64_t /*length*/) const {
+  return std::numeric_limits<int32_t>::max();  // no RoPE here depends on it
+}
+
+std::shared_ptr<const engine::SequencePlan> CudaModel::plan(const CacheOptions& options) const {
+  return make_plan(spec(), options_, options);
+}
+
+std::unique_ptr<engine::SequenceState> CudaModel::new_sequence(
+    std::shared_ptr<const engine::SequencePlan> plan) {
+  std::shared_ptr<const CudaPlan> cuda_plan = ours(plan);
+  if (store_.use_count() == 1) store_->forget_peak();
+  const int64_t needed = cuda_plan->preallocate_tokens() == 0
+                             ? 0
+                             : cuda_plan->expected_bytes(cuda_plan->preallocate_tokens());
+  if (needed > store_->limit_bytes() - store_->used_bytes()) {
+    throw RunError(
+        {.where = kKvMemory,
+         .what = "no room to preallocate",
+         .got = std::to_string(needed) + " bytes",
+         .expected = "at most " + std::to_string(store_->limit_bytes() - store_->used_bytes())});
+  }
+  return std::make_unique<CudaSequence>(store_, std::move(cuda_plan));
+}
+
+std::unique_ptr<engine::SequenceState> CudaModel::read_sequence(
+    std::shared_ptr<const engine::SequencePlan> plan, ByteReader& in, int64_t tokens) {
+  auto sequence = std::make_unique<CudaSequence>(store_, ours(plan));
+  sequence->read(in, tokens);
+  return sequence;
+}
+
+std::string CudaModel::fingerprint() const {
+  return fmt::format("cuda {} {}x{} heads {}/{}x{} vocab {} weights {} sums {:08x} {:08x}",
+                     spec().model_type,
+                     spec().layers,
+                     spec().hidden,
+                     spec().q_heads,
+                     spec().kv_heads,
+                     spec().head_dim,
+                     spec().vocab,
+                     kernels::weight_format_name(options_.weight_format),
+                     cpu::sum_of(spec()),
+                     weights_->sum());
+}
+
+bool CudaModel::reserve(std::span<const engine::Part> parts) {
+  const Demand demand = demand_of(parts);
+  return store_->fits(demand.pages, demand.ahead);
+}
+
+engine::KvMemory CudaModel::memory() const {
+  return {.limit_bytes = store_->limit_bytes(),
+          .used_bytes = store_->used_bytes(),
+          .peak_bytes = store_->peak_bytes()};
+}
+
+RunError CudaModel::shortage(std::span<const engine::Part> parts) const {
+  const Demand demand = demand_of(parts);
+  int64_t needed = store_->used_bytes();
+  for (const auto& [bytes, pages] : demand.pages) needed += bytes * pages;
+  for (const auto& [bank, pages] : demand.ahead) {
+    needed += bank->shape().survivor_page_bytes() * pages;
+  }
+  int64_t tokens = 0;
+  for (const engine::Part& part : parts) tokens += part.sequence->tokens();
+  const std::string sequences =
+      parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
+  return RunError({.where = kKvMemory,
+                   .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
+                   .got = "up to " + std::to_string(needed) + " bytes for the next step",
+                   .expected = "at most " + std::to_string(store_->limit_bytes()),
+                   .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
+}
+
+std::span<const float> CudaModel::forward(std::span<const engine::Part> parts) {
+  if (!reserve(parts)) throw shortage(parts);
+  Pass pass(parts);
+  const auto values = static_cast<size_t>(pass.logit_rows() * vocab());
+  if (logits_.bytes() < values * sizeof(float)) {
+    logits_ = PinnedBuffer(values * sizeof(float), "logits");
+  }
+  ++clock_;
+  PassStep step;
+  while (pass.next(step_.limits(), step)) run(step);
+  store_->note_peak();
+  return {logits_.at<float>(), values};
+}
+
+void CudaModel::run(const PassStep& planned) {
+  PassStep step = planned;
+  seat(step.sequences, step.counts);
+  StepWork& work = step.work;
+  for (size_t i = 0; i < step.sequences.size(); ++i) {
+    const int32_t slot = step.sequences[i]->slot();
+    work.slots.insert(work.slots.end(), static_cast<size_t>(step.counts[i]), slot);
+    const auto decoding = static_cast<size_t>(work.decode_rows);
+    if (i >= decoding) work.prompts[i - decoding].slot = slot;
+  }
+  compute(work);
+  fetch_logits(step);
+  for (size_t i = 0; i < step.sequences.size(); ++i) {
+    step.sequences[i]->advance(step.counts[i], static_cast<int32_t>(i) < work.decode_rows);
+  }
+  learn(step.sequences);
+}
+
+void CudaModel::seat(std::span<CudaSequence* const> sequences, std::span<const int64_t> counts) {
+  SlotBank& bank = sequences.front()->bank();
+  Demand demand;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    sequences[i]->last_pass = clock_;
+    demand.add(*sequences[i], counts[i]);
+  }
+  ensure(store_->fits(demand.pages, demand.ahead), "a step that was said to fit");
+  for (size_t i = 0; i < sequences.size(); ++i) sequences[i]->grow(counts[i]);
+  store_->top_up(bank, demand.ahead[&bank]);
+  for (CudaSequence* sequence : sequences) {
+    if (sequence->slot() < 0) {
+      // An empty slot, or that of the sequence whose last pass is longest ago.
+      const auto slot = std::ranges::min_element(bank.occupants(), {}, [](const CudaSequence* one) {
+        return one == nullptr ? -1 : one->last_pass;
+      });
+      if (*slot != nullptr) (*slot)->park();
+      sequence->enter(static_cast<int32_t>(slot - bank.occupants().begin()));
+    }
+    sequence->prepare_step();
+  }
+}
+
+void CudaModel::compute(const StepWork& work) {
+  work.bank->flush();
+  step_.prepare(work);
+  if (work.prompts.empty()) {
+    graphs_.run(work, *stream_, [&] {
+      step_.run(work);
+      step_.run_head(0, work.rows());
+    });
+  } else {
+    step_.run(work);
+  }
+}
+
+void CudaModel::fetch_logits(const PassStep& step) {
+  const auto row_bytes = static_cast<size_t>(vocab()) * sizeof(float);
+  const auto wanted = static_cast<int32_t>(step.outputs.size());
+  for (int32_t first = 0; first < wanted; first += step_.limits().logit_rows) {
+    const int32_t count = std::min(step_.limits().logit_rows, wanted - first);
+    if (!step.work.prompts.empty()) step_.run_head(first, count);
+    for (int32_t i = 0; i < count;) {
+      const int64_t output = step.outputs[static_cast<size_t>(first + i)];
+      int32_t run = 1;
+      if (output < 0) {
+        i += run;
+        continue;
+      }
+      while (i + run < count &&
+             step.outputs[static_cast<size_t>(first + i + run)] == output + run) {
+        ++run;
+      }
+      check(cudaMemcpyAsync(logits_.at<float>() + output * vocab(),
+                            step_.logits() + i * vocab(),
+                            static_cast<size_t>(run) * row_bytes,
+                            cudaMemcpyDeviceToHost,
+                            stream_->get()),
+            "fetching logits");
+      i += run;
+    }
+  }
+}
+
+void CudaModel::learn(std::span<CudaSequence* const> sequences) {
+  SlotBank& bank = sequences.front()->bank();
+  int32_t end = 0;
+  for (const CudaSequence* sequence : sequences) end = std::max(end, sequence->slot() + 1);
+  bank.ask_survivors(end);
+  bank.free_list().ask(stream_->get());
+  stream_->synchronize();
+  bank.free_list().learn();
+  for (CudaSequence* sequence : sequences) sequence->learn(bank.survivors(sequence->slot()));
+}
+
+KvStats CudaModel::usage(std::span<const engine::SequenceState* const> sequences) const {
+  KvStats stats;
+  const auto heads = static_cast<size_t>(spec().kv_heads);
+  stats.held_per_head.assign(static_cast<size_t>(spec().layers), std::vector<int64_t>(heads, 0));
+  if (sequences.empty()) stats.held_per_head.clear();
+  int64_t tables = 0;
+  for (const engine::SequenceState* state : sequences) {
+    const auto& sequence = static_cast<const CudaSequence&>(*state);
+    const std::vector<int64_t> held = sequence.held_per_head();
+    for (size_t head = 0; head < held.size(); ++head) {
+      stats.held_per_head[head / heads][head % heads] += held[head];
+      stats.held_tokens += held[head];
+    }
+    stats.dense_tokens += sequence.tokens() * std::ssize(held);
+    stats.allocated_bytes += sequence.held_bytes();
+    tables += sequence.table_bytes();
+  }
+  stats.dense_bytes =
+      stats.dense_tokens * 2 * spec().head_dim * static_cast<int64_t>(sizeof(uint16_t));
+  stats.allocated_bytes += tables;
+  stats.peak_bytes = tables + store_->peak_bytes();
+  if (stats.held_tokens > 0) {
+    stats.cr = static_cast<double>(stats.dense_tokens) / static_cast<double>(stats.held_tokens);
+  }
+  if (stats.allocated_bytes > 0 && stats.dense_bytes > 0) {
+    stats.cr_bytes =
+        static_cast<double>(stats.dense_bytes) / static_cast<double>(stats.allocated_bytes);
+  }
+  return stats;
+}
+
+}  // namespace dms::cuda
