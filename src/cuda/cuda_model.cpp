@@ -62,19 +62,23 @@ Demand demand_of(std::span<const engine::Part> parts) {
 
 }  // namespace
 
-CudaModel::CudaModel(std::unique_ptr<const DeviceWeights> weights,
+CudaModel::CudaModel(ModelSpec spec,
+                     DeviceWeights weights,
                      const cpu::ResolvedModelOptions& options,
                      CudaModelOptions device)
-    : weights_(std::move(weights)),
+    : spec_(std::move(spec)),
+      weights_(std::move(weights)),
+      weight_sum_(device.weight_sum),
       options_(options),
       matmul_(std::move(device.matmul)),
       stream_(std::make_shared<Stream>()),
-      step_(*weights_,
+      step_(spec_,
+            weights_,
             *matmul_,
             device.attend_prompt,
             limits_of(options, device.attention_blocks),
             *stream_),
-      store_(std::make_shared<KvStore>(store_shape(spec(), step_.limits(), device.kv_bytes),
+      store_(std::make_shared<KvStore>(store_shape(spec_, step_.limits(), device.kv_bytes),
                                        stream_)) {}
 
 CudaModel::~CudaModel() = default;
@@ -122,7 +126,7 @@ std::string CudaModel::fingerprint() const {
                      spec().vocab,
                      kernels::weight_format_name(options_.weight_format),
                      cpu::sum_of(spec()),
-                     weights_->sum());
+                     weight_sum_);
 }
 
 bool CudaModel::reserve(std::span<const engine::Part> parts) {
@@ -161,7 +165,6 @@ std::span<const float> CudaModel::forward(std::span<const engine::Part> parts) {
   if (logits_.bytes() < values * sizeof(float)) {
     logits_ = PinnedBuffer(values * sizeof(float), "logits");
   }
-  ++clock_;
   PassStep step;
   while (pass.next(step_.limits(), step)) run(step);
   store_->note_peak();
@@ -188,9 +191,10 @@ void CudaModel::run(const PassStep& planned) {
 
 void CudaModel::seat(std::span<CudaSequence* const> sequences, std::span<const int64_t> counts) {
   SlotBank& bank = sequences.front()->bank();
+  ++clock_;
   Demand demand;
   for (size_t i = 0; i < sequences.size(); ++i) {
-    sequences[i]->last_pass = clock_;
+    sequences[i]->last_step = clock_;
     demand.add(*sequences[i], counts[i]);
   }
   ensure(store_->fits(demand.pages, demand.ahead), "a step that was said to fit");
@@ -198,9 +202,9 @@ void CudaModel::seat(std::span<CudaSequence* const> sequences, std::span<const i
   store_->top_up(bank, demand.ahead[&bank]);
   for (CudaSequence* sequence : sequences) {
     if (sequence->slot() < 0) {
-      // An empty slot, or that of the sequence whose last pass is longest ago.
+      // An empty slot, or that of the sequence whose last step is longest ago.
       const auto slot = std::ranges::min_element(bank.occupants(), {}, [](const CudaSequence* one) {
-        return one == nullptr ? -1 : one->last_pass;
+        return one == nullptr ? -1 : one->last_step;
       });
       if (*slot != nullptr) (*slot)->park();
       sequence->enter(static_cast<int32_t>(slot - bank.occupants().begin()));

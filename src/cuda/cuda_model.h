@@ -23,13 +23,15 @@ struct CudaModelOptions {
   int64_t kv_bytes = 0;  // of the arena; 0: most of what is free on the device
   std::unique_ptr<Matmul> matmul{};
   AttendPrompt attend_prompt = prefill_attention;
+  uint32_t weight_sum = 0;       // tells weights apart in fingerprint()
   int32_t attention_blocks = 0;  // as StepLimits'
 };
 
 class CudaModel final : public engine::Model {
  public:
   /// Throws RunError where the device has no room.
-  CudaModel(std::unique_ptr<const DeviceWeights> weights,
+  CudaModel(ModelSpec spec,
+            DeviceWeights weights,
             const cpu::ResolvedModelOptions& options,
             CudaModelOptions device);
   ~CudaModel() override;
@@ -51,7 +53,7 @@ class CudaModel final : public engine::Model {
   double attention_seconds() const override { return 0; }
   KvStats usage(std::span<const engine::SequenceState* const> sequences) const override;
 
-  const ModelSpec& spec() const { return weights_->spec; }
+  const ModelSpec& spec() const { return spec_; }
   Step& step() { return step_; }
   GraphCache& graphs() { return graphs_; }
   KvStore& store() { return *store_; }
@@ -66,7 +68,9 @@ class CudaModel final : public engine::Model {
   void compute(const StepWork& work);
   void fetch_logits(const PassStep& step);
 
-  std::unique_ptr<const DeviceWeights> weights_;
+  ModelSpec spec_;
+  DeviceWeights weights_;
+  uint32_t weight_sum_;
   cpu::ResolvedModelOptions options_;
   std::unique_ptr<Matmul> matmul_;
   std::shared_ptr<const Stream> stream_;
@@ -74,7 +78,7 @@ class CudaModel final : public engine::Model {
   std::shared_ptr<KvStore> store_;  // shared with the sequences
   GraphCache graphs_;
   PinnedBuffer logits_;  // of the last pass
-  int64_t clock_ = 0;    // counts passes
+  int64_t clock_ = 0;    // counts steps
 };
 
 }  // namespace dms::cuda

@@ -66,7 +66,7 @@ class CudaSequence final : public engine::SequenceState {
   /// What the device has counted since.
   void learn(std::span<const int32_t> survivors);
 
-  int64_t last_pass = 0;  // that it was in, for who chooses slots
+  int64_t last_step = 0;  // that it was in, for who chooses slots
 
  private:
   /// Of a parked one: its pages are not shared yet.

@@ -6,6 +6,7 @@
 #include "cuda/kernels/activation.h"
 #include "cuda/kernels/decisions.h"
 #include "cuda/kernels/seal.h"
+#include "cuda/rope_angles.h"
 
 namespace dms::cuda {
 namespace {
@@ -35,17 +36,18 @@ int32_t narrow(int64_t value) { return static_cast<int32_t>(value); }
 
 }  // namespace
 
-Step::Step(const DeviceWeights& weights,
+Step::Step(const ModelSpec& spec,
+           const DeviceWeights& weights,
            Matmul& matmul,
            AttendPrompt attend_prompt,
            const StepLimits& limits,
            const Stream& stream)
-    : weights_(weights),
+    : spec_(spec),
+      weights_(weights),
       matmul_(matmul),
       attend_prompt_(attend_prompt),
       limits_(limits),
       stream_(stream.get()) {
-  const ModelSpec& spec = weights.spec;
   const int64_t rows = limits.rows;
   const int64_t group_values = spec.group() * spec.head_dim;
   const size_t row_bytes = static_cast<size_t>(rows) * kRowFields * sizeof(int32_t);
@@ -54,6 +56,8 @@ Step::Step(const DeviceWeights& weights,
   residual_ = buffer<float>(rows * spec.hidden);
   normed_ = buffer<__nv_bfloat16>(rows * spec.hidden);
   normed_f32_ = buffer<float>(rows * spec.hidden);
+  angles_ = rope_angles(spec);
+  make_decision_bias();
   qkv_ = buffer<float>(rows * (spec.q_heads + 2 * spec.kv_heads) * spec.head_dim);
   queries_ = buffer<__nv_bfloat16>(rows * spec.q_heads * spec.head_dim);
   keys_ = buffer<__nv_bfloat16>(rows * spec.kv_heads * spec.head_dim);
@@ -62,7 +66,7 @@ Step::Step(const DeviceWeights& weights,
   mlp_in_ = buffer<__nv_bfloat16>(rows * weights.layers.front().mlp_in.matrix.rows);
   mlp_ = buffer<__nv_bfloat16>(rows * spec.ffn);
   alpha_ = buffer<float>(rows * spec.kv_heads);
-  alpha_hidden_ = buffer<float>(rows * weights.layers.front().kvzap_width);
+  alpha_hidden_ = buffer<float>(rows * (spec.kvzap ? spec.kvzap->hidden : 0));
   head_rows_ = buffer<float>(int64_t{limits.logit_rows} * spec.hidden);
   logits_ = buffer<float>(int64_t{limits.logit_rows} * spec.vocab);
 
@@ -78,6 +82,23 @@ Step::Step(const DeviceWeights& weights,
   first_pieces_ = buffer<int32_t>(spec.layers * (limits.decode_rows * spec.kv_heads + 1));
   partial_ = buffer<float>(most * group_values);
   partial_sums_ = buffer<float2>(most * spec.group());
+}
+
+/// finish_qkv() adds no bias to logits that it is given.
+void Step::make_decision_bias() {
+  if (!is_neuron() || !spec_.qkv_bias) return;
+  decision_bias_ = buffer<float>(spec_.layers * spec_.kv_heads);
+  float* to = decision_bias_.at<float>();
+  for (const DeviceLayer& layer : weights_.layers) {
+    for (int64_t head = 0; head < spec_.kv_heads; ++head) {
+      check(cudaMemcpyAsync(to++,
+                            layer.qkv.bias + model::borrowed_channel(spec_, head),
+                            sizeof(float),
+                            cudaMemcpyDeviceToDevice,
+                            stream_),
+            "gathering biases");
+    }
+  }
 }
 
 void Step::prepare(const StepWork& work) {
@@ -110,15 +131,14 @@ RowView Step::rows(const StepWork& work) const {
 }
 
 DecodeAttentionParams Step::decode_params(const StepWork& work) const {
-  const ModelSpec& spec = weights_.spec;
   return {.cache = work.bank->cache(),
           .slots = work.bank->slots(),
           .rows = rows(work),
           .plan = {.pieces = pieces_.at<AttentionPiece>(),
                    .piece_count = piece_counts_.at<int32_t>(),
                    .first_piece = first_pieces_.at<int32_t>(),
-                   .max_pieces = most_pieces(limits_.decode_rows, narrow(spec.kv_heads), blocks_)},
-          .q_heads = narrow(spec.q_heads),
+                   .max_pieces = most_pieces(limits_.decode_rows, narrow(spec_.kv_heads), blocks_)},
+          .q_heads = narrow(spec_.q_heads),
           .blocks = blocks_,
           .queries = queries_.at<__nv_bfloat16>(),
           .partial = partial_.at<float>(),
@@ -127,12 +147,11 @@ DecodeAttentionParams Step::decode_params(const StepWork& work) const {
 }
 
 PrefillAttentionParams Step::prompt_params(const StepWork& work, const PromptChunk& prompt) const {
-  const ModelSpec& spec = weights_.spec;
-  const int64_t q_at = prompt.first_row * spec.q_heads * spec.head_dim;
-  const int64_t kv_at = (prompt.first_row - work.decode_rows) * spec.kv_heads * spec.head_dim;
+  const int64_t q_at = prompt.first_row * spec_.q_heads * spec_.head_dim;
+  const int64_t kv_at = (prompt.first_row - work.decode_rows) * spec_.kv_heads * spec_.head_dim;
   return {.cache = work.bank->cache(),
           .slot = prompt.slot,
-          .q_heads = narrow(spec.q_heads),
+          .q_heads = narrow(spec_.q_heads),
           .window = prompt.window,
           .sealed_end = prompt.old_sealed_end,
           .first = prompt.first,
@@ -149,28 +168,26 @@ void Step::multiply(const MatmulParams& params, const char* what) {
 }
 
 void Step::norm_rows(const DeviceNorm& weights, const float* x, int32_t rows, float* out_f32) {
-  const ModelSpec& spec = weights_.spec;
-  check(norm({.kind = spec.norm == dms::NormKind::rms ? NormKind::rms : NormKind::layer,
+  check(norm({.kind = spec_.norm == dms::NormKind::rms ? NormKind::rms : NormKind::layer,
               .x = x,
               .scale = weights.scale,
               .bias = weights.bias,
               .out = normed_.at<__nv_bfloat16>(),
               .out_f32 = out_f32,
               .rows = rows,
-              .width = narrow(spec.hidden),
-              .eps = static_cast<float>(spec.norm_eps)},
+              .width = narrow(spec_.hidden),
+              .eps = static_cast<float>(spec_.norm_eps)},
              stream_),
         "a norm");
 }
 
 void Step::run(const StepWork& work) {
   begin(work);
-  for (int32_t layer = 0; layer < weights_.spec.layers; ++layer) run_layer(work, layer);
+  for (int32_t layer = 0; layer < spec_.layers; ++layer) run_layer(work, layer);
   finish(work);
 }
 
 void Step::begin(const StepWork& work) {
-  const ModelSpec& spec = weights_.spec;
   if (work.decode_rows > 0) {
     check(
         seal_windows({.cache = work.bank->cache(), .slots = work.bank->slots(), .rows = rows(work)},
@@ -178,12 +195,12 @@ void Step::begin(const StepWork& work) {
         "sealing windows");
     check(plan_decode(decode_params(work), stream_), "planning attention");
   }
-  check(embed({.table = weights_.embedding,
+  check(embed({.table = weights_.embedding_table(),
                .tokens = row_field(kTokens),
                .out = residual_.at<float>(),
                .rows = work.rows(),
-               .width = narrow(spec.hidden),
-               .scale = static_cast<float>(spec.embedding_scale)},
+               .width = narrow(spec_.hidden),
+               .scale = static_cast<float>(spec_.embedding_scale)},
               stream_),
         "looking embeddings up");
 }
@@ -191,90 +208,89 @@ void Step::begin(const StepWork& work) {
 /// What decides eviction, before the QKV product: from the adapter, or KVzap's scores, or the
 /// borrowed channels, which finish_qkv() norms. Null: nothing does. Leaves the attention's input in
 /// normed_.
-const float* Step::decide(const StepWork& work, const DeviceLayer& layer) {
-  const ModelSpec& spec = weights_.spec;
+const float* Step::decide(const StepWork& work, int32_t index) {
+  const DeviceLayer& layer = weights_.layers[static_cast<size_t>(index)];
   const auto logits = [&](DecisionLogitParams params) {
     params.logits = params.logits == nullptr ? alpha_.at<float>() : params.logits;
     params.stride = params.outputs;
     params.rows = work.rows();
     check(decision_logits(params, stream_), "deciding what goes");
   };
-  const bool is_neuron = spec.dms && spec.dms->source == DmsSource::neuron;
-  const bool has_adapter = work.needs_logits && spec.dms && !is_neuron;
-  const bool has_scores = work.needs_logits && spec.kvzap;
+  const bool has_adapter = work.needs_logits && spec_.dms && !is_neuron();
+  const bool has_scores = work.needs_logits && spec_.kvzap;
   float* normed = normed_f32_.at<float>();
   if (has_adapter) {
     check(norm({.x = residual_.at<float>(),
                 .scale = layer.alpha_norm,
                 .out_f32 = normed,
                 .rows = work.rows(),
-                .width = narrow(spec.hidden),
-                .eps = static_cast<float>(spec.norm_eps)},
+                .width = narrow(spec_.hidden),
+                .eps = static_cast<float>(spec_.norm_eps)},
                stream_),
           "the adapter's norm");
     logits({.x = normed,
             .weights = layer.alpha,
             .bias = layer.alpha_bias,
-            .outputs = narrow(spec.kv_heads),
-            .width = narrow(spec.hidden),
-            .scale = static_cast<float>(spec.dms->alpha_scale),
-            .offset = static_cast<float>(spec.dms->alpha_offset)});
+            .outputs = narrow(spec_.kv_heads),
+            .width = narrow(spec_.hidden),
+            .scale = static_cast<float>(spec_.dms->alpha_scale),
+            .offset = static_cast<float>(spec_.dms->alpha_offset)});
   }
-  const bool needs_input = is_neuron || has_scores;
+  const bool needs_input = is_neuron() || has_scores;
   norm_rows(
       layer.attention_norm, residual_.at<float>(), work.rows(), needs_input ? normed : nullptr);
-  if (is_neuron) {
+  if (is_neuron()) {
     logits({.x = normed,
             .weights = layer.decision_rows,
-            .bias = layer.decision_bias,
-            .outputs = narrow(spec.kv_heads),
-            .width = narrow(spec.hidden)});
+            .bias = decision_bias_.bytes() == 0
+                        ? nullptr
+                        : decision_bias_.at<float>() + index * spec_.kv_heads,
+            .outputs = narrow(spec_.kv_heads),
+            .width = narrow(spec_.hidden)});
   }
   if (has_scores) {
-    int32_t width = narrow(spec.hidden);
+    int32_t width = narrow(spec_.hidden);
     const float* x = normed;
-    if (layer.kvzap_width > 0) {
+    if (layer.kvzap.hidden != nullptr) {
       logits({.x = x,
-              .weights = layer.kvzap_hidden,
-              .bias = layer.kvzap_hidden_bias,
+              .weights = layer.kvzap.hidden,
+              .bias = layer.kvzap.hidden_bias,
               .logits = alpha_hidden_.at<float>(),
-              .outputs = layer.kvzap_width,
+              .outputs = narrow(spec_.kvzap->hidden),
               .width = width,
               .gelu = true});
       x = alpha_hidden_.at<float>();
-      width = layer.kvzap_width;
+      width = narrow(spec_.kvzap->hidden);
     }
     logits({.x = x,
-            .weights = layer.kvzap,
-            .bias = layer.kvzap_bias,
-            .outputs = narrow(spec.kv_heads),
+            .weights = layer.kvzap.scores,
+            .bias = layer.kvzap.bias,
+            .outputs = narrow(spec_.kv_heads),
             .width = width});
   }
-  return has_adapter || is_neuron || has_scores ? alpha_.at<float>() : nullptr;
+  return has_adapter || is_neuron() || has_scores ? alpha_.at<float>() : nullptr;
 }
 
 void Step::project_qkv(const StepWork& work, int32_t index, const float* logits) {
-  const ModelSpec& spec = weights_.spec;
   const DeviceLayer& layer = weights_.layers[static_cast<size_t>(index)];
   multiply({.weights = layer.qkv.matrix,
             .x = normed_.at<__nv_bfloat16>(),
             .out = qkv_.at<float>(),
             .rows = work.rows()},
            "the QKV product");
-  const bool is_neuron = spec.dms && spec.dms->source == DmsSource::neuron;
-  const RopeSpec* rope = spec.rope_at(index);
+  const RopeSpec* rope = spec_.rope_at(index);
   QkvParams params{.qkv = qkv_.at<float>(),
                    .bias = layer.qkv.bias,
                    .q_norm = layer.q_norm,
                    .k_norm = layer.k_norm,
-                   .norm_eps = static_cast<float>(spec.norm_eps),
-                   .angles = rope == nullptr ? nullptr : weights_.angles,
+                   .norm_eps = static_cast<float>(spec_.norm_eps),
+                   .angles = rope == nullptr ? nullptr : angles_.at<float2>(),
                    .rotary_dim = rope == nullptr ? 0 : narrow(rope->rotary_dim),
-                   .q_heads = narrow(spec.q_heads),
+                   .q_heads = narrow(spec_.q_heads),
                    .layer = index,
-                   .query_scale = spec.query_scale(),
-                   .neuron = is_neuron,
-                   .neuron_logits = is_neuron ? logits : nullptr,
+                   .query_scale = spec_.query_scale(),
+                   .neuron = is_neuron(),
+                   .neuron_logits = is_neuron() ? logits : nullptr,
                    .fate = work.fate,
                    .rows = rows(work),
                    .slots = work.bank->slots(),
@@ -282,10 +298,10 @@ void Step::project_qkv(const StepWork& work, int32_t index, const float* logits)
                    .queries = queries_.at<__nv_bfloat16>(),
                    .chunk_keys = keys_.at<__nv_bfloat16>(),
                    .chunk_values = values_.at<__nv_bfloat16>()};
-  if (is_neuron) {
-    params.zero_after_rope = spec.dms->zero_after_rope;
-    params.alpha_scale = static_cast<float>(spec.dms->alpha_scale);
-    params.alpha_offset = static_cast<float>(spec.dms->alpha_offset);
+  if (is_neuron()) {
+    params.zero_after_rope = spec_.dms->zero_after_rope;
+    params.alpha_scale = static_cast<float>(spec_.dms->alpha_scale);
+    params.alpha_offset = static_cast<float>(spec_.dms->alpha_offset);
   } else {
     params.fate.logits = logits;
   }
@@ -317,39 +333,37 @@ void Step::attend(const StepWork& work, int32_t layer) {
 }
 
 void Step::run_layer(const StepWork& work, int32_t index) {
-  const ModelSpec& spec = weights_.spec;
   const DeviceLayer& layer = weights_.layers[static_cast<size_t>(index)];
-  project_qkv(work, index, decide(work, layer));
+  project_qkv(work, index, decide(work, index));
   attend(work, index);
   // normed_ is free again; side by side both branches read the same residual.
   const auto norm_mlp = [&] {
     norm_rows(layer.mlp_norm, residual_.at<float>(), work.rows(), nullptr);
   };
-  if (spec.parallel_residual && !spec.shared_norm) norm_mlp();
+  if (spec_.parallel_residual && !spec_.shared_norm) norm_mlp();
   multiply({.weights = layer.attention_output.matrix,
             .x = attended_.at<__nv_bfloat16>(),
             .out = residual_.at<float>(),
             .accumulate = true,
             .rows = work.rows()},
            "the attention's output product");
-  if (!spec.parallel_residual) norm_mlp();
+  if (!spec_.parallel_residual) norm_mlp();
   run_mlp(work, layer);
 }
 
 void Step::run_mlp(const StepWork& work, const DeviceLayer& layer) {
-  const ModelSpec& spec = weights_.spec;
   multiply({.weights = layer.mlp_in.matrix,
             .x = normed_.at<__nv_bfloat16>(),
             .out_bf16 = mlp_in_.at<__nv_bfloat16>(),
             .rows = work.rows()},
            "the MLP's first product");
-  check(activate({.kind = kind_of(spec.activation),
-                  .gated = spec.gated_mlp,
+  check(activate({.kind = kind_of(spec_.activation),
+                  .gated = spec_.gated_mlp,
                   .x = mlp_in_.at<__nv_bfloat16>(),
                   .bias = layer.mlp_in.bias,
                   .out = mlp_.at<__nv_bfloat16>(),
                   .rows = work.rows(),
-                  .width = narrow(spec.ffn)},
+                  .width = narrow(spec_.ffn)},
                  stream_),
         "the MLP's activation");
   multiply({.weights = layer.mlp_out.matrix,
@@ -376,12 +390,11 @@ void Step::finish(const StepWork& work) {
 }
 
 void Step::run_head(int32_t first, int32_t count) {
-  const ModelSpec& spec = weights_.spec;
   check(gather_rows({.x = residual_.at<float>(),
                      .row_of = row_field(kWanted) + first,
                      .out = head_rows_.at<float>(),
                      .rows = count,
-                     .width = narrow(spec.hidden)},
+                     .width = narrow(spec_.hidden)},
                     stream_),
         "gathering rows");
   norm_rows(weights_.final_norm, head_rows_.at<float>(), count, nullptr);

@@ -55,8 +55,9 @@ struct StepLimits {
 
 class Step {
  public:
-  /// All outlive it. `attend_prompt`: prefill_attention(), or the device's better one.
-  Step(const DeviceWeights& weights,
+  /// References outlive it. `attend_prompt`: prefill_attention(), or the device's better one.
+  Step(const ModelSpec& spec,
+       const DeviceWeights& weights,
        Matmul& matmul,
        AttendPrompt attend_prompt,
        const StepLimits& limits,
@@ -80,6 +81,8 @@ class Step {
  private:
   enum RowField { kTokens, kPositions, kSlots, kWanted, kRowFields };
 
+  void make_decision_bias();
+  bool is_neuron() const { return spec_.dms && spec_.dms->source == DmsSource::neuron; }
   RowView rows(const StepWork& work) const;
   const int32_t* row_field(RowField field) const {
     return rows_.at<int32_t>() + static_cast<int64_t>(field) * limits_.rows;
@@ -88,7 +91,7 @@ class Step {
   PrefillAttentionParams prompt_params(const StepWork& work, const PromptChunk& prompt) const;
   void begin(const StepWork& work);
   void run_layer(const StepWork& work, int32_t layer);
-  const float* decide(const StepWork& work, const DeviceLayer& layer);
+  const float* decide(const StepWork& work, int32_t layer);
   void project_qkv(const StepWork& work, int32_t layer, const float* logits);
   void attend(const StepWork& work, int32_t layer);
   void run_mlp(const StepWork& work, const DeviceLayer& layer);
@@ -96,6 +99,7 @@ class Step {
   void norm_rows(const DeviceNorm& weights, const float* x, int32_t rows, float* out_f32);
   void multiply(const MatmulParams& params, const char* what);
 
+  const ModelSpec& spec_;
   const DeviceWeights& weights_;
   Matmul& matmul_;
   AttendPrompt attend_prompt_;
@@ -104,19 +108,21 @@ class Step {
   int32_t blocks_ = 0;      // of decode attention
   PinnedBuffer host_rows_;  // [kRowFields, limits.rows]
   DeviceBuffer rows_;
-  DeviceBuffer residual_;      // float32 [rows, hidden]
-  DeviceBuffer normed_;        // bf16 [rows, hidden]
-  DeviceBuffer normed_f32_;    // float32 [rows, hidden], where decisions are made from it
-  DeviceBuffer qkv_;           // float32 [rows, (q_heads + 2 kv_heads) * head_dim]
-  DeviceBuffer queries_;       // bf16 [rows, q_heads, head_dim]
-  DeviceBuffer keys_;          // bf16 [rows, kv_heads, head_dim], of prompts
-  DeviceBuffer values_;        // likewise
-  DeviceBuffer attended_;      // bf16 [rows, q_heads, head_dim]
-  DeviceBuffer mlp_in_;        // bf16 [rows, 2 * ffn or ffn]
-  DeviceBuffer mlp_;           // bf16 [rows, ffn]
-  DeviceBuffer alpha_;         // float32 [rows, kv_heads]
-  DeviceBuffer alpha_hidden_;  // float32 [rows, KVzap's width]
-  DeviceBuffer pieces_;        // DecodePlan
+  DeviceBuffer angles_;         // rope_angles()
+  DeviceBuffer decision_bias_;  // float32 [layers, kv_heads], or empty: of `neuron` channels
+  DeviceBuffer residual_;       // float32 [rows, hidden]
+  DeviceBuffer normed_;         // bf16 [rows, hidden]
+  DeviceBuffer normed_f32_;     // float32 [rows, hidden], where decisions are made from it
+  DeviceBuffer qkv_;            // float32 [rows, (q_heads + 2 kv_heads) * head_dim]
+  DeviceBuffer queries_;        // bf16 [rows, q_heads, head_dim]
+  DeviceBuffer keys_;           // bf16 [rows, kv_heads, head_dim], of prompts
+  DeviceBuffer values_;         // likewise
+  DeviceBuffer attended_;       // bf16 [rows, q_heads, head_dim]
+  DeviceBuffer mlp_in_;         // bf16 [rows, 2 * ffn or ffn]
+  DeviceBuffer mlp_;            // bf16 [rows, ffn]
+  DeviceBuffer alpha_;          // float32 [rows, kv_heads]
+  DeviceBuffer alpha_hidden_;   // float32 [rows, KVzap's width]
+  DeviceBuffer pieces_;         // DecodePlan
   DeviceBuffer piece_counts_;
   DeviceBuffer first_pieces_;
   DeviceBuffer partial_;
