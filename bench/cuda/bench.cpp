@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "dms/error.h"
+#include "timed_event.h"
 
 namespace dms::bench {
 namespace {
@@ -16,27 +17,6 @@ double now_s() {
   const auto since = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration<double>(since).count();
 }
-
-/// With times, unlike cuda::Event.
-class TimedEvent {
- public:
-  TimedEvent() { cuda::check(cudaEventCreate(&event_), "making an event"); }
-  ~TimedEvent() { static_cast<void>(cudaEventDestroy(event_)); }
-  TimedEvent(const TimedEvent&) = delete;
-  TimedEvent& operator=(const TimedEvent&) = delete;
-
-  void record(cudaStream_t stream) {
-    cuda::check(cudaEventRecord(event_, stream), "recording an event");
-  }
-  double milliseconds_since(const TimedEvent& begin) const {
-    float ms = 0;
-    cuda::check(cudaEventElapsedTime(&ms, begin.event_, event_), "reading a time");
-    return static_cast<double>(ms);
-  }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 double number(std::string_view text, const std::string& option) {
   double value = 0;
