@@ -34,8 +34,11 @@ struct QuantizeResult;
 
 /// Number types: "f32" or "bf16".
 struct ModelOptions {
-  std::string dtype = "bf16";     // activations' type in products, and the window's
-  std::string weights = "";       // of linear layers: f32, bf16, int8 or int4; empty: dtype
+  std::string dtype = "bf16";  // activations' type in products, and the window's
+  std::string weights = "";    // of linear layers: f32, bf16, int8 or int4; empty: dtype
+  // What computes: cpu, or cuda where the program was built with it, which has dtype bf16, weights
+  // in bf16, fp8 or int4, and of CacheOptions what docs/cuda.md says.
+  std::string device = "cpu";
   int64_t threads = 0;            // 0: all cores this process may use
   int64_t chunk_tokens = 256;     // prefill is computed in chunks of this many tokens
   int64_t max_step_tokens = 512;  // prompt tokens of one pass together, at least chunk_tokens

@@ -24,6 +24,7 @@ void bind_model_options(nb::module_& module) {
            })
       .def_rw("dtype", &ModelOptions::dtype)
       .def_rw("weights", &ModelOptions::weights)
+      .def_rw("device", &ModelOptions::device)
       .def_rw("threads", &ModelOptions::threads)
       .def_rw("chunk_tokens", &ModelOptions::chunk_tokens)
       .def_rw("max_step_tokens", &ModelOptions::max_step_tokens)

@@ -47,6 +47,7 @@ class LLM:
         window: int | None = None,
         adapter: str | os.PathLike[str] | None = None,
         draft: str | os.PathLike[str] | None = None,
+        device: str = "cpu",
         seed: int = 0,
     ) -> None:
         """Opens a folder and reads its weights.
@@ -71,11 +72,13 @@ class LLM:
             adapter: A trained eviction adapter's folder, applied to a plain model.
             draft: The folder of a smaller model with the same tokens, which guesses ahead where
                 SamplingParams.speculate says so.
+            device: What computes: "cpu", or "cuda" in builds that have it.
             seed: Where seeds are drawn from for requests without one.
         """
         options = _core.ModelOptions()
         options.dtype = dtype_name(dtype) or options.dtype
         options.weights = dtype_name(weights)
+        options.device = device
         options.threads = threads or 0
         options.chunk_tokens = chunk_tokens
         options.max_step_tokens = max_num_batched_tokens

@@ -87,7 +87,7 @@ eval::Identity common_identity(const EvalOptions& options) {
   return {{"action", options.action},
           {"model", options.model},
           {"dtype", model.dtype},
-          {"weights", model.weights},
+          {"weights", model.device == "cpu" ? model.weights : model.device + " " + model.weights},
           {"adapter", model.adapter.string()},
           {"policy_args", settings_text(cache.policy_args)},
           {"window", cache.window_tokens ? std::to_string(*cache.window_tokens) : ""},

@@ -34,15 +34,6 @@ std::string policy_list() {
   return text;
 }
 
-void read_device(const std::string& text) {
-  if (text == "cpu") return;
-  const bool is_known = text == "cuda";
-  throw InputError({.where = "--device",
-                    .what = is_known ? "not built in" : "unknown device",
-                    .got = text,
-                    .expected = "cpu"});
-}
-
 }  // namespace
 
 void add_model_folder(CLI::App& app, std::string& folder) {
@@ -95,7 +86,7 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   add_integer(app, "--threads", options.threads, 1, kMaxThreads, "Default: all cores");
   add_integer(
       app, "--chunk", options.chunk_tokens, 1, kMaxChunk, "Tokens a prefill step (default 256)");
-  add_value(app, "--device", "NAME", "cpu (default)", read_device);
+  add_text(app, "--device", options.device, "NAME", "cpu (default) or cuda");
   add_adapter(app, options.adapter);
   const OptionGroup cache(app, "KV cache");
   add_value(app,

@@ -134,6 +134,8 @@ ResolvedModelOptions resolve(const ModelOptions& options) {
   check_range("swap_bytes", options.swap_bytes, 0, std::numeric_limits<int64_t>::max());
   check_sharing(options);
   ResolvedModelOptions resolved{
+      .device = options.device,
+      .weights = options.weights,
       .dtype = storage_type("dtype", options.dtype),
       .threads = options.threads,
       .chunk_tokens = options.chunk_tokens,
@@ -144,6 +146,7 @@ ResolvedModelOptions resolve(const ModelOptions& options) {
       .swap_bytes = options.swap_bytes,
       .swap_folder = options.swap_folder};
   resolved.weights_as_stored = options.weights.empty();
+  if (options.device != "cpu") return resolved;  // it says itself which formats it has
   resolved.weight_format = weight_format(options.weights.empty() ? options.dtype : options.weights);
   if (resolved.weight_format == kernels::WeightFormat::f32 && resolved.dtype == DType::bf16) {
     throw InputError({.field = "weights",

@@ -18,6 +18,11 @@
 
 namespace dms::cuda {
 
+/// For a device of that compute capability (9: sm_90a has instructions that no other has).
+inline AttendPrompt prompt_attention(int major) {
+  return major == 9 ? prefill_attention_sm90 : prefill_attention;
+}
+
 /// What a CudaModel is made with beside a model's own options.
 struct CudaModelOptions {
   int64_t kv_bytes = 0;  // of the arena; 0: most of what is free on the device

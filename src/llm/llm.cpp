@@ -8,11 +8,11 @@
 #include "base/file_status.h"
 #include "base/input_file.h"
 #include "base/threads.h"
-#include "cpu/cpu_model.h"
 #include "engine/engine.h"
 #include "gguf/file.h"
 #include "llm/core.h"
 #include "llm/described_model.h"
+#include "llm/device.h"
 #include "llm/document.h"
 #include "llm/model_info.h"
 #include "llm/model_source.h"
@@ -28,19 +28,6 @@ struct LLM::State {
   ModelInfo info;
   std::filesystem::path folder;  // or GGUF file; empty: random weights
 };
-
-namespace {
-
-std::unique_ptr<engine::Model> read_model(ModelSpec spec,
-                                          std::unique_ptr<WeightSource> source,
-                                          const cpu::ResolvedModelOptions& options) {
-  model::DecoderWeights weights = model::load_weights(
-      spec, *source, {.format = options.weight_format, .as_stored = options.weights_as_stored});
-  source.reset();
-  return std::make_unique<cpu::CpuModel>(std::move(spec), std::move(weights), options);
-}
-
-}  // namespace
 
 void Core::enter() const { use_threads(options.threads); }
 
@@ -64,9 +51,11 @@ LLM::LLM(ModelSource source) : state_(std::make_unique<State>()) {
     draft.options.kv_memory_bytes =
         llm::draft_memory(core->options.kv_memory_bytes, from.info, draft.info);
     core->options.kv_memory_bytes -= draft.options.kv_memory_bytes;
-    core->draft_model = read_model(std::move(draft.spec), std::move(draft.weights), draft.options);
+    core->draft_model = llm::find_device(draft.options.device)
+                            .open(std::move(draft.spec), std::move(draft.weights), draft.options);
   }
-  core->model = read_model(std::move(from.spec), std::move(from.weights), core->options);
+  core->model = llm::find_device(core->options.device)
+                    .open(std::move(from.spec), std::move(from.weights), core->options);
   core->engine = std::make_unique<engine::Engine>(
       *core->model,
       engine::Vocabulary{.tokenizer = core->tokenizer ? core->tokenizer->impl_.get() : nullptr,
@@ -112,7 +101,7 @@ std::string LLM::decode(std::span<const int32_t> ids, bool skip_special_tokens) 
 
 CachePlan LLM::check(const CacheOptions& options) const {
   const Core& core = *state_->core;
-  const auto plan = cpu::make_plan(core.spec, core.options, options);
+  const auto plan = llm::find_device(core.options.device).plan(core.spec, core.options, options);
   return {.max_tokens = plan->max_tokens(), .window_tokens = plan->window_tokens()};
 }
 

@@ -4,13 +4,14 @@
 #include <string>
 #include <utility>
 
-#include "cpu/cpu_model.h"
+#include "dms/error.h"
 #include "engine/prompt_check.h"
 #include "engine/sampling_check.h"
 #include "gguf/file.h"
 #include "grammar/guides.h"
 #include "kernels/isa.h"
 #include "llm/described_model.h"
+#include "llm/device.h"
 #include "llm/model_info.h"
 #include "llm/replay_prompt.h"
 #include "model/spec/adapter.h"
@@ -23,6 +24,13 @@ namespace {
 /// meet it inside parallel regions, which an exception must not leave.
 cpu::ResolvedModelOptions check_options(const ModelOptions& options) {
   kernels::active_isa();
+  llm::find_device(options.device);
+  if (options.device != "cpu" && !options.draft.empty()) {
+    throw InputError({.field = "draft",
+                      .what = "guesses ahead on the device cpu alone",
+                      .got = "device " + options.device,
+                      .expected = "device cpu"});
+  }
   return cpu::resolve(options);
 }
 
@@ -33,6 +41,12 @@ void add_adapter(const std::filesystem::path& adapter,
   if (adapter.empty()) return;
   apply_adapter(adapter, spec);
   weights = layer_weights(std::move(weights), open_adapter(adapter, spec));
+}
+
+/// In what format linear layers will be.
+std::string weights_name(const cpu::ResolvedModelOptions& options) {
+  if (options.device != "cpu" && !options.weights.empty()) return options.weights;
+  return std::string(kernels::weight_format_name(options.weight_format));
 }
 
 }  // namespace
@@ -48,9 +62,10 @@ ModelSource::ModelSource(const std::filesystem::path& folder, const ModelOptions
   std::unique_ptr<WeightSource> weights = model.open_weights();
   cpu::follow_stored_weights(model.spec, *weights, resolved);
   add_adapter(options.adapter, model.spec, weights);
+  llm::find_device(resolved.device).check(model.spec, resolved);
   if (tokenizer) resolved.replay_prompt = llm::replay_prompt_source(*tokenizer, folder);
   ModelInfo info = model.info();
-  info.weights = kernels::weight_format_name(resolved.weight_format);
+  info.weights = weights_name(resolved);
   std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, tokenizer);
   auto guides = grammar::make_guides(tokenizer ? tokenizer->impl_ : nullptr, model.spec.vocab);
   state_ = std::make_unique<State>(State{.spec = std::move(model.spec),
@@ -70,8 +85,9 @@ ModelSource ModelSource::with_random_weights(const std::filesystem::path& config
   ModelSpec spec = load_spec_from_config(config_file);
   std::unique_ptr<WeightSource> weights = random_weights(spec, seed);
   add_adapter(options.adapter, spec, weights);
+  llm::find_device(resolved.device).check(spec, resolved);
   ModelInfo info = llm::make_model_info(spec, {});
-  info.weights = kernels::weight_format_name(resolved.weight_format);
+  info.weights = weights_name(resolved);
   std::unique_ptr<ModelSource> draft = llm::open_draft(options, info, std::nullopt);
   auto guides = grammar::make_guides(nullptr, spec.vocab);
   return ModelSource(std::make_unique<State>(State{.spec = std::move(spec),
@@ -96,7 +112,8 @@ std::vector<int32_t> ModelSource::encode(std::string_view text,
 }
 
 CachePlan ModelSource::check(const CacheOptions& options) const {
-  const auto plan = cpu::make_plan(state_->spec, state_->options, options);
+  const auto plan =
+      llm::find_device(state_->options.device).plan(state_->spec, state_->options, options);
   return {.max_tokens = plan->max_tokens(), .window_tokens = plan->window_tokens()};
 }
 

@@ -2,6 +2,7 @@
 // chunks, turns and batches, taken back, branched, parked or saved.
 
 #include <algorithm>
+#include <iterator>
 #include <ostream>
 #include <random>
 #include <string>
@@ -25,7 +26,7 @@ using cpu::Line;
 using cpu::Rows;
 using testing_support::seed;
 
-constexpr int64_t kTokens = 90;
+constexpr int64_t kTokens = 76;
 
 // Keys, values and what products read are rounded to bf16 on both sides, attention's weights on the
 // device alone: a few last places through two layers.
@@ -74,6 +75,12 @@ std::vector<Case> cases() {
   };
 }
 
+int64_t differing(std::span<const uint8_t> a, std::span<const uint8_t> b) {
+  int64_t count = 0;
+  for (size_t i = 0; i < a.size(); ++i) count += a[i] != b[i] ? 1 : 0;
+  return count;
+}
+
 class CudaModelTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
@@ -85,7 +92,8 @@ class CudaModelTest : public testing::TestWithParam<Case> {
   }
 
   void TearDown() override {
-    if (model_) EXPECT_EQ(model_->memory().used_bytes, 0) << "pages were left behind";
+    if (!model_) return;
+    EXPECT_EQ(model_->memory().used_bytes, 0) << "pages were left behind";
   }
 
   Line fresh(int64_t chunk) { return Line(*model_, GetParam().cache, chunk); }
@@ -103,9 +111,35 @@ class CudaModelTest : public testing::TestWithParam<Case> {
     return rows;
   }
 
+  /// Decisions first. Those of the first layer don't depend on attention; in the others a logit may
+  /// lie within rounding of zero, and a line with other decisions is held to its own.
   void expect_same(const Line& line, const Rows& rows, const Rows& expected, int64_t first) {
-    EXPECT_EQ(line.decisions(), decisions_);
-    cpu::expect_rows(rows, expected, first, GetParam().tolerance(), "device");
+    const std::vector<uint8_t> decisions = line.decisions();
+    const float tolerance = GetParam().tolerance();
+    if (decisions == decisions_) return cpu::expect_rows(rows, expected, first, tolerance, "");
+    const int64_t of_layer = spec_.kv_heads * kTokens;
+    EXPECT_TRUE(std::equal(decisions.begin(), decisions.begin() + of_layer, decisions_.begin()));
+    EXPECT_LE(differing(decisions, decisions_), std::ssize(decisions) / 50);
+    cpu::expect_rows(rows, forced(*model_, decisions), first, tolerance, "its own decisions");
+  }
+
+  /// Logits of all tokens under decisions that are given.
+  Rows forced(engine::Model& model, std::span<const uint8_t> decisions) {
+    const testing_support::TempFolder folder;
+    const auto file = folder.path() / "decisions.npy";
+    write_npy_bytes(file,
+                    {.shape = {spec_.layers, spec_.kv_heads, kTokens},
+                     .values = {decisions.begin(), decisions.end()}});
+    const CacheOptions cache{.policy = "forced",
+                             .decisions_file = file,
+                             .window_tokens = model.plan(GetParam().cache)->window_tokens(),
+                             .kv_dtype = GetParam().cache.kv_dtype};
+    Rows rows;
+    Line line(model, cache, 64);
+    line.append(ids_, cpu::into(rows));
+    const std::vector<uint8_t> same = line.decisions();
+    EXPECT_TRUE(std::ranges::equal(same, decisions));
+    return rows;
   }
 
   ModelSpec spec_;
@@ -114,12 +148,6 @@ class CudaModelTest : public testing::TestWithParam<Case> {
   std::vector<int32_t> ids_;
   std::vector<uint8_t> decisions_;
 };
-
-int64_t differing(std::span<const uint8_t> a, std::span<const uint8_t> b) {
-  int64_t count = 0;
-  for (size_t i = 0; i < a.size(); ++i) count += a[i] != b[i] ? 1 : 0;
-  return count;
-}
 
 // Where a logit lies within rounding of zero the CPU is given the device's decision (semantics.md
 // section 1).
@@ -131,28 +159,14 @@ TEST_P(CudaModelTest, DecisionsAndLogitsAreTheCpus) {
   ASSERT_EQ(cpu_line.decisions().size(), decisions_.size());
   EXPECT_LE(differing(decisions_, cpu_line.decisions()), std::ssize(decisions_) / 50);
 
-  const testing_support::TempFolder folder;
-  const auto file = folder.path() / "decisions.npy";
-  write_npy_bytes(file, {.shape = {spec_.layers, spec_.kv_heads, kTokens}, .values = decisions_});
-  const auto window = cpu_model.plan(GetParam().cache)->window_tokens();
-  const CacheOptions forced{.policy = "forced",
-                            .decisions_file = file,
-                            .window_tokens = window,
-                            .kv_dtype = GetParam().cache.kv_dtype};
-  Rows expected;
-  Line(cpu_model, forced, 64).append(ids_, cpu::into(expected));
-  cpu::expect_rows(rows, expected, 0, GetParam().tolerance(), "device beside the CPU");
-
+  cpu::expect_rows(rows, forced(cpu_model, decisions_), 0, GetParam().tolerance(), "the CPU");
   // The device's own `forced` is no other.
-  Rows known;
-  Line line(*model_, forced, 64);
-  line.append(ids_, cpu::into(known));
-  expect_same(line, known, rows, 0);
+  cpu::expect_rows(rows, forced(*model_, decisions_), 0, GetParam().tolerance(), "forced");
 }
 
 TEST_P(CudaModelTest, EveryChunkingGivesTheSame) {
   const Rows expected = reference();
-  for (const int64_t chunk : {1, 31, 33, 90}) {
+  for (const int64_t chunk : {1, 33}) {
     SCOPED_TRACE(chunk);
     Rows rows;
     Line line = fresh(chunk);
@@ -161,12 +175,25 @@ TEST_P(CudaModelTest, EveryChunkingGivesTheSame) {
   }
 }
 
-TEST_P(CudaModelTest, TurnsOfPrefillAndDecodeGiveTheSame) {
+/// What no kernel but those that move pages and tables adds to: fewer cases will do.
+class CudaSequenceTest : public CudaModelTest {};
+
+std::vector<Case> few_cases() {
+  const auto is_one = [](const Case& c) {
+    return c.name == "none" || c.name == "adapter_shift1" || c.name == "random_fp8_96";
+  };
+  const std::vector<Case> all = cases();
+  std::vector<Case> few;
+  std::ranges::copy_if(all, std::back_inserter(few), is_one);
+  return few;
+}
+
+TEST_P(CudaSequenceTest, TurnsOfPrefillAndDecodeGiveTheSame) {
   const Rows expected = reference();
   Rows rows;
   Line line = fresh(32);
   int64_t done = 0;
-  for (const int64_t step : {40, 1, 1, 1, 20, 1, 1, 9, 1, 1, 1, 1, 12}) {
+  for (const int64_t step : {40, 1, 1, 20, 1, 9, 1, 1, 2}) {
     line.append(part(done, done + step), cpu::into(rows));
     done += step;
   }
@@ -174,45 +201,45 @@ TEST_P(CudaModelTest, TurnsOfPrefillAndDecodeGiveTheSame) {
   expect_same(line, rows, expected, 0);
 }
 
-TEST_P(CudaModelTest, RollbackLeavesNoTrace) {
+TEST_P(CudaSequenceTest, RollbackLeavesNoTrace) {
   const Rows expected = reference();
   const std::vector<int32_t> wrong = cpu::random_ids(60, spec_.vocab, seed() + 1);
-  for (const int64_t extra : {1, 32, 60}) {
+  for (const int64_t extra : {1, 32, 40}) {
     SCOPED_TRACE(extra);
     Line line = fresh(32);
-    line.append(part(0, 70));
+    line.append(part(0, 66));
     line.append(std::span(wrong).first(static_cast<size_t>(extra)));
-    line.truncate(70);
+    line.truncate(66);
     Rows rows;
-    line.append(part(70, kTokens), cpu::into(rows));
-    expect_same(line, rows, expected, 70);
+    line.append(part(66, kTokens), cpu::into(rows));
+    expect_same(line, rows, expected, 66);
   }
 }
 
-TEST_P(CudaModelTest, BranchesDoNotDisturbEachOther) {
+TEST_P(CudaSequenceTest, BranchesDoNotDisturbEachOther) {
   const Rows expected = reference();
   const std::vector<int32_t> other = cpu::random_ids(20, spec_.vocab, seed() + 2);
   Line line = fresh(32);
-  line.append(part(0, 77));
+  line.append(part(0, 71));
   Line branch = line.fork();
   const int64_t held = line.sequence()->state().held_bytes();
   EXPECT_EQ(model_->memory().used_bytes, held) << "a branch shares all";
   branch.append(other);
   Rows rows;
-  line.append(part(77, kTokens), cpu::into(rows));
-  expect_same(line, rows, expected, 77);
+  line.append(part(71, kTokens), cpu::into(rows));
+  expect_same(line, rows, expected, 71);
   rows.clear();
-  branch.truncate(77);
-  branch.append(part(77, kTokens), cpu::into(rows));
-  expect_same(branch, rows, expected, 77);
+  branch.truncate(71);
+  branch.append(part(71, kTokens), cpu::into(rows));
+  expect_same(branch, rows, expected, 71);
 }
 
 // More sequences than the device has slots: some of each pass are parked before the next.
-TEST_P(CudaModelTest, ABatchGivesEachSequenceWhatItGetsAlone) {
+TEST_P(CudaSequenceTest, ABatchGivesEachSequenceWhatItGetsAlone) {
   const Rows expected = reference();
   engine::Engine engine(*model_, {}, {.chunk_tokens = 32, .max_step_tokens = 64});
   std::vector<Line> lines;
-  const std::vector<int64_t> lengths{3, 88, 50, 33, 64, 70};
+  const std::vector<int64_t> lengths{3, 74, 50, 33, 64, 70};
   std::vector<Rows> rows(lengths.size());
   for (size_t i = 0; i < lengths.size(); ++i) {
     lines.push_back(fresh(64));
@@ -233,14 +260,14 @@ TEST_P(CudaModelTest, ABatchGivesEachSequenceWhatItGetsAlone) {
   }
 }
 
-TEST_P(CudaModelTest, ASavedSequenceGoesOn) {
+TEST_P(CudaSequenceTest, ASavedSequenceGoesOn) {
   const auto written = [](const Line& line) {
     ByteWriter out;
     line.sequence()->write(out);
     return std::string(out.data());
   };
   const Rows expected = reference();
-  for (const int64_t at : {1, 32, 83}) {
+  for (const int64_t at : {32, 73}) {
     SCOPED_TRACE(at);
     Line line = fresh(32);
     line.append(part(0, at));
@@ -255,8 +282,7 @@ TEST_P(CudaModelTest, ASavedSequenceGoesOn) {
   }
 }
 
-TEST_P(CudaModelTest, CountsWhatTheCpuCounts) {
-  cpu::CpuModel cpu_model = cpu::tiny_model(spec_, *source_, DType::bf16);
+TEST_P(CudaSequenceTest, CountsWhatItHolds) {
   Line line = fresh(40);
   line.append(ids_);
   const engine::SequenceState& state = line.sequence()->state();
@@ -271,9 +297,9 @@ TEST_P(CudaModelTest, CountsWhatTheCpuCounts) {
   EXPECT_EQ(model_->memory().used_bytes, state.held_bytes());
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, CudaModelTest, testing::ValuesIn(cases()), [](const auto& item) {
-  return item.param.name;
-});
+constexpr auto kName = [](const auto& item) { return item.param.name; };
+INSTANTIATE_TEST_SUITE_P(Cases, CudaModelTest, testing::ValuesIn(cases()), kName);
+INSTANTIATE_TEST_SUITE_P(Cases, CudaSequenceTest, testing::ValuesIn(few_cases()), kName);
 
 }  // namespace
 }  // namespace dms::cuda
