@@ -45,8 +45,8 @@ struct Demand {
   PageDemand pages{};
   std::map<SlotBank*, int64_t> ahead{};
 
-  void add(const CudaSequence& sequence, int64_t count) {
-    const SequenceDemand more = sequence.demand(count);
+  void add(const CudaSequence& sequence, int64_t count, Rows rows) {
+    const SequenceDemand more = sequence.demand(count, rows);
     const BankShape& shape = sequence.bank().shape();
     pages[shape.window_page_bytes()] += more.window_pages;
     pages[shape.survivor_page_bytes()] += more.survivor_pages;
@@ -56,7 +56,10 @@ struct Demand {
 
 Demand demand_of(std::span<const engine::Part> parts) {
   Demand demand;
-  for (const engine::Part& part : parts) demand.add(sequence_of(part), std::ssize(part.ids));
+  for (const engine::Part& part : parts) {
+    const int64_t count = std::ssize(part.ids);
+    demand.add(sequence_of(part), count, rows_of(count));
+  }
   return demand;
 }
 
@@ -78,8 +81,9 @@ CudaModel::CudaModel(ModelSpec spec,
             device.attend_prompt,
             limits_of(options, device.attention_blocks),
             *stream_),
-      store_(std::make_shared<KvStore>(store_shape(spec_, step_.limits(), device.kv_bytes),
-                                       stream_)) {}
+      store_(
+          std::make_shared<KvStore>(store_shape(spec_, step_.limits(), device.kv_bytes), stream_)),
+      graphs_(device.uses_graphs) {}
 
 CudaModel::~CudaModel() = default;
 
@@ -173,7 +177,7 @@ std::span<const float> CudaModel::forward(std::span<const engine::Part> parts) {
 
 void CudaModel::run(const PassStep& planned) {
   PassStep step = planned;
-  seat(step.sequences, step.counts);
+  seat(step.sequences, step.counts, false);
   StepWork& work = step.work;
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     const int32_t slot = step.sequences[i]->slot();
@@ -184,21 +188,30 @@ void CudaModel::run(const PassStep& planned) {
   compute(work);
   fetch_logits(step);
   for (size_t i = 0; i < step.sequences.size(); ++i) {
-    step.sequences[i]->advance(step.counts[i], static_cast<int32_t>(i) < work.decode_rows);
+    step.sequences[i]->advance(step.counts[i], rows_of(step.counts[i]));
   }
   learn(step.sequences);
 }
 
-void CudaModel::seat(std::span<CudaSequence* const> sequences, std::span<const int64_t> counts) {
+void CudaModel::seat(std::span<CudaSequence* const> sequences,
+                     std::span<const int64_t> counts,
+                     bool decoded) {
+  const auto rows = [&](size_t i) { return decoded ? Rows::decoded : rows_of(counts[i]); };
   SlotBank& bank = sequences.front()->bank();
   ++clock_;
   Demand demand;
   for (size_t i = 0; i < sequences.size(); ++i) {
     sequences[i]->last_step = clock_;
-    demand.add(*sequences[i], counts[i]);
+    demand.add(*sequences[i], counts[i], rows(i));
   }
-  ensure(store_->fits(demand.pages, demand.ahead), "a step that was said to fit");
-  for (size_t i = 0; i < sequences.size(); ++i) sequences[i]->grow(counts[i]);
+  if (!store_->fits(demand.pages, demand.ahead) ||
+      demand.ahead[&bank] > bank.free_list().capacity()) {
+    throw RunError({.where = kKvMemory,
+                    .what = "limit reached",
+                    .got = std::to_string(demand.ahead[&bank]) + " pages to be given ahead",
+                    .hint = "raise kv_memory_bytes, or ask for fewer tokens at a time"});
+  }
+  for (size_t i = 0; i < sequences.size(); ++i) sequences[i]->grow(counts[i], rows(i));
   store_->top_up(bank, demand.ahead[&bank]);
   for (CudaSequence* sequence : sequences) {
     if (sequence->slot() < 0) {

@@ -28,6 +28,7 @@ struct CudaModelOptions {
   int64_t kv_bytes = 0;  // of the arena; 0: most of what is free on the device
   std::unique_ptr<Matmul> matmul{};
   AttendPrompt attend_prompt = prefill_attention;
+  bool uses_graphs = true;       // as GraphCache's
   uint32_t weight_sum = 0;       // tells weights apart in fingerprint()
   int32_t attention_blocks = 0;  // as StepLimits'
 };
@@ -60,11 +61,15 @@ class CudaModel final : public engine::Model {
 
   const ModelSpec& spec() const { return spec_; }
   Step& step() { return step_; }
-  GraphCache& graphs() { return graphs_; }
+  const GraphCache& graphs() const { return graphs_; }
+  const Stream& stream() const { return *stream_; }
   KvStore& store() { return *store_; }
   /// Gives sequences of one bank, no more than it has slots, what the next tokens of each take, and
-  /// slots. It must fit.
-  void seat(std::span<CudaSequence* const> sequences, std::span<const int64_t> counts);
+  /// slots. `decoded`: those of each by so many steps, else by one. Throws RunError where it does
+  /// not fit.
+  void seat(std::span<CudaSequence* const> sequences,
+            std::span<const int64_t> counts,
+            bool decoded);
   /// Waits for the device and learns what sequences of one bank have grown by.
   void learn(std::span<CudaSequence* const> sequences);
 

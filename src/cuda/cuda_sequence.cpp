@@ -175,15 +175,21 @@ int32_t CudaSequence::sealed_end_after(int64_t count) const {
   return static_cast<int32_t>(std::max<int64_t>(end, sealed_end_));
 }
 
-SequenceDemand CudaSequence::demand(int64_t count) const {
+int64_t CudaSequence::first_grown_page(int64_t count, Rows rows) const {
+  // Of a chunk, what is sealed at once never lies in the window; and a row that decodes seals
+  // before it is appended.
+  const int64_t begin = rows == Rows::chunk ? sealed_end_after(count) : sealed_end_after(0);
+  const int64_t end = ceil_div(tokens_ + count, kPageTokens);
+  return std::max<int64_t>(begin / kPageTokens, end - bank_->shape().ring_pages);
+}
+
+SequenceDemand CudaSequence::demand(int64_t count, Rows rows) const {
   SequenceDemand demand;
   const int32_t sealed = sealed_end_after(count);
-  const int64_t ring = bank_->shape().ring_pages;
+  const int64_t begin = first_grown_page(count, rows);
   const int64_t end = ceil_div(tokens_ + count, kPageTokens);
-  // One token alone is sealed for at the next step: its window begins where this one's does.
-  const int64_t begin = std::max<int64_t>((sealed - 1) / kPageTokens, end - ring);
   for (int32_t head = 0; head < heads(); ++head) {
-    for (int64_t page = std::max<int64_t>(begin, 0); page < end; ++page) {
+    for (int64_t page = begin; page < end; ++page) {
       demand.window_pages += window_page(head, page) == kNoPage ? 1 : 0;
     }
     const int64_t survivors = tables_.survivors[static_cast<size_t>(head)];
@@ -201,11 +207,9 @@ SequenceDemand CudaSequence::demand(int64_t count) const {
   return demand;
 }
 
-void CudaSequence::grow(int64_t count) {
-  const int64_t ring = bank_->shape().ring_pages;
+void CudaSequence::grow(int64_t count, Rows rows) {
+  const int64_t begin = first_grown_page(count, rows);
   const int64_t end = ceil_div(tokens_ + count, kPageTokens);
-  const int64_t begin =
-      std::max<int64_t>({(sealed_end_after(count) - 1) / kPageTokens, end - ring, 0});
   for (int32_t head = 0; head < heads(); ++head) {
     for (int64_t page = begin; page < end; ++page) {
       PageNumber& number = window_page(head, page);
@@ -280,9 +284,8 @@ void CudaSequence::prepare_step() {
   is_window_loaded_ = true;
 }
 
-void CudaSequence::advance(int64_t count, bool decoded) {
-  // A row that decodes seals before it is appended.
-  sealed_end_ = sealed_end_after(decoded ? 0 : count);
+void CudaSequence::advance(int64_t count, Rows rows) {
+  sealed_end_ = sealed_end_after(rows == Rows::chunk ? count : count - 1);
   tokens_ += count;
   bank_->note(slot_, static_cast<int32_t>(tokens_), sealed_end_);
 }

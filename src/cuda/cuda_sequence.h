@@ -20,6 +20,11 @@ struct SequenceDemand {
   int64_t ahead = 0;           // survivors' pages that the device may take
 };
 
+/// How tokens are appended: together, as a prompt's chunk, or each by a step that decodes.
+enum class Rows { chunk, decoded };
+/// One token alone decodes, whatever it is of.
+inline Rows rows_of(int64_t count) { return count == 1 ? Rows::decoded : Rows::chunk; }
+
 class CudaSequence final : public engine::SequenceState {
  public:
   CudaSequence(std::shared_ptr<KvStore> store, std::shared_ptr<const CudaPlan> plan);
@@ -46,9 +51,9 @@ class CudaSequence final : public engine::SequenceState {
   /// Of what it has beside pages.
   int64_t table_bytes() const;
 
-  SequenceDemand demand(int64_t count) const;
-  /// Takes what demand(count) says, but for `ahead`. It must fit.
-  void grow(int64_t count);
+  SequenceDemand demand(int64_t count, Rows rows) const;
+  /// Takes what demand() says, but for `ahead`. It must fit.
+  void grow(int64_t count, Rows rows);
 
   /// Where it computes; -1: it is parked.
   int32_t slot() const { return slot_; }
@@ -61,8 +66,8 @@ class CudaSequence final : public engine::SequenceState {
   int32_t sealed_end() const { return sealed_end_; }
   /// After a prompt's chunk of `count` tokens.
   int32_t sealed_end_after(int64_t count) const;
-  /// A step has appended `count` tokens, `decoded` or as a prompt's chunk.
-  void advance(int64_t count, bool decoded);
+  /// So many tokens were appended.
+  void advance(int64_t count, Rows rows);
   /// What the device has counted since.
   void learn(std::span<const int32_t> survivors);
 
@@ -81,6 +86,8 @@ class CudaSequence final : public engine::SequenceState {
   std::vector<PageNumber> live_survivor_pages() const;
   std::vector<PageNumber> window_pages_in_order() const;
   int64_t window_begin_page() const;
+  /// The first page of the window that `count` more tokens are written to or leave.
+  int64_t first_grown_page(int64_t count, Rows rows) const;
   PageNumber& window_page(int32_t head, int64_t page) const;
   PageNumber* last_partial_page(int32_t head) const;
   void unshare();

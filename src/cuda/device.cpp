@@ -39,7 +39,7 @@ void check_device(const ModelSpec& spec, const cpu::ResolvedModelOptions& option
   if (options.dtype != DType::bf16) {
     throw InputError({.field = "dtype",
                       .what = "is not on the device cuda",
-                      .got = dtype_name(options.dtype),
+                      .got = std::string(dtype_name(options.dtype)),
                       .expected = "bf16 there"});
   }
   format_of(options);

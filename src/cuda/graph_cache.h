@@ -1,9 +1,10 @@
 #pragma once
-// Steps that only decode, as CUDA graphs: captured the first time, replayed from then on. All that
-// changes between them lies in device memory.
+// Steps that only decode, as CUDA graphs: all that changes between two of the same rows lies in
+// device memory, so that one call launches what would take some fifteen a layer.
 
 #include <cstdint>
 #include <functional>
+#include <list>
 
 #include "cuda/memory.h"
 #include "cuda/step.h"
@@ -12,8 +13,35 @@ namespace dms::cuda {
 
 class GraphCache {
  public:
-  /// Has `launch` put on the stream what `work` takes.
+  /// `is_used`: else all is launched one by one, for profilers that look at kernels.
+  explicit GraphCache(bool is_used) : is_used_(is_used) {}
+  GraphCache(const GraphCache&) = delete;
+  ~GraphCache();
+
+  /// Has `launch` put on the stream what `work`, whose rows all decode, takes. The first time it
+  /// does: products choose their kernels then. The second time it is captured, and replayed from
+  /// then on.
   void run(const StepWork& work, const Stream& stream, const std::function<void()>& launch);
+
+  /// Where what launches read lies elsewhere from now on.
+  void clear();
+  /// Launches of graphs so far.
+  int64_t replays() const { return replays_; }
+
+ private:
+  struct Entry {
+    const SlotBank* bank;
+    FateParams fate;
+    int32_t rows;
+    cudaGraphExec_t graph;  // null: not captured yet
+  };
+
+  Entry& entry_of(const StepWork& work, bool& is_new);
+  static cudaGraphExec_t capture(const Stream& stream, const std::function<void()>& launch);
+
+  bool is_used_;
+  std::list<Entry> entries_;  // the one used last first
+  int64_t replays_ = 0;
 };
 
 }  // namespace dms::cuda

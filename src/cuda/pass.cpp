@@ -5,12 +5,6 @@
 namespace dms::cuda {
 namespace {
 
-bool is_one_rule(const FateParams& a, const FateParams& b) {
-  return a.rule == b.rule && a.shift == b.shift && a.sinks == b.sinks &&
-         a.threshold == b.threshold && a.keep == b.keep && a.seed == b.seed &&
-         a.per_layer == b.per_layer;
-}
-
 /// Whether one step can compute both.
 bool fit_together(const CudaSequence& a, const CudaSequence& b) {
   return &a.bank() == &b.bank() && is_one_rule(a.plan().fate(), b.plan().fate());

@@ -18,6 +18,13 @@
 
 namespace dms::cuda {
 
+/// Whether fates come about alike, but for the logits of a step.
+inline bool is_one_rule(const FateParams& a, const FateParams& b) {
+  return a.rule == b.rule && a.shift == b.shift && a.sinks == b.sinks &&
+         a.threshold == b.threshold && a.keep == b.keep && a.seed == b.seed &&
+         a.per_layer == b.per_layer;
+}
+
 /// A prompt's tokens of a step.
 struct PromptChunk {
   int32_t slot = 0;

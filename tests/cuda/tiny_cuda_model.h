@@ -34,6 +34,7 @@ inline cpu::ResolvedModelOptions tiny_options() {
 struct DeviceTraits {
   int64_t kv_bytes = int64_t{8} << 20;
   cpu::ResolvedModelOptions options = tiny_options();
+  bool uses_graphs = true;
 };
 
 inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
@@ -50,6 +51,7 @@ inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
       CudaModelOptions{
           .kv_bytes = traits.kv_bytes,
           .matmul = make_simple_matmul(static_cast<int32_t>(rows), static_cast<int32_t>(columns)),
+          .uses_graphs = traits.uses_graphs,
           .weight_sum = cpu::sum_of(weights),
           .attention_blocks = 4});
 }
