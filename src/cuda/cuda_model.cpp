@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
-#include "base/kv_memory.h"
+#include "base/memory_shortage.h"
 #include "cpu/fingerprint.h"
 
 namespace dms::cuda {
@@ -103,8 +103,8 @@ std::unique_ptr<engine::SequenceState> CudaModel::new_sequence(
                              ? 0
                              : cuda_plan->expected_bytes(cuda_plan->preallocate_tokens());
   if (needed > store_->limit_bytes() - store_->used_bytes()) {
-    throw RunError(
-        {.where = kKvMemory,
+    throw MemoryShortage(
+        {.where = "KV memory",
          .what = "no room to preallocate",
          .got = std::to_string(needed) + " bytes",
          .expected = "at most " + std::to_string(store_->limit_bytes() - store_->used_bytes())});
@@ -144,7 +144,7 @@ engine::KvMemory CudaModel::memory() const {
           .peak_bytes = store_->peak_bytes()};
 }
 
-RunError CudaModel::shortage(std::span<const engine::Part> parts) const {
+MemoryShortage CudaModel::shortage(std::span<const engine::Part> parts) const {
   const Demand demand = demand_of(parts);
   int64_t needed = store_->used_bytes();
   for (const auto& [bytes, pages] : demand.pages) needed += bytes * pages;
@@ -155,11 +155,12 @@ RunError CudaModel::shortage(std::span<const engine::Part> parts) const {
   for (const engine::Part& part : parts) tokens += part.sequence->tokens();
   const std::string sequences =
       parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
-  return RunError({.where = kKvMemory,
-                   .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
-                   .got = "up to " + std::to_string(needed) + " bytes for the next step",
-                   .expected = "at most " + std::to_string(store_->limit_bytes()),
-                   .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
+  return MemoryShortage(
+      {.where = "KV memory",
+       .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
+       .got = "up to " + std::to_string(needed) + " bytes for the next step",
+       .expected = "at most " + std::to_string(store_->limit_bytes()),
+       .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
 }
 
 std::span<const float> CudaModel::forward(std::span<const engine::Part> parts) {
@@ -206,10 +207,10 @@ void CudaModel::seat(std::span<CudaSequence* const> sequences,
   }
   if (!store_->fits(demand.pages, demand.ahead) ||
       demand.ahead[&bank] > bank.free_list().capacity()) {
-    throw RunError({.where = kKvMemory,
-                    .what = "limit reached",
-                    .got = std::to_string(demand.ahead[&bank]) + " pages to be given ahead",
-                    .hint = "raise kv_memory_bytes, or ask for fewer tokens at a time"});
+    throw MemoryShortage({.where = "KV memory",
+                          .what = "limit reached",
+                          .got = std::to_string(demand.ahead[&bank]) + " pages to be given ahead",
+                          .hint = "raise kv_memory_bytes, or ask for fewer tokens at a time"});
   }
   for (size_t i = 0; i < sequences.size(); ++i) sequences[i]->grow(counts[i], rows(i));
   store_->top_up(bank, demand.ahead[&bank]);

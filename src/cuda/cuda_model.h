@@ -53,7 +53,7 @@ class CudaModel final : public engine::Model {
   std::string fingerprint() const override;
   bool reserve(std::span<const engine::Part> parts) override;
   engine::KvMemory memory() const override;
-  RunError shortage(std::span<const engine::Part> parts) const override;
+  MemoryShortage shortage(std::span<const engine::Part> parts) const override;
   std::span<const float> forward(std::span<const engine::Part> parts) override;
   /// 0: it would take events in every layer, and those a place in the graph.
   double attention_seconds() const override { return 0; }

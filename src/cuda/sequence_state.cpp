@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/kv_memory.h"
+#include "base/memory_shortage.h"
 #include "cuda/cuda_sequence.h"
 #include "cuda/fate_words.h"
 
@@ -183,8 +183,8 @@ void CudaSequence::read_pages(ByteReader& in, const std::vector<int32_t>& surviv
   demand[shape.window_page_bytes()] += in_window;
   demand[shape.survivor_page_bytes()] += kept;
   if (!store_->fits(demand)) {
-    throw RunError(
-        {.where = kKvMemory,
+    throw MemoryShortage(
+        {.where = "KV memory",
          .what = "no room for a saved sequence",
          .got = std::to_string(windows.size() + entries.size()) + " bytes",
          .expected = "at most " + std::to_string(store_->limit_bytes() - store_->used_bytes())});
