@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "cuda/decode_case.h"
-#include "cuda_emulator.h"
+#include "cuda_emulator/cuda_emulator.h"
 
 namespace dms::cuda {
 namespace {

@@ -111,7 +111,7 @@ inline HostMatrix random_matrix(MatrixFormat format, int rows, int columns, std:
     for (size_t i = 0; i < count; i += 2) {
       const int codes = byte(random);
       m.data.push_back(static_cast<unsigned char>(codes));
-      for (const size_t half : {0, 1}) {
+      for (const size_t half : {size_t{0}, size_t{1}}) {
         m.values[i + half] =
             double{__half2float(m.group_minima[i / 32])} +
             double{__half2float(m.group_scales[i / 32])} * (half == 0 ? codes % 16 : codes / 16);
