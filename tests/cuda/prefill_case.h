@@ -237,8 +237,8 @@ class PrefillProblem {
       return numbers;
     }
     const double spread = format == KvFormat::int8 ? 0.016 : 0.02;
-    const __nv_bfloat16 scale =
-        __float2bfloat16(static_cast<float>(spread * (1.0 + random_() % 100 / 100.0)));
+    const __nv_bfloat16 scale = __float2bfloat16(
+        static_cast<float>(spread * (1.0 + static_cast<double>(random_() % 100) / 100.0)));
     std::memcpy(scales + entry * 2, &scale, 2);
     for (size_t d = 0; d < static_cast<size_t>(c_.head_dim); ++d) {
       const uint8_t code = draw_code(format);
