@@ -6,7 +6,7 @@
 OBJECT is what nvcc made of a .cu file, for one architecture or several, with -Xptxas -v; its words
 lie in OBJECT.log. No kernel may spill, have a stack frame or touch local memory, none may go
 without launch bounds, and ptxas may say none of C75xx (wgmma made serial). The table holds by
-pattern of name: the most registers, the fewest blocks an SM, the bytes of dynamic shared memory
+pattern of FILE/NAME: the most registers, the fewest blocks an SM, the bytes of dynamic shared memory
 that the blocks are reckoned with, and instructions that must be there.
 """
 
@@ -149,7 +149,7 @@ def read_object(path: Path, cuobjdump: str) -> tuple[list[Kernel], list[str]]:
     add_threads(kernels, dump("-elf"))
     add_instructions(kernels, dump("-sass"))
     for kernel in kernels.values():
-        kernel.name = short_name(kernel.name)
+        kernel.name = f"{path.stem}/{short_name(kernel.name)}"
     warnings = [line for line in log.splitlines() if re.search(r"\bC75\d\d\b", line)]
     known = {"key": key, "kernels": [asdict(k) for k in kernels.values()], "warnings": warnings}
     kept.write_text(json.dumps(known))
