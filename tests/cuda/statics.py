@@ -5,9 +5,9 @@
 
 OBJECT is what nvcc made of a .cu file, for one architecture or several, with -Xptxas -v; its words
 lie in OBJECT.log. No kernel may spill, have a stack frame or touch local memory, none may go
-without launch bounds, and ptxas may say none of C75xx (wgmma made serial). The table holds by
-pattern of FILE/NAME: the most registers, the fewest blocks an SM, the bytes of dynamic shared memory
-that the blocks are reckoned with, and instructions that must be there.
+without launch bounds, and ptxas may say none of C75xx (wgmma made serial). The table holds, by
+pattern of FILE/NAME, the most registers, the fewest blocks an SM, the bytes of dynamic shared
+memory that the blocks are reckoned with, and instructions that must be there.
 """
 
 import argparse
