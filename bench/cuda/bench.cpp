@@ -42,7 +42,7 @@ Settings read_settings(int count, char** arguments) {
     if (argument == "--tiny") {
       settings.tiny = true;
     } else if (argument.starts_with("--only=")) {
-      settings.only = "," + std::string(argument.substr(7)) + ",";
+      settings.only = std::string(",").append(argument.substr(7)).append(",");
     } else if (argument.starts_with("--limit=")) {
       settings.limit_s = number(argument.substr(8), "--limit");
     } else {

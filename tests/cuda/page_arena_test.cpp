@@ -1,14 +1,14 @@
 // Pages of two sizes in one arena: none lies over another, all come back, and what is said to fit
 // does.
 
+#include "cuda/page_arena.h"
+
 #include <algorithm>
 #include <map>
 #include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
-
-#include "cuda/page_arena.h"
 
 namespace dms::cuda {
 namespace {

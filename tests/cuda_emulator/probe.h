@@ -2,8 +2,6 @@
 // Cases of a probe: an instruction on the (emulated) device against its meaning, written for the
 // host. Included by .cu files.
 
-#include <cuda_runtime.h>
-
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -11,6 +9,8 @@
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include <cuda_runtime.h>
 
 namespace cuda_emulator {
 
@@ -29,7 +29,8 @@ std::vector<ProbeCase> warp_cases();
 /// Numbers with many patterns: edges first, then a generator's.
 template <class T>
 std::vector<T> samples(size_t count, uint64_t seed) {
-  static constexpr uint64_t kEdges[] = {0, 1, ~0ull, 0x8000000080000000ull, 0x7fffffff7fffffffull, 31};
+  static constexpr uint64_t kEdges[] = {
+      0, 1, ~0ull, 0x8000000080000000ull, 0x7fffffff7fffffffull, 31};
   std::vector<T> values(count);
   uint64_t state = seed * 0x9e3779b97f4a7c15ull + 1;
   for (size_t i = 0; i < count; i++) {
@@ -90,7 +91,8 @@ std::string compare(const std::vector<A>& a,
   std::string problem;
   if (const cudaError_t error = cudaGetLastError()) problem = cudaGetErrorString(error);
   cudaMemcpy(got.data(), out, got.size() * sizeof(R), cudaMemcpyDeviceToHost);
-  for (void* memory : {static_cast<void*>(device_a), static_cast<void*>(device_b)}) cudaFree(memory);
+  for (void* memory : {static_cast<void*>(device_a), static_cast<void*>(device_b)})
+    cudaFree(memory);
   cudaFree(device_c);
   cudaFree(out);
   for (size_t i = 0; i < a.size() && problem.empty(); i++) {
@@ -108,8 +110,8 @@ inline constexpr size_t kSamples = 200;
 template <class F, class R, class A, class B, class C>
 ProbeCase bits_case(const std::string& name) {
   return {name, [] {
-            return compare<F, R>(samples<A>(kSamples, 1), samples<B>(kSamples, 2),
-                                 samples<C>(kSamples, 4), 0);
+            return compare<F, R>(
+                samples<A>(kSamples, 1), samples<B>(kSamples, 2), samples<C>(kSamples, 4), 0);
           }};
 }
 

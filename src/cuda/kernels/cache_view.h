@@ -44,9 +44,9 @@ DMS_HOST_DEVICE constexpr int page_bytes(KvFormat format, int head_dim) {
 }
 
 /// Pages that the host gives ahead of need and the device takes inside a step. Both only count up;
-/// page n lies at pages[n % capacity]. The counts wrap around at 2^32, so that the capacity is a power
-/// of two. `given` and `pages` change between kernels alone (a copy on their stream): a kernel that
-/// takes relies on them.
+/// page n lies at pages[n % capacity]. The counts wrap around at 2^32, so that the capacity is a
+/// power of two. `given` and `pages` change between kernels alone (a copy on their stream): a
+/// kernel that takes relies on them.
 struct FreePages {
   const uint32_t* pages = nullptr;  // [capacity]
   int32_t capacity = 0;
