@@ -20,7 +20,7 @@ cudaError_t multiply_tile(const void* a,
                           float* out,
                           HopperFault fault = HopperFault::none);
 
-/// out[i] = the sum over a cluster of 4 blocks of in[block, i]; [8, 32] each.
+/// out[i] = the sum over a cluster of 4 blocks of in[block, i ^ 1]; [8, 32] each.
 cudaError_t sum_over_cluster(const int* in, int* out);
 
 }  // namespace cuda_emulator

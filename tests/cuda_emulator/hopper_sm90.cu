@@ -138,7 +138,7 @@ __global__ void __cluster_dims__(4, 1, 1) cluster_kernel(const int* in, int* out
   cluster.sync();
   int sum = 0;
   for (unsigned rank = 0; rank < cluster.num_blocks(); rank++) {
-    sum += *cluster.map_shared_rank(&values[threadIdx.x], rank);
+    sum += *cluster.map_shared_rank(&values[threadIdx.x ^ 1], rank);
   }
   cluster.sync();
   out[i] = sum;

@@ -85,11 +85,13 @@ TEST_F(Hopper, SumsOverClusters) {
   std::vector<int> values(8 * 32);
   for (size_t i = 0; i < values.size(); i++) values[i] = static_cast<int>(i * i % 101);
   const DeviceArray<int> in(values), out(values.size());
+  options().race = true;
   ASSERT_EQ(sum_over_cluster(in.data(), out.data()), cudaSuccess) << last_message();
   const std::vector<int> got = out.values();
   for (size_t i = 0; i < got.size(); i++) {
     int sum = 0;
-    for (size_t block = 0; block < 4; block++) sum += values[i / 128 * 128 + block * 32 + i % 32];
+    for (size_t block = 0; block < 4; block++)
+      sum += values[i / 128 * 128 + block * 32 + (i ^ 1) % 32];
     EXPECT_EQ(got[i], sum) << i;
   }
 }

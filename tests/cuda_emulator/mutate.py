@@ -64,11 +64,13 @@ def copy_sources(target: Path) -> None:
             shutil.copy2(name, target / name)
 
 
-def last_line(text: str) -> str:
-    """Return the line that says most: the emulator's, or the last one."""
+def most_telling(text: str) -> str:
+    """Return the emulator's or the translator's line, or the first test that failed."""
     lines = [line for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "cuda_emulator:" in line or "ptx2cpp:" in line]
-    return (telling or lines or [""])[-1][-200:]
+    for mark in ("cuda_emulator: ", "ptx2cpp: ", "[  FAILED  ]"):
+        if marked := [line for line in lines if mark in line]:
+            return marked[0][-200:]
+    return (lines or [""])[-1][-200:]
 
 
 def finding(root: Path, commands: Commands) -> str | None:
@@ -80,7 +82,7 @@ def finding(root: Path, commands: Commands) -> str | None:
         output = build.stdout + build.stderr
         if "ptx2cpp:" not in output:
             sys.exit(f"the build fails, and not in the translator:\n{output[-2000:]}")
-        return "translator: " + last_line(output)
+        return "translator: " + most_telling(output)
     for schedule, landing, race in MODES:
         modes = {"CUEMU_SCHED": schedule, "CUEMU_ASYNC": landing, "CUEMU_RACE": str(race)}
         try:
@@ -97,7 +99,7 @@ def finding(root: Path, commands: Commands) -> str | None:
         except subprocess.TimeoutExpired:
             return f"{schedule}/{landing}/{race}: runs for more than {commands.timeout:.0f} s"
         if test.returncode:
-            return f"{schedule}/{landing}/{race}: {last_line(test.stdout + test.stderr)}"
+            return f"{schedule}/{landing}/{race}: {most_telling(test.stdout + test.stderr)}"
     return None
 
 

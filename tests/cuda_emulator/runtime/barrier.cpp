@@ -31,6 +31,9 @@ void end_cluster_phase(Cluster& cluster) {
   cluster.arrived = 0;
   cluster.phase++;
   cluster.progress++;
+  for (const auto& block : cluster.blocks) {
+    block->cluster_arrived = std::exchange(block->cluster_arriving, {});
+  }
   for (Thread* thread : std::exchange(cluster.waiting, {})) make_ready(thread);
 }
 
@@ -95,6 +98,10 @@ void cluster_arrive(Thread* self, u32 site) {
   self->site = site;
   Cluster& cluster = *self->block->cluster;
   tsan_release(&cluster);
+  if (race_check_is_on) {
+    join(self->block->cluster_arriving, clock_of(self));
+    tick(self);
+  }
   cluster.arrived++;
   self->cluster_phase = cluster.phase;
   if (cluster.arrived >= cluster.live) end_cluster_phase(cluster);
@@ -108,6 +115,7 @@ void cluster_wait(Thread* self, u32 site) {
     block_on(self, "barrier.cluster.wait");
   }
   tsan_acquire(&cluster);
+  if (race_check_is_on) join(clock_of(self), self->block->cluster_arrived);
 }
 
 u32 mapa(Thread* self, u32 address, u32 rank) {

@@ -1,6 +1,7 @@
 // Happens-before check of shared memory: a vector clock per thread, and the last accesses to every
 // two bytes, as FastTrack keeps them (Flanagan and Freund, 2009). Barriers, mbarriers and
-// __syncwarp order; asynchronous copies to shared memory are agents with clocks of their own.
+// __syncwarp order; so do barriers of a cluster, within a block. Asynchronous copies to shared
+// memory are agents with clocks of their own.
 
 #include <algorithm>
 

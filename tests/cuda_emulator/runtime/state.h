@@ -82,8 +82,9 @@ struct Block {
   // Of 16 bytes: who wrote last through the generic proxy, (thread + 1) << 16 | proxy epoch; or 0.
   std::vector<u32> generic_writes;
   // Race check.
-  std::vector<Clock> clocks;         // [thread]
-  std::vector<ShadowUnit> accesses;  // [offset / 2]
+  std::vector<Clock> clocks;                // [thread]
+  std::vector<ShadowUnit> accesses;         // [offset / 2]
+  Clock cluster_arriving, cluster_arrived;  // of barrier.cluster, in this phase and the last one
   u32 agents = 0;
   u32 agent_clocks[kAgents] = {};
 };
