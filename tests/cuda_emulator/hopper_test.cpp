@@ -15,6 +15,7 @@ namespace {
 class Hopper : public testing::Test {
  protected:
   Hopper() {
+    options() = {};  // whatever the environment says
     // Small integers: their products' sums are exact.
     for (size_t i = 0; i < kTileRows * kTileDepth; i++) {
       a_values_.push_back(float_to_bf16(static_cast<float>(i * 7 % 17) - 8));
