@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -13,6 +14,7 @@
 #include "kernels/norm.h"
 #include "kernels/rope.h"
 #include "policy/hash.h"
+#include "policy/policy.h"
 
 namespace dms::cuda {
 namespace {
@@ -390,6 +392,26 @@ TEST(FinishQkv, SettlesFatesByAllRules) {
                       .shift = shift,
                       .per_layer = per_layer});
       }
+    }
+  }
+}
+
+TEST(RandomNumbers, AreThoseOfThePolicy) {
+  constexpr int32_t kFirst = 10;
+  constexpr int32_t kCount = 200;
+  const QkvCase shape{.kv_heads = 3};
+  for (const double cr : {1.5, 8.0}) {
+    const policy::PolicyPtr random =
+        policy::make_policy("random",
+                            {.layers = kLayers,
+                             .kv_heads = shape.kv_heads,
+                             .args = {{"cr", std::to_string(cr)}, {"seed", std::to_string(kSeed)}},
+                             .window = 16});
+    std::vector<uint8_t> evict(static_cast<size_t>(shape.kv_heads * kCount));
+    random->decide({.layer = kLayer, .first = kFirst, .count = kCount}, evict);
+    for (int32_t i = 0; i < shape.kv_heads * kCount; ++i) {
+      const double number = random_number(shape, i / kCount, kFirst + i % kCount);
+      EXPECT_EQ(evict[static_cast<size_t>(i)] != 0, number >= 1.0 / cr) << i;
     }
   }
 }

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "cuda/device_buffer.h"
+#include "engine/sampler.h"
 
 namespace dms::cuda {
 namespace {
@@ -180,6 +181,35 @@ std::vector<SamplingRow> many_settings() {
 
 TEST(Philox, GivesTheNumbersOfItsAuthors) {
   EXPECT_EQ(philox(0, 0), 0xe169c58d6627e8d5u);  // Random123's known answers
+}
+
+/// The plain sampler's kept tokens are what engine::Sampler draws from.
+TEST(KeptTokens, AreThoseOfTheCpu) {
+  constexpr int kDraws = 400;
+  for (const int levels : {0, 4}) {
+    const std::vector<float> logits = some_logits(60, levels, 8);
+    for (const SamplingRow& row : many_settings()) {
+      engine::Sampler sampler({.temperature = row.temperature,
+                               .top_k = row.top_k,
+                               .top_p = row.top_p,
+                               .min_p = row.min_p,
+                               .seed = row.seed});
+      std::vector<int> drawn(logits.size());
+      for (int i = 0; i < kDraws; ++i) {
+        std::vector<float> copy = logits;
+        ++drawn[static_cast<size_t>(sampler.sample(copy))];
+      }
+      double total = 0.0;
+      for (const Candidate& c : kept_tokens(logits, row)) total += c.weight;
+      for (const Candidate& c : kept_tokens(logits, row)) {
+        int& count = drawn[static_cast<size_t>(c.token)];
+        EXPECT_TRUE(count > 0 || c.weight < total / 20) << c.token;  // (1 - 1/20)^400 = 1e-9
+        count = 0;
+      }
+      EXPECT_EQ(drawn, std::vector<int>(logits.size()))
+          << "top_k " << row.top_k << " top_p " << row.top_p << " min_p " << row.min_p;
+    }
+  }
 }
 
 TEST(Sample, DrawsWhatTheSettingsLeave) {

@@ -11,6 +11,7 @@ namespace dms::cuda {
 namespace {
 
 constexpr int kWarps = 4;
+constexpr int kBlocks = 16;  // that a multiprocessor of sm_80 or sm_90 holds: all its threads
 constexpr int kLaneChannels = 4;
 constexpr int kMostChannels = kWarpLanes * kLaneChannels;
 
@@ -232,7 +233,8 @@ __device__ __forceinline__ void finish_key(const QkvParams& params,
   store_channels(place_of(params, task.row, kv_head, false) + task.first_channel(), channels);
 }
 
-__global__ void __launch_bounds__(kWarps* kWarpLanes) finish_kernel(const QkvParams params) {
+__global__ void __launch_bounds__(kWarps* kWarpLanes, kBlocks)
+    finish_kernel(const QkvParams params) {
   __shared__ __align__(16) float stages[kWarps][kMostChannels];
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
   const int heads = params.q_heads + 2 * params.cache.kv_heads;
