@@ -276,10 +276,10 @@ __global__ void __launch_bounds__(kThreads) fill_window_kernel(const SealChunkPa
       reinterpret_cast<const uint4*>(from)[vector];
 }
 
-__global__ void finish_chunk_kernel(int32_t* tokens_of,
-                                    int32_t* sealed_end_of,
-                                    int32_t tokens,
-                                    int32_t sealed_end) {
+__global__ void __launch_bounds__(1) finish_chunk_kernel(int32_t* tokens_of,
+                                                         int32_t* sealed_end_of,
+                                                         int32_t tokens,
+                                                         int32_t sealed_end) {
   *tokens_of = tokens;
   *sealed_end_of = sealed_end;
 }
