@@ -42,23 +42,57 @@ __device__ __forceinline__ Found find_lane(uint64_t amount, uint64_t target) {
   return {found, __shfl_sync(kAllLanes, sum - amount, found), target};
 }
 
-/// The first of `count` indices at which the sum of amount(index) is above target_of(sum of all);
-/// by a whole block. Each round cuts the range into a piece a warp.
-template <int kThreads, class Amount, class TargetOf>
-__device__ __forceinline__ Found
-find(int32_t count, const Amount& amount, const TargetOf& target_of, SearchRoom<kThreads>& room) {
+inline constexpr int kQuad = 4;  // neighbours that a lane takes together: 16 bytes of logits
+
+/// Amounts of kQuad indices, 0 beyond the last.
+struct Amounts {
+  uint64_t x[kQuad];
+
+  __device__ __forceinline__ uint64_t sum() const { return (x[0] + x[1]) + (x[2] + x[3]); }
+};
+
+/// Of a warp's 32 kQuad amounts from `begin` on, the first whose inclusive sum is above `target`.
+__device__ __forceinline__ Found find_in_warp(int32_t begin, const Amounts& own, uint64_t target) {
+  const Found lane = find_lane(own.sum(), target);
+  uint64_t sum = lane.before;
+  int32_t at = kQuad - 1;
+  uint64_t before = sum;
+#pragma unroll
+  for (int e = kQuad - 1; e >= 0; --e) {
+    uint64_t below = sum;
+#pragma unroll
+    for (int lower = 0; lower < e; ++lower) below += own.x[lower];
+    if (below + own.x[e] > target) at = e;
+  }
+#pragma unroll
+  for (int e = 0; e < kQuad; ++e) before += e < at ? own.x[e] : 0;
+  return {begin + lane.index * kQuad + __shfl_sync(kAllLanes, at, lane.index),
+          __shfl_sync(kAllLanes, before, lane.index),
+          target};
+}
+
+/// The first of `count` indices at which the sum of amounts is above target_of(sum of all); by a
+/// whole block. amounts(index): of kQuad indices from `index` on. Each round cuts the range into a
+/// piece a warp.
+template <int kThreads, class AmountsOf, class TargetOf>
+__device__ __forceinline__ Found find(int32_t count,
+                                      const AmountsOf& amounts,
+                                      const TargetOf& target_of,
+                                      SearchRoom<kThreads>& room) {
   constexpr int kWarps = SearchRoom<kThreads>::kWarps;
+  constexpr int32_t kWarpStep = kWarpLanes * kQuad;
   int32_t begin = 0;
   int32_t end = count;
   Found found;
   bool is_first = true;
   do {
-    const int32_t step = (end - begin + kWarps - 1) / kWarps;
+    const int32_t step = (end - begin + kWarps * kWarpStep - 1) / (kWarps * kWarpStep) * kWarpStep;
     const int32_t piece_end = min(begin + (own_warp() + 1) * step, end);
     uint64_t sum = 0;
-#pragma unroll 4
-    for (int32_t i = begin + own_warp() * step + own_lane(); i < piece_end; i += kWarpLanes) {
-      sum += amount(i);
+#pragma unroll 2
+    for (int32_t i = begin + own_warp() * step + own_lane() * kQuad; i < piece_end;
+         i += kWarpStep) {
+      sum += amounts(i).sum();
     }
     sum = warp_sum_u64(sum);
     if (own_lane() == 0) room.sums[own_warp()] = sum;
@@ -76,17 +110,24 @@ find(int32_t count, const Amount& amount, const TargetOf& target_of, SearchRoom<
     is_first = false;
     begin += found.index * step;
     end = min(begin + step, end);
-  } while (end - begin > kWarpLanes);
+  } while (end - begin > kWarpStep);
   if (own_warp() == 0) {
-    const uint64_t last = begin + own_lane() < end ? amount(begin + own_lane()) : 0;
-    const Found next = find_lane(last, found.target - found.before);
+    const int32_t i = begin + own_lane() * kQuad;
+    const Amounts own = i < end ? amounts(i) : Amounts{};
+    const Found last = find_in_warp(begin, own, found.target - found.before);
     if (own_lane() == 0) {
-      room.found[1] = {begin + next.index, found.before + next.before, found.target};
+      room.found[1] = {last.index, found.before + last.before, found.target};
     }
   }
   __syncthreads();
   return room.found[1];
 }
+
+/// Keys of kQuad indices, and amounts: 0 for what does not count.
+struct Entries {
+  uint32_t keys[kQuad];
+  Amounts amounts;
+};
 
 /// Where keys reach a sum of amounts.
 struct Threshold {
@@ -106,13 +147,12 @@ __device__ __forceinline__ void add_to_bin(SearchRoom<kThreads>& room,
 }
 
 /// Lowest keys first: the one at which the sum of their amounts reaches need_of(sum of all), which
-/// is at least 1. Digit by digit, from the highest; amount(i) is 0 for what does not count. Keys
-/// whose highest digit is above `near_digit` are at first one bin, added up in registers: a
-/// vocabulary's bulk, in few bins, would make the additions to shared memory wait for each other.
-template <int kThreads, class Key, class Amount, class NeedOf>
+/// is at least 1. Digit by digit, from the highest; entries(index): of kQuad indices from `index`
+/// on. Keys whose highest digit is above `near_digit` are at first one bin, added up in registers:
+/// a vocabulary's bulk, in few bins, would make the additions to shared memory wait for each other.
+template <int kThreads, class EntriesOf, class NeedOf>
 __device__ __forceinline__ Threshold find_key(int32_t count,
-                                              const Key& key,
-                                              const Amount& amount,
+                                              const EntriesOf& entries,
                                               const NeedOf& need_of,
                                               uint32_t near_digit,
                                               SearchRoom<kThreads>& room) {
@@ -138,16 +178,19 @@ __device__ __forceinline__ Threshold find_key(int32_t count,
     }
     __syncthreads();
     uint64_t far = 0;
-#pragma unroll 4
-    for (int32_t i = static_cast<int32_t>(threadIdx.x); i < count; i += kThreads) {
-      const uint32_t k = key(i);
-      if ((k & above) != prefix) continue;
-      const uint64_t add = amount(i);
-      const uint32_t bin = k >> shift & ((1u << bits) - 1);
-      if (is_first && bin > near_digit) {
-        far += add;
-      } else if (add != 0) {
-        add_to_bin(room, bin, add);
+#pragma unroll 2
+    for (int32_t i = static_cast<int32_t>(threadIdx.x) * kQuad; i < count; i += kThreads * kQuad) {
+      const Entries some = entries(i);
+#pragma unroll
+      for (int e = 0; e < kQuad; ++e) {
+        const uint64_t add = some.amounts.x[e];
+        if ((some.keys[e] & above) != prefix || add == 0) continue;
+        const uint32_t bin = some.keys[e] >> shift & ((1u << bits) - 1);
+        if (is_first && bin > near_digit) {
+          far += add;
+        } else {
+          add_to_bin(room, bin, add);
+        }
       }
     }
     if (is_first) {
@@ -157,7 +200,14 @@ __device__ __forceinline__ Threshold find_key(int32_t count,
     __syncthreads();
     const Found bin = find<kThreads>(
         kBins + 1,
-        in_bin,
+        [&](int32_t i) {
+          Amounts some{};
+#pragma unroll
+          for (int e = 0; e < kQuad; ++e) {
+            if (i + e <= kBins) some.x[e] = in_bin(i + e);
+          }
+          return some;
+        },
         [&](uint64_t total) { return (is_first ? need_of(total) : need) - before - 1; },
         room);
     if (is_first) need = bin.target + 1;

@@ -37,15 +37,40 @@ __device__ __forceinline__ Best best_of_warp(Best own) {
   return {key, __reduce_min_sync(kAllLanes, token)};
 }
 
+/// A row's logits, kQuad at a time; -inf beyond the last.
+struct Logits {
+  const float* x = nullptr;
+  int32_t vocab = 0;
+
+  struct Quad {
+    float x[kQuad];
+  };
+  __device__ __forceinline__ Quad at(int32_t i) const {
+    if (vocab % kQuad == 0) {  // rows begin at multiples of 16 bytes
+      const float4 four = *reinterpret_cast<const float4*>(x + i);
+      return {{four.x, four.y, four.z, four.w}};
+    }
+    Quad quad;
+#pragma unroll
+    for (int e = 0; e < kQuad; ++e) quad.x[e] = i + e < vocab ? x[i + e] : -INFINITY;
+    return quad;
+  }
+};
+
 template <int kThreads>
-__device__ __forceinline__ Best best_of(const float* logits, int32_t vocab) {
+__device__ __forceinline__ Best best_of(const Logits& logits) {
   constexpr int kWarps = kThreads / kWarpLanes;
   __shared__ Best bests[kWarps];
   Best best;
 #pragma unroll 4
-  for (int32_t i = static_cast<int32_t>(threadIdx.x); i < vocab; i += kThreads) {
-    const uint32_t key = rising_key(logits[i]);
-    if (key > best.key) best = {key, i};
+  for (int32_t i = static_cast<int32_t>(threadIdx.x) * kQuad; i < logits.vocab;
+       i += kThreads * kQuad) {
+    const Logits::Quad quad = logits.at(i);
+#pragma unroll
+    for (int e = 0; e < kQuad; ++e) {
+      const uint32_t key = rising_key(quad.x[e]);
+      if (key > best.key) best = {key, i + e};
+    }
   }
   best = best_of_warp(best);
   if (own_lane() == 0) bests[own_warp()] = best;
@@ -88,12 +113,22 @@ struct Kept {
 };
 
 template <int kThreads>
-__device__ __forceinline__ void keep_top_k(
-    const float* logits, int32_t vocab, int32_t k, Kept& kept, SearchRoom<kThreads>& room) {
+__device__ __forceinline__ void keep_top_k(const Logits& logits,
+                                           int32_t k,
+                                           Kept& kept,
+                                           SearchRoom<kThreads>& room) {
   const Threshold threshold = find_key<kThreads>(
-      vocab,
-      [&](int32_t i) { return ~rising_key(logits[i]); },
-      [](int32_t) { return uint64_t{1}; },
+      logits.vocab,
+      [&](int32_t i) {
+        const Logits::Quad quad = logits.at(i);
+        Entries entries;
+#pragma unroll
+        for (int e = 0; e < kQuad; ++e) {
+          entries.keys[e] = ~rising_key(quad.x[e]);
+          entries.amounts.x[e] = i + e < logits.vocab ? 1 : 0;
+        }
+        return entries;
+      },
       [k](uint64_t) { return static_cast<uint64_t>(k); },
       highest_digit(~rising_key(kept.best - kNear / kept.inverse_temperature)),
       room);
@@ -101,12 +136,22 @@ __device__ __forceinline__ void keep_top_k(
 }
 
 template <int kThreads>
-__device__ __forceinline__ void keep_top_p(
-    const float* logits, int32_t vocab, float top_p, Kept& kept, SearchRoom<kThreads>& room) {
+__device__ __forceinline__ void keep_top_p(const Logits& logits,
+                                           float top_p,
+                                           Kept& kept,
+                                           SearchRoom<kThreads>& room) {
   const Threshold threshold = find_key<kThreads>(
-      vocab,
-      [&](int32_t i) { return kept.distance_key(logits[i]); },
-      [&](int32_t i) { return kept.candidate(logits[i]); },
+      logits.vocab,
+      [&](int32_t i) {
+        const Logits::Quad quad = logits.at(i);
+        Entries entries;
+#pragma unroll
+        for (int e = 0; e < kQuad; ++e) {
+          entries.keys[e] = kept.distance_key(quad.x[e]);
+          entries.amounts.x[e] = kept.candidate(quad.x[e]);
+        }
+        return entries;
+      },
       [top_p](uint64_t total) {
         const double share = ceil(static_cast<double>(top_p) * static_cast<double>(total));
         return min(max(static_cast<uint64_t>(share), uint64_t{1}), total);
@@ -119,11 +164,18 @@ __device__ __forceinline__ void keep_top_p(
   const uint64_t each = Kept::whole(expf(-__uint_as_float(threshold.key)));
   const uint64_t ties = (threshold.missing + each - 1) / each;
   const Found last = find<kThreads>(
-      vocab,
+      logits.vocab,
       [&](int32_t i) {
-        const bool is_tie =
-            logits[i] >= kept.least_logit && kept.distance_key(logits[i]) == threshold.key;
-        return uint64_t{is_tie ? 1u : 0u};
+        const Logits::Quad quad = logits.at(i);
+        Amounts amounts;
+#pragma unroll
+        for (int e = 0; e < kQuad; ++e) {
+          const float logit = quad.x[e];
+          const bool is_tie =
+              logit >= kept.least_logit && kept.distance_key(logit) == threshold.key;
+          amounts.x[e] = is_tie ? 1 : 0;
+        }
+        return amounts;
       },
       [ties](uint64_t) { return ties - 1; },
       room);
@@ -131,21 +183,24 @@ __device__ __forceinline__ void keep_top_p(
 }
 
 template <int kThreads>
-__device__ __forceinline__ int32_t draw(const float* logits,
-                                        int32_t vocab,
-                                        const SamplingRow& settings,
-                                        Kept& kept,
-                                        SearchRoom<kThreads>& room) {
+__device__ __forceinline__ int32_t
+draw(const Logits& logits, const SamplingRow& settings, Kept& kept, SearchRoom<kThreads>& room) {
   kept.inverse_temperature = 1.0f / settings.temperature;
-  if (settings.top_k > 0 && settings.top_k < vocab) {
-    keep_top_k(logits, vocab, settings.top_k, kept, room);
+  if (settings.top_k > 0 && settings.top_k < logits.vocab) {
+    keep_top_k(logits, settings.top_k, kept, room);
   }
-  if (settings.top_p < 1.0f) keep_top_p(logits, vocab, settings.top_p, kept, room);
+  if (settings.top_p < 1.0f) keep_top_p(logits, settings.top_p, kept, room);
   kept.least_weight = settings.min_p;
   const uint64_t random = philox(settings.seed, settings.counter);
   return find<kThreads>(
-             vocab,
-             [&](int32_t i) { return kept.weight(logits[i], i); },
+             logits.vocab,
+             [&](int32_t i) {
+               const Logits::Quad quad = logits.at(i);
+               Amounts amounts;
+#pragma unroll
+               for (int e = 0; e < kQuad; ++e) amounts.x[e] = kept.weight(quad.x[e], i + e);
+               return amounts;
+             },
              [random](uint64_t total) { return __umul64hi(random, total); },
              room)
       .index;
@@ -154,15 +209,16 @@ __device__ __forceinline__ int32_t draw(const float* logits,
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const SampleParams params) {
   __shared__ SearchRoom<kThreads> room;
-  const float* logits = params.logits + static_cast<int64_t>(blockIdx.x) * params.vocab;
+  const Logits logits{params.logits + static_cast<int64_t>(blockIdx.x) * params.vocab,
+                      params.vocab};
   const SamplingRow settings = params.settings[blockIdx.x];
-  const Best best = best_of<kThreads>(logits, params.vocab);
+  const Best best = best_of<kThreads>(logits);
   Kept kept;
   kept.best = of_rising_key(best.key);
   const bool is_valid = best.key < kInfinityKey && kept.best != -INFINITY;
   const bool draws = is_valid && settings.temperature > 0.0f;
   int32_t token = is_valid ? best.token : -1;
-  if (draws) token = draw(logits, params.vocab, settings, kept, room);
+  if (draws) token = draw(logits, settings, kept, room);
   if (threadIdx.x != 0) return;
   params.tokens[blockIdx.x] = token;
   if (draws) params.settings[blockIdx.x].counter = settings.counter + 1;
