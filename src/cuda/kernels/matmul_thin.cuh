@@ -15,15 +15,16 @@
 
 namespace dms::cuda {
 
-/// Eight columns of one row of activations, or zeros.
+/// Eight columns of one row of activations; zeros behind its end. In place of rows behind the last
+/// one that one is read: what comes of them is not stored.
 struct ThinActivations {
   const __nv_bfloat16* x;
   int32_t rows;
   int32_t columns;
 
   __device__ __forceinline__ uint4 load(int row, int column) const {
-    if (row >= rows || column >= columns) return make_uint4(0, 0, 0, 0);
-    return __ldg(reinterpret_cast<const uint4*>(x + row * columns + column));
+    if (column >= columns) return make_uint4(0, 0, 0, 0);
+    return __ldg(reinterpret_cast<const uint4*>(x + min(row, rows - 1) * columns + column));
   }
 };
 
@@ -193,8 +194,10 @@ __global__ void __launch_bounds__(32 * kWarps, 16 / kWarps) thin_product(MatmulP
     load(step + kBatch * kWarps);
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
+      // Behind the end there are zeros. A branch around them would make activations' loads wait for
+      // each other, which is what many rows need to stay in their registers.
       const int at = step + b * kWarps;
-      if (at < steps) multiply_step(now[b], activations, at, sums);
+      if (kRowTiles <= 2 || at < steps) multiply_step(now[b], activations, at, sums);
     }
   }
   finish_thin<kFormat, kWarps>(p, sums);
