@@ -51,10 +51,11 @@ class Matmul {
 /// Products of at most so many rows read weights once for all of them; kernels for more use tiles.
 inline constexpr int32_t kMostThinRows = 32;
 
-/// Own kernels, for any number of rows; matrices' data and activations begin at multiples of 16
-/// bytes. What a row's result is depends on the matrix and on whether there are more than
-/// kMostThinRows rows, but not on how many, nor on the others. int4 weights of products with more
-/// rows are rounded to bf16; those of fewer are exact. Takes no room: the arguments do not matter.
+/// Own kernels, for any number of rows. Matrices' data and activations begin at multiples of 16
+/// bytes, outputs at even elements where the matrix has an even number of rows. What a row's result
+/// is depends on the matrix, the device and whether there are more than kMostThinRows rows, not on
+/// how many, nor on the others. int4 weights of products with more rows are rounded to bf16; those
+/// of fewer are exact. Takes no room: the arguments do not matter.
 std::unique_ptr<Matmul> make_simple_matmul(int32_t max_rows, int32_t max_columns);
 
 /// cuBLASLt for more than `thin_rows` rows of bf16, and of FP8 where the device multiplies FP8 by

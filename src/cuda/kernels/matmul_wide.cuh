@@ -62,7 +62,7 @@ struct StepCopy {
   }
 };
 
-/// A lane's weights of 8 outputs, of its output g = lane / 4: columns [8 t, 8 t + 8) of a step.
+/// What a lane's codes of one step are under: nothing here; FP8's scales come last, to the sums.
 template <MatrixFormat kFormat>
 struct WideScales {
   __device__ __forceinline__ void load(const MatrixView&, int, int) {}
