@@ -3,9 +3,9 @@
 // which runs on into the next piece. A head of several pieces is put together by the block that
 // finishes its last one.
 //
-// In flight while a warp computes: two sides of pages. Of an SM with 228 KiB of shared memory, in
-// KiB (blocks x warps x 2 x side), bf16 and one byte: head_dim 64: 96 and 48; 80: 120 and 60; 96:
-// 96 and 48; 128: 128 and 64. An H200 needs about 40 to 64 for its bandwidth.
+// In flight while a warp computes: two or three sides of pages. Of an SM with 228 KiB of shared
+// memory, in KiB (blocks x warps x sides x their size), bf16 and one byte: head_dim 64: 144 and 72;
+// 80: 120 and 60; 96: 144 and 72; 128: 128 and 64. An H200 needs about 40 to 64 for its bandwidth.
 
 #include <algorithm>
 
@@ -20,11 +20,13 @@ namespace dms::cuda {
 namespace {
 
 constexpr int kThreads = 32 * kAttentionWarps;
-constexpr int kBuffers = 3;           // sides of pages, of each warp
 constexpr int kReservedBytes = 1024;  // of shared memory, which CUDA takes for each block
 
 template <int kDim>
 struct Shape {
+  // Sides of pages in shared memory, of each warp: what leaves as many blocks an SM as three do,
+  // one copied from and the others on their way.
+  static constexpr int kBuffers = kDim == 64 || kDim == 96 ? 4 : 3;
   static constexpr int kBufferBytes = side_bytes(KvFormat::bf16, kDim);
   static constexpr int kPipelineBytes = kAttentionWarps * kBuffers * kBufferBytes;
   static constexpr int kSharedBytes = kPipelineBytes + static_cast<int>(sizeof(Merge<kDim>));
@@ -63,7 +65,7 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim>::kBlocksPerSm)
   using shape = Shape<kDim>;
   const int lane = threadIdx.x % 32;
   const int warp = threadIdx.x / 32;
-  std::byte* buffers = shared + warp * kBuffers * shape::kBufferBytes;
+  std::byte* buffers = shared + warp * shape::kBuffers * shape::kBufferBytes;
   Merge<kDim>& merge = *reinterpret_cast<Merge<kDim>*>(shared + shape::kPipelineBytes);
   const int group = params.q_heads / params.cache.kv_heads;
   const int2 mine = pieces_of_block(params, merge.begun);
@@ -77,37 +79,41 @@ __global__ void __launch_bounds__(kThreads, Shape<kDim>::kBlocksPerSm)
                              shared_address(buffers + buffer * shape::kBufferBytes),
                              lane);
   };
+  // Sides, keys and values in turn, are copied kAhead before they are used, and pages looked up
+  // long before that.
+  constexpr int kAhead = shape::kBuffers - 1;
   PageCursor cursor(params, pieces + mine.x, pieces + mine.y, warp);
-  PageRef page = cursor.next();
-  int keys = 0;  // buffer of the page's keys; its values follow
-  copy(page, 0, keys);
-  copy(page, 1, keys + 1);
-  PageRef next = cursor.next();
+  PageRef pages[3] = {cursor.next(), cursor.next(), cursor.next()};
+#pragma unroll
+  for (int side = 0; side < kAhead; ++side) copy(pages[side / 2], side % 2, side);
+  int buffer = 0;
+  const auto next_buffer = [&] { buffer = buffer + 1 == shape::kBuffers ? 0 : buffer + 1; };
+  const auto free_buffer = [&] { return buffer == 0 ? kAhead : buffer - 1; };
   for (int index = mine.x; index < mine.y; ++index) {
     const AttentionPiece piece = pieces[index];
     if (piece.pages == 0) continue;
     const int64_t first_query = int64_t{piece.row} * params.q_heads + piece.kv_head * group;
     WarpAttention<kDim, kFormat> attention(params.queries + first_query * kDim, group, lane);
     for (int i = warp; i < piece.pages; i += kAttentionWarps) {
-      const int values = (keys + 1) % kBuffers;
-      const int next_keys = (keys + 2) % kBuffers;
-      copy(next, 0, next_keys);
-      const PageRef after = cursor.next();  // looked up long before it is wanted
-      wait_for_copies<2>();
+      copy(pages[kAhead / 2], kAhead % 2, free_buffer());
+      const PageRef found = cursor.next();
+      wait_for_copies<kAhead>();
       __syncwarp();
-      const std::byte* side = buffers + keys * shape::kBufferBytes;
-      attention.score(shared_address(side), side + side_bytes(kFormat, kDim), page);
+      const std::byte* keys = buffers + buffer * shape::kBufferBytes;
+      attention.score(shared_address(keys), keys + side_bytes(kFormat, kDim), pages[0]);
       __syncwarp();
-      copy(next, 1, keys);
+      next_buffer();
+      copy(pages[(kAhead + 1) / 2], (kAhead + 1) % 2, free_buffer());
       attention.rescale();
-      wait_for_copies<2>();
+      wait_for_copies<kAhead>();
       __syncwarp();
-      side = buffers + values * shape::kBufferBytes;
-      attention.weigh(shared_address(side), side + side_bytes(kFormat, kDim), page);
+      const std::byte* values = buffers + buffer * shape::kBufferBytes;
+      attention.weigh(shared_address(values), values + side_bytes(kFormat, kDim), pages[0]);
       __syncwarp();
-      page = next;
-      next = after;
-      keys = next_keys;
+      next_buffer();
+      pages[0] = pages[1];
+      pages[1] = pages[2];
+      pages[2] = found;
     }
     attention.store(merge.sums[warp][0], Merge<kDim>::kStride, merge.totals[warp]);
     __syncthreads();
