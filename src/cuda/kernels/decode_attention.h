@@ -12,7 +12,8 @@
 
 namespace dms::cuda {
 
-/// A stretch of one head's pages for one block: survivors' pages first, then the window's.
+/// A stretch of one head's pages for one block: survivors' pages first, then the window's (those of
+/// the tokens [sealed end, position]; the row's own is there already).
 struct alignas(16) AttentionPiece {
   int32_t row = 0;
   int32_t kv_head = 0;
@@ -33,7 +34,9 @@ struct alignas(16) AttentionPiece {
 struct DecodePlan {
   AttentionPiece* pieces = nullptr;  // [layers, max_pieces]
   int32_t* piece_count = nullptr;    // [layers]
-  int32_t* first_piece = nullptr;    // [layers, decode_rows * kv_heads + 1]: a head's are together
+  // [layers, decode_rows * kv_heads + 1]: where a head's pieces begin. They are together, and so
+  // are a block's; entries without pages may lie between.
+  int32_t* first_piece = nullptr;
   int32_t max_pieces = 0;
 };
 
@@ -56,9 +59,9 @@ struct DecodeAttentionParams {
 
 /// Blocks that fill the device, for DecodeAttentionParams::blocks.
 cudaError_t decode_blocks(const DecodeAttentionParams& params, int32_t& blocks);
-/// Makes params.plan for all layers (`layer` is not read).
+/// Makes params.plan for all layers (`layer` is not read), for `blocks` blocks and decode_rows.
 cudaError_t plan_decode(const DecodeAttentionParams& params, cudaStream_t stream);
-/// Attends one layer.
+/// Attends one layer, by one launch. Groups of up to 8 queries.
 cudaError_t decode_attention(const DecodeAttentionParams& params, cudaStream_t stream);
 
 }  // namespace dms::cuda
