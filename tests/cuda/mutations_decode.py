@@ -1,4 +1,4 @@
-"""Bugs to plant in decode attention: (name, kernel, file, old, new). The kernel's test must fail."""
+"""Bugs for decode attention: (name, kernel, file, old, new). The kernel's test must fail."""
 
 MUTATIONS = [
     # The pipeline of a warp.
@@ -16,7 +16,8 @@ MUTATIONS = [
     ("keys overwritten while other lanes read them", "decode_attention", "decode_attention.cu",
      "      __syncwarp();\n      next_buffer();\n      copy(", "      next_buffer();\n      copy("),
     ("values overwritten while other lanes read them", "decode_attention", "decode_attention.cu",
-     "      __syncwarp();\n      next_buffer();\n      pages[0]", "      next_buffer();\n      pages[0]"),
+     "      __syncwarp();\n      next_buffer();\n      pages[0]",
+     "      next_buffer();\n      pages[0]"),
     ("copies into the buffer that is read", "decode_attention", "decode_attention.cu",
      "return buffer == 0 ? kAhead : buffer - 1;", "return buffer;"),
     ("buffers turn one too late", "decode_attention", "decode_attention.cu",
@@ -24,7 +25,8 @@ MUTATIONS = [
     ("keys and values in the wrong turn", "decode_attention", "decode_attention.cu",
      "copy(pages[kAhead / 2], kAhead % 2,", "copy(pages[kAhead / 2], (kAhead + 1) % 2,"),
     ("a page's keys with the next one's values", "decode_attention", "decode_attention.cu",
-     "copy(pages[(kAhead + 1) / 2], (kAhead + 1) % 2,", "copy(pages[kAhead / 2], (kAhead + 1) % 2,"),
+     "copy(pages[(kAhead + 1) / 2], (kAhead + 1) % 2,",
+     "copy(pages[kAhead / 2], (kAhead + 1) % 2,"),
     ("a page left out", "decode_attention", "decode_attention.cu",
      "      pages[1] = pages[2];\n", "      pages[1] = found;\n"),
     ("no barrier before warps are merged", "decode_attention", "decode_attention.cu",
@@ -55,7 +57,8 @@ MUTATIONS = [
     ("fates of the page by its place in the ring", "decode_attention", "decode_pages.cuh",
      "cache.fate_words + window_page]", "cache.fate_words + window_page % cache.ring_pages]"),
     ("page of the window by position, not by ring", "decode_attention", "decode_pages.cuh",
-     "cache.ring_pages + window_page % cache.ring_pages]", "cache.ring_pages + page - survivor_pages]"),
+     "cache.ring_pages + window_page % cache.ring_pages]",
+     "cache.ring_pages + page - survivor_pages]"),
     ("tokens that do not count are copied", "decode_attention", "decode_pages.cuh",
      "(page.visible >> row >> later_rows & 1u) != 0", "true"),
     ("scales of keys for values", "decode_attention", "decode_pages.cuh",
@@ -88,7 +91,8 @@ MUTATIONS = [
      "    sum_ += __shfl_xor_sync(kAllLanes, sum_, 2);\n", ""),
     ("swizzle of reads and copies differ", "decode_attention", "decode_pages.cuh",
      "turn_((Chunks<kRowBytes>::turn(row) ^ lane_bits) << 4)", "turn_(lane_bits << 4)"),
-    ("sign of int8 codes", "decode_attention", "decode_codes.cuh", "codes & 0x00800080u", "codes & 0u"),
+    ("sign of int8 codes", "decode_attention", "decode_codes.cuh",
+     "codes & 0x00800080u", "codes & 0u"),
     ("fp8 by 2^-1", "decode_attention", "decode_codes.cuh", "0x7b807b80u", "0x7b007b00u"),
     # Putting together.
     ("pieces added without their weight", "decode_attention", "decode_combine.cuh",
@@ -97,7 +101,8 @@ MUTATIONS = [
      "const float weight = weight_of(merge.totals[w][query].x, highest);",
      "const float weight = 1.0f;"),
     ("warps without a page give NaN", "decode_attention", "decode_combine.cuh",
-     "score == -INFINITY ? 0.0f : exp2_approximate(score - base)", "exp2_approximate(score - base)"),
+     "score == -INFINITY ? 0.0f : exp2_approximate(score - base)",
+     "exp2_approximate(score - base)"),
     ("combined before the last piece", "decode_attention", "decode_combine.cuh",
      "atomicInc(arrived, last) == last", "atomicInc(arrived, last) == last - 1"),
     ("arrivals not reset", "decode_attention", "decode_combine.cuh",

@@ -9,13 +9,13 @@
 #include <cuda_runtime.h>
 
 #include "cuda/kernels/decode_attention.h"
+#include "cuda/kernels/reduce.cuh"
 
 namespace dms::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
-constexpr unsigned kAllLanes = 0xffffffffu;
 // What a page costs: the bytes of an element, as that is how pages differ.
 constexpr int kWindowCost = element_bytes(KvFormat::bf16);
 // Of a share: a page of the window for each warp of a block.

@@ -19,11 +19,11 @@
 
 #include "cuda/kernels/decode_codes.cuh"
 #include "cuda/kernels/decode_pages.cuh"
+#include "cuda/kernels/reduce.cuh"
 
 namespace dms::cuda {
 
 inline constexpr int kMaxGroup = 8;
-inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 template <int kDim, KvFormat kFormat>
 class WarpAttention {
