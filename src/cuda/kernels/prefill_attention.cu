@@ -120,13 +120,10 @@ __device__ __forceinline__ void decode_stage(KvFormat format, std::byte* stage) 
       if (v >= kVectors) continue;
       const int row = v / (kHeadDim / 16);
       const int chunk = v % (kHeadDim / 16) * 2;
-      const uint2 a = decode_codes(format, codes[side][own].x);
-      const uint2 b = decode_codes(format, codes[side][own].y);
-      const uint2 c = decode_codes(format, codes[side][own].z);
-      const uint2 d = decode_codes(format, codes[side][own].w);
       std::byte* to = stage + side * L::kSideBytes;
-      *reinterpret_cast<uint4*>(to + L::place(row, chunk)) = {a.x, a.y, b.x, b.y};
-      *reinterpret_cast<uint4*>(to + L::place(row, chunk + 1)) = {c.x, c.y, d.x, d.y};
+      store_channels(decode_codes(format, codes[side][own]), chunk, [&](int at) {
+        return to + L::place(row, at);
+      });
     }
   }
   __syncthreads();

@@ -27,7 +27,7 @@ struct PrefillAttentionParams {
   const __nv_bfloat16* values = nullptr;   // likewise
   __nv_bfloat16* out = nullptr;            // [count, q_heads, head_dim]
   // Room for the exact tokens [sealed_end, first + count) in order, and for the kept ones of them:
-  // prefill_workspace_bytes().
+  // prefill_workspace_bytes(), from a multiple of 256 on.
   void* workspace = nullptr;
 };
 
@@ -35,7 +35,8 @@ int64_t prefill_workspace_bytes(const PrefillAttentionParams& params);
 
 /// mma.sync, for any device from sm_80 on.
 cudaError_t prefill_attention(const PrefillAttentionParams& params, cudaStream_t stream);
-/// wgmma and TMA, for sm_90a alone.
+/// wgmma and TMA, for sm_90a alone; cudaErrorNotSupported where head_dim is neither 64 nor 128, or
+/// the driver makes no tensor maps.
 cudaError_t prefill_attention_sm90(const PrefillAttentionParams& params, cudaStream_t stream);
 
 }  // namespace dms::cuda

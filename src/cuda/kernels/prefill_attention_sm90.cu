@@ -176,7 +176,7 @@ cudaError_t encode(Encode encode_tiled, const Tensor& tensor, CUtensorMap& map) 
 }
 
 cudaError_t make_maps(const PrefillProblem& problem, Maps& maps) {
-  const Encode encode_tiled = find_encode();
+  static const Encode encode_tiled = find_encode();
   if (encode_tiled == nullptr) return cudaErrorNotSupported;
   const PrefillWorkspace& w = problem.w;
   const CacheView& cache = problem.p.cache;

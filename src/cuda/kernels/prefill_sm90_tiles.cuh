@@ -137,24 +137,12 @@ __device__ __forceinline__ void copy_tile(const Block<kHeadDim>& block, int32_t 
   }
 }
 
-/// Sixteen channels of a token, as bf16.
-struct Channels {
-  uint4 low;
-  uint4 high;
-};
-
-template <int kHeadDim>
 __device__ __forceinline__ Channels read_channels(KvFormat format, const std::byte* side, int v) {
   if (format == KvFormat::bf16) {
     const auto* from = reinterpret_cast<const uint4*>(side) + 2 * v;
     return {from[0], from[1]};
   }
-  const uint4 codes = reinterpret_cast<const uint4*>(side)[v];
-  const uint2 a = decode_codes(format, codes.x);
-  const uint2 b = decode_codes(format, codes.y);
-  const uint2 c = decode_codes(format, codes.z);
-  const uint2 d = decode_codes(format, codes.w);
-  return {{a.x, a.y, b.x, b.y}, {c.x, c.y, d.x, d.y}};
+  return decode_codes(format, reinterpret_cast<const uint4*>(side)[v]);
 }
 
 /// By the warpgroup's threads.
@@ -178,12 +166,11 @@ __device__ __forceinline__ void bring_tile(const Block<kHeadDim>& block, int32_t
       const int row = i * kPageTokens + own / kRowVectors;
       const int chunk = own % kRowVectors * 2;
       Channels channels{};
-      if (row < valid) {
-        channels = read_channels<kHeadDim>(format, page + side * side_size, own);
-      }
-      std::byte* to = stage + side * L::kSide + chunk / 8 * L::kTileColumn;
-      *reinterpret_cast<uint4*>(to + swizzled(row, chunk % 8)) = channels.low;
-      *reinterpret_cast<uint4*>(to + swizzled(row, chunk % 8 + 1)) = channels.high;
+      if (row < valid) channels = read_channels(format, page + side * side_size, own);
+      std::byte* to = stage + side * L::kSide;
+      store_channels(channels, chunk, [&](int at) {
+        return to + at / 8 * L::kTileColumn + swizzled(row, at % 8);
+      });
     }
     if (format != KvFormat::bf16 && threadIdx.x < 2 * kPageTokens) {
       const int token = i * kPageTokens + static_cast<int>(threadIdx.x % kPageTokens);
