@@ -18,15 +18,17 @@ constexpr float kLog2e = 1.44269504088896340736f;
 
 using Tiles = PrefillTiles<kTile>;
 
-/// Shared memory: queries, then stages of a tile's keys, values and scales, then the rows' edges.
+/// Shared memory: queries, then stages of a tile's keys, values and scales, then the rows' edges
+/// and Tiles, for which sums of 128 channels leave no registers.
 template <int kHeadDim>
 struct Layout : RowLayout<kHeadDim> {
   static constexpr int kSideBytes = kTile * 2 * kHeadDim;
   static constexpr int kScaleBytes = 2 * kTile * 2;
   static constexpr int kStageBytes = 2 * kSideBytes + kScaleBytes;
   static constexpr int kQueryBytes = kBlockRows * 2 * kHeadDim;
-  static constexpr int kSharedBytes =
-      kQueryBytes + kStages * kStageBytes + kBlockRows * static_cast<int>(sizeof(RowEdge));
+  static constexpr int kEdgesAt = kQueryBytes + kStages * kStageBytes;
+  static constexpr int kTilesAt = kEdgesAt + kBlockRows * static_cast<int>(sizeof(RowEdge));
+  static constexpr int kSharedBytes = kTilesAt + static_cast<int>(sizeof(Tiles));
 };
 
 template <int kHeadDim>
@@ -44,20 +46,19 @@ __device__ __forceinline__ void load_rows(uint32_t to,
   }
 }
 
-/// Codes go where their numbers will be, but densely; scales behind both sides.
+/// Codes go where their numbers will be, but densely; scales behind both sides. Whatever lies in
+/// unused places is a finite number too.
 template <int kHeadDim>
-__device__ __forceinline__ void load_codes(uint32_t to, const std::byte* page, int32_t valid) {
+__device__ __forceinline__ void load_codes(uint32_t to, const std::byte* page) {
   using L = Layout<kHeadDim>;
-  constexpr int kRowVectors = kHeadDim / 16;
   constexpr int kCodeBytes = kTile * kHeadDim;
-  for (int v = static_cast<int>(threadIdx.x); v < kTile * kRowVectors; v += kThreads) {
-    const bool is_valid = v / kRowVectors < valid;
-    copy_async_16(to + v * 16, page + v * 16, is_valid);
-    copy_async_16(to + L::kSideBytes + v * 16, page + kCodeBytes + v * 16, is_valid);
+  const int first = static_cast<int>(threadIdx.x) * 16;
+  for (int byte = first; byte < kCodeBytes; byte += kThreads * 16) {
+    copy_async_16(to + byte, page + byte);
+    copy_async_16(to + L::kSideBytes + byte, page + kCodeBytes + byte);
   }
-  if (threadIdx.x < L::kScaleBytes / 16) {
-    copy_async_16(to + 2 * L::kSideBytes + threadIdx.x * 16,
-                  page + 2 * kCodeBytes + threadIdx.x * 16);
+  if (first < L::kScaleBytes) {
+    copy_async_16(to + 2 * L::kSideBytes + first, page + 2 * kCodeBytes + first);
   }
 }
 
@@ -79,7 +80,7 @@ __device__ __forceinline__ void load_tile(const PrefillProblem& problem,
     if (cache.survivor_format == KvFormat::bf16) {
       load_rows<kHeadDim>(to, page, page + side_bytes(KvFormat::bf16, kHeadDim), valid);
     } else {
-      load_codes<kHeadDim>(to, page, valid);
+      load_codes<kHeadDim>(to, page);
     }
     return;
   }
@@ -260,13 +261,17 @@ __global__ void __launch_bounds__(kThreads, 2) attention_kernel(const PrefillPro
   // The last rows see most: they begin first.
   const int32_t first_row = static_cast<int32_t>(gridDim.x - 1 - blockIdx.x) * kBlockRows;
   const int64_t head = head_index(problem.p.cache, problem.p.slot, problem.p.layer, kv_head);
-  const Tiles tiles = prefill_tiles<kTile>(problem, kv_head, head, first_row, kBlockRows);
+  auto& tiles = *reinterpret_cast<Tiles*>(shared + L::kTilesAt);
+  if (threadIdx.x == 0) {
+    tiles = prefill_tiles<kTile>(problem, kv_head, head, first_row, kBlockRows);
+  }
+  __syncthreads();
 
   load_queries<kHeadDim>(problem, kv_head, first_row, shared_address(shared));
   load_tile<kHeadDim>(problem, tiles, kv_head, head, 0, shared_address(stages));
   commit_copies();
 
-  auto* const edges = reinterpret_cast<RowEdge*>(stages + kStages * L::kStageBytes);
+  auto* const edges = reinterpret_cast<RowEdge*>(shared + L::kEdgesAt);
   edges[threadIdx.x] = problem.edge_of(kv_head, first_row + static_cast<int>(threadIdx.x));
   const RowEdge* const rows = edges + threadIdx.x / 32 * kWarpRows;
 
