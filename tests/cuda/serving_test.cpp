@@ -1,0 +1,197 @@
+// The engine on the device's model: requests side by side, preemption, shared prefixes and branches
+// answer as each request does alone, and leave no page behind.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cuda/decode_loop.h"
+#include "cuda/device_buffer.h"
+#include "cuda/tiny_cuda_model.h"
+#include "support/errors.h"
+#include "support/seed.h"
+
+namespace dms::cuda {
+namespace {
+
+using testing::HasSubstr;
+using testing_support::seed;
+
+constexpr int64_t kPrompt = 40;
+constexpr int64_t kAnswer = 40;
+
+class CudaServingTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    DMS_NEEDS_CUDA_DEVICE();
+    spec_ = tiny_cuda_spec({.dms = cpu::dms_spec(DmsSource::adapter, 1, 16)});
+    source_ = random_weights(spec_, seed());
+  }
+
+  CudaModel& model(DeviceTraits traits = {}) {
+    model_ = tiny_cuda_model(spec_, *source_, traits);
+    return *model_;
+  }
+
+  void TearDown() override {
+    if (model_) EXPECT_EQ(model_->memory().used_bytes, 0) << "pages were left behind";
+  }
+
+  static Request request(std::vector<int32_t> prompt, Generation& result) {
+    return {.prompt = std::move(prompt),
+            .sampling = {.max_new_tokens = kAnswer},
+            .sink = [&result](const Event& event) {
+              if (const auto* end = std::get_if<FinishedEvent>(&event)) result = end->result;
+            }};
+  }
+
+  std::vector<int32_t> prompt(uint64_t number) const {
+    return cpu::random_ids(kPrompt, spec_.vocab, seed() + number);
+  }
+
+  std::vector<Generation> answers(engine::Engine& engine, int64_t count) {
+    std::vector<Generation> results(static_cast<size_t>(count));
+    for (size_t i = 0; i < results.size(); ++i) {
+      engine.submit({.request = request(prompt(i), results[i])});
+    }
+    while (engine.step()) {
+    }
+    return results;
+  }
+
+  ModelSpec spec_;
+  std::unique_ptr<WeightSource> source_;
+  std::unique_ptr<CudaModel> model_;
+};
+
+engine::EngineOptions options() { return {.chunk_tokens = 32, .max_step_tokens = 64, .max_sequences = 4}; }
+
+// Greedy answers of one sequence alone are what the others are held to: products of up to 32 rows
+// and the pieces of attention don't depend on who else is in the step.
+TEST_F(CudaServingTest, PreemptedRequestsAnswerAsOthers) {
+  std::vector<Generation> alone(3);
+  {
+    engine::Engine engine(model(), {}, options());
+    for (size_t i = 0; i < alone.size(); ++i) {
+      engine.submit({.request = request(prompt(i), alone[i])});
+      while (engine.step()) {
+      }
+    }
+  }
+  ASSERT_EQ(model_->memory().used_bytes, 0);
+  const int64_t whole = model_->memory().peak_bytes;
+  for (const int64_t swap_bytes : {int64_t{0}, int64_t{1} << 22}) {
+    SCOPED_TRACE(swap_bytes);
+    engine::EngineOptions tight = options();
+    tight.swap_bytes = swap_bytes;
+    engine::Engine engine(model({.kv_bytes = 2 * whole}), {}, tight);
+    const std::vector<Generation> results = answers(engine, 3);
+    for (size_t i = 0; i < results.size(); ++i) {
+      EXPECT_EQ(results[i].error, "");
+      EXPECT_EQ(results[i].ids, alone[i].ids) << i;
+    }
+  }
+}
+
+TEST_F(CudaServingTest, SharedPrefixesSaveTheirComputation) {
+  engine::EngineOptions sharing = options();
+  sharing.prefix_cache = true;
+  Generation first;
+  Generation second;
+  {
+    engine::Engine engine(model(), {}, sharing);
+    engine.submit({.request = request(prompt(0), first)});
+    while (engine.step()) {
+    }
+    engine.submit({.request = request(prompt(0), second)});
+    while (engine.step()) {
+    }
+    EXPECT_GT(engine.stats().cached_tokens, 0);
+  }
+  EXPECT_EQ(first.ids, second.ids);
+}
+
+TEST_F(CudaServingTest, AnswersOfOneRequestBranch) {
+  engine::Engine engine(model(), {}, options());
+  std::vector<Generation> results(3);
+  Generation unused;
+  Request branching = request(prompt(0), unused);
+  branching.answers = std::ssize(results);
+  branching.sampling.temperature = 1.5;
+  branching.sink = [&results](const Event& event) {
+    if (const auto* end = std::get_if<FinishedEvent>(&event)) {
+      results[static_cast<size_t>(end->answer)] = end->result;
+    }
+  };
+  engine.submit({.request = std::move(branching)});
+  while (engine.step()) {
+  }
+  for (const Generation& result : results) EXPECT_EQ(std::ssize(result.ids), kAnswer);
+  EXPECT_NE(results[0].ids, results[1].ids);
+}
+
+// Tokens chosen on the device are those that the engine chooses, steps are graphs from the second
+// on, and what the host knows afterwards is as after as many passes.
+TEST_F(CudaServingTest, DecodingWithoutTheHostGivesTheSameTokens) {
+  CudaModel& model = this->model();
+  std::vector<Generation> expected;
+  {
+    engine::Engine engine(model, {}, options());
+    expected = answers(engine, 2);
+  }
+  std::vector<std::unique_ptr<engine::SequenceState>> states;
+  std::vector<CudaSequence*> sequences;
+  std::vector<int32_t> first;
+  for (uint64_t i = 0; i < 2; ++i) {
+    states.push_back(model.new_sequence(model.plan({})));
+    const std::vector<int32_t> ids = prompt(i);
+    const std::vector<engine::Part> parts{{.sequence = states.back().get(), .ids = ids}};
+    model.forward(parts);
+    sequences.push_back(static_cast<CudaSequence*>(states.back().get()));
+    first.push_back(expected[i].ids[0]);
+  }
+  {
+    const std::vector<SamplingRow> greedy(2);
+    DecodeLoop loop(model, sequences, greedy);
+    for (const int32_t steps : {21, 18}) {
+      const int32_t done = static_cast<int32_t>(sequences[0]->tokens() - kPrompt);
+      const std::vector<int32_t> chosen = loop.run(first, steps);
+      for (int32_t step = 0; step < steps; ++step) {
+        for (size_t i = 0; i < 2; ++i) {
+          ASSERT_EQ(chosen[static_cast<size_t>(step) * 2 + i],
+                    expected[i].ids[static_cast<size_t>(done + step + 1)])
+              << "step " << done + step << " of sequence " << i;
+        }
+      }
+      first.assign(chosen.end() - 2, chosen.end());
+    }
+    EXPECT_EQ(loop.graphs().replays(), 39 - 1);
+  }
+  EXPECT_EQ(sequences[0]->tokens(), kPrompt + 39);
+  const std::vector<int32_t> rest(first);
+  for (size_t i = 0; i < 2; ++i) {
+    const std::vector<engine::Part> parts{{.sequence = states[i].get(),
+                                           .ids = std::span(rest).subspan(i, 1),
+                                           .logits = engine::LogitRows::last}};
+    EXPECT_TRUE(std::isfinite(model.forward(parts)[0]));
+  }
+}
+
+TEST_F(CudaServingTest, WhatTheDeviceLacksIsRefusedByName) {
+  const CudaModel& model = this->model();
+  const auto refusal = [&](const CacheOptions& cache) {
+    return testing_support::input_error([&] { model.plan(cache); });
+  };
+  EXPECT_THAT(refusal({.policy = "tova"}), HasSubstr("policy: is not on the device cuda"));
+  EXPECT_THAT(refusal({.policy = "streaming", .policy_args = {{"enable_pos_shift", "true"}}}),
+              HasSubstr("enable_pos_shift"));
+  EXPECT_THAT(refusal({.kv_dtype = "int4"}), HasSubstr("kv_dtype"));
+  EXPECT_THAT(refusal({.kv_dtype = "k=int8,v=fp8"}), HasSubstr("kv_dtype"));
+  EXPECT_THAT(refusal({.kv_dtype = "int8", .kv_exact_layers = 1}), HasSubstr("kv_exact_layers"));
+}
+
+}  // namespace
+}  // namespace dms::cuda
