@@ -42,11 +42,11 @@ struct StepWork {
   FateParams fate{};
   bool needs_logits = false;  // FateParams::logits
   int32_t decode_rows = 0;
-  std::vector<int32_t> tokens;     // [rows]
-  std::vector<int32_t> positions;  // [rows]
-  std::vector<int32_t> slots;      // [rows]
-  std::vector<PromptChunk> prompts;
-  std::vector<int32_t> wanted;  // rows whose logits are wanted
+  std::vector<int32_t> tokens{};     // [rows]
+  std::vector<int32_t> positions{};  // [rows]
+  std::vector<int32_t> slots{};      // [rows]
+  std::vector<PromptChunk> prompts{};
+  std::vector<int32_t> wanted{};  // rows whose logits are wanted
 
   int32_t rows() const { return static_cast<int32_t>(tokens.size()); }
 };

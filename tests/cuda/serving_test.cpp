@@ -1,6 +1,7 @@
 // The engine on the device's model: requests side by side, preemption, shared prefixes and branches
 // answer as each request does alone, and leave no page behind.
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cpu/sequence_cases.h"
 #include "cuda/decode_loop.h"
 #include "cuda/device_buffer.h"
 #include "cuda/tiny_cuda_model.h"
@@ -37,13 +39,14 @@ class CudaServingTest : public testing::Test {
   }
 
   void TearDown() override {
-    if (model_) EXPECT_EQ(model_->memory().used_bytes, 0) << "pages were left behind";
+    if (!model_) return;
+    EXPECT_EQ(model_->memory().used_bytes, 0) << "pages were left behind";
   }
 
   static Request request(std::vector<int32_t> prompt, Generation& result) {
     return {.prompt = std::move(prompt),
             .sampling = {.max_new_tokens = kAnswer},
-            .sink = [&result](const Event& event) {
+            .sink = [&result](const dms::Event& event) {
               if (const auto* end = std::get_if<FinishedEvent>(&event)) result = end->result;
             }};
   }
@@ -67,7 +70,9 @@ class CudaServingTest : public testing::Test {
   std::unique_ptr<CudaModel> model_;
 };
 
-engine::EngineOptions options() { return {.chunk_tokens = 32, .max_step_tokens = 64, .max_sequences = 4}; }
+engine::EngineOptions options() {
+  return {.chunk_tokens = 32, .max_step_tokens = 64, .max_sequences = 4};
+}
 
 // Greedy answers of one sequence alone are what the others are held to: products of up to 32 rows
 // and the pieces of attention don't depend on who else is in the step.
@@ -121,7 +126,7 @@ TEST_F(CudaServingTest, AnswersOfOneRequestBranch) {
   Request branching = request(prompt(0), unused);
   branching.answers = std::ssize(results);
   branching.sampling.temperature = 1.5;
-  branching.sink = [&results](const Event& event) {
+  branching.sink = [&results](const dms::Event& event) {
     if (const auto* end = std::get_if<FinishedEvent>(&event)) {
       results[static_cast<size_t>(end->answer)] = end->result;
     }
