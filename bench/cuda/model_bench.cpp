@@ -83,8 +83,11 @@ class Model {
 
   std::shared_ptr<const engine::SequencePlan> plan(const std::string& policy,
                                                    const std::string& survivors) const {
-    CacheOptions options{.policy = policy, .window_tokens = shape_.window, .kv_dtype = survivors};
-    if (policy == "random") options.policy_args["cr"] = "8";
+    CacheOptions options{.policy = policy, .kv_dtype = survivors};
+    if (policy == "random") {
+      options.policy_args["cr"] = "8";
+      options.window_tokens = shape_.window;
+    }
     return model_->plan(options);
   }
 

@@ -33,7 +33,7 @@ NO_CARD = (
 
 def ran_on_a_card(results: Results) -> bool:
     device = results.find(bench="device")
-    return device is not None and not device["tiny"] and "cuemu" not in device["name"]
+    return device is not None and not device["tiny"] and "emulator" not in device["name"]
 
 
 def heading(results: Results) -> list[str]:
