@@ -17,7 +17,7 @@ namespace dms::cpu {
 
 struct ResolvedModelOptions {
   std::string device = "cpu";
-  std::string weights{};          // as asked for: another device may have formats of its own
+  std::string weights{};      // as asked for: another device may have formats of its own
   DType dtype = DType::bf16;  // activations in products; the window's type
   kernels::WeightFormat weight_format = kernels::WeightFormat::bf16;
   bool weights_as_stored = false;  // nobody asked for a format: a model's codes stay what they are
