@@ -153,7 +153,7 @@ class CudaModelTest : public testing::TestWithParam<Case> {
 
 // Where a logit lies within rounding of zero the CPU is given the device's decision (semantics.md
 // section 1).
-TEST_P(CudaModelTest, DecisionsAndLogitsAreTheCpus) {
+TEST_P(CudaModelTest, DecisionsAndLogitsAreTheCpusInAnyChunks) {
   const Rows rows = reference();
   cpu::CpuModel cpu_model = cpu::tiny_model(spec_, *source_, DType::bf16);
   Line cpu_line(cpu_model, GetParam().cache, 64);
@@ -162,16 +162,11 @@ TEST_P(CudaModelTest, DecisionsAndLogitsAreTheCpus) {
   EXPECT_LE(differing(decisions_, cpu_line.decisions()), std::ssize(decisions_) / 50);
 
   cpu::expect_rows(rows, forced(cpu_model, decisions_), 0, GetParam().tolerance(), "the CPU");
-  // The device's own `forced` is no other.
-  cpu::expect_rows(rows, forced(*model_, decisions_), 0, GetParam().tolerance(), "forced");
-}
 
-TEST_P(CudaModelTest, AnotherChunkingGivesTheSame) {
-  const Rows expected = reference();
-  Rows rows;
+  Rows others;
   Line line = fresh(33);
-  line.append(ids_, cpu::into(rows));
-  expect_same(line, rows, expected, 0);
+  line.append(ids_, cpu::into(others));
+  expect_same(line, others, rows, 0);
 }
 
 /// What no kernel but those that move pages and tables adds to: fewer cases will do.
@@ -183,6 +178,11 @@ std::vector<Case> few_cases() {
   std::vector<Case> few;
   std::ranges::copy_if(all, std::back_inserter(few), is_one);
   return few;
+}
+
+TEST_P(CudaSequenceTest, DecisionsOfAFileAreNoOthers) {
+  const Rows rows = reference();
+  cpu::expect_rows(rows, forced(*model_, decisions_), 0, GetParam().tolerance(), "forced");
 }
 
 TEST_P(CudaSequenceTest, TokenByTokenGivesTheSame) {
