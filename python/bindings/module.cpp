@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 
 #include "bind.h"
+#include "devices.h"
 #include "dms/error.h"
 #include "errors.h"
 #include "gil.h"
@@ -15,6 +16,7 @@ NB_MODULE(_core, module) {
   // What other threads still hold when the interpreter ends is no leak of ours.
   nb::set_leak_warnings(false);
   dms::python::watch_interpreter();
+  dms::python::add_devices();
   dms::python::translate_errors();
   module.def(
       "throw_input_error",
