@@ -287,6 +287,32 @@ TEST_P(CudaSequenceTest, ASavedSequenceGoesOn) {
   }
 }
 
+TEST_P(CudaSequenceTest, DamagedBytesAreRefusedOrHarmless) {
+  Line line = fresh(40);
+  line.append(ids_);
+  ByteWriter out;
+  line.sequence()->write(out);
+  std::mt19937_64 random(seed());
+  int refused = 0;
+  for (int i = 0; i < 60; ++i) {
+    std::string data(out.data());
+    if (i % 3 == 0) data.resize(random() % data.size());
+    // The numbers that matter stand at the front.
+    for (uint64_t flips = i % 3 == 0 ? 0 : random() % 4 + 1; flips > 0; --flips) {
+      data[random() % (i % 3 == 1 ? 600 : data.size())] ^= static_cast<char>(1u << random() % 8);
+    }
+    try {
+      ByteReader in(data, "damaged");
+      Line restored(
+          *model_, engine::Sequence::read(in, *model_, model_->plan(GetParam().cache)), 32);
+      if (i % 10 == 0) restored.append(part(0, 2));
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GE(refused, 20) << "those that end early at least";
+}
+
 TEST_P(CudaSequenceTest, CountsWhatItHolds) {
   Line line = fresh(40);
   line.append(ids_);

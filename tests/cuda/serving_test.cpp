@@ -101,6 +101,22 @@ TEST_F(CudaServingTest, PreemptedRequestsAnswerAsOthers) {
   }
 }
 
+// 16 pages: the window takes 6, and about half of so long a prompt stays.
+TEST_F(CudaServingTest, AtTheMemoryLimitARequestEndsAndAllComesBack) {
+  engine::Engine engine(model({.kv_bytes = 128 << 10}), {}, options());
+  Generation result;
+  engine.submit({.request = request(cpu::random_ids(450, spec_.vocab, seed()), result)});
+  while (engine.step()) {
+  }
+  EXPECT_THAT(result.error, HasSubstr("KV memory: limit reached"));
+  EXPECT_EQ(model_->memory().used_bytes, 0);
+  EXPECT_GT(model_->memory().peak_bytes, 0);
+  EXPECT_LE(model_->memory().peak_bytes, model_->memory().limit_bytes);
+  const Generation next = answers(engine, 1)[0];
+  EXPECT_EQ(next.error, "");
+  EXPECT_EQ(std::ssize(next.ids), kAnswer);
+}
+
 TEST_F(CudaServingTest, SharedPrefixesSaveTheirComputation) {
   engine::EngineOptions sharing = options();
   sharing.prefix_cache = true;
