@@ -43,6 +43,7 @@ def heading(results: Results) -> list[str]:
     lines = [f"Device: {device['name']}, {device['multiprocessors']} multiprocessors."]
     if not ran_on_a_card(results):
         lines += ["", NO_CARD]
+    lines.append("")
     for key, name, unit in (
         ("copy", "its own copy", "TB/s, read and written"),
         ("read_kernel", "a kernel that reads", "TB/s"),
@@ -50,7 +51,7 @@ def heading(results: Results) -> list[str]:
     ):
         value = results.value("flop_s" if key == "gemm_probe" else "bytes_s", bench=key)
         if value is not None:
-            lines.append(f"{name}: {number(value / 1e12)} {unit}.")
+            lines.append(f"- {name}: {number(value / 1e12)} {unit}")
     return lines
 
 
@@ -63,6 +64,26 @@ def steps(results: Results) -> list[str]:
                 f"| {record['step']} | {record['status']} | {record['seconds']} | {note} |"
             )
     return lines
+
+
+def tests(results: Results) -> list[str]:
+    """Of kernels, and of whole models against the CPU's; plain, then under compute-sanitizer."""
+    lines = ["| tests | exit status | passed | failed | skipped |", "|---|---|---|---|---|"]
+    for record in results.records:
+        if "sanitizer" in record:
+            name, counts = f"{record['tests']} under {record['sanitizer']}", ("", "", "")
+        elif "tests" in record:
+            name = record["tests"]
+            counts = (record["passed"], record["failed"], record["skipped"])
+        else:
+            continue
+        cells = (name, record["exit"], *counts)
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return lines
+
+
+def missing_peers(results: Results) -> list[str]:
+    return [f"- {record['peer']}: {record['why']}" for record in results.all(bench="peer_missing")]
 
 
 def table(rows: list[Row], results: Results, card: bool) -> list[str]:
@@ -127,8 +148,10 @@ def markdown(results: Results) -> str:
     card = ran_on_a_card(results)
     lines = ["# The CUDA backend on one device", "", *heading(results), "", "## Steps", ""]
     lines += steps(results)
+    lines += ["", "## Tests", "", *tests(results)]
     for title, rows in groups().items():
         lines += ["", f"## {title}", "", *table(rows, results, card)]
+    lines += ["", "Who was not there:", "", *(missing_peers(results) or ["- nobody was asked"])]
     lines += ["", "## Kernels", "", *kernel_lines(results)]
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct GoldenCase {
   size_t output_words = 0;
   /// `in`, `out`: device memory.
   cudaError_t (*launch)(const uint32_t* in, uint32_t* out, cudaStream_t stream) = nullptr;
+
+  friend void PrintTo(const GoldenCase& one, std::ostream* out) { *out << one.name; }
 };
 
 /// All cases, with their inputs.

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cuda/source_folder.h"
 #include "dms/error.h"
 #include "model/spec/load.h"
 
@@ -121,7 +122,7 @@ TEST(CudaSupport, TakesWhatTheIssueAsksFor) {
 }
 
 TEST(CudaSupport, TakesTheDemoModel) {
-  const std::filesystem::path folder = std::filesystem::path(DMS_SOURCE_DIR) / "models/demo";
+  const std::filesystem::path folder = testing_support::source_folder() / "models/demo";
   EXPECT_NO_THROW(require_supported(load_spec(folder, MetadataScope::folder_only)));
 }
 

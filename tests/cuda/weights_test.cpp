@@ -12,6 +12,7 @@
 
 #include "base/dtype.h"
 #include "cuda/memory.h"
+#include "cuda/source_folder.h"
 #include "dms/error.h"
 #include "model/spec/load.h"
 #include "support/temp_folder.h"
@@ -31,7 +32,7 @@ struct Loaded {
 };
 
 Loaded load_demo(WeightFormat format) {
-  const std::filesystem::path folder = std::filesystem::path(DMS_SOURCE_DIR) / "models/demo";
+  const std::filesystem::path folder = testing_support::source_folder() / "models/demo";
   Loaded loaded{.spec = load_spec(folder, MetadataScope::folder_only), .weights = {}};
   loaded.weights =
       model::load_weights(loaded.spec, *open_checkpoint(folder, loaded.spec), {.format = format});
