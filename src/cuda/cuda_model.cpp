@@ -176,8 +176,7 @@ std::span<const float> CudaModel::forward(std::span<const engine::Part> parts) {
   return {logits_.at<float>(), values};
 }
 
-void CudaModel::run(const PassStep& planned) {
-  PassStep step = planned;
+void CudaModel::run(PassStep& step) {
   seat(step.sequences, step.counts, false);
   StepWork& work = step.work;
   for (size_t i = 0; i < step.sequences.size(); ++i) {

@@ -74,7 +74,7 @@ class CudaModel final : public engine::Model {
   void learn(std::span<CudaSequence* const> sequences);
 
  private:
-  void run(const PassStep& step);
+  void run(PassStep& step);
   void compute(const StepWork& work);
   void fetch_logits(const PassStep& step);
 

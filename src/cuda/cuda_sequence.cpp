@@ -188,11 +188,10 @@ SequenceDemand CudaSequence::demand(int64_t count, Rows rows) const {
   const int32_t sealed = sealed_end_after(count);
   const int64_t begin = first_grown_page(count, rows);
   const int64_t end = ceil_div(tokens_ + count, kPageTokens);
-  for (int32_t head = 0; head < heads(); ++head) {
-    for (int64_t page = begin; page < end; ++page) {
-      demand.window_pages += window_page(head, page) == kNoPage ? 1 : 0;
-    }
-    const int64_t survivors = tables_.survivors[static_cast<size_t>(head)];
+  for (int64_t page = begin; page < end; ++page) {  // all heads have the same
+    if (window_page(0, page) == kNoPage) demand.window_pages += heads();
+  }
+  for (const int64_t survivors : tables_.survivors) {
     demand.ahead +=
         ceil_div(survivors + sealed - sealed_end_, kPageTokens) - ceil_div(survivors, kPageTokens);
   }

@@ -1,5 +1,5 @@
-// The engine on the device's model: requests side by side, preemption, shared prefixes and branches
-// answer as each request does alone, and leave no page behind.
+// The engine on both models: requests side by side, preemption, shared prefixes and branches answer
+// as each request does alone, and leave no page behind.
 
 #include <cmath>
 #include <memory>
@@ -25,7 +25,7 @@ using testing_support::seed;
 constexpr int64_t kPrompt = 40;
 constexpr int64_t kAnswer = 30;
 
-class CudaServingTest : public testing::Test {
+class DeviceServingTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     DMS_NEEDS_CUDA_DEVICE();
@@ -33,8 +33,13 @@ class CudaServingTest : public testing::Test {
     source_ = random_weights(spec_, seed());
   }
 
-  CudaModel& model(DeviceTraits traits = {}) {
-    model_ = tiny_cuda_model(spec_, *source_, traits);
+  engine::Model& model(int64_t kv_bytes = int64_t{8} << 20) {
+    if (GetParam() == std::string("cuda")) {
+      model_ = tiny_cuda_model(spec_, *source_, {.kv_bytes = kv_bytes});
+    } else {
+      model_ =
+          std::make_unique<cpu::CpuModel>(cpu::tiny_model(spec_, *source_, DType::bf16, kv_bytes));
+    }
     return *model_;
   }
 
@@ -67,8 +72,11 @@ class CudaServingTest : public testing::Test {
 
   ModelSpec spec_;
   std::unique_ptr<WeightSource> source_;
-  std::unique_ptr<CudaModel> model_;
+  std::unique_ptr<engine::Model> model_;
 };
+
+/// What the device alone has.
+class CudaServingTest : public DeviceServingTest {};
 
 engine::EngineOptions options() {
   return {.chunk_tokens = 32, .max_step_tokens = 64, .max_sequences = 4};
@@ -76,7 +84,7 @@ engine::EngineOptions options() {
 
 // Greedy answers of one sequence alone are what the others are held to: products of up to 32 rows
 // and the pieces of attention don't depend on who else is in the step.
-TEST_F(CudaServingTest, PreemptedRequestsAnswerAsOthers) {
+TEST_P(DeviceServingTest, PreemptedRequestsAnswerAsOthers) {
   std::vector<Generation> alone(3);
   {
     engine::Engine engine(model(), {}, options());
@@ -92,18 +100,20 @@ TEST_F(CudaServingTest, PreemptedRequestsAnswerAsOthers) {
     SCOPED_TRACE(swap_bytes);
     engine::EngineOptions tight = options();
     tight.swap_bytes = swap_bytes;
-    engine::Engine engine(model({.kv_bytes = 2 * whole}), {}, tight);
+    engine::Engine engine(model(2 * whole), {}, tight);
     const std::vector<Generation> results = answers(engine, 3);
     for (size_t i = 0; i < results.size(); ++i) {
       EXPECT_EQ(results[i].error, "");
       EXPECT_EQ(results[i].ids, alone[i].ids) << i;
     }
+    EXPECT_GT(engine.stats().preemptions, 0);
+    EXPECT_EQ(engine.stats().swaps > 0, swap_bytes > 0);
   }
 }
 
 // 16 pages: the window takes 6, and about half of so long a prompt stays.
-TEST_F(CudaServingTest, AtTheMemoryLimitARequestEndsAndAllComesBack) {
-  engine::Engine engine(model({.kv_bytes = 128 << 10}), {}, options());
+TEST_P(DeviceServingTest, AtTheMemoryLimitARequestEndsAndAllComesBack) {
+  engine::Engine engine(model(128 << 10), {}, options());
   Generation result;
   engine.submit({.request = request(cpu::random_ids(450, spec_.vocab, seed()), result)});
   while (engine.step()) {
@@ -117,7 +127,7 @@ TEST_F(CudaServingTest, AtTheMemoryLimitARequestEndsAndAllComesBack) {
   EXPECT_EQ(std::ssize(next.ids), kAnswer);
 }
 
-TEST_F(CudaServingTest, SharedPrefixesSaveTheirComputation) {
+TEST_P(DeviceServingTest, SharedPrefixesSaveTheirComputation) {
   engine::EngineOptions sharing = options();
   sharing.prefix_cache = true;
   Generation first;
@@ -135,7 +145,7 @@ TEST_F(CudaServingTest, SharedPrefixesSaveTheirComputation) {
   EXPECT_EQ(first.ids, second.ids);
 }
 
-TEST_F(CudaServingTest, AnswersOfOneRequestBranch) {
+TEST_P(DeviceServingTest, AnswersOfOneRequestBranch) {
   engine::Engine engine(model(), {}, options());
   std::vector<Generation> results(3);
   Generation unused;
@@ -156,8 +166,8 @@ TEST_F(CudaServingTest, AnswersOfOneRequestBranch) {
 
 // Tokens chosen on the device are those that the engine chooses, steps are graphs from the second
 // on, and what the host knows afterwards is as after as many passes.
-TEST_F(CudaServingTest, DecodingWithoutTheHostGivesTheSameTokens) {
-  CudaModel& model = this->model();
+TEST_P(CudaServingTest, DecodingWithoutTheHostGivesTheSameTokens) {
+  auto& model = static_cast<CudaModel&>(this->model());
   std::vector<Generation> expected;
   {
     engine::Engine engine(model, {}, options());
@@ -201,8 +211,8 @@ TEST_F(CudaServingTest, DecodingWithoutTheHostGivesTheSameTokens) {
   }
 }
 
-TEST_F(CudaServingTest, WhatTheDeviceLacksIsRefusedByName) {
-  const CudaModel& model = this->model();
+TEST_P(CudaServingTest, WhatTheDeviceLacksIsRefusedByName) {
+  const engine::Model& model = this->model();
   const auto refusal = [&](const CacheOptions& cache) {
     return testing_support::input_error([&] { model.plan(cache); });
   };
@@ -213,6 +223,10 @@ TEST_F(CudaServingTest, WhatTheDeviceLacksIsRefusedByName) {
   EXPECT_THAT(refusal({.kv_dtype = "k=int8,v=fp8"}), HasSubstr("kv_dtype"));
   EXPECT_THAT(refusal({.kv_dtype = "int8", .kv_exact_layers = 1}), HasSubstr("kv_exact_layers"));
 }
+
+constexpr auto kName = [](const auto& item) { return std::string(item.param); };
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceServingTest, testing::Values("cpu", "cuda"), kName);
+INSTANTIATE_TEST_SUITE_P(Devices, CudaServingTest, testing::Values("cuda"), kName);
 
 }  // namespace
 }  // namespace dms::cuda
