@@ -7,6 +7,7 @@
 #include "cpu/fingerprint.h"
 #include "cpu/tiny_model.h"
 #include "cuda/cuda_model.h"
+#include "cuda/host_matmul.h"
 #include "dms/error.h"
 
 namespace dms::cuda {
@@ -34,7 +35,7 @@ inline cpu::ResolvedModelOptions tiny_options() {
 struct DeviceTraits {
   int64_t kv_bytes = int64_t{8} << 20;
   cpu::ResolvedModelOptions options = tiny_options();
-  bool uses_graphs = true;
+  bool multiplies_on_host = false;
 };
 
 inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
@@ -44,16 +45,18 @@ inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
       model::load_weights(spec, source, {.format = kernels::WeightFormat::bf16});
   const int64_t columns = std::max({spec.hidden, spec.ffn, spec.q_heads * spec.head_dim});
   const int64_t rows = traits.options.max_step_tokens + traits.options.max_sequences;
-  return std::make_unique<CudaModel>(
-      spec,
-      upload_weights(spec, weights, MatrixFormat::bf16),
-      traits.options,
-      CudaModelOptions{
-          .kv_bytes = traits.kv_bytes,
-          .matmul = make_simple_matmul(static_cast<int32_t>(rows), static_cast<int32_t>(columns)),
-          .uses_graphs = traits.uses_graphs,
-          .weight_sum = cpu::sum_of(weights),
-          .attention_blocks = 4});
+  std::unique_ptr<Matmul> matmul = std::make_unique<HostMatmul>();
+  if (!traits.multiplies_on_host) {
+    matmul = make_simple_matmul(static_cast<int32_t>(rows), static_cast<int32_t>(columns));
+  }
+  return std::make_unique<CudaModel>(spec,
+                                     upload_weights(spec, weights, MatrixFormat::bf16),
+                                     traits.options,
+                                     CudaModelOptions{.kv_bytes = traits.kv_bytes,
+                                                      .matmul = std::move(matmul),
+                                                      .uses_graphs = !traits.multiplies_on_host,
+                                                      .weight_sum = cpu::sum_of(weights),
+                                                      .attention_blocks = 4});
 }
 
 }  // namespace dms::cuda
