@@ -18,6 +18,8 @@ constexpr std::array kFlags{
     Flag{"calibration_tokens", "--calibrate-tokens"},
     Flag{"chunk_tokens", "--chunk"},
     Flag{"decisions_file", "--decisions"},
+    Flag{"device", "--device"},
+    Flag{"draft", "--draft"},
     Flag{"dtype", "--dtype"},
     Flag{"frequency_penalty", "--frequency-penalty"},
     Flag{"ignore_eos", "--ignore-eos"},

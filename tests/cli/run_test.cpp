@@ -54,7 +54,7 @@ TEST(Run, ExplainsWrongUsageInOneLine) {
   expect_refused({"generate", kDemo, "--zzz=1"}, "--zzz: unknown option");
   expect_refused({"generate", kDemo, "--threads"}, "--threads: needs a value");
   expect_refused({"generate", kDemo, "-n", "-3"}, "--max-new-tokens: bad value (got '-3'");
-  expect_refused({"generate", kDemo, "--device", "cuda"}, "--device: not built in");
+  expect_refused({"generate", kDemo, "-p", "a", "--device", "cuda"}, "--device: not built in");
   expect_refused({"inspect", kDemo, "extra"}, "'extra'");
   expect_refused({"inspect", kDemo, "--config", "x"}, "given beside --config");
   expect_refused({"bench", "--random-weights"}, "--config");
