@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "cuda/kernels/activation.h"
-#include "cuda/kernels/decisions.h"
+#include "cuda/kernels/bias.h"
 #include "cuda/kernels/seal.h"
 #include "cuda/rope_angles.h"
 
@@ -84,23 +84,6 @@ Step::Step(const ModelSpec& spec,
   partial_sums_ = buffer<float2>(most * spec.group());
 }
 
-/// finish_qkv() adds no bias to logits that it is given.
-void Step::make_decision_bias() {
-  if (!is_neuron() || !spec_.qkv_bias) return;
-  decision_bias_ = buffer<float>(spec_.layers * spec_.kv_heads);
-  float* to = decision_bias_.at<float>();
-  for (const DeviceLayer& layer : weights_.layers) {
-    for (int64_t head = 0; head < spec_.kv_heads; ++head) {
-      check(cudaMemcpyAsync(to++,
-                            layer.qkv.bias + model::borrowed_channel(spec_, head),
-                            sizeof(float),
-                            cudaMemcpyDeviceToDevice,
-                            stream_),
-            "gathering biases");
-    }
-  }
-}
-
 void Step::prepare(const StepWork& work) {
   ensure(work.rows() <= limits_.rows && work.decode_rows <= limits_.decode_rows,
          "room for the rows");
@@ -167,6 +150,17 @@ void Step::multiply(const MatmulParams& params, const char* what) {
   check(matmul_.run(params, stream_), what);
 }
 
+void Step::add_to_residual(const DeviceLinear& weights, const __nv_bfloat16* x, int32_t rows) {
+  float* residual = residual_.at<float>();
+  multiply({.weights = weights.matrix, .x = x, .out = residual, .accumulate = true, .rows = rows},
+           "a product onto the residual");
+  if (weights.bias == nullptr) return;
+  check(
+      add_bias({.bias = weights.bias, .out = residual, .rows = rows, .width = narrow(spec_.hidden)},
+               stream_),
+      "a bias");
+}
+
 void Step::norm_rows(const DeviceNorm& weights, const float* x, int32_t rows, float* out_f32) {
   check(norm({.kind = spec_.norm == dms::NormKind::rms ? NormKind::rms : NormKind::layer,
               .x = x,
@@ -203,72 +197,6 @@ void Step::begin(const StepWork& work) {
                .scale = static_cast<float>(spec_.embedding_scale)},
               stream_),
         "looking embeddings up");
-}
-
-/// What decides eviction, before the QKV product: from the adapter, or KVzap's scores, or the
-/// borrowed channels, which finish_qkv() norms. Null: nothing does. Leaves the attention's input in
-/// normed_.
-const float* Step::decide(const StepWork& work, int32_t index) {
-  const DeviceLayer& layer = weights_.layers[static_cast<size_t>(index)];
-  const auto logits = [&](DecisionLogitParams params) {
-    params.logits = params.logits == nullptr ? alpha_.at<float>() : params.logits;
-    params.stride = params.outputs;
-    params.rows = work.rows();
-    check(decision_logits(params, stream_), "deciding what goes");
-  };
-  const bool has_adapter = work.needs_logits && spec_.dms && !is_neuron();
-  const bool has_scores = work.needs_logits && spec_.kvzap;
-  float* normed = normed_f32_.at<float>();
-  if (has_adapter) {
-    check(norm({.x = residual_.at<float>(),
-                .scale = layer.alpha_norm,
-                .out_f32 = normed,
-                .rows = work.rows(),
-                .width = narrow(spec_.hidden),
-                .eps = static_cast<float>(spec_.norm_eps)},
-               stream_),
-          "the adapter's norm");
-    logits({.x = normed,
-            .weights = layer.alpha,
-            .bias = layer.alpha_bias,
-            .outputs = narrow(spec_.kv_heads),
-            .width = narrow(spec_.hidden),
-            .scale = static_cast<float>(spec_.dms->alpha_scale),
-            .offset = static_cast<float>(spec_.dms->alpha_offset)});
-  }
-  const bool needs_input = is_neuron() || has_scores;
-  norm_rows(
-      layer.attention_norm, residual_.at<float>(), work.rows(), needs_input ? normed : nullptr);
-  if (is_neuron()) {
-    logits({.x = normed,
-            .weights = layer.decision_rows,
-            .bias = decision_bias_.bytes() == 0
-                        ? nullptr
-                        : decision_bias_.at<float>() + index * spec_.kv_heads,
-            .outputs = narrow(spec_.kv_heads),
-            .width = narrow(spec_.hidden)});
-  }
-  if (has_scores) {
-    int32_t width = narrow(spec_.hidden);
-    const float* x = normed;
-    if (layer.kvzap.hidden != nullptr) {
-      logits({.x = x,
-              .weights = layer.kvzap.hidden,
-              .bias = layer.kvzap.hidden_bias,
-              .logits = alpha_hidden_.at<float>(),
-              .outputs = narrow(spec_.kvzap->hidden),
-              .width = width,
-              .gelu = true});
-      x = alpha_hidden_.at<float>();
-      width = narrow(spec_.kvzap->hidden);
-    }
-    logits({.x = x,
-            .weights = layer.kvzap.scores,
-            .bias = layer.kvzap.bias,
-            .outputs = narrow(spec_.kv_heads),
-            .width = width});
-  }
-  return has_adapter || is_neuron() || has_scores ? alpha_.at<float>() : nullptr;
 }
 
 void Step::project_qkv(const StepWork& work, int32_t index, const float* logits) {
@@ -341,12 +269,7 @@ void Step::run_layer(const StepWork& work, int32_t index) {
     norm_rows(layer.mlp_norm, residual_.at<float>(), work.rows(), nullptr);
   };
   if (spec_.parallel_residual && !spec_.shared_norm) norm_mlp();
-  multiply({.weights = layer.attention_output.matrix,
-            .x = attended_.at<__nv_bfloat16>(),
-            .out = residual_.at<float>(),
-            .accumulate = true,
-            .rows = work.rows()},
-           "the attention's output product");
+  add_to_residual(layer.attention_output, attended_.at<__nv_bfloat16>(), work.rows());
   if (!spec_.parallel_residual) norm_mlp();
   run_mlp(work, layer);
 }
@@ -366,12 +289,7 @@ void Step::run_mlp(const StepWork& work, const DeviceLayer& layer) {
                   .width = narrow(spec_.ffn)},
                  stream_),
         "the MLP's activation");
-  multiply({.weights = layer.mlp_out.matrix,
-            .x = mlp_.at<__nv_bfloat16>(),
-            .out = residual_.at<float>(),
-            .accumulate = true,
-            .rows = work.rows()},
-           "the MLP's second product");
+  add_to_residual(layer.mlp_out, mlp_.at<__nv_bfloat16>(), work.rows());
 }
 
 void Step::finish(const StepWork& work) {

@@ -105,6 +105,7 @@ class Step {
   void finish(const StepWork& work);
   void norm_rows(const DeviceNorm& weights, const float* x, int32_t rows, float* out_f32);
   void multiply(const MatmulParams& params, const char* what);
+  void add_to_residual(const DeviceLinear& weights, const __nv_bfloat16* x, int32_t rows);
 
   const ModelSpec& spec_;
   const DeviceWeights& weights_;

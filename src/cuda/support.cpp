@@ -77,8 +77,6 @@ void check_attention(const ModelSpec& spec, const Checker& checker) {
 void check_layers(const ModelSpec& spec, const Checker& checker) {
   checker.refuse_if(spec.post_norms, "norms of what a layer adds", "post_norms");
   checker.refuse_if(spec.norm_after, "norms after the layers", "norm_after");
-  checker.refuse_if(
-      spec.parallel_residual, "attention and MLP beside each other", "parallel_residual");
   checker.refuse_if(!spec.has_final_norm, "models without a final norm", "no final norm");
   checker.refuse_if(spec.embedding_dim != 0,
                     "projections of embeddings",

@@ -44,6 +44,29 @@ struct Case {
 
 void PrintTo(const Case& c, std::ostream* os) { *os << c.name; }
 
+/// As GPT-NeoX: LayerNorm, branches side by side, biases everywhere, heads that turn in part.
+void make_parallel(ModelSpec& spec) {
+  spec.norm = dms::NormKind::layer;
+  spec.norm_has_bias = true;
+  spec.parallel_residual = true;
+  spec.qkv_layout = QkvLayout::per_head;
+  spec.qkv_bias = true;
+  spec.output_bias = true;
+  spec.mlp_bias = true;
+  spec.gated_mlp = false;
+  spec.activation = Activation::gelu;
+  spec.rope.rotary_dim = 16;
+}
+
+/// As Falcon and Phi-3: one norm for both branches, fused projections.
+void make_shared_norm(ModelSpec& spec) {
+  spec.norm = dms::NormKind::layer;
+  spec.parallel_residual = true;
+  spec.shared_norm = true;
+  spec.qkv_layout = QkvLayout::per_group;
+  spec.fused_gate_up = true;
+}
+
 std::vector<Case> cases() {
   const auto random = [](int64_t window, const char* dtype = "") {
     return CacheOptions{.policy = "random",
@@ -67,7 +90,8 @@ std::vector<Case> cases() {
       {"adapter_per_layer_80",
        {.group = 4, .head_dim = 80, .dms = cpu::dms_spec(DmsSource::adapter, 1, 1, true)},
        {}},
-      {"random", {}, random(20)},
+      {"parallel", {.group = 1, .change = make_parallel}, random(20)},
+      {"shared_norm", {.change = make_shared_norm}, random(20)},
       {"random_int8_128", {.kv_heads = 1, .group = 8, .head_dim = 128}, random(0, "int8")},
       {"kvzap", {.kvzap = KvzapSpec{.threshold = 0.0, .window = 12}}, {}},
       {"kvzap_mlp", {.kvzap = KvzapSpec{.threshold = 0.0, .window = 12, .hidden = 32}}, {}},

@@ -59,7 +59,6 @@ TEST(CudaSupport, RefusesWhatItDoesNotComputeByName) {
       {"qkv_clip 8", [](auto& s) { s.qkv_clip = 8.0; }},
       {"post_norms", [](auto& s) { s.post_norms = true; }},
       {"norm_after", [](auto& s) { s.norm_after = true; }},
-      {"parallel_residual", [](auto& s) { s.parallel_residual = true; }},
       {"no final norm", [](auto& s) { s.has_final_norm = false; }},
       {"embedding_dim 512", [](auto& s) { s.embedding_dim = 512; }},
       {"logit_soft_cap 30", [](auto& s) { s.logit_soft_cap = 30.0; }},
