@@ -27,6 +27,8 @@ DeviceBuffer rope_angles(const ModelSpec& spec) {
   DeviceBuffer buffer(bytes, "rotary angles");
   check(cudaMemcpy(buffer.data(), angles.data(), bytes, cudaMemcpyHostToDevice),
         "copying rotary angles to the device");
+  // From pageable memory a copy may go on after the call; other streams do not wait for it.
+  check(cudaDeviceSynchronize(), "copying rotary angles to the device");
   return buffer;
 }
 

@@ -43,6 +43,7 @@ class HostMatmul final : public Matmul {
   template <class T>
   static void copy(T* to, const T* from, size_t count) {
     check(cudaMemcpy(to, from, count * sizeof(T), cudaMemcpyDefault), "a product on the host");
+    check(cudaDeviceSynchronize(), "a product on the host");  // for other streams
   }
   static std::vector<float> floats(const __nv_bfloat16* from, size_t count) {
     std::vector<__nv_bfloat16> values(count);
