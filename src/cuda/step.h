@@ -99,6 +99,9 @@ class Step {
   void begin(const StepWork& work);
   void run_layer(const StepWork& work, int32_t layer);
   const float* decide(const StepWork& work, int32_t layer);
+  void run_adapter(const StepWork& work, const DeviceLayer& layer);
+  void run_scores(const StepWork& work, const DeviceKvzap& kvzap);
+  void run_logits(const StepWork& work, DecisionLogitParams params);
   void project_qkv(const StepWork& work, int32_t layer, const float* logits);
   void attend(const StepWork& work, int32_t layer);
   void run_mlp(const StepWork& work, const DeviceLayer& layer);

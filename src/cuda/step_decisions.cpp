@@ -29,69 +29,80 @@ void Step::make_decision_bias() {
   }
 }
 
+/// Of all rows, without gaps.
+void Step::run_logits(const StepWork& work, DecisionLogitParams params) {
+  params.stride = params.outputs;
+  params.rows = work.rows();
+  check(decision_logits(params, stream_), "deciding what goes");
+}
+
+void Step::run_adapter(const StepWork& work, const DeviceLayer& layer) {
+  check(norm({.x = residual_.at<float>(),
+              .scale = layer.alpha_norm,
+              .out_f32 = normed_f32_.at<float>(),
+              .rows = work.rows(),
+              .width = narrow(spec_.hidden),
+              .eps = static_cast<float>(spec_.norm_eps)},
+             stream_),
+        "the adapter's norm");
+  run_logits(work,
+             {.x = normed_f32_.at<float>(),
+              .weights = layer.alpha,
+              .bias = layer.alpha_bias,
+              .logits = alpha_.at<float>(),
+              .outputs = narrow(spec_.kv_heads),
+              .width = narrow(spec_.hidden),
+              .scale = static_cast<float>(spec_.dms->alpha_scale),
+              .offset = static_cast<float>(spec_.dms->alpha_offset)});
+}
+
+/// KVzap's, of the attention's input.
+void Step::run_scores(const StepWork& work, const DeviceKvzap& kvzap) {
+  const float* x = normed_f32_.at<float>();
+  int32_t width = narrow(spec_.hidden);
+  if (kvzap.hidden != nullptr) {
+    const int32_t hidden = narrow(spec_.kvzap->hidden);
+    run_logits(work,
+               {.x = x,
+                .weights = kvzap.hidden,
+                .bias = kvzap.hidden_bias,
+                .logits = alpha_hidden_.at<float>(),
+                .outputs = hidden,
+                .width = width,
+                .gelu = true});
+    x = alpha_hidden_.at<float>();
+    width = hidden;
+  }
+  run_logits(work,
+             {.x = x,
+              .weights = kvzap.scores,
+              .bias = kvzap.bias,
+              .logits = alpha_.at<float>(),
+              .outputs = narrow(spec_.kv_heads),
+              .width = width});
+}
+
 /// What decides eviction, before the QKV product: from the adapter, or KVzap's scores, or the
 /// borrowed channels, which finish_qkv() norms. Null: nothing does. Leaves the attention's input in
 /// normed_.
 const float* Step::decide(const StepWork& work, int32_t index) {
   const DeviceLayer& layer = weights_.layers[static_cast<size_t>(index)];
-  const auto logits = [&](DecisionLogitParams params) {
-    params.logits = params.logits == nullptr ? alpha_.at<float>() : params.logits;
-    params.stride = params.outputs;
-    params.rows = work.rows();
-    check(decision_logits(params, stream_), "deciding what goes");
-  };
   const bool has_adapter = work.needs_logits && spec_.dms && !is_neuron();
   const bool has_scores = work.needs_logits && spec_.kvzap;
-  float* normed = normed_f32_.at<float>();
-  if (has_adapter) {
-    check(norm({.x = residual_.at<float>(),
-                .scale = layer.alpha_norm,
-                .out_f32 = normed,
-                .rows = work.rows(),
-                .width = narrow(spec_.hidden),
-                .eps = static_cast<float>(spec_.norm_eps)},
-               stream_),
-          "the adapter's norm");
-    logits({.x = normed,
-            .weights = layer.alpha,
-            .bias = layer.alpha_bias,
-            .outputs = narrow(spec_.kv_heads),
-            .width = narrow(spec_.hidden),
-            .scale = static_cast<float>(spec_.dms->alpha_scale),
-            .offset = static_cast<float>(spec_.dms->alpha_offset)});
-  }
-  const bool needs_input = is_neuron() || has_scores;
-  norm_rows(
-      layer.attention_norm, residual_.at<float>(), work.rows(), needs_input ? normed : nullptr);
+  if (has_adapter) run_adapter(work, layer);
+  float* const normed = is_neuron() || has_scores ? normed_f32_.at<float>() : nullptr;
+  norm_rows(layer.attention_norm, residual_.at<float>(), work.rows(), normed);
   if (is_neuron()) {
-    logits({.x = normed,
-            .weights = layer.decision_rows,
-            .bias = decision_bias_.bytes() == 0
-                        ? nullptr
-                        : decision_bias_.at<float>() + index * spec_.kv_heads,
-            .outputs = narrow(spec_.kv_heads),
-            .width = narrow(spec_.hidden)});
+    const bool has_bias = decision_bias_.bytes() > 0;
+    run_logits(work,
+               {.x = normed,
+                .weights = layer.decision_rows,
+                .bias = has_bias ? decision_bias_.at<float>() + index * spec_.kv_heads : nullptr,
+                .logits = alpha_.at<float>(),
+                .outputs = narrow(spec_.kv_heads),
+                .width = narrow(spec_.hidden)});
   }
-  if (has_scores) {
-    int32_t width = narrow(spec_.hidden);
-    const float* x = normed;
-    if (layer.kvzap.hidden != nullptr) {
-      logits({.x = x,
-              .weights = layer.kvzap.hidden,
-              .bias = layer.kvzap.hidden_bias,
-              .logits = alpha_hidden_.at<float>(),
-              .outputs = narrow(spec_.kvzap->hidden),
-              .width = width,
-              .gelu = true});
-      x = alpha_hidden_.at<float>();
-      width = narrow(spec_.kvzap->hidden);
-    }
-    logits({.x = x,
-            .weights = layer.kvzap.scores,
-            .bias = layer.kvzap.bias,
-            .outputs = narrow(spec_.kv_heads),
-            .width = width});
-  }
+  if (has_scores) run_scores(work, layer.kvzap);
   return has_adapter || is_neuron() || has_scores ? alpha_.at<float>() : nullptr;
 }
 
