@@ -358,6 +358,39 @@ TEST_P(CudaSequenceTest, CountsWhatItHolds) {
   EXPECT_EQ(model_->memory().used_bytes, state.held_bytes());
 }
 
+/// Logits of one prompt in three chunks.
+Rows prompt_logits(const ModelSpec& spec, AttendPrompt attend_prompt) {
+  const std::unique_ptr<WeightSource> source = random_weights(spec, seed());
+  const auto model =
+      tiny_cuda_model(spec, *source, {.multiplies_on_host = true, .attend_prompt = attend_prompt});
+  Rows rows;
+  Line line(*model, {.policy = "none"}, 30);
+  line.append(cpu::random_ids(kTokens, spec.vocab, seed()), cpu::into(rows));
+  return rows;
+}
+
+TEST(PromptAttention, OfAHopperServesTheHeadsItHasNoInstructionsFor) {
+  DMS_NEEDS_CUDA_DEVICE();
+  for (const int64_t head_dim : {80, 96}) {
+    SCOPED_TRACE(head_dim);
+    const ModelSpec spec = tiny_cuda_spec({.layers = 1, .head_dim = head_dim});
+    EXPECT_EQ(prompt_logits(spec, prompt_attention(9)), prompt_logits(spec, prompt_attention(8)));
+  }
+}
+
+TEST(PromptAttention, OfAHopperIsThatOfOtherDevices) {
+  DMS_NEEDS_CUDA_SM90();
+  for (const int64_t head_dim : {64, 128}) {
+    SCOPED_TRACE(head_dim);
+    const ModelSpec spec = tiny_cuda_spec({.layers = 1, .head_dim = head_dim});
+    cpu::expect_rows(prompt_logits(spec, prompt_attention(9)),
+                     prompt_logits(spec, prompt_attention(8)),
+                     0,
+                     kTolerance,
+                     "wgmma");
+  }
+}
+
 constexpr auto kName = [](const auto& item) { return item.param.name; };
 INSTANTIATE_TEST_SUITE_P(Cases, CudaModelTest, testing::ValuesIn(cases()), kName);
 INSTANTIATE_TEST_SUITE_P(Cases, CudaSequenceTest, testing::ValuesIn(few_cases()), kName);

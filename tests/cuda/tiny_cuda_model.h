@@ -36,6 +36,7 @@ struct DeviceTraits {
   int64_t kv_bytes = int64_t{8} << 20;
   cpu::ResolvedModelOptions options = tiny_options();
   bool multiplies_on_host = false;
+  AttendPrompt attend_prompt = prefill_attention;
 };
 
 inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
@@ -54,6 +55,7 @@ inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
                                      traits.options,
                                      CudaModelOptions{.kv_bytes = traits.kv_bytes,
                                                       .matmul = std::move(matmul),
+                                                      .attend_prompt = traits.attend_prompt,
                                                       .uses_graphs = !traits.multiplies_on_host,
                                                       .weight_sum = cpu::sum_of(weights),
                                                       .attention_blocks = 4});
