@@ -16,6 +16,18 @@ namespace {
 
 constexpr int64_t kHeadRows = 64;  // logits that are computed at a time, unless more rows decode
 
+const char* name_of(MatrixFormat format) {
+  switch (format) {
+    case MatrixFormat::fp8:
+      return "fp8";
+    case MatrixFormat::int4:
+      return "int4";
+    case MatrixFormat::bf16:
+      break;
+  }
+  return "bf16";
+}
+
 StepLimits limits_of(const cpu::ResolvedModelOptions& options, int32_t attention_blocks) {
   const int64_t rows = options.max_step_tokens + options.max_sequences;
   return {.rows = static_cast<int32_t>(rows),
@@ -71,6 +83,7 @@ CudaModel::CudaModel(ModelSpec spec,
                      CudaModelOptions device)
     : spec_(std::move(spec)),
       weights_(std::move(weights)),
+      weight_format_(device.weight_format),
       weight_sum_(device.weight_sum),
       options_(options),
       matmul_(std::move(device.matmul)),
@@ -128,7 +141,7 @@ std::string CudaModel::fingerprint() const {
                      spec().kv_heads,
                      spec().head_dim,
                      spec().vocab,
-                     kernels::weight_format_name(options_.weight_format),
+                     name_of(weight_format_),
                      cpu::sum_of(spec()),
                      weight_sum_);
 }

@@ -40,9 +40,10 @@ struct CudaModelOptions {
   int64_t kv_bytes = 0;  // of the arena; 0: most of what is free on the device
   std::unique_ptr<Matmul> matmul{};
   AttendPrompt attend_prompt = prefill_attention;
-  bool uses_graphs = true;       // as GraphCache's
-  uint32_t weight_sum = 0;       // tells weights apart in fingerprint()
-  int32_t attention_blocks = 0;  // as StepLimits'
+  bool uses_graphs = true;                          // as GraphCache's
+  MatrixFormat weight_format = MatrixFormat::bf16;  // these and the sum tell weights apart in
+  uint32_t weight_sum = 0;                          // fingerprint()
+  int32_t attention_blocks = 0;                     // as StepLimits'
 };
 
 class CudaModel final : public engine::Model {
@@ -92,6 +93,7 @@ class CudaModel final : public engine::Model {
 
   ModelSpec spec_;
   DeviceWeights weights_;
+  MatrixFormat weight_format_;
   uint32_t weight_sum_;
   cpu::ResolvedModelOptions options_;
   std::unique_ptr<Matmul> matmul_;

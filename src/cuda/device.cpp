@@ -79,6 +79,7 @@ std::unique_ptr<engine::Model> open_device(ModelSpec spec,
       .kv_bytes = options.kv_memory_bytes,
       .matmul = matmul_for(options.max_step_tokens + options.max_sequences, columns),
       .attend_prompt = prompt_attention(attribute(cudaDevAttrComputeCapabilityMajor)),
+      .weight_format = format,
       .weight_sum = cpu::sum_of(weights)};
   return std::make_unique<CudaModel>(
       std::move(spec), std::move(on_device), options, std::move(device));
