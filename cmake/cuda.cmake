@@ -198,8 +198,8 @@ endfunction()
 
 # dms_cuda_test(<name> [EMULATOR_ONLY] [KERNELS ...] SOURCES ... LINKS ...): in the emulator a test
 # runs in five modes (label cuda): the order of threads (first in, last in, random), when asynchronous
-# copies land (as late as can be, at once, newest first, at random), and with the search for races
-# in shared memory. With DMS_CUDA also on a card, as <name>_gpu (label gpu): skipped, with the reason,
+# copies land (as late as can be, at once, newest first, at random), whether streams' work is late,
+# and with the search for races in shared memory. With DMS_CUDA also on a card, as <name>_gpu (label gpu): skipped, with the reason,
 # without one; but those that ask the emulator what it counted (EMULATOR_ONLY) run nowhere else.
 function(dms_cuda_test name)
   cmake_parse_arguments(arg "EMULATOR_ONLY" "" "KERNELS;SOURCES;LINKS" ${ARGN})
@@ -211,12 +211,12 @@ function(dms_cuda_test name)
     LINKS ${arg_LINKS} GTest::gmock GTest::gtest_main)
   set(hang_guard 1200)
   if(TARGET ${name})
-    foreach(mode first_late.f.l.0 first_eager.f.e.0 last_newest.l.b.0 random.r.r.0 races.f.l.1)
+    foreach(mode first_late.f.l.0.0 first_eager.f.e.0.0 last_newest.l.b.0.1 random.r.r.0.0 races.f.l.1.0)
       string(REPLACE "." ";" mode ${mode})
-      list(POP_FRONT mode mode_name order copies races)
+      list(POP_FRONT mode mode_name order copies races late)
       add_test(NAME ${name}.${mode_name} COMMAND ${name})
       set_tests_properties(${name}.${mode_name} PROPERTIES LABELS cuda TIMEOUT ${hang_guard}
-        ENVIRONMENT "CUEMU_SCHED=${order};CUEMU_ASYNC=${copies};CUEMU_RACE=${races}")
+        ENVIRONMENT "CUEMU_SCHED=${order};CUEMU_ASYNC=${copies};CUEMU_RACE=${races};CUEMU_LATE=${late}")
     endforeach()
   endif()
   if(TARGET ${name}_gpu)

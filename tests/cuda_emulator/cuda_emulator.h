@@ -28,6 +28,7 @@ struct Options {
   unsigned threads = 2;  // of the host: so many blocks or clusters run at once
   bool profile = false;
   bool race = false;  // check shared memory for races
+  bool late = false;  // what streams are given is done when something waits for it
   int arch = 90;      // compute capability that the device reports, times ten
   int sm_count = 4;
   size_t memory_bytes = size_t{1} << 30;  // of the device

@@ -62,6 +62,31 @@ TEST_F(Runtime, HasAsMuchMemoryAsTheOptionSays) {
   EXPECT_EQ(before, after);
 }
 
+TEST_F(Runtime, DoesWorkInStreamsLateIfItIsTold) {
+  options().late = true;
+  DeviceArray<int> device(1);
+  int* pinned = nullptr;
+  ASSERT_EQ(cudaMallocHost(&pinned, 2 * sizeof(int)), cudaSuccess);
+  const auto copy = [](void* to, const void* from) {
+    EXPECT_EQ(cudaMemcpyAsync(to, from, sizeof(int), cudaMemcpyDefault, nullptr), cudaSuccess);
+  };
+  int pageable = 1;
+  copy(device.data(), &pageable);
+  pageable = 2;
+  copy(pinned + 1, device.data());
+  pinned[0] = 3;
+  pinned[1] = 0;
+  copy(device.data(), pinned);
+  pinned[0] = 4;
+  EXPECT_EQ(pinned[1], 0) << "nothing has waited for it";
+  copy(&pageable, device.data());
+  EXPECT_EQ(pinned[1], 1) << "pageable memory was read at once";
+  EXPECT_EQ(pageable, 4) << "pinned memory is read late";
+  EXPECT_EQ(cudaMemsetAsync(device.data(), 0, 5, nullptr), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(nullptr), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFreeHost(pinned), cudaSuccess);
+}
+
 TEST_F(Runtime, ChecksLaunches) {
   EXPECT_EQ(launch_threads(128), cudaSuccess);
   EXPECT_EQ(launch_threads(129), cudaErrorInvalidConfiguration);

@@ -1,6 +1,9 @@
 // Stream capture and graphs. A captured graph runs its nodes in the order of the calls, which is
 // one of those that the captured streams allow.
 
+#include <utility>
+
+#include "cuda_emulator/cuda_emulator.h"
 #include "cuda_emulator/cudart/runtime.h"
 
 namespace cuda_emulator::cudart {
@@ -91,7 +94,15 @@ cudaError_t submit(cudaStream_t handle, Node node) {
                       "work in the legacy stream would wait for a stream in a capture");
   }
   if (rt.sticky != cudaSuccess) return rt.sticky;
-  return node.run();
+  if (!options().late) return node.run();
+  rt.waiting.push_back(std::make_shared<const Node>(std::move(node)));
+  return cudaSuccess;
+}
+
+cudaError_t finish_work() {
+  Runtime& rt = runtime();
+  const cudaError_t result = run_all(std::exchange(rt.waiting, {}));
+  return result != cudaSuccess ? result : rt.sticky;
 }
 
 }  // namespace cuda_emulator::cudart

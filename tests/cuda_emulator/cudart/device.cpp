@@ -191,7 +191,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-  return unsafe_api("cudaDeviceSynchronize", [] { return runtime().sticky; });
+  return waiting_api("cudaDeviceSynchronize", [] { return cudaSuccess; });
 }
 cudaError_t cudaDeviceReset() { return cudaSuccess; }
 

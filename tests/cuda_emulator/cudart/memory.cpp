@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <vector>
 
 #include "cuda_emulator/cuda_emulator.h"
 #include "cuda_emulator/cudart/runtime.h"
@@ -105,13 +106,26 @@ cudaError_t run_copy(const Copy2d& copy) {
   return cudaSuccess;
 }
 
+bool is_pageable(const void* pointer, size_t size) {
+  return !is_device_memory(pointer, size) && !is_pinned(pointer, size);
+}
+
 /// Pageable memory is read or written while the call runs, which no graph can repeat.
 bool touches_pageable(const Copy2d& copy) {
-  const auto is_pageable = [](const void* pointer, size_t size) {
-    return !is_device_memory(pointer, size) && !is_pinned(pointer, size);
-  };
   return is_pageable(copy.source, copy.source_bytes()) ||
          is_pageable(copy.target, copy.target_bytes());
+}
+
+/// Work that waits reads pinned memory when it is done, and pageable memory as it is now.
+std::function<cudaError_t()> work_of(const Copy2d& copy) {
+  const bool is_read_now = options().late && is_pageable(copy.source, copy.source_bytes());
+  if (!is_read_now) return [copy] { return run_copy(copy); };
+  const char* const begin = static_cast<const char*>(copy.source);
+  return [copy = Copy2d(copy),
+          bytes = std::vector<char>(begin, begin + copy.source_bytes())]() mutable {
+    copy.source = bytes.data();
+    return run_copy(copy);
+  };
 }
 
 cudaError_t copy_async(const Copy2d& copy, cudaStream_t handle) {
@@ -122,13 +136,15 @@ cudaError_t copy_async(const Copy2d& copy, cudaStream_t handle) {
                         cudaErrorStreamCaptureUnsupported,
                         "copy of pageable memory in a capture");
     }
-    return submit(handle, {cudaGraphNodeTypeMemcpy, nullptr, [copy] { return run_copy(copy); }});
+    const bool is_captured = stream && stream->capture;
+    const cudaError_t result = submit(handle, {cudaGraphNodeTypeMemcpy, nullptr, work_of(copy)});
+    const bool is_written_now = !is_captured && is_pageable(copy.target, copy.target_bytes());
+    return result == cudaSuccess && is_written_now ? finish_work() : result;
   });
 }
 
 cudaError_t copy_now(const char* name, const Copy2d& copy) {
-  return unsafe_api(
-      name, [&] { return runtime().sticky != cudaSuccess ? runtime().sticky : run_copy(copy); });
+  return waiting_api(name, [&] { return run_copy(copy); });
 }
 
 cudaError_t fill(void* target, size_t pitch, int value, size_t width, size_t height) {
@@ -177,13 +193,13 @@ cudaError_t cudaMalloc(void** out, size_t size) {
   return unsafe_api("cudaMalloc", [&] { return allocate(out, size); });
 }
 cudaError_t cudaFree(void* pointer) {
-  return unsafe_api("cudaFree", [&] { return release(pointer); });
+  return waiting_api("cudaFree", [&] { return release(pointer); });
 }
 cudaError_t cudaMallocAsync(void** out, size_t size, cudaStream_t) {
   return unsafe_api("cudaMallocAsync", [&] { return allocate(out, size); });
 }
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t) {
-  return unsafe_api("cudaFreeAsync", [&] { return release(pointer); });
+  return waiting_api("cudaFreeAsync", [&] { return release(pointer); });
 }
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
@@ -204,7 +220,7 @@ cudaError_t cudaHostAlloc(void** out, size_t size, unsigned) {
 }
 cudaError_t cudaMallocHost(void** out, size_t size) { return cudaHostAlloc(out, size, 0); }
 cudaError_t cudaFreeHost(void* pointer) {
-  return unsafe_api("cudaFreeHost", [&] {
+  return waiting_api("cudaFreeHost", [&] {
     if (pointer && !memory().pinned.erase(static_cast<char*>(pointer))) {
       return error(cudaErrorInvalidValue, "freed what was not allocated");
     }
@@ -219,7 +235,7 @@ cudaError_t cudaHostRegister(void* pointer, size_t size, unsigned) {
   });
 }
 cudaError_t cudaHostUnregister(void* pointer) {
-  return unsafe_api("cudaHostUnregister", [&] {
+  return waiting_api("cudaHostUnregister", [&] {
     const bool was_registered = memory().pinned.erase(static_cast<char*>(pointer)) != 0;
     return was_registered ? cudaSuccess
                           : error(cudaErrorHostMemoryNotRegistered, "memory was not registered");
@@ -272,10 +288,7 @@ cudaError_t cudaMemset(void* target, int value, size_t size) {
   return cudaMemset2D(target, size, value, size, 1);
 }
 cudaError_t cudaMemset2D(void* target, size_t pitch, int value, size_t width, size_t height) {
-  return unsafe_api("cudaMemset", [&] {
-    const cudaError_t sticky = runtime().sticky;
-    return sticky != cudaSuccess ? sticky : fill(target, pitch, value, width, height);
-  });
+  return waiting_api("cudaMemset", [&] { return fill(target, pitch, value, width, height); });
 }
 cudaError_t cudaMemsetAsync(void* target, int value, size_t size, cudaStream_t stream) {
   return fill_async(target, size, value, size, 1, stream);
@@ -301,7 +314,7 @@ cudaError_t cudaGetSymbolSize(size_t* size, const void* symbol) {
 }
 cudaError_t cudaMemcpyToSymbol(
     const void* symbol, const void* source, size_t size, size_t offset, cudaMemcpyKind) {
-  return unsafe_api("cudaMemcpyToSymbol", [&] {
+  return waiting_api("cudaMemcpyToSymbol", [&] {
     char* const place = symbol_place(symbol, size, offset);
     if (!place) return no_symbol();
     std::memcpy(place, source, size);
@@ -310,7 +323,7 @@ cudaError_t cudaMemcpyToSymbol(
 }
 cudaError_t cudaMemcpyFromSymbol(
     void* target, const void* symbol, size_t size, size_t offset, cudaMemcpyKind) {
-  return unsafe_api("cudaMemcpyFromSymbol", [&] {
+  return waiting_api("cudaMemcpyFromSymbol", [&] {
     const char* const place = symbol_place(symbol, size, offset);
     if (!place) return no_symbol();
     std::memcpy(target, place, size);

@@ -1,7 +1,8 @@
 #pragma once
-// State of the runtime API. All entry points run under one lock, each to its end: what is
-// asynchronous on a device is done when the call returns. Only the rules of order are kept that the
-// API itself checks, those of stream capture.
+// State of the runtime API. All entry points run under one lock. What is asynchronous on a device
+// is done when the call returns or, with Options::late, when something waits: that of all streams
+// in the order of the calls. Only the rules of order are kept that the API itself checks, those of
+// stream capture.
 
 #define __CUDA_INCLUDE_COMPILER_INTERNAL_HEADERS__
 #include <chrono>
@@ -70,6 +71,7 @@ class Runtime {
   std::set<Stream*> streams;
   std::set<Graph*> graphs, executables;
   std::vector<std::unique_ptr<Capture>> captures;
+  Nodes waiting;  // stream-ordered work that is not done yet
 
   /// Returns null for a handle that is none.
   Stream* find(cudaStream_t handle);
@@ -99,6 +101,9 @@ cudaError_t api(F function) {
 /// of such a call.
 cudaError_t refuse_in_capture(const char* name);
 
+/// Does the work that waits; the first failure in it, or what failed for good before.
+cudaError_t finish_work();
+
 /// An entry point that no capture allows.
 template <class F>
 cudaError_t unsafe_api(const char* name, F function) {
@@ -108,11 +113,20 @@ cudaError_t unsafe_api(const char* name, F function) {
   });
 }
 
+/// As unsafe_api(), of one that waits for what streams do.
+template <class F>
+cudaError_t waiting_api(const char* name, F function) {
+  return unsafe_api(name, [&] {
+    const cudaError_t failed = finish_work();
+    return failed != cudaSuccess ? failed : function();
+  });
+}
+
 cudaError_t invalidate(Capture& capture, cudaError_t code, const std::string& message);
 /// Takes its streams out of a capture and forgets it.
 void end_capture(Capture* capture);
 
-/// Runs stream-ordered work, or records it where the stream is in a capture.
+/// Runs stream-ordered work or has it wait, or records it where the stream is in a capture.
 cudaError_t submit(cudaStream_t stream, Node node);
 
 }  // namespace cuda_emulator::cudart

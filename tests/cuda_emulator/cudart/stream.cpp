@@ -37,7 +37,7 @@ cudaError_t wait_for(cudaStream_t handle, const char* name) {
                         cudaErrorStreamCaptureImplicit,
                         "the legacy stream waits for a stream in a capture");
     }
-    return rt.sticky;
+    return finish_work();
   });
 }
 
@@ -46,7 +46,7 @@ cudaError_t wait_for_event(cudaEvent_t handle) {
     if (Capture* const capture = event_of(handle)->capture) {
       return invalidate(*capture, cudaErrorCapturedEvent, "the event was recorded in a capture");
     }
-    return runtime().sticky;
+    return finish_work();
   });
 }
 

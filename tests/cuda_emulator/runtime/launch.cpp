@@ -218,6 +218,7 @@ Options& options() {
     number("CUEMU_SEED", options.seed);
     number("CUEMU_THREADS", options.threads);
     number("CUEMU_RACE", options.race);
+    number("CUEMU_LATE", options.late);
     number("CUEMU_PROFILE", options.profile);
     number("CUEMU_ARCH", options.arch);
     number("CUEMU_SMS", options.sm_count);
