@@ -200,10 +200,10 @@ void CudaModel::run(PassStep& step) {
   }
   compute(work);
   fetch_logits(step);
+  learn(step.sequences);
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     step.sequences[i]->advance(step.counts[i], rows_of(step.counts[i]));
   }
-  learn(step.sequences);
 }
 
 void CudaModel::seat(std::span<CudaSequence* const> sequences,

@@ -66,7 +66,7 @@ class CudaSequence final : public engine::SequenceState {
   int32_t sealed_end() const { return sealed_end_; }
   /// After a prompt's chunk of `count` tokens.
   int32_t sealed_end_after(int64_t count) const;
-  /// So many tokens were appended.
+  /// So many tokens were appended. After learn(), which waits for the device.
   void advance(int64_t count, Rows rows);
   /// What the device has counted since.
   void learn(std::span<const int32_t> survivors);

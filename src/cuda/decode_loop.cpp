@@ -93,8 +93,8 @@ std::vector<int32_t> DecodeLoop::run(std::span<const int32_t> first, int32_t ste
                         cudaMemcpyDeviceToHost,
                         stream),
         kBuffers);
-  for (CudaSequence* sequence : sequences_) sequence->advance(steps, Rows::decoded);
   model_.learn(sequences_);
+  for (CudaSequence* sequence : sequences_) sequence->advance(steps, Rows::decoded);
   return tokens;
 }
 

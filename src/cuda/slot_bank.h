@@ -73,7 +73,8 @@ class SlotBank {
   /// What the next step finds; copied by flush() where it is another than what the last one left.
   void set(int32_t slot, const SlotState& state);
   void flush();
-  /// As set(), of what a step has made on the device itself.
+  /// As set(), of what a step has made on the device itself. Nothing may be under way there: the
+  /// step's flush() reads what is changed here.
   void note(int32_t slot, int32_t tokens, int32_t sealed_end);
   void clear_fates(int32_t slot, int32_t first, int32_t end);
 
