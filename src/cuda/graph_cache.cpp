@@ -21,23 +21,22 @@ void GraphCache::clear() {
   entries_.clear();
 }
 
-GraphCache::Entry& GraphCache::entry_of(const StepWork& work, bool& is_new) {
+GraphCache::Entry* GraphCache::find(const StepWork& work) {
   const auto found = std::ranges::find_if(entries_, [&](const Entry& entry) {
     return entry.bank == work.bank && entry.rows == work.rows() &&
            is_one_rule(entry.fate, work.fate);
   });
-  is_new = found == entries_.end();
-  if (is_new) {
-    entries_.push_front(
-        {.bank = work.bank, .fate = work.fate, .rows = work.rows(), .graph = nullptr});
-    if (entries_.size() > kMostGraphs) {
-      if (entries_.back().graph != nullptr) cudaGraphExecDestroy(entries_.back().graph);
-      entries_.pop_back();
-    }
-  } else {
-    entries_.splice(entries_.begin(), entries_, found);
-  }
-  return entries_.front();
+  if (found == entries_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found);
+  return &entries_.front();
+}
+
+void GraphCache::add(const StepWork& work) {
+  entries_.push_front(
+      {.bank = work.bank, .fate = work.fate, .rows = work.rows(), .graph = nullptr});
+  if (entries_.size() <= kMostGraphs) return;
+  if (entries_.back().graph != nullptr) cudaGraphExecDestroy(entries_.back().graph);
+  entries_.pop_back();
 }
 
 cudaGraphExec_t GraphCache::capture(const Stream& stream, const std::function<void()>& launch) {
@@ -62,11 +61,13 @@ void GraphCache::run(const StepWork& work,
                      const Stream& stream,
                      const std::function<void()>& launch) {
   if (!is_used_) return launch();
-  bool is_new = false;
-  Entry& entry = entry_of(work, is_new);
-  if (is_new) return launch();
-  if (entry.graph == nullptr) entry.graph = capture(stream, launch);
-  check(cudaGraphLaunch(entry.graph, stream.get()), "launching a step");
+  Entry* entry = find(work);
+  if (entry == nullptr) {
+    launch();
+    return add(work);  // what failed has chosen no kernels
+  }
+  if (entry->graph == nullptr) entry->graph = capture(stream, launch);
+  check(cudaGraphLaunch(entry->graph, stream.get()), "launching a step");
   ++replays_;
 }
 

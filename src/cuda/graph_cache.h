@@ -36,7 +36,9 @@ class GraphCache {
     cudaGraphExec_t graph;  // null: not captured yet
   };
 
-  Entry& entry_of(const StepWork& work, bool& is_new);
+  /// Null where there is none.
+  Entry* find(const StepWork& work);
+  void add(const StepWork& work);
   static cudaGraphExec_t capture(const Stream& stream, const std::function<void()>& launch);
 
   bool is_used_;
