@@ -103,7 +103,9 @@ void CudaSequence::drop_survivors_from(int64_t tokens) {
 void CudaSequence::restart(int64_t tokens) {
   park();
   if (!plan_->knows_fates()) {
-    const int64_t decided = std::min(decided_end(), std::max<int64_t>(tokens - plan_->shift(), 0));
+    // In the midst of a replay more is known than what has been computed again.
+    const int64_t known = std::max<int64_t>(replay_end_, tokens_ - plan_->shift());
+    const int64_t decided = std::min(known, std::max<int64_t>(tokens - plan_->shift(), 0));
     clear_fates_from(decided, tables_.fate_columns, tables_.fates);
     replay_end_ = static_cast<int32_t>(decided);
   }
