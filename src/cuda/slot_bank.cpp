@@ -26,6 +26,8 @@ SlotBank::SlotBank(const BankShape& shape, std::byte* arena, cudaStream_t stream
       states_(kStateFields * words(shape.slots), kTables),
       host_states_(kStateFields * words(shape.slots), kTables),
       host_survivors_(words(head_of(shape.slots)), kTables),
+      staging_(words(int64_t{shape.heads()} * shape.max_pages), kTables),
+      host_staging_(staging_.bytes(), kTables),
       occupants_(static_cast<size_t>(shape.slots), nullptr) {
   std::ranges::fill_n(
       host_states_.at<int32_t>(), static_cast<int64_t>(kStateFields) * shape.slots, 0);
@@ -132,19 +134,12 @@ void SlotBank::clear_fates(int32_t slot, int32_t first, int32_t end) {
   check(cuda::clear_fates(cache(), slot, first, end, stream_), "forgetting fates");
 }
 
-void SlotBank::need_staging(size_t bytes) {
-  if (staging_.bytes() >= bytes) return;
-  check(cudaStreamSynchronize(stream_), "waiting for tables");
-  staging_ = DeviceBuffer(bytes, kTables);
-  host_staging_ = PinnedBuffer(bytes, kTables);
-}
-
 void SlotBank::write_rows(uint32_t* table,
                           int32_t table_columns,
                           std::span<const uint32_t> rows,
                           int32_t columns) {
   if (columns == 0) return;
-  need_staging(rows.size_bytes());
+  ensure(rows.size_bytes() <= staging_.bytes(), "no more columns than a table has");
   // From pageable memory: the runtime has copied it when the call returns.
   copy_in(staging_.data(), rows.data(), rows.size_bytes(), "loading a sequence's tables");
   check(copy_table({.from = staging_.at<uint32_t>(),
@@ -163,7 +158,7 @@ std::vector<uint32_t> SlotBank::read_rows(const uint32_t* table,
   std::vector<uint32_t> rows(static_cast<size_t>(shape_.heads()) * static_cast<size_t>(columns));
   if (rows.empty()) return rows;
   const size_t bytes = rows.size() * sizeof(uint32_t);
-  need_staging(bytes);
+  ensure(bytes <= staging_.bytes(), "no more columns than a table has");
   check(copy_table({.from = table,
                     .from_stride = table_columns,
                     .to = staging_.at<uint32_t>(),

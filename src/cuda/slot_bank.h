@@ -100,7 +100,6 @@ class SlotBank {
                   int32_t columns);
   std::vector<uint32_t> read_rows(const uint32_t* table, int32_t table_columns, int32_t columns);
   void copy_in(void* to, const void* from, size_t bytes, const char* what);
-  void need_staging(size_t words);
 
   BankShape shape_;
   std::byte* arena_;
@@ -113,7 +112,9 @@ class SlotBank {
   DeviceBuffer states_;          // SlotView's fields, [slots] each
   PinnedBuffer host_states_;     // likewise
   PinnedBuffer host_survivors_;  // [slots, heads]
-  DeviceBuffer staging_;         // of rows on their way
+  // Of a slot's rows on their way: there from the beginning, because a sequence must find room for
+  // its tables on the host when memory is short.
+  DeviceBuffer staging_;
   PinnedBuffer host_staging_;
   std::vector<CudaSequence*> occupants_;
   bool is_flushed_ = false;
