@@ -11,7 +11,9 @@
 namespace dms::cuda {
 namespace {
 
-constexpr int64_t kPiecePages = 1024;  // that are copied to or from the host at a time
+// That are copied to or from the host at a time, and of pages whose numbers are told at a time.
+constexpr int64_t kRowBytes = int64_t{4} << 20;
+constexpr int64_t kRowPages = 1024;
 
 /// The rest is for tables and prompts' attention.
 size_t arena_bytes(int64_t asked) {
@@ -27,7 +29,9 @@ KvStore::KvStore(const StoreShape& shape, std::shared_ptr<const Stream> stream)
     : shape_(shape),
       stream_(std::move(stream)),
       arena_(arena_bytes(shape.bytes), "KV memory"),
-      pages_(static_cast<int64_t>(arena_.bytes())) {}
+      pages_(static_cast<int64_t>(arena_.bytes())),
+      numbers_(2 * kRowPages * sizeof(PageNumber), "the numbers of pages"),
+      row_(kRowBytes, "pages on their way") {}
 
 SlotBank& KvStore::bank(const CudaPlan& plan) {
   // A step stores its token before the next one seals.
@@ -99,10 +103,7 @@ void KvStore::top_up(SlotBank& bank, int64_t count) {
 /// On the device, in the order of the stream.
 uint32_t* KvStore::numbers(std::span<const PageNumber> first, std::span<const PageNumber> second) {
   const size_t bytes = first.size_bytes() + second.size_bytes();
-  if (numbers_.bytes() < bytes) {
-    stream_->synchronize();
-    numbers_ = DeviceBuffer(2 * bytes, "the numbers of pages");
-  }
+  ensure(bytes <= numbers_.bytes(), "no more numbers than are told at a time");
   std::vector<PageNumber> all(first.begin(), first.end());
   all.insert(all.end(), second.begin(), second.end());
   check(cudaMemcpyAsync(numbers_.data(), all.data(), bytes, cudaMemcpyHostToDevice, stream_->get()),
@@ -113,19 +114,26 @@ uint32_t* KvStore::numbers(std::span<const PageNumber> first, std::span<const Pa
 void KvStore::copy(std::span<const PageNumber> from,
                    std::span<const PageNumber> to,
                    int32_t bytes) {
-  if (from.empty()) return;
-  const uint32_t* numbers = this->numbers(from, to);
-  check(copy_pages({.from = arena_.data(),
-                    .from_pages = numbers,
-                    .to = arena_.data(),
-                    .to_pages = numbers + from.size(),
-                    .pages = static_cast<int32_t>(from.size()),
-                    .bytes = bytes},
-                   stream_->get()),
-        "copying pages");
+  for (size_t first = 0; first < from.size(); first += kRowPages) {
+    const size_t count = std::min(from.size() - first, size_t{kRowPages});
+    const uint32_t* numbers = this->numbers(from.subspan(first, count), to.subspan(first, count));
+    check(copy_pages({.from = arena_.data(),
+                      .from_pages = numbers,
+                      .to = arena_.data(),
+                      .to_pages = numbers + count,
+                      .pages = static_cast<int32_t>(count),
+                      .bytes = bytes},
+                     stream_->get()),
+          "copying pages");
+  }
 }
 
 namespace {
+
+/// So many are copied to or from the host at a time.
+size_t pages_at_a_time(int32_t bytes) {
+  return static_cast<size_t>(std::min(kRowPages, kRowBytes / bytes));
+}
 
 /// Of pages of `bytes` bytes that lie one after another.
 std::vector<PageNumber> in_a_row(size_t pages, int32_t bytes) {
@@ -142,22 +150,21 @@ std::vector<std::byte> KvStore::download(std::span<const PageNumber> pages, int3
   const auto page_bytes = static_cast<size_t>(bytes);
   std::vector<std::byte> data(pages.size() * page_bytes);
   if (pages.empty()) return data;
-  const size_t piece = std::min(pages.size(), static_cast<size_t>(kPiecePages));
-  const DeviceBuffer row(piece * page_bytes, "pages on their way to the host");
+  const size_t piece = pages_at_a_time(bytes);
   for (size_t first = 0; first < pages.size(); first += piece) {
     const std::span<const PageNumber> some =
         pages.subspan(first, std::min(piece, pages.size() - first));
     const uint32_t* numbers = this->numbers(some, in_a_row(some.size(), bytes));
     check(copy_pages({.from = arena_.data(),
                       .from_pages = numbers,
-                      .to = row.data(),
+                      .to = row_.data(),
                       .to_pages = numbers + some.size(),
                       .pages = static_cast<int32_t>(some.size()),
                       .bytes = bytes},
                      stream_->get()),
           "reading pages");
     check(cudaMemcpyAsync(data.data() + first * page_bytes,
-                          row.data(),
+                          row_.data(),
                           some.size() * page_bytes,
                           cudaMemcpyDeviceToHost,
                           stream_->get()),
@@ -172,19 +179,18 @@ void KvStore::upload(std::span<const std::byte> data,
                      int32_t bytes) {
   if (pages.empty()) return;
   const auto page_bytes = static_cast<size_t>(bytes);
-  const size_t piece = std::min(pages.size(), static_cast<size_t>(kPiecePages));
-  const DeviceBuffer row(piece * page_bytes, "pages on their way to the device");
+  const size_t piece = pages_at_a_time(bytes);
   for (size_t first = 0; first < pages.size(); first += piece) {
     const std::span<const PageNumber> some =
         pages.subspan(first, std::min(piece, pages.size() - first));
-    check(cudaMemcpyAsync(row.data(),
+    check(cudaMemcpyAsync(row_.data(),
                           data.data() + first * page_bytes,
                           some.size() * page_bytes,
                           cudaMemcpyHostToDevice,
                           stream_->get()),
           "writing pages");
     const uint32_t* numbers = this->numbers(in_a_row(some.size(), bytes), some);
-    check(copy_pages({.from = row.data(),
+    check(copy_pages({.from = row_.data(),
                       .from_pages = numbers,
                       .to = arena_.data(),
                       .to_pages = numbers + some.size(),

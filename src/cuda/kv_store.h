@@ -72,7 +72,10 @@ class KvStore {
   DeviceBuffer arena_;
   PageArena pages_;
   std::map<std::pair<KvFormat, int32_t>, std::unique_ptr<SlotBank>> banks_;  // format, ring
-  DeviceBuffer numbers_;  // of pages that are copied
+  // Pages that are copied, some at a time: a sequence that is swapped out must find no need of
+  // memory.
+  DeviceBuffer numbers_;
+  DeviceBuffer row_;
   int64_t peak_bytes_ = 0;
 };
 
