@@ -20,19 +20,21 @@ CudaSequence::CudaSequence(std::shared_ptr<KvStore> store, std::shared_ptr<const
   const BankShape& shape = bank_->shape();
   tables_.window.assign(static_cast<size_t>(shape.heads() * shape.ring_pages), kNoPage);
   tables_.survivors.assign(static_cast<size_t>(shape.heads()), 0);
+  begin_fates();
+}
+
+/// Those that are known before any token is.
+void CudaSequence::begin_fates() {
   if (!plan_->knows_fates()) return;
+  const BankShape& shape = bank_->shape();
   tables_.fate_columns = shape.fate_words();
   tables_.fates = plan_->known_fates(shape.layers, shape.kv_heads, tables_.fate_columns);
   replay_end_ = std::numeric_limits<int32_t>::max();
 }
 
 CudaSequence::~CudaSequence() {
-  try {
-    park();
-    drop_pages();
-  } catch (...) {  // a device that has failed; nothing on it is used again
-    if (slot_ >= 0) bank_->occupants()[static_cast<size_t>(slot_)] = nullptr;
-  }
+  leave_slot();
+  drop_pages();
 }
 
 int64_t CudaSequence::exact_tokens() const { return std::max(plan_->window(), plan_->shift()); }
@@ -101,7 +103,10 @@ void CudaSequence::drop_survivors_from(int64_t tokens) {
 }
 
 void CudaSequence::restart(int64_t tokens) {
-  park();
+  if (!leave_slot()) {
+    tokens = 0;
+    begin_fates();
+  }
   if (!plan_->knows_fates()) {
     // In the midst of a replay more is known than what has been computed again.
     const int64_t known = std::max<int64_t>(replay_end_, tokens_ - plan_->shift());
@@ -260,12 +265,29 @@ void CudaSequence::enter(int32_t slot) {
 void CudaSequence::park() const {
   if (slot_ < 0) return;
   const int32_t most = std::ranges::max(tables_.survivors);
-  tables_.survivor_columns = static_cast<int32_t>(ceil_div(most, kPageTokens));
-  tables_.survivor_pages = bank_->survivor_pages(slot_, tables_.survivor_columns);
+  const auto columns = static_cast<int32_t>(ceil_div(most, kPageTokens));
+  std::vector<PageNumber> pages = bank_->survivor_pages(slot_, columns);
+  std::vector<uint32_t> fates = bank_->fates(slot_, 0, fate_columns());
+  tables_.survivor_pages = std::move(pages);
+  tables_.survivor_columns = columns;
+  tables_.fates = std::move(fates);
   tables_.fate_columns = fate_columns();
-  tables_.fates = bank_->fates(slot_, 0, tables_.fate_columns);
   bank_->occupants()[static_cast<size_t>(slot_)] = nullptr;
   slot_ = -1;
+}
+
+/// As park(), also where the device has failed. False: what only the device knows is lost, the
+/// pages of survivors among it, as all that lies there.
+bool CudaSequence::leave_slot() noexcept {
+  try {
+    park();
+    return true;
+  } catch (...) {
+    bank_->occupants()[static_cast<size_t>(slot_)] = nullptr;
+    slot_ = -1;
+    std::ranges::fill(tables_.survivors, 0);
+    return false;
+  }
 }
 
 /// Tells the slot, if there is one.

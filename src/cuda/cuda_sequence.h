@@ -35,6 +35,7 @@ class CudaSequence final : public engine::SequenceState {
   int64_t held_bytes() const override;
   bool can_truncate(int64_t tokens) const override;
   void truncate(int64_t tokens) override;
+  /// Where the device has failed all is decided anew.
   void restart(int64_t tokens) override;
   std::unique_ptr<engine::SequenceState> fork() const override;
   void write(ByteWriter& out) const override;
@@ -59,7 +60,7 @@ class CudaSequence final : public engine::SequenceState {
   int32_t slot() const { return slot_; }
   /// Moves into a slot that nobody has. After grow().
   void enter(int32_t slot);
-  /// Gives the slot up.
+  /// Gives the slot up. Where it throws, nothing has changed.
   void park() const;
   /// Before each step, after grow().
   void prepare_step();
@@ -90,6 +91,8 @@ class CudaSequence final : public engine::SequenceState {
   int64_t first_grown_page(int64_t count, Rows rows) const;
   PageNumber& window_page(int32_t head, int64_t page) const;
   PageNumber* last_partial_page(int32_t head) const;
+  void begin_fates();
+  bool leave_slot() noexcept;
   void unshare();
   void drop_survivors_from(int64_t tokens);
   void drop_pages();
