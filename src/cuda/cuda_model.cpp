@@ -1,6 +1,7 @@
 #include "cuda/cuda_model.h"
 
 #include <algorithm>
+#include <exception>
 #include <limits>
 #include <string>
 #include <utility>
@@ -190,19 +191,37 @@ std::span<const float> CudaModel::forward(std::span<const engine::Part> parts) {
 }
 
 void CudaModel::run(PassStep& step) {
-  seat(step.sequences, step.counts, false);
-  StepWork& work = step.work;
-  for (size_t i = 0; i < step.sequences.size(); ++i) {
-    const int32_t slot = step.sequences[i]->slot();
-    work.slots.insert(work.slots.end(), static_cast<size_t>(step.counts[i]), slot);
-    const auto decoding = static_cast<size_t>(work.decode_rows);
-    if (i >= decoding) work.prompts[i - decoding].slot = slot;
+  try {
+    seat(step.sequences, step.counts, false);
+    StepWork& work = step.work;
+    for (size_t i = 0; i < step.sequences.size(); ++i) {
+      const int32_t slot = step.sequences[i]->slot();
+      work.slots.insert(work.slots.end(), static_cast<size_t>(step.counts[i]), slot);
+      const auto decoding = static_cast<size_t>(work.decode_rows);
+      if (i >= decoding) work.prompts[i - decoding].slot = slot;
+    }
+    compute(work);
+    fetch_logits(step);
+    learn(step.sequences);
+  } catch (...) {
+    take_in_failure(*step.work.bank);
+    throw;
   }
-  compute(work);
-  fetch_logits(step);
-  learn(step.sequences);
   for (size_t i = 0; i < step.sequences.size(); ++i) {
     step.sequences[i]->advance(step.counts[i], rows_of(step.counts[i]));
+  }
+}
+
+/// The sequences of a step that failed are restarted, from what was known of them before it: pages
+/// that the device took for them are nobody's.
+void CudaModel::take_in_failure(SlotBank& bank) {
+  bank.forget_state();
+  try {
+    bank.free_list().ask(stream_->get());
+    stream_->synchronize();
+    for (const PageNumber page : bank.free_list().lost(stream_->get())) store_->release(page);
+  } catch (const std::exception&) {
+    // The device has failed; why, the step's own error says.
   }
 }
 

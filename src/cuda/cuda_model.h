@@ -88,6 +88,7 @@ class CudaModel final : public engine::Model {
 
  private:
   void run(PassStep& step);
+  void take_in_failure(SlotBank& bank);
   void compute(const StepWork& work);
   void fetch_logits(const PassStep& step);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/check.h"
 
@@ -57,12 +58,17 @@ void FreeList::give(std::span<const PageNumber> pages, cudaStream_t stream) {
         "giving the device pages");
 }
 
-std::vector<PageNumber> FreeList::take_back(cudaStream_t stream) {
+std::vector<PageNumber> FreeList::listed(uint32_t begin, uint32_t end) const {
   std::vector<PageNumber> pages;
   const auto* ring = pages_.at<uint32_t>();
-  for (uint32_t i = taken_; i != given_; ++i) {
+  for (uint32_t i = begin; i != end; ++i) {
     pages.push_back(ring[i % static_cast<uint32_t>(capacity_)]);
   }
+  return pages;
+}
+
+std::vector<PageNumber> FreeList::take_back(cudaStream_t stream) {
+  std::vector<PageNumber> pages = listed(taken_, given_);
   given_ = taken_;
   pages_.at<uint32_t>()[capacity_] = given_;
   check(cudaMemcpyAsync(device_.at<uint32_t>() + capacity_ + kGiven,
@@ -85,8 +91,15 @@ void FreeList::ask(cudaStream_t stream) {
 
 void FreeList::learn() {
   const Answer answer = *answer_.at<Answer>();
-  taken_ = answer.taken;
   ensure(answer.shortage == 0, "pages were given ahead of need");
+  taken_ = answer.taken;
+}
+
+std::vector<PageNumber> FreeList::lost(cudaStream_t stream) {
+  const Answer answer = *answer_.at<Answer>();
+  check(cudaMemsetAsync(view().shortage, 0, sizeof(int32_t), stream),
+        "asking which pages were taken");
+  return listed(std::exchange(taken_, answer.taken), answer.taken);
 }
 
 }  // namespace dms::cuda

@@ -25,9 +25,11 @@ class FreeList {
   std::vector<PageNumber> take_back(cudaStream_t stream);
 
   /// Has what the device took copied; after the stream has come there, learn() reads it. Throws
-  /// std::logic_error where a page was wanted and none was there.
+  /// std::logic_error where a page was wanted and none was there; then, or where a step failed
+  /// before, lost() is to be called in learn()'s place: the pages that the device took since.
   void ask(cudaStream_t stream);
   void learn();
+  std::vector<PageNumber> lost(cudaStream_t stream);
 
  private:
   // In words of device_, after [capacity] pages.
@@ -42,7 +44,9 @@ class FreeList {
   DeviceBuffer device_;
   PinnedBuffer pages_;   // [capacity] as in device_, then what was given
   PinnedBuffer answer_;  // Answer
-  uint32_t given_ = 0;   // wraps, as the device's do
+  std::vector<PageNumber> listed(uint32_t begin, uint32_t end) const;
+
+  uint32_t given_ = 0;  // wraps, as the device's do
   uint32_t taken_ = 0;
 };
 

@@ -76,6 +76,8 @@ class SlotBank {
   /// As set(), of what a step has made on the device itself. Nothing may be under way there: the
   /// step's flush() reads what is changed here.
   void note(int32_t slot, int32_t tokens, int32_t sealed_end);
+  /// After a step that failed: what it left there is not known.
+  void forget_state() { is_flushed_ = false; }
   void clear_fates(int32_t slot, int32_t first, int32_t end);
 
   /// The first `columns` of the slot's heads' pages, [heads, columns]. Waits for the device, as
