@@ -196,16 +196,16 @@ SequenceDemand CudaSequence::demand(int64_t count, Rows rows) const {
   const int64_t begin = first_grown_page(count, rows);
   const int64_t end = ceil_div(tokens_ + count, kPageTokens);
   for (int64_t page = begin; page < end; ++page) {  // all heads have the same
-    if (window_page(0, page) == kNoPage) demand.window_pages += heads();
+    const PageNumber number = window_page(0, page);
+    const bool is_written = page >= tokens_ / kPageTokens;
+    const bool is_new = number == kNoPage || (is_written && store_->is_shared(number));
+    if (is_new) demand.window_pages += heads();
   }
   for (const int64_t survivors : tables_.survivors) {
     demand.ahead +=
         ceil_div(survivors + sealed - sealed_end_, kPageTokens) - ceil_div(survivors, kPageTokens);
   }
   if (slot_ >= 0) return demand;
-  for (const PageNumber page : tables_.window) {
-    demand.window_pages += page != kNoPage && store_->is_shared(page) ? 1 : 0;
-  }
   for (int32_t head = 0; head < heads(); ++head) {
     const PageNumber* page = last_partial_page(head);
     demand.survivor_pages += page != nullptr && store_->is_shared(*page) ? 1 : 0;
@@ -216,37 +216,53 @@ SequenceDemand CudaSequence::demand(int64_t count, Rows rows) const {
 void CudaSequence::grow(int64_t count, Rows rows) {
   const int64_t begin = first_grown_page(count, rows);
   const int64_t end = ceil_div(tokens_ + count, kPageTokens);
+  Copies copies;
   for (int32_t head = 0; head < heads(); ++head) {
     for (int64_t page = begin; page < end; ++page) {
       PageNumber& number = window_page(head, page);
-      if (number != kNoPage) continue;
-      number = store_->take(bank_->shape().window_page_bytes());
-      is_window_loaded_ = false;
+      if (number == kNoPage) {
+        number = store_->take(bank_->shape().window_page_bytes());
+        is_window_loaded_ = false;
+      } else if (page >= tokens_ / kPageTokens && store_->is_shared(number)) {
+        renew(number, bank_->shape().window_page_bytes(), is_read(page), copies);
+        is_window_loaded_ = false;
+      }
     }
   }
-  if (slot_ < 0) unshare();
+  store_->copy(copies.from, copies.to, bank_->shape().window_page_bytes());
+  for (const PageNumber page : copies.old) store_->release(page);
+  if (slot_ < 0) unshare_survivors();
 }
 
-/// Copies what it will write and others have too.
-void CudaSequence::unshare() {
-  const auto copy_shared = [&](const std::vector<PageNumber*>& places, int32_t bytes) {
-    std::vector<PageNumber> from;
-    std::vector<PageNumber> to;
-    for (PageNumber* place : places) {
-      if (place == nullptr || *place == kNoPage || !store_->is_shared(*place)) continue;
-      from.push_back(*place);
-      to.push_back(store_->take(bytes));
-      *place = to.back();
-    }
-    store_->copy(from, to, bytes);
-    for (const PageNumber page : from) store_->release(page);
-  };
-  std::vector<PageNumber*> windows;
-  for (PageNumber& page : tables_.window) windows.push_back(&page);
-  copy_shared(windows, bank_->shape().window_page_bytes());
-  std::vector<PageNumber*> partial;
-  for (int32_t head = 0; head < heads(); ++head) partial.push_back(last_partial_page(head));
-  copy_shared(partial, bank_->shape().survivor_page_bytes());
+/// Whether something lies where the page'th 32 tokens are to be written that is still read: the
+/// first of them, or those of a turn of the ring before, until they are sealed.
+bool CudaSequence::is_read(int64_t page) const {
+  const bool is_begun = page * kPageTokens < tokens_;
+  const int64_t lying = is_begun ? page : page - bank_->shape().ring_pages;
+  return (lying + 1) * kPageTokens > sealed_end_;
+}
+
+/// In the place of a page that others have too, one of its own.
+void CudaSequence::renew(PageNumber& number, int32_t bytes, bool is_read, Copies& copies) {
+  const PageNumber fresh = store_->take(bytes);
+  if (is_read) {
+    copies.from.push_back(number);
+    copies.to.push_back(fresh);
+  }
+  copies.old.push_back(number);
+  number = fresh;
+}
+
+/// Those that the next survivors join.
+void CudaSequence::unshare_survivors() {
+  Copies copies;
+  const int32_t bytes = bank_->shape().survivor_page_bytes();
+  for (int32_t head = 0; head < heads(); ++head) {
+    PageNumber* page = last_partial_page(head);
+    if (page != nullptr && store_->is_shared(*page)) renew(*page, bytes, true, copies);
+  }
+  store_->copy(copies.from, copies.to, bytes);
+  for (const PageNumber page : copies.old) store_->release(page);
 }
 
 void CudaSequence::enter(int32_t slot) {

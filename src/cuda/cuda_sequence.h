@@ -16,7 +16,7 @@ namespace dms::cuda {
 /// What `count` more tokens take of a sequence at most.
 struct SequenceDemand {
   int64_t window_pages = 0;
-  int64_t survivor_pages = 0;  // copies of shared ones
+  int64_t survivor_pages = 0;  // in the place of shared ones
   int64_t ahead = 0;           // survivors' pages that the device may take
 };
 
@@ -75,6 +75,13 @@ class CudaSequence final : public engine::SequenceState {
   int64_t last_step = 0;  // that it was in, for who chooses slots
 
  private:
+  /// Pages that others have too, and those that take their places.
+  struct Copies {
+    std::vector<PageNumber> from{};
+    std::vector<PageNumber> to{};
+    std::vector<PageNumber> old{};
+  };
+
   /// Of a parked one: its pages are not shared yet.
   CudaSequence(const CudaSequence&) = default;
   int32_t heads() const { return bank_->shape().heads(); }
@@ -93,7 +100,9 @@ class CudaSequence final : public engine::SequenceState {
   PageNumber* last_partial_page(int32_t head) const;
   void begin_fates();
   bool leave_slot() noexcept;
-  void unshare();
+  bool is_read(int64_t page) const;
+  void renew(PageNumber& number, int32_t bytes, bool is_read, Copies& copies);
+  void unshare_survivors();
   void drop_survivors_from(int64_t tokens);
   void drop_pages();
   void load_state() const;
