@@ -111,19 +111,8 @@ std::shared_ptr<const engine::SequencePlan> CudaModel::plan(const CacheOptions& 
 
 std::unique_ptr<engine::SequenceState> CudaModel::new_sequence(
     std::shared_ptr<const engine::SequencePlan> plan) {
-  std::shared_ptr<const CudaPlan> cuda_plan = ours(plan);
   if (store_.use_count() == 1) store_->forget_peak();
-  const int64_t needed = cuda_plan->preallocate_tokens() == 0
-                             ? 0
-                             : cuda_plan->expected_bytes(cuda_plan->preallocate_tokens());
-  if (needed > store_->limit_bytes() - store_->used_bytes()) {
-    throw MemoryShortage(
-        {.where = "KV memory",
-         .what = "no room to preallocate",
-         .got = std::to_string(needed) + " bytes",
-         .expected = "at most " + std::to_string(store_->limit_bytes() - store_->used_bytes())});
-  }
-  return std::make_unique<CudaSequence>(store_, std::move(cuda_plan));
+  return std::make_unique<CudaSequence>(store_, ours(plan));
 }
 
 std::unique_ptr<engine::SequenceState> CudaModel::read_sequence(

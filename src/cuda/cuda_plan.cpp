@@ -91,14 +91,16 @@ std::shared_ptr<const CudaPlan> make_plan(const ModelSpec& spec,
   auto host = cpu::make_plan(spec, model, options);
   policy::PolicyPtr policy = policy_of(spec, options);
   const KvFormat format = format_of(options, cpu::cache_shape(spec, model, options));
-  if (options.kv_exact_layers > 0) {
-    throw InputError({.field = "kv_exact_layers",
+  const auto refuse = [](const char* field, int64_t value) {
+    if (value == 0) return;
+    throw InputError({.field = field,
                       .what = "is not on the device cuda",
-                      .got = std::to_string(options.kv_exact_layers),
+                      .got = std::to_string(value),
                       .expected = "0 there"});
-  }
-  return std::make_shared<CudaPlan>(
-      std::move(host), std::move(policy), format, options.preallocate_tokens);
+  };
+  refuse("kv_exact_layers", options.kv_exact_layers);
+  refuse("preallocate_tokens", options.preallocate_tokens);
+  return std::make_shared<CudaPlan>(std::move(host), std::move(policy), format);
 }
 
 }  // namespace dms::cuda

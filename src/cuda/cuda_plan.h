@@ -19,13 +19,11 @@ class CudaPlan final : public engine::SequencePlan {
  public:
   CudaPlan(std::shared_ptr<const engine::SequencePlan> host,
            policy::PolicyPtr policy,
-           KvFormat survivor_format,
-           int64_t preallocate_tokens)
+           KvFormat survivor_format)
       : host_(std::move(host)),
         policy_(std::move(policy)),
         rule_(policy_->fate_rule().value()),
-        survivor_format_(survivor_format),
-        preallocate_tokens_(preallocate_tokens) {}
+        survivor_format_(survivor_format) {}
 
   int64_t max_tokens() const override { return host_->max_tokens(); }
   int64_t window_tokens() const override { return host_->window_tokens(); }
@@ -38,7 +36,6 @@ class CudaPlan final : public engine::SequencePlan {
     return static_cast<int32_t>(std::min(host_->window_tokens(), host_->max_tokens()));
   }
   KvFormat survivor_format() const { return survivor_format_; }
-  int64_t preallocate_tokens() const { return preallocate_tokens_; }
   /// Without logits.
   FateParams fate() const;
   bool needs_logits() const { return policy_->needs().decision_logits; }
@@ -57,7 +54,6 @@ class CudaPlan final : public engine::SequencePlan {
   policy::PolicyPtr policy_;
   cache::FateRule rule_;
   KvFormat survivor_format_;
-  int64_t preallocate_tokens_;
 };
 
 /// Throws InputError naming the option that is bad, or that the device does not have.

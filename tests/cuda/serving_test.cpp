@@ -222,6 +222,7 @@ TEST_P(CudaServingTest, WhatTheDeviceLacksIsRefusedByName) {
   EXPECT_THAT(refusal({.kv_dtype = "int4"}), HasSubstr("kv_dtype"));
   EXPECT_THAT(refusal({.kv_dtype = "k=int8,v=fp8"}), HasSubstr("kv_dtype"));
   EXPECT_THAT(refusal({.kv_dtype = "int8", .kv_exact_layers = 1}), HasSubstr("kv_exact_layers"));
+  EXPECT_THAT(refusal({.preallocate_tokens = 64}), HasSubstr("preallocate_tokens"));
 }
 
 constexpr auto kName = [](const auto& item) { return std::string(item.param); };
