@@ -67,11 +67,15 @@ struct Demand {
   }
 };
 
-Demand demand_of(std::span<const engine::Part> parts) {
+/// `rows`: of a step at most. Pieces of a prompt that more than one step computes may take, or be,
+/// what rows that decode do.
+Demand demand_of(std::span<const engine::Part> parts, int64_t rows) {
+  int64_t all = 0;
+  for (const engine::Part& part : parts) all += std::ssize(part.ids);
   Demand demand;
   for (const engine::Part& part : parts) {
     const int64_t count = std::ssize(part.ids);
-    demand.add(sequence_of(part), count, rows_of(count));
+    demand.add(sequence_of(part), count, all > rows ? Rows::decoded : rows_of(count));
   }
   return demand;
 }
@@ -137,7 +141,7 @@ std::string CudaModel::fingerprint() const {
 }
 
 bool CudaModel::reserve(std::span<const engine::Part> parts) {
-  const Demand demand = demand_of(parts);
+  const Demand demand = demand_of(parts, step_.limits().rows);
   return store_->fits(demand.pages, demand.ahead);
 }
 
@@ -148,7 +152,7 @@ engine::KvMemory CudaModel::memory() const {
 }
 
 MemoryShortage CudaModel::shortage(std::span<const engine::Part> parts) const {
-  const Demand demand = demand_of(parts);
+  const Demand demand = demand_of(parts, step_.limits().rows);
   int64_t needed = store_->used_bytes();
   for (const auto& [bytes, pages] : demand.pages) needed += bytes * pages;
   for (const auto& [bank, pages] : demand.ahead) {
