@@ -65,8 +65,9 @@ TEST_F(Runtime, HasAsMuchMemoryAsTheOptionSays) {
 TEST_F(Runtime, DoesWorkInStreamsLateIfItIsTold) {
   options().late = true;
   DeviceArray<int> device(1);
-  int* pinned = nullptr;
-  ASSERT_EQ(cudaMallocHost(&pinned, 2 * sizeof(int)), cudaSuccess);
+  void* memory = nullptr;
+  ASSERT_EQ(cudaMallocHost(&memory, 2 * sizeof(int)), cudaSuccess);
+  int* const pinned = static_cast<int*>(memory);
   const auto copy = [](void* to, const void* from) {
     EXPECT_EQ(cudaMemcpyAsync(to, from, sizeof(int), cudaMemcpyDefault, nullptr), cudaSuccess);
   };
