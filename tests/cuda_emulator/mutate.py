@@ -12,7 +12,8 @@ TABLE is a JSON file, by default each of tests/cuda/mutations:
 "file" lies in src/cuda/kernels, and "find" is plain text that occurs in it exactly once, unless
 "count" says how often (the first is replaced). A bug in a header is compiled into the table's
 "kernel", or the mutation's own. A mutation with "misses": WHY is known not to be found, and is an
-error when it is. Those with "sample" are the few that --sample tries, for every run of CI.
+error when it is. Those with "sample" are the few that --sample tries, for every run of ctest,
+which runs the tests without bugs too.
 
 --check only sees that the texts are there, in a second. All else needs a build of the preset cuda,
 from whose rules the commands are taken: nvcc compiles the kernel with the bug in it to PTX alone,
@@ -213,7 +214,7 @@ def main() -> None:
     parser.add_argument("tables", type=Path, nargs="*", metavar="TABLE")
     parser.add_argument("--build", type=Path, default=ROOT / "build/cuda", help="build/cuda")
     parser.add_argument("--only", default="", help="part of a mutation's name")
-    parser.add_argument("--sample", action="store_true", help="only those for every run of CI")
+    parser.add_argument("--sample", action="store_true", help="only those for every run of ctest")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutations at a time")
     parser.add_argument("--timeout", type=float, default=120, help="seconds a mode of a test")
     parser.add_argument("--check", action="store_true", help="only see that the texts are there")
@@ -229,7 +230,7 @@ def main() -> None:
         return
     build = Build(args.build)
     with ThreadPoolExecutor(args.jobs) as pool:
-        tests = sorted({mutation.test for mutation in chosen})
+        tests = [] if args.sample else sorted({mutation.test for mutation in chosen})
         programs = [build.folder / "tests/cuda" / test for test in tests]
         for test, problem in zip(
             tests, pool.map(failure, programs, [args.timeout] * len(tests)), strict=True
