@@ -8,6 +8,10 @@ lie in OBJECT.log. No kernel may spill, have a stack frame or touch local memory
 without launch bounds, and ptxas may say none of C75xx (wgmma made serial). The table holds, by
 pattern of FILE/NAME, the most registers, the fewest blocks an SM, the bytes of dynamic shared
 memory that the blocks are reckoned with, and instructions that must be there.
+
+--add completes the table: lines that have only a pattern's "dynamic_shared", and kernels that have
+no line. Registers may then grow until an SM holds a block less, since blocks are what they cost; a
+kernel that is less than MARGIN from there, and has blocks to spare, may lose them once.
 """
 
 import argparse
@@ -18,7 +22,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("statics.json")
@@ -27,6 +31,10 @@ VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 # CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 SHARED_PER_SM = {"sm_80": 164 * 1024, "sm_90a": 228 * 1024}
+SHARED_PER_BLOCK = {"sm_80": 163 * 1024, "sm_90a": 227 * 1024}
+REGISTERS_PER_THREAD = 255
+MARGIN = 4  # registers by which a small edit moves a kernel
+BLOCKS_TO_SPARE = 5  # so many
 REGISTERS_PER_SM = 65536
 WARPS_PER_SM = 64
 BLOCKS_PER_SM = 32
@@ -48,6 +56,7 @@ class Kernel:
     stack: int = 0
     spills: int = 0  # bytes stored and loaded
     threads: int = 0  # of a block, at most; 0: no launch bounds
+    dynamic: bool = False  # has an extern __shared__ array (and no other shared memory)
     instructions: dict[str, int] = field(default_factory=dict)
 
 
@@ -93,13 +102,39 @@ def read_log(text: str) -> dict[tuple[str, str], Kernel]:
     return kernels
 
 
-def add_threads(kernels: dict[tuple[str, str], Kernel], elf: str) -> None:
-    """Take the launch bounds from `cuobjdump -elf`."""
+def limits(kernel: Kernel, dynamic_shared: int) -> tuple[int, int]:
+    """Return the most registers and the fewest blocks an SM that a kernel's line shall allow."""
+
+    def grown(registers: int) -> Kernel:
+        return replace(kernel, registers=registers)
+
+    def last_with_as_many_blocks(registers: int) -> int:
+        blocks = blocks_per_sm(grown(registers), dynamic_shared)
+        while (
+            registers < REGISTERS_PER_THREAD
+            and blocks_per_sm(grown(registers + 1), dynamic_shared) == blocks
+        ):
+            registers += 1
+        return registers
+
+    registers = last_with_as_many_blocks(kernel.registers)
+    blocks = blocks_per_sm(kernel, dynamic_shared)
+    if registers - kernel.registers < MARGIN and blocks >= BLOCKS_TO_SPARE:
+        registers = last_with_as_many_blocks(registers + 1)
+    return registers, blocks_per_sm(grown(registers), dynamic_shared)
+
+
+def add_sections(kernels: dict[tuple[str, str], Kernel], elf: str) -> None:
+    """Take launch bounds, and who has dynamic shared memory, from `cuobjdump -elf`."""
     arch = name = ""
     asked = False
     for line in elf.splitlines():
         if line.startswith("arch = "):
             arch = line.removeprefix("arch = ")
+        elif found := re.search(r"NOBITS.*\s\.nv\.shared\.(\S+)$", line):
+            # A section of shared memory where there are no static bytes.
+            if (kernel := kernels.get((arch, found[1]))) and not kernel.shared:
+                kernel.dynamic = True
         elif line.startswith(".nv.info."):
             name = line.removeprefix(".nv.info.").strip()
         elif "EIATTR_MAX_THREADS" in line or "EIATTR_REQNTID" in line:
@@ -146,7 +181,7 @@ def read_object(path: Path, cuobjdump: str) -> tuple[list[Kernel], list[str]]:
         ).stdout
 
     kernels = read_log(log)
-    add_threads(kernels, dump("-elf"))
+    add_sections(kernels, dump("-elf"))
     add_instructions(kernels, dump("-sass"))
     for kernel in kernels.values():
         kernel.name = f"{path.stem}/{short_name(kernel.name)}"
@@ -171,33 +206,55 @@ def check_always(kernel: Kernel) -> list[str]:
     return problems
 
 
+def check_shared(kernel: Kernel, dynamic_shared: int) -> list[str]:
+    """Return what is wrong with the shared memory that the table says a kernel is launched with."""
+    if kernel.dynamic and not dynamic_shared:
+        return ["is launched with dynamic shared memory, and its line has no dynamic_shared"]
+    if dynamic_shared and not kernel.dynamic:
+        return ["has no dynamic shared memory, but its line has dynamic_shared"]
+    shared, most = kernel.shared + dynamic_shared, SHARED_PER_BLOCK[kernel.arch]
+    return [f"{shared} bytes of shared memory, a block has {most}"] if shared > most else []
+
+
 def check_table(kernel: Kernel, wanted: dict) -> list[str]:
     """Return where a kernel falls short of its line of the table."""
-    problems = []
+    dynamic_shared = wanted.get("dynamic_shared", 0)
+    problems = check_shared(kernel, dynamic_shared)
     if kernel.registers > wanted["registers"]:
         problems.append(f"{kernel.registers} registers, at most {wanted['registers']} wanted")
     least = wanted["blocks"].get(kernel.arch)
-    if kernel.threads and least is not None:
-        blocks = blocks_per_sm(kernel, wanted.get("dynamic_shared", 0))
-        if blocks < least:
-            problems.append(f"{blocks} blocks an SM, at least {least} wanted")
-    for name in wanted.get("has", []):
+    if least is None:
+        problems.append("its line says nothing of this architecture")
+    elif kernel.threads and (blocks := blocks_per_sm(kernel, dynamic_shared)) < least:
+        problems.append(f"{blocks} blocks an SM, at least {least} wanted")
+    for name in wanted["has"]:
         if not kernel.instructions.get(name):
             problems.append(f"no {name}")
     return problems
 
 
-def table_lines(kernels: list[Kernel]) -> dict[str, dict]:
-    """Return lines for the table that kernels hold as they are, without dynamic memory."""
-    lines: dict[str, dict] = {}
+def lines_for(kernels: list[Kernel], table: dict[str, dict]) -> dict[str, dict]:
+    """Return the lines that the table lacks, or has only dynamic_shared of."""
+    about: dict[str, list[Kernel]] = {}
     for kernel in kernels:
-        line = lines.setdefault(
-            re.sub(r"([()*])", r"\\\1", kernel.name), {"registers": 0, "blocks": {}, "has": []}
-        )
-        line["registers"] = max(line["registers"], kernel.registers)
-        if kernel.threads:
-            line["blocks"][kernel.arch] = blocks_per_sm(kernel, 0)
-        line["has"] = sorted(set(line["has"]) | (set(kernel.instructions) - set(LOCAL)))
+        fitting = [pattern for pattern in table if re.fullmatch(pattern, kernel.name)]
+        if fitting and "registers" in table[fitting[0]]:
+            continue
+        own_pattern = re.sub(r"([()*])", r"\\\1", kernel.name)
+        about.setdefault(fitting[0] if fitting else own_pattern, []).append(kernel)
+    lines = {}
+    for pattern, group in about.items():
+        line = dict(table.get(pattern, {}))
+        dynamic = line.get("dynamic_shared", 0)
+        if any(check_shared(kernel, dynamic) or not kernel.threads for kernel in group):
+            continue  # check() tells why
+        line |= {"registers": 0, "blocks": {}}
+        for kernel in group:
+            registers, blocks = limits(kernel, dynamic)
+            line["registers"] = max(registers, line["registers"])
+            line["blocks"][kernel.arch] = min(blocks, line["blocks"].get(kernel.arch, blocks))
+        line["has"] = sorted(set.intersection(*(set(k.instructions) for k in group)) - set(LOCAL))
+        lines[pattern] = line
     return lines
 
 
@@ -228,11 +285,14 @@ def check(kernels: list[Kernel], table: dict[str, dict]) -> list[str]:
         wanted = table[fitting[0]] if fitting else {}
         print(describe(kernel, wanted))
         own = check_always(kernel)
-        if len(fitting) == 1:
+        if len(fitting) == 1 and "registers" in wanted:
             own += check_table(kernel, wanted)
+        elif len(fitting) == 1:
+            own.append("its line is not complete (--add completes it)")
         elif fitting:
             own.append(f"several lines of the table are about it: {fitting}")
         else:
+            own += check_shared(kernel, 0)
             own.append("no line of the table is about it (--add writes one)")
         problems += [f"{kernel.name} ({kernel.arch}): {problem}" for problem in own]
     return problems + [f"no kernel is called {pattern}" for pattern in sorted(unused)]
@@ -253,8 +313,7 @@ def main() -> int:
         found = list(pool.map(lambda path: read_object(path, options.cuobjdump), options.objects))
     kernels = [kernel for of_object, _ in found for kernel in of_object]
     if options.add:
-        new = [k for k in kernels if not any(re.fullmatch(pattern, k.name) for pattern in table)]
-        table |= table_lines(new)
+        table |= lines_for(kernels, table)
         write_table(options.table, table)
     problems = [line for _, warnings in found for line in warnings] + check(kernels, table)
     print("\n".join(["", *problems]) if problems else "All as the table has it.")
