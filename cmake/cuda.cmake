@@ -196,13 +196,15 @@ function(dms_cuda_program card emulated)
   endif()
 endfunction()
 
-# dms_cuda_test(<name> [EMULATOR_ONLY] [KERNELS ...] SOURCES ... LINKS ...): in the emulator a test
-# runs in five modes (label cuda): the order of threads (first in, last in, random), when asynchronous
-# copies land (as late as can be, at once, newest first, at random), whether streams' work is late,
-# and with the search for races in shared memory. With DMS_CUDA also on a card, as <name>_gpu (label gpu): skipped, with the reason,
-# without one; but those that ask the emulator what it counted (EMULATOR_ONLY) run nowhere else.
+# dms_cuda_test(<name> [EMULATOR_ONLY] [TWO_MODES] [KERNELS ...] SOURCES ... LINKS ...): in the emulator
+# a test runs in five modes (label cuda): the order of threads (first in, last in, random), when
+# asynchronous copies land (as late as can be, at once, newest first, at random), whether streams'
+# work is late, and with the search for races in shared memory. TWO_MODES, late streams and races,
+# are for what launches kernels that have tests of their own.
+# With DMS_CUDA also on a card, as <name>_gpu (label gpu): skipped, with the reason, without one; but
+# those that ask the emulator what it counted (EMULATOR_ONLY) run nowhere else.
 function(dms_cuda_test name)
-  cmake_parse_arguments(arg "EMULATOR_ONLY" "" "KERNELS;SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "EMULATOR_ONLY;TWO_MODES" "" "KERNELS;SOURCES;LINKS" ${ARGN})
   set(card ${name}_gpu)
   if(arg_EMULATOR_ONLY)
     set(card "")
@@ -211,7 +213,11 @@ function(dms_cuda_test name)
     LINKS ${arg_LINKS} GTest::gmock GTest::gtest_main)
   set(hang_guard 1200)
   if(TARGET ${name})
-    foreach(mode first_late.f.l.0.0 first_eager.f.e.0.0 last_newest.l.b.0.1 random.r.r.0.0 races.f.l.1.0)
+    set(modes first_late.f.l.0.0 first_eager.f.e.0.0 last_newest.l.b.0.1 random.r.r.0.0 races.f.l.1.0)
+    if(arg_TWO_MODES)
+      set(modes last_newest.l.b.0.1 races.f.l.1.0)
+    endif()
+    foreach(mode ${modes})
       string(REPLACE "." ";" mode ${mode})
       list(POP_FRONT mode mode_name order copies races late)
       add_test(NAME ${name}.${mode_name} COMMAND ${name})
