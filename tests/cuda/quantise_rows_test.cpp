@@ -32,6 +32,7 @@ Quantised quantise(const std::vector<__nv_bfloat16>& x, int rows, int columns) {
 }
 
 TEST(CudaQuantiseRows, EveryValueIsTheNearestCodeUnderItsRowsScale) {
+  DMS_NEEDS_CUDA_DEVICE();
   std::mt19937 random(3);
   std::normal_distribution<float> normal;
   for (const int columns : {8, 32, 264, 2048, 2080, 4104}) {
@@ -59,6 +60,21 @@ TEST(CudaQuantiseRows, EveryValueIsTheNearestCodeUnderItsRowsScale) {
           << columns << " columns, value " << i;
     }
     EXPECT_EQ(fp8_value(out.codes[static_cast<size_t>(columns - 1)]), -448.0f);
+  }
+}
+
+/// Whose largest value is bf16's least number, or one whose 448th part has no finite reciprocal.
+TEST(CudaQuantiseRows, RowsOfTinyValuesHaveNoNans) {
+  DMS_NEEDS_CUDA_DEVICE();
+  for (const float tiny : {0x1p-133f, 0x1p-120f}) {
+    std::vector<__nv_bfloat16> x(8, __float2bfloat16_rn(0.0f));
+    x[3] = __float2bfloat16_rn(-tiny);
+    const Quantised out = quantise(x, 1, 8);
+    EXPECT_EQ(out.scales[0], 0x1p-126f);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const float value = fp8_value(out.codes[i]) * out.scales[0];
+      EXPECT_NEAR(value, i == 3 ? -tiny : 0.0f, 0x1p-136f) << "value " << i;
+    }
   }
 }
 

@@ -7,6 +7,7 @@ constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kValues = 8;  // 16 bytes of a row
 constexpr float kLargestFp8 = 448.0f;
+constexpr float kLeastScale = 0x1p-126f;  // whose reciprocal is finite
 
 struct Eight {
   float2 pairs[kValues / 2];
@@ -57,7 +58,7 @@ __global__ void __launch_bounds__(kThreads) quantise_row(QuantiseRowsParams p) {
     }
   }
   largest = highest_of_block(largest);
-  const float scale = largest > 0.0f ? largest / kLargestFp8 : 1.0f;
+  const float scale = largest > 0.0f ? fmaxf(largest / kLargestFp8, kLeastScale) : 1.0f;
   const float factor = 1.0f / scale;
   if (threadIdx.x == 0) p.scales[blockIdx.x] = scale;
   for (int i = threadIdx.x * kValues; i < p.columns; i += kThreads * kValues) {
