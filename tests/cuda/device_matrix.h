@@ -13,6 +13,7 @@
 #include <cuda_fp8.h>
 #include <gtest/gtest.h>
 
+#include "cuda/device_buffer.h"
 #include "cuda/kernels/matmul.h"
 #include "cuda/memory.h"
 

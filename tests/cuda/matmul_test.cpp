@@ -168,6 +168,7 @@ void expect_all_choices(const Product& product) {
 }
 
 TEST(CudaMatmul, ProductsOfEveryShapeAreRight) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const MatrixFormat format : kFormats) {
     for (const int outputs : {1, 8, 33, 136}) {
       for (const int columns : {32, 160}) {
@@ -178,6 +179,7 @@ TEST(CudaMatmul, ProductsOfEveryShapeAreRight) {
 }
 
 TEST(CudaMatmul, LongRowsTakeEveryTurnOfTheWarps) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const MatrixFormat format : kFormats) {
     for (const int columns : {512, 1056, 2080}) {
       const Product product(format, 33, 24, columns);
@@ -192,6 +194,7 @@ TEST(CudaMatmul, LongRowsTakeEveryTurnOfTheWarps) {
 }
 
 TEST(CudaMatmul, AddsToWhatIsThere) {
+  DMS_NEEDS_CUDA_DEVICE();
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   for (const MatrixFormat format : kFormats) {
@@ -208,6 +211,7 @@ TEST(CudaMatmul, AddsToWhatIsThere) {
 }
 
 TEST(CudaMatmul, RoundsToBf16Once) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const MatrixFormat format : kFormats) {
     for (const int outputs : {37, 64}) {
       const Product product(format, 65, outputs, 64);
@@ -226,6 +230,7 @@ TEST(CudaMatmul, RoundsToBf16Once) {
 }
 
 TEST(CudaMatmul, ARowsResultDependsOnNoOtherRowAndNoTile) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const MatrixFormat format : kFormats) {
     const Product product(format, 70, 40, 608);
     for (const auto& choices : kChoices) {
@@ -267,6 +272,7 @@ void expect_every_code(const HostMatrix& host) {
 }
 
 TEST(CudaMatmul, EveryFp8CodeIsExact) {
+  DMS_NEEDS_CUDA_DEVICE();
   HostMatrix host;
   host.format = MatrixFormat::fp8;
   host.rows = 254;
@@ -284,11 +290,13 @@ TEST(CudaMatmul, EveryFp8CodeIsExact) {
 }
 
 TEST(CudaMatmul, EveryInt4CodeIsExactUnderItsScaleAndMinimum) {
+  DMS_NEEDS_CUDA_DEVICE();
   std::mt19937 random(5);
   expect_every_code(random_matrix(MatrixFormat::int4, 67, 32, random));
 }
 
 TEST(CudaMatmul, ChoosesAKernelForAnyNumberOfRows) {
+  DMS_NEEDS_CUDA_DEVICE();
   const std::unique_ptr<Matmul> matmul = make_simple_matmul(300, 64);
   for (const MatrixFormat format : kFormats) {
     const Product product(format, 300, 40, 64);
@@ -306,6 +314,7 @@ TEST(CudaMatmul, ChoosesAKernelForAnyNumberOfRows) {
 }
 
 TEST(CudaMatmul, RefusesWhatHasNoMeaning) {
+  DMS_NEEDS_CUDA_DEVICE();
   const std::unique_ptr<Matmul> matmul = make_simple_matmul(8, 64);
   const Product product(MatrixFormat::bf16, 1, 8, 64);
   const PoisonedCopy x(std::vector<uint16_t>(64));

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "base/dtype.h"
+#include "cuda/device_buffer.h"
 #include "cuda/memory.h"
 #include "cuda/source_folder.h"
 #include "dms/error.h"
@@ -150,6 +151,7 @@ void expect_weights(const DeviceWeights& device,
 }
 
 TEST(CudaWeights, AreTheCpusInBf16) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const WeightFormat format : {WeightFormat::bf16, WeightFormat::int8}) {
     const Loaded demo = load_demo(format);
     const DeviceWeights device = upload_weights(demo.spec, demo.weights, MatrixFormat::bf16);
@@ -160,18 +162,21 @@ TEST(CudaWeights, AreTheCpusInBf16) {
 }
 
 TEST(CudaWeights, AreTheNearestFp8UnderTheirRowsScale) {
+  DMS_NEEDS_CUDA_DEVICE();
   const Loaded demo = load_demo(WeightFormat::bf16);
   const DeviceWeights device = upload_weights(demo.spec, demo.weights, MatrixFormat::fp8);
   expect_weights(device, demo.weights, MatrixFormat::fp8, MatrixFormat::fp8);
 }
 
 TEST(CudaWeights, KeepTheCpusInt4BitForBit) {
+  DMS_NEEDS_CUDA_DEVICE();
   const Loaded demo = load_demo(WeightFormat::int4);
   const DeviceWeights device = upload_weights(demo.spec, demo.weights, MatrixFormat::int4);
   expect_weights(device, demo.weights, MatrixFormat::int4, MatrixFormat::bf16);
 }
 
 TEST(CudaWeights, AreBf16WhereInt4WasWantedOfOtherMatrices) {
+  DMS_NEEDS_CUDA_DEVICE();
   const Loaded demo = load_demo(WeightFormat::int8);
   const DeviceWeights device = upload_weights(demo.spec, demo.weights, MatrixFormat::int4);
   expect_weights(device, demo.weights, MatrixFormat::bf16, MatrixFormat::bf16);
@@ -189,6 +194,7 @@ ModelSpec tiny_spec(const std::string& type, const std::string& more) {
 }
 
 TEST(CudaWeights, CarryBiasesMinimaAndQkNorms) {
+  DMS_NEEDS_CUDA_DEVICE();
   const ModelSpec specs[] = {tiny_spec("qwen2", R"(,"tie_word_embeddings":false)"),
                              tiny_spec("qwen3", R"(,"tie_word_embeddings":true)")};
   EXPECT_TRUE(specs[0].qkv_bias);
@@ -213,6 +219,7 @@ TEST(CudaWeights, CarryBiasesMinimaAndQkNorms) {
 }
 
 TEST(CudaWeights, OfNeuronModelsHaveTheRowsThatDecide) {
+  DMS_NEEDS_CUDA_DEVICE();
   ModelSpec spec = tiny_spec("qwen3", "");
   spec.dms = DmsSpec{.source = DmsSource::neuron};
   const auto source = dms::random_weights(spec, 3);
@@ -231,6 +238,7 @@ TEST(CudaWeights, OfNeuronModelsHaveTheRowsThatDecide) {
 }
 
 TEST(CudaWeights, GeneratedOnesHaveTheShapesOfLoadedOnes) {
+  DMS_NEEDS_CUDA_DEVICE();
   for (const std::string& more : {std::string(R"(,"tie_word_embeddings":true)"), std::string()}) {
     const ModelSpec spec = tiny_spec("qwen2", more);
     for (const WeightFormat loaded : {WeightFormat::bf16, WeightFormat::int4}) {
@@ -245,6 +253,7 @@ TEST(CudaWeights, GeneratedOnesHaveTheShapesOfLoadedOnes) {
 }
 
 TEST(CudaWeights, GeneratedOnesAreSpreadAsTheySay) {
+  DMS_NEEDS_CUDA_DEVICE();
   const ModelSpec spec = tiny_spec("llama", R"(,"tie_word_embeddings":false)");
   for (const MatrixFormat format : {MatrixFormat::bf16, MatrixFormat::fp8, MatrixFormat::int4}) {
     const DeviceWeights first = random_weights(spec, 5, format);
@@ -272,6 +281,7 @@ TEST(CudaWeights, GeneratedOnesAreSpreadAsTheySay) {
 }
 
 TEST(CudaMemory, ShortageSaysWhatWasWantedAndWhatIsFree) {
+  DMS_NEEDS_CUDA_DEVICE();
   try {
     const DeviceBuffer buffer(size_t{1} << 60, "weights");
     FAIL() << "took 2^60 bytes";
