@@ -272,6 +272,28 @@ TEST(Sample, NeverDrawsWhatIsExcluded) {
   for (const int32_t token : sample_rows(logits, rows).tokens) EXPECT_EQ(token % 2, 1) << token;
 }
 
+TEST(Sample, TakesTheFirstOfTheHighestAtTemperaturesWithoutAReciprocal) {
+  DMS_NEEDS_CUDA_DEVICE();
+  for (const float temperature : {0x1p-149f, 0x1p-130f}) {
+    const SamplingRow row{.temperature = temperature, .top_p = 0.9f, .counter = 5};
+    const Sampled sampled = sample_rows({-1.0f, 3.0f, 3.0f, 2.0f}, {row});
+    EXPECT_EQ(sampled.tokens[0], 1);
+    EXPECT_EQ(sampled.rows[0].counter, 5u);
+  }
+  const SamplingRow least{.temperature = 0x1p-127f, .counter = 5};
+  const Sampled sampled = sample_rows({-1.0f, 2.0f, 3.0f, -kInfinity}, {least});
+  EXPECT_EQ(sampled.tokens[0], 2);
+  EXPECT_EQ(sampled.rows[0].counter, 6u);
+}
+
+TEST(Sample, KeepsTheBestWhateverMinPAsksFor) {
+  DMS_NEEDS_CUDA_DEVICE();
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    const SamplingRow row{.temperature = 1.0f, .min_p = 1.5f, .seed = seed};
+    EXPECT_EQ(sample_rows({-1.0f, 2.0f, 3.0f, 2.5f}, {row}).tokens[0], 2);
+  }
+}
+
 TEST(Sample, RefusesRowsThatAreNotNumbers) {
   DMS_NEEDS_CUDA_DEVICE();
   for (const float temperature : {0.0f, 1.0f}) {

@@ -185,12 +185,11 @@ __device__ __forceinline__ void keep_top_p(const Logits& logits,
 template <int kThreads>
 __device__ __forceinline__ int32_t
 draw(const Logits& logits, const SamplingRow& settings, Kept& kept, SearchRoom<kThreads>& room) {
-  kept.inverse_temperature = 1.0f / settings.temperature;
   if (settings.top_k > 0 && settings.top_k < logits.vocab) {
     keep_top_k(logits, settings.top_k, kept, room);
   }
   if (settings.top_p < 1.0f) keep_top_p(logits, settings.top_p, kept, room);
-  kept.least_weight = settings.min_p;
+  kept.least_weight = settings.min_p > 1.0f ? 1.0f : settings.min_p;  // the best has 1
   const uint64_t random = philox(settings.seed, settings.counter);
   return find<kThreads>(
              logits.vocab,
@@ -216,7 +215,9 @@ __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const SampleParams 
   Kept kept;
   kept.best = of_rising_key(best.key);
   const bool is_valid = best.key < kInfinityKey && kept.best != -INFINITY;
-  const bool draws = is_valid && settings.temperature > 0.0f;
+  kept.inverse_temperature = 1.0f / settings.temperature;
+  // Temperatures without a finite reciprocal (below 2^-128) leave the best alone.
+  const bool draws = is_valid && settings.temperature > 0.0f && kept.inverse_temperature < INFINITY;
   int32_t token = is_valid ? best.token : -1;
   if (draws) token = draw(logits, settings, kept, room);
   if (threadIdx.x != 0) return;

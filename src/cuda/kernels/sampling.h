@@ -11,10 +11,10 @@ namespace dms::cuda {
 
 /// Of one row, in device memory.
 struct SamplingRow {
-  float temperature = 0.0f;  // 0: the highest logit, the first of equal ones
+  float temperature = 0.0f;  // below 2^-128, as 0: the highest logit, the first of equal ones
   int32_t top_k = 0;         // 0: all
   float top_p = 1.0f;
-  float min_p = 0.0f;
+  float min_p = 0.0f;  // above 1, as 1
   uint64_t seed = 0;
   uint64_t counter = 0;  // rises by one with each draw
 };
