@@ -1,6 +1,7 @@
 #include "bench_cache.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <random>
 
@@ -90,13 +91,14 @@ void BenchCache::take_memory() {
   const Place window = layout.add(4 * ring);
   const Place table = layout.add(4 * heads * static_cast<size_t>(view_.max_pages));
   const Place fates = layout.add(4 * heads * static_cast<size_t>(view_.fate_words));
-  const Place free = layout.add(4 * static_cast<size_t>(std::max(1, request_.free_pages)));
+  const uint32_t capacity = std::bit_ceil(static_cast<uint32_t>(std::max(1, request_.free_pages)));
+  const Place free = layout.add(4 * size_t{capacity});
   tables_ = cuda::DeviceBuffer(layout.bytes(), "tables");
   view_.window_table = tables_.at<uint32_t>(window.offset);
   view_.survivor_table = tables_.at<uint32_t>(table.offset);
   view_.fates = tables_.at<uint32_t>(fates.offset);
   view_.free.pages = tables_.at<uint32_t>(free.offset);
-  view_.free.capacity = std::max(1, request_.free_pages);
+  view_.free.capacity = static_cast<int32_t>(capacity);
 }
 
 void BenchCache::place_pages() {
