@@ -27,6 +27,7 @@ struct SealCase {
   int32_t given = 200;
   uint32_t taken = 0;
   int32_t max_pages = 8;
+  int32_t ring_pages = 0;  // 0: what window and slack take
 };
 
 inline constexpr int32_t kFateWords = 10;
@@ -84,7 +85,7 @@ class SealProblem {
                 .layers = shape.layers,
                 .kv_heads = shape.kv_heads,
                 .head_dim = shape.head_dim,
-                .ring_pages = (shape.window + shape.slack + 1 + kPageTokens - 1) / kPageTokens + 1,
+                .ring_pages = shape.ring_pages > 0 ? shape.ring_pages : ring_of(shape),
                 .max_pages = shape.max_pages,
                 .fate_words = kFateWords,
                 .format = shape.format,
@@ -118,7 +119,7 @@ class SealProblem {
     for (const int32_t slot : slots) {
       auto& end = ends_[static_cast<size_t>(slot)];
       auto& sealed = sealed_[static_cast<size_t>(slot)];
-      sealed = std::max(sealed, end - c_.window - c_.slack);
+      sealed = std::max(sealed, exact_begin(end));
       for_heads(slot, [&](int32_t, int64_t head, int32_t) {
         const TokenPair token = append(head);
         cache_.put_in_window(head, end, token.key, token.value);
@@ -134,7 +135,7 @@ class SealProblem {
   void prefill(int32_t slot, int32_t count) {
     auto& end = ends_[static_cast<size_t>(slot)];
     auto& sealed = sealed_[static_cast<size_t>(slot)];
-    const int32_t new_sealed = std::max(sealed, end + count - c_.window - c_.slack);
+    const int32_t new_sealed = std::max(sealed, exact_begin(end + count));
     for_heads(slot, [&](int32_t, int64_t head, int32_t) {
       for (int32_t i = 0; i < count; ++i) append(head);
     });
@@ -195,6 +196,14 @@ class SealProblem {
   }
 
  private:
+  static int32_t ring_of(const SealCase& shape) {
+    return (shape.window + shape.slack + kPageTokens) / kPageTokens + 1;
+  }
+
+  int32_t exact_begin(int32_t tokens) const {
+    return static_cast<int32_t>(std::max(int64_t{0}, int64_t{tokens} - c_.window - c_.slack));
+  }
+
   template <class Work>
   void for_heads(int32_t slot, Work work) const {
     for (int32_t layer = 0; layer < c_.layers; ++layer) {

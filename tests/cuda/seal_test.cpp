@@ -44,6 +44,16 @@ TEST(SealWindows, ForgetsWhatGoes) {
   EXPECT_EQ(problem.cache().taken(), 0u);
 }
 
+TEST(SealWindows, SealsNothingOfAWindowWithoutAnEnd) {
+  DMS_NEEDS_CUDA_DEVICE();
+  SealProblem problem({.window = std::numeric_limits<int32_t>::max(), .ring_pages = 3});
+  for (int step = 0; step < 40; ++step) problem.decode({0});
+  problem.prefill(0, 20);
+  problem.decode({0});
+  problem.expect_right();
+  EXPECT_EQ(problem.cache().taken(), 0u);
+}
+
 TEST(SealWindows, ReportsAShortageAndKeepsWhatItHad) {
   DMS_NEEDS_CUDA_DEVICE();
   SealProblem problem({.kv_heads = 5, .window = 0, .slack = 0, .keep = 1.0, .given = 8});

@@ -84,7 +84,8 @@ __device__ __forceinline__ uint32_t fresh_page(const CacheView& cache,
 }
 
 __device__ __forceinline__ int32_t exact_begin(const SlotView& slots, int32_t slot) {
-  return max(0, slots.tokens[slot] - slots.window[slot] - slots.slack[slot]);
+  const int64_t exact = int64_t{slots.window[slot]} + slots.slack[slot];
+  return static_cast<int32_t>(max(int64_t{0}, slots.tokens[slot] - exact));
 }
 
 template <KvFormat kFormat>
