@@ -237,7 +237,8 @@ __global__ void __launch_bounds__(kThreads) seal_tokens_kernel(const SealChunkPa
   }
 }
 
-/// A head's count moves to what has a page. By one thread.
+/// A head's count moves to what has a page: a table's pages that are there come before those that
+/// are not. By a whole block.
 __device__ __forceinline__ void move_count(const CacheView& cache,
                                            const ChunkHead& head,
                                            int32_t kept) {
@@ -245,11 +246,14 @@ __device__ __forceinline__ void move_count(const CacheView& cache,
   int32_t after = before + kept;
   const int32_t end = min(pages_of(after), cache.max_pages);
   after = min(after, cache.max_pages * kPageTokens);
-  for (int32_t page = pages_of(before); page < end; ++page) {
-    if (head.table[page] != kNoPage) continue;
-    after = page * kPageTokens;
-    break;
+  int32_t page = pages_of(before);  // the first one that is not there
+  for (int there = kThreads; there == kThreads;) {
+    const int32_t own = page + static_cast<int32_t>(threadIdx.x);
+    there = __syncthreads_count(own < end && head.table[own] != kNoPage);
+    page += there;
   }
+  if (threadIdx.x != 0) return;
+  if (page < end) after = page * kPageTokens;
   cache.survivors[head.head] = after;
 }
 
@@ -259,8 +263,7 @@ __global__ void __launch_bounds__(kThreads) fill_window_kernel(const SealChunkPa
   const CacheView& cache = params.cache;
   const ChunkHead head = chunk_head(params, static_cast<int32_t>(blockIdx.y));
   if (blockIdx.x == 0 && params.sealed_end > params.old_sealed_end) {
-    const int32_t kept = kept_before(params, head, params.sealed_end);
-    if (threadIdx.x == 0) move_count(cache, head, kept);
+    move_count(cache, head, kept_before(params, head, params.sealed_end));
   }
   const int32_t begin = max(params.first, params.sealed_end);
   const int vectors = cache.head_dim / 8;  // of a side
