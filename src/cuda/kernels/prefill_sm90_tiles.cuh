@@ -5,6 +5,8 @@
 // where their pages are not full (what lies behind them may be NaN), are read, converted and
 // zero-filled by the warpgroup's threads.
 
+#include <type_traits>
+
 #include "cuda/kernels/attention_codes.cuh"
 #include "cuda/kernels/hopper.cuh"
 #include "cuda/kernels/prefill_problem.cuh"
@@ -137,64 +139,159 @@ __device__ __forceinline__ void copy_tile(const Block<kHeadDim>& block, int32_t 
   }
 }
 
-__device__ __forceinline__ Channels read_channels(KvFormat format, const std::byte* side, int v) {
-  if (format == KvFormat::bf16) {
-    const auto* from = reinterpret_cast<const uint4*>(side) + 2 * v;
-    return {from[0], from[1]};
-  }
-  return decode_codes(format, reinterpret_cast<const uint4*>(side)[v]);
+/// Before a stage is written.
+template <int kHeadDim>
+__device__ __forceinline__ void wait_until_empty(const Block<kHeadDim>& block, int32_t tile) {
+  using L = Layout<kHeadDim>;
+  if (tile >= L::kStages) wait_for_phase(block.empty(tile), L::parity(tile - L::kStages));
 }
 
-/// By the warpgroup's threads.
-template <int kHeadDim>
-__device__ __forceinline__ void bring_tile(const Block<kHeadDim>& block, int32_t tile) {
+/// A tile of survivors on its way through a thread's registers, a batch at a time: all of a batch
+/// is asked for before any of it is used, so that a tile waits for memory once or twice. Pages
+/// behind the last survivor are not read.
+template <int kHeadDim, KvFormat kFormat>
+struct TileReader {
   using L = Layout<kHeadDim>;
-  constexpr int kRowVectors = kHeadDim / 16;
-  const KvFormat format = block.problem.p.cache.survivor_format;
-  const int side_size = side_bytes(format, kHeadDim);
-  std::byte* const stage = block.stage(tile);
-  const int32_t valid = block.tiles.survivors - tile * kTile;
-  for (int i = 0; i < kTilePages; ++i) {
-    const bool is_there = i * kPageTokens < valid;
-    const std::byte* page = block.problem.p.cache.arena +
-                            (is_there ? static_cast<int64_t>(block.page(tile, i)) * kPageUnit : 0);
-#pragma unroll 4
-    for (int v = static_cast<int>(threadIdx.x); v < 2 * kPageTokens * kRowVectors;
-         v += kGroupThreads) {
-      const int side = v / (kPageTokens * kRowVectors);
-      const int own = v % (kPageTokens * kRowVectors);
-      const int row = i * kPageTokens + own / kRowVectors;
-      const int chunk = own % kRowVectors * 2;
-      Channels channels{};
-      if (row < valid) channels = read_channels(format, page + side * side_size, own);
-      std::byte* to = stage + side * L::kSide;
-      store_channels(channels, chunk, [&](int at) {
-        return to + at / 8 * L::kTileColumn + swizzled(row, at % 8);
-      });
-    }
-    if (format != KvFormat::bf16 && threadIdx.x < 2 * kPageTokens) {
-      const int token = i * kPageTokens + static_cast<int>(threadIdx.x % kPageTokens);
-      const auto* from = reinterpret_cast<const __nv_bfloat16*>(page + 2 * side_size);
-      block.scales(tile)[threadIdx.x / kPageTokens * kTile + token] =
-          token < valid ? from[threadIdx.x] : __float2bfloat16(0.0f);
+  using Codes = std::conditional_t<kFormat == KvFormat::bf16, Channels, uint4>;
+  static constexpr int kRowVectors = kHeadDim / 16;                               // of 16 channels
+  static constexpr int kSideVectors = kPageTokens * kRowVectors / kGroupThreads;  // of a thread
+  static constexpr int kVectors = kTilePages * 2 * kSideVectors;                  // likewise
+  static constexpr int kBatch = kFormat == KvFormat::bf16 ? 2 : 8;
+  static_assert(kSideVectors > 0 && kVectors % kBatch == 0);
+
+  static constexpr int kTurnRows = kGroupThreads / kRowVectors;
+  static_assert(kTurnRows % 8 == 0);  // a thread's rows are swizzled alike
+
+  /// Where a thread's n-th vector lies, beside its first one.
+  struct Vector {
+    int page;
+    int side;
+    int turn;
+    int row;
+  };
+
+  const std::byte* arena;
+  uint32_t pages[kTilePages];  // in units of the arena
+  int32_t valid;               // tokens
+  Codes codes[kBatch];
+  __nv_bfloat16 scales[kTilePages / 2];
+
+  __device__ __forceinline__ static constexpr Vector vector(int n) {
+    const int page = n / (2 * kSideVectors);
+    const int turn = n % kSideVectors;
+    return {page, n / kSideVectors % 2, turn, page * kPageTokens + turn * kTurnRows};
+  }
+  __device__ __forceinline__ static int own_row() {
+    return static_cast<int>(threadIdx.x) / kRowVectors;
+  }
+
+  __device__ __forceinline__ TileReader(const Block<kHeadDim>& block, int32_t tile)
+      : arena(block.problem.p.cache.arena), valid(block.tiles.survivors - tile * kTile) {
+#pragma unroll
+    for (int i = 0; i < kTilePages; ++i) {
+      pages[i] = i * kPageTokens < valid ? block.page(tile, i) : 0;
     }
   }
+
+  __device__ __forceinline__ const std::byte* page_of(uint32_t unit) const {
+    return arena + static_cast<int64_t>(unit) * kPageUnit;
+  }
+
+  /// A thread's scales are those of one place of every second page.
+  __device__ __forceinline__ void load_scales() {
+    constexpr int kEntries = 2 * kPageTokens;  // of a page: keys' and values'
+    const int entry = static_cast<int>(threadIdx.x) % kEntries;
+    const bool is_second = threadIdx.x >= kEntries;
+#pragma unroll
+    for (int i = 0; i < kTilePages / 2; ++i) {
+      const std::byte* page = page_of(is_second ? pages[2 * i + 1] : pages[2 * i]);
+      const auto* from =
+          reinterpret_cast<const __nv_bfloat16*>(page + 2 * side_bytes(kFormat, kHeadDim));
+      const int token = scale_token(i);
+      scales[i] = token < valid ? from[entry] : __float2bfloat16(0.0f);
+    }
+  }
+  __device__ __forceinline__ void store_scales(__nv_bfloat16* to) const {
+    const int side = static_cast<int>(threadIdx.x) / kPageTokens % 2;
+#pragma unroll
+    for (int i = 0; i < kTilePages / 2; ++i) to[side * kTile + scale_token(i)] = scales[i];
+  }
+  __device__ __forceinline__ static int scale_token(int i) {
+    const auto thread = static_cast<int>(threadIdx.x);
+    return (2 * i + thread / (2 * kPageTokens)) * kPageTokens + thread % kPageTokens;
+  }
+
+  __device__ __forceinline__ void load(int batch) {
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const Vector v = vector(batch * kBatch + i);
+      const auto* side = reinterpret_cast<const Codes*>(page_of(pages[v.page]) +
+                                                        v.side * side_bytes(kFormat, kHeadDim));
+      codes[i] = v.row + own_row() < valid ? side[v.turn * kGroupThreads + threadIdx.x] : Codes{};
+    }
+  }
+  __device__ __forceinline__ void store(int batch, std::byte* stage) const {
+    const int chunk = static_cast<int>(threadIdx.x) % kRowVectors * 2;
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const Vector v = vector(batch * kBatch + i);
+      Channels channels;
+      if constexpr (kFormat == KvFormat::bf16) {
+        channels = codes[i];
+      } else {
+        channels = decode_codes(kFormat, codes[i]);
+      }
+      store_channels(channels, chunk, [&](int at) {
+        return stage + (at / 8 * L::kTileColumn + swizzled(own_row(), at % 8)) +
+               (v.side * L::kSide + v.row * kColumnBytes);
+      });
+    }
+  }
+};
+
+/// By the warpgroup's threads.
+template <int kHeadDim, KvFormat kFormat>
+__device__ __forceinline__ void bring_tile(const Block<kHeadDim>& block, int32_t tile) {
+  using Reader = TileReader<kHeadDim, kFormat>;
+  Reader reader(block, tile);
+  reader.load(0);
+  constexpr bool kHasScales = kFormat != KvFormat::bf16;
+  if constexpr (kHasScales) reader.load_scales();
+  if (threadIdx.x == 0) wait_until_empty(block, tile);
+  __syncwarp();
+  sync_threads_of<1, kGroupThreads>();
+  std::byte* const stage = block.stage(tile);
+#pragma unroll
+  for (int batch = 0; batch < Reader::kVectors / Reader::kBatch; ++batch) {
+    if (batch > 0) reader.load(batch);
+    reader.store(batch, stage);
+  }
+  if constexpr (kHasScales) reader.store_scales(block.scales(tile));
   fence_async_proxy();
+  __syncwarp();
+  sync_threads_of<1, kGroupThreads>();
+  if (threadIdx.x == 0) arrive(block.full(tile));
+}
+
+template <int kHeadDim>
+__device__ __forceinline__ void bring_tile(const Block<kHeadDim>& block, int32_t tile) {
+  switch (block.problem.p.cache.survivor_format) {
+    case KvFormat::bf16:
+      return bring_tile<kHeadDim, KvFormat::bf16>(block, tile);
+    case KvFormat::fp8:
+      return bring_tile<kHeadDim, KvFormat::fp8>(block, tile);
+    case KvFormat::int8:
+      return bring_tile<kHeadDim, KvFormat::int8>(block, tile);
+  }
 }
 
 template <int kHeadDim>
 __device__ __forceinline__ void produce(const Block<kHeadDim>& block) {
-  using L = Layout<kHeadDim>;
   for (int32_t tile = 0; tile < block.tiles.end_tile; ++tile) {
-    if (threadIdx.x == 0 && tile >= L::kStages) {
-      wait_for_phase(block.empty(tile), L::parity(tile - L::kStages));
-    }
     if (block.is_brought(tile)) {
-      sync_threads_of<1, kGroupThreads>();
       bring_tile(block, tile);
-      sync_threads_of<1, kGroupThreads>();
-      if (threadIdx.x == 0) arrive(block.full(tile));
     } else if (threadIdx.x == 0) {
+      wait_until_empty(block, tile);
       copy_tile(block, tile);
     }
   }
