@@ -90,6 +90,14 @@ __device__ __forceinline__ void wait_for_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
+/// After a wait: what reads these registers stays behind it. To the compiler, a product is done
+/// where it begins.
+template <int kCount>
+__device__ __forceinline__ void settle(float (&sum)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(sum[i]));
+}
+
 /// An operand in shared memory, of rows of 128 bytes that are swizzled by 128 bytes and begin at a
 /// multiple of 1024. `across`: bytes from one such column of rows to the next (where the operand's
 /// contiguous side is not the depth); eight rows are 1024 bytes.

@@ -163,6 +163,7 @@ __device__ __forceinline__ void attend(Rows<kHeadDim>& rows,
   begin_products();
   multiply_keys<kHeadDim>(scores, queries, shared_address(block.stage(0)));
   wait_for_products<0>();
+  settle(scores);
   weigh(scores, rows, block, 0);
   pack(weights, scores);
   int32_t tile = 0;
@@ -172,9 +173,12 @@ __device__ __forceinline__ void attend(Rows<kHeadDim>& rows,
     multiply_keys<kHeadDim>(scores, queries, shared_address(block.stage(tile + 1)));
     multiply_values<kHeadDim>(rows.sums, weights, shared_address(block.stage(tile) + L::kSide));
     wait_for_products<1>();
+    settle(scores);
     const float2 corrections = weigh(scores, rows, block, tile + 1);
     wait_for_products<0>();
     release(block, tile);
+    settle(rows.sums);
+    settle(scores);  // the weights that they become were being read
 #pragma unroll
     for (int e = 0; e < kHeadDim / 2; ++e) {
       rows.sums[e] *= e / 2 % 2 == 0 ? corrections.x : corrections.y;
@@ -184,6 +188,7 @@ __device__ __forceinline__ void attend(Rows<kHeadDim>& rows,
   begin_products();
   multiply_values<kHeadDim>(rows.sums, weights, shared_address(block.stage(tile) + L::kSide));
   wait_for_products<0>();
+  settle(rows.sums);
 }
 
 }  // namespace dms::cuda::sm90
