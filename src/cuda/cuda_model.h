@@ -18,23 +18,6 @@
 
 namespace dms::cuda {
 
-/// By sm_90a's instructions, or as elsewhere what those are not for: heads of 80 and 96 channels, a
-/// driver that makes no tensor maps. What was put on the stream until then only gathers, and is put
-/// there again.
-inline cudaError_t prefill_attention_hopper(const PrefillAttentionParams& params,
-                                            cudaStream_t stream) {
-  const cudaError_t error = prefill_attention_sm90(params, stream);
-  if (error != cudaErrorNotSupported) return error;
-  cudaGetLastError();  // a driver without tensor maps leaves one, which launches would take for
-                       // theirs
-  return prefill_attention(params, stream);
-}
-
-/// For a device of that compute capability (9: sm_90a has instructions that no other has).
-inline AttendPrompt prompt_attention(int major) {
-  return major == 9 ? prefill_attention_hopper : prefill_attention;
-}
-
 /// What a CudaModel is made with beside a model's own options.
 struct CudaModelOptions {
   int64_t kv_bytes = 0;  // of the arena; 0: most of what is free on the device

@@ -51,8 +51,6 @@ struct StepWork {
   int32_t rows() const { return static_cast<int32_t>(tokens.size()); }
 };
 
-using AttendPrompt = cudaError_t (*)(const PrefillAttentionParams& params, cudaStream_t stream);
-
 struct StepLimits {
   int32_t rows = 0;              // of a step
   int32_t decode_rows = 0;       // of them

@@ -67,6 +67,13 @@ int64_t fused_prefill_workspace_bytes(const FusedPrefillParams& params) {
 cudaError_t dms_fused_prefill(const FusedPrefillParams& params, cudaStream_t stream) {
   if (params.tokens < 0 || params.kv_heads < 1) return cudaErrorInvalidValue;
   if (params.tokens == 0) return cudaSuccess;
+  int device = 0;
+  int major = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess) {
+    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  }
+  if (error != cudaSuccess) return error;
   const PrefillAttentionParams chunk = as_chunk(params);
   const dim3 grid(static_cast<unsigned>((params.tokens + kThreads - 1) / kThreads),
                   static_cast<unsigned>(params.kv_heads));
@@ -75,8 +82,9 @@ cudaError_t dms_fused_prefill(const FusedPrefillParams& params, cudaStream_t str
                                                    chunk.cache.fate_words,
                                                    chunk.cache.fates,
                                                    chunk.cache.survivors);
-  if (const cudaError_t error = cudaGetLastError(); error != cudaSuccess) return error;
-  return prefill_attention(chunk, stream);
+  error = cudaGetLastError();
+  if (error != cudaSuccess) return error;
+  return prompt_attention(major)(chunk, stream);
 }
 
 }  // namespace dms::cuda
