@@ -145,8 +145,9 @@ void bench_prefill_attention(Bench& bench) {
              {"chunk", shape.chunk},
              {"kernel", prompt.kernel()}},
             {.operations = prefill_operations(shape, one.keep, tokens)},
-            [&](cudaStream_t stream) { return prompt.attend_all(stream); },
-            [&](cudaStream_t stream) { return prompt.restore(stream); });
+            [&](cudaStream_t stream) { return prompt.attend_all_timed(stream); },
+            [&](cudaStream_t stream) { return prompt.restore(stream); },
+            [&] { return prompt.attention_milliseconds(); });
       }
     }
   }

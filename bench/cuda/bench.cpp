@@ -83,7 +83,10 @@ void Bench::flush_cache() {
   cuda::check(cudaMemsetAsync(flushed_.data(), 1, flushed_.bytes(), stream()), "flushing");
 }
 
-std::vector<double> Bench::milliseconds(const Launch& launch, const Launch& before, int repeats) {
+std::vector<double> Bench::milliseconds(const Launch& launch,
+                                        const Launch& before,
+                                        const Taken& taken,
+                                        int repeats) {
   // Everything is put into the stream at once, so that the host's own time never shows.
   std::vector<TimedEvent> begins(static_cast<size_t>(repeats));
   std::vector<TimedEvent> ends(static_cast<size_t>(repeats));
@@ -96,19 +99,29 @@ std::vector<double> Bench::milliseconds(const Launch& launch, const Launch& befo
   }
   stream_.synchronize();
   std::vector<double> times;
-  for (size_t i = 0; i < begins.size(); ++i) times.push_back(ends[i].milliseconds_since(begins[i]));
+  if (taken) {
+    times = taken();
+  } else {
+    for (size_t i = 0; i < begins.size(); ++i) {
+      times.push_back(ends[i].milliseconds_since(begins[i]));
+    }
+  }
   std::sort(times.begin(), times.end());
   return times;
 }
 
-void Bench::run(OrderedJson fields, const Work& work, const Launch& launch, const Launch& before) {
-  const double first_ms = milliseconds(launch, before, 1).front();
+void Bench::run(OrderedJson fields,
+                const Work& work,
+                const Launch& launch,
+                const Launch& before,
+                const Taken& taken) {
+  const double first_ms = milliseconds(launch, before, taken, 1).front();
   int repeats = 1;
   if (!settings_.tiny) {
     const double wanted = 1000 * settings_.case_s / std::max(first_ms, 1e-3);
     repeats = static_cast<int>(std::clamp(wanted, 3.0, double(settings_.most_repeats)));
   }
-  const std::vector<double> times = milliseconds(launch, before, repeats);
+  const std::vector<double> times = milliseconds(launch, before, taken, repeats);
   const double median = times[times.size() / 2];
   fields["ms"] = median;
   fields["min_ms"] = times.front();

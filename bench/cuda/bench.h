@@ -29,6 +29,7 @@ struct Settings {
 Settings read_settings(int count, char** arguments);
 
 using Launch = std::function<cudaError_t(cudaStream_t)>;
+using Taken = std::function<std::vector<double>()>;
 
 class Bench {
  public:
@@ -43,8 +44,13 @@ class Bench {
 
   /// Measures `launch` between two events, after `before` (not measured) and a flush of the L2
   /// cache: one call to warm up, then the median of at least three. Writes `fields` and the
-  /// numbers.
-  void run(OrderedJson fields, const Work& work, const Launch& launch, const Launch& before = {});
+  /// numbers. `taken`: where only parts of `launch` count, their milliseconds in each repeat since
+  /// it was last called.
+  void run(OrderedJson fields,
+           const Work& work,
+           const Launch& launch,
+           const Launch& before = {},
+           const Taken& taken = {});
 
   /// Writes `fields` as a line.
   void write(const OrderedJson& fields) const;
@@ -52,7 +58,10 @@ class Bench {
   double seconds() const;  // since the start
 
  private:
-  std::vector<double> milliseconds(const Launch& launch, const Launch& before, int repeats);
+  std::vector<double> milliseconds(const Launch& launch,
+                                   const Launch& before,
+                                   const Taken& taken,
+                                   int repeats);
   void flush_cache();
 
   Settings settings_;

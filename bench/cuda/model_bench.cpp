@@ -60,7 +60,7 @@ class Model {
     device.matmul = cuda::make_cublaslt_matmul(rows, columns);
     if (!device.matmul) device.matmul = cuda::make_simple_matmul(rows, columns);
     device.attend_prompt =
-        bench.compute_capability() == 90 ? timed_attention_sm90 : timed_attention;
+        bench.compute_capability() == 90 ? timed_attention_hopper : timed_attention;
     cpu::ResolvedModelOptions options;
     options.max_step_tokens = shape.step_tokens;
     options.max_sequences = kSequences;

@@ -4,6 +4,7 @@
 
 #include "cuda/kernels/seal.h"
 #include "fill.h"
+#include "timed_attention.h"
 
 namespace dms::bench {
 namespace {
@@ -61,10 +62,22 @@ cuda::PrefillAttentionParams Prompt::attention(int32_t first) const {
 }
 
 cudaError_t Prompt::attend_all(cudaStream_t stream) const {
+  return attend_all(hopper_ ? cuda::prefill_attention_hopper : cuda::prefill_attention, stream);
+}
+
+cudaError_t Prompt::attend_all_timed(cudaStream_t stream) const {
+  return attend_all(hopper_ ? timed_attention_hopper : timed_attention, stream);
+}
+
+std::vector<double> Prompt::attention_milliseconds() const {
+  const int32_t chunks = (request_.tokens + request_.chunk - 1) / request_.chunk;
+  return take_attention_milliseconds(static_cast<size_t>(chunks));
+}
+
+cudaError_t Prompt::attend_all(cuda::AttendPrompt attend, cudaStream_t stream) const {
   for (int32_t first = 0; first < request_.tokens; first += request_.chunk) {
     const cuda::PrefillAttentionParams chunk = attention(first);
-    const cudaError_t attended = hopper_ ? cuda::prefill_attention_sm90(chunk, stream)
-                                         : cuda::prefill_attention(chunk, stream);
+    const cudaError_t attended = attend(chunk, stream);
     if (attended != cudaSuccess) return attended;
     const cudaError_t sealed =
         cuda::seal_chunk({.cache = chunk.cache,

@@ -3,6 +3,7 @@
 // model does.
 
 #include <cstdint>
+#include <vector>
 
 #include "bench.h"
 #include "bench_cache.h"
@@ -25,10 +26,15 @@ class Prompt {
   /// Before each attend_all(): nothing is sealed yet.
   cudaError_t restore(cudaStream_t stream) const { return cache_.restore(stream); }
   cudaError_t attend_all(cudaStream_t stream) const;
+  /// The same, each chunk's attention between events; attention_milliseconds() has their sum for
+  /// each such call since the last time.
+  cudaError_t attend_all_timed(cudaStream_t stream) const;
+  std::vector<double> attention_milliseconds() const;
   /// Which attention the device has.
   const char* kernel() const { return hopper_ ? "sm90" : "sm80"; }
 
  private:
+  cudaError_t attend_all(cuda::AttendPrompt attend, cudaStream_t stream) const;
   int32_t sealed_before(int32_t tokens) const;
   cuda::PrefillAttentionParams attention(int32_t first) const;
 

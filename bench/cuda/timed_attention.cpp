@@ -1,6 +1,7 @@
 #include "timed_attention.h"
 
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "timed_event.h"
@@ -19,9 +20,7 @@ std::vector<std::unique_ptr<Interval>>& intervals() {
   return all;
 }
 
-using Attention = cudaError_t (*)(const cuda::PrefillAttentionParams&, cudaStream_t);
-
-cudaError_t between_events(Attention attention,
+cudaError_t between_events(cuda::AttendPrompt attention,
                            const cuda::PrefillAttentionParams& params,
                            cudaStream_t stream) {
   auto interval = std::make_unique<Interval>();
@@ -38,18 +37,25 @@ cudaError_t timed_attention(const cuda::PrefillAttentionParams& params, cudaStre
   return between_events(cuda::prefill_attention, params, stream);
 }
 
-cudaError_t timed_attention_sm90(const cuda::PrefillAttentionParams& params, cudaStream_t stream) {
-  return between_events(cuda::prefill_attention_sm90, params, stream);
+cudaError_t timed_attention_hopper(const cuda::PrefillAttentionParams& params,
+                                   cudaStream_t stream) {
+  return between_events(cuda::prefill_attention_hopper, params, stream);
 }
 
 double take_attention_milliseconds() {
+  const std::vector<double> each = take_attention_milliseconds(1);
+  return std::accumulate(each.begin(), each.end(), 0.0);
+}
+
+std::vector<double> take_attention_milliseconds(size_t calls) {
   cuda::check(cudaDeviceSynchronize(), "attention");
-  double sum = 0;
-  for (const auto& interval : intervals()) {
-    sum += interval->end.milliseconds_since(interval->begin);
+  std::vector<double> sums(intervals().size() / calls);
+  for (size_t i = 0; i < sums.size() * calls; ++i) {
+    const Interval& interval = *intervals()[i];
+    sums[i / calls] += interval.end.milliseconds_since(interval.begin);
   }
   intervals().clear();
-  return sum;
+  return sums;
 }
 
 }  // namespace dms::bench
