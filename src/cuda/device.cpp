@@ -35,6 +35,12 @@ model::WeightStorage storage_of(MatrixFormat format) {
           .as_stored = false};
 }
 
+int attribute(cudaDeviceAttr name) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, name, kDevice), "asking what the device is");
+  return value;
+}
+
 void check_device(const ModelSpec& spec, const cpu::ResolvedModelOptions& options) {
   if (options.dtype != DType::bf16) {
     throw InputError({.field = "dtype",
@@ -51,12 +57,7 @@ void check_device(const ModelSpec& spec, const cpu::ResolvedModelOptions& option
                       .got = "cuda",
                       .expected = "a machine with a card and its driver, or cpu"});
   }
-}
-
-int attribute(cudaDeviceAttr name) {
-  int value = 0;
-  check(cudaDeviceGetAttribute(&value, name, kDevice), "asking what the device is");
-  return value;
+  require_shared_memory(spec, attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
 }
 
 std::unique_ptr<Matmul> matmul_for(int64_t rows, int64_t columns) {

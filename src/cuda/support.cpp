@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cuda/kernels/decode_attention.h"
 #include "cuda/kernels/norm.h"
 #include "dms/error.h"
 
@@ -104,6 +105,15 @@ void require_supported(const ModelSpec& spec) {
   check_attention(spec, checker);
   check_layers(spec, checker);
   check_widths(spec, checker);
+}
+
+void require_shared_memory(const ModelSpec& spec, int bytes) {
+  const int wanted = decode_shared_bytes(static_cast<int32_t>(spec.head_dim));
+  Checker(spec).refuse_if(
+      wanted > bytes,
+      "such heads on this device: attention wants more shared memory than a block may have",
+      "head_dim " + std::to_string(spec.head_dim) + ", " + std::to_string(wanted) +
+          " bytes where " + std::to_string(bytes) + " are allowed");
 }
 
 }  // namespace dms::cuda

@@ -120,6 +120,27 @@ TEST(CudaSupport, TakesWhatTheIssueAsksFor) {
   }
 }
 
+TEST(CudaSupport, RefusesLargeHeadsWhereBlocksHaveLittleSharedMemory) {
+  constexpr int k86 = 99 << 10;  // of devices 8.6 and 8.9
+  constexpr int k80 = 163 << 10;
+  for (const int64_t head_dim : {64, 80, 96, 128}) {
+    ModelSpec spec = supported();
+    spec.head_dim = head_dim;
+    EXPECT_NO_THROW(require_shared_memory(spec, k80)) << head_dim;
+    if (head_dim < 96) {
+      EXPECT_NO_THROW(require_shared_memory(spec, k86)) << head_dim;
+      continue;
+    }
+    try {
+      require_shared_memory(spec, k86);
+      ADD_FAILURE() << head_dim << " was accepted";
+    } catch (const InputError& error) {
+      const std::string named = "head_dim " + std::to_string(head_dim);
+      EXPECT_NE(std::string(error.what()).find(named), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST(CudaSupport, TakesTheDemoModel) {
   const std::filesystem::path folder = testing_support::source_folder() / "models/demo";
   EXPECT_NO_THROW(require_supported(load_spec(folder, MetadataScope::folder_only)));

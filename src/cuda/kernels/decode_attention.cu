@@ -175,6 +175,11 @@ Footprint footprint(int head_dim) {
 
 }  // namespace
 
+int decode_shared_bytes(int32_t head_dim) {
+  const Footprint block = footprint(head_dim);
+  return block.blocks == 0 ? 0 : block.bytes - kReservedBytes;
+}
+
 cudaError_t decode_blocks(const DecodeAttentionParams& params, int32_t& blocks) {
   const Footprint block = footprint(params.cache.head_dim);
   if (block.blocks == 0) return cudaErrorInvalidValue;

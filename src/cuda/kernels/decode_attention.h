@@ -57,6 +57,9 @@ struct DecodeAttentionParams {
   __nv_bfloat16* out = nullptr;            // [rows, q_heads, head_dim]; of decode_rows
 };
 
+/// Shared memory that a block of attention asks for; 0: there is none for heads of so many
+/// channels.
+int decode_shared_bytes(int32_t head_dim);
 /// Blocks that fill the device, for DecodeAttentionParams::blocks.
 cudaError_t decode_blocks(const DecodeAttentionParams& params, int32_t& blocks);
 /// Makes params.plan for all layers (`layer` is not read), for `blocks` blocks and decode_rows.
