@@ -185,13 +185,12 @@ class WarpAttention {
 
   /// Scales scores to base 2 and by the keys' scales; -inf where the token is not visible.
   __device__ void mask(const std::byte* key_scales, const PageRef& page) {
-    constexpr float kLog2E = 1.4426950408889634f;
 #pragma unroll
     for (int t = 0; t < 4; ++t) {
-      float2 scale = make_float2(kLog2E, kLog2E);
+      float2 scale = make_float2(kLog2e, kLog2e);
       if (kFormat != KvFormat::bf16 && !page.exact) {
         const float2 stored = scales_of(key_scales, t);
-        scale = make_float2(stored.x * kLog2E, stored.y * kLog2E);
+        scale = make_float2(stored.x * kLog2e, stored.y * kLog2e);
       }
       const uint32_t visible = page.visible >> (8 * t + 2 * (lane_ % 4));
       scores_[t][0] = (visible & 1u) != 0 ? scores_[t][0] * scale.x : -INFINITY;

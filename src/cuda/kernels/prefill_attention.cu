@@ -14,7 +14,6 @@ constexpr int kThreads = 32 * kWarps;
 constexpr int kBlockRows = kWarps * kWarpRows;
 static_assert(kBlockRows == kThreads);  // a thread prepares a row's edge
 constexpr int kStages = 2;
-constexpr float kLog2e = 1.44269504088896340736f;
 
 using Tiles = PrefillTiles<kTile>;
 

@@ -6,8 +6,6 @@
 
 namespace dms::cuda::sm90 {
 
-inline constexpr float kLog2e = 1.44269504088896340736f;
-
 /// A thread's part of its warpgroup's 64 rows: rows 16 warp + lane / 4 and eight further on.
 template <int kHeadDim>
 struct Rows {

@@ -54,6 +54,8 @@ __device__ __forceinline__ void multiply_add(float (&sum)[4],
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+inline constexpr float kLog2e = 1.44269504088896340736f;
+
 /// 2^x within 2 units in the last place; results below 2^-126 are zero.
 __device__ __forceinline__ float exp2_approximate(float x) {
   float result;
