@@ -175,6 +175,7 @@ std::span<const float> CudaModel::forward(std::span<const engine::Part> parts) {
   Pass pass(parts);
   const auto values = static_cast<size_t>(pass.logit_rows() * vocab());
   if (logits_.bytes() < values * sizeof(float)) {
+    logits_ = {};  // before, so that there is never room for both
     logits_ = PinnedBuffer(values * sizeof(float), "logits");
   }
   PassStep step;

@@ -101,6 +101,7 @@ void Step::prepare(const StepWork& work) {
     workspace = std::max(workspace, prefill_workspace_bytes(prompt_params(work, prompt)));
   }
   if (workspace > static_cast<int64_t>(workspace_.bytes())) {
+    workspace_ = {};  // before, so that there is never room for both
     workspace_ = DeviceBuffer(static_cast<size_t>(workspace), "a prompt's attention");
   }
 }
