@@ -101,7 +101,7 @@ CudaModel::CudaModel(ModelSpec spec,
             *stream_),
       store_(
           std::make_shared<KvStore>(store_shape(spec_, step_.limits(), device.kv_bytes), stream_)),
-      graphs_(device.uses_graphs) {}
+      graphs_(device.uses_graphs, options.max_sequences) {}
 
 CudaModel::~CudaModel() = default;
 

@@ -16,7 +16,7 @@ constexpr int32_t kSlack = cache::kRollbackTokens;
 }  // namespace
 
 CudaSequence::CudaSequence(std::shared_ptr<KvStore> store, std::shared_ptr<const CudaPlan> plan)
-    : store_(std::move(store)), plan_(std::move(plan)), bank_(&store_->bank(*plan_)) {
+    : store_(std::move(store)), plan_(std::move(plan)), bank_(store_->bank(*plan_)) {
   const BankShape& shape = bank_->shape();
   tables_.window.assign(static_cast<size_t>(shape.heads() * shape.ring_pages), kNoPage);
   tables_.survivors.assign(static_cast<size_t>(shape.heads()), 0);

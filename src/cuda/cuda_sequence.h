@@ -110,7 +110,7 @@ class CudaSequence final : public engine::SequenceState {
 
   std::shared_ptr<KvStore> store_;
   std::shared_ptr<const CudaPlan> plan_;
-  SlotBank* bank_;
+  std::shared_ptr<SlotBank> bank_;
   mutable HeadTables tables_;
   mutable int32_t slot_ = -1;
   bool is_window_loaded_ = false;  // the slot's table of it is tables_.window

@@ -18,7 +18,7 @@ DecodeLoop::DecodeLoop(CudaModel& model,
                        bool uses_graphs)
     : model_(model),
       sequences_(std::move(sequences)),
-      graphs_(uses_graphs),
+      graphs_(uses_graphs, std::ssize(sequences_)),
       settings_(settings.size_bytes(), kBuffers),
       chosen_(settings.size() * sizeof(int32_t), kBuffers),
       workspace_(static_cast<size_t>(sample_workspace_bytes(static_cast<int32_t>(settings.size()),

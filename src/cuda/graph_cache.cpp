@@ -1,12 +1,11 @@
 #include "cuda/graph_cache.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 namespace dms::cuda {
 namespace {
-
-// A graph of a model of 36 layers has some 500 nodes, about a megabyte of the host's memory.
-constexpr size_t kMostGraphs = 64;
 
 constexpr const char* kCapturing = "capturing a step";
 
@@ -15,15 +14,34 @@ constexpr const char* kCapturing = "capturing a step";
 GraphCache::~GraphCache() { clear(); }
 
 void GraphCache::clear() {
-  for (const Entry& entry : entries_) {
-    if (entry.graph != nullptr) cudaGraphExecDestroy(entry.graph);
+  while (!entries_.empty()) drop(entries_.begin());
+}
+
+void GraphCache::drop(std::list<Entry>::iterator entry) {
+  if (entry->graph != nullptr) cudaGraphExecDestroy(entry->graph);
+  entries_.erase(entry);
+}
+
+/// Those of banks that are gone, and what is beyond one for each number of rows and bank: a graph
+/// of a model of 36 layers has some 500 nodes, about a megabyte of the host's memory.
+void GraphCache::drop_unused() {
+  std::set<const SlotBank*> banks;
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto next = std::next(entry);
+    if (const auto bank = entry->bank.lock()) {
+      banks.insert(bank.get());
+    } else {
+      drop(entry);
+    }
+    entry = next;
   }
-  entries_.clear();
+  const int64_t most = most_rows_ * std::ssize(banks);
+  while (std::ssize(entries_) > most) drop(std::prev(entries_.end()));
 }
 
 GraphCache::Entry* GraphCache::find(const StepWork& work) {
   const auto found = std::ranges::find_if(entries_, [&](const Entry& entry) {
-    return entry.bank == work.bank && entry.rows == work.rows() &&
+    return entry.bank.lock().get() == work.bank && entry.rows == work.rows() &&
            is_one_rule(entry.fate, work.fate);
   });
   if (found == entries_.end()) return nullptr;
@@ -32,11 +50,11 @@ GraphCache::Entry* GraphCache::find(const StepWork& work) {
 }
 
 void GraphCache::add(const StepWork& work) {
-  entries_.push_front(
-      {.bank = work.bank, .fate = work.fate, .rows = work.rows(), .graph = nullptr});
-  if (entries_.size() <= kMostGraphs) return;
-  if (entries_.back().graph != nullptr) cudaGraphExecDestroy(entries_.back().graph);
-  entries_.pop_back();
+  entries_.push_front({.bank = work.bank->weak_from_this(),
+                       .fate = work.fate,
+                       .rows = work.rows(),
+                       .graph = nullptr});
+  drop_unused();
 }
 
 cudaGraphExec_t GraphCache::capture(const Stream& stream, const std::function<void()>& launch) {

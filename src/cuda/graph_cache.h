@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 
 #include "cuda/memory.h"
 #include "cuda/step.h"
@@ -14,7 +15,8 @@ namespace dms::cuda {
 class GraphCache {
  public:
   /// `is_used`: else all is launched one by one, for profilers that look at kernels.
-  explicit GraphCache(bool is_used) : is_used_(is_used) {}
+  /// `most_rows`: of a step that decodes.
+  GraphCache(bool is_used, int64_t most_rows) : is_used_(is_used), most_rows_(most_rows) {}
   GraphCache(const GraphCache&) = delete;
   ~GraphCache();
 
@@ -30,7 +32,7 @@ class GraphCache {
 
  private:
   struct Entry {
-    const SlotBank* bank;
+    std::weak_ptr<const SlotBank> bank;
     FateParams fate;
     int32_t rows;
     cudaGraphExec_t graph;  // null: not captured yet
@@ -39,9 +41,12 @@ class GraphCache {
   /// Null where there is none.
   Entry* find(const StepWork& work);
   void add(const StepWork& work);
+  void drop(std::list<Entry>::iterator entry);
+  void drop_unused();
   static cudaGraphExec_t capture(const Stream& stream, const std::function<void()>& launch);
 
   bool is_used_;
+  int64_t most_rows_;
   std::list<Entry> entries_;  // the one used last first
   int64_t replays_ = 0;
 };

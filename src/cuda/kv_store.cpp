@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <string>
 
 #include "base/check.h"
+#include "base/memory_shortage.h"
 #include "cache/sequence_cache.h"
 #include "cuda/kernels/paging.h"
+#include "dms/error.h"
 
 namespace dms::cuda {
 namespace {
@@ -15,9 +18,19 @@ namespace {
 constexpr int64_t kRowBytes = int64_t{4} << 20;
 constexpr int64_t kRowPages = 1024;
 
-/// The rest is for tables and prompts' attention.
-size_t arena_bytes(int64_t asked) {
-  return asked > 0 ? static_cast<size_t>(asked) : device_memory().free / 10 * 9;
+int64_t heads_of(const StoreShape& shape) { return int64_t{shape.layers} * shape.kv_heads; }
+
+/// Of the largest bank: windows of whole contexts.
+int64_t most_table_bytes(const StoreShape& shape) {
+  const int64_t columns = 3 * ceil_div(shape.context, kPageTokens) + 1;
+  return heads_of(shape) * shape.slots * columns * static_cast<int64_t>(sizeof(uint32_t));
+}
+
+/// The rest is for one bank, and for others and prompts' attention.
+size_t arena_bytes(const StoreShape& shape) {
+  if (shape.bytes > 0) return static_cast<size_t>(shape.bytes);
+  const auto free = static_cast<int64_t>(device_memory().free);
+  return static_cast<size_t>(std::max<int64_t>(free - most_table_bytes(shape), 0) / 10 * 9);
 }
 
 /// So many tokens, wherever they begin, touch at most so many pages.
@@ -28,22 +41,38 @@ int64_t pages_touched(int64_t tokens) { return (tokens + kPageTokens - 2) / kPag
 KvStore::KvStore(const StoreShape& shape, std::shared_ptr<const Stream> stream)
     : shape_(shape),
       stream_(std::move(stream)),
-      arena_(arena_bytes(shape.bytes), "KV memory"),
+      arena_(arena_bytes(shape), "KV memory"),
       pages_(static_cast<int64_t>(arena_.bytes())),
       numbers_(2 * kRowPages * sizeof(PageNumber), "the numbers of pages"),
       row_(kRowBytes, "pages on their way") {}
 
-SlotBank& KvStore::bank(const CudaPlan& plan) {
+/// Pages of a head's window.
+int32_t KvStore::ring_of(const CudaPlan& plan) const {
   // A step stores its token before the next one seals.
   const int64_t exact = int64_t{plan.window()} + cache::kRollbackTokens + 1;
-  const auto ring =
-      static_cast<int32_t>(std::min(pages_touched(exact), ceil_div(shape_.context, kPageTokens)));
-  std::unique_ptr<SlotBank>& bank = banks_[{plan.survivor_format(), ring}];
-  if (bank) return *bank;
-  const auto heads = int64_t{shape_.layers} * shape_.kv_heads;
+  return static_cast<int32_t>(
+      std::min(pages_touched(exact), ceil_div(shape_.context, kPageTokens)));
+}
+
+std::shared_ptr<SlotBank> KvStore::bank(const CudaPlan& plan) {
+  const KvFormat format = plan.survivor_format();
+  const int32_t ring = ring_of(plan);
+  if (const auto found = banks_.find({format, ring}); found != banks_.end()) return found->second;
+  if (banks() >= kMostBanks && !drop_idle_bank()) return bank_with_room(format, ring);
+  for (;;) {
+    try {
+      return banks_[{format, ring}] = make_bank(format, ring);
+    } catch (const RunError&) {  // the device has no room
+      banks_.erase({format, ring});
+      if (!drop_idle_bank()) throw;
+    }
+  }
+}
+
+std::shared_ptr<SlotBank> KvStore::make_bank(KvFormat format, int32_t ring) {
   // A head takes a page for each 32 tokens of a prompt, and each sequence of a step may begin one.
-  const int64_t most = heads * (shape_.step_tokens / kPageTokens + 2 * shape_.slots);
-  bank = std::make_unique<SlotBank>(
+  const int64_t most = heads_of(shape_) * (shape_.step_tokens / kPageTokens + 2 * shape_.slots);
+  return std::make_shared<SlotBank>(
       BankShape{.layers = shape_.layers,
                 .kv_heads = shape_.kv_heads,
                 .head_dim = shape_.head_dim,
@@ -51,10 +80,31 @@ SlotBank& KvStore::bank(const CudaPlan& plan) {
                 .max_pages = static_cast<int32_t>(ceil_div(shape_.context, kPageTokens)),
                 .slots = shape_.slots,
                 .free_pages = static_cast<int32_t>(std::bit_ceil(static_cast<uint64_t>(most))),
-                .survivor_format = plan.survivor_format()},
+                .survivor_format = format},
       arena_.data(),
       stream_->get());
-  return *bank;
+}
+
+/// The bank that serves the window too, at the price of a longer ring's pages.
+std::shared_ptr<SlotBank> KvStore::bank_with_room(KvFormat format, int32_t ring) const {
+  const auto next = banks_.lower_bound({format, ring});
+  if (next != banks_.end() && next->first.first == format) return next->second;
+  throw MemoryShortage({.where = "KV memory",
+                        .what = "no room for the tables of another window",
+                        .got = std::to_string(banks()) + " sizes of windows in use",
+                        .expected = "at most " + std::to_string(kMostBanks),
+                        .hint = "use a window that others have, or wait until they have ended"});
+}
+
+/// False: sequences are in all of them.
+bool KvStore::drop_idle_bank() {
+  const auto idle =
+      std::ranges::find_if(banks_, [](const auto& one) { return one.second.use_count() == 1; });
+  if (idle == banks_.end()) return false;
+  take_back(*idle->second);
+  stream_->synchronize();
+  banks_.erase(idle);
+  return true;
 }
 
 int64_t KvStore::used_bytes() const {
@@ -65,11 +115,13 @@ int64_t KvStore::used_bytes() const {
   return bytes;
 }
 
+void KvStore::take_back(SlotBank& bank) {
+  if (bank.free_list().untaken() == 0) return;
+  for (const PageNumber page : bank.free_list().take_back(stream_->get())) pages_.release(page);
+}
+
 void KvStore::take_back_all() {
-  for (const auto& [key, bank] : banks_) {
-    if (bank->free_list().untaken() == 0) continue;
-    for (const PageNumber page : bank->free_list().take_back(stream_->get())) pages_.release(page);
-  }
+  for (const auto& [key, bank] : banks_) take_back(*bank);
 }
 
 bool KvStore::fits(const PageDemand& demand, const std::map<SlotBank*, int64_t>& ahead) {

@@ -15,6 +15,10 @@
 
 namespace dms::cuda {
 
+/// Each has tables of all slots for whole contexts, and clients choose windows: a model of 36
+/// layers of 8 heads with 64 slots of 128k tokens takes some 600 MB a bank.
+inline constexpr int64_t kMostBanks = 4;
+
 /// Pages that something takes, by their bytes.
 using PageDemand = std::map<int32_t, int64_t>;
 
@@ -35,8 +39,11 @@ class KvStore {
   KvStore(const KvStore&) = delete;
 
   const Stream& stream() const { return *stream_; }
-  /// Where sequences under `plan` have their slots; made when first asked for.
-  SlotBank& bank(const CudaPlan& plan);
+  /// Where sequences under `plan` have their slots; made when first asked for, in the place of one
+  /// that no sequence has where there are as many as there may be. Throws MemoryShortage where all
+  /// are taken.
+  std::shared_ptr<SlotBank> bank(const CudaPlan& plan);
+  int64_t banks() const { return std::ssize(banks_); }
 
   int64_t limit_bytes() const { return pages_.bytes(); }
   /// Without pages that were given ahead of need and not taken.
@@ -64,6 +71,11 @@ class KvStore {
   void upload(std::span<const std::byte> data, std::span<const PageNumber> pages, int32_t bytes);
 
  private:
+  int32_t ring_of(const CudaPlan& plan) const;
+  std::shared_ptr<SlotBank> make_bank(KvFormat format, int32_t ring);
+  std::shared_ptr<SlotBank> bank_with_room(KvFormat format, int32_t ring) const;
+  bool drop_idle_bank();
+  void take_back(SlotBank& bank);
   void take_back_all();
   uint32_t* numbers(std::span<const PageNumber> first, std::span<const PageNumber> second);
 
@@ -71,7 +83,7 @@ class KvStore {
   std::shared_ptr<const Stream> stream_;
   DeviceBuffer arena_;
   PageArena pages_;
-  std::map<std::pair<KvFormat, int32_t>, std::unique_ptr<SlotBank>> banks_;  // format, ring
+  std::map<std::pair<KvFormat, int32_t>, std::shared_ptr<SlotBank>> banks_;  // format, ring
   // Pages that are copied, some at a time: a sequence that is swapped out must find no need of
   // memory.
   DeviceBuffer numbers_;

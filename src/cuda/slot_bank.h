@@ -4,6 +4,7 @@
 // the host (load()) and go back there (survivor_pages(), fates()) when another one needs it.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -51,7 +52,7 @@ struct SlotState {
   int32_t replay_end = 0;
 };
 
-class SlotBank {
+class SlotBank : public std::enable_shared_from_this<SlotBank> {
  public:
   SlotBank(const BankShape& shape, std::byte* arena, cudaStream_t stream);
   SlotBank(const SlotBank&) = delete;
