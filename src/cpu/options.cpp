@@ -68,14 +68,16 @@ void require_with(const char* field, const char* what, const std::string& needed
       {.field = field, .what = what, .got = needed + " 0", .expected = needed + " of at least 1"});
 }
 
-/// What is kept beyond its use needs a bound, and swapping a shortage and a place.
+/// What is kept beyond its use needs a bound, and swapping a shortage and a place. Other devices'
+/// memory is bounded without an option.
 void check_sharing(const ModelOptions& options) {
   const std::string limit = "kv_memory_bytes";
-  if (options.prefix_cache) {
+  const bool needs_limit = options.device == "cpu";
+  if (options.prefix_cache && needs_limit) {
     require_with(
         "prefix_cache", "needs a limit of the memory it may fill", limit, options.kv_memory_bytes);
   }
-  if (options.swap_bytes > 0) {
+  if (options.swap_bytes > 0 && needs_limit) {
     require_with("swap_bytes",
                  "is never used without a limit of the memory",
                  limit,

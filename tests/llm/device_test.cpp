@@ -64,6 +64,12 @@ TEST(Device, AnotherOneChecksPlansAndOpens) {
               HasSubstr("draft: guesses ahead on the device cpu alone"));
   EXPECT_THAT(refusal_of({.device = "abacus"}), HasSubstr("expected cpu or half"));
 
+  // Its memory is its limit.
+  ModelSource::with_random_weights(
+      kDemo / "config.json",
+      1,
+      {.weights = "half", .device = "half", .prefix_cache = true, .swap_bytes = 1 << 20});
+
   ModelSource source = ModelSource::with_random_weights(
       kDemo / "config.json", 1, {.weights = "half", .device = "half"});
   EXPECT_EQ(source.info().weights, "half");
