@@ -2,6 +2,7 @@
 // CacheOptions as the device carries them out: a window, a rule by which fates come about and a
 // format of survivors.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
