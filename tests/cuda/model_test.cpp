@@ -358,6 +358,41 @@ TEST_P(CudaSequenceTest, CountsWhatItHolds) {
   EXPECT_EQ(model_->memory().used_bytes, state.held_bytes());
 }
 
+TEST(CacheBanks, OfManyWindowsAreFewAndNoneIsTakenForAnother) {
+  DMS_NEEDS_CUDA_DEVICE();
+  const ModelSpec spec = tiny_cuda_spec({.layers = 1});
+  const std::unique_ptr<WeightSource> source = random_weights(spec, seed());
+  const auto model = tiny_cuda_model(spec, *source);
+  const std::vector<int32_t> ids = cpu::random_ids(8, spec.vocab, seed());
+  const auto line_of = [&](int64_t window) {
+    return Line(
+        *model, {.policy = "random", .policy_args = {{"cr", "3"}}, .window_tokens = window}, 1);
+  };
+  // So short that no window ends: all answer alike.
+  Rows expected;
+  for (int64_t window = 32; window <= 256; window += 32) {
+    Rows rows;
+    Line line = line_of(window);
+    line.append(ids, cpu::into(rows));
+    if (expected.empty()) expected = rows;
+    EXPECT_EQ(rows, expected) << window;
+    EXPECT_LE(model->store().banks(), kMostBanks);
+  }
+  std::vector<Line> lines;
+  for (const int64_t window : {64, 96, 128, 160}) {
+    lines.push_back(line_of(window));
+    lines.back().append(ids);
+  }
+  Rows rows;
+  Line shorter = line_of(32);
+  shorter.append(ids, cpu::into(rows));
+  EXPECT_EQ(rows, expected) << "in a longer ring";
+  EXPECT_THROW(line_of(256).append(ids), RunError);
+  lines.pop_back();
+  line_of(256).append(ids);
+  EXPECT_EQ(model->store().banks(), kMostBanks);
+}
+
 /// Logits of one prompt in three chunks.
 Rows prompt_logits(const ModelSpec& spec, AttendPrompt attend_prompt) {
   const std::unique_ptr<WeightSource> source = random_weights(spec, seed());
