@@ -181,11 +181,8 @@ std::optional<std::span<const float>> Engine::forward(const Pass& pass) {
   for (size_t i = 0; i < pass.parts.size(); ++i) pass.owners[i]->begin(pass.work[i]);
   try {
     logits = model_.forward(pass.parts);
-  } catch (const std::exception& error) {
-    for (Running* owner : pass.owners) {
-      owner->sequence().release();
-      owner->fail(model_, error);
-    }
+  } catch (const std::exception&) {
+    for (Running* owner : pass.owners) owner->fail_pass(model_, std::current_exception());
     return std::nullopt;
   }
   const double seconds = now_s() - start;
@@ -201,8 +198,7 @@ void Engine::commit(const Pass& pass, std::span<const float> logits) {
   for (size_t i = 0; i < pass.parts.size(); ++i) {
     Sequence& sequence = pass.owners[i]->sequence();
     if (const std::exception_ptr failure = sequence.state().failure()) {
-      sequence.release();
-      pass.owners[i]->fail(model_, failure);
+      pass.owners[i]->fail_pass(model_, failure);
     } else {
       sequence.record(pass.parts[i].ids);
     }
@@ -250,7 +246,13 @@ void Engine::publish_stats() {
     states.push_back(&running->sequence().state());
   }
   // Counting entries costs more than the rest together.
-  if (states.empty() || steps_++ % kStepsPerUsage == 0) usage_ = model_.usage(states);
+  if (states.empty() || steps_++ % kStepsPerUsage == 0) {
+    try {
+      usage_ = model_.usage(states);
+    } catch (const std::exception&) {
+      // The numbers before are as good; of what failed the requests hear.
+    }
+  }
   const KvMemory memory = model_.memory();
   stats.kv_limit_bytes = memory.limit_bytes;
   stats.kv_used_bytes = memory.used_bytes;

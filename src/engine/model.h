@@ -35,7 +35,8 @@ class SequencePlan {
   virtual int64_t expected_bytes(int64_t tokens) const = 0;
 };
 
-/// What a model holds of one sequence: the tokens it computed, compact. Engine thread only.
+/// What a model holds of one sequence: the tokens it computed, compact. Engine thread only. Calls
+/// that ask a device may throw RunError: nothing has changed then.
 class SequenceState {
  public:
   virtual ~SequenceState() = default;

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <exception>
 #include <ranges>
 #include <set>
 #include <string>
 
 #include "base/check.h"
+#include "dms/error.h"
 
 namespace dms::engine {
 namespace {
@@ -64,6 +66,15 @@ int64_t PromptSharing::spared_tokens(const Running& running) {
                   running.given_tokens());
 }
 
+/// Where there can be no branch all is computed.
+void PromptSharing::start_from(Running& running, const CachedPrefix& prefix) {
+  try {
+    running.start_from(prefix);
+  } catch (const RunError&) {
+    // As if nothing had been found.
+  }
+}
+
 bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
   if (!may_start_from_prefix(running)) return true;
   const CachedPrefix prefix = cache_.find(running.prefix_kind, running.request().prompt);
@@ -78,7 +89,7 @@ bool PromptSharing::begin(Running& running, std::span<Running* const> earlier) {
     return false;
   }
   const bool is_longer = prefix.tokens > running.given_tokens();
-  if (prefix.snapshot != nullptr && is_longer) running.start_from(prefix);
+  if (prefix.snapshot != nullptr && is_longer) start_from(running, prefix);
   if (prefix.known_tokens - running.prompt_done() >= least_tokens_) {
     running.cut_prompt_at(prefix.known_tokens);
   }
@@ -96,7 +107,11 @@ void PromptSharing::keep_piece(const Running& running, int64_t tokens) {
   if (running.is_in_prompt() && !running.is_at_cut() && !is_passed) return;
   const std::string kind = kind_of(running, sequence.length());
   if (cache_.contains(kind, sequence.ids())) return;
-  cache_.insert(kind, sequence.ids(), sequence.state().fork());
+  try {
+    cache_.insert(kind, sequence.ids(), sequence.state().fork());
+  } catch (const std::exception&) {
+    // It is then as if it had not been kept.
+  }
 }
 
 void PromptSharing::keep_answer(const Running& running, Sequence& sequence) {

@@ -38,6 +38,7 @@ class PromptSharing {
  private:
   bool may_share(const Running& running) const;
   bool may_start_from_prefix(const Running& running) const;
+  static void start_from(Running& running, const CachedPrefix& prefix);
   std::string kind_of(const Running& running, int64_t length) const;
 
   const Model& model_;

@@ -383,15 +383,20 @@ void Running::report_memory(const Model& model) {
   if (auto event = memory_event(model)) report(std::move(*event));
 }
 
-/// Of each answer that it stands for. Whatever fails here, the end is still to be told.
-void Running::report_last_memory(const Model& model) {
+/// Whatever fails before the end, the end is still to be told.
+void Running::note_failure(const std::function<void()>& call) {
   try {
-    auto event = memory_event(model);
-    for (int64_t i = 0; event && i < answers_; ++i, ++event->answer) report(*event);
+    call();
   } catch (const std::exception& error) {
     result_.finish_reason = "error";
     if (result_.error.empty()) result_.error = error.what();
   }
+}
+
+/// Of each answer that it stands for.
+void Running::report_last_memory(const Model& model) {
+  auto event = memory_event(model);
+  for (int64_t i = 0; event && i < answers_; ++i, ++event->answer) report(*event);
 }
 
 void Running::finish(const Model& model, const char* reason) {
@@ -405,11 +410,13 @@ void Running::finish(const Model& model, const char* reason) {
   result_.text += event.text;
   result_.finish_reason = reason;
   if (is_active()) {
-    take_back_guesses();
-    report_last_memory(model);
+    note_failure([&] { take_back_guesses(); });
+    note_failure([&] { report_last_memory(model); });
     keep_document();
-    const std::array<const SequenceState*, 1> states{&sequence().state()};
-    result_.kv = model.usage(states);
+    note_failure([&] {
+      const std::array<const SequenceState*, 1> states{&sequence().state()};
+      result_.kv = model.usage(states);
+    });
     sequence().is_busy = false;
     // Of an error the memory is wanted at once.
     const bool is_whole = sequence().missing().empty() && result_.error.empty();
@@ -443,9 +450,13 @@ bool Running::preempt(SwapSpace& space, int64_t time) {
   preempted_at_ = time;
   // In the midst of a prompt some policies remember what is not part of the bytes.
   if (!is_in_prompt() && sequence().missing().empty()) {
-    ByteWriter bytes;
-    sequence().state().write(bytes);
-    swapped_ = space.put(bytes.data());
+    try {
+      ByteWriter bytes;
+      sequence().state().write(bytes);
+      swapped_ = space.put(bytes.data());
+    } catch (const std::exception&) {
+      // It is computed again.
+    }
   }
   sequence().release();
   speculation_.draft.reset();
@@ -490,6 +501,15 @@ void Running::fail(const Model& model, const std::exception_ptr& why) {
   } catch (...) {  // a caller's function may throw anything
     fail(model, std::runtime_error("an exception of an unknown kind"));
   }
+}
+
+void Running::fail_pass(const Model& model, const std::exception_ptr& why) {
+  try {
+    sequence().release();
+  } catch (const std::exception&) {
+    // Why the pass failed is told.
+  }
+  fail(model, why);
 }
 
 void Running::add_time(const Work& work, double seconds, double attention_s) {

@@ -167,6 +167,8 @@ class Running {
   void end(const Model& model, const char* reason);
   void fail(const Model& model, const std::exception& why);
   void fail(const Model& model, const std::exception_ptr& why);
+  /// After a pass that failed with its sequence half-way.
+  void fail_pass(const Model& model, const std::exception_ptr& why);
   /// Of one that is done: the sequence it made, whole; null where there is none.
   std::shared_ptr<Sequence> finished_sequence() const { return finished_sequence_; }
 
@@ -200,6 +202,7 @@ class Running {
   /// Nothing where nobody asked.
   std::optional<MemoryEvent> memory_event(const Model& model) const;
   void report_memory(const Model& model);
+  void note_failure(const std::function<void()>& call);
   void report_last_memory(const Model& model);
 
   RequestId id_;

@@ -323,6 +323,30 @@ TEST_P(EngineTest, OtherThreadsSubmitAndCancelWhileItRuns) {
   EXPECT_EQ(model_.live_sequences, 0);
 }
 
+// As where a device has failed or has no memory for what it is asked.
+TEST_P(EngineTest, RequestsEndWhateverTheModelCannotSayOfTheirSequences) {
+  for (const int64_t failing : {int64_t{0}, int64_t{2}}) {
+    SCOPED_TRACE(failing);
+    model_.is_silent = false;
+    engine({.chunk_tokens = kChunk, .max_step_tokens = 2 * kChunk, .prefix_cache = true});
+    model_.passes.clear();
+    model_.failing_passes = {failing};
+    model_.is_silent = true;
+    std::vector<Heard> heard(2);
+    for (size_t i = 0; i < heard.size(); ++i) {
+      ask(heard[i], Ids(3, static_cast<int32_t>(i + 1)), {.max_new_tokens = 4});
+    }
+    ASSERT_NO_THROW(run());
+    for (const Heard& one : heard) {
+      ASSERT_EQ(one.finished.size(), 1u);
+      EXPECT_EQ(one.result().finish_reason, "error");
+      EXPECT_EQ(one.result().error, failing == 0 ? "the device says nothing" : "pass failed");
+      EXPECT_EQ(one.tokens.size(), failing == 0 ? 4u : 1u);
+    }
+    EXPECT_EQ(model_.live_sequences, 0);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(On, EngineTest, testing::ValuesIn(kBackends), backend_case_name);
 
 }  // namespace

@@ -35,6 +35,7 @@ class WatchedModel final : public engine::Model {
   std::function<bool(std::span<const int32_t>)> is_failing = [](std::span<const int32_t>) {
     return false;
   };
+  bool is_silent = false;  // usage(), fork(), write() and restart() fail: so does a device
   // What they look at.
   std::vector<std::vector<int64_t>> passes;  // tokens of each part
   int64_t live_tokens = 0;
@@ -102,6 +103,7 @@ class WatchedModel final : public engine::Model {
 
   double attention_seconds() const override { return model_.attention_seconds(); }
   KvStats usage(std::span<const engine::SequenceState* const> sequences) const override {
+    ask();
     std::vector<const engine::SequenceState*> states;
     for (const auto* sequence : sequences) {
       states.push_back(static_cast<const State*>(sequence)->model_state.get());
@@ -153,6 +155,7 @@ class WatchedModel final : public engine::Model {
       resize(tokens);
     }
     void restart(int64_t tokens) override {
+      watcher.ask();
       model_state->restart(tokens);
       resize(0);
       length.reset();
@@ -162,11 +165,13 @@ class WatchedModel final : public engine::Model {
       return is_broken ? std::make_exception_ptr(RunError({.what = "sequence failed"})) : nullptr;
     }
     std::unique_ptr<SequenceState> fork() const override {
+      watcher.ask();
       auto copy = std::make_unique<State>(watcher, model_state->fork(), ids);
       copy->length = length;
       return copy;
     }
     void write(ByteWriter& out) const override {
+      watcher.ask();
       out.list(std::span(ids));
       model_state->write(out);
     }
@@ -183,6 +188,10 @@ class WatchedModel final : public engine::Model {
     std::optional<int64_t> length{};
     bool is_broken = false;
   };
+
+  void ask() const {
+    if (is_silent) throw RunError({.what = "the device says nothing"});
+  }
 
   static std::shared_ptr<const engine::SequencePlan> inner(
       const std::shared_ptr<const engine::SequencePlan>& plan) {
