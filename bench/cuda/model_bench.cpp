@@ -85,7 +85,7 @@ class Model {
                                                    const std::string& survivors) const {
     CacheOptions options{.policy = policy, .kv_dtype = survivors};
     if (policy == "random") {
-      options.policy_args["cr"] = "8";
+      options.policy_args.emplace("cr", "8");
       options.window_tokens = shape_.window;
     }
     return model_->plan(options);

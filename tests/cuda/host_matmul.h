@@ -3,6 +3,8 @@
 // takes far longer over the device's own, which have tests of their own. Waits for the device: not
 // for graphs.
 
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "cuda/kernels/matmul.h"
@@ -12,7 +14,11 @@ namespace dms::cuda {
 
 class HostMatmul final : public Matmul {
  public:
+  /// `fails`: asked before each product whether it fails.
+  explicit HostMatmul(std::function<bool()> fails = {}) : fails_(std::move(fails)) {}
+
   cudaError_t run(const MatmulParams& params, cudaStream_t stream) override {
+    if (fails_ && fails_()) return cudaErrorUnknown;
     check(cudaStreamSynchronize(stream), "a product on the host");
     const auto rows = static_cast<size_t>(params.rows);
     const auto columns = static_cast<size_t>(params.weights.columns);
@@ -52,6 +58,8 @@ class HostMatmul final : public Matmul {
     for (const __nv_bfloat16 value : values) wide.push_back(__bfloat162float(value));
     return wide;
   }
+
+  std::function<bool()> fails_;
 };
 
 }  // namespace dms::cuda

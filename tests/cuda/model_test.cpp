@@ -269,6 +269,84 @@ TEST_P(CudaSequenceTest, BranchesDoNotDisturbEachOther) {
   expect_same(branch, rows, expected, 71);
 }
 
+// A request that is preempted twice; the second time before the first replay has come to its end.
+TEST_P(CudaSequenceTest, ASecondRestartForgetsNoDecision) {
+  Line line = fresh(32);
+  line.append(ids_);
+  const std::vector<uint8_t> decisions = line.decisions();
+  engine::SequenceState& state = line.sequence()->state();
+  const auto append = [&](int64_t begin, int64_t end) {
+    const std::vector<engine::Part> parts{{.sequence = &state, .ids = part(begin, end)}};
+    model_->forward(parts);
+  };
+  state.restart(kTokens);
+  append(0, 25);
+  state.restart(kTokens);
+  // Others than those that were decided about show that nothing is decided anew.
+  const std::vector<int32_t> others = cpu::random_ids(kTokens, spec_.vocab, seed() + 3);
+  const std::vector<engine::Part> parts{{.sequence = &state, .ids = others}};
+  model_->forward(parts);
+  EXPECT_EQ(state.decisions(), decisions);
+}
+
+TEST_P(CudaSequenceTest, ABranchTakesThePageThatItWrites) {
+  Line line = fresh(32);
+  line.append(part(0, 71));
+  Line branch = line.fork();
+  const int64_t before = model_->memory().used_bytes;
+  branch.append(part(71, 72));
+  const int64_t page = page_bytes(KvFormat::bf16, static_cast<int>(spec_.head_dim));
+  // Of each head one of the window, and one of the survivors.
+  EXPECT_LE(model_->memory().used_bytes - before, 2 * spec_.layers * spec_.kv_heads * page);
+}
+
+// The products of a layer are four: the sixth fails when the first layer has sealed.
+TEST_P(CudaSequenceTest, AStepThatFailsLeavesNothingBehind) {
+  int64_t left = -1;
+  model_ = tiny_cuda_model(
+      spec_, *source_, {.multiplies_on_host = true, .fails = [&] { return left-- == 0; }});
+  const Rows expected = reference();
+  Line line = fresh(32);
+  Line other = fresh(32);
+  line.append(part(0, 40));
+  other.append(part(0, 66));
+  engine::SequenceState& state = line.sequence()->state();
+  const auto compute = [&](int64_t begin, int64_t end) {
+    const std::vector<engine::Part> parts{{.sequence = &state, .ids = part(begin, end)}};
+    model_->forward(parts);
+  };
+  for (const int64_t end : {60, 41}) {
+    left = 5;
+    EXPECT_THROW(compute(40, end), RunError);
+    state.restart(40);
+    EXPECT_EQ(model_->memory().used_bytes, other.sequence()->state().held_bytes());
+    compute(0, 40);
+  }
+  Rows rows;
+  line.append(part(40, kTokens), cpu::into(rows));
+  expect_same(line, rows, expected, 40);
+  rows.clear();
+  other.append(part(66, kTokens), cpu::into(rows));
+  expect_same(other, rows, expected, 66);
+}
+
+// A stream in a capture can be waited for as little as that of a device that has failed.
+TEST_P(CudaSequenceTest, ADeviceThatFailsLetsSequencesGo) {
+  Line line = fresh(32);
+  line.append(part(0, 30));
+  auto gone = std::make_unique<Line>(fresh(32));
+  gone->append(part(0, 10));
+  const cudaStream_t stream = model_->stream().get();
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_NO_THROW(line.sequence()->state().restart(30));
+  EXPECT_NO_THROW(gone.reset());
+  cudaGraph_t graph = nullptr;
+  EXPECT_NE(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  cudaGetLastError();
+  EXPECT_EQ(model_->memory().used_bytes, 0) << "nothing was sealed yet";
+  EXPECT_EQ(line.sequence()->state().tokens(), 0);
+}
+
 // More sequences than the device has slots: some of each pass are parked before the next.
 TEST_P(CudaSequenceTest, ABatchGivesEachSequenceWhatItGetsAlone) {
   const Rows expected = reference();

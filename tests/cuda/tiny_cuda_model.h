@@ -1,6 +1,7 @@
 #pragma once
 // A small random model twice: on the CPU and on the device, of the same bf16 weights.
 
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -37,6 +38,7 @@ struct DeviceTraits {
   cpu::ResolvedModelOptions options = tiny_options();
   bool multiplies_on_host = false;
   AttendPrompt attend_prompt = prefill_attention;
+  std::function<bool()> fails{};  // as HostMatmul's
 };
 
 inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
@@ -46,7 +48,7 @@ inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
       model::load_weights(spec, source, {.format = kernels::WeightFormat::bf16});
   const int64_t columns = std::max({spec.hidden, spec.ffn, spec.q_heads * spec.head_dim});
   const int64_t rows = traits.options.max_step_tokens + traits.options.max_sequences;
-  std::unique_ptr<Matmul> matmul = std::make_unique<HostMatmul>();
+  std::unique_ptr<Matmul> matmul = std::make_unique<HostMatmul>(traits.fails);
   if (!traits.multiplies_on_host) {
     matmul = make_simple_matmul(static_cast<int32_t>(rows), static_cast<int32_t>(columns));
   }
