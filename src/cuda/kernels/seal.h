@@ -1,8 +1,8 @@
 #pragma once
 // Window exit: kept tokens become survivors in survivor_format, the others are forgotten. Heads
 // take pages from the device's free list and count on the device; the host learns of it later.
-// Where a token's fate is decided a step after it was computed (FateParams::shift 1), window + slack
-// must be at least 1: a step seals before it decides.
+// Where a token's fate is decided a step after it was computed (FateParams::shift 1), window +
+// slack must be at least 1: a step seals before it decides.
 
 #include <cstdint>
 
