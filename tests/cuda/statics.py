@@ -30,8 +30,8 @@ TABLE = Path(__file__).with_name("statics.json")
 VERSION = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 # CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
-SHARED_PER_SM = {"sm_80": 164 * 1024, "sm_90a": 228 * 1024}
-SHARED_PER_BLOCK = {"sm_80": 163 * 1024, "sm_90a": 227 * 1024}
+SHARED_PER_SM = {"sm_80": 164 * 1024, "sm_90": 228 * 1024, "sm_90a": 228 * 1024}
+SHARED_PER_BLOCK = {"sm_80": 163 * 1024, "sm_90": 227 * 1024, "sm_90a": 227 * 1024}
 REGISTERS_PER_THREAD = 255
 MARGIN = 4  # registers by which a small edit moves a kernel
 BLOCKS_TO_SPARE = 5  # so many
