@@ -56,6 +56,7 @@ TEST_P(DecodeTraffic, ReadsKeysAndValuesOnce) {
          .ring_pages = 9,
          .rows = {{.position = 1255, .sealed_end = 1000, .window = 255, .survivors = 1040}}});
     problem.plan();
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     cuda_emulator::clear_reports();
     problem.attend(0);
     ASSERT_EQ(cuda_emulator::reports().size(), 1u) << "one launch a layer";
