@@ -7,6 +7,7 @@
 #include "cuda/device_buffer.h"
 #include "cuda/golden_cases.h"
 #include "cuda/source_folder.h"
+#include "support/temp_folder.h"
 
 namespace dms::testing_support {
 namespace {
@@ -62,10 +63,10 @@ INSTANTIATE_TEST_SUITE_P(All, Golden, ::testing::ValuesIn(golden_cases()), [](co
 TEST(GoldenRecord, IsReadAsItWasWritten) {
   const GoldenRecord record{
       .device = "a card", .inputs = {{"a", {1, 2}}}, .outputs = {{"a", {0xffffffffu}}, {"b", {}}}};
-  const fs::path file = fs::path(::testing::TempDir()) / "dms_golden.json";
+  const TempFolder folder;
+  const fs::path file = folder.path() / "golden.json";
   write_golden(file, record);
   const GoldenRecord read = read_golden(file);
-  fs::remove(file);
   EXPECT_EQ(read.device, record.device);
   EXPECT_EQ(read.inputs, record.inputs);
   EXPECT_EQ(read.outputs, record.outputs);
