@@ -29,7 +29,7 @@ DeviceMemory device_memory() {
   return memory;
 }
 
-DeviceBuffer::DeviceBuffer(size_t bytes, const char* purpose) : bytes_(bytes) {
+DeviceBuffer::DeviceBuffer(size_t bytes, const char* purpose) : Memory(bytes) {
   if (bytes == 0) return;
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
@@ -48,7 +48,7 @@ DeviceBuffer::~DeviceBuffer() {
   if (data_ != nullptr) static_cast<void>(cudaFree(data_));
 }
 
-PinnedBuffer::PinnedBuffer(size_t bytes, const char* purpose) : bytes_(bytes) {
+PinnedBuffer::PinnedBuffer(size_t bytes, const char* purpose) : Memory(bytes) {
   if (bytes == 0) return;
   void* data = nullptr;
   const cudaError_t status = cudaMallocHost(&data, bytes);

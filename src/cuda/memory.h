@@ -20,22 +20,9 @@ struct DeviceMemory {
 };
 DeviceMemory device_memory();
 
-/// Memory of the current device, uninitialised; begins at a multiple of 256 bytes.
-class DeviceBuffer {
+/// A piece of memory that has one owner; what gives it and takes it back derives from this.
+class Memory {
  public:
-  DeviceBuffer() = default;
-  /// `purpose`: what it is for, as an error says it ("weights"). Throws RunError that names what
-  /// was needed and what is free.
-  DeviceBuffer(size_t bytes, const char* purpose);
-  DeviceBuffer(DeviceBuffer&& other) noexcept { swap(other); }
-  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
-    swap(other);
-    return *this;
-  }
-  DeviceBuffer(const DeviceBuffer&) = delete;
-  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
-  ~DeviceBuffer();
-
   size_t bytes() const { return bytes_; }
   std::byte* data() const { return data_; }
   /// The memory from byte `offset` on.
@@ -44,46 +31,47 @@ class DeviceBuffer {
     return reinterpret_cast<T*>(data_ + offset);
   }
 
- private:
-  void swap(DeviceBuffer& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
+ protected:
+  Memory() = default;
+  explicit Memory(size_t bytes) : bytes_(bytes) {}
+  Memory(Memory&& other) noexcept { swap(other); }
+  Memory& operator=(Memory&& other) noexcept {
+    swap(other);
+    return *this;
   }
+  ~Memory() = default;
 
   std::byte* data_ = nullptr;
   size_t bytes_ = 0;
+
+ private:
+  void swap(Memory& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+  }
+};
+
+/// Memory of the current device, uninitialised; begins at a multiple of 256 bytes.
+class DeviceBuffer : public Memory {
+ public:
+  DeviceBuffer() = default;
+  /// `purpose`: what it is for, as an error says it ("weights"). Throws RunError that names what
+  /// was needed and what is free.
+  DeviceBuffer(size_t bytes, const char* purpose);
+  DeviceBuffer(DeviceBuffer&&) noexcept = default;
+  DeviceBuffer& operator=(DeviceBuffer&&) noexcept = default;
+  ~DeviceBuffer();
 };
 
 /// Memory of the host that copies may read and write while the host goes on.
-class PinnedBuffer {
+class PinnedBuffer : public Memory {
  public:
   PinnedBuffer() = default;
   /// As DeviceBuffer's.
   PinnedBuffer(size_t bytes, const char* purpose);
-  PinnedBuffer(PinnedBuffer&& other) noexcept { swap(other); }
-  PinnedBuffer& operator=(PinnedBuffer&& other) noexcept {
-    swap(other);
-    return *this;
-  }
-  PinnedBuffer(const PinnedBuffer&) = delete;
-  PinnedBuffer& operator=(const PinnedBuffer&) = delete;
+  PinnedBuffer(PinnedBuffer&&) noexcept = default;
+  PinnedBuffer& operator=(PinnedBuffer&&) noexcept = default;
   ~PinnedBuffer();
-
-  size_t bytes() const { return bytes_; }
-  std::byte* data() const { return data_; }
-  template <typename T>
-  T* at(size_t offset = 0) const {
-    return reinterpret_cast<T*>(data_ + offset);
-  }
-
- private:
-  void swap(PinnedBuffer& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-  }
-
-  std::byte* data_ = nullptr;
-  size_t bytes_ = 0;
 };
 
 /// A stream that does not wait for the default one.
