@@ -2,11 +2,14 @@
 """What a prompt's cache takes on disk, and how long it takes to come back: several policies and
 storage types, by the slots of `dms serve`, in alternating rounds.
 
-    bench/documents.py MODEL --text FILE [--adapter DIR] [--tokens 7500] [--rounds 9]
+    bench/documents.py MODEL --text FILE [--adapter DIR] [--tokens 7500] [--rounds 9] [--gguf FILE]
 
 Prints a Markdown table. `save` and `restore` are medians of what the server says (file written and
 synced; file mapped, checked and made a cache); `again` is how long a request takes that goes on
 from the restored slot, its first token included; `prompt` how long the prompt took to compute.
+With --gguf, the same model as a file of llama.cpp, the rows of llama.cpp's slot files take their
+turns beside (pinned in bench/peers, installed when first needed): its functions are called in its
+process, so `again` has no request in it; its file is synced as ours is.
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "bench" / "peers"))
+
+from environments import python_of  # noqa: E402
+
 LISTENING = re.compile(rb"listening on (http://[\d.:]+)")
 NAMES = {
     "dense": ("--policy", "none"),
@@ -32,6 +39,16 @@ NAMES = {
     "CR 8, int8": ("--kv-dtype", "int8"),
     "CR 8, lloyd4": ("--kv-dtype", "lloyd4"),
 }
+
+
+LLAMA_CACHES = ["f16", "q8_0", "q4_0"]
+
+
+def medians(name: str, size: int, held: float, times: dict[str, list[float]], prompt: float) -> str:
+    cells = [name, f"{size / 2**20:.1f}", f"{held:.2f}"]
+    for taken in times.values():
+        cells.append(f"{statistics.median(taken):.1f} ({min(taken):.1f}–{max(taken):.1f})")
+    return "| " + " | ".join([*cells, f"{prompt:.1f}"]) + " |"
 
 
 class Server:
@@ -85,6 +102,55 @@ class Server:
         self.times["restore"].append(restored["timings"]["restore_ms"])
         self.times["again"].append(1e3 * seconds)
 
+    def row(self) -> str:
+        return medians(self.name, self.file_bytes, self.held, self.times, self.prompt_s)
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+
+
+class LlamaSlot:
+    """llama.cpp with one sequence that is saved and restored."""
+
+    def __init__(self, gguf: str, kv: str, threads: int, folder: Path) -> None:
+        self.name = f"llama.cpp, {kv}"
+        self.settings = {"gguf": gguf, "kv": kv, "threads": threads, "folder": str(folder)}
+        self.process = subprocess.Popen(
+            [python_of("llamacpp"), ROOT / "bench/peers/llamacpp_slots.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.prompt_s = 0.0
+        self.file_bytes = 0
+        self.times: dict[str, list[float]] = {"save": [], "restore": [], "again": []}
+
+    def ask(self, line: str) -> dict:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(line, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            sys.exit(f"{self.name}: its process ended")
+        return json.loads(answer)
+
+    def compute(self, prompt: list[int]) -> None:
+        self.prompt_s = self.ask(json.dumps(self.settings | {"tokens": prompt}))["prompt_s"]
+
+    def round(self, prompt: list[int]) -> None:
+        measured = self.ask("")
+        self.file_bytes = measured["bytes"]
+        for name, times in self.times.items():
+            times.append(measured[name + "_ms"])
+
+    def row(self) -> str:
+        return medians(self.name, self.file_bytes, 1.0, self.times, self.prompt_s)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
 
 def wait_until_ready(server: Server) -> None:
     while True:
@@ -95,11 +161,13 @@ def wait_until_ready(server: Server) -> None:
             time.sleep(0.2)
 
 
-def row(server: Server) -> str:
-    cells = [server.name, f"{server.file_bytes / 2**20:.1f}", f"{server.held:.2f}"]
-    for times in server.times.values():
-        cells.append(f"{statistics.median(times):.0f} ({min(times):.0f}–{max(times):.0f})")
-    return "| " + " | ".join([*cells, f"{server.prompt_s:.1f}"]) + " |"
+def llama_slots(options: argparse.Namespace, folder: Path) -> list[LlamaSlot]:
+    slots = []
+    for kv in LLAMA_CACHES if options.gguf else []:
+        own = folder / f"llama_{kv}"
+        own.mkdir()
+        slots.append(LlamaSlot(options.gguf, kv, options.threads, own))
+    return slots
 
 
 def main() -> None:
@@ -109,11 +177,14 @@ def main() -> None:
     parser.add_argument("--adapter", help="of trained eviction, for the rows of CR 8")
     parser.add_argument("--tokens", type=int, default=7500)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--gguf", help="the same model for llama.cpp, for its rows")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of llama.cpp")
     options = parser.parse_args()
     dms = os.environ.get("DMS_BIN", str(ROOT / "build/release/src/cli/dms"))
     adapter = ["--adapter", options.adapter] if options.adapter else []
     with tempfile.TemporaryDirectory() as folder:
         servers: list[Server] = []
+        peers: list[LlamaSlot] = []
         try:
             for name, arguments in NAMES.items():
                 own = Path(folder) / name.replace(" ", "_")
@@ -126,19 +197,19 @@ def main() -> None:
             prompt = servers[0].ask("/tokenize", {"prompt": text})["tokens"][: options.tokens]
             if len(prompt) < options.tokens:
                 sys.exit(f"{options.text}: has {len(prompt)} tokens, not {options.tokens}")
-            for server in servers:
-                server.compute(prompt)
+            peers += llama_slots(options, Path(folder))
+            for cache in [*servers, *peers]:
+                cache.compute(prompt)
             for _ in range(options.rounds):
-                for server in servers:
-                    server.round(prompt)
+                for cache in [*servers, *peers]:
+                    cache.round(prompt)
         finally:
-            for server in servers:
-                server.process.send_signal(signal.SIGTERM)
-                server.process.wait()
+            for cache in [*servers, *peers]:
+                cache.end()
         print("| cache | MiB on disk | CR | save, ms | restore, ms | again, ms | prompt, s |")
         print("|---|---|---|---|---|---|---|")
-        for server in servers:
-            print(row(server))
+        for cache in [*servers, *peers]:
+            print(cache.row())
 
 
 if __name__ == "__main__":
