@@ -314,6 +314,13 @@ def test_the_openai_client_is_answered(cluster, dms_cpp, demo):
         assert text == answer.choices[0].message.content
         assert choices[-1].finish_reason == answer.choices[0].finish_reason
     assert chunks[-1].usage.completion_tokens == 2 * answer.usage.completion_tokens
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": ["a", "bc"]}}}
+    held = client.chat.completions.create(**ask, response_format=form)
+    assert held.choices[0].message.content in ('"a"', '"bc"')
+    with pytest.raises(BadRequestError, match="tools"):
+        client.chat.completions.create(
+            **ask, tools=[{"type": "function", "function": {"name": "f"}}]
+        )
     with pytest.raises(NotFoundError, match="expected demo"):
         client.completions.create(model="other", prompt="x")
     with pytest.raises(BadRequestError, match="max_tokens"):

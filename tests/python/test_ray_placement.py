@@ -160,13 +160,39 @@ def test_a_request_becomes_sampling_parameters():
 
 
 def test_a_chat_takes_what_its_template_takes():
-    tools = [{"type": "function", "function": {"name": "f"}}]
     messages = [{"role": "user", "content": "Hello"}]
-    body = {"messages": messages, "tools": tools, "max_tokens": 5, "max_completion_tokens": 6}
+    body = {"messages": messages, "max_tokens": 5, "max_completion_tokens": 6}
     ask = parse_chat({**body, "chat_template_kwargs": {"enable_thinking": False}})
-    assert ask.template == {"tools": tools, "chat_template_kwargs": {"enable_thinking": False}}
+    assert ask.template == {"chat_template_kwargs": {"enable_thinking": False}}
     assert ask.sampling == {"max_tokens": 6}
-    assert parse_chat({**body, "tool_choice": "none"}).template == {}
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert parse_chat({**body, "tools": tools, "tool_choice": "none"}).template == {}
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+FORMS = [
+    ({"response_format": {"type": "text"}}, None),
+    ({"response_format": {"type": "json_object"}}, {"json_object": True}),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}},
+        {"json": SCHEMA, "strict": True},
+    ),
+    (
+        {"structured_outputs": {"choice": ["a", "b"]}},
+        {"choice": ["a", "b"], "disable_any_whitespace": False},
+    ),
+    (
+        {"structured_outputs": {"regex": "a+", "disable_any_whitespace": True}},
+        {"regex": "a+", "disable_any_whitespace": True},
+    ),
+    ({"structured_outputs": {"json_object": False}}, None),
+]
+
+
+@pytest.mark.parametrize(("fields", "form"), FORMS, ids=range(len(FORMS)))
+def test_an_answers_form_is_passed_on(fields, form):
+    ask = parse_completion({"prompt": "x", **fields})
+    assert ask.sampling.get("structured_outputs") == form
 
 
 def beginning(**fields: object) -> str:
@@ -179,7 +205,7 @@ def test_a_conversation_begins_as_its_earlier_turns():
     more = [first, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "So?"}]
     assert beginning(messages=more).startswith(beginning(messages=[first]))
     assert beginning(dms={"policy": "none"}) != beginning()
-    assert beginning(tools=[{"type": "function"}]) != beginning()
+    assert beginning(chat_template_kwargs={"a": 1}) != beginning()
     assert Ask("text", None, prompt=[1, 2]).leading_text(1) == "[1, 2]"
     many = parse_chat({"messages": [first] * 100}).leading_text(100)
     assert 100 <= len(many) < 200
@@ -210,13 +236,23 @@ BAD = [
     ("echo", True),
     ("logprobs", 1),
     ("suffix", "x"),
-    ("response_format", {"type": "json_object"}),
+    ("response_format", {"type": "yaml"}),
+    ("response_format", {"type": "json_schema"}),
+    ("response_format", {"type": "json_schema", "json_schema": {"schema": 1}}),
+    ("structured_outputs", {}),
+    ("structured_outputs", {"regex": "a", "grammar": "b"}),
+    ("structured_outputs", {"regex": 1}),
+    ("structured_outputs", {"choice": "a"}),
+    ("structured_outputs", {"yaml": "a"}),
+    ("id_slot", 0),
     ("dms", 1),
     ("dms", {"policy": "forced"}),
     ("dms", {"policy": 1}),
     ("dms", {"policy_args": {"a": []}}),
     ("dms", {"window": -1}),
     ("dms", {"speculate": 33}),
+    ("dms", {"document": "d"}),
+    ("dms", {"polcy": "none"}),
 ]
 
 
@@ -235,7 +271,7 @@ def test_a_bad_field_is_named(name, value):
         {"messages": "x"},
         {"messages": ["x"]},
         {"messages": [{"content": "x"}]},
-        {"tools": {"a": 1}},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
         {"tool_choice": "required"},
         {"top_logprobs": 2},
         {"chat_template_kwargs": []},

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from dms_ray.errors import ApiError
 from dms_ray.fields import Fields
+from dms_ray.forms import read_form
 
 MAX_ANSWERS = 16
 MAX_MESSAGES = 4096
@@ -31,12 +32,13 @@ _REFUSED = (
     "guided_grammar",
     "guided_json",
     "guided_regex",
+    "json_schema",
     "logprobs",
     "prompt_logprobs",
-    "structured_outputs",
     "suffix",
     "top_logprobs",
 )
+_OWN = ("policy", "policy_args", "window", "speculate")
 # SamplingParams calls them the same.
 _NUMBERS = (
     "temperature",
@@ -61,7 +63,7 @@ class Ask:
     template: dict[str, Any] = field(default_factory=dict)
     """Arguments of AsyncLLM.chat() for the chat template."""
     sampling: dict[str, Any] = field(default_factory=dict)
-    """Fields of SamplingParams that were given."""
+    """Fields of SamplingParams that were given; structured_outputs as the arguments of its own."""
     cache: dict[str, Any] = field(default_factory=dict)
     """Fields of CacheOptions that were given."""
     priority: int = 0
@@ -77,7 +79,7 @@ class Ask:
             prompt = self.prompt
             parts.append(prompt if isinstance(prompt, str) else json.dumps(prompt))
         else:
-            # Templates put tools before the first message.
+            # Its arguments change how a template begins.
             parts.append(json.dumps(self.template, sort_keys=True))
             length = 0
             for message in self.messages:
@@ -99,12 +101,10 @@ def parse_chat(values: dict[str, Any]) -> Ask:
             raise ApiError(400, f"messages[{index}]: expected an object with a role", "messages")
     if fields.raw("tool_choice") not in (None, "auto", "none"):
         raise _unknown("tool_choice")
+    if fields.raw("tools") and fields.raw("tool_choice") != "none":
+        # A template would show them, and nobody here reads the calls in the answer.
+        raise _unknown("tools")
     template: dict[str, Any] = {}
-    tools = fields.raw("tools")
-    if tools and fields.raw("tool_choice") != "none":
-        if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-            raise fields.bad("tools", "a list of objects")
-        template["tools"] = tools
     if fields.has("chat_template_kwargs"):
         template["chat_template_kwargs"] = fields.mapping("chat_template_kwargs")
     for name in ("add_generation_prompt", "continue_final_message"):
@@ -140,11 +140,14 @@ def _common(fields: Fields) -> dict[str, Any]:
         # logprobs: false and the like ask for nothing.
         if fields.raw(name):
             raise _unknown(name)
-    form = fields.mapping("response_format")
-    if form.get("type", "text") != "text":
-        raise _unknown("response_format")
+    # 0 names a slot.
+    if fields.has("id_slot") and fields.raw("id_slot") != -1:
+        raise _unknown("id_slot")
     options = Fields(fields.mapping("stream_options"), "stream_options.")
     own = Fields(fields.mapping("dms"), "dms.")
+    if own.has("document"):
+        raise _unknown("dms.document")
+    own.expect(_OWN)
     return {
         "model": fields.text("model"),
         "sampling": _sampling(fields, own),
@@ -171,6 +174,7 @@ def _sampling(fields: Fields, own: Fields) -> dict[str, Any]:
     given["logit_bias"] = _biases(fields) or None
     if fields.boolean("ignore_eos"):
         given["ignore_eos"] = True
+    given["structured_outputs"] = read_form(fields) or None
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -11,7 +11,15 @@ from typing import Any
 import ray
 from ray import serve
 
-from dms_cpp import AsyncLLM, AsyncStream, CacheOptions, InputError, RunError, SamplingParams
+from dms_cpp import (
+    AsyncLLM,
+    AsyncStream,
+    CacheOptions,
+    InputError,
+    RunError,
+    SamplingParams,
+    StructuredOutputsParams,
+)
 from dms_ray.answers import Form
 from dms_ray.asks import Ask
 from dms_ray.errors import ApiError
@@ -80,7 +88,10 @@ class Engine:
         """What is left open is as the model recommends."""
         recommended = self._llm.llm.get_default_sampling_params()
         most = _DEFAULT_COMPLETION_TOKENS if ask.kind == "text" else None
-        return replace(recommended, **{"max_tokens": most, **ask.sampling})
+        given = dict(ask.sampling)
+        if form := given.get("structured_outputs"):
+            given["structured_outputs"] = StructuredOutputsParams(**form)
+        return replace(recommended, **{"max_tokens": most, **given})
 
     def _cache(self, ask: Ask) -> CacheOptions | None:
         """Arguments and window of another policy than the replica's are that one's own."""

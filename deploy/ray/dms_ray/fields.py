@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dms_ray.errors import ApiError
@@ -33,6 +33,12 @@ class Fields:
     def __init__(self, values: Mapping[str, Any], prefix: str = "") -> None:
         self._values = values
         self._prefix = prefix
+
+    def expect(self, names: Sequence[str]) -> None:
+        """Refuses what has another name: it would change the answer, and is not known here."""
+        for name in self._values:
+            if self.has(name) and name not in names:
+                raise self.bad(name, "one of " + ", ".join(names))
 
     def has(self, name: str) -> bool:
         return self._values.get(name) is not None
