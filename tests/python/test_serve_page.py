@@ -212,6 +212,10 @@ def test_a_conversation_streams_and_is_back_after_a_reload(reader):
     reader.page.locator(".conversation").click()
     expect(reader.messages("user")).to_have_count(2)
     reader.page.get_by_role("button", name="Delete It was a dark night").click()
+    reader.page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    expect(reader.messages("user")).to_have_count(2)
+    reader.page.get_by_role("button", name="Delete It was a dark night").click()
+    reader.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(reader.messages("user")).to_have_count(0)
     reader.open()
     expect(reader.page.locator(".conversation")).to_have_count(0)
@@ -238,6 +242,7 @@ def test_a_conversation_deleted_while_it_is_answered_stays_so(reader, server):
     expect(reader.messages("assistant").locator("> .body")).not_to_be_empty()
     remove = reader.page.get_by_role("button", name="Delete Count to a million")
     remove.dispatch_event("click")
+    reader.page.get_by_role("dialog").get_by_role("button", name="Delete").dispatch_event("click")
     expect(reader.messages("user")).to_have_count(0)
     until(server.is_idle)
     reader.open()
@@ -268,6 +273,46 @@ def test_editing_and_answering_again_make_branches(reader):
     reader.open()
     assert reader.texts("user") == ["One", "Two"]
     expect(reader.messages("assistant").last.locator(".branch-count")).to_have_text("2 / 2")
+
+
+def test_two_tabs_lose_nothing_of_one_another(reader):
+    reader.ask("First")
+    reader.wait()
+    other = Reader(reader.page.context.new_page(), reader.errors).open()
+    expect(other.messages("user")).to_have_count(1)
+    other.ask("Second")
+    other.wait()
+    reader.ask("Third")
+    reader.wait()
+    expect(reader.messages("user").last.locator(".branch-count")).to_have_text("2 / 2")
+    reader.open()
+    assert reader.texts("user") == ["First", "Third"]
+    reader.messages("user").last.get_by_role("button", name="Earlier version").click()
+    assert reader.texts("user") == ["First", "Second"]
+    expect(reader.messages("assistant").last.locator("> .body")).not_to_be_empty()
+
+
+def test_what_cannot_be_kept_is_said(reader):
+    reader.page.evaluate(
+        "() => { IDBObjectStore.prototype.put = () => { throw new DOMException('no room') } }"
+    )
+    reader.ask("Hello")
+    reader.wait()
+    told = reader.page.locator("#composer > .error")
+    expect(told).to_have_text("The conversation could not be kept: no room")
+    expect(told).to_be_in_viewport()
+
+
+def test_a_failed_answer_is_no_turn(reader):
+    reader.page.route("**/v1/chat/completions", lambda route: route.abort())
+    reader.ask("One")
+    expect(reader.messages("assistant").locator("> .error")).to_be_visible()
+    reader.page.unroute_all()
+    with reader.page.expect_request("**/v1/chat/completions") as sent:
+        reader.ask("Two")
+    assert sent.value.post_data_json["messages"] == [{"role": "user", "content": "One\n\nTwo"}]
+    reader.wait()
+    reader.errors.clear()  # the browser's own about the first
 
 
 def test_what_goes_wrong_is_said(reader):
@@ -420,8 +465,17 @@ def test_it_is_read_on_a_phone(server, browser):
         expect(panel).to_be_in_viewport()
         sizes = reader.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert sizes == [360, 360]
+        expect(reader.page.locator("main")).to_have_attribute("inert", "")
+        expect(opener).to_have_attribute("aria-expanded", "true")
+        reader.page.keyboard.press("Escape")
+        expect(panel).to_be_hidden()
+        expect(opener).to_be_focused()
+        opener.click()
         panel.get_by_role("button", name="Close").click()
         expect(panel).to_be_hidden()
+    reader.page.locator("#policy").click()
+    reader.page.keyboard.press("Escape")
+    expect(reader.page.locator("#policy")).to_be_focused()
     expect(reader.page.get_by_label("Message", exact=True)).to_be_in_viewport()
     reader.page.context.close()
 
@@ -442,8 +496,18 @@ def test_the_keyboard_is_enough(reader):
     expect(page.get_by_role("button", name="Edit")).to_be_focused()
     page.keyboard.press("/")
     expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    last = reader.messages("assistant").last
+    last.get_by_role("button", name="Answer again").press("Enter")
+    expect(last).to_be_focused()
+    reader.wait()
+    last.get_by_role("button", name="Earlier version").press("Enter")
+    expect(last.get_by_role("button", name="Later version")).to_be_focused()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    last.get_by_role("button", name="Copy").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Copied")
+    page.keyboard.press("/")
     reached = set()
-    for _ in range(40):
+    for _ in range(50):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("(e => e.ariaLabel ?? e.innerText)(document.activeElement)"))
     for name in (

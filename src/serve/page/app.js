@@ -8,7 +8,7 @@ import {cacheFields} from './controls.js';
 import {
   addMessage, branchesOf, choose, comparedWith, newConversation, newGroup, pathOf,
 } from './conversation.js';
-import {askForApiKey, openSettings} from './dialogs.js';
+import {askForApiKey, askToDelete, openSettings} from './dialogs.js';
 import {byId, h, oncePerFrame, setAttributes} from './dom.js';
 import {icon} from './icons.js';
 import {MemoryPanel} from './memory_panel.js';
@@ -43,9 +43,13 @@ class App {
       onClose: () => this.togglePanel('sidebar', false),
     });
     this.thread = new Thread(byId('thread'), byId('scroll'), {
-      onEdit: (message, text) => this.send(text, message.files, message.parent),
-      onAgain: (message) => this.ask(message.parent),
-      onBranch: (message, index) => this.pick(branchesOf(this.conversation, message)[index]),
+      onEdit: (message, text) => this.#focusOn(this.send(text, message.files, message.parent)),
+      onAgain: (message) => this.#focusOn(this.ask(message.parent)),
+      onBranch: (message, index, by) => {
+        const branch = branchesOf(this.conversation, message)[index];
+        this.pick(branch);
+        this.#focusOn(branch, by);
+      },
       onPick: (message) => this.pick(message),
     });
     this.composer = new Composer(byId('composer'), {
@@ -117,6 +121,7 @@ class App {
   }
 
   async remove(conversation) {
+    if (!await askToDelete(conversation.title)) return;
     this.answers.stop(conversation);
     const removal = this.store.remove(conversation.id);
     // Before an answer that ends now is saved: one that is open would be kept.
@@ -140,6 +145,11 @@ class App {
     this.thread.followsEnd = true;
     const message = addMessage(this.conversation, parent, {role: 'user', content, files});
     this.ask(message.id);
+    return message;
+  }
+
+  #focusOn(message, by) {
+    this.thread.views.get(message.id)?.focus(by);
   }
 
   /** Has a message answered under the chosen policies: one answer, or two to compare. */
@@ -155,6 +165,7 @@ class App {
     for (const message of messages) this.#fill(conversation, message);
     this.#save(conversation);
     this.drawNow();  // that it is on its way is seen as the key is pressed
+    return messages[0];
   }
 
   async #fill(conversation, message) {
@@ -177,8 +188,9 @@ class App {
     if (conversation !== this.conversation && !this.store.get(conversation.id)) return;
     try {
       await this.store.save(conversation);
+      this.draw();  // with what another tab has added
     } catch (error) {
-      announce(`The conversation could not be kept: ${error.message}`);
+      this.composer.complain(`The conversation could not be kept: ${error.message}`);
     }
   }
 
@@ -209,23 +221,46 @@ class App {
   }
 
   togglePanel(name, isOpen = byId(name).inert || !byId('app').classList.contains(`has-${name}`)) {
+    const opener = document.activeElement;
     byId('app').classList.toggle(`has-${name}`, isOpen);
-    const isOver = (name === 'sidebar' ? NARROW : MEDIUM).matches;
-    byId(name).inert = !isOpen;
-    if (isOver) {
-      byId('backdrop').hidden = !isOpen;
-      if (isOpen) byId(name).querySelector('button').focus();
-      else byId(`open-${name}`).focus();
+    this.#arrangePanels();
+    if (!PANELS[name].matches) return;
+    if (isOpen) {
+      this.opener = opener;
+      byId(name).querySelector('button').focus();
+    } else {
+      this.#leave(name);
     }
+  }
+
+  /** The keyboard goes back to what a panel was opened with. */
+  #leave(name) {
+    const isThere = this.opener?.isConnected && this.opener !== document.body;
+    (isThere ? this.opener : byId(`open-${name}`)).focus();
   }
 
   /** Those that lie over the conversation go, those beside it stay. */
   closePanels() {
-    for (const [name, query] of [['sidebar', NARROW], ['memory', MEDIUM]]) {
+    const open = Object.keys(PANELS).find((name) => isOver(name));
+    const hadFocus = open && [byId(open), byId('backdrop')].some((part) =>
+      part.contains(document.activeElement));
+    for (const [name, query] of Object.entries(PANELS)) {
       byId('app').classList.toggle(`has-${name}`, !query.matches);
-      byId(name).inert = query.matches;
     }
-    byId('backdrop').hidden = true;
+    this.#arrangePanels();
+    if (hadFocus) this.#leave(open);
+  }
+
+  /** While a panel lies over it, the rest is out of reach of the keyboard too. */
+  #arrangePanels() {
+    const over = Object.keys(PANELS).find((name) => isOver(name));
+    for (const name of Object.keys(PANELS)) {
+      const isOpen = byId('app').classList.contains(`has-${name}`);
+      byId(name).inert = !isOpen || (over !== undefined && over !== name);
+      setAttributes(byId(`open-${name}`), {'aria-expanded': String(isOpen)});
+    }
+    byId('main').inert = over !== undefined;
+    byId('backdrop').hidden = over === undefined;
   }
 
   drawNow() {
@@ -248,6 +283,8 @@ class App {
 
 const NARROW = matchMedia('(max-width: 760px)');
 const MEDIUM = matchMedia('(max-width: 1120px)');
+const PANELS = {sidebar: NARROW, memory: MEDIUM};  // where each lies over the conversation
+const isOver = (name) => PANELS[name].matches && byId('app').classList.contains(`has-${name}`);
 const isDark = () => {
   const scheme = document.documentElement.style.colorScheme;
   return scheme === 'dark' || (scheme !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);

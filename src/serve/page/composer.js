@@ -54,19 +54,21 @@ export class Composer {
   }
 
   async addFiles(files) {
-    this.#complain('');
+    const problems = [];
     for (const file of files) {
       try {
         this.files.push(await readTextFile(file));
       } catch (error) {
-        this.#complain(error.message);
+        problems.push(error.message);
       }
     }
+    this.complain(problems.join(' '));
     this.picker.value = '';
     this.#showFiles();
   }
 
-  #complain(text) {
+  /** Says what went wrong, to eye and ear. */
+  complain(text) {
     this.problem.hidden = !text;
     this.problem.textContent = text;
   }
@@ -96,7 +98,7 @@ export class Composer {
     const files = this.files;
     this.files = [];
     this.area.value = '';
-    this.#complain('');
+    this.complain('');
     this.#showFiles();
     this.#fit();
     this.actions.onSend(content, files);

@@ -81,6 +81,18 @@ export function pathOf(conversation) {
   return path;
 }
 
+const hasEnded = (message) => Boolean(message.finish || message.error);
+
+/** What was added elsewhere (`kept`) becomes branches here; an answer that has ended there, too. */
+export function takeOthers(conversation, kept) {
+  for (const [id, own] of Object.entries(conversation.messages)) {
+    const other = kept.messages[id];
+    if (other && hasEnded(other) && !hasEnded(own)) Object.assign(own, other);
+  }
+  conversation.messages = {...kept.messages, ...conversation.messages};
+  conversation.chosen = {...kept.chosen, ...conversation.chosen};
+}
+
 /** From the first message to this one. */
 export function lineOf(conversation, message) {
   const line = [];
@@ -88,11 +100,18 @@ export function lineOf(conversation, message) {
   return line;
 }
 
-/** The body's "messages" for an answer to `message`. */
+/**
+ * The body's "messages" for an answer to `message`. Answers that failed before their first word are
+ * none; what was asked before and after one is asked as one, for templates want turns to alternate.
+ */
 export function asRequest(conversation, message, system) {
-  const turns = lineOf(conversation, message).map((turn) => ({
-    role: turn.role,
-    content: turn.role === 'user' ? withFiles(turn) : turn.content,
-  }));
+  const turns = [];
+  for (const turn of lineOf(conversation, message)) {
+    const content = turn.role === 'user' ? withFiles(turn) : turn.content;
+    const last = turns.at(-1);
+    if (turn.role === 'assistant' && !content) continue;
+    if (last?.role === turn.role) last.content += `\n\n${content}`;
+    else turns.push({role: turn.role, content});
+  }
   return system.trim() ? [{role: 'system', content: system}, ...turns] : turns;
 }

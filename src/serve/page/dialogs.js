@@ -32,6 +32,25 @@ export function askForApiKey(wasWrong) {
   });
 }
 
+/** @returns {Promise<boolean>} */
+export function askToDelete(title) {
+  return new Promise((resolve) => {
+    const answer = (value) => () => dialog.close(value);
+    const dialog = h('dialog', {class: 'dialog', 'aria-labelledby': 'delete-title'},
+      h('h2', {id: 'delete-title'}, 'Delete this conversation?'),
+      h('p', {}, `“${title}” and all its branches go. There is no other copy.`),
+      h('div', {class: 'dialog-buttons'},
+        h('button', {type: 'button', class: 'quiet', autofocus: true, on: {click: answer('')}}, 'Keep'),
+        h('button', {type: 'button', class: 'main-button', on: {click: answer('delete')}}, 'Delete')));
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'delete');
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
 /** @param {object} settings changed in place */
 export function openSettings(settings, info, {onChange, onTheme}) {
   const system = h('textarea', {rows: 4, 'data-name': 'system',

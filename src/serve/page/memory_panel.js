@@ -25,6 +25,8 @@ export class MemoryView {
     this.seen = h('dd');
     this.held = h('dd');
     this.bytes = h('dd');
+    this.pagesNote = h('p', {class: 'hint', hidden: true},
+      'Memory goes by whole pages: a short conversation takes more than its tokens.');
     this.fill = h('div', {class: 'meter-fill'});
     this.map = new RetentionMap();
     this.chart = new GrowthChart();
@@ -36,6 +38,7 @@ export class MemoryView {
         h('div', {}, h('dt', {}, 'Tokens seen'), this.seen),
         h('div', {}, h('dt', {}, 'Held per head'), this.held),
         h('div', {}, h('dt', {}, 'Bytes / full cache'), this.bytes)),
+      this.pagesNote,
       this.map.element,
       this.chart.element);
   }
@@ -52,6 +55,7 @@ export class MemoryView {
     this.seen.textContent = memory ? count(memory.tokens) : '–';
     this.held.textContent = memory ? count(memory.held / memory.heads) : '–';
     this.bytes.textContent = memory ? bytesText(memory.bytes, memory.denseBytes) : '–';
+    this.pagesNote.hidden = !memory || memory.bytes <= memory.denseBytes;
     this.map.show(memory, info);
     this.chart.show(memory);
   }

@@ -1,11 +1,14 @@
 // One message as it is shown.
 
+import {announce} from './announcer.js';
 import {withFiles} from './attachments.js';
 import {copyText, h, setAttributes} from './dom.js';
 import {icon} from './icons.js';
 import {showMarkdown} from './markdown.js';
 import {heldShare} from './memory.js';
 import {cacheLabel} from './policies.js';
+
+const COPIED_MS = 1500;
 
 function tool(name, label, onClick) {
   return h('button', {type: 'button', class: 'quiet icon-button', 'aria-label': label, title: label,
@@ -28,12 +31,17 @@ export class MessageView {
     this.note = h('span', {class: 'note'});
     this.pick = h('button', {type: 'button', class: 'quiet small pick',
       on: {click: () => actions.onPick(message)}}, 'Go on with this');
-    const copy = tool('copy', 'Copy', () => copyText(message.content));
+    const copy = tool('copy', 'Copy', async () => {
+      await copyText(sentText(message));
+      announce('Copied');
+      copy.replaceChildren(icon('check'));
+      setTimeout(() => copy.replaceChildren(icon('copy')), COPIED_MS);
+    });
     const change = this.isUser
       ? tool('edit', 'Edit', () => this.edit())
       : tool('again', 'Answer again', () => actions.onAgain(message));
     this.tools = h('div', {class: 'tools'}, this.branches, copy, change, this.pick, this.note);
-    this.element = h('article', {class: `message ${message.role}`, 'data-id': message.id,
+    this.element = h('article', {class: `message ${message.role}`, 'data-id': message.id, tabindex: '-1',
       'aria-label': this.isUser ? 'You' : 'Answer'});
     if (!this.isUser) this.#addReasoning();
     this.element.append(this.body, this.files, this.error, this.tools);
@@ -112,7 +120,7 @@ export class MessageView {
     if (count < 2) return;
     const {message, actions} = this;
     const step = (by, name, label) => {
-      const button = tool(name, label, () => actions.onBranch(message, index + by));
+      const button = tool(name, label, () => actions.onBranch(message, index + by, by));
       button.disabled = index + by < 0 || index + by >= count;
       return button;
     };
@@ -122,6 +130,13 @@ export class MessageView {
     this.branches.replaceChildren(step(-1, 'left', 'Earlier version'),
       h('span', {class: 'branch-count'}, `${index + 1} / ${count}`),
       step(1, 'right', 'Later version'));
+  }
+
+  /** For the keyboard, whose place the message that was shown before has taken with it. */
+  focus(by = 0) {
+    const [earlier, later] = by ? this.branches.querySelectorAll('button') : [];
+    const [wanted, other] = by < 0 ? [earlier, later] : [later, earlier];
+    (wanted && (wanted.disabled ? other : wanted) || this.element).focus({preventScroll: true});
   }
 
   edit() {
@@ -137,7 +152,7 @@ export class MessageView {
     const send = () => {
       const text = area.value.trim();
       close();
-      if (text) this.actions.onEdit(this.message, text);
+      if (text || this.message.files.length) this.actions.onEdit(this.message, text);
     };
     area.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {

@@ -1,6 +1,8 @@
 // Conversations, kept in this browser (IndexedDB). Where it refuses, as some private windows do,
 // they last as long as the page.
 
+import {takeOthers} from './conversation.js';
+
 /** @typedef {import('./conversation.js').Conversation} Conversation */
 
 const NAME = 'dms';
@@ -46,9 +48,14 @@ export class Store {
     return this.#conversations.get(id);
   }
 
+  /** What another tab has kept of it meanwhile comes into `conversation`. */
   async save(conversation) {
     this.#conversations.set(conversation.id, conversation);
-    if (this.#database) await finished(this.#table('readwrite').put(conversation));
+    if (!this.#database) return;
+    const table = this.#table('readwrite');
+    const kept = await finished(table.get(conversation.id));
+    if (kept) takeOthers(conversation, kept);
+    await finished(table.put(conversation));
   }
 
   async remove(id) {
