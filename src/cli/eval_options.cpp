@@ -44,6 +44,7 @@ constexpr std::array kOwnOptions{
     OwnOption{"--digits", "needle"},
     OwnOption{"--tasks", "ruler longbench"},
     OwnOption{"--data", "longbench"},
+    OwnOption{"--segmenter", "longbench"},
     OwnOption{"--squad", "ruler"},
     OwnOption{"--hotpotqa", "ruler"},
 };
@@ -127,6 +128,14 @@ void add_task_options(CLI::App& app, EvalOptions& options) {
   add_input_file(app, "--squad", options.squad, "ruler: SQuAD 2.0's JSON, for qa_1");
   add_input_file(app, "--hotpotqa", options.hotpot, "ruler: HotpotQA's JSON, for qa_2");
   add_text(app, "--data", options.data, "DIR", "longbench: its JSON Lines files, one a task");
+  add_value(app,
+            "--segmenter",
+            "COMMAND",
+            "longbench: cuts Chinese lines into words for\nthree tasks' scores, as in 'python3 -m "
+            "jieba -q\n-d'; no shell, quotes hold words together",
+            [&options](const std::string& text) {
+              options.segmenter = parse_command("--segmenter", text);
+            });
 }
 
 void refuse(const std::string& where, const std::string& what) {

@@ -46,7 +46,8 @@ struct EvalOptions {
   std::vector<std::string> tasks{};  // empty: all
   std::string squad;
   std::string hotpot;
-  std::string data;  // LongBench's folder
+  std::string data;                      // LongBench's folder
+  std::vector<std::string> segmenter{};  // a command in words
 
   bool is_text() const { return action == "ppl" || action == "kld"; }
 };

@@ -157,4 +157,27 @@ std::map<std::string, std::string> parse_key_values(const std::string& option,
   return values;
 }
 
+std::vector<std::string> parse_command(const std::string& option, std::string_view text) {
+  std::vector<std::string> words;
+  bool is_inside = false;  // a word: '' is one too
+  char quote = 0;
+  for (const char c : text) {
+    const bool is_blank = quote == 0 && (c == ' ' || c == '\t' || c == '\n');
+    if (!is_blank && !is_inside) words.emplace_back();
+    is_inside = !is_blank;
+    if (is_blank) continue;
+    if (quote == 0 && (c == '\'' || c == '"')) {
+      quote = c;
+    } else if (c == quote) {
+      quote = 0;
+    } else {
+      words.back() += c;
+    }
+  }
+  if (quote != 0)
+    bad_value(option, text, fmt::format("another {} at the end of what it begins", quote));
+  if (words.empty() || words.front().empty()) bad_value(option, text, "a command");
+  return words;
+}
+
 }  // namespace dms::cli

@@ -34,4 +34,8 @@ bool is_ascii_word(std::string_view text);
 std::map<std::string, std::string> parse_key_values(const std::string& option,
                                                     std::string_view text);
 
+/// A command to its words, which blanks divide; what stands in '…' or "…" has blanks as they are,
+/// and no other character means anything. At least one word.
+std::vector<std::string> parse_command(const std::string& option, std::string_view text);
+
 }  // namespace dms::cli

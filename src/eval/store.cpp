@@ -69,6 +69,11 @@ double Record::number(const std::string& name) const {
   return found == numbers.end() ? 0.0 : found->second;
 }
 
+std::string Record::text(const std::string& name) const {
+  const auto found = texts.find(name);
+  return found == texts.end() ? "" : found->second;
+}
+
 Store::Store(const std::filesystem::path& folder, const Identity& identity, bool force)
     : file_(folder / "results.jsonl") {
   std::error_code error;

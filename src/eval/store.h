@@ -13,7 +13,8 @@ struct Record {
   std::map<std::string, double> numbers{};
   std::map<std::string, std::string> texts{};
 
-  double number(const std::string& name) const;  // 0 where there is none
+  double number(const std::string& name) const;     // 0 where there is none
+  std::string text(const std::string& name) const;  // "" where there is none
   bool operator==(const Record&) const = default;
 };
 

@@ -52,13 +52,14 @@ Record answer(LLM& llm,
   Record record;
   record.texts["answer"] = result.text;
   record.texts["expected"] = fmt::format("{}", fmt::join(references, ", "));
-  record.numbers = {
-      {"score",
-       item.score ? item.score(result.text) : score_answer(result.text, references, item.rule)},
-      {"prefill_tokens", static_cast<double>(timings.prefill_tokens)},
-      {"prefill_s", timings.prefill_s},
-      {"decode_tokens", static_cast<double>(timings.decode_tokens)},
-      {"decode_s", timings.decode_s}};
+  record.numbers = {{"prefill_tokens", static_cast<double>(timings.prefill_tokens)},
+                    {"prefill_s", timings.prefill_s},
+                    {"decode_tokens", static_cast<double>(timings.decode_tokens)},
+                    {"decode_s", timings.decode_s}};
+  if (!item.is_scored_last) {
+    record.numbers["score"] =
+        item.score ? item.score(result.text) : score_answer(result.text, references, item.rule);
+  }
   put_memory(memory, record);
   return record;
 }
@@ -126,8 +127,9 @@ void TaskEvaluation::run(const TaskItem& item) {
 /// Sums of records, as a score.
 class ScoreSum {
  public:
-  void add(const Record& record) {
-    score_.score += record.number("score");
+  void add(const TaskItem& item, const Record& record) {
+    score_.score +=
+        item.is_scored_last ? item.score(record.text("answer")) : record.number("score");
     ++score_.samples;
     memory_.add(record);
     prefill_tokens_ += record.number("prefill_tokens");
@@ -156,17 +158,27 @@ class ScoreSum {
   double decode_s_ = 0;
 };
 
-TaskRow row_of(const TaskPlan& plan,
-               const Store& store,
-               const std::string& task,
-               const std::string& cell) {
-  TaskRow row{.task = task, .cell = cell, .scores = {}};
+/// Whether those that are scored last can be.
+bool hear_last(const TaskPlan& plan, const Store& store) {
+  std::vector<std::string> answers;
+  for (const TaskItem& item : plan.items) {
+    if (!item.is_scored_last) continue;
+    for (const Contender& contender : plan.contenders) {
+      const Record* record = store.find(key_of(contender, item));
+      if (record != nullptr) answers.push_back(record->text("answer"));
+    }
+  }
+  return !answers.empty() && plan.before_last(answers);
+}
+
+TaskRow row_of(const TaskPlan& plan, const Store& store, const TaskItem& of) {
+  TaskRow row{.task = of.task, .cell = of.cell, .scores = {}};
   for (const Contender& contender : plan.contenders) {
     ScoreSum sum;
     for (const TaskItem& item : plan.items) {
-      if (item.task != task || item.cell != cell) continue;
+      if (item.task != of.task || item.cell != of.cell) continue;
       const Record* record = store.find(key_of(contender, item));
-      if (record != nullptr) sum.add(*record);
+      if (record != nullptr) sum.add(item, *record);
     }
     row.scores.push_back(sum.mean(contender.label));
   }
@@ -184,13 +196,15 @@ void evaluate_tasks(const TaskPlan& plan,
 }
 
 std::vector<TaskRow> task_rows(const TaskPlan& plan, const Store& store) {
+  const bool has_last = hear_last(plan, store);
   std::vector<TaskRow> rows;
   for (const TaskItem& item : plan.items) {
+    if (item.is_scored_last && !has_last) continue;
     const bool is_there = std::ranges::any_of(rows, [&item](const TaskRow& row) {
       return row.task == item.task && row.cell == item.cell;
     });
     if (is_there) continue;
-    TaskRow row = row_of(plan, store, item.task, item.cell);
+    TaskRow row = row_of(plan, store, item);
     const bool has_samples =
         std::ranges::any_of(row.scores, [](const TaskScore& score) { return score.samples > 0; });
     if (has_samples) rows.push_back(std::move(row));

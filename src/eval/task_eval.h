@@ -32,6 +32,7 @@ struct TaskItem {
   std::function<tasks::RulerPrompt()> write{};
   // 0 to 1, instead of the rule; such an answer is generated to its end.
   std::function<double(const std::string& answer)> score{};
+  bool is_scored_last = false;  // by score() when rows are made: the store keeps the answer alone
 };
 
 struct TaskPlan {
@@ -39,6 +40,8 @@ struct TaskPlan {
   std::vector<TaskItem> items{};
   bool hides_question = false;  // what stands before it is a prompt by itself: a policy that acts
                                 // when a prompt ends does not know what will be asked
+  // Hears all answers to items that are scored last before any is; false leaves these items out.
+  std::function<bool(const std::vector<std::string>& answers)> before_last{};
 };
 
 /// Answers every item greedily under every contender; what `store` has is not done again. An answer

@@ -1,6 +1,7 @@
 #include "tasks/longbench_scores.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cmath>
 #include <map>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "base/utf8.h"
+#include "text/unicode.h"
 
 namespace dms::tasks {
 namespace {
@@ -36,6 +38,59 @@ std::vector<std::string> plain_words(std::string_view text) {
   std::vector<std::string> words = words_of(plain);
   std::erase_if(words, [](const std::string& w) { return w == "a" || w == "an" || w == "the"; });
   return words;
+}
+
+/// LongBench's list, gaps included: U+300A, the opening 《, is no part of it, 》 is.
+bool is_chinese_punctuation(uint32_t point) {
+  constexpr std::array kListed{text::CodePointRange{0x2013, 0x2014},
+                               text::CodePointRange{0x2018, 0x2019},
+                               text::CodePointRange{0x201B, 0x201F},
+                               text::CodePointRange{0x2026, 0x2027},
+                               text::CodePointRange{0x3001, 0x3003},
+                               text::CodePointRange{0x300B, 0x3011},
+                               text::CodePointRange{0x3014, 0x301F},
+                               text::CodePointRange{0x3030, 0x3030},
+                               text::CodePointRange{0x303E, 0x303F},
+                               text::CodePointRange{0xFE4F, 0xFE4F},
+                               text::CodePointRange{0xFF01, 0xFF0D},
+                               text::CodePointRange{0xFF0F, 0xFF0F},
+                               text::CodePointRange{0xFF1A, 0xFF20},
+                               text::CodePointRange{0xFF3B, 0xFF40},
+                               text::CodePointRange{0xFF5B, 0xFF64}};
+  return std::ranges::any_of(kListed, [point](const text::CodePointRange& range) {
+    return point >= range.first && point <= range.last;
+  });
+}
+
+bool is_punctuation(uint32_t point) {
+  return point < 0x80 ? std::ispunct(static_cast<int>(point)) != 0 : is_chinese_punctuation(point);
+}
+
+std::vector<std::string> plain_chinese_words(std::string_view text) {
+  std::vector<std::string> words;
+  for (const std::string& word : words_of(text::to_lowercase(text))) {
+    std::string plain;
+    for (size_t at = 0; at < word.size();) {
+      const CodePoint point = code_point_at(word, at);
+      if (!is_punctuation(point.value)) append_utf8(plain, point.value);
+      at += static_cast<size_t>(point.bytes);
+    }
+    if (!plain.empty()) words.push_back(std::move(plain));
+  }
+  return words;
+}
+
+double f1(const std::vector<std::string>& given, const std::vector<std::string>& wanted) {
+  std::map<std::string, int64_t> left;
+  for (const std::string& word : wanted) ++left[word];
+  double same = 0;
+  for (const std::string& word : given) {
+    if (left[word]-- > 0) ++same;
+  }
+  if (same == 0) return 0;
+  const double precision = same / static_cast<double>(given.size());
+  const double recall = same / static_cast<double>(wanted.size());
+  return 2 * precision * recall / (precision + recall);
 }
 
 std::vector<std::vector<std::string>> sentences_of(std::string_view text) {
@@ -128,18 +183,11 @@ std::vector<uint32_t> code_points(std::string_view text) {
 }  // namespace
 
 double word_f1(std::string_view answer, std::string_view reference) {
-  const std::vector<std::string> given = plain_words(answer);
-  const std::vector<std::string> wanted = plain_words(reference);
-  std::map<std::string, int64_t> left;
-  for (const std::string& word : wanted) ++left[word];
-  double same = 0;
-  for (const std::string& word : given) {
-    if (left[word]-- > 0) ++same;
-  }
-  if (same == 0) return 0;
-  const double precision = same / static_cast<double>(given.size());
-  const double recall = same / static_cast<double>(wanted.size());
-  return 2 * precision * recall / (precision + recall);
+  return f1(plain_words(answer), plain_words(reference));
+}
+
+double segmented_f1(std::string_view answer, std::string_view reference) {
+  return f1(plain_chinese_words(answer), plain_chinese_words(reference));
 }
 
 double rouge_l(std::string_view answer, std::string_view reference) {

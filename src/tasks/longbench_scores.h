@@ -10,6 +10,9 @@ namespace dms::tasks {
 
 /// F1 over words, in any case, without ASCII punctuation and English articles.
 double word_f1(std::string_view answer, std::string_view reference);
+/// F1 over Chinese words, which blanks divide: in any case, without the punctuation of ASCII and
+/// that of Chinese that LongBench lists.
+double segmented_f1(std::string_view answer, std::string_view reference);
 /// ROUGE-L of a summary: distinct words of each reference sentence's longest common subsequences
 /// with the answer's sentences, joined.
 double rouge_l(std::string_view answer, std::string_view reference);

@@ -98,6 +98,17 @@ TEST(ParseList, RefusesEmptyParts) {
   }
 }
 
+TEST(ParseCommand, DividesAtBlanksOutsideQuotes) {
+  EXPECT_THAT(parse_command("--x", "  python3 -m\tjieba "), ElementsAre("python3", "-m", "jieba"));
+  EXPECT_THAT(parse_command("--x", "a -d ' ' \"it's\" b'c d'e"),
+              ElementsAre("a", "-d", " ", "it's", "bc de"));
+  EXPECT_THAT(parse_command("--x", "a '' $HOME \\n | x"),
+              ElementsAre("a", "", "$HOME", "\\n", "|", "x"));
+  for (const char* text : {"", " ", "''", "a 'b", "a \""}) {
+    EXPECT_THROW(parse_command("--x", text), InputError) << text;
+  }
+}
+
 TEST(ParseKeyValues, TakesEachKeyOnce) {
   EXPECT_THAT(parse_key_values("--x", "cr=8,seed=a=b"),
               ElementsAre(Pair("cr", "8"), Pair("seed", "a=b")));

@@ -23,6 +23,8 @@ TEST(LongBenchScores, ByHand) {
   EXPECT_EQ(rouge_l(". .", "one"), 0);
   // Of "a b c" and "a c b" two words in order, whichever: recall and precision are 2/3.
   EXPECT_NEAR(rouge_l("a c b", "a b c"), 2.0 / 3, 1e-12);
+  EXPECT_DOUBLE_EQ(segmented_f1("北京 大学 ， ＡB 《 .", "《 ａb 的 大学》 。"), 0.75);
+  EXPECT_EQ(segmented_f1("， 。", "。 ，"), 0);  // nothing is left of either
   const std::vector<std::string> classes{"Price", "Price of food", "Date"};
   EXPECT_EQ(class_score("Date", "Date", classes), 1);
   EXPECT_EQ(class_score("Date or Price of food", "Date", classes), 1.0 / 3);
@@ -54,6 +56,17 @@ TEST(LongBench, APromptLosesItsMiddle) {
   testing_support::expect_parts(
       testing_support::input_error([&] { make_longbench_prompt(task, record, 50, count); }),
       {"--lengths", "too short", "hotpotqa", "at least"});
+}
+
+TEST(LongBench, TasksByWordsAreScoredByTheDividedReferences) {
+  const LongBenchRecord record{.input = "问",
+                               .context = "文",
+                               .answers = {"北京大学"},
+                               .classes = {},
+                               .answer_words = {"北京 大学", "上海"}};
+  EXPECT_EQ(longbench_score(find_longbench_task("multifieldqa_zh"), record, "上海 。"), 1);
+  EXPECT_EQ(longbench_score(find_longbench_task("dureader"), record, "大学"), 5.0 / 9);
+  EXPECT_EQ(longbench_score(find_longbench_task("vcsum"), record, "北京大学"), 0);
 }
 
 TEST(LongBench, WhatIsWrongIsSaidWithItsLine) {
