@@ -93,12 +93,15 @@ double f1(const std::vector<std::string>& given, const std::vector<std::string>&
   return 2 * precision * recall / (precision + recall);
 }
 
+/// As the package rouge has them, which LongBench uses: one of blanks alone is one empty word.
 std::vector<std::vector<std::string>> sentences_of(std::string_view text) {
   std::vector<std::vector<std::string>> sentences;
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find('.', begin), text.size());
-    std::vector<std::string> words = words_of(text.substr(begin, end - begin));
-    if (!words.empty()) sentences.push_back(std::move(words));
+    if (end > begin) {
+      sentences.push_back(words_of(text.substr(begin, end - begin)));
+      if (sentences.back().empty()) sentences.back().emplace_back();
+    }
     begin = end + 1;
   }
   return sentences;
@@ -201,8 +204,7 @@ double rouge_l(std::string_view answer, std::string_view reference) {
   const auto same = static_cast<double>(common.size());
   const double recall = same / static_cast<double>(distinct(wanted).size());
   const double precision = same / static_cast<double>(distinct(given).size());
-  const double beta = precision / recall;  // the weight of the package that LongBench uses
-  return (1 + beta * beta) * recall * precision / (recall + beta * beta * precision);
+  return 2 * precision * recall / (precision + recall);
 }
 
 double class_score(const std::string& answer,

@@ -60,7 +60,7 @@ def common(a: tuple, b: tuple) -> list:
 
 def rouge_l(answer: str, reference: str) -> float:
     given, wanted = (
-        [tuple(part.split()) for part in text.split(".") if part.strip()]
+        [tuple(" ".join(part.split()).split(" ")) for part in text.split(".") if part]
         for text in (answer, reference)
     )
     union = {word for w in wanted for g in given for word in common(w, g)}
@@ -68,8 +68,7 @@ def rouge_l(answer: str, reference: str) -> float:
         return 0.0
     recall = len(union) / len({word for sentence in wanted for word in sentence})
     precision = len(union) / len({word for sentence in given for word in sentence})
-    beta = precision / recall
-    return (1 + beta**2) * recall * precision / (recall + beta**2 * precision)
+    return 2 * precision * recall / (precision + recall)
 
 
 def classes_of(answer: str, reference: str, classes: list[str]) -> float:
