@@ -13,16 +13,11 @@ import json
 from pathlib import Path
 
 from cost_model import read_shape
-from predictions import (
-    SHAPES,
-    Row,
-    absolute_rows,
-    bound,
-    number,
-    operation_rows,
-    peer_rows,
-    required_rows,
-)
+from predicted_operations import operation_rows
+from predicted_rates import absolute_rows, peer_rows
+from predicted_requirements import required_rows
+from prediction import SHAPES, Row
+from predictions import bound, number
 from results import Record, Results
 
 NO_CARD = (

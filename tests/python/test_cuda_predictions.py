@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -15,6 +17,8 @@ BENCH = ROOT / "bench" / "cuda"
 sys.path.insert(0, str(BENCH))
 
 import cost_model  # noqa: E402
+import predicted_requirements  # noqa: E402
+import prediction  # noqa: E402
 import predictions  # noqa: E402
 from cost_model import Machine, Policy, Shape, read_shape  # noqa: E402
 from results import Results  # noqa: E402
@@ -95,7 +99,7 @@ def test_work_is_bound_by_the_slower_of_two():
     assert machine.seconds(50, 1000) == 10
 
 
-def by_key() -> dict[str, predictions.Row]:
+def by_key() -> dict[str, prediction.Row]:
     rows = predictions.all_rows()
     result = {row.key: row for row in rows}
     assert len(result) == len(rows), "keys are unique"
@@ -119,14 +123,14 @@ def test_ratios_are_those_the_bars_were_set_by(key, allowed):
 
 
 def test_no_bar_is_beyond_what_bytes_allow():
-    for row in predictions.required_rows():
+    for row in predicted_requirements.required_rows():
         assert row.predicted is not None
         assert row.verdict(row.predicted) == "met", row.key
 
 
 def test_measured_ratios_and_shares():
-    slow = predictions.decode_case("llama-3.2-1b", "none", "bf16", "bf16", 8192, 8)
-    fast = predictions.decode_case("llama-3.2-1b", "random", "bf16", "bf16", 8192, 8)
+    slow = prediction.decode_case("llama-3.2-1b", "none", "bf16", "bf16", 8192, 8)
+    fast = prediction.decode_case("llama-3.2-1b", "random", "bf16", "bf16", 8192, 8)
     attention = {"bench": "decode_attention", "shape": "llama-3.2-1b", "policy": "none"}
     attention |= {"rows": 8, "survivors": "bf16", "context": 8192, "bytes_s": 3e12}
     results = Results(
@@ -163,8 +167,17 @@ def test_the_printed_table_says_that_nothing_was_measured():
     assert {row["key"] for row in rows} == set(by_key())
 
 
+def test_a_reader_that_wants_no_more_gets_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = [sys.executable, str(BENCH / "predictions.py")]
+    done = subprocess.run(run, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
 def test_the_documents_table_is_what_is_reckoned():
     text = (ROOT / "docs" / "benchmarks.md").read_text()
-    for row in predictions.required_rows():
+    for row in predicted_requirements.required_rows():
         cells = [row.what, row.unit, predictions.number(row.predicted), predictions.bound(row)]
         assert f"| {' | '.join(cells)} |" in text
