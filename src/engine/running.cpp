@@ -1,7 +1,6 @@
 #include "engine/running.h"
 
 #include <algorithm>
-#include <array>
 #include <exception>
 #include <utility>
 
@@ -11,10 +10,6 @@
 
 namespace dms::engine {
 namespace {
-
-bool contains(std::span<const int32_t> ids, int32_t id) {
-  return std::ranges::find(ids, id) != ids.end();
-}
 
 std::span<const int32_t> first_of(std::span<const int32_t> ids, int64_t most) {
   return ids.first(static_cast<size_t>(std::min(most, std::ssize(ids))));
@@ -259,102 +254,6 @@ void Running::hand_out(const Work& work, std::span<const float> rows, size_t voc
   }
 }
 
-/// The prompt is computed: its answers begin, each with a sequence of its own.
-void Running::answer(const Model& model, std::span<const float> logits) {
-  for (int64_t i = 1; i < answers_; ++i) {
-    branches_.push_back(std::unique_ptr<Running>(new Running(*this, i)));
-  }
-  answers_ = 1;
-  sample(model, logits);
-  for (const auto& branch : branches_) {
-    try {
-      branch->sample(model, logits);
-    } catch (const std::exception& error) {
-      branch->fail(model, error);
-    }
-  }
-}
-
-void Running::sample(const Model& model, std::span<const float> logits) {
-  std::vector<float> row(logits.begin(), logits.end());
-  const int64_t alternatives = submission_.request.sampling.log_probabilities;
-  if (guide_ && !guide_->exclude(row)) {
-    finish(model, "stop");
-    return;
-  }
-  const int32_t token = sampler_.sample(row);
-  accept(model,
-         alternatives < 0 ? TokenChoice{.chosen = {.id = token}}
-                          : choice_of(logits, token, alternatives));
-}
-
-/// Every token is sampled from its own logits, guessed or not: a guess is right where it is what
-/// was sampled, and the text is the one that it would be without guesses.
-void Running::verify(const Model& model,
-                     const Work& work,
-                     std::span<const float> rows,
-                     const std::function<bool()>& is_unwanted) {
-  const auto vocab = static_cast<size_t>(model.vocab());
-  const std::vector<int32_t> ids(work.ids.begin(), work.ids.end());
-  result_.drafted_tokens += work.drafted;
-  int64_t right = 0;
-  for (;; ++right) {
-    unverified_ = work.drafted - right;
-    sample(model, rows.subspan(static_cast<size_t>(right) * vocab, vocab));
-    if (is_done_ || unverified_ == 0) break;
-    if (next_tokens_.front() != ids[static_cast<size_t>(right + 1)] || is_unwanted()) break;
-    ++result_.accepted_tokens;
-    ++result_.timings.decode_tokens;
-    ++sequence().timings().decode_tokens;
-  }
-  take_back_guesses();
-  if (work.drafted > 0) speculation_.learn(work.drafted, right);
-  const int64_t unreported = std::ssize(result_.ids) - reported_ids_;
-  if (!is_done_ && unreported >= request().report_tokens) report_memory(model);
-}
-
-/// Those that turned out wrong, or that nobody wants any more.
-void Running::take_back_guesses() {
-  if (unverified_ == 0) return;
-  sequence().truncate(sequence().tokens() - std::exchange(unverified_, 0));
-}
-
-void Running::accept(const Model& model, TokenChoice choice) {
-  const SamplingParams& params = submission_.request.sampling;
-  const int32_t token = choice.chosen.id;
-  sampler_.accept(token);
-  if (guide_) guide_->accept(token);
-  result_.ids.push_back(token);
-  next_tokens_.assign(1, token);
-  TokenEvent event{.answer = answer_, .id = token, .text = {}, .choice = choice};
-  if (params.log_probabilities >= 0) result_.choices.push_back(std::move(choice));
-  bool stopped = contains(params.stop_ids, token) ||
-                 (!params.ignore_eos && contains(vocabulary_.eos_ids, token));
-  if (!stopped) event.text = text_of(token, stopped);
-  result_.text += event.text;
-  report(event);
-  const bool is_full = sequence().tokens() - unverified_ >= sequence().max_tokens();
-  if (stopped) {
-    finish(model, "stop");
-  } else if (std::ssize(result_.ids) >= params.max_new_tokens || is_full) {
-    finish(model, "length");
-  }
-}
-
-std::string Running::text_of(int32_t token, bool& stopped) {
-  if (!decoder_) return {};
-  StopMatcher::Result matched = stops_.push(decoder_->push(token));
-  // A special token is no part of the text, but a stop text may be, or hold, its spelling.
-  const text::Tokenizer& tokenizer = *vocabulary_.tokenizer;
-  if (!matched.stopped && tokenizer.is_special(token)) {
-    const StopMatcher::Result hidden = stops_.push_hidden(*tokenizer.token_text(token));
-    matched.emit += hidden.emit;
-    matched.stopped = hidden.stopped;
-  }
-  stopped = matched.stopped;
-  return std::move(matched.emit);
-}
-
 void Running::report(const Event& event) const {
   if (submission_.request.sink) submission_.request.sink(event);
 }
@@ -363,81 +262,6 @@ void Running::report_progress() const {
   const int64_t missing = std::ssize(submission_.sequence->missing());
   report(PromptProgress{.done = replayed_ + prompt_done_,
                         .total = replayed_ + missing + prompt_tokens()});
-}
-
-std::optional<MemoryEvent> Running::memory_event(const Model& model) const {
-  if (request().report_tokens == 0 || !request().sink || !is_active()) return std::nullopt;
-  const SequenceState& state = sequence().state();
-  const std::array<const SequenceState*, 1> states{&state};
-  // Those of a preempted one are in no cache.
-  const auto ids = first_of(sequence().ids(), state.tokens());
-  return MemoryEvent{.answer = answer_,
-                     .report = {.ids = {ids.begin(), ids.end()},
-                                .held_heads = state.held_heads(),
-                                .held_bytes = state.held_bytes(),
-                                .kv = model.usage(states)}};
-}
-
-void Running::report_memory(const Model& model) {
-  reported_ids_ = std::ssize(result_.ids);
-  if (auto event = memory_event(model)) report(std::move(*event));
-}
-
-/// Whatever fails before the end, the end is still to be told.
-void Running::note_failure(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    result_.finish_reason = "error";
-    if (result_.error.empty()) result_.error = error.what();
-  }
-}
-
-/// Of each answer that it stands for.
-void Running::report_last_memory(const Model& model) {
-  auto event = memory_event(model);
-  for (int64_t i = 0; event && i < answers_; ++i, ++event->answer) report(*event);
-}
-
-void Running::finish(const Model& model, const char* reason) {
-  if (is_done_) return;
-  is_done_ = true;
-  FinishedEvent event{.answer = answer_, .text = {}, .result = {}};
-  if (decoder_) {
-    event.text = stops_.push(decoder_->finish()).emit;
-    event.text += stops_.finish();
-  }
-  result_.text += event.text;
-  result_.finish_reason = reason;
-  if (is_active()) {
-    note_failure([&] { take_back_guesses(); });
-    note_failure([&] { report_last_memory(model); });
-    keep_document();
-    note_failure([&] {
-      const std::array<const SequenceState*, 1> states{&sequence().state()};
-      result_.kv = model.usage(states);
-    });
-    sequence().is_busy = false;
-    // Of an error the memory is wanted at once.
-    const bool is_whole = sequence().missing().empty() && result_.error.empty();
-    if (is_owned() && is_whole) finished_sequence_ = submission_.sequence;
-    submission_.sequence.reset();
-  }
-  swapped_.reset();
-  event.result = result_;
-  for (int64_t i = 0; i < answers_; ++i, ++event.answer) report(event);
-}
-
-/// In the midst of a prompt some policies remember what no file holds. Whatever fails here, the end
-/// is still to be told.
-void Running::keep_document() {
-  const bool is_whole = sequence().missing().empty() && result_.error.empty();
-  if (!submission_.keep || answer_ != 0 || is_in_prompt() || !is_whole) return;
-  try {
-    result_.document = submission_.keep(sequence().fork());
-  } catch (const std::exception&) {
-    // It is then as if nobody had asked.
-  }
 }
 
 bool Running::is_overtaken_for(int64_t limit) {
@@ -475,41 +299,6 @@ void Running::resume(Model& model) {
     // Lost, or no memory for all of it at once: it is computed again.
   }
   swapped_.reset();
-}
-
-void Running::end(const Model& model, const char* reason) {
-  try {
-    finish(model, reason);
-  } catch (const std::exception&) {
-    // Its sink failed at the last event: there is nobody left to tell.
-    ensure(is_done_, "a request ends once");
-  }
-}
-
-void Running::fail(const Model& model, const std::exception& why) {
-  if (is_done_) return;
-  result_.error = why.what();
-  result_.is_short_of_memory = dynamic_cast<const MemoryShortage*>(&why) != nullptr;
-  end(model, "error");
-}
-
-void Running::fail(const Model& model, const std::exception_ptr& why) {
-  try {
-    std::rethrow_exception(why);
-  } catch (const std::exception& error) {
-    fail(model, error);
-  } catch (...) {  // a caller's function may throw anything
-    fail(model, std::runtime_error("an exception of an unknown kind"));
-  }
-}
-
-void Running::fail_pass(const Model& model, const std::exception_ptr& why) {
-  try {
-    sequence().release();
-  } catch (const std::exception&) {
-    // Why the pass failed is told.
-  }
-  fail(model, why);
 }
 
 void Running::add_time(const Work& work, double seconds, double attention_s) {
