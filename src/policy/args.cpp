@@ -44,11 +44,13 @@ const std::string* ArgReader::find(const std::string& key) {
 
 void ArgReader::wrong(const std::string& key,
                       const std::string& got,
-                      const std::string& want) const {
+                      const std::string& want,
+                      const std::string& hint) const {
   throw InputError({.field = "policy_args." + key,
                     .what = "bad value for policy " + policy_,
                     .got = got,
-                    .expected = want});
+                    .expected = want,
+                    .hint = hint});
 }
 
 int64_t ArgReader::integer(const std::string& key, int64_t fallback, int64_t min, int64_t max) {
@@ -105,7 +107,8 @@ size_t ArgReader::choice(const std::string& key, const std::vector<std::string_v
   for (const std::string_view name : names) {
     known += (known.empty() ? "" : " or ") + std::string(name);
   }
-  wrong(key, *text, known);
+  wrong(
+      key, *text, known, did_you_mean(*text, std::vector<std::string>(names.begin(), names.end())));
 }
 
 void ArgReader::finish() const {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/suggest.h"
 #include "dms/error.h"
 #include "policy/policy.h"
 
@@ -56,10 +57,12 @@ std::span<const std::string_view> policy_names() { return kNames; }
 PolicyPtr make_policy(std::string_view name, const PolicyRequest& request) {
   const auto* entry = std::ranges::find(kPolicies, name, &Entry::name);
   if (entry == kPolicies.end()) {
-    throw InputError({.field = "policy",
-                      .what = "unknown policy",
-                      .got = std::string(name),
-                      .expected = "one of " + joined_names()});
+    throw InputError(
+        {.field = "policy",
+         .what = "unknown policy",
+         .got = std::string(name),
+         .expected = "one of " + joined_names(),
+         .hint = did_you_mean(name, std::vector<std::string>(kNames.begin(), kNames.end()))});
   }
   if (!request.decisions_file.empty() && name != "forced") {
     throw InputError({.field = "decisions_file",

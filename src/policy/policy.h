@@ -80,7 +80,8 @@ class ArgReader {
   const std::string* find(const std::string& key);
   [[noreturn]] void wrong(const std::string& key,
                           const std::string& got,
-                          const std::string& want) const;
+                          const std::string& want,
+                          const std::string& hint = {}) const;
 
   std::string policy_;
   const std::map<std::string, std::string>& args_;
@@ -98,7 +99,7 @@ int64_t window_argument(ArgReader& args, const PolicyRequest& request);
 
 using PolicyPtr = std::shared_ptr<const cache::Policy>;
 
-/// Throws InputError on an unknown name or bad arguments.
+/// Throws InputError on an unknown name, suggesting the nearest, or on bad arguments.
 PolicyPtr make_policy(std::string_view name, const PolicyRequest& request);
 std::span<const std::string_view> policy_names();
 

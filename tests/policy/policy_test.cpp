@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "dms/error.h"
+#include "support/errors.h"
 #include "support/temp_folder.h"
 
 namespace dms::policy {
@@ -38,6 +39,21 @@ TEST(Policies, EveryRegisteredNameRejectsUnknownArguments) {
     EXPECT_THROW(make_policy(name, bad), InputError) << name;
   }
   EXPECT_THROW(make_policy("nonesuch", request()), InputError);
+}
+
+TEST(Policies, MisspeltNamesAndValuesAreAnsweredWithTheNearest) {
+  const auto expect =
+      [](const char* policy, std::map<std::string, std::string> args, const char* suggestion) {
+        const std::string error =
+            testing_support::input_error([&] { make_policy(policy, request(std::move(args))); });
+        testing_support::expect_parts(error, {suggestion});
+      };
+  expect("snapkvv", {}, "did you mean snapkv?");
+  expect("streming", {}, "did you mean streaming?");
+  expect("kvzip-plus", {}, "did you mean kvzip_plus?");
+  expect("adms", {{"compressor_type", "lowrank"}}, "did you mean low_rank?");
+  expect("adms", {{"anchor_mode", "gird"}}, "did you mean grid?");
+  expect("knorm", {{"budget_over", "modle"}}, "did you mean model?");
 }
 
 TEST(Policies, WindowComesFromTheOptionThenTheModelThenTheDefault) {
