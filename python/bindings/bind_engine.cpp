@@ -23,9 +23,14 @@
 namespace dms::python {
 namespace {
 
-std::shared_ptr<Driver> open(const std::filesystem::path& folder, const ModelOptions& options) {
+/// `cache`: of requests that do not say otherwise; refused here rather than by the first of them.
+std::shared_ptr<Driver> open(const std::filesystem::path& folder,
+                             const ModelOptions& options,
+                             const CacheOptions& cache) {
   const WithoutGil unlocked;
-  return std::make_shared<Driver>(LLM(folder, options));
+  ModelSource source(folder, options);
+  source.check(cache);
+  return std::make_shared<Driver>(LLM(std::move(source)));
 }
 
 /// The form of an answer, which submitting would see to where others wait for it.
@@ -86,7 +91,7 @@ void stop_serving(Driver& driver) {
 
 void bind_engine(nb::module_& module) {
   nb::class_<Driver>(module, "Engine")
-      .def(nb::new_(&open), nb::arg("folder"), nb::arg("options"))
+      .def(nb::new_(&open), nb::arg("folder"), nb::arg("options"), nb::arg("cache"))
       .def_prop_ro(
           "info", [](Driver& driver) { return driver.llm().info(); }, nb::rv_policy::move)
       .def_prop_ro("has_tokenizer", [](Driver& driver) { return driver.llm().has_tokenizer(); })

@@ -90,12 +90,11 @@ eval::Contender contender_of(const BenchPolicy& policy, const std::string& optio
                     .expected = expected});
 }
 
-template <class T>
-std::optional<T> number_of(const CacheOptions& cache, const std::string& setting) {
+std::optional<int64_t> number_of(const CacheOptions& cache, const std::string& setting) {
   const auto found = cache.policy_args.find(setting);
   if (found == cache.policy_args.end()) return std::nullopt;
   const std::string& text = found->second;
-  T value{};
+  int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
@@ -103,16 +102,12 @@ std::optional<T> number_of(const CacheOptions& cache, const std::string& setting
 
 /// What the policy itself allows and an evaluation has no use for.
 void check_size(const eval::Contender& contender, const CacheOptions& sized, int64_t tokens) {
-  if (const auto budget = number_of<int64_t>(sized, "budget"); budget && *budget >= tokens) {
+  if (const auto budget = number_of(sized, "budget"); budget && *budget >= tokens) {
     refuse(contender, "budget", fmt::format("{}", *budget), fmt::format("1 to {}", tokens - 1));
   }
-  if (const auto recent = number_of<int64_t>(sized, "recent_size"); recent && *recent >= tokens) {
+  if (const auto recent = number_of(sized, "recent_size"); recent && *recent >= tokens) {
     refuse(
         contender, "recent_size", fmt::format("{}", *recent), fmt::format("0 to {}", tokens - 1));
-  }
-  if (const auto ratio = number_of<double>(sized, "compression_ratio");
-      ratio && (*ratio <= 0 || *ratio >= 1)) {
-    refuse(contender, "compression_ratio", fmt::format("{}", *ratio), "above 0 and below 1");
   }
 }
 

@@ -29,8 +29,8 @@ int64_t plan_contenders(const SourceOf& source_of,
                         int64_t tokens,
                         const std::string& option = "--policies");
 
-/// Throws InputError naming a policy whose budget or ratio would take nothing of what it ranks, or
-/// all of it: a prompt of `prompt` tokens, or, where it ranks at intervals, a text of `tokens`.
+/// Throws InputError naming a policy whose budget would take nothing of what it ranks: a prompt of
+/// `prompt` tokens, or, where it ranks at intervals, a text of `tokens`.
 void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt, int64_t tokens);
 
 }  // namespace dms::cli

@@ -232,7 +232,9 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                 .trained = std::nullopt,
                                 .q_heads = spec.q_heads,
                                 .head_dim = spec.head_dim,
-                                .rotation = rotation_of(spec)};
+                                .rotation = rotation_of(spec),
+                                .scored = std::nullopt,
+                                .context = spec.context};
   if (spec.dms) {
     request.trained = policy::TrainedEviction{.window = spec.dms->window,
                                               .decision_shift = spec.dms->decision_shift,

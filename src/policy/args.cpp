@@ -85,6 +85,15 @@ double ArgReader::number(const std::string& key, double fallback, double min, do
   return *value;
 }
 
+double ArgReader::share(const std::string& key, double fallback) {
+  const double value = number(key, fallback, 0.0, 1.0);
+  if (value > 0 && value < 1) return value;
+  throw InputError({.field = "policy_args." + key,
+                    .what = "takes nothing, or all, of a prompt",
+                    .got = number_text(value),
+                    .expected = "above 0 and below 1"});
+}
+
 bool ArgReader::boolean(const std::string& key, bool fallback) {
   const std::string* text = find(key);
   if (text == nullptr) return fallback;

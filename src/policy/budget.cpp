@@ -173,7 +173,7 @@ void read_amount(ArgReader& args, Budget& budget) {
   }
   if (has_ratio || (!budget.entries && !args.has("budget"))) {
     budget.entries.reset();
-    budget.compression_ratio = args.number("compression_ratio", budget.compression_ratio, 0.0, 1.0);
+    budget.compression_ratio = args.share("compression_ratio", budget.compression_ratio);
     return;
   }
   budget.entries = args.integer("budget", budget.entries.value_or(0), 1, kMaxWindow);

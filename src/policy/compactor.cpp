@@ -165,7 +165,7 @@ ScorePtr compactor_score(ArgReader& args, const PolicyRequest& request) {
                     .chunk_size = args.integer("chunk_size", 256, 1, kMaxTokens),
                     .sketch_dimension = args.integer("sketch_dimension", 48, 1, kMaxSketch)};
   if (!args.has("budget")) {
-    settings.blending = args.number("compression_ratio", Budget{}.compression_ratio, 0.0, 1.0);
+    settings.blending = args.share("compression_ratio", Budget{}.compression_ratio);
   }
   settings.blending = args.number("blending", settings.blending, 0.0, 1e6);
   refuse_varied_rotation("compactor", request);

@@ -50,6 +50,17 @@ std::string joined_names() {
   return text;
 }
 
+/// A policy has checked the number itself by now.
+void refuse_idle_budget(const PolicyRequest& request) {
+  const auto given = request.args.find("budget");
+  if (request.context == 0 || given == request.args.end()) return;
+  if (std::stoll(given->second) < request.context) return;
+  throw InputError({.field = "policy_args.budget",
+                    .what = "takes nothing, or all, of a prompt",
+                    .got = given->second,
+                    .expected = "1 to " + std::to_string(request.context - 1)});
+}
+
 }  // namespace
 
 std::span<const std::string_view> policy_names() { return kNames; }
@@ -70,7 +81,9 @@ PolicyPtr make_policy(std::string_view name, const PolicyRequest& request) {
                       .got = "policy " + std::string(name),
                       .expected = "policy forced"});
   }
-  return entry->make(request);
+  PolicyPtr policy = entry->make(request);
+  refuse_idle_budget(request);
+  return policy;
 }
 
 void refuse_window(std::string_view policy, const PolicyRequest& request) {

@@ -55,6 +55,7 @@ struct PolicyRequest {
   int64_t head_dim = 0;
   Rotation rotation{};
   std::optional<ScoredEviction> scored{};  // likewise
+  int64_t context = 0;                     // tokens of the model's; 0: not known
 };
 
 /// Typed access to a policy's arguments; finish() rejects those nobody asked for.
@@ -68,6 +69,8 @@ class ArgReader {
   /// Any unsigned 64-bit number; 0 where there is none.
   uint64_t seed(const std::string& key);
   double number(const std::string& key, double fallback, double min, double max);
+  /// A share of what is ranked: neither nothing nor all of it.
+  double share(const std::string& key, double fallback);
   bool boolean(const std::string& key, bool fallback);
   /// Empty where there is none.
   std::string text(const std::string& key);
@@ -99,7 +102,8 @@ int64_t window_argument(ArgReader& args, const PolicyRequest& request);
 
 using PolicyPtr = std::shared_ptr<const cache::Policy>;
 
-/// Throws InputError on an unknown name, suggesting the nearest, or on bad arguments.
+/// Throws InputError on an unknown name, suggesting the nearest, or on bad arguments: also on a
+/// budget from which nothing would ever go, being as large as the model's context.
 PolicyPtr make_policy(std::string_view name, const PolicyRequest& request);
 std::span<const std::string_view> policy_names();
 

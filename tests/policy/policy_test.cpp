@@ -56,6 +56,25 @@ TEST(Policies, MisspeltNamesAndValuesAreAnsweredWithTheNearest) {
   expect("knorm", {{"budget_over", "modle"}}, "did you mean model?");
 }
 
+TEST(Policies, RefusesWhatTakesNothingOrAllOfAPrompt) {
+  const auto error = [](const char* policy, std::map<std::string, std::string> args) {
+    PolicyRequest bad = request(std::move(args));
+    bad.context = 4096;
+    return testing_support::input_error([&] { make_policy(policy, bad); });
+  };
+  for (const char* ratio : {"0", "1"}) {
+    testing_support::expect_parts(error("knorm", {{"compression_ratio", ratio}}),
+                                  {"compression_ratio", "above 0 and below 1"});
+  }
+  for (const char* policy : {"knorm", "h2o", "tova", "chunked"}) {
+    testing_support::expect_parts(error(policy, {{"budget", "4096"}}),
+                                  {"budget", "got 4096, expected 1 to 4095"});
+    PolicyRequest good = request({{"budget", "4095"}});
+    good.context = 4096;
+    EXPECT_NO_THROW(make_policy(policy, good)) << policy;
+  }
+}
+
 TEST(Policies, WindowComesFromTheOptionThenTheModelThenTheDefault) {
   PolicyRequest r = request();
   EXPECT_EQ(make_policy("random", r)->window(), kDefaultWindow);

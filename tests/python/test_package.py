@@ -284,6 +284,16 @@ def test_bad_options(dms_cpp, demo, tmp_path):
     for options in ({"policy": "nope"}, {"window": -1}, {"policy_args": {"cr": 2}}):
         with pytest.raises(dms_cpp.InputError, match=next(iter(options))):
             demo.generate(PROMPT, cache=dms_cpp.CacheOptions(**options))
+    unusable = (
+        ({"policy": "snapkvv"}, "did you mean snapkv"),
+        ({"policy": "snapkv", "policy_args": {"budegt": 3}}, "did you mean budget"),
+        ({"policy": "snapkv", "policy_args": {"budget": 0}}, "budget"),
+        ({"policy": "snapkv", "policy_args": {"budget": 99999}}, "expected 1 to 4095"),
+        ({"policy": "snapkv", "policy_args": {"compression_ratio": 1}}, "above 0 and below 1"),
+    )
+    for options, words in unusable:
+        with pytest.raises(dms_cpp.InputError, match=words):
+            dms_cpp.LLM(DEMO, **options)
     with pytest.raises(dms_cpp.InputError, match="chat_template: the folder has none"):
         demo.chat([{"role": "user", "content": "x"}])
     with pytest.raises(dms_cpp.InputError, match="sampling_params"):
