@@ -17,6 +17,7 @@
 #include "cli/bench_serving.h"
 #include "cli/bench_sessions.h"
 #include "cli/command.h"
+#include "cli/eval_run.h"
 #include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -260,12 +261,19 @@ void measure_all(const BenchOptions& options,
 }
 
 void bench_methods(const BenchOptions& options) {
-  const std::vector<MethodRun> runs = measure_methods(options);
-  if (options.json) {
-    print_json(methods_json(options, runs));
+  const MethodRuns runs = measure_methods(options);
+  if (runs.rows.empty()) {
+    // Interrupted before the first was done.
+  } else if (options.json) {
+    print_json(methods_json(options, runs.rows));
   } else {
-    print(methods_table(runs, stdout_columns()));
+    print(methods_table(runs.rows, stdout_columns()));
   }
+  if (runs.is_interrupted) {
+    end_as_interrupted(runs.rows.empty() ? "nothing was measured"
+                                         : "what was measured until then is above");
+  }
+  if (!runs.has_numbers()) throw RunError({.where = "--methods", .what = "none could be measured"});
 }
 
 void bench(const BenchOptions& options) {

@@ -1,12 +1,18 @@
 #include "cli/bench_methods.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <new>
+#include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "base/utf8.h"
 #include "cli/eval_policies.h"
 #include "cli/eval_run.h"
+#include "cli/interrupt_flag.h"
 #include "cli/peak_memory.h"
 #include "cli/progress.h"
 #include "cli/roofline.h"
@@ -15,6 +21,7 @@
 #include "eval/prompt_tokens.h"
 #include "eval/relative_size.h"
 #include "eval/task_eval.h"
+#include "report/data_table.h"
 #include "tasks/haystack.h"
 
 namespace dms::cli {
@@ -23,6 +30,17 @@ namespace {
 constexpr const char* kOption = "--methods";
 constexpr double kDepth = 0.5;
 constexpr int64_t kDigits = 7;
+
+constexpr std::array kColumns{"context",
+                              "method",
+                              "time s",
+                              "first token s",
+                              "tok/s",
+                              "decode tok/s",
+                              "memory",
+                              "KV peak",
+                              "KV",
+                              "needle"};
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -38,18 +56,23 @@ class MethodBench {
  public:
   explicit MethodBench(const BenchOptions& options);
 
-  std::vector<MethodRun> run();
+  MethodRuns run();
 
  private:
   void check_length(int64_t context) const;
   NeedlePrompt prompt(int64_t context, int64_t index) const;
   void measure(const eval::Contender& method, int64_t index, MethodRun& run);
+  void measure_all(const eval::Contender& method, const std::string& caption, MethodRun& run);
+  void stop_if_asked() const {
+    if (interrupt_.is_set()) throw Interrupted();
+  }
 
   const BenchOptions& options_;
   EvalOptions model_;
   std::vector<eval::Contender> methods_;
   EvalModels models_;
   eval::PromptTokenizer tokenizer_;
+  InterruptFlag interrupt_;
 };
 
 EvalOptions model_of(const BenchOptions& options) {
@@ -111,11 +134,13 @@ void MethodBench::measure(const eval::Contender& method, int64_t index, MethodRu
   Session session = llm.new_session(eval::sized_for(method.cache, run.context_tokens));
   const auto look = [&](int64_t, int64_t) {
     run.kv_peak_bytes = std::max(run.kv_peak_bytes, session.kv().allocated_bytes);
+    stop_if_asked();
   };
   const double start = now_s();
   double first = 0;
   const auto take = [&](std::string_view) {
     if (first == 0) first = now_s();
+    stop_if_asked();
     return true;
   };
   const Generation result = session.generate(
@@ -136,45 +161,97 @@ void MethodBench::measure(const eval::Contender& method, int64_t index, MethodRu
   if (score > 0) ++run.found;
 }
 
-std::vector<MethodRun> MethodBench::run() {
-  std::vector<MethodRun> runs;
+void MethodBench::measure_all(const eval::Contender& method,
+                              const std::string& caption,
+                              MethodRun& run) {
+  models_.with(method.variant);  // read before the clock runs
+  ProgressLine progress(caption);
+  for (int64_t i = 0; i < options_.repeats; ++i) {
+    progress.show(fmt::format(
+        "{} at {}, {} of {}", method.label, run.context_tokens, i + 1, options_.repeats));
+    stop_if_asked();
+    measure(method, i, run);
+  }
+}
+
+/// Tells of a row when it is there: the others may take hours.
+std::string line_of(const MethodRun& run) {
+  const std::string name = fmt::format("{} at {}", run.method, run.context_tokens);
+  if (!run.failure.empty()) return fmt::format("{}: {}", name, run.failure);
+  return fmt::format(
+      "{}: {:.2f} s, {} of {} found", name, run.seconds.median(), run.found, run.prompts);
+}
+
+MethodRuns MethodBench::run() {
+  MethodRuns runs;
   for (const int64_t context : options_.prompt_lens) {
     for (const eval::Contender& method : methods_) {
-      MethodRun& run =
-          runs.emplace_back(MethodRun{.context_tokens = context, .method = method.label});
-      models_.with(method.variant);  // read before the clock runs
-      ProgressLine progress(fmt::format(
-          "bench {} of {}", runs.size(), options_.prompt_lens.size() * methods_.size()));
-      for (int64_t i = 0; i < options_.repeats; ++i) {
-        progress.show(
-            fmt::format("{} at {}, {} of {}", method.label, context, i + 1, options_.repeats));
-        measure(method, i, run);
+      MethodRun run{.context_tokens = context, .method = method.label};
+      const std::string caption = fmt::format(
+          "bench {} of {}", runs.rows.size() + 1, options_.prompt_lens.size() * methods_.size());
+      try {
+        measure_all(method, caption, run);
+      } catch (const Interrupted&) {
+        runs.is_interrupted = true;
+        return runs;
+      } catch (const RunError& error) {
+        run.failure = error.what();
+      } catch (const std::bad_alloc&) {
+        run.failure = out_of_memory().what();
       }
+      note(line_of(run));
+      runs.rows.push_back(std::move(run));
     }
   }
   return runs;
 }
 
+std::vector<std::string> cells_of(const MethodRun& run) {
+  std::vector<std::string> cells{fmt::format("{}", run.context_tokens), run.method};
+  if (!run.failure.empty()) {
+    cells.resize(kColumns.size() - 1, "-");
+    cells.push_back(run.failure);
+    return cells;
+  }
+  cells.insert(cells.end(),
+               {fmt::format("{:.2f}", run.seconds.median()),
+                fmt::format("{:.2f}", run.first_token_s.median()),
+                fmt::format("{:.1f}", run.tok_s.median()),
+                fmt::format("{:.1f}", run.decode_tok_s.median()),
+                format_bytes(run.weight_bytes + run.kv_peak_bytes),
+                format_bytes(run.kv_peak_bytes),
+                format_bytes(run.kv.allocated_bytes),
+                fmt::format("{}/{}", run.found, run.prompts)});
+  return cells;
+}
+
 }  // namespace
 
-std::vector<MethodRun> measure_methods(const BenchOptions& options) {
-  return MethodBench(options).run();
+bool MethodRuns::has_numbers() const {
+  return std::ranges::any_of(rows, [](const MethodRun& run) { return run.failure.empty(); });
 }
+
+MethodRuns measure_methods(const BenchOptions& options) { return MethodBench(options).run(); }
 
 OutputJson methods_json(const BenchOptions& options, const std::vector<MethodRun>& runs) {
   OutputJson rows = OutputJson::array();
   for (const MethodRun& run : runs) {
-    rows.push_back({{"context_tokens", run.context_tokens},
-                    {"method", run.method},
-                    {"seconds", run.seconds.json()},
-                    {"first_token_s", run.first_token_s.json()},
-                    {"tok_s", run.tok_s.json()},
-                    {"decode_tok_s", run.decode_tok_s.json()},
-                    {"weight_bytes", run.weight_bytes},
-                    {"kv_peak_bytes", run.kv_peak_bytes},
-                    {"kv", kv_json(run.kv, false)},
-                    {"prompts", run.prompts},
-                    {"found", run.found}});
+    OutputJson row{{"context_tokens", run.context_tokens}, {"method", run.method}};
+    if (!run.failure.empty()) {
+      row["failed"] = run.failure;
+      rows.push_back(std::move(row));
+      continue;
+    }
+    row.update(OutputJson{{"seconds", run.seconds.json()},
+                          {"first_token_s", run.first_token_s.json()},
+                          {"tok_s", run.tok_s.json()},
+                          {"decode_tok_s", run.decode_tok_s.json()},
+                          {"weight_bytes", run.weight_bytes},
+                          {"kv_peak_bytes", run.kv_peak_bytes},
+                          {"kv", kv_json(run.kv, false)},
+                          {"prompts", run.prompts},
+                          {"found", run.found}});
+    rows.push_back(std::move(row));
   }
   return {{"model", options.model},
           {"gen_tokens", options.gen_tokens},
@@ -184,29 +261,17 @@ OutputJson methods_json(const BenchOptions& options, const std::vector<MethodRun
 }
 
 std::string methods_table(const std::vector<MethodRun>& runs, size_t columns) {
-  TextTable table({"context",
-                   "method",
-                   "time s",
-                   "first token s",
-                   "tok/s",
-                   "decode tok/s",
-                   "memory",
-                   "KV peak",
-                   "KV",
-                   "needle"});
+  const std::vector<std::string> header(kColumns.begin(), kColumns.end());
+  report::DataTable table{.title = {}, .header = header, .rows = {}};
+  TextTable narrow(header);
   for (const MethodRun& run : runs) {
-    table.add_row({fmt::format("{}", run.context_tokens),
-                   run.method,
-                   fmt::format("{:.2f}", run.seconds.median()),
-                   fmt::format("{:.2f}", run.first_token_s.median()),
-                   fmt::format("{:.1f}", run.tok_s.median()),
-                   fmt::format("{:.1f}", run.decode_tok_s.median()),
-                   format_bytes(run.weight_bytes + run.kv_peak_bytes),
-                   format_bytes(run.kv_peak_bytes),
-                   format_bytes(run.kv.allocated_bytes),
-                   fmt::format("{}/{}", run.found, run.prompts)});
+    table.rows.push_back(cells_of(run));
+    narrow.add_row(cells_of(run));
   }
-  return table.str(columns);
+  const std::string markdown = report::to_markdown(table);
+  return count_code_points(std::string_view(markdown).substr(0, markdown.find('\n'))) <= columns
+             ? markdown
+             : narrow.str(columns);
 }
 
 }  // namespace dms::cli

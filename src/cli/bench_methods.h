@@ -26,12 +26,24 @@ struct MethodRun {
   KvStats kv{};               // after the last answer
   int64_t prompts = 0;
   int64_t found = 0;
+  std::string failure{};  // why there are no numbers: no memory for them, say
+};
+
+/// What is measured stays, whatever comes after it.
+struct MethodRuns {
+  std::vector<MethodRun> rows;
+  bool is_interrupted = false;  // by Ctrl-C: those that follow are missing
+
+  /// Whether a row has numbers.
+  bool has_numbers() const;
 };
 
 /// Throws InputError before anything is measured.
-std::vector<MethodRun> measure_methods(const BenchOptions& options);
+MethodRuns measure_methods(const BenchOptions& options);
 
+/// A row that failed has no numbers but its context, and says why in `failed`.
 OutputJson methods_json(const BenchOptions& options, const std::vector<MethodRun>& runs);
+/// Markdown, or on a terminal that is too narrow the same cells in columns that fit.
 std::string methods_table(const std::vector<MethodRun>& runs, size_t columns);
 
 }  // namespace dms::cli

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+
 import pytest
 
 from bad_input import assert_error
-from harness import DEMO
+from harness import DEMO, HANG_GUARD_S, binary
 
 METHODS = "none,streaming:recent_size=12.5%"
 COMMAND = ("bench", DEMO, "--prompt-lens", "200,400", "--gen", 12, "--repeat", 2)
@@ -34,8 +37,39 @@ def test_each_method_is_measured_at_each_length(dms, dms_json):
     assert rows[0]["found"] > 0
     assert streaming["found"] == 0
     lines = dms(*COMMAND, "--methods", METHODS).stdout.decode().splitlines()
-    assert lines[0].split()[:2] == ["context", "method"]
-    assert len(lines) == 1 + 4
+    assert [cell.strip() for cell in lines[0].split("|")[1:3]] == ["context", "method"]
+    assert len(lines) == 2 + 4
+
+
+def test_a_method_without_memory_is_a_row_that_says_so(dms, dms_json):
+    command = ("bench", DEMO, "--prompt-lens", 1000, "--gen", 4, "--repeat", 1)
+    command += ("--methods", "none,streaming:recent_size=64", "--kv-memory", "1MiB")
+    none, streaming = dms_json(*command)["methods"]
+    assert (none["method"], streaming["method"]) == ("none", "streaming:recent_size=64")
+    assert "KV memory" in none["failed"]
+    assert streaming["prompts"] == 1
+    row = dms(*command).stdout.decode().splitlines()[2]
+    assert row.startswith("|    1000 | none ")
+    assert "KV memory" in row
+    alone = dms(*command[:-4], "--methods", "none", *command[-2:], check=False)
+    assert alone.returncode == 1
+    assert "KV memory" in alone.stdout.decode()
+    assert "none could be measured" in alone.stderr.decode()
+
+
+def test_ctrl_c_prints_the_rows_that_are_done():
+    command = ["bench", DEMO, "--prompt-lens", "200,4000", "--gen", 100, "--repeat", 1]
+    command += ["--methods", "none,streaming:recent_size=64", "--threads", 1]
+    process = subprocess.Popen(
+        [str(binary()), *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert b"none at 200" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=HANG_GUARD_S)
+    assert process.returncode == -signal.SIGINT
+    assert b"interrupted: what was measured until then is above" in err
+    assert b"none" in out
+    assert len(out.splitlines()) < 2 + 4
 
 
 @pytest.mark.parametrize(
