@@ -146,6 +146,17 @@ Prompt read_prompt(const PromptSource& source, const std::string& options) {
   return {.text = std::move(text), .ids = {}};
 }
 
+namespace {
+
+/// Why a policy leaves a prompt less than the model's context.
+std::string rest_of_context(int64_t context, int64_t max_tokens) {
+  if (max_tokens >= context) return {};
+  return fmt::format(
+      "of the model's {} tokens the policy needs the others, to have the prompt repeated", context);
+}
+
+}  // namespace
+
 std::vector<int32_t> prompt_ids(const ModelSource& model,
                                 const Prompt& prompt,
                                 bool no_special,
@@ -156,7 +167,8 @@ std::vector<int32_t> prompt_ids(const ModelSource& model,
     throw InputError({.where = "prompt",
                       .what = "longer than the model's context",
                       .got = fmt::format("more than {} tokens", max_tokens),
-                      .expected = fmt::format("at most {}", max_tokens)});
+                      .expected = fmt::format("at most {}", max_tokens),
+                      .hint = rest_of_context(model.info().context, max_tokens)});
   }
   const int64_t vocab = model.info().vocab;
   for (size_t i = 0; i < prompt.ids.size(); ++i) {

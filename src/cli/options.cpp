@@ -130,7 +130,8 @@ void add_cache_options_but_policy(CLI::App& app, CacheOptions& options) {
   add_value(app,
             "--policy-args",
             "K=V,...",
-            "The policy's settings: cr=8,seed=1",
+            "The policy's settings: cr=8,seed=1 (docs/cli.md\nhas all; an unknown one is told "
+            "which there are)",
             [&options](const std::string& text) {
               options.policy_args = parse_key_values("--policy-args", text);
             });

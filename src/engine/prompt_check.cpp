@@ -21,7 +21,12 @@ void check_ids(std::span<const int32_t> ids, const Room& room) {
   throw InputError({.field = "prompt",
                     .what = "longer than the model's context",
                     .got = std::to_string(total) + " tokens",
-                    .expected = "at most " + std::to_string(room.max_tokens)});
+                    .expected = "at most " + std::to_string(room.max_tokens),
+                    .hint = room.max_tokens < room.context
+                                ? "of the model's " + std::to_string(room.context) +
+                                      " tokens the policy needs the others, to have the prompt "
+                                      "repeated"
+                                : ""});
 }
 
 void check_prompt(std::span<const int32_t> ids, const Room& room) {

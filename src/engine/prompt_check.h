@@ -11,6 +11,7 @@ struct Room {
   int64_t tokens = 0;
   int64_t max_tokens = 0;
   int64_t vocab = 0;
+  int64_t context = 0;  // the model's, where a policy may leave less of it; 0: not known
 };
 
 /// Throws InputError on ids outside the vocabulary or more than there is room for.

@@ -136,7 +136,9 @@ void ModelSource::check(const SamplingParams& params) const {
 }
 
 void ModelSource::check_prompt(std::span<const int32_t> ids, int64_t max_tokens) const {
-  engine::check_prompt(ids, {.max_tokens = max_tokens, .vocab = state_->spec.vocab});
+  engine::check_prompt(
+      ids,
+      {.max_tokens = max_tokens, .vocab = state_->spec.vocab, .context = state_->spec.context});
 }
 
 namespace llm {

@@ -90,6 +90,8 @@ CACHE = [
     (("--policy", "random", "--policy-args", "cr=0"), "cr"),
     (("--policy", "random", "--policy-args", "x=1"), "x"),
     (("--policy", "random", "--policy-args", "window=3", "--window", 4), "--window: contradicts"),
+    (("--policy", "snapkv", "--policy-args", "compression_ratio=1"), "compression_ratio: takes"),
+    (("--policy", "snapkv", "--policy-args", "budget=512"), "expected 1 to 511"),
     (("--policy", "streaming", "--window", 4), "--window"),
     (("--policy", "none", "--window", 4), "--window: has no effect"),
     (("--window", 4), "--window: has no effect"),
