@@ -1,5 +1,3 @@
-#include "dms/calibrate.h"
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -9,7 +7,9 @@
 
 #include "base/check.h"
 #include "base/threads.h"
+#include "dms/calibrate.h"
 #include "dms/error.h"
+#include "llm/calibration_input.h"
 #include "llm/kvzap_calibration.h"
 #include "llm/model_source.h"
 #include "llm/replay_prompt.h"
@@ -25,34 +25,17 @@ constexpr int64_t kTokensAColumn = 2;    // of the inputs, for a fit that says s
 constexpr int64_t kSegmentsOfSinks = 4;  // at most such a part of a segment are sinks
 /// Below, a repetition says little.
 constexpr int64_t kLeastContext = 64;
-constexpr int64_t kMostTokens = int64_t{1} << 24;
 constexpr int64_t kMaxWindow = int64_t{1} << 30;
 
-void check_integer(const char* field, int64_t value, int64_t min, int64_t max) {
-  if (value >= min && value <= max) return;
-  throw InputError({.field = field,
-                    .what = "out of range",
-                    .got = std::to_string(value),
-                    .expected = std::to_string(min) + " to " + std::to_string(max)});
-}
-
 void check(const KvzapOptions& options) {
-  check_integer("tokens", options.tokens, 1, kMostTokens);
-  check_integer("window_tokens", options.window_tokens, 0, kMaxWindow);
-  check_integer("sinks", options.sinks, 0, kMaxWindow);
+  llm::check_range("tokens", options.tokens, 1, llm::kMostTokens);
+  llm::check_range("window_tokens", options.window_tokens, 0, kMaxWindow);
+  llm::check_range("sinks", options.sinks, 0, kMaxWindow);
   if (options.ratio > 0 && options.ratio < 1) return;
   throw InputError({.field = "ratio",
                     .what = "out of range",
                     .got = std::to_string(options.ratio),
                     .expected = "more than 0, less than 1"});
-}
-
-void check_plain(const ModelSpec& spec, const std::filesystem::path& model) {
-  if (!spec.dms) return;
-  throw InputError({.where = model.string(),
-                    .what = "the model already has trained eviction",
-                    .got = "settings from " + spec.dms->origin,
-                    .expected = "a plain model"});
 }
 
 /// The replay pass scores by products of queries and keys alone.
@@ -101,20 +84,10 @@ std::vector<llm::TextSegment> segments_of(const ModelSource& source,
                                           const std::filesystem::path& model,
                                           const KvzapOptions& options,
                                           int64_t longest) {
-  const std::vector<int32_t> beginning = source.encode("", true);
-  std::vector<int32_t> ids = source.encode(options.text, false);
-  llm::require_known(beginning, spec.vocab, model);
-  llm::require_known(ids, spec.vocab, model);
   const int64_t least = std::max(kLeastSegments * longest, kTokensAColumn * spec.hidden);
-  if (std::ssize(ids) < least || options.tokens < least) {
-    const bool is_text = options.tokens >= least;
-    throw InputError({.field = is_text ? "text" : "tokens",
-                      .what = "too short to calibrate with",
-                      .got = std::to_string(is_text ? std::ssize(ids) : options.tokens) + " tokens",
-                      .expected = "at least " + std::to_string(least)});
-  }
-  if (std::ssize(ids) > options.tokens) ids.resize(static_cast<size_t>(options.tokens));
-  return llm::cut_text(ids, beginning, longest);
+  const llm::CalibrationText text =
+      llm::encode_text(source.tokenizer(), spec, model, options.text, options.tokens, least);
+  return llm::cut_text(text.ids, text.beginning, longest);
 }
 
 void require_numbers(std::span<const llm::LinearFit> fits, const std::filesystem::path& model) {
@@ -143,7 +116,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                             .threads = options.threads,
                             .metadata_scope = MetadataScope::with_parent});
   ModelSource::State& state = *source.state_;
-  check_plain(state.spec, model);
+  llm::require_plain(state.spec, model);
   check_scores(state.spec, model);
   cpu::ReplayPrompt prompt = replay_prompt(source, state.spec, model);
   use_threads(options.threads);
@@ -170,7 +143,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                       .what = "too short a context to read a text twice",
                       .got = std::to_string(state.spec.context)});
   }
-  check_integer("sinks", options.sinks, 0, longest / kSegmentsOfSinks);
+  llm::check_range("sinks", options.sinks, 0, longest / kSegmentsOfSinks);
   const std::vector<llm::TextSegment> segments =
       segments_of(source, state.spec, model, options, longest);
   total = calibration.tokens_to_read(segments);
