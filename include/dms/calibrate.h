@@ -1,5 +1,5 @@
 #pragma once
-// Fits eviction to a model as it is, in closed form: minutes on a CPU instead of training.
+// Fits eviction to a model as it is: minutes on a CPU instead of training.
 
 #include <cstdint>
 #include <filesystem>
@@ -38,5 +38,29 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                             const std::filesystem::path& out,
                             const KvzapOptions& options,
                             const Progress& progress = {});
+
+struct TriattentionOptions {
+  std::string text{};          // like what the model will see
+  int64_t tokens = 32768;      // of the text, at most
+  std::string dtype = "bf16";  // of the model's arithmetic: "bf16" or "f32"
+  int64_t threads = 0;         // 0: all cores this process may use
+};
+
+struct TriattentionResult {
+  int64_t tokens = 0;  // that were read
+  // Size of the mean of a head's queries over their mean size, before RoPE, each pair of channels
+  // by itself and added up: 1 where all queries are alike.
+  double concentration = 0;         // mean over layers and query heads
+  double lowest_concentration = 0;  // of the head whose queries are alike least
+};
+
+/// Writes the adapter `out` for `model`, as calibrate_kvzap(): what TriAttention (arXiv 2604.04921)
+/// wants to know of each query head's queries before RoPE turns them, from one reading of the text
+/// in sequences as long as the model's context. Throws as calibrate_kvzap(), and InputError where
+/// not all layers turn alike at every length.
+TriattentionResult calibrate_triattention(const std::filesystem::path& model,
+                                          const std::filesystem::path& out,
+                                          const TriattentionOptions& options,
+                                          const Progress& progress = {});
 
 }  // namespace dms

@@ -54,6 +54,7 @@ class ValueProjection;
 struct PlanContext {
   const Policy* policy = nullptr;
   PolicyState* state = nullptr;  // of the layer, where the policy has one
+  int64_t layer = 0;
   const QueryRing* queries = nullptr;
   int64_t tokens = 0;        // computed so far
   int64_t prompt_begin = 0;  // of the prompt that has ended; else tokens

@@ -57,6 +57,7 @@ struct PolicyNeeds {
 
 /// Keys and values of one head's entries that a plan ranks, by rising position.
 struct HeadContents {
+  int64_t layer = 0;
   int64_t head = 0;
   int64_t head_dim = 0;
   int64_t group = 1;             // query heads

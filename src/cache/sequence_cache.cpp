@@ -220,6 +220,7 @@ void SequenceCache::carry_out_plan(int64_t layer, int64_t end) {
   LayerState& state = layers_[static_cast<size_t>(layer)];
   const PlanContext context{.policy = policy_.get(),
                             .state = state.policy_state.get(),
+                            .layer = layer,
                             .queries = &state.queries,
                             .tokens = end,
                             .prompt_begin = ended_begin(end),

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -22,7 +23,8 @@
 namespace dms::cli {
 namespace {
 
-const std::array<std::string, 1> kMethods{"kvzap"};
+constexpr int64_t kMost = int64_t{1} << 24;
+const std::array<std::string, 2> kMethods{"kvzap", "triattention"};
 
 struct Options {
   std::string method;
@@ -31,7 +33,11 @@ struct Options {
   std::string text_file;
   std::optional<double> ratio;
   std::optional<double> cr;
-  KvzapOptions kvzap;
+  std::optional<int64_t> window_tokens;
+  std::optional<int64_t> sinks;
+  std::optional<int64_t> tokens;
+  std::string dtype = "bf16";
+  int64_t threads = 0;
   bool json = false;
 };
 
@@ -40,17 +46,31 @@ void require(const char* option, const std::string& value, const char* expected)
   throw InputError({.where = option, .what = "missing", .expected = expected});
 }
 
+/// Statistics of queries leave it to the policy how much stays.
+void refuse_budget(const Options& options) {
+  for (const auto& [name, is_given] : {std::pair{"--ratio", options.ratio.has_value()},
+                                       std::pair{"--cr", options.cr.has_value()},
+                                       std::pair{"--window", options.window_tokens.has_value()},
+                                       std::pair{"--n-sink", options.sinks.has_value()}}) {
+    if (!is_given) continue;
+    throw InputError({.where = name,
+                      .what = "has no meaning for triattention",
+                      .expected = "a budget where its result is used: --policy-args budget=N"});
+  }
+}
+
 void check_words(const Options& options) {
   if (std::ranges::find(kMethods, options.method) == kMethods.end()) {
     throw InputError({.where = "METHOD",
                       .what = options.method.empty() ? "missing" : "unknown",
                       .got = options.method,
-                      .expected = "kvzap",
+                      .expected = "kvzap or triattention",
                       .hint = did_you_mean(options.method, kMethods)});
   }
   require("MODEL", options.model, "a Hugging Face folder or a .gguf file");
   require("--text", options.text_file, "a text like what the model will see");
   require("--out", options.out, "the adapter's folder");
+  if (options.method == "triattention") refuse_budget(options);
   if (options.cr && *options.cr <= 1) {
     throw InputError({.where = "--cr",
                       .what = "out of range",
@@ -94,23 +114,82 @@ void print_result(const Options& options, const KvzapResult& result, double seco
                   result.threshold));
 }
 
-void calibrate(Options options) {
-  check_words(options);
-  if (options.ratio) options.kvzap.ratio = *options.ratio;
-  if (options.cr) options.kvzap.ratio = 1 - 1 / *options.cr;
-  options.kvzap.text = read_text(options.text_file);
-  const auto start = std::chrono::steady_clock::now();
-  KvzapResult result;
-  {
-    ProgressLine progress("calibrate");
-    result = calibrate_kvzap(options.model, options.out, options.kvzap, progress.callback());
+void print_result(const Options& options, const TriattentionResult& result, double seconds) {
+  if (options.json) {
+    print_json({{"out", options.out},
+                {"tokens", result.tokens},
+                {"concentration", result.concentration},
+                {"lowest_concentration", result.lowest_concentration},
+                {"seconds", seconds}});
+    return;
   }
+  print(
+      fmt::format("{}: queries of {} tokens in {:.0f} s\n"
+                  "their means have {:.3f} of their size, mean over heads (lowest {:.3f})\n",
+                  options.out,
+                  result.tokens,
+                  seconds,
+                  result.concentration,
+                  result.lowest_concentration));
+}
+
+KvzapOptions kvzap_options(const Options& options) {
+  KvzapOptions kvzap{
+      .text = read_text(options.text_file), .dtype = options.dtype, .threads = options.threads};
+  if (options.ratio) kvzap.ratio = *options.ratio;
+  if (options.cr) kvzap.ratio = 1 - 1 / *options.cr;
+  kvzap.tokens = options.tokens.value_or(kvzap.tokens);
+  kvzap.window_tokens = options.window_tokens.value_or(kvzap.window_tokens);
+  kvzap.sinks = options.sinks.value_or(kvzap.sinks);
+  return kvzap;
+}
+
+TriattentionOptions triattention_options(const Options& options) {
+  TriattentionOptions triattention{
+      .text = read_text(options.text_file), .dtype = options.dtype, .threads = options.threads};
+  triattention.tokens = options.tokens.value_or(triattention.tokens);
+  return triattention;
+}
+
+/// `run`: of one method, given what shows its progress.
+template <class Run>
+void timed(const Options& options, Run run) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto result = [&] {
+    ProgressLine progress("calibrate");
+    return run(progress.callback());
+  }();
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   print_result(options, result, spent.count());
 }
 
+void calibrate(const Options& options) {
+  check_words(options);
+  if (options.method == "kvzap") {
+    timed(options, [&, kvzap = kvzap_options(options)](const Progress& progress) {
+      return calibrate_kvzap(options.model, options.out, kvzap, progress);
+    });
+  } else {
+    timed(options, [&, triattention = triattention_options(options)](const Progress& progress) {
+      return calibrate_triattention(options.model, options.out, triattention, progress);
+    });
+  }
+}
+
+/// A whole number that is known to be given or not.
+void add_optional(CLI::App& app,
+                  const char* name,
+                  std::optional<int64_t>& target,
+                  int64_t min,
+                  const std::string& help) {
+  add_value(app, name, "N", help, [name, min, &target](const std::string& text) {
+    target = parse_integer(name, text, min, kMost);
+  });
+}
+
 void add_budget(CLI::App& app, Options& options) {
-  constexpr double kMost = 1e6;
+  constexpr double kMostCr = 1e6;
+  const OptionGroup group(app, "kvzap");
   add_value(
       app,
       "--ratio",
@@ -118,29 +197,32 @@ void add_budget(CLI::App& app, Options& options) {
       "Share of tokens that goes beyond the window (0.875)",
       [&options](const std::string& text) { options.ratio = parse_number("--ratio", text, 0, 1); });
   add_value(app, "--cr", "X", "The same as a factor (8)", [&options](const std::string& text) {
-    options.cr = parse_number("--cr", text, 1, kMost);
+    options.cr = parse_number("--cr", text, 1, kMostCr);
   });
+  add_optional(app,
+               "--window",
+               options.window_tokens,
+               0,
+               "Tokens kept exactly, whatever their scores (128)");
+  add_optional(app, "--n-sink", options.sinks, 0, "First tokens, which stay (4)");
 }
 
 CommandBody define(CLI::App& app) {
-  constexpr int64_t kMost = int64_t{1} << 24;
   auto options = std::make_shared<Options>();
-  add_text(app, "METHOD", options->method, "", "kvzap: scores of what is read, and a threshold");
+  add_text(app,
+           "METHOD",
+           options->method,
+           "",
+           "kvzap: scores and a threshold; triattention: statistics");
   add_text(app, "MODEL", options->model, "", "Hugging Face folder or .gguf file");
   add_input_file(app, "--text", options->text_file, "Text like what the model will see");
   add_text(app, "--out", options->out, "DIR", "Folder to write, for --adapter");
-  add_budget(app, *options);
-  add_integer(app,
-              "--window",
-              options->kvzap.window_tokens,
-              0,
-              kMost,
-              "Tokens kept exactly, whatever their scores (128)");
-  add_integer(app, "--n-sink", options->kvzap.sinks, 0, kMost, "First tokens, which stay (4)");
-  add_integer(app, "--tokens", options->kvzap.tokens, 1, kMost, "Read at most N tokens (65536)");
-  add_text(app, "--dtype", options->kvzap.dtype, "TYPE", "f32 or bf16 (default)");
-  add_integer(app, "--threads", options->kvzap.threads, 1, 1024, "Default: all cores");
+  add_optional(
+      app, "--tokens", options->tokens, 1, "Read at most N tokens (65536; triattention 32768)");
+  add_text(app, "--dtype", options->dtype, "TYPE", "f32 or bf16 (default)");
+  add_integer(app, "--threads", options->threads, 1, 1024, "Default: all cores");
   add_flag(app, "--json", options->json, "Print one JSON object");
+  add_budget(app, *options);
   return [options] { calibrate(*options); };
 }
 
@@ -152,6 +234,7 @@ Command calibrate_command() {
           .examples =
               "  dms calibrate kvzap models/SmolLM2 --text prose.txt --out models/SmolLM2-kvzap\n"
               "  dms calibrate kvzap model.gguf --text chat.txt --out zap --cr 4 --window 256\n"
+              "  dms calibrate triattention models/SmolLM2 --text prose.txt --out means\n"
               "  dms generate models/SmolLM2 --adapter models/SmolLM2-kvzap -p \"Once upon\"\n",
           .define = define};
 }

@@ -91,6 +91,7 @@ OutputJson info_json(const ModelInfo& info) {
           {"kv_bytes_per_token_compact", compact > 0 ? OutputJson(compact) : OutputJson()},
           {"dms", info.dms ? dms_json(*info.dms) : OutputJson()},
           {"kvzap", info.kvzap ? kvzap_json(*info.kvzap) : OutputJson()},
+          {"policy", info.policy},
           {"stored", stored_json(info.stored)},
           {"notes", info.notes}};
 }
@@ -178,6 +179,7 @@ void print_info(const ModelInfo& info) {
     line("KVzap", kvzap_line(*info.kvzap));
     line("KVzap from", info.kvzap->origin);
   }
+  if (!info.dms && info.policy != "none") line("policy", info.policy + ", unless told otherwise");
   for (const std::string& note : info.notes) line("note", note);
 }
 

@@ -67,6 +67,11 @@ class SpecBytes {
     whole(spec.sinks);
   }
 
+  void triattention(const TriattentionSpec& spec) {
+    if (spec.means) list(*spec.means);
+    if (spec.sizes) list(*spec.sizes);
+  }
+
   uint32_t sum() const { return crc32(std::as_bytes(std::span(out_.data()))); }
 
  private:
@@ -173,6 +178,7 @@ uint32_t sum_of(const ModelSpec& spec) {
   }
   if (spec.dms) bytes.dms(*spec.dms);
   if (spec.kvzap) bytes.kvzap(*spec.kvzap);
+  if (spec.triattention) bytes.triattention(*spec.triattention);
   return bytes.sum();
 }
 

@@ -112,6 +112,8 @@ void check_exact_layers(const cache::CacheShape& shape) {
                     .expected = "another kv_dtype"});
 }
 
+}  // namespace
+
 policy::Rotation rotation_of(const ModelSpec& spec) {
   if (spec.position != PositionKind::rope) return {};
   return {.frequencies = inverse_frequencies(spec.rope, spec.context),
@@ -119,11 +121,10 @@ policy::Rotation rotation_of(const ModelSpec& spec) {
           .varies = spec.rope.depends_on_length() || spec.local_rope || !spec.unrotated.empty()};
 }
 
-}  // namespace
-
 std::string policy_name(const ModelSpec& spec, const CacheOptions& options) {
   if (!options.policy.empty()) return options.policy;
   if (spec.kvzap) return "kvzap";
+  if (spec.triattention) return "triattention";
   return spec.dms ? "dms" : "none";
 }
 
@@ -248,6 +249,10 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                             .window = spec.kvzap->window,
                                             .sinks = spec.kvzap->sinks,
                                             .target_cr = spec.kvzap->target_cr};
+  }
+  if (spec.triattention) {
+    request.queries = policy::QueryStatistics{.means = spec.triattention->means,
+                                              .sizes = spec.triattention->sizes};
   }
   policy::PolicyPtr source = policy::make_policy(policy_name(spec, options), request);
   if (source->far_position(0)) check_shift(spec);

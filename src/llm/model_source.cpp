@@ -16,6 +16,7 @@
 #include "llm/replay_prompt.h"
 #include "model/spec/adapter.h"
 #include "model/spec/load.h"
+#include "model/spec/triattention_adapter.h"
 
 namespace dms {
 namespace {
@@ -40,7 +41,9 @@ void add_adapter(const std::filesystem::path& adapter,
                  std::unique_ptr<WeightSource>& weights) {
   if (adapter.empty()) return;
   apply_adapter(adapter, spec);
-  weights = layer_weights(std::move(weights), open_adapter(adapter, spec));
+  std::unique_ptr<WeightSource> opened = open_adapter(adapter, spec);
+  if (spec.triattention) read_query_statistics(*weights, *opened, spec);
+  weights = layer_weights(std::move(weights), std::move(opened));
 }
 
 /// In what format linear layers will be.

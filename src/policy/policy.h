@@ -43,6 +43,14 @@ struct Rotation {
   bool varies = false;             // other layers or longer sequences turn otherwise
 };
 
+/// What a calibration has found of a model's queries before they are turned (from
+/// ModelSpec::triattention).
+struct QueryStatistics {
+  std::shared_ptr<const std::vector<float>> means;  // [layers, q_heads, head_dim]
+  std::shared_ptr<const std::vector<float>>
+      sizes;  // [layers, q_heads, n / 2], of each pair the mean
+};
+
 /// What a policy is made from.
 struct PolicyRequest {
   int64_t layers = 0;
@@ -54,8 +62,9 @@ struct PolicyRequest {
   int64_t q_heads = 0;
   int64_t head_dim = 0;
   Rotation rotation{};
-  std::optional<ScoredEviction> scored{};  // likewise
-  int64_t context = 0;                     // tokens of the model's; 0: not known
+  std::optional<ScoredEviction> scored{};    // likewise
+  std::optional<QueryStatistics> queries{};  // likewise
+  int64_t context = 0;                       // tokens of the model's; 0: not known
 };
 
 /// Typed access to a policy's arguments; finish() rejects those nobody asked for.

@@ -2,8 +2,8 @@
 // to a mean of their own, so that what a key will get of queries to come follows from that mean and
 // the distance: a sum of cosines, one for each of RoPE's frequencies, averaged over distances ahead
 // of it that double. What the mean does not tell of a query counts by sizes alone. Keys of answers
-// are ranked, prompts stay. As the authors' code where each head of each layer chooses by itself,
-// but that the means are those of the sequence's own queries so far, and not of a calibration.
+// are ranked, prompts stay. As the authors' code where each head of each layer chooses by itself;
+// where no calibration gave the means, they are those of the sequence's own queries so far.
 
 #include <algorithm>
 #include <cmath>
@@ -46,23 +46,31 @@ void normalise(std::span<double> x) {
   for (double& value : x) value = (value - mean) / deviation;
 }
 
+/// What is known of one query head's queries.
+struct Queries {
+  std::vector<double> mean;   // [head_dim]
+  std::vector<double> sizes;  // [pairs], means
+};
+
 class TriAttention final : public cache::Policy {
  public:
   TriAttention(const Settings& settings, const PolicyRequest& request)
       : settings_(settings),
         rotation_(request.rotation),
         q_heads_(request.q_heads),
-        head_dim_(request.head_dim) {}
+        head_dim_(request.head_dim),
+        calibrated_(request.queries) {}
 
   int64_t window() const override { return 0; }
   cache::PolicyNeeds needs() const override {
-    return {.contents = true, .every_token = true, .prompts = true};
+    return {.contents = true, .every_token = !calibrated_, .prompts = true};
   }
   int64_t interval() const override { return settings_.interval; }
   int64_t prompt_interval() const override { return 0; }
   bool shares_prefixes() const override { return false; }  // it knows which tokens prompts were
 
   std::unique_ptr<cache::PolicyState> new_state() const override {
+    if (calibrated_) return nullptr;
     return std::make_unique<FrequencyMeans>(q_heads_, head_dim_, pairs());
   }
   void see(const cache::SeenTokens& seen, cache::PolicyState& state) const override {
@@ -76,11 +84,7 @@ class TriAttention final : public cache::Policy {
                              doubling_positions(head.tokens, settings_.offset_max_length));
     std::vector<double> best(ranked.size(), -std::numeric_limits<double>::infinity());
     for (int64_t g = 0; g < head.group; ++g) {
-      const std::vector<double> scores = expected(head,
-                                                  ranked,
-                                                  ahead,
-                                                  static_cast<const FrequencyMeans&>(*state),
-                                                  head.head * head.group + g);
+      const std::vector<double> scores = expected(head, ranked, ahead, queries_of(head, g, state));
       for (size_t i = 0; i < best.size(); ++i) best[i] = std::max(best[i], scores[i]);
     }
     std::vector<float> measured(head.positions.size(), kStays);
@@ -117,16 +121,31 @@ class TriAttention final : public cache::Policy {
     return ranked;
   }
 
+  Queries queries_of(const cache::HeadContents& head,
+                     int64_t member,
+                     const cache::PolicyState* state) const {
+    const int64_t q_head = head.head * head.group + member;
+    if (!calibrated_) {
+      const auto& means = static_cast<const FrequencyMeans&>(*state);
+      return {.mean = means.mean(q_head), .sizes = means.mean_sizes(q_head)};
+    }
+    const int64_t row = head.layer * q_heads_ + q_head;
+    const auto part = [row](const std::vector<float>& all, int64_t width) {
+      return std::vector<double>(all.begin() + row * width, all.begin() + (row + 1) * width);
+    };
+    return {.mean = part(*calibrated_->means, head_dim_),
+            .sizes = part(*calibrated_->sizes, pairs())};
+  }
+
   /// Of the ranked entries by one query head, normalised.
   std::vector<double> expected(const cache::HeadContents& head,
                                std::span<const size_t> ranked,
                                const MeanRotation& ahead,
-                               const FrequencyMeans& means,
-                               int64_t q_head) const {
+                               Queries queries) const {
     const auto width = static_cast<size_t>(head_dim_);
     const auto pairs = static_cast<size_t>(this->pairs());
-    std::vector<double> query = means.mean(q_head);
-    std::vector<double> rest = means.mean_sizes(q_head);  // of sizes, beyond that of the mean
+    std::vector<double>& query = queries.mean;
+    std::vector<double>& rest = queries.sizes;  // beyond the size of the mean
     for (size_t f = 0; f < pairs; ++f) {
       rest[f] = (rest[f] - std::hypot(query[f], query[f + pairs])) *
                 static_cast<double>(rotation_.factor);
@@ -150,6 +169,7 @@ class TriAttention final : public cache::Policy {
   Rotation rotation_;
   int64_t q_heads_;
   int64_t head_dim_;
+  std::optional<QueryStatistics> calibrated_;
 };
 
 }  // namespace

@@ -49,6 +49,12 @@ ModelSpec wide_spec() {
   return spec;
 }
 
+TriattentionSpec statistics(float mean, float size) {
+  return {.tokens = 1,
+          .means = std::make_shared<const std::vector<float>>(8, mean),
+          .sizes = std::make_shared<const std::vector<float>>(4, size)};
+}
+
 TEST(Fingerprint, TellsWeightsApart) {
   const ModelSpec spec = wide_spec();
   for (const DType type : {DType::f32, DType::bf16}) {
@@ -91,6 +97,9 @@ TEST(Fingerprint, TellsComputationsApart) {
         spec.rope.scaling = RopeScaling::linear;
         spec.rope.factor = 4;
       },
+      [](ModelSpec& spec) { spec.triattention = statistics(0.5f, 1.0f); },
+      [](ModelSpec& spec) { spec.triattention = statistics(0.5f, 1.5f); },
+      [](ModelSpec& spec) { spec.triattention = statistics(0.25f, 1.0f); },
       [](ModelSpec& spec) { spec.dms->alpha_offset = 4; },
       [](ModelSpec& spec) { spec.dms->window = 6; }};
   std::set<std::string> seen;

@@ -2,8 +2,11 @@
 // One sequence of every kind: where eviction decisions come from, windows around a page's edge,
 // groups and head sizes, sliding windows, storage types.
 
+#include <cmath>
+#include <memory>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -119,6 +122,20 @@ inline std::vector<Case> threshold_cases() {
 
 /// Local layers around a global one, all else alike.
 inline void make_local(ModelSpec& spec) { spec.sliding_window = {40, 0, 40}; }
+
+/// Statistics of queries that differ from head to head and from layer to layer.
+inline void make_calibrated(ModelSpec& spec) {
+  const auto numbers = [&](int64_t columns, float shift) {
+    std::vector<float> all(static_cast<size_t>(spec.layers * spec.q_heads * columns));
+    for (size_t i = 0; i < all.size(); ++i) {
+      all[i] = shift + std::sin(static_cast<float>(i * i % 97));
+    }
+    return std::make_shared<const std::vector<float>>(std::move(all));
+  };
+  spec.triattention = TriattentionSpec{.tokens = 1,
+                                       .means = numbers(spec.head_dim, 0.0f),
+                                       .sizes = numbers(spec.rope.rotary_dim / 2, 2.5f)};
+}
 
 /// Policies that plan at fixed lengths, wherever prompts end.
 inline std::vector<Case> interval_cases() {
@@ -365,6 +382,9 @@ inline std::vector<Case> prompt_cases() {
        {.kv_heads = 3, .head_dim = 24},
        {.policy = "triattention",
         .policy_args = {{"budget", "3"}, {"interval", "2"}, {"count_prompt_tokens", "false"}}}});
+  all.push_back({"triattention_calibrated",
+                 {.group = 3, .change = make_calibrated},
+                 {.policy = "triattention", .policy_args = {{"budget", "92"}, {"interval", "3"}}}});
   // Prompts longer than the local layers' window, of which some is freed before they end.
   const TinyShape local{.layers = 3, .group = 3, .change = make_local};
   all.push_back(

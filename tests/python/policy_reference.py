@@ -17,6 +17,7 @@ import torch
 
 from policy_scores import SCORES, LayerTensors, Moment, PromptPolicy, output_norms, softmax
 from reference import Reference, Request, visibility
+from triattention_reference import Queries
 
 PROTECTED = 1e300  # the score of what stays whatever the others' are; inf: what is not ranked
 SAFEGUARD = 0.20  # AdaKV's share of a head's fair budget that no other head can take
@@ -228,6 +229,8 @@ class RankedRequest(Request):
 class PolicyReference(Reference):
     """One model folder in float64 under a policy that ranks."""
 
+    queries: list[Queries] | None = None  # of each layer, for triattention; or its own
+
     def hold(
         self,
         ids: list[int],
@@ -294,7 +297,7 @@ class PolicyReference(Reference):
         elif isinstance(request.policy, KnormThreshold):
             visible = self._attend_window(layer, keys, request)
         else:
-            output = self.weights[f"model.layers.{layer}.self_attn.o_proj.weight"].numpy()
+            output = self.weights[self._in_attention(layer, self.names.output) + ".weight"].numpy()
             turn = partial(self._turn, rope=rope)
             tensors = LayerTensors(
                 q.numpy(),
@@ -341,7 +344,10 @@ class PolicyReference(Reference):
             ended = last if policy.chunk_length else 0 if at == request.prompt else at
             replayed = None if request.replayed is None else request.replayed[layer]
             sliding = self._sliding(layer)
-            moment = Moment(policy, ended, at, tensors, held, request.prompt, replayed, sliding)
+            queries = None if self.queries is None else self.queries[layer]
+            moment = Moment(
+                policy, ended, at, tensors, held, request.prompt, replayed, sliding, queries
+            )
             last = at
             if request.planned:
                 ranked = request.planned[layer]

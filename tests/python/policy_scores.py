@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+import triattention_reference as triattention
+
 BEST = float(np.finfo(np.float32).max)  # of sinks: above all others, but within the budget
 
 
@@ -107,6 +109,7 @@ class Moment:
     prompt: int = 0  # tokens of the prompt
     replayed: np.ndarray | None = None  # [kv_heads, prompt], what its repetition gave
     sliding: int | None = None  # the layer's own window
+    queries: triattention.Queries | None = None  # triattention: a calibration's, not the sequence's
 
     @property
     def first_seen(self) -> int:
@@ -325,17 +328,24 @@ def replay_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
 
 def triattention_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
     """score_keys_for_round and _select_per_layer_perhead_independent of the authors' code, with the
-    statistics of the sequence's own queries."""
+    statistics of a calibration or of the sequence's own queries."""
     policy, group, tokens = moment.policy, moment.group, moment.tokens
     scores = np.full(len(places), np.inf)
     answer = places >= moment.prompt
     if not answer.any():
         return scores
+    keys = moment.layer.plain_keys[head, places[answer]]
+    offsets = 2 ** np.arange(int(math.log2(policy.offset_max_length)) + 1)
+    if moment.queries is not None:
+        expected = [
+            triattention.score(moment.queries, q_head, keys, places[answer], tokens, offsets)
+            for q_head in range(head * group, (head + 1) * group)
+        ]
+        scores[answer] = np.max([(x - x.mean()) / max(x.std(), 1e-6) for x in expected], axis=0)
+        return scores
     rotate, half = moment.layer.rotate, moment.keys.shape[-1] // 2
     factor = np.linalg.norm(rotate(np.eye(2 * half)[:1], np.array([0])))
-    keys = moment.layer.plain_keys[head, places[answer]]
     sizes = np.hypot(keys[:, :half], keys[:, half:])
-    offsets = 2 ** np.arange(int(math.log2(policy.offset_max_length)) + 1)
     best = np.full(len(keys), -np.inf)
     for queries in moment.layer.plain_queries[head * group : (head + 1) * group, :tokens]:
         mean = queries.mean(axis=0)

@@ -12,6 +12,7 @@
 #include "model/spec/kvzap_adapter.h"
 #include "model/spec/load.h"
 #include "model/spec/safetensors.h"
+#include "model/spec/triattention_adapter.h"
 
 namespace dms {
 namespace {
@@ -81,6 +82,20 @@ void check_base(const JsonFields& config, const ModelSpec& spec) {
   }
 }
 
+void check_one_way(const JsonFields& config, bool dms, bool kvzap, bool triattention) {
+  std::string given;
+  for (const auto& [is_given, keys] : {std::pair{kvzap, "kvzap_*"},
+                                       std::pair{triattention, "triattention_*"},
+                                       std::pair{dms, "dms_*"}}) {
+    if (is_given) given += (given.empty() ? "" : " and ") + std::string(keys);
+  }
+  if (dms + kvzap + triattention <= 1) return;
+  throw InputError({.where = config.where(),
+                    .what = "says two ways to evict",
+                    .got = given + " keys",
+                    .expected = "one of them"});
+}
+
 /// A tensor that the base has no place for, such as a bias, would be lost without a word.
 void check_no_others(const std::filesystem::path& path, const std::vector<WeightName>& weights) {
   const SafetensorsFile file(path);
@@ -115,14 +130,12 @@ void apply_adapter(const std::filesystem::path& folder, ModelSpec& spec) {
   check_format(config);
   check_base(config, spec);
   std::optional<DmsSpec> dms = dms_from_config(config);
-  if (std::optional<KvzapSpec> kvzap = kvzap_from_config(config)) {
-    if (dms) {
-      throw InputError({.where = file.string(),
-                        .what = "says two ways to evict",
-                        .got = "kvzap_* and dms_* keys",
-                        .expected = "one of them"});
-    }
+  std::optional<KvzapSpec> kvzap = kvzap_from_config(config);
+  std::optional<TriattentionSpec> triattention = triattention_from_config(config, spec);
+  check_one_way(config, dms.has_value(), kvzap.has_value(), triattention.has_value());
+  if (kvzap || triattention) {
     spec.kvzap = std::move(kvzap);
+    spec.triattention = std::move(triattention);
     return;
   }
   if (!dms || dms->source != DmsSource::adapter) {

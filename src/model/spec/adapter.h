@@ -1,6 +1,7 @@
 #pragma once
 // An eviction adapter apart from its base: a folder with adapter_config.json (the base's shape, and
-// NVIDIA's dms_* keys or kvzap_* keys) and adapter.safetensors (the dms_proj_* or kvzap weights).
+// NVIDIA's dms_* keys, kvzap_* or triattention_* keys) and adapter.safetensors (the dms_proj_* or
+// kvzap weights, or triattention's statistics).
 
 #include <cstdint>
 #include <filesystem>

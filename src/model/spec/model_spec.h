@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -103,6 +104,8 @@ enum class WeightRole {
   kvzap_bias,
   kvzap_hidden,
   kvzap_hidden_bias,
+  triattention_mean,  // of a layer's queries
+  triattention_size,
 };
 
 /// A weight's name in the checkpoint; "{}" stands for the layer's number.
@@ -139,6 +142,18 @@ struct KvzapSpec {
   int64_t hidden = 0;      // width of a hidden layer with GELU; 0: the scores are linear
   double target_cr = 0.0;  // 0: not stated
   std::string origin{};    // the file the settings came from
+};
+
+/// TriAttention (arXiv 2604.04921): each query head's queries over a text, before RoPE turns them.
+/// The numbers are null until read_query_statistics().
+struct TriattentionSpec {
+  int64_t tokens = 0;                                 // of the text
+  std::string base_sum{};                             // base_sum() of the model that read it
+  std::shared_ptr<const std::vector<float>> means{};  // [layers, q_heads, head_dim]
+  std::shared_ptr<const std::vector<float>>
+      sizes{};           // [layers, q_heads, rotary_dim / 2], mean size
+                         // of the pairs of channels that turn together
+  std::string origin{};  // the file the settings came from
 };
 
 struct ModelSpec {
@@ -194,7 +209,8 @@ struct ModelSpec {
 
   std::optional<Quantisation> quantisation;
   std::optional<DmsSpec> dms;
-  std::optional<KvzapSpec> kvzap;  // of an adapter; a model with `dms` has none
+  std::optional<KvzapSpec> kvzap;                // of an adapter; a model with `dms` has none
+  std::optional<TriattentionSpec> triattention;  // likewise, and instead of `kvzap`
   std::vector<int32_t>
       eos_ids;  // of config.json and generation_config.json, and what add_end_token() added
   std::optional<int32_t> bos_id;

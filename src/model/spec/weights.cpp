@@ -101,6 +101,10 @@ std::optional<std::vector<int64_t>> shape_of(WeightRole role, const ModelSpec& s
       return when(score_hidden > 0, {score_hidden, s.hidden});
     case WeightRole::kvzap_hidden_bias:
       return when(score_hidden > 0, {score_hidden});
+    case WeightRole::triattention_mean:
+      return when(s.triattention.has_value(), {s.q_heads, s.head_dim});
+    case WeightRole::triattention_size:
+      return when(s.triattention.has_value(), {s.q_heads, s.rope.rotary_dim / 2});
   }
   return std::nullopt;
 }
@@ -131,6 +135,12 @@ std::span<const WeightPattern> kvzap_patterns(const ModelSpec& spec) {
   return kLinear;
 }
 
+/// Likewise; statistics, with which no layer computes.
+constexpr std::array kTriattentionPatterns{
+    WeightPattern{WeightRole::triattention_mean, "model.layers.{}.self_attn.triattention.q_mean"},
+    WeightPattern{WeightRole::triattention_size,
+                  "model.layers.{}.self_attn.triattention.q_abs_mean"}};
+
 }  // namespace
 
 std::vector<WeightName> weight_names(const ModelSpec& spec) {
@@ -156,6 +166,7 @@ std::vector<WeightName> weight_names(const ModelSpec& spec) {
       if (is_per_layer(pattern)) add(pattern, layer);
     }
     for (const WeightPattern& pattern : kvzap_patterns(spec)) add(pattern, layer);
+    for (const WeightPattern& pattern : kTriattentionPatterns) add(pattern, layer);
   }
   for (const WeightPattern& pattern : spec.weight_patterns) {
     if (!is_per_layer(pattern) && !is_first(pattern)) add(pattern, -1);
@@ -195,6 +206,8 @@ bool is_adapter(WeightRole role) {
     case WeightRole::kvzap_bias:
     case WeightRole::kvzap_hidden:
     case WeightRole::kvzap_hidden_bias:
+    case WeightRole::triattention_mean:
+    case WeightRole::triattention_size:
       return true;
     default:
       return false;
@@ -209,7 +222,11 @@ int64_t element_count(const WeightName& weight) {
 
 int64_t parameter_count(const ModelSpec& spec) {
   int64_t total = 0;
-  for (const WeightName& weight : weight_names(spec)) total += element_count(weight);
+  for (const WeightName& weight : weight_names(spec)) {
+    const bool is_statistic = weight.role == WeightRole::triattention_mean ||
+                              weight.role == WeightRole::triattention_size;
+    if (!is_statistic) total += element_count(weight);
+  }
   return total;
 }
 
