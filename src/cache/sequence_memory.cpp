@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
 
 #include "base/check.h"
+#include "base/memory_shortage.h"
 #include "cache/sequence_cache.h"
-#include "dms/error.h"
 
 namespace dms::cache {
 
@@ -92,14 +91,10 @@ MemoryShortage memory_shortage(std::span<const Growth> parts) {
   const int64_t needed = pools.budget().used_bytes + pools.missing_bytes(demand_of(parts));
   int64_t tokens = 0;
   for (const Growth& part : parts) tokens += part.cache->tokens();
-  const std::string sequences =
-      parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
-  return MemoryShortage(
-      {.where = "KV memory",
-       .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
-       .got = "up to " + std::to_string(needed) + " bytes for the next step",
-       .expected = "at most " + std::to_string(pools.budget().limit_bytes),
-       .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
+  return shortage_of({.sequences = std::ssize(parts),
+                      .tokens = tokens,
+                      .bytes = needed,
+                      .limit_bytes = pools.budget().limit_bytes});
 }
 
 PageDemand expected_pages(const CacheShape& shape, const Policy& policy, int64_t tokens) {

@@ -14,6 +14,7 @@
 #include "cpu/cpu_sequence.h"
 #include "cpu/fingerprint.h"
 #include "cpu/replay.h"
+#include "engine/kv_ratios.h"
 
 namespace dms::cpu {
 namespace {
@@ -276,13 +277,7 @@ KvStats CpuModel::usage(std::span<const engine::SequenceState* const> sequences)
     add_held(usage.held_per_head, stats.held_per_head);
   }
   stats.peak_bytes += peak_page_bytes;
-  if (stats.held_tokens > 0) {
-    stats.cr = static_cast<double>(stats.dense_tokens) / static_cast<double>(stats.held_tokens);
-  }
-  if (stats.allocated_bytes > 0 && stats.dense_bytes > 0) {
-    stats.cr_bytes =
-        static_cast<double>(stats.dense_bytes) / static_cast<double>(stats.allocated_bytes);
-  }
+  engine::set_ratios(stats);
   return stats;
 }
 

@@ -12,6 +12,7 @@
 #include "base/memory_shortage.h"
 #include "cpu/fingerprint.h"
 
+#include "engine/kv_ratios.h"
 namespace dms::cuda {
 namespace {
 
@@ -160,14 +161,10 @@ MemoryShortage CudaModel::shortage(std::span<const engine::Part> parts) const {
   }
   int64_t tokens = 0;
   for (const engine::Part& part : parts) tokens += part.sequence->tokens();
-  const std::string sequences =
-      parts.size() == 1 ? "" : " in " + std::to_string(parts.size()) + " sequences";
-  return MemoryShortage(
-      {.where = "KV memory",
-       .what = "limit reached at " + std::to_string(tokens) + " tokens" + sequences,
-       .got = "up to " + std::to_string(needed) + " bytes for the next step",
-       .expected = "at most " + std::to_string(store_->limit_bytes()),
-       .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
+  return shortage_of({.sequences = std::ssize(parts),
+                      .tokens = tokens,
+                      .bytes = needed,
+                      .limit_bytes = store_->limit_bytes()});
 }
 
 std::span<const float> CudaModel::forward(std::span<const engine::Part> parts) {
@@ -325,13 +322,7 @@ KvStats CudaModel::usage(std::span<const engine::SequenceState* const> sequences
       stats.dense_tokens * 2 * spec().head_dim * static_cast<int64_t>(sizeof(uint16_t));
   stats.allocated_bytes += tables;
   stats.peak_bytes = tables + store_->peak_bytes();
-  if (stats.held_tokens > 0) {
-    stats.cr = static_cast<double>(stats.dense_tokens) / static_cast<double>(stats.held_tokens);
-  }
-  if (stats.allocated_bytes > 0 && stats.dense_bytes > 0) {
-    stats.cr_bytes =
-        static_cast<double>(stats.dense_bytes) / static_cast<double>(stats.allocated_bytes);
-  }
+  engine::set_ratios(stats);
   return stats;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/kv_ratios.h"
 
 namespace dms::testing_support {
 namespace {
@@ -294,9 +295,7 @@ KvStats PlainModel::usage(std::span<const engine::SequenceState* const> sequence
   }
   stats.allocated_bytes = stats.dense_bytes;
   stats.peak_bytes = memory_->peak_bytes;
-  if (stats.held_tokens > 0) {
-    stats.cr = static_cast<double>(stats.dense_tokens) / static_cast<double>(stats.held_tokens);
-  }
+  engine::set_ratios(stats);
   return stats;
 }
 
