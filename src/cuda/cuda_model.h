@@ -69,9 +69,11 @@ class CudaModel final : public engine::Model {
   /// Waits for the device and learns what sequences of one bank have grown by.
   void learn(std::span<CudaSequence* const> sequences);
 
+  /// In the place of learn() where a step failed: pages that the device took are given back. The
+  /// sequences must be restarted.
+  void take_in_failure(SlotBank& bank);
  private:
   void run(PassStep& step);
-  void take_in_failure(SlotBank& bank);
   void compute(const StepWork& work);
   void fetch_logits(const PassStep& step);
 

@@ -77,25 +77,34 @@ std::vector<int32_t> DecodeLoop::run(std::span<const int32_t> first, int32_t ste
     record_ = DeviceBuffer((chosen + 1) * sizeof(int32_t), kBuffers);
     graphs_.clear();  // graphs hold the address of the one before
   }
-  const cudaStream_t stream = model_.stream().get();
-  check(cudaMemsetAsync(record_.data(), 0, sizeof(int32_t), stream), kBuffers);
+  std::vector<int32_t> tokens(chosen);
   model_.seat(sequences_, std::vector<int64_t>(sequences_.size(), steps), true);
+  try {
+    decode(first, steps);
+    check(cudaMemcpyAsync(tokens.data(),
+                          record_.at<int32_t>() + 1,
+                          chosen * sizeof(int32_t),
+                          cudaMemcpyDeviceToHost,
+                          model_.stream().get()),
+          kBuffers);
+    model_.learn(sequences_);
+  } catch (...) {
+    model_.take_in_failure(sequences_.front()->bank());
+    throw;
+  }
+  for (CudaSequence* sequence : sequences_) sequence->advance(steps, Rows::decoded);
+  return tokens;
+}
+
+/// Puts all steps on the stream.
+void DecodeLoop::decode(std::span<const int32_t> first, int32_t steps) {
+  check(cudaMemsetAsync(record_.data(), 0, sizeof(int32_t), model_.stream().get()), kBuffers);
   const StepWork work = work_of(first);
   work.bank->flush();
   model_.step().prepare(work);
   for (int32_t i = 0; i < steps; ++i) {
     graphs_.run(work, model_.stream(), [&] { launch(work); });
   }
-  std::vector<int32_t> tokens(chosen);
-  check(cudaMemcpyAsync(tokens.data(),
-                        record_.at<int32_t>() + 1,
-                        chosen * sizeof(int32_t),
-                        cudaMemcpyDeviceToHost,
-                        stream),
-        kBuffers);
-  model_.learn(sequences_);
-  for (CudaSequence* sequence : sequences_) sequence->advance(steps, Rows::decoded);
-  return tokens;
 }
 
 }  // namespace dms::cuda

@@ -26,7 +26,9 @@ class DecodeLoop {
   /// Appends `first`, one token a sequence, and then what was chosen after each, `steps` tokens a
   /// sequence in all. Waits for the device once, at the end. Returns what was chosen, [steps,
   /// sequences]; the last ones are not in the caches yet. -1: a logit was not finite, and what came
-  /// after it means nothing. Throws RunError where there is no room for all, whatever is evicted.
+  /// after it means nothing. Throws MemoryShortage where there is no room for all, whatever is
+  /// evicted: nothing has changed then. Where it throws anything else, the sequences must be
+  /// restarted.
   std::vector<int32_t> run(std::span<const int32_t> first, int32_t steps);
 
   const GraphCache& graphs() const { return graphs_; }
@@ -34,6 +36,7 @@ class DecodeLoop {
  private:
   StepWork work_of(std::span<const int32_t> first) const;
   void launch(const StepWork& work);
+  void decode(std::span<const int32_t> first, int32_t steps);
 
   CudaModel& model_;
   std::vector<CudaSequence*> sequences_;

@@ -1,7 +1,6 @@
 // The engine on both models: requests side by side, preemption, shared prefixes and branches answer
 // as each request does alone, and leave no page behind.
 
-#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,10 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "cpu/sequence_cases.h"
-#include "cuda/decode_loop.h"
 #include "cuda/device_buffer.h"
 #include "cuda/tiny_cuda_model.h"
-#include "support/errors.h"
 #include "support/seed.h"
 
 namespace dms::cuda {
@@ -74,9 +71,6 @@ class DeviceServingTest : public testing::TestWithParam<const char*> {
   std::unique_ptr<WeightSource> source_;
   std::unique_ptr<engine::Model> model_;
 };
-
-/// What the device alone has.
-class CudaServingTest : public DeviceServingTest {};
 
 engine::EngineOptions options() {
   return {.chunk_tokens = 32, .max_step_tokens = 64, .max_sequences = 4};
@@ -164,70 +158,8 @@ TEST_P(DeviceServingTest, AnswersOfOneRequestBranch) {
   EXPECT_NE(results[0].ids, results[1].ids);
 }
 
-// Tokens chosen on the device are those that the engine chooses, steps are graphs from the second
-// on, and what the host knows afterwards is as after as many passes.
-TEST_P(CudaServingTest, DecodingWithoutTheHostGivesTheSameTokens) {
-  auto& model = static_cast<CudaModel&>(this->model());
-  std::vector<Generation> expected;
-  {
-    engine::Engine engine(model, {}, options());
-    expected = answers(engine, 2);
-  }
-  std::vector<std::unique_ptr<engine::SequenceState>> states;
-  std::vector<CudaSequence*> sequences;
-  std::vector<int32_t> first;
-  for (uint64_t i = 0; i < 2; ++i) {
-    states.push_back(model.new_sequence(model.plan({})));
-    const std::vector<int32_t> ids = prompt(i);
-    const std::vector<engine::Part> parts{{.sequence = states.back().get(), .ids = ids}};
-    model.forward(parts);
-    sequences.push_back(static_cast<CudaSequence*>(states.back().get()));
-    first.push_back(expected[i].ids[0]);
-  }
-  {
-    const std::vector<SamplingRow> greedy(2);
-    DecodeLoop loop(model, sequences, greedy);
-    for (const int32_t steps : {15, 14}) {
-      const int32_t done = static_cast<int32_t>(sequences[0]->tokens() - kPrompt);
-      const std::vector<int32_t> chosen = loop.run(first, steps);
-      for (int32_t step = 0; step < steps; ++step) {
-        for (size_t i = 0; i < 2; ++i) {
-          ASSERT_EQ(chosen[static_cast<size_t>(step) * 2 + i],
-                    expected[i].ids[static_cast<size_t>(done + step + 1)])
-              << "step " << done + step << " of sequence " << i;
-        }
-      }
-      first.assign(chosen.end() - 2, chosen.end());
-    }
-    EXPECT_EQ(loop.graphs().replays(), 29 - 1);
-  }
-  EXPECT_EQ(sequences[0]->tokens(), kPrompt + 29);
-  const std::vector<int32_t> rest(first);
-  for (size_t i = 0; i < 2; ++i) {
-    const std::vector<engine::Part> parts{{.sequence = states[i].get(),
-                                           .ids = std::span(rest).subspan(i, 1),
-                                           .logits = engine::LogitRows::last}};
-    EXPECT_TRUE(std::isfinite(model.forward(parts)[0]));
-  }
-}
-
-TEST_P(CudaServingTest, WhatTheDeviceLacksIsRefusedByName) {
-  const engine::Model& model = this->model();
-  const auto refusal = [&](const CacheOptions& cache) {
-    return testing_support::input_error([&] { model.plan(cache); });
-  };
-  EXPECT_THAT(refusal({.policy = "tova"}), HasSubstr("policy: is not on the device cuda"));
-  EXPECT_THAT(refusal({.policy = "streaming", .policy_args = {{"enable_pos_shift", "true"}}}),
-              HasSubstr("enable_pos_shift"));
-  EXPECT_THAT(refusal({.kv_dtype = "int4"}), HasSubstr("kv_dtype"));
-  EXPECT_THAT(refusal({.kv_dtype = "k=int8,v=fp8"}), HasSubstr("kv_dtype"));
-  EXPECT_THAT(refusal({.kv_dtype = "int8", .kv_exact_layers = 1}), HasSubstr("kv_exact_layers"));
-  EXPECT_THAT(refusal({.preallocate_tokens = 64}), HasSubstr("preallocate_tokens"));
-}
-
 constexpr auto kName = [](const auto& item) { return std::string(item.param); };
 INSTANTIATE_TEST_SUITE_P(Devices, DeviceServingTest, testing::Values("cpu", "cuda"), kName);
-INSTANTIATE_TEST_SUITE_P(Devices, CudaServingTest, testing::Values("cuda"), kName);
 
 }  // namespace
 }  // namespace dms::cuda

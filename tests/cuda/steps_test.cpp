@@ -12,6 +12,7 @@
 #include "cpu/sequence_cases.h"
 #include "cuda/device_buffer.h"
 #include "cuda/tiny_cuda_model.h"
+#include "support/errors.h"
 #include "support/seed.h"
 
 namespace dms::cuda {
@@ -19,6 +20,7 @@ namespace {
 
 using cpu::Line;
 using cpu::Rows;
+using testing::HasSubstr;
 using testing_support::seed;
 
 constexpr int64_t kTokens = 76;
@@ -166,6 +168,23 @@ TEST(Graphs, DecodeWhatWasTakenBackAnew) {
     const std::vector<Rows> again = decode_together(*model, lines, rest);
     cpu::expect_rows(again[0], expected[0], 0, kTolerance, "again");
   }
+}
+
+TEST(CudaOptions, WhatTheDeviceLacksIsRefusedByName) {
+  DMS_NEEDS_CUDA_DEVICE();
+  const ModelSpec spec = tiny_cuda_spec({.layers = 1});
+  const std::unique_ptr<WeightSource> source = random_weights(spec, seed());
+  const auto model = tiny_cuda_model(spec, *source);
+  const auto refusal = [&](const CacheOptions& cache) {
+    return testing_support::input_error([&] { model->plan(cache); });
+  };
+  EXPECT_THAT(refusal({.policy = "tova"}), HasSubstr("policy: is not on the device cuda"));
+  EXPECT_THAT(refusal({.policy = "streaming", .policy_args = {{"enable_pos_shift", "true"}}}),
+              HasSubstr("enable_pos_shift"));
+  EXPECT_THAT(refusal({.kv_dtype = "int4"}), HasSubstr("kv_dtype"));
+  EXPECT_THAT(refusal({.kv_dtype = "k=int8,v=fp8"}), HasSubstr("kv_dtype"));
+  EXPECT_THAT(refusal({.kv_dtype = "int8", .kv_exact_layers = 1}), HasSubstr("kv_exact_layers"));
+  EXPECT_THAT(refusal({.preallocate_tokens = 64}), HasSubstr("preallocate_tokens"));
 }
 
 }  // namespace
