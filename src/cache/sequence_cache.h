@@ -73,7 +73,13 @@ struct Growth {
 /// then keep it for the pass. Asked before each, so that none fails half-way. The sequences share
 /// their pools.
 bool reserve_memory(std::span<const Growth> parts);
-/// What `tokens` tokens are expected to take.
+/// What `tokens` tokens are expected to take of one head.
+struct HeadPages {
+  int64_t window = 0;
+  int64_t survivors = 0;
+};
+HeadPages expected_head_pages(const Policy& policy, int64_t tokens);
+/// Likewise of all.
 PageDemand expected_pages(const CacheShape& shape, const Policy& policy, int64_t tokens);
 /// Why reserve_memory() said no.
 MemoryShortage memory_shortage(std::span<const Growth> parts);

@@ -97,16 +97,21 @@ MemoryShortage memory_shortage(std::span<const Growth> parts) {
                       .limit_bytes = pools.budget().limit_bytes});
 }
 
-PageDemand expected_pages(const CacheShape& shape, const Policy& policy, int64_t tokens) {
+HeadPages expected_head_pages(const Policy& policy, int64_t tokens) {
   const int64_t window = std::min(tokens, policy.window() + kRollbackTokens);
   const auto survivors = static_cast<int64_t>(
       std::ceil(static_cast<double>(tokens - window) * policy.expected_keep()));
+  return {.window = ceil_div(window, kPageTokens) + 1,
+          .survivors = ceil_div(survivors, kPageTokens)};
+}
+
+PageDemand expected_pages(const CacheShape& shape, const Policy& policy, int64_t tokens) {
+  const HeadPages head = expected_head_pages(policy, tokens);
   PageDemand pages;
   pages[page_layout(shape, shape.window_format).bytes()] +=
-      shape.layers * shape.kv_heads * (ceil_div(window, kPageTokens) + 1);
+      shape.layers * shape.kv_heads * head.window;
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
-    pages[survivor_layout(shape, layer).bytes()] +=
-        shape.kv_heads * ceil_div(survivors, kPageTokens);
+    pages[survivor_layout(shape, layer).bytes()] += shape.kv_heads * head.survivors;
   }
   return pages;
 }

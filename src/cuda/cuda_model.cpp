@@ -1,6 +1,7 @@
 #include "cuda/cuda_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <limits>
 #include <string>
@@ -11,8 +12,8 @@
 #include "base/check.h"
 #include "base/memory_shortage.h"
 #include "cpu/fingerprint.h"
-
 #include "engine/kv_ratios.h"
+
 namespace dms::cuda {
 namespace {
 
@@ -150,6 +151,21 @@ engine::KvMemory CudaModel::memory() const {
   return {.limit_bytes = store_->limit_bytes(),
           .used_bytes = store_->used_bytes(),
           .peak_bytes = store_->peak_bytes()};
+}
+
+/// With what each takes as it grows on by a page: a first page of a size is not found later, where
+/// others hold all slabs.
+bool CudaModel::can_place(std::span<const engine::Expectation> expected) const {
+  PageDemand demand;
+  for (const engine::Expectation& one : expected) {
+    const auto& plan = static_cast<const CudaPlan&>(*one.plan);
+    const PageDemand there = plan.expected_pages(one.from_tokens);
+    for (const auto& [bytes, pages] : plan.expected_pages(one.to_tokens + kPageTokens)) {
+      const auto added = static_cast<double>(std::max<int64_t>(pages - there.at(bytes), 0));
+      demand[bytes] += static_cast<int64_t>(std::ceil(added * one.ratio));
+    }
+  }
+  return store_->has(demand);
 }
 
 MemoryShortage CudaModel::shortage(std::span<const engine::Part> parts) const {

@@ -49,6 +49,7 @@ class CudaModel final : public engine::Model {
   std::string fingerprint() const override;
   bool reserve(std::span<const engine::Part> parts) override;
   engine::KvMemory memory() const override;
+  bool can_place(std::span<const engine::Expectation> expected) const override;
   MemoryShortage shortage(std::span<const engine::Part> parts) const override;
   std::span<const float> forward(std::span<const engine::Part> parts) override;
   /// 0: it would take events in every layer, and those a place in the graph.
@@ -68,10 +69,10 @@ class CudaModel final : public engine::Model {
             bool decoded);
   /// Waits for the device and learns what sequences of one bank have grown by.
   void learn(std::span<CudaSequence* const> sequences);
-
   /// In the place of learn() where a step failed: pages that the device took are given back. The
   /// sequences must be restarted.
   void take_in_failure(SlotBank& bank);
+
  private:
   void run(PassStep& step);
   void compute(const StepWork& work);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cache/sequence_cache.h"
 #include "cpu/cpu_model.h"
 #include "dms/error.h"
 
@@ -67,6 +68,20 @@ FateParams CudaPlan::fate() const {
           .per_layer = rule_.per_layer};
 }
 
+PageDemand CudaPlan::expected_pages(int64_t tokens) const {
+  const cache::HeadPages head = cache::expected_head_pages(*policy_, tokens);
+  PageDemand pages;
+  pages[page_bytes(KvFormat::bf16, heads_.head_dim)] += heads_.heads * head.window;
+  pages[page_bytes(survivor_format(), heads_.head_dim)] += heads_.heads * head.survivors;
+  return pages;
+}
+
+int64_t CudaPlan::expected_bytes(int64_t tokens) const {
+  int64_t sum = 0;
+  for (const auto& [bytes, pages] : expected_pages(tokens)) sum += bytes * pages;
+  return sum;
+}
+
 std::vector<uint32_t> CudaPlan::known_fates(int32_t layers,
                                             int32_t kv_heads,
                                             int32_t columns) const {
@@ -100,7 +115,12 @@ std::shared_ptr<const CudaPlan> make_plan(const ModelSpec& spec,
   };
   refuse("kv_exact_layers", options.kv_exact_layers);
   refuse("preallocate_tokens", options.preallocate_tokens);
-  return std::make_shared<CudaPlan>(std::move(host), std::move(policy), format);
+  return std::make_shared<CudaPlan>(
+      std::move(host),
+      std::move(policy),
+      HeadShape{.heads = static_cast<int32_t>(spec.layers * spec.kv_heads),
+                .head_dim = static_cast<int32_t>(spec.head_dim),
+                .survivor_format = format});
 }
 
 }  // namespace dms::cuda

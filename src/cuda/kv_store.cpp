@@ -138,6 +138,14 @@ bool KvStore::fits(const PageDemand& demand, const std::map<SlotBank*, int64_t>&
   return fits_now();
 }
 
+bool KvStore::has(PageDemand demand) const {
+  for (const auto& [key, bank] : banks_) {
+    const auto size = demand.find(bank->shape().survivor_page_bytes());
+    if (size != demand.end()) size->second -= bank->free_list().untaken();
+  }
+  return pages_.fits(demand);
+}
+
 PageNumber KvStore::take(int32_t bytes) {
   const PageNumber page = pages_.take(bytes);
   ensure(page != kNoPage, "a page that was said to fit");

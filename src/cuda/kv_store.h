@@ -19,9 +19,6 @@ namespace dms::cuda {
 /// layers of 8 heads with 64 slots of 128k tokens takes some 600 MB a bank.
 inline constexpr int64_t kMostBanks = 4;
 
-/// Pages that something takes, by their bytes.
-using PageDemand = std::map<int32_t, int64_t>;
-
 struct StoreShape {
   int32_t layers = 0;
   int32_t kv_heads = 0;
@@ -55,6 +52,9 @@ class KvStore {
 
   /// Whether there are pages for `demand`, and for `ahead` to be given to each bank's device.
   bool fits(const PageDemand& demand, const std::map<SlotBank*, int64_t>& ahead = {});
+  /// Whether there are pages for `demand` where those that were given ahead and not taken may be
+  /// had back.
+  bool has(PageDemand demand) const;
   /// A page that fits() promised.
   PageNumber take(int32_t bytes);
   void share(PageNumber page) { pages_.share(page); }

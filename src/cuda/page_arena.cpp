@@ -22,7 +22,7 @@ PageArena::PageArena(int64_t bytes) {
   for (int64_t i = std::ssize(slabs_) - 1; i >= 0; --i) empty_slabs_.push_back(i);
 }
 
-bool PageArena::fits(const std::map<int32_t, int64_t>& pages) const {
+bool PageArena::fits(const PageDemand& pages) const {
   int64_t slabs = 0;
   for (const auto& [bytes, count] : pages) {
     const auto units = static_cast<int32_t>(bytes / kPageUnit);

@@ -17,13 +17,16 @@ namespace dms::cuda {
 using PageNumber = uint32_t;
 inline constexpr PageNumber kNoPage = 0xffff'ffff;
 
+/// Pages that something takes, by their bytes.
+using PageDemand = std::map<int32_t, int64_t>;
+
 class PageArena {
  public:
   /// Of an arena of `bytes` bytes.
   explicit PageArena(int64_t bytes);
 
   /// Whether so many pages more, by their bytes, are there to be had at once.
-  bool fits(const std::map<int32_t, int64_t>& pages) const;
+  bool fits(const PageDemand& pages) const;
   /// A page of `bytes` bytes, a multiple of kPageUnit, with one reference; kNoPage: none is left.
   PageNumber take(int32_t bytes);
   void share(PageNumber page) { ++references(page); }

@@ -44,9 +44,9 @@ class Engine {
   /// Ends one wait(): a present one, or else the next.
   void stop_waiting();
   EngineStats stats() const;
-  /// Has cached beginnings of prompts give way until `bytes` more find room, if they ever can.
+  /// Has cached beginnings of prompts give way until what is expected finds room, if it ever can.
   /// Between two steps.
-  void make_room(int64_t bytes) { scheduler_.make_room(bytes); }
+  void make_room(const Expectation& expected) { scheduler_.make_room(expected); }
 
   /// One pass over the model. False: nothing is left to do. Not to be called by a sink.
   bool step();

@@ -3,6 +3,7 @@
 // in src/cpu; tests drive the engine with others. Bytes and tokens pass this seam, never pages,
 // policies, heads or devices.
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <limits>
@@ -33,6 +34,19 @@ class SequencePlan {
   virtual bool shares_prefixes() const = 0;
   /// Bytes of pages that `tokens` tokens are expected to take, before any was seen.
   virtual int64_t expected_bytes(int64_t tokens) const = 0;
+};
+
+/// What a sequence is expected to take as it grows: what its plan says, held to what was seen.
+struct Expectation {
+  const SequencePlan* plan = nullptr;
+  int64_t from_tokens = 0;
+  int64_t to_tokens = 0;
+  double ratio = 1.0;  // of the bytes that the plan expects
+
+  int64_t bytes() const {
+    const int64_t added = plan->expected_bytes(to_tokens) - plan->expected_bytes(from_tokens);
+    return static_cast<int64_t>(static_cast<double>(std::max<int64_t>(added, 0)) * ratio);
+  }
 };
 
 /// What a model holds of one sequence: the tokens it computed, compact. Engine thread only. Calls
@@ -128,6 +142,10 @@ class Model {
   /// the pass that follows.
   virtual bool reserve(std::span<const Part> parts) = 0;
   virtual KvMemory memory() const = 0;
+  /// Whether free memory can hold what is expected as it lies: where it is cut into pieces of
+  /// several sizes, bytes may be free of which none serve. That there are as many is memory()'s to
+  /// say.
+  virtual bool can_place(std::span<const Expectation> /*expected*/) const { return true; }
   /// Why reserve() said no.
   virtual MemoryShortage shortage(std::span<const Part> parts) const = 0;
 

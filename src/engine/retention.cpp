@@ -8,10 +8,14 @@ constexpr double kWeight = 0.25;
 
 }  // namespace
 
-int64_t Retention::expected_bytes(const SequencePlan& plan, int64_t tokens) const {
+Expectation Retention::expectation(const SequencePlan& plan,
+                                   int64_t from_tokens,
+                                   int64_t to_tokens) const {
   const auto ratio = ratios_.find(plan.name());
-  const auto expected = static_cast<double>(plan.expected_bytes(tokens));
-  return static_cast<int64_t>(expected * (ratio == ratios_.end() ? 1.0 : ratio->second));
+  return {.plan = &plan,
+          .from_tokens = from_tokens,
+          .to_tokens = to_tokens,
+          .ratio = ratio == ratios_.end() ? 1.0 : ratio->second};
 }
 
 void Retention::learn(const SequencePlan& plan, int64_t tokens, int64_t bytes) {

@@ -12,8 +12,8 @@ namespace dms::engine {
 
 class Retention {
  public:
-  /// Bytes that `tokens` tokens under `plan` are expected to hold.
-  int64_t expected_bytes(const SequencePlan& plan, int64_t tokens) const;
+  /// What a sequence under `plan` takes as it grows from so many tokens to so many.
+  Expectation expectation(const SequencePlan& plan, int64_t from_tokens, int64_t to_tokens) const;
   /// A sequence of `tokens` tokens held `bytes`.
   void learn(const SequencePlan& plan, int64_t tokens, int64_t bytes);
 

@@ -91,17 +91,32 @@ void Scheduler::let_in(Running& next) {
 }
 
 /// What prompts under way are still expected to take.
-int64_t Scheduler::promised_bytes() {
-  int64_t bytes = 0;
+std::vector<Expectation> Scheduler::promised() {
+  std::vector<Expectation> promised;
   for (const auto& running : requests_) {
     if (!running->is_ready() || !running->is_owned() || !running->is_in_prompt()) continue;
-    const int64_t total = retention_.expected_bytes(running->plan(), running->wanted_tokens());
     const int64_t there =
         std::max(running->sequence().state().tokens(), sharing_.spared_tokens(*running));
-    const int64_t done = retention_.expected_bytes(running->plan(), there);
-    bytes += std::max<int64_t>(total - done, 0);
+    promised.push_back(retention_.expectation(running->plan(), there, running->wanted_tokens()));
   }
-  return bytes;
+  return promised;
+}
+
+/// What `next` takes, and those that were let in before it.
+std::vector<Expectation> Scheduler::expected_with(const Running& next) {
+  std::vector<Expectation> expected = promised();
+  expected.push_back(
+      retention_.expectation(next.plan(), sharing_.spared_tokens(next), next.wanted_tokens()));
+  if (next.is_preempted()) expected.back().ratio *= kRoomToComeBack;
+  return expected;
+}
+
+/// Whether `expected` is there to be had, and so many bytes beside it.
+bool Scheduler::can_hold(std::span<const Expectation> expected, int64_t spare_bytes) const {
+  const KvMemory memory = model_.memory();
+  int64_t needed = spare_bytes;
+  for (const Expectation& one : expected) needed += one.bytes();
+  return memory.used_bytes + needed <= memory.limit_bytes && model_.can_place(expected);
 }
 
 bool Scheduler::has_room(const Running& next) {
@@ -114,12 +129,8 @@ bool Scheduler::has_room(const Running& next) {
   if (active + next.answers() > options_.max_sequences) return false;
   const int64_t limit = model_.memory().limit_bytes;
   if (limit == 0) return true;
-  const auto wanted =
-      static_cast<double>(retention_.expected_bytes(next.plan(), next.wanted_tokens()) -
-                          retention_.expected_bytes(next.plan(), sharing_.spared_tokens(next)));
-  const auto needed = static_cast<int64_t>(wanted * (next.is_preempted() ? kRoomToComeBack : 1.0)) +
-                      promised_bytes() + limit / kShareLeftFree;
-  while (model_.memory().used_bytes + needed > limit) {
+  const std::vector<Expectation> expected = expected_with(next);
+  while (!can_hold(expected, limit / kShareLeftFree)) {
     if (!drop_unwanted_prefix()) return false;
   }
   return true;
@@ -137,10 +148,10 @@ bool Scheduler::drop_unwanted_prefix() {
   return sharing_.drop_unwanted(next);
 }
 
-void Scheduler::make_room(int64_t bytes) {
+void Scheduler::make_room(const Expectation& expected) {
   const int64_t limit = model_.memory().limit_bytes;
-  if (limit == 0 || bytes > limit) return;
-  while (model_.memory().used_bytes > limit - bytes) {
+  if (limit == 0 || expected.bytes() > limit) return;
+  while (!can_hold(std::span(&expected, 1), 0)) {
     if (!drop_unwanted_prefix() && !sharing_.drop_oldest()) return;
   }
 }

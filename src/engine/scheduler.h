@@ -37,9 +37,9 @@ class Scheduler {
   /// Removes those that are done; each is shown to `leave` first.
   void retire(const std::function<void(const Running&)>& leave);
 
-  /// Drops prefixes until `bytes` more find room, the last ones those that requests begin with;
-  /// none where so much never would.
-  void make_room(int64_t bytes);
+  /// Drops prefixes until what is expected finds room, the last ones those that requests begin
+  /// with; none where so much never would.
+  void make_room(const Expectation& expected);
 
   int64_t preemptions() const { return preemptions_; }
   int64_t swaps() const { return swaps_; }
@@ -50,7 +50,9 @@ class Scheduler {
   void admit();
   Running* first_waiting() const;
   bool has_room(const Running& next);
-  int64_t promised_bytes();
+  std::vector<Expectation> promised();
+  std::vector<Expectation> expected_with(const Running& next);
+  bool can_hold(std::span<const Expectation> expected, int64_t spare_bytes) const;
   void let_in(Running& next);
   bool drop_unwanted_prefix();
   Pass fill_pass(bool with_guesses);

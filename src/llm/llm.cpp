@@ -31,6 +31,20 @@ struct LLM::State {
 
 void Core::enter() const { use_threads(options.threads); }
 
+namespace {
+
+/// Cached beginnings of prompts give way to what a file holds.
+void make_room(const Core& core, const llm::SessionHead& head) {
+  const auto plan = core.model->plan(head.options);
+  engine::Expectation expected{.plan = plan.get(), .to_tokens = std::ssize(head.ids)};
+  if (const int64_t bytes = expected.bytes(); bytes > 0) {
+    expected.ratio = static_cast<double>(head.held_bytes) / static_cast<double>(bytes);
+  }
+  core.engine->make_room(expected);
+}
+
+}  // namespace
+
 LLM::LLM(std::unique_ptr<State> state) : state_(std::move(state)) {}
 LLM::LLM(LLM&&) noexcept = default;
 LLM::~LLM() = default;
@@ -150,7 +164,7 @@ Document LLM::load_document(const DocumentFile& file) {
                       .what = "has been made a document already",
                       .hint = "open the file again, or share the document"});
   }
-  state_->core->engine->make_room(state.session.head.held_bytes);
+  make_room(*state_->core, state.session.head);
   auto sequence = llm::read_cache(state.session, *state_->core->model, state.image.mapping());
   state.is_taken = true;
   return llm::make_document(state_->core, state.session.head.options, std::move(sequence));
@@ -180,7 +194,7 @@ Session LLM::load_session(const std::filesystem::path& file) {
   const std::string data = input.read_text(0, input.bytes());
   llm::SessionBytes saved = llm::parse_session(data, file.string(), state_->core->fingerprint);
   llm::check_cache(saved);
-  state_->core->engine->make_room(saved.head.held_bytes);
+  make_room(*state_->core, saved.head);
   auto sequence = llm::read_cache(saved, *state_->core->model);
   return Session(
       std::make_unique<Session::State>(Session::State{.core = state_->core,

@@ -35,6 +35,9 @@ class WatchedModel final : public engine::Model {
   std::function<bool(std::span<const int32_t>)> is_failing = [](std::span<const int32_t>) {
     return false;
   };
+  // Whether free memory serves what is expected, where there are as many bytes.
+  std::function<bool(std::span<const engine::Expectation>)> places =
+      [](std::span<const engine::Expectation>) { return true; };
   bool is_silent = false;  // usage(), fork(), write() and restart() fail: so does a device
   // What they look at.
   std::vector<std::vector<int64_t>> passes;  // tokens of each part
@@ -79,6 +82,9 @@ class WatchedModel final : public engine::Model {
   /// As limit_tokens, a byte for each.
   engine::KvMemory memory() const override {
     return {.limit_bytes = limit_tokens, .used_bytes = live_tokens, .peak_bytes = 0};
+  }
+  bool can_place(std::span<const engine::Expectation> expected) const override {
+    return places(expected);
   }
   MemoryShortage shortage(std::span<const engine::Part>) const override {
     return MemoryShortage({.where = "KV memory", .what = "limit reached"});
