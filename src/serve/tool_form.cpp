@@ -4,6 +4,7 @@
 
 #include "serve/json_calls.h"
 #include "serve/named_calls.h"
+#include "serve/python_calls.h"
 #include "serve/xml_calls.h"
 
 namespace dms::serve {
@@ -15,6 +16,10 @@ std::unique_ptr<CallSyntax> json(std::string_view close, Tools tools) {
 
 std::unique_ptr<CallSyntax> named(std::string_view, Tools tools) {
   return std::make_unique<NamedCalls>(std::move(tools));
+}
+
+std::unique_ptr<CallSyntax> python(std::string_view close, Tools tools) {
+  return std::make_unique<PythonCalls>(close, std::move(tools));
 }
 
 std::unique_ptr<CallSyntax> xml(std::string_view close, Tools tools) {
@@ -107,11 +112,24 @@ std::vector<ToolForm> make_forms() {
        .call_end = "}",
        .between = ", ",
        .list_end = "]"},
+      {.name = "pythonic",
+       .marks = {"func_name1(", "[func_name("},
+       .open = "<|python_start|>",
+       .close = "<|python_end|>",
+       .syntax = python,
+       .bare = "[",
+       .list_begin = "[",
+       .call_middle = "(",
+       .call_end = ")",
+       .between = ", ",
+       .list_end = "]",
+       .arguments = "python",
+       .has_trigger = false},
       {.name = "llama3_json",
        .marks = {"<|python_tag|>", "\"parameters\": "},
        .open = "<|python_tag|>",
        .syntax = json,
-       .is_bare = true,
+       .bare = "{",
        .separator = ";",
        .call_begin = kNameKey,
        .call_middle = "\", \"parameters\": ",

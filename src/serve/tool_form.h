@@ -18,7 +18,7 @@ struct ToolForm {
   std::string_view open;     // the tag before calls, or the word; no character of it as its first
   std::string_view close{};  // what ends them; empty: they end by themselves
   std::unique_ptr<CallSyntax> (*syntax)(std::string_view close, Tools tools);
-  bool is_bare = false;          // an answer that begins with '{' is a call without the tag
+  std::string_view bare{};       // an answer that begins with it is calls without the tag
   std::string_view separator{};  // one character that may stand between calls
 
   // How a model that must call is made to write: LIST_BEGIN CALL (BETWEEN CALL)* LIST_END, a call
@@ -29,7 +29,9 @@ struct ToolForm {
   std::string_view call_end{};
   std::string_view between{};
   std::string_view list_end{};
-  std::string_view arguments = "json";  // or xgrammar's style of them
+  std::string_view arguments = "json";  // or xgrammar's style of them, or one of ours
+  bool has_trigger =
+      true;  // no text begins as calls do: they can be held wherever they are written
 
   std::vector<std::string_view>
       words{};                 // of the form, beside open and close, that may be special tokens

@@ -9,7 +9,7 @@ namespace dms::serve {
 ToolParser::ToolParser(const ToolForm& form, Tools tools)
     : form_(&form),
       syntax_(form.syntax(form.close, std::move(tools))),
-      may_begin_bare_(form.is_bare) {}
+      may_begin_bare_(!form.bare.empty()) {}
 
 ToolParser::Parts ToolParser::push(std::string_view piece) {
   for (const char c : piece) step(c);
@@ -37,7 +37,7 @@ void ToolParser::step_text(char c) {
     syntax_->begin(false);
     return;
   }
-  if (c == '{' && may_begin_bare_) {
+  if (may_begin_bare_ && form_->bare.starts_with(c)) {
     is_inside_ = true;
     is_call_ = false;
     syntax_->begin(true);

@@ -5,13 +5,14 @@
 #include <utility>
 
 #include "serve/api_error.h"
+#include "serve/format_parts.h"
+#include "serve/python_arguments.h"
 
 namespace dms::serve {
 namespace {
 
-constexpr int kMostBlanks = 8;  // between two values of JSON
-
-OutJson constant(std::string_view text) { return {{"type", "const_string"}, {"value", text}}; }
+using format_parts::constant;
+using format_parts::json_value;
 
 /// Arguments are an object whatever the schema leaves open.
 OutJson schema_of(const Tool& tool, bool is_held) {
@@ -21,16 +22,18 @@ OutJson schema_of(const Tool& tool, bool is_held) {
   return schema;
 }
 
+OutJson arguments_of(const ToolForm& form, const Tool& tool, bool is_held) {
+  if (form.arguments == "python") return python_arguments(tool);
+  OutJson format = json_value(schema_of(tool, is_held), tool.is_strict || !is_held);
+  format["style"] = form.arguments;
+  return format;
+}
+
 /// One call.
 OutJson tag_of(const ToolForm& form, const Tool& tool, bool is_held) {
   return {{"type", "tag"},
           {"begin", std::string(form.call_begin) + tool.name + std::string(form.call_middle)},
-          {"content",
-           {{"type", "json_schema"},
-            {"json_schema", schema_of(tool, is_held)},
-            {"strict", tool.is_strict || !is_held},
-            {"style", form.arguments},
-            {"max_whitespace_cnt", kMostBlanks}}},
+          {"content", arguments_of(form, tool, is_held)},
           {"end", form.call_end}};
 }
 
@@ -69,7 +72,7 @@ OutJson text_and_calls(const ToolForm& form, const ToolRequest& request) {
                             {"end", form.list_end}}});
   }
   return {{"type", "triggered_tags"},
-          {"triggers", OutJson::array({form.is_bare ? form.call_begin : form.open})},
+          {"triggers", OutJson::array({form.bare.empty() ? form.open : form.call_begin})},
           {"tags", std::move(tags)},
           {"stop_after_first", !request.is_parallel}};
 }
@@ -81,7 +84,7 @@ std::optional<Structure> tool_structure(const ToolForm& form,
                                         bool thinks_first) {
   if (request.tools == nullptr) return std::nullopt;
   const bool has_strict = std::ranges::any_of(*request.tools, &Tool::is_strict);
-  if (!request.must_call() && !has_strict) return std::nullopt;
+  if (!request.must_call() && !(has_strict && form.has_trigger)) return std::nullopt;
   OutJson format =
       request.must_call() ? nothing_but_calls(form, request) : text_and_calls(form, request);
   if (thinks_first && request.must_call()) {

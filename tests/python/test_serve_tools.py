@@ -257,6 +257,47 @@ def test_another_form_can_be_named(server, tmp_path, parser):
         assert parser != "none" or (status == 400 and "--tool-parser" in text)
 
 
+# What a template shows a form by, its special tokens, an answer of two calls, and one that only
+# looks like one.
+FAMILIES = {
+    "pythonic": (
+        "[func_name1(params_name1=params_value1), func_name2(params)]",
+        ["<|python_start|>", "<|python_end|>"],
+        ["<|python_start|>", "[get_wea", 'ther(city="Ro', 'me", days=1), get_', "time(zone='CE",
+         "T')]", "<|python_end|>"],
+        ["[get_weather", "(city=home", ", days=1)]"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_other_families_forms_are_told_by_their_templates(tmp_path, name):
+    shown, special, two, broken = FAMILIES[name]
+    template = "{# " + shown + " #}" + TEMPLATE.partition("#}")[2]
+    scripts = {**SCRIPTS, "<|two|>": two, "<|broken|>": broken}
+    for word in ("<|one|>", "<|think|>"):  # of another form
+        scripts[word] = [word + "..."]
+    model = write_script_model(tmp_path / "m", scripts, template, special)
+    url = {"api_key": "x", "max_retries": 0}
+    with serving(model=model) as server, openai.OpenAI(base_url=server.url + "/v1", **url) as own:
+        choice = ask(own, "two things").choices[0]
+        assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+        calls = [
+            [call.function.name, call.function.arguments] for call in choice.message.tool_calls
+        ]
+        assert [call[0] for call in calls] == ["get_weather", "get_time"]
+        assert json.loads(calls[0][1]) == {"city": "Rome", "days": 1}
+        assert json.loads(calls[1][1]) == {"zone": "CET"}
+        assert gathered(ask(own, "two things", stream=True)) == ("", calls, "tool_calls")
+        results = [
+            {"role": "tool", "tool_call_id": call.id, "content": "12 degrees"}
+            for call in choice.message.tool_calls
+        ]
+        asked = [*user("two things"), choice.message, *results]
+        assert ask(own, "", messages=asked).choices[0].message.content == "It is mild in Paris."
+        assert ask(own, "broken").choices[0].message.content == "".join(broken)
+
+
 # What templates are given. -----------------------------------------------------------------------
 
 # In the manner of families that call, with what their templates look at.
@@ -344,7 +385,7 @@ NESTED = function(
     },
 )
 DEMANDED = [NESTED, function("stop", {"now": {"type": "boolean"}})]
-FORMS = ("hermes", "llama3_json", "mistral", "mistral_args", "qwen3_coder", "smollm2")
+FORMS = ("hermes", "llama3_json", "mistral", "mistral_args", "pythonic", "qwen3_coder", "smollm2")
 
 
 def validate(call: dict, tools: list[dict]) -> str:

@@ -27,6 +27,8 @@ TEST(ToolForm, IsWhatTheTemplateShows) {
       {"{{- '[TOOL_CALLS]' + name + '[ARGS]' + arguments }}", "mistral_args"},
       {"<|tool|>{{ tools }}<|/tool|>", "phi4"},
       {"write <|tool_call|> followed by a JSON list", "granite"},
+      {"in the format of [func_name1(params_name1=params_value1...), func_name2(params)]",
+       "pythonic"},
       {R"({"name": function name, "parameters": dictionary of argument name and its value})",
        "llama3_json"},
       {"{% for message in messages %}<|im_start|>{{ message.role }}{% endfor %}", "none"}};
@@ -47,13 +49,17 @@ TEST(ToolForm, TagsBeginWithACharacterOfTheirOwn) {
   EXPECT_EQ(find_tool_form("none"), nullptr);
 }
 
+std::string arguments_of(const ToolForm& form) {
+  if (form.arguments == "qwen_xml") return "<parameter=city>\nRome\n</parameter>";
+  if (form.arguments == "python") return "city=\"Rome\"";
+  return R"({"city": "Rome"})";
+}
+
 /// What a model is made to write is what is read.
 TEST(ToolForm, ReadsTheCallsThatItDemands) {
   for (const ToolForm& form : tool_forms()) {
     SCOPED_TRACE(std::string(form.name));
-    const bool is_xml = form.arguments == "qwen_xml";
-    const std::string arguments =
-        is_xml ? "<parameter=city>\nRome\n</parameter>" : R"({"city": "Rome"})";
+    const std::string arguments = arguments_of(form);
     std::string text(form.list_begin);
     for (const std::string_view name : {"weather", "weather_now"}) {
       if (name != "weather") text += form.between;
