@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "serve/escaped_text.h"
+#include "serve/gemma_calls.h"
 #include "serve/json_calls.h"
 #include "serve/named_calls.h"
 #include "serve/python_calls.h"
@@ -9,6 +11,10 @@
 
 namespace dms::serve {
 namespace {
+
+std::unique_ptr<CallSyntax> gemma(std::string_view close, Tools tools) {
+  return std::make_unique<GemmaCalls>(close, std::move(tools));
+}
 
 std::unique_ptr<CallSyntax> json(std::string_view close, Tools tools) {
   return std::make_unique<JsonCalls>(close, std::move(tools));
@@ -135,6 +141,15 @@ std::vector<ToolForm> make_forms() {
        .call_middle = "\", \"parameters\": ",
        .call_end = "}",
        .between = "; "},
+      {.name = "functiongemma",
+       .marks = {"<start_function_call>"},
+       .open = "<start_function_call>",
+       .close = "<end_function_call>",
+       .syntax = gemma,
+       .call_begin = "<start_function_call>call:",
+       .call_end = "<end_function_call>",
+       .arguments = "gemma",
+       .words = {EscapedText::kQuote}},
   };
 }
 

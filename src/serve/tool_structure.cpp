@@ -6,6 +6,7 @@
 
 #include "serve/api_error.h"
 #include "serve/format_parts.h"
+#include "serve/gemma_arguments.h"
 #include "serve/python_arguments.h"
 
 namespace dms::serve {
@@ -24,6 +25,7 @@ OutJson schema_of(const Tool& tool, bool is_held) {
 
 OutJson arguments_of(const ToolForm& form, const Tool& tool, bool is_held) {
   if (form.arguments == "python") return python_arguments(tool);
+  if (form.arguments == "gemma") return gemma_arguments(tool, is_held);
   OutJson format = json_value(schema_of(tool, is_held), tool.is_strict || !is_held);
   format["style"] = form.arguments;
   return format;

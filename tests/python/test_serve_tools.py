@@ -267,6 +267,14 @@ FAMILIES = {
          "T')]", "<|python_end|>"],
         ["[get_weather", "(city=home", ", days=1)]"],
     ),
+    "functiongemma": (
+        "<start_function_call>call:",
+        ["<start_function_call>", "<end_function_call>"],
+        ["<start_function_call>", "call:get_wea", "ther{city:<escape>Ro", "me<escape>,days",
+         ":1}<end_function_", "call>\n<start_func", "tion_call>call:get_time{zone:<escape>",
+         "CET<escape>}<end_func", "tion_call>"],
+        ["<start_function_call>call", ":get_home{", "} so"],
+    ),
 }  # fmt: skip
 
 
@@ -376,16 +384,27 @@ def test_templates_are_given_what_transformers_gives_them(tmp_path, name):
 
 # Calls that are demanded. ------------------------------------------------------------------------
 
+# The demo likes digits: without bounds it may write nothing else.
+COUNT = {"type": "integer", "minimum": 1, "maximum": 31}
 NESTED = function(
     "book",
     {
-        "when": {"type": "object", "properties": {"day": {"type": "integer"}}, "required": ["day"]},
-        "seats": {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 2},
+        "when": {"type": "object", "properties": {"day": COUNT}, "required": ["day"]},
+        "seats": {"type": "array", "items": COUNT, "minItems": 1, "maxItems": 2},
         "class": {"enum": ["first", "second"]},
     },
 )
 DEMANDED = [NESTED, function("stop", {"now": {"type": "boolean"}})]
-FORMS = ("hermes", "llama3_json", "mistral", "mistral_args", "pythonic", "qwen3_coder", "smollm2")
+FORMS = (
+    "functiongemma",
+    "hermes",
+    "llama3_json",
+    "mistral",
+    "mistral_args",
+    "pythonic",
+    "qwen3_coder",
+    "smollm2",
+)
 
 
 def validate(call: dict, tools: list[dict]) -> str:

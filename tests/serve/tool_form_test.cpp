@@ -29,6 +29,7 @@ TEST(ToolForm, IsWhatTheTemplateShows) {
       {"write <|tool_call|> followed by a JSON list", "granite"},
       {"in the format of [func_name1(params_name1=params_value1...), func_name2(params)]",
        "pythonic"},
+      {"{{- '<start_function_call>call:' + function['name'] + '{' -}}", "functiongemma"},
       {R"({"name": function name, "parameters": dictionary of argument name and its value})",
        "llama3_json"},
       {"{% for message in messages %}<|im_start|>{{ message.role }}{% endfor %}", "none"}};
@@ -51,6 +52,7 @@ TEST(ToolForm, TagsBeginWithACharacterOfTheirOwn) {
 
 std::string arguments_of(const ToolForm& form) {
   if (form.arguments == "qwen_xml") return "<parameter=city>\nRome\n</parameter>";
+  if (form.arguments == "gemma") return "{city:<escape>Rome<escape>}";
   if (form.arguments == "python") return "city=\"Rome\"";
   return R"({"city": "Rome"})";
 }
