@@ -22,6 +22,7 @@ constexpr const char* kTypes = "tokenizer.ggml.token_type";
 constexpr const char* kScores = "tokenizer.ggml.scores";
 constexpr const char* kMerges = "tokenizer.ggml.merges";
 constexpr const char* kTemplate = "tokenizer.chat_template";
+constexpr const char* kToolTemplate = "tokenizer.chat_template.tool_use";
 constexpr std::string_view kMeta = "\xE2\x96\x81";  // U+2581
 constexpr size_t kMaxScoredBytes = 256;  // of a token; SentencePiece's have 16 characters
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
@@ -240,6 +241,19 @@ Json Builder::sentence_piece() const {
                   true);
 }
 
+std::optional<ChatTemplate> template_of(const JsonFields& fields, const char* key) {
+  if (!fields.has(key)) return std::nullopt;
+  const std::string source = fields.string(key);
+  if (source.size() > kMaxTemplateBytes) {
+    throw bad(fields,
+              key,
+              "too long",
+              std::to_string(source.size()) + " bytes",
+              "at most " + std::to_string(kMaxTemplateBytes));
+  }
+  return ChatTemplate(source, fields.where() + ": " + key);
+}
+
 }  // namespace
 
 bool has_gguf_tokenizer(const Json& metadata) { return metadata.contains(kTokens); }
@@ -271,17 +285,13 @@ SpecialTokens gguf_special_tokens(const Json& metadata, const std::string& where
 std::optional<LoadedChatTemplate> gguf_chat_template(const Json& metadata,
                                                      const std::string& where) {
   const JsonFields fields(metadata, where);
-  if (!fields.has(kTemplate)) return std::nullopt;
-  const std::string source = fields.string(kTemplate);
-  if (source.size() > kMaxTemplateBytes) {
-    throw bad(fields,
-              kTemplate,
-              "too long",
-              std::to_string(source.size()) + " bytes",
-              "at most " + std::to_string(kMaxTemplateBytes));
-  }
-  return LoadedChatTemplate{ChatTemplate(source, where + ": " + kTemplate),
-                            gguf_special_tokens(metadata, where)};
+  std::optional<ChatTemplate> chat = template_of(fields, kTemplate);
+  std::optional<ChatTemplate> tools = template_of(fields, kToolTemplate);
+  if (!chat) std::swap(chat, tools);
+  if (!chat) return std::nullopt;
+  return LoadedChatTemplate{.chat_template = *std::move(chat),
+                            .special_tokens = gguf_special_tokens(metadata, where),
+                            .tool_template = std::move(tools)};
 }
 
 }  // namespace dms::text

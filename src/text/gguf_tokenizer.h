@@ -20,7 +20,8 @@ Json gguf_tokenizer_json(const Json& metadata, const std::string& where);
 /// "bos_token" -> "<s>" and so on, for the ids that the metadata give.
 SpecialTokens gguf_special_tokens(const Json& metadata, const std::string& where);
 
-/// Nothing where the file has no template. Throws InputError on a malformed one.
+/// With the one named tool_use for tools, which is for all where there is no other. Nothing where
+/// the file has no template. Throws InputError on a malformed one.
 std::optional<LoadedChatTemplate> gguf_chat_template(const Json& metadata,
                                                      const std::string& where);
 

@@ -107,6 +107,20 @@ TEST(GgufTokenizer, TemplateSeesTheFilesSpecialTokens) {
   EXPECT_FALSE(has_gguf_tokenizer(Json::object()));
 }
 
+TEST(GgufTokenizer, ToolsMayHaveATemplateOfTheirOwn) {
+  Json metadata = byte_level();
+  EXPECT_FALSE(gguf_chat_template(metadata, "m.gguf")->tool_template.has_value());
+  metadata["tokenizer.chat_template.tool_use"] = "{{ bos_token }}tools";
+  metadata["tokenizer.chat_template.rag"] = "{% not read";
+  const auto loaded = gguf_chat_template(metadata, "m.gguf");
+  ASSERT_TRUE(loaded->tool_template.has_value());
+  EXPECT_EQ(loaded->tool_template->render({.special_tokens = loaded->special_tokens}), "<s>tools");
+  EXPECT_EQ(loaded->chat_template.source(), metadata["tokenizer.chat_template"].get<std::string>());
+  metadata.erase("tokenizer.chat_template");
+  EXPECT_EQ(gguf_chat_template(metadata, "m.gguf")->chat_template.source(), "{{ bos_token }}tools")
+      << "the only one there is";
+}
+
 TEST(ScoreMerges, AreOrderedByScoreThenByTheLongerLeftPart) {
   const std::vector<Merge> merges = merges_by_score(
       {"a", "b", "ab", "ba", "aba", "\u00e4", "\u00e4a"}, {0, 0, -2, -1, -1, 0, -3});
