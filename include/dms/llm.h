@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -237,8 +238,12 @@ class LLM {
 
   /// For Structure::compiled: a form of this model's answers. It may take a while, unless the same
   /// was compiled of late. Throws InputError where the form is malformed or too much, or promises
-  /// what an answer cannot be held to, and where has_structures() is false. Any thread may call it.
-  std::shared_ptr<const CompiledStructure> compile(const Structure& structure) const;
+  /// what an answer cannot be held to, and where has_structures() is false; RunError where others'
+  /// forms take all places, or where nobody wants it any more: `given_up`. Any thread may call it.
+  std::shared_ptr<const CompiledStructure> compile(const Structure& structure,
+                                                   const std::stop_token& given_up = {}) const;
+  /// The same at once where it was compiled of late, else null. Any thread may call it.
+  std::shared_ptr<const CompiledStructure> find_compiled(const Structure& structure) const;
 
   /// Takes a request in; its sink is told what becomes of it while step() runs. Throws InputError
   /// on a bad prompt, sampling parameter or cache option.

@@ -2,6 +2,7 @@
 // A form that an answer is held to: of all tokens only those may come that lead to a text of it.
 // End tokens may come where the text may end, and an answer that is complete ends as "stop".
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -9,6 +10,9 @@ namespace dms {
 
 /// A Structure that LLM::compile() has made ready for one model.
 class CompiledStructure;
+
+/// Of a structural tag: a longer one is refused where it is compiled.
+inline constexpr size_t kMostTagBytes = 512 * 1024;
 
 struct Structure {
   enum class Kind {

@@ -60,7 +60,7 @@ void Engine::compile(Structure& structure) const {
   if (vocabulary_.guides == nullptr) {
     throw InputError({.field = "structure", .what = "this model's answers are held to no form"});
   }
-  if (!structure.compiled) structure.compiled = vocabulary_.guides->compile(structure);
+  if (!structure.compiled) structure.compiled = vocabulary_.guides->compile(structure, {});
   structure.text.clear();  // each answer has a copy of its parameters
 }
 

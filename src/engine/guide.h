@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stop_token>
 
 #include "dms/structure.h"
 
@@ -29,8 +30,12 @@ class GuideMaker {
  public:
   virtual ~GuideMaker() = default;
   /// Throws InputError naming Structure::field where the form is malformed, too large, takes too
-  /// long, or promises what an answer cannot be held to; RunError where too many compile.
-  virtual std::shared_ptr<const CompiledStructure> compile(const Structure& structure) = 0;
+  /// long, or promises what an answer cannot be held to; RunError where too many compile, or it was
+  /// given up meanwhile.
+  virtual std::shared_ptr<const CompiledStructure> compile(const Structure& structure,
+                                                           const std::stop_token& given_up) = 0;
+  /// What compile() made of it, at once; null where that is not known any more.
+  virtual std::shared_ptr<const CompiledStructure> find(const Structure& structure) = 0;
   /// Of a structure compiled here, else InputError. `ends`: tokens that end an answer that may end.
   virtual std::unique_ptr<Guide> begin(const Structure& structure,
                                        std::span<const int32_t> ends) = 0;

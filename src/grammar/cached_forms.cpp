@@ -1,8 +1,14 @@
 #include "grammar/cached_forms.h"
 
+#include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <exception>
+#include <list>
+#include <mutex>
+#include <string>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -27,6 +33,11 @@ int64_t bytes_of(const std::string& key, const CompiledStructure& form) {
   return static_cast<int64_t>(2 * key.size() + form.grammar().MemorySizeBytes());
 }
 
+void require_wanted(const std::stop_token& given_up) {
+  if (!given_up.stop_requested()) return;
+  throw RunError({.where = "structured answer", .what = "was given up before it was ready"});
+}
+
 }  // namespace
 
 struct CachedForms::Job {
@@ -36,6 +47,7 @@ struct CachedForms::Job {
   std::shared_ptr<const CompiledStructure> form{};
   std::exception_ptr failure{};
   bool is_done = false;
+  int64_t waiters = 0;
 };
 
 struct CachedForms::State {
@@ -49,11 +61,14 @@ struct CachedForms::State {
   Compile compile;
   Limits limits;
   std::mutex mutex;  // guards what follows, and the jobs
-  std::condition_variable has_changed;
+  std::condition_variable_any has_changed;
   std::list<Entry> entries;  // those asked for last come first
   std::unordered_map<std::string, std::list<Entry>::iterator> by_key;
   std::unordered_map<std::string, std::shared_ptr<Job>> under_way;
   int64_t running = 0;
+  int64_t unwanted = 0;  // of them, those that nobody waits for
+
+  bool has_place() const { return running - std::min(unwanted, limits.left) < limits.at_once; }
 
   std::shared_ptr<const CompiledStructure> find(const std::string& key) {
     const auto found = by_key.find(key);
@@ -77,6 +92,25 @@ struct CachedForms::State {
     }
     for (; entries.size() > kept; entries.pop_back()) by_key.erase(entries.back().key);
   }
+};
+
+/// Who waits for a job. The lock is held where one comes and goes.
+class CachedForms::Waiter {
+ public:
+  Waiter(State& state, Job& job) : state_(state), job_(job) {
+    if (job_.waiters++ == 0) --state_.unwanted;
+  }
+  ~Waiter() {
+    if (--job_.waiters > 0 || job_.is_done) return;
+    ++state_.unwanted;
+    state_.has_changed.notify_all();
+  }
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+ private:
+  State& state_;
+  Job& job_;
 };
 
 CachedForms::CachedForms(Compile compile, const Limits& limits)
@@ -103,30 +137,39 @@ void CachedForms::run(const std::shared_ptr<State>& state, const std::shared_ptr
   job->failure = std::move(failure);
   job->is_done = true;
   --state->running;
+  if (job->waiters == 0) --state->unwanted;
   state->under_way.erase(job->name);
   state->has_changed.notify_all();
 }
 
-/// Of a form that nobody is at. The lock is held.
+/// Of a form that nobody is at, and nobody waits for yet. The lock is held.
 std::shared_ptr<CachedForms::Job> CachedForms::begin(Job job) {
   const auto begun = std::make_shared<Job>(std::move(job));
   // It cannot be ended from outside: it is left to itself where it takes too long.
   std::thread([state = state_, begun] { run(state, begun); }).detach();
   ++state_->running;
+  ++state_->unwanted;
   state_->under_way[begun->name] = begun;
   return begun;
 }
 
-std::shared_ptr<const CompiledStructure> CachedForms::get(const Structure& structure) {
+std::shared_ptr<const CompiledStructure> CachedForms::find(const Structure& structure) {
+  const std::string key = key_of(structure);
+  const std::lock_guard lock(state_->mutex);
+  return state_->find(key);
+}
+
+std::shared_ptr<const CompiledStructure> CachedForms::get(const Structure& structure,
+                                                          const std::stop_token& given_up) {
   const std::string key = key_of(structure);
   const std::string name = field_name(structure) + " " + key;
   const auto end =
       std::chrono::steady_clock::now() + std::chrono::milliseconds(state_->limits.compile_ms);
   std::unique_lock lock(state_->mutex);
-  const bool is_served = state_->has_changed.wait_until(lock, end, [&] {
-    return state_->by_key.contains(key) || state_->under_way.contains(name) ||
-           state_->running < state_->limits.at_once;
+  const bool is_served = state_->has_changed.wait_until(lock, given_up, end, [&] {
+    return state_->by_key.contains(key) || state_->under_way.contains(name) || state_->has_place();
   });
+  require_wanted(given_up);
   if (!is_served) {
     throw RunError({.where = "structured answer",
                     .what = "others' forms are being prepared",
@@ -137,9 +180,11 @@ std::shared_ptr<const CompiledStructure> CachedForms::get(const Structure& struc
   const std::shared_ptr<Job> job = found != state_->under_way.end()
                                        ? found->second
                                        : begin({.structure = structure, .key = key, .name = name});
-  state_->has_changed.wait_until(lock, end, [&] { return job->is_done; });
+  const Waiter waiter(*state_, *job);
+  state_->has_changed.wait_until(lock, given_up, end, [&] { return job->is_done; });
   if (job->failure) std::rethrow_exception(job->failure);
   if (job->is_done) return job->form;
+  require_wanted(given_up);
   throw InputError({.field = field_name(structure),
                     .what = "takes too long to prepare",
                     .expected = fmt::format("at most {} ms", state_->limits.compile_ms),

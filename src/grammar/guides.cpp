@@ -85,8 +85,12 @@ class Guides final : public engine::GuideMaker {
                     compiler_](const Structure& structure) { return compiler->compile(structure); },
                {}) {}
 
-  std::shared_ptr<const CompiledStructure> compile(const Structure& structure) override {
-    return forms_.get(structure);
+  std::shared_ptr<const CompiledStructure> compile(const Structure& structure,
+                                                   const std::stop_token& given_up) override {
+    return forms_.get(structure, given_up);
+  }
+  std::shared_ptr<const CompiledStructure> find(const Structure& structure) override {
+    return forms_.find(structure);
   }
 
   std::unique_ptr<engine::Guide> begin(const Structure& structure,
@@ -111,10 +115,12 @@ class Guides final : public engine::GuideMaker {
 /// Of a model whose answers are ids.
 class NoText final : public engine::GuideMaker {
  public:
-  std::shared_ptr<const CompiledStructure> compile(const Structure& structure) override {
+  std::shared_ptr<const CompiledStructure> compile(const Structure& structure,
+                                                   const std::stop_token&) override {
     throw InputError({.field = field_name(structure),
                       .what = "the model has no tokenizer, so that its answers are no text"});
   }
+  std::shared_ptr<const CompiledStructure> find(const Structure&) override { return nullptr; }
   std::unique_ptr<engine::Guide> begin(const Structure&, std::span<const int32_t>) override {
     return nullptr;
   }

@@ -13,11 +13,13 @@ namespace {
 
 class NoGuides final : public engine::GuideMaker {
  public:
-  std::shared_ptr<const CompiledStructure> compile(const Structure& structure) override {
+  std::shared_ptr<const CompiledStructure> compile(const Structure& structure,
+                                                   const std::stop_token&) override {
     throw InputError({.field = field_name(structure),
                       .what = "this build holds no answer to a form",
                       .hint = "run scripts/setup_xgrammar and build again with -DDMS_XGRAMMAR=ON"});
   }
+  std::shared_ptr<const CompiledStructure> find(const Structure&) override { return nullptr; }
   std::unique_ptr<engine::Guide> begin(const Structure&, std::span<const int32_t>) override {
     return nullptr;
   }

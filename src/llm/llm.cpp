@@ -119,8 +119,13 @@ CachePlan LLM::check(const CacheOptions& options) const {
   return {.max_tokens = plan->max_tokens(), .window_tokens = plan->window_tokens()};
 }
 
-std::shared_ptr<const CompiledStructure> LLM::compile(const Structure& structure) const {
-  return state_->core->guides->compile(structure);
+std::shared_ptr<const CompiledStructure> LLM::compile(const Structure& structure,
+                                                      const std::stop_token& given_up) const {
+  return state_->core->guides->compile(structure, given_up);
+}
+
+std::shared_ptr<const CompiledStructure> LLM::find_compiled(const Structure& structure) const {
+  return state_->core->guides->find(structure);
 }
 
 RequestId LLM::submit(Request request) {

@@ -122,7 +122,7 @@ CachePlan ModelSource::check(const CacheOptions& options) const {
 
 void ModelSource::check(const SamplingParams& params) const {
   engine::check(params);
-  if (params.structure.kind != Structure::Kind::none) state_->guides->compile(params.structure);
+  if (params.structure.kind != Structure::Kind::none) state_->guides->compile(params.structure, {});
   const int64_t vocab = state_->spec.vocab;
   for (const int32_t id : params.stop_ids) {
     if (id < vocab) continue;

@@ -192,6 +192,10 @@ void refuse_streamed_scores(const CompletionRequest& request) {
   throw ApiError(400, "echo: the prompt's logprobs are not streamed; set stream to false", "echo");
 }
 
+void set_compiled(Prepared& prepared, const std::shared_ptr<const CompiledStructure>& compiled) {
+  for (Request& request : prepared.requests) request.sampling.structure.compiled = compiled;
+}
+
 void refuse_slot_of_many(const CompletionRequest& request) {
   if (!request.common.slot || request.prompts.size() == 1) return;
   throw ApiError(400, "id_slot: goes with one prompt", "id_slot");
@@ -286,12 +290,16 @@ bool wants_structure(const Prepared& prepared) {
   return prepared.requests.front().sampling.structure.kind != Structure::Kind::none;
 }
 
-void compile_structure(Prepared& prepared, const LLM& llm) {
+void find_structure(Prepared& prepared, const LLM& llm) {
+  if (!wants_structure(prepared)) return;
+  set_compiled(prepared, llm.find_compiled(prepared.requests.front().sampling.structure));
+}
+
+void compile_structure(Prepared& prepared, const LLM& llm, const std::stop_token& given_up) {
   try {
-    const auto compiled = llm.compile(prepared.requests.front().sampling.structure);
-    for (Request& request : prepared.requests) request.sampling.structure.compiled = compiled;
+    set_compiled(prepared, llm.compile(prepared.requests.front().sampling.structure, given_up));
   } catch (const RunError& error) {
-    throw ApiError(503, error.what());  // others' forms take all places
+    throw ApiError(503, error.what());  // others' forms take all places, or the server ends
   }
 }
 

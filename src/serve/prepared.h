@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string_view>
 #include <vector>
 
@@ -58,7 +59,10 @@ Prepared prepare_completion(std::string_view body, const ServedModel& model, con
 
 /// Its answers are held to a form, the same for all.
 bool wants_structure(const Prepared& prepared);
-/// Makes the form ready, which may take a while. Throws InputError.
-void compile_structure(Prepared& prepared, const LLM& llm);
+/// Where the form was made ready of late, it is from now on.
+void find_structure(Prepared& prepared, const LLM& llm);
+/// Makes the form ready, which may take a while. Throws InputError, and ApiError (503) where there
+/// is no place for it, or it is given up.
+void compile_structure(Prepared& prepared, const LLM& llm, const std::stop_token& given_up);
 
 }  // namespace dms::serve

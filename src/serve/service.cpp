@@ -262,8 +262,11 @@ void Service::complete(const std::shared_ptr<Exchange>& exchange, Prepare prepar
                     arrival = Clock::now(),
                     body = exchange->take_body()]() mutable {
     using Result = std::variant<Prepared, ApiError>;
-    const auto result =
-        std::make_shared<Result>(attempt([&] { return prepare(body, model_, plan); }));
+    const auto result = std::make_shared<Result>(attempt([&] {
+      Prepared prepared = prepare(body, model_, plan);
+      find_structure(prepared, engine_.llm());
+      return prepared;
+    }));
     place_.to_io([this, exchange = std::move(exchange), result, arrival] {
       take(exchange, result, arrival);
     });
@@ -286,19 +289,25 @@ void Service::take(const std::shared_ptr<Exchange>& exchange,
   start_from_document(exchange, std::move(std::get<Prepared>(*result)), arrival);
 }
 
-/// A stranger's schema may take long: it keeps nobody from anything but others with a form.
+/// A stranger's schema may take long: it keeps nobody from anything but others with a form, and
+/// from that only as long as its client waits.
 void Service::compile(const std::shared_ptr<Exchange>& exchange,
                       const std::shared_ptr<std::variant<Prepared, ApiError>>& result,
                       Clock::time_point arrival) {
-  place_.to_compiler([this, exchange, result, arrival]() mutable {
+  const auto giving_up = std::make_shared<std::stop_source>();
+  compiling_.insert(giving_up);
+  exchange->on_closed([giving_up] { giving_up->request_stop(); });
+  place_.to_compiler([this, exchange, result, arrival, giving_up]() mutable {
     const auto compiled = attempt([&] {
-      compile_structure(std::get<Prepared>(*result), engine_.llm());
+      compile_structure(std::get<Prepared>(*result), engine_.llm(), giving_up->get_token());
       return true;
     });
     if (const auto* error = std::get_if<ApiError>(&compiled)) {
       *result = std::get<Prepared>(*result).in_callers_words(*error);
     }
-    place_.to_io([this, exchange = std::move(exchange), result, arrival] {
+    place_.to_io([this, exchange = std::move(exchange), result, arrival, giving_up] {
+      compiling_.erase(giving_up);
+      exchange->on_closed({});
       take(exchange, result, arrival);
     });
   });
@@ -387,6 +396,7 @@ void Service::compute_apart(const std::shared_ptr<Exchange>& exchange,
 
 void Service::cancel_all() {
   for (const auto& run : runs_) run->cancel();
+  for (const auto& giving_up : compiling_) giving_up->request_stop();
   documents_.cancel_all();
 }
 

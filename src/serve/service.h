@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <variant>
 #include <vector>
@@ -102,6 +103,7 @@ class Service {
   DocumentEndpoints documents_;
   SlotEndpoints slots_;
   std::set<std::shared_ptr<CompletionRun>> runs_;
+  std::set<std::shared_ptr<std::stop_source>> compiling_;  // ends the wait for a form
   size_t preparing_ = 0;
   int64_t answers_ = 0;  // of runs_
   bool is_draining_ = false;

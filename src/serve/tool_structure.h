@@ -2,7 +2,6 @@
 // The form of answers that call tools as a request demands, in the words of a family: a structural
 // tag of xgrammar's.
 
-#include <cstddef>
 #include <optional>
 
 #include "dms/structure.h"
@@ -10,9 +9,6 @@
 #include "serve/tool_request.h"
 
 namespace dms::serve {
-
-/// A form that is longer is refused where it is compiled.
-constexpr size_t kMostTagBytes = 512 * 1024;
 
 /// Nothing where the model may write what it likes: it need not call, and no function is strict, or
 /// the schemas of those that are come to too long a form.

@@ -58,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                            .any_whitespace = (data[0] & 0x80) == 0};
   const Ids ends{dms::testing_support::kEndToken};
   try {
-    structure.compiled = guides->compile(structure);
+    structure.compiled = guides->compile(structure, {});
     const auto guide = guides->begin(structure, ends);
     follow(*guide, structure.text);
   } catch (const dms::InputError&) {

@@ -107,7 +107,7 @@ TEST(CachedForms, WhatTakesTooLongIsGivenUp) {
         if (structure.text == "slow") may_end->wait();
         return small_form();
       },
-      {.compile_ms = 1, .at_once = 1});
+      {.compile_ms = 1, .at_once = 1, .left = 0});
   // Whoever asks for the same takes no place of others.
   for (int i = 0; i < 2; ++i) {
     expect_parts(input_error([&] { forms.get(form("slow")); }), {"regex", "takes too long"});
@@ -122,6 +122,78 @@ TEST(CachedForms, WhatTakesTooLongIsGivenUp) {
     } catch (const InputError&) {
     }
   }
+}
+
+/// Compiles "slow…" until it is told to end.
+class SlowForms : public testing::Test {
+ protected:
+  static constexpr int64_t kLong = 600'000;
+
+  CachedForms make(CachedForms::Limits limits) {
+    return CachedForms(
+        [state = state_](const Structure& structure) {
+          ++state->begun;
+          if (structure.text.starts_with("slow")) state->may_end.wait();
+          return small_form();
+        },
+        limits);
+  }
+  void wait_until_begun(int count) const {
+    while (state_->begun < count) std::this_thread::yield();
+  }
+
+  struct State {
+    std::atomic<int> begun = 0;
+    std::latch may_end{1};
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+TEST_F(SlowForms, OneThatNobodyWantsAnyMoreIsNeverBegun) {
+  CachedForms forms = make({.compile_ms = kLong, .at_once = 1, .left = 0});
+  std::thread first([&] { forms.get(form("slow")); });
+  wait_until_begun(1);
+  std::stop_source giving_up;
+  std::string refused;
+  std::thread second(
+      [&] { refused = run_error([&] { forms.get(form("b"), giving_up.get_token()); }); });
+  giving_up.request_stop();
+  second.join();
+  expect_parts(refused, {"given up"});
+  expect_parts(run_error([&] { forms.get(form("c"), giving_up.get_token()); }), {"given up"});
+  state_->may_end.count_down();
+  first.join();
+  EXPECT_EQ(state_->begun, 1);
+  EXPECT_TRUE(forms.find(form("slow")));
+  EXPECT_FALSE(forms.find(form("b")));
+}
+
+TEST_F(SlowForms, OneThatIsGivenUpMakesPlaceForOthers) {
+  CachedForms forms = make({.compile_ms = kLong, .at_once = 1, .left = 1});
+  std::stop_source giving_up;
+  std::string refused;
+  std::thread first(
+      [&] { refused = run_error([&] { forms.get(form("slow"), giving_up.get_token()); }); });
+  wait_until_begun(1);
+  giving_up.request_stop();
+  first.join();
+  expect_parts(refused, {"given up"});
+  EXPECT_TRUE(forms.get(form("a")));
+  // Who asks for it after all has it as soon as it is ready.
+  std::thread again([&] { EXPECT_TRUE(forms.get(form("slow"))); });
+  state_->may_end.count_down();
+  again.join();
+  EXPECT_EQ(state_->begun, 2);
+}
+
+TEST_F(SlowForms, NoMoreAreLeftToThemselvesThanMayBe) {
+  CachedForms forms = make({.compile_ms = 1, .at_once = 1, .left = 1});
+  for (const char* text : {"slow 1", "slow 2"}) {
+    expect_parts(input_error([&] { forms.get(form(text)); }), {"takes too long"});
+  }
+  expect_parts(run_error([&] { forms.get(form("a")); }), {"others' forms"});
+  wait_until_begun(2);
+  state_->may_end.count_down();
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ using testing_support::input_error;
 class Forms : public testing::Test {
  protected:
   void compile(Kind kind, const std::string& text) {
-    guides_->compile({.kind = kind, .text = text, .field = "F"});
+    guides_->compile({.kind = kind, .text = text, .field = "F"}, {});
   }
   std::string refusal(Kind kind, const std::string& text) {
     return input_error([&] { compile(kind, text); });

@@ -19,7 +19,7 @@ using testing_support::run_error;
 
 class GuideTest : public testing::Test {
  protected:
-  GuideTest() { form_.compiled = guides_->compile(form_); }
+  GuideTest() { form_.compiled = guides_->compile(form_, {}); }
 
   std::shared_ptr<const text::Tokenizer> tokenizer_ = testing_support::letters_tokenizer();
   std::unique_ptr<engine::GuideMaker> guides_ = make_guides(tokenizer_, 100);

@@ -243,7 +243,11 @@ TEST_P(CountingTest, TheSequenceHoldsTheAnswer) {
 /// Whose forms turn out to be too much while an answer is under way.
 class FailingGuides final : public GuideMaker {
  public:
-  std::shared_ptr<const CompiledStructure> compile(const Structure&) override { return nullptr; }
+  std::shared_ptr<const CompiledStructure> compile(const Structure&,
+                                                   const std::stop_token&) override {
+    return nullptr;
+  }
+  std::shared_ptr<const CompiledStructure> find(const Structure&) override { return nullptr; }
   std::unique_ptr<Guide> begin(const Structure&, std::span<const int32_t>) override {
     class Failing final : public Guide {
       void look_ahead(std::span<const int32_t>) override {
@@ -284,10 +288,10 @@ TEST(GuidedEngine, AFormOfAnotherModelIsRefused) {
   const auto others = grammar::make_guides(tokenizer, model.vocab() + 100);
   Engine engine(model, Vocabulary{.tokenizer = tokenizer.get(), .guides = guides.get()}, {});
   Structure form = regex("a");
-  form.compiled = others->compile(form);
+  form.compiled = others->compile(form, {});
   const Request request{.prompt = {1}, .sampling = {.structure = form}};
   EXPECT_THROW(engine.submit({.request = request}), InputError);
-  guides->compile(form);
+  guides->compile(form, {});
   EXPECT_THROW(engine.submit({.request = request}), InputError);
 }
 
