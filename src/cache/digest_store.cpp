@@ -138,7 +138,8 @@ void FactorStore::hold(std::span<const float> values, kernels::PageFormat format
   if (format == kernels::KvFormat::f32) {
     floats_.assign(values.begin(), values.end());
   } else {
-    for (const float value : values) bits_.push_back(to_bf16(value).bits);
+    bits_.resize(values.size());
+    std::ranges::transform(values, bits_.begin(), [](float value) { return to_bf16(value).bits; });
   }
 }
 
@@ -182,6 +183,16 @@ void StoredBlock::load(LowRankBlock& out) const {
   key_basis.load(out.key_basis);
   value_rows.load(out.value_rows);
   value_basis.load(out.value_basis);
+}
+
+BlockView StoredBlock::view() const {
+  const bool is_shifted = shifted_basis.bytes() > 0;
+  return {.rank = rank,
+          .positions = positions,
+          .key_rows = key_rows.view(),
+          .key_basis = (is_shifted ? shifted_basis : key_basis).view(),
+          .value_rows = value_rows.view(),
+          .value_basis = value_basis.view()};
 }
 
 void StoredBlock::write(ByteWriter& out) const {
@@ -245,9 +256,8 @@ void DigestStore::gather(const QueryTile& tile,
   const bool is_shifted = shifted_end_ > 0;
   (is_shifted ? shifted_ : merged_).gather(tile, visibility, is_shifted, out);
   if (block_.positions.empty()) return;
-  block_.load(out.block);
+  out.block = block_.view();
   out.block_is_far = is_shifted;
-  if (is_shifted) block_.shifted_basis.load(out.block.key_basis);
   if (visibility.sliding_window == 0) return;
   for (int64_t t = tile.first; t < tile.first + tile.positions; ++t) {
     const int64_t first_seen = t - visibility.sliding_window + 1;

@@ -57,6 +57,8 @@ class FactorStore {
  public:
   void hold(std::span<const float> values, kernels::PageFormat format);
   void load(std::vector<float>& out) const;
+  /// Where they lie, until the next hold() or read().
+  kernels::Factor view() const { return {.floats = floats_, .bits = bits_}; }
   void write(ByteWriter& out) const;
   void read(ByteReader& in, int64_t count, kernels::PageFormat format);
   int64_t bytes() const { return std::ssize(bits_) * 2 + std::ssize(floats_) * 4; }
@@ -78,6 +80,7 @@ struct StoredBlock {
 
   void hold(const Digest& digest, kernels::PageFormat format);
   void load(LowRankBlock& out) const;
+  BlockView view() const;
   void write(ByteWriter& out) const;
   void read(ByteReader& in, int64_t tokens, const kernels::KvPageLayout& layout, bool is_shifted);
   int64_t bytes() const;

@@ -8,7 +8,7 @@ void TilePages::clear() {
   runs.clear();
   positions.clear();
   merged.clear();
-  block.positions.clear();
+  block = {};
   block_is_far = false;
   block_first_seen.clear();
 }

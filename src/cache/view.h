@@ -11,6 +11,7 @@
 #include "cache/policy.h"
 #include "kernels/attention.h"
 #include "kernels/kv_page.h"
+#include "kernels/low_rank.h"
 
 namespace dms::cache {
 
@@ -51,6 +52,18 @@ struct MergedPage {
   std::span<const float> log_counts;  // [32]
 };
 
+/// A head's block where it lies, until its next plan.
+struct BlockView {
+  int64_t rank = 0;
+  std::span<const int32_t> positions;  // of the tokens, rising; empty: there is no block
+  kernels::Factor key_rows;
+  kernels::Factor key_basis;
+  kernels::Factor value_rows;
+  kernels::Factor value_basis;
+
+  int64_t tokens() const { return std::ssize(positions); }
+};
+
 /// What a tile of neighbouring queries attends: runs of pages, each with its own layout, whose
 /// partial results are merged. Reused from call to call.
 struct TilePages {
@@ -61,7 +74,7 @@ struct TilePages {
   // sees have any.
   std::vector<int32_t> positions;
   std::vector<MergedPage> merged;
-  LowRankBlock block;  // without tokens: there is none
+  BlockView block;
   bool block_is_far = false;
   // [positions of the tile] tokens of the block before it lie outside the query's sliding window;
   // empty: all are seen.

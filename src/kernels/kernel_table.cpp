@@ -1,5 +1,6 @@
 #include "kernels/kernel_table.h"
 
+#include "kernels/factor_table.h"
 #include "kernels/isa.h"
 #include "kernels/quantise_table.h"
 
@@ -28,6 +29,8 @@ const QuantisedMatmulTable& quantised_matmul_table() {
 }
 
 const RowTable& row_table() { return choose(kRowsGeneric, kRowsAvx2, kRowsAvx512); }
+
+const FactorTable& factor_table() { return choose(kFactorsGeneric, kFactorsAvx2, kFactorsAvx512); }
 
 const ProbeTable& probe_table() { return choose(kProbeGeneric, kProbeAvx2, kProbeAvx512); }
 

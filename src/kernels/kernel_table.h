@@ -88,8 +88,6 @@ struct RowTable {
                     float* out);
   void (*apply)(Activation op, float* x, int64_t count);
   void (*soft_cap)(float cap, float* x, int64_t count);
-  /// out[c] += x[0] * rows[0][c] + x[1] * rows[1][c] + …, rows: [count, columns], in that order.
-  void (*add_rows)(const float* x, int64_t count, const float* rows, int64_t columns, float* out);
   /// x = e^(x - max); returns their sum.
   float (*exponentials)(float max, float* x, int64_t count);
   /// One head: (low, high) halves of `half` channels turned by the angles.

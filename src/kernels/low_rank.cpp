@@ -1,10 +1,12 @@
 #include "kernels/low_rank.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <vector>
 
 #include "base/check.h"
+#include "kernels/factor_table.h"
 #include "kernels/kernel_table.h"
 
 namespace dms::kernels {
@@ -15,10 +17,10 @@ void check_call(const LowRankArgs& args, int64_t stride, const AttentionPartial&
   ensure(args.rank > 0 && args.tokens > 0 && args.head_dim > 0, "a block of nothing");
   ensure(std::ssize(args.q) >= (args.positions - 1) * stride + args.group * args.head_dim,
          "fewer queries than positions");
-  ensure(std::ssize(args.key_rows) == args.rank * args.tokens &&
-             std::ssize(args.value_rows) == args.rank * args.tokens &&
-             std::ssize(args.key_basis) == args.rank * args.head_dim &&
-             std::ssize(args.value_basis) == args.rank * args.head_dim,
+  ensure(args.key_rows.count() == args.rank * args.tokens &&
+             args.value_rows.count() == args.rank * args.tokens &&
+             args.key_basis.count() == args.rank * args.head_dim &&
+             args.value_basis.count() == args.rank * args.head_dim,
          "a factor of another size");
   ensure(args.biases.empty() || std::ssize(args.biases) == args.group * args.tokens,
          "a bias for each token");
@@ -28,34 +30,164 @@ void check_call(const LowRankArgs& args, int64_t stride, const AttentionPartial&
   ensure(std::ssize(partial.output) >= rows * args.head_dim, "no room for the output");
 }
 
-/// What one row needs on the way.
-struct Scratch {
-  std::vector<float> projected;  // [rank]
-  std::vector<float> scores;     // [tokens]
-  std::vector<float> mixed;      // [rank]
+/// A vector for each of a few rows.
+class RowVectors {
+ public:
+  void resize(int64_t rows, int64_t width) {
+    width_ = static_cast<size_t>(width);
+    values_.assign(static_cast<size_t>(rows) * width_, 0.0f);
+  }
+  std::span<float> operator[](int64_t row) {
+    return std::span(values_).subspan(static_cast<size_t>(row) * width_, width_);
+  }
+
+ private:
+  std::vector<float> values_;
+  size_t width_ = 0;
 };
 
-void score(const LowRankArgs& args,
-           std::span<const float> query,
-           std::span<const float> biases,
-           Scratch& scratch) {
-  scratch.projected.assign(static_cast<size_t>(args.rank), 0.0f);
-  const RowTable& table = row_table();
-  table.add_rows(
-      query.data(), args.head_dim, args.key_basis.data(), args.rank, scratch.projected.data());
-  if (biases.empty()) {
-    scratch.scores.assign(static_cast<size_t>(args.tokens), 0.0f);
-  } else {
-    scratch.scores.assign(biases.begin(), biases.end());
+/// Of at least one; in chains that become vectors.
+float largest(std::span<const float> x) {
+  constexpr size_t kChains = 8;
+  std::array<float, kChains> chains;
+  chains.fill(x.front());
+  size_t i = 0;
+  for (; i + kChains <= x.size(); i += kChains) {
+    for (size_t chain = 0; chain < kChains; ++chain) {
+      chains[chain] = chains[chain] < x[i + chain] ? x[i + chain] : chains[chain];
+    }
   }
-  table.add_rows(scratch.projected.data(),
-                 args.rank,
-                 args.key_rows.data(),
-                 args.tokens,
-                 scratch.scores.data());
-  for (float& score : scratch.scores) score *= args.scale;
-  if (args.soft_cap > 0.0f) table.soft_cap(args.soft_cap, scratch.scores.data(), args.tokens);
+  const float of_chains = *std::ranges::max_element(chains);
+  return i == x.size() ? of_chains : std::max(of_chains, std::ranges::max(x.subspan(i)));
 }
+
+/// What rows need on the way, kept by each thread.
+struct Scratch {
+  RowVectors projected;  // [rank]
+  RowVectors scores;     // [tokens]
+  RowVectors mixed;      // [rank]
+};
+
+/// Rows that go through the factors together.
+class RowBlock {
+ public:
+  RowBlock(const LowRankArgs& args,
+           int64_t stride,
+           const AttentionPartial& partial,
+           Scratch& scratch)
+      : args_(args),
+        stride_(stride),
+        partial_(partial),
+        projected_(scratch.projected),
+        scores_(scratch.scores),
+        mixed_(scratch.mixed) {}
+
+  void run(int64_t first_row) {
+    first_row_ = first_row;
+    rows_ = std::min(kFactorRows, args_.positions * args_.group - first_row);
+    score();
+    soften();
+    mix();
+  }
+
+ private:
+  int64_t position(int64_t row) const { return (first_row_ + row) / args_.group; }
+  int64_t member(int64_t row) const { return (first_row_ + row) % args_.group; }
+  int64_t first_seen(int64_t row) const {
+    return args_.first_seen.empty() ? 0 : args_.first_seen[static_cast<size_t>(position(row))];
+  }
+
+  /// `x` and `out` of a row: where they begin.
+  template <class X, class Out>
+  void multiply(const Factor& factor, int64_t count, int64_t columns, X x, Out out) const {
+    FactorCall call{
+        .x = {}, .out = {}, .rows = rows_, .count = count, .factor = nullptr, .columns = columns};
+    for (int64_t row = 0; row < rows_; ++row) {
+      call.x[row] = x(row);
+      call.out[row] = out(row);
+    }
+    const FactorTable& table = factor_table();
+    if (factor.floats.empty()) {
+      call.factor = factor.bits.data();
+      table.multiply_bf16(call);
+    } else {
+      call.factor = factor.floats.data();
+      table.multiply_f32(call);
+    }
+  }
+
+  void score() {
+    projected_.resize(rows_, args_.rank);
+    scores_.resize(rows_, args_.tokens);
+    multiply(
+        args_.key_basis,
+        args_.head_dim,
+        args_.rank,
+        [&](int64_t row) {
+          return args_.q.data() + position(row) * stride_ + member(row) * args_.head_dim;
+        },
+        [&](int64_t row) { return projected_[row].data(); });
+    for (int64_t row = 0; row < rows_ && !args_.biases.empty(); ++row) {
+      std::copy_n(
+          args_.biases.begin() + member(row) * args_.tokens, args_.tokens, scores_[row].begin());
+    }
+    multiply(
+        args_.key_rows,
+        args_.rank,
+        args_.tokens,
+        [&](int64_t row) { return projected_[row].data(); },
+        [&](int64_t row) { return scores_[row].data(); });
+  }
+
+  /// Scores become weights; those of tokens that a row does not see, 0.
+  void soften() {
+    const RowTable& table = row_table();
+    for (int64_t row = 0; row < rows_; ++row) {
+      const auto at = static_cast<size_t>(first_row_ + row);
+      const auto hidden = static_cast<size_t>(std::min(first_seen(row), args_.tokens));
+      std::ranges::fill(scores_[row].first(hidden), 0.0f);
+      const std::span<float> scores = scores_[row].subspan(hidden);
+      partial_.max[at] = -std::numeric_limits<float>::infinity();
+      partial_.sum[at] = 0.0f;
+      if (scores.empty()) continue;
+      for (float& score : scores) score *= args_.scale;
+      if (args_.soft_cap > 0.0f) {
+        table.soft_cap(args_.soft_cap, scores.data(), std::ssize(scores));
+      }
+      partial_.max[at] = largest(scores);
+      partial_.sum[at] = table.exponentials(partial_.max[at], scores.data(), std::ssize(scores));
+    }
+  }
+
+  void mix() {
+    mixed_.resize(rows_, args_.rank);
+    multiply(
+        args_.value_rows,
+        args_.tokens,
+        args_.rank,
+        [&](int64_t row) { return scores_[row].data(); },
+        [&](int64_t row) { return mixed_[row].data(); });
+    const auto output = [&](int64_t row) {
+      return partial_.output.data() + (first_row_ + row) * args_.head_dim;
+    };
+    for (int64_t row = 0; row < rows_; ++row) std::fill_n(output(row), args_.head_dim, 0.0f);
+    multiply(
+        args_.value_basis,
+        args_.rank,
+        args_.head_dim,
+        [&](int64_t row) { return mixed_[row].data(); },
+        output);
+  }
+
+  const LowRankArgs& args_;
+  int64_t stride_;
+  AttentionPartial partial_;
+  int64_t first_row_ = 0;
+  int64_t rows_ = 0;
+  RowVectors& projected_;
+  RowVectors& scores_;
+  RowVectors& mixed_;
+};
 
 }  // namespace
 
@@ -64,41 +196,8 @@ void attend_low_rank(const LowRankArgs& args, AttentionPartial partial) {
       args.q_position_stride == 0 ? args.group * args.head_dim : args.q_position_stride;
   check_call(args, stride, partial);
   thread_local Scratch scratch;
-  const RowTable& table = row_table();
-  const auto head_dim = static_cast<size_t>(args.head_dim);
-  const auto tokens = static_cast<size_t>(args.tokens);
-  std::ranges::fill(
-      partial.output.first(static_cast<size_t>(args.positions * args.group) * head_dim), 0.0f);
-  for (int64_t row = 0; row < args.positions * args.group; ++row) {
-    const auto position = static_cast<size_t>(row / args.group);
-    const auto member = static_cast<size_t>(row % args.group);
-    const auto at = position * static_cast<size_t>(stride) + member * head_dim;
-    const size_t first =
-        args.first_seen.empty() ? 0 : static_cast<size_t>(args.first_seen[position]);
-    const auto r = static_cast<size_t>(row);
-    partial.max[r] = -std::numeric_limits<float>::infinity();
-    partial.sum[r] = 0.0f;
-    if (first >= tokens) continue;
-    score(args,
-          args.q.subspan(at, head_dim),
-          args.biases.empty() ? args.biases : args.biases.subspan(member * tokens, tokens),
-          scratch);
-    const std::span<float> scores = std::span(scratch.scores).subspan(first);
-    const float max = *std::ranges::max_element(scores);
-    partial.max[r] = max;
-    partial.sum[r] = table.exponentials(max, scores.data(), std::ssize(scores));
-    scratch.mixed.assign(static_cast<size_t>(args.rank), 0.0f);
-    table.add_rows(scores.data(),
-                   std::ssize(scores),
-                   args.value_rows.data() + first * static_cast<size_t>(args.rank),
-                   args.rank,
-                   scratch.mixed.data());
-    table.add_rows(scratch.mixed.data(),
-                   args.rank,
-                   args.value_basis.data(),
-                   args.head_dim,
-                   partial.output.subspan(r * head_dim, head_dim).data());
-  }
+  RowBlock block(args, stride, partial, scratch);
+  for (int64_t row = 0; row < args.positions * args.group; row += kFactorRows) block.run(row);
 }
 
 }  // namespace dms::kernels

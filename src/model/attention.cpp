@@ -184,7 +184,7 @@ class LayerAttention {
   }
 
   void add_block_biases(const Tile& tile, Gathered& out) const {
-    const cache::LowRankBlock& block = out.pages.block;
+    const cache::BlockView& block = out.pages.block;
     const auto tokens = block.positions.size();
     out.block_biases.resize(tokens * static_cast<size_t>(spec_.group()));
     for (int64_t member = 0; member < spec_.group() && tokens > 0; ++member) {
@@ -232,7 +232,7 @@ class LayerAttention {
   void attend_block(const Piece& piece, AttentionPartial partial) const {
     const Tile& tile = *piece.tile;
     const cache::TilePages& pages = piece.block_of->pages;
-    const cache::LowRankBlock& block = pages.block;
+    const cache::BlockView& block = pages.block;
     const std::span<const float> queries = pages.block_is_far ? work_.q_far : work_.qkv;
     kernels::attend_low_rank({.positions = tile.positions,
                               .group = spec_.group(),

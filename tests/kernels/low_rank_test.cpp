@@ -1,5 +1,5 @@
 // Attention through factors against attention to the keys and values that they multiply out to, in
-// float64.
+// float64; products with factors against plain loops, bit for bit.
 
 #include "kernels/low_rank.h"
 
@@ -11,6 +11,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/dtype.h"
+#include "kernels/factor_table.h"
 #include "kernels/isas.h"
 #include "support/seed.h"
 
@@ -37,6 +39,19 @@ std::vector<float> normals(int64_t count, std::mt19937_64& random) {
   return values;
 }
 
+/// Of bf16's numbers, so that both formats hold the same.
+std::vector<float> short_normals(int64_t count, std::mt19937_64& random) {
+  std::vector<float> values = normals(count, random);
+  for (float& value : values) value = to_float(to_bf16(value));
+  return values;
+}
+
+std::vector<uint16_t> bits_of(std::span<const float> values) {
+  std::vector<uint16_t> bits;
+  for (const float value : values) bits.push_back(to_bf16(value).bits);
+  return bits;
+}
+
 /// Sum over r of a(r) * b(r).
 template <class A, class B>
 double product(int64_t rank, A a, B b) {
@@ -56,11 +71,7 @@ class LowRankAttention {
     for (int64_t t = 0; t < c_.positions && c_.slides; ++t) {
       first_seen.push_back(t + 1 == c_.positions ? c_.tokens : t % c_.tokens);
     }
-    const int64_t rows = c_.positions * c_.group;
-    std::vector<float> max(static_cast<size_t>(rows));
-    std::vector<float> sum(max.size());
-    std::vector<float> output(static_cast<size_t>(rows * c_.head_dim));
-    attend_low_rank({.positions = c_.positions,
+    LowRankArgs args{.positions = c_.positions,
                      .group = c_.group,
                      .head_dim = c_.head_dim,
                      .rank = c_.rank,
@@ -69,14 +80,24 @@ class LowRankAttention {
                      .soft_cap = c_.soft_cap,
                      .q = q,
                      .q_position_stride = stride(),
-                     .key_rows = key_rows_,
-                     .key_basis = key_basis_,
-                     .value_rows = value_rows_,
-                     .value_basis = value_basis_,
+                     .key_rows = {.floats = key_rows_},
+                     .key_basis = {.floats = key_basis_},
+                     .value_rows = {.floats = value_rows_},
+                     .value_basis = {.floats = value_basis_},
                      .biases = biases,
-                     .first_seen = first_seen},
-                    {.max = max, .sum = sum, .output = output});
-    for (int64_t row = 0; row < rows; ++row) {
+                     .first_seen = first_seen};
+    const Result result = attend(args);
+    const auto& [max, sum, output] = result;
+    const std::vector<uint16_t> key_rows = bits_of(key_rows_);
+    const std::vector<uint16_t> key_basis = bits_of(key_basis_);
+    const std::vector<uint16_t> value_rows = bits_of(value_rows_);
+    const std::vector<uint16_t> value_basis = bits_of(value_basis_);
+    args.key_rows = {.bits = key_rows};
+    args.key_basis = {.bits = key_basis};
+    args.value_rows = {.bits = value_rows};
+    args.value_basis = {.bits = value_basis};
+    EXPECT_EQ(attend(args), result) << "bf16";
+    for (int64_t row = 0; row < std::ssize(max); ++row) {
       const auto position = static_cast<size_t>(row / c_.group);
       const int64_t member = row % c_.group;
       const int64_t first = c_.slides ? first_seen[position] : 0;
@@ -95,6 +116,22 @@ class LowRankAttention {
 
  private:
   static constexpr float kScale = 0.3f;
+
+  struct Result {
+    std::vector<float> max;
+    std::vector<float> sum;
+    std::vector<float> output;
+    bool operator==(const Result&) const = default;
+  };
+
+  Result attend(const LowRankArgs& args) const {
+    const auto rows = static_cast<size_t>(c_.positions * c_.group);
+    Result result{.max = std::vector<float>(rows),
+                  .sum = std::vector<float>(rows),
+                  .output = std::vector<float>(rows * static_cast<size_t>(c_.head_dim), 7.0f)};
+    attend_low_rank(args, {.max = result.max, .sum = result.sum, .output = result.output});
+    return result;
+  }
 
   int64_t stride() const { return c_.group * c_.head_dim + 5; }
   double key(int64_t token, int64_t channel) const {
@@ -146,10 +183,10 @@ class LowRankAttention {
 
   Case c_;
   std::mt19937_64 random_;
-  std::vector<float> key_rows_ = normals(c_.rank * c_.tokens, random_);
-  std::vector<float> key_basis_ = normals(c_.rank * c_.head_dim, random_);
-  std::vector<float> value_rows_ = normals(c_.rank * c_.tokens, random_);
-  std::vector<float> value_basis_ = normals(c_.rank * c_.head_dim, random_);
+  std::vector<float> key_rows_ = short_normals(c_.rank * c_.tokens, random_);
+  std::vector<float> key_basis_ = short_normals(c_.rank * c_.head_dim, random_);
+  std::vector<float> value_rows_ = short_normals(c_.rank * c_.tokens, random_);
+  std::vector<float> value_basis_ = short_normals(c_.rank * c_.head_dim, random_);
 };
 
 TEST(LowRank, AttendsWhatItsFactorsMultiplyOutTo) {
@@ -157,12 +194,61 @@ TEST(LowRank, AttendsWhatItsFactorsMultiplyOutTo) {
                         Case{1, 8, 64, 16, 192, 0, false, false},
                         Case{32, 3, 24, 5, 33, 0, true, true},
                         Case{7, 2, 80, 3, 100, 2.0f, false, true},
-                        Case{2, 5, 16, 16, 4, 0.5f, true, false}}) {
+                        Case{2, 5, 16, 16, 4, 0.5f, true, false},
+                        Case{1, 3, 64, 16, 320, 0, false, false},  // the demo's
+                        Case{5, 1, 33, 7, 71, 0, true, true},
+                        Case{3, 4, 128, 17, 50, 0, false, true},
+                        Case{1, 6, 96, 32, 129, 0, true, false},
+                        Case{2, 7, 40, 11, 45, 0, false, false}}) {
     for (const Isa isa : isas_of_this_cpu()) {
       SCOPED_TRACE(trace_of(isa, seed()) + ", head_dim " + std::to_string(c.head_dim) + " rank " +
                    std::to_string(c.rank));
       const ScopedIsa scoped(isa);
       LowRankAttention(c).check();
+    }
+  }
+}
+
+/// Shapes with every number of rows and of columns beyond a vector, and some of neither.
+TEST(Factors, MultiplyWithTheBitsOfPlainLoops) {
+  std::mt19937_64 random(seed());
+  for (int64_t columns = 1; columns <= 83; columns += columns < 34 ? 1 : 7) {
+    const int64_t rows = columns % kFactorRows + 1;
+    const int64_t count = static_cast<int64_t>(random() % 40) + 1;
+    const std::vector<float> factor = short_normals(count * columns, random);
+    const std::vector<uint16_t> bits = bits_of(factor);
+    const std::vector<float> x = normals(rows * count, random);
+    const std::vector<float> before = normals(rows * columns, random);
+    std::vector<float> expected = before;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t r = 0; r < count; ++r) {
+        for (int64_t c = 0; c < columns; ++c) {
+          const float product =
+              x[static_cast<size_t>(i * count + r)] * factor[static_cast<size_t>(r * columns + c)];
+          expected[static_cast<size_t>(i * columns + c)] += product;
+        }
+      }
+    }
+    for (const Isa isa : isas_of_this_cpu()) {
+      SCOPED_TRACE(trace_of(isa, seed()) + ", [" + std::to_string(rows) + ", " +
+                   std::to_string(count) + "] by " + std::to_string(columns));
+      const ScopedIsa scoped(isa);
+      for (const bool is_bf16 : {false, true}) {
+        std::vector<float> out = before;
+        FactorCall call{.x = {},
+                        .out = {},
+                        .rows = rows,
+                        .count = count,
+                        .factor = factor.data(),
+                        .columns = columns};
+        if (is_bf16) call.factor = bits.data();
+        for (int64_t i = 0; i < rows; ++i) {
+          call.x[i] = x.data() + i * count;
+          call.out[i] = out.data() + i * columns;
+        }
+        (is_bf16 ? factor_table().multiply_bf16 : factor_table().multiply_f32)(call);
+        EXPECT_EQ(out, expected);
+      }
     }
   }
 }

@@ -101,30 +101,6 @@ void rotate(float* low, float* high, const float* cos, const float* sin, int64_t
   }
 }
 
-/// Four vectors of columns at a time, whose sums stay in registers.
-void add_rows(const float* x, int64_t count, const float* rows, int64_t columns, float* out) {
-  constexpr int kVectors = 4;
-  int64_t c = 0;
-  for (; c + kVectors * kLanes <= columns; c += kVectors * kLanes) {
-    Vector sums[kVectors];
-    for (int v = 0; v < kVectors; ++v) sums[v] = load(out + c + v * kLanes);
-    for (int64_t r = 0; r < count; ++r) {
-      const float* row = rows + r * columns + c;
-      for (int v = 0; v < kVectors; ++v) sums[v] += x[r] * load(row + v * kLanes);
-    }
-    for (int v = 0; v < kVectors; ++v) store(out + c + v * kLanes, sums[v]);
-  }
-  for (; c < columns; c += kLanes) {
-    const int64_t left = columns - c < kLanes ? columns - c : kLanes;
-    Vector sum = load_first(out + c, left);
-    for (int64_t r = 0; r < count; ++r) {
-      const float* row = rows + r * columns + c;
-      sum += x[r] * (left == kLanes ? load(row) : load_first(row, left));
-    }
-    store_first(out + c, sum, left);
-  }
-}
-
 float exponentials(float max, float* x, int64_t count) {
   Vector sums = {};
   for (int64_t i = 0; i < count; i += kLanes) {

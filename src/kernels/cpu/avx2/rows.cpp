@@ -17,7 +17,6 @@ extern const RowTable kRowsAvx2{.sum = sum,
                                 .normalise = normalise,
                                 .apply = apply,
                                 .soft_cap = soft_cap,
-                                .add_rows = add_rows,
                                 .exponentials = exponentials,
                                 .rotate = rotate};
 

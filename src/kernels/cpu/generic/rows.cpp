@@ -62,12 +62,6 @@ void rotate(float* low, float* high, const float* cos, const float* sin, int64_t
   }
 }
 
-void add_rows(const float* x, int64_t count, const float* rows, int64_t columns, float* out) {
-  for (int64_t r = 0; r < count; ++r) {
-    for (int64_t c = 0; c < columns; ++c) out[c] += x[r] * rows[r * columns + c];
-  }
-}
-
 float exponentials(float max, float* x, int64_t count) {
   float total = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -85,7 +79,6 @@ const RowTable kRowsGeneric{.sum = sum,
                             .normalise = normalise,
                             .apply = apply,
                             .soft_cap = soft_cap,
-                            .add_rows = add_rows,
                             .exponentials = exponentials,
                             .rotate = rotate};
 
