@@ -3,6 +3,7 @@
 #include "kernels/factor_table.h"
 #include "kernels/isa.h"
 #include "kernels/quantise_table.h"
+#include "kernels/small_matrix_table.h"
 
 namespace dms::kernels {
 namespace {
@@ -31,6 +32,10 @@ const QuantisedMatmulTable& quantised_matmul_table() {
 const RowTable& row_table() { return choose(kRowsGeneric, kRowsAvx2, kRowsAvx512); }
 
 const FactorTable& factor_table() { return choose(kFactorsGeneric, kFactorsAvx2, kFactorsAvx512); }
+
+const SmallMatrixTable& small_matrix_table() {
+  return choose(kSmallMatricesGeneric, kSmallMatricesAvx2, kSmallMatricesAvx512);
+}
 
 const ProbeTable& probe_table() { return choose(kProbeGeneric, kProbeAvx2, kProbeAvx512); }
 

@@ -5,30 +5,31 @@
 // oldest tokens are dropped where a block would exceed its budget.
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <Eigen/Dense>
 
+#include "kernels/small_matrix.h"
 #include "policy/adms/compressor.h"
+#include "policy/adms/symmetric_eigen.h"
 
 namespace dms::policy {
 namespace {
 
-template <int Order>
-using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Order>;
-using RowMap = Eigen::Map<const Floats<Eigen::RowMajor>>;
-using Matrix = Eigen::MatrixXd;
-using Solver = Eigen::SelfAdjointEigenSolver<Matrix>;
+using kernels::SmallMatrix;
+using Floats = SmallMatrix<float>;
+using Doubles = SmallMatrix<double>;
 
 /// Tokens that stay, by rising position: of the block and of what leaves, the last ones each.
 struct Sources {
   std::vector<int32_t> positions;
   std::vector<bool> is_new;  // [positions]
-  Eigen::Index old_count = 0;
-  Eigen::Index new_count = 0;
+  int64_t old_count = 0;
+  int64_t new_count = 0;
   int64_t dropped = 0;
 
-  Eigen::Index count() const { return std::ssize(positions); }
+  int64_t count() const { return std::ssize(positions); }
 };
 
 Sources sources_of(const cache::LowRankBlock& block,
@@ -50,84 +51,133 @@ Sources sources_of(const cache::LowRankBlock& block,
   return sources;
 }
 
+template <class To, class From>
+SmallMatrix<To> converted(const SmallMatrix<From>& matrix) {
+  SmallMatrix<To> out(matrix.rows(), matrix.columns());
+  for (int64_t i = 0; i < matrix.rows(); ++i) {
+    std::transform(matrix.row(i), matrix.row(i) + matrix.columns(), out.row(i), [](From number) {
+      return static_cast<To>(number);
+    });
+  }
+  return out;
+}
+
 /// F with F^T F = square, which is symmetric and without negative eigenvalues but by rounding.
-Matrix factor_of(const Matrix& square) {
-  if (square.size() == 0) return square;
-  const Eigen::LDLT<Matrix> ldlt(square);
-  const Matrix lower = ldlt.transpositionsP().transpose() * Matrix(ldlt.matrixL());
-  return ldlt.vectorD().cwiseMax(0.0).cwiseSqrt().asDiagonal() * lower.transpose();
+Doubles factor_of(const Doubles& square) {
+  const int64_t n = square.rows();
+  Doubles factor(n, n);
+  if (n == 0) return factor;
+  const Eigen::LDLT<Eigen::MatrixXd> ldlt(
+      Eigen::Map<const Eigen::MatrixXd, 0, Eigen::OuterStride<>>(
+          square.data(), n, n, Eigen::OuterStride<>(square.stride())));
+  const Eigen::MatrixXd lower =
+      ldlt.transpositionsP().transpose() * Eigen::MatrixXd(ldlt.matrixL());
+  for (int64_t i = 0; i < n; ++i) {
+    const double root = std::sqrt(std::max(ldlt.vectorD()(i), 0.0));
+    for (int64_t j = 0; j < n; ++j) factor.at(i, j) = root * lower(j, i);
+  }
+  return factor;
 }
 
-/// The first `rank` right singular vectors of L R, [d, rank]; zeros for those that do not exist.
-Matrix right_vectors(const Matrix& old_gram, const Matrix& right, Eigen::Index rank) {
-  const Eigen::Index old_rank = old_gram.rows();
-  const Eigen::Index d = right.cols();
-  if (right.rows() >= d) {
-    const auto top = right.topRows(old_rank);
-    const auto bottom = right.bottomRows(right.rows() - old_rank);
-    const Solver solver(top.transpose() * old_gram * top + bottom.transpose() * bottom);
-    return solver.eigenvectors().rightCols(rank).rowwise().reverse();
-  }
-  // With F^T F the Gram matrix of L, F R has the singular values and right vectors of L R.
-  Matrix weighted = right;
-  weighted.topRows(old_rank) = factor_of(old_gram) * right.topRows(old_rank);
-  const Solver solver(weighted * weighted.transpose());
-  Matrix vectors = Matrix::Zero(d, rank);
-  const Eigen::Index found = std::min(rank, right.rows());
-  const double largest = solver.eigenvalues().tail(1)(0);
-  for (Eigen::Index i = 0; i < found; ++i) {
-    const Eigen::Index at = right.rows() - 1 - i;
-    const double square = solver.eigenvalues()(at);
+/// The first `rank` right singular vectors of L R, by rows, [rank, d]; zeros for those that do not
+/// exist. With F^T F the Gram matrix of L, F R has the singular values and right vectors of L R.
+Doubles right_vectors(const Doubles& old_gram, const Doubles& right, int64_t rank) {
+  const int64_t old_rank = old_gram.rows();
+  const int64_t d = right.columns();
+  Doubles top(old_rank, d);
+  std::copy_n(right.data(), old_rank * right.stride(), top.data());
+  top = product(factor_of(old_gram), top);
+  Doubles weighted = right;
+  std::copy_n(top.data(), old_rank * top.stride(), weighted.data());
+  const Doubles transposed = weighted.transposed();
+  const bool is_tall = right.rows() >= d;
+  const SymmetricEigen eigen =
+      symmetric_eigen(is_tall ? product(transposed, weighted) : product(weighted, transposed));
+  Doubles chosen(rank, is_tall ? d : right.rows());
+  const int64_t found = std::min(rank, chosen.columns());
+  for (int64_t i = 0; i < found; ++i) {
+    const double square = eigen.values[static_cast<size_t>(i)];
     constexpr double kNothing = 1e-12;  // of the largest: rounding
-    if (square <= kNothing * largest) continue;
-    vectors.col(i) = weighted.transpose() * solver.eigenvectors().col(at) / std::sqrt(square);
+    if (!is_tall && square <= kNothing * eigen.values.front()) continue;
+    const double factor = is_tall ? 1.0 : 1.0 / std::sqrt(square);
+    std::transform(eigen.vectors.row(i),
+                   eigen.vectors.row(i) + chosen.columns(),
+                   chosen.row(i),
+                   [&](double number) { return number * factor; });
   }
-  return vectors;
+  return is_tall ? chosen : product(chosen, weighted);
 }
 
-/// Rows [n, rank] and basis [d, rank] of a product, each as it lies in a block.
-template <int RowOrder, int BasisOrder>
-struct Factors {
-  Eigen::Map<const Floats<RowOrder>> rows;
-  Eigen::Map<const Floats<BasisOrder>> basis;
+/// Numbers of a block's factor: [rows, columns], or the other way round.
+struct FactorView {
+  std::span<const float> numbers;
+  bool is_transposed = false;
+
+  /// The last `rows` of `all_rows`.
+  Floats last_rows(int64_t all_rows, int64_t rows, int64_t columns) const {
+    Floats out(rows, columns);
+    const int64_t skipped = all_rows - rows;
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t c = 0; c < columns; ++c) {
+        const int64_t at = is_transposed ? c * all_rows + skipped + i : (skipped + i) * columns + c;
+        out.at(i, c) = numbers[static_cast<size_t>(at)];
+      }
+    }
+    return out;
+  }
 };
 
-template <int RowOrder, int BasisOrder>
-void truncate(const Factors<RowOrder, BasisOrder>& old,
-              RowMap added,
-              const Sources& sources,
-              Eigen::Index rank,
-              std::vector<float>& rows,
-              std::vector<float>& basis) {
-  const auto old_rows = old.rows.bottomRows(sources.old_count);
-  const Eigen::Index old_rank = old_rows.cols();
-  const Eigen::Index d = added.cols();
-  Matrix right(old_rank + sources.new_count, d);
-  right.topRows(old_rank) = old.basis.transpose().template cast<double>();
-  right.bottomRows(sources.new_count) = added.bottomRows(sources.new_count).cast<double>();
-  const Matrix old_gram = (old_rows.transpose() * old_rows).template cast<double>();
-  const Matrix vectors = right_vectors(old_gram, right, rank);
-  const Floats<RowOrder> projected = (right * vectors).cast<float>();
-  const Floats<RowOrder> from_old = old_rows * projected.topRows(old_rank);
-  const auto from_new = projected.bottomRows(sources.new_count);
-  rows.resize(static_cast<size_t>(sources.count() * rank));
-  basis.resize(static_cast<size_t>(d * rank));
-  Eigen::Map<Floats<BasisOrder>>(basis.data(), d, rank) = vectors.cast<float>();
-  Eigen::Map<Floats<RowOrder>> out(rows.data(), sources.count(), rank);
-  Eigen::Index old_row = 0;
-  Eigen::Index new_row = 0;
-  while (old_row + new_row < sources.count()) {
-    const Eigen::Index first = old_row + new_row;
-    const auto begin = sources.is_new.begin() + first;
-    const Eigen::Index run = std::find(begin, sources.is_new.end(), !*begin) - begin;
-    if (*begin) {
-      out.middleRows(first, run) = from_new.middleRows(new_row, run);
-      new_row += run;
-    } else {
-      out.middleRows(first, run) = from_old.middleRows(old_row, run);
-      old_row += run;
+std::vector<float> laid_out(const Floats& matrix, bool transpose) {
+  std::vector<float> out(static_cast<size_t>(matrix.rows() * matrix.columns()));
+  for (int64_t i = 0; i < matrix.rows(); ++i) {
+    for (int64_t c = 0; c < matrix.columns(); ++c) {
+      const int64_t at = transpose ? c * matrix.rows() + i : i * matrix.columns() + c;
+      out[static_cast<size_t>(at)] = matrix.at(i, c);
     }
   }
+  return out;
+}
+
+/// A product as it lies in a block: rows [tokens, rank], or the other way round, by basis
+/// [rank, d], or likewise.
+struct Factors {
+  FactorView rows;
+  FactorView basis;
+  int64_t tokens = 0;
+  int64_t rank = 0;
+};
+
+/// The first `rank` of what `old` and the `added` [added, d] are together, laid out as `old` is.
+void truncate(const Factors& old,
+              std::span<const float> added,
+              int64_t d,
+              const Sources& sources,
+              int64_t rank,
+              std::vector<float>& rows,
+              std::vector<float>& basis) {
+  const Floats old_rows = old.rows.last_rows(old.tokens, sources.old_count, old.rank);
+  const Floats old_basis = old.basis.last_rows(old.rank, old.rank, d);
+  Doubles right(old.rank + sources.new_count, d);
+  for (int64_t i = 0; i < right.rows(); ++i) {
+    const float* from =
+        i < old.rank ? old_basis.row(i) : added.data() + std::ssize(added) - (right.rows() - i) * d;
+    std::copy_n(from, d, right.row(i));
+  }
+  const Doubles old_gram = converted<double>(product(old_rows.transposed(), old_rows));
+  const Doubles vectors = right_vectors(old_gram, right, rank);
+  basis = laid_out(converted<float>(vectors), old.basis.is_transposed);
+  const Floats projected = converted<float>(product(right, vectors.transposed()));
+  Floats projected_old(old.rank, rank);
+  std::copy_n(projected.data(), old.rank * projected.stride(), projected_old.data());
+  const Floats from_old = product(old_rows, projected_old);
+  Floats made(sources.count(), rank);
+  int64_t old_row = 0;
+  int64_t new_row = old.rank;
+  for (int64_t i = 0; i < made.rows(); ++i) {
+    const bool is_new = sources.is_new[static_cast<size_t>(i)];
+    std::copy_n(is_new ? projected.row(new_row++) : from_old.row(old_row++), rank, made.row(i));
+  }
+  rows = laid_out(made, old.rows.is_transposed);
 }
 
 class LowRank final : public Compressor {
@@ -145,30 +195,19 @@ class LowRank final : public Compressor {
     cache::Digest digest;
     digest.dropped = request.before.dropped + sources.dropped;
     if (sources.positions.empty()) return digest;
-    const auto kept_rank =
-        static_cast<Eigen::Index>(std::min<int64_t>(rank, std::ssize(sources.positions)));
-    const auto n = static_cast<Eigen::Index>(before.tokens());
-    const auto old_rank = static_cast<Eigen::Index>(before.rank);
-    const auto added = static_cast<Eigen::Index>(leaving.positions.size());
-    constexpr int kByRow = Eigen::RowMajor;
-    constexpr int kByColumn = Eigen::ColMajor;
     cache::LowRankBlock& block = digest.block;
-    block.rank = kept_rank;
+    block.rank = std::min<int64_t>(rank, std::ssize(sources.positions));
     block.positions = sources.positions;
-    truncate<kByColumn, kByRow>({.rows = {before.key_rows.data(), n, old_rank},
-                                 .basis = {before.key_basis.data(), d, old_rank}},
-                                RowMap(leaving.keys.data(), added, d),
-                                sources,
-                                kept_rank,
-                                block.key_rows,
-                                block.key_basis);
-    truncate<kByRow, kByColumn>({.rows = {before.value_rows.data(), n, old_rank},
-                                 .basis = {before.value_basis.data(), d, old_rank}},
-                                RowMap(leaving.values.data(), added, d),
-                                sources,
-                                kept_rank,
-                                block.value_rows,
-                                block.value_basis);
+    const Factors keys{.rows = {before.key_rows, true},
+                       .basis = {before.key_basis, true},
+                       .tokens = before.tokens(),
+                       .rank = before.rank};
+    const Factors values{.rows = {before.value_rows, false},
+                         .basis = {before.value_basis, false},
+                         .tokens = before.tokens(),
+                         .rank = before.rank};
+    truncate(keys, leaving.keys, d, sources, block.rank, block.key_rows, block.key_basis);
+    truncate(values, leaving.values, d, sources, block.rank, block.value_rows, block.value_basis);
     return digest;
   }
 

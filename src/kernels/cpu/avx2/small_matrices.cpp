@@ -1,0 +1,17 @@
+// Small matrices with vectors of 32 bytes.
+
+#include "kernels/small_matrix_table.h"
+
+namespace dms::kernels {
+namespace {
+
+constexpr int64_t kVectorBytes = 32;
+
+#include "kernels/cpu/small_matrices.inc.h"
+
+}  // namespace
+
+extern const SmallMatrixTable kSmallMatricesAvx2{
+    .multiply_f32 = multiply<float>, .multiply_f64 = multiply<double>, .rotate = rotate};
+
+}  // namespace dms::kernels

@@ -1,0 +1,17 @@
+// Small matrices with vectors of 64 bytes.
+
+#include "kernels/small_matrix_table.h"
+
+namespace dms::kernels {
+namespace {
+
+constexpr int64_t kVectorBytes = 64;
+
+#include "kernels/cpu/small_matrices.inc.h"
+
+}  // namespace
+
+extern const SmallMatrixTable kSmallMatricesAvx512{
+    .multiply_f32 = multiply<float>, .multiply_f64 = multiply<double>, .rotate = rotate};
+
+}  // namespace dms::kernels

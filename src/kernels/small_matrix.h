@@ -1,0 +1,64 @@
+#pragma once
+// Dense matrices of some tens of rows, whose products are a few microseconds.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/small_matrix_table.h"
+
+namespace dms::kernels {
+
+/// float or double, by rows. Each row ends in zeros up to a whole vector.
+template <class Number>
+class SmallMatrix {
+ public:
+  /// Zeros.
+  SmallMatrix(int64_t rows, int64_t columns)
+      : rows_(rows),
+        columns_(columns),
+        stride_(ceil_div(columns, kRowNumbers) * kRowNumbers),
+        values_(static_cast<size_t>(rows * stride_), Number{0}) {}
+
+  int64_t rows() const { return rows_; }
+  int64_t columns() const { return columns_; }
+  /// Numbers from one row to the next.
+  int64_t stride() const { return stride_; }
+  Number* data() { return values_.data(); }
+  const Number* data() const { return values_.data(); }
+  Number* row(int64_t i) { return values_.data() + i * stride_; }
+  const Number* row(int64_t i) const { return values_.data() + i * stride_; }
+  Number& at(int64_t i, int64_t column) { return row(i)[column]; }
+  Number at(int64_t i, int64_t column) const { return row(i)[column]; }
+
+  SmallMatrix transposed() const {
+    SmallMatrix out(columns_, rows_);
+    for (int64_t i = 0; i < rows_; ++i) {
+      for (int64_t column = 0; column < columns_; ++column) out.at(column, i) = at(i, column);
+    }
+    return out;
+  }
+
+ private:
+  static constexpr int64_t kRowNumbers = kMatrixRowBytes / static_cast<int64_t>(sizeof(Number));
+
+  int64_t rows_;
+  int64_t columns_;
+  int64_t stride_;
+  std::vector<Number> values_;
+};
+
+/// a b, the same bits on every instruction set.
+SmallMatrix<float> product(const SmallMatrix<float>& a, const SmallMatrix<float>& b);
+SmallMatrix<double> product(const SmallMatrix<double>& a, const SmallMatrix<double>& b);
+
+/// Rotates neighbouring rows from `first` on, [count + 1] of them, from the last pair to the first:
+/// see RotationsCall. Of `cos` and `sin` those from `first` on count.
+void rotate_rows(SmallMatrix<double>& matrix,
+                 int64_t first,
+                 int64_t count,
+                 std::span<const double> cos,
+                 std::span<const double> sin);
+
+}  // namespace dms::kernels
