@@ -77,10 +77,17 @@ ApiError ApiError::from(const InputError& error) {
   return {400, InputError(parts).what(), parts.field};
 }
 
+ApiError ApiError::with_details(OutJson details) const {
+  ApiError out = *this;
+  out.details_ = std::move(details);
+  return out;
+}
+
 OutJson ApiError::body(ErrorForm form) const {
   if (form == ErrorForm::kAnthropic) {
-    return {{"type", "error"},
-            {"error", {{"type", status_of(status_).anthropic}, {"message", message_}}}};
+    OutJson error{{"type", status_of(status_).anthropic}, {"message", message_}};
+    if (!details_.is_null()) error["details"] = details_;
+    return {{"type", "error"}, {"error", std::move(error)}};
   }
   return {{"error",
            {{"message", message_},

@@ -27,7 +27,11 @@ class ApiError : public std::exception {
   const std::string& code() const { return code_; }
   const char* what() const noexcept override { return message_.c_str(); }
 
-  /// {"error": {message, type, param, code}}, or {"type": "error", "error": {type, message}}
+  /// What a program is to read of it; Anthropic's form alone has a place for that.
+  ApiError with_details(OutJson details) const;
+
+  /// {"error": {message, type, param, code}}, or {"type": "error", "error": {type, message,
+  /// details}}, without `details` where there are none.
   OutJson body(ErrorForm form = ErrorForm::kOpenAi) const;
 
  private:
@@ -35,6 +39,7 @@ class ApiError : public std::exception {
   std::string message_;
   std::string param_;  // empty: null
   std::string code_;   // empty: null
+  OutJson details_;
 };
 
 /// "Bad Request"; statuses that no part of the server uses are "Error".

@@ -155,6 +155,46 @@ def test_a_round_of_messages(anthropics):
     assert silent.content[0].text == "I have no tools."
 
 
+def test_the_clients_tool_runner_goes_on_without_a_thread(server):
+    """It asks for one, whose later turns would be the new messages alone."""
+    told: list[dict] = []
+
+    def listen(request) -> None:
+        told.append(json.loads(request.content))
+
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """The weather of a city."""
+        return f"12 degrees in {city}"
+
+    @anthropic.beta_tool
+    def get_time() -> str:
+        """What time it is."""
+        return "noon"
+
+    with (
+        anthropic.DefaultHttpxClient(event_hooks={"request": [listen]}) as http,
+        anthropic.Anthropic(
+            base_url=server.url, api_key="x", max_retries=0, http_client=http
+        ) as client,
+    ):
+        last = client.beta.messages.tool_runner(
+            model="m",
+            max_tokens=40,
+            system="Be brief.",
+            messages=[QUESTION],
+            tools=[get_weather, get_time],
+        ).until_done()
+    assert last.content[0].text == "It is mild at noon."
+    assert ["thread" in body for body in told] == [True, False, False]
+    roles = [[message["role"] for message in body["messages"]] for body in told[1:]]
+    assert roles == [["user"], ["user", "assistant", "user"]]
+    assert told[-1]["system"] == "Be brief."
+    assert len(told[-1]["tools"]) == 2
+    results = [block["content"] for block in told[-1]["messages"][-1]["content"]]
+    assert results == ["12 degrees in Paris", "noon"]
+
+
 def test_a_stream_of_messages_is_what_is_answered_whole(anthropics):
     whole = say(anthropics, [QUESTION])
     with anthropics.messages.stream(

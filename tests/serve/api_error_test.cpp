@@ -26,6 +26,14 @@ TEST(ApiError, HasAnthropicsFormWhereItsClientsAsk) {
   EXPECT_EQ(text(503), R"({"type":"error","error":{"type":"overloaded_error","message":"x"}})");
 }
 
+TEST(ApiError, HasDetailsForProgramsWhereTheFormHasAPlaceForThem) {
+  const ApiError error = ApiError(400, "x").with_details({{"error_code", "c"}});
+  EXPECT_EQ(json_text(error.body(ErrorForm::kAnthropic)),
+            R"({"type":"error","error":{"type":"invalid_request_error","message":"x",)"
+            R"("details":{"error_code":"c"}}})");
+  EXPECT_EQ(json_text(error.body()), json_text(ApiError(400, "x").body()));
+}
+
 TEST(ApiError, SpeaksOfTheFieldsOfTheRequest) {
   const ApiError error = ApiError::from(
       InputError({.field = "policy_args.cr", .what = "bad value", .got = "0", .expected = "more"}));

@@ -145,6 +145,13 @@ TEST(MessagesRequest, WhoCountsAsksForNoAnswer) {
   EXPECT_EQ(refusal([&] { read_messages_request(body, {}); }).param(), "max_tokens");
 }
 
+TEST(MessagesRequest, ThreadsAreRefusedInTheWordsThatTheClientGoesOnWithout) {
+  const ApiError error = refusal([] { parse_more(R"("thread": {"type": "create"})"); });
+  EXPECT_EQ(json_text(error.body(ErrorForm::kAnthropic)["error"]["details"]),
+            R"({"error_code":"thread_unsupported_request","unsupported":["thread"]})");
+  EXPECT_NO_THROW(parse_more(R"("thread": null)"));
+}
+
 TEST(MessagesRequest, RefusesWhatIsWrongAndNamesItAsTheCallerDoes) {
   const std::string hello = std::string(kHello) + ", ";
   const auto content = [](const std::string& role, const std::string& blocks) {
@@ -206,6 +213,7 @@ TEST(MessagesRequest, RefusesWhatIsWrongAndNamesItAsTheCallerDoes) {
       {hello + R"("metadata": "u")", "metadata"},
       {hello + R"("mcp_servers": [{"url": "x"}])", "mcp_servers"},
       {hello + R"("container": "x")", "container"},
+      {hello + R"("thread": {"type": "create"})", "thread"},
       {hello + R"("dms": {"report": true})", "dms.report"},
       {hello + R"("top_k": "all")", "top_k"},
       {hello + R"("stream": 1)", "stream"},

@@ -28,6 +28,19 @@ FieldNames field_names() {
           "input_schema"};
 }
 
+/// A client that is told so sends the whole conversation from then on; one that is not sends the
+/// new messages alone.
+void refuse_thread(const Fields& body) {
+  constexpr const char* kField = "thread";
+  if (body.find(kField) == nullptr) return;
+  const ApiError error(400,
+                       "thread: is not supported; nothing is kept between requests: send the whole "
+                       "conversation as messages",
+                       kField);
+  throw error.with_details(
+      {{"error_code", "thread_unsupported_request"}, {"unsupported", OutJson::array({kField})}});
+}
+
 void read_tools(const Fields& body, OrderedJson& chat) {
   const OrderedJson* tools = body.array("tools");
   if (tools == nullptr) return;
@@ -101,6 +114,7 @@ void read_ends(const Fields& body, OrderedJson& chat) {
 
 ChatBody read_count_request(const OrderedJson& json, const RequestLimits& limits) {
   const Fields body(json, "");
+  refuse_thread(body);
   refuse_fields(body, kUnsupported);
   ChatBody out{.names = field_names()};
   copy_common_fields(body, out.json);
