@@ -23,6 +23,22 @@ constexpr std::array kUnsupported{
     Unsupported{"prompt_embeds", "", ""},
 };
 
+constexpr std::array kOfChat{
+    Unsupported{"n", "1", "chat completions have several answers"},
+    Unsupported{"logprobs", "false", "chat completions have logprobs"},
+    Unsupported{"prompt_logprobs", "", "chat completions have them"},
+    Unsupported{"max_completion_tokens", "", "bound the answer by this API's own field"},
+    Unsupported{"response_format", "", "ask for a form by this API's own field"},
+    Unsupported{"reasoning_effort", "", "ask for it by this API's own field"},
+    Unsupported{"guided_json", "", "use structured_outputs"},
+    Unsupported{"guided_regex", "", "use structured_outputs"},
+    Unsupported{"guided_choice", "", "use structured_outputs"},
+    Unsupported{"guided_grammar", "", "use structured_outputs"},
+    Unsupported{"grammar", "\"\"", "use structured_outputs"},
+    Unsupported{"json_schema", "", "use structured_outputs"},
+    Unsupported{"id_slot", "-1", "chat completions have slots"},
+};
+
 void refuse_best_of(const Fields& body) {
   const OrderedJson* best_of = body.find("best_of");
   if (best_of == nullptr) return;
@@ -48,6 +64,11 @@ void refuse_fields(const Fields& body, std::span<const Unsupported> fields) {
 void refuse_unsupported(const Fields& body) {
   refuse_fields(body, kUnsupported);
   refuse_best_of(body);
+}
+
+void refuse_fields_of_chat(const Fields& body) {
+  refuse_unsupported(body);
+  refuse_fields(body, kOfChat);
 }
 
 }  // namespace dms::serve

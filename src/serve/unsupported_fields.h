@@ -15,9 +15,11 @@ struct Unsupported {
   std::string_view instead;  // what to do; may be empty
 };
 
-/// Both throw ApiError where a field is set to more than what it means to leave it out; the second
-/// for completions of both kinds.
+/// All throw ApiError where a field is set to more than what it means to leave it out; the second
+/// for completions of both kinds, the third for the APIs whose requests are made into those of
+/// chat: what chat takes under this name, and they do not, too.
 void refuse_fields(const Fields& body, std::span<const Unsupported> fields);
 void refuse_unsupported(const Fields& body);
+void refuse_fields_of_chat(const Fields& body);
 
 }  // namespace dms::serve

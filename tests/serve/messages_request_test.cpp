@@ -152,6 +152,15 @@ TEST(MessagesRequest, ThreadsAreRefusedInTheWordsThatTheClientGoesOnWithout) {
   EXPECT_NO_THROW(parse_more(R"("thread": null)"));
 }
 
+TEST(MessagesRequest, PassesOverWhatChangesNoAnswer) {
+  const char* hints =
+      R"("cache_control": {"type": "ephemeral"}, "context_management": {"edits": []},
+                         "fallbacks": [{"model": "b"}], "speed": "fast", "inference_geo": "eu",
+                         "billing_policy": {"bill_to": "self"}, "service_tier": "auto", "n": 1,
+                         "diagnostics": {"previous_message_id": null})";
+  EXPECT_EQ(json_text(parse_more(hints)), json_text(parse(kHello).json));
+}
+
 TEST(MessagesRequest, RefusesWhatIsWrongAndNamesItAsTheCallerDoes) {
   const std::string hello = std::string(kHello) + ", ";
   const auto content = [](const std::string& role, const std::string& blocks) {
@@ -214,6 +223,12 @@ TEST(MessagesRequest, RefusesWhatIsWrongAndNamesItAsTheCallerDoes) {
       {hello + R"("mcp_servers": [{"url": "x"}])", "mcp_servers"},
       {hello + R"("container": "x")", "container"},
       {hello + R"("thread": {"type": "create"})", "thread"},
+      {hello + R"("compaction": {"type": "enabled"})", "compaction"},
+      {hello + R"("output_format": {"type": "json_schema", "schema": {}})", "output_format"},
+      {hello + R"("stop": ["END"])", "stop"},
+      {hello + R"("min_tokens": 3)", "min_tokens"},
+      {hello + R"("response_format": {"type": "json_object"})", "response_format"},
+      {hello + R"("n": 2)", "n"},
       {hello + R"("dms": {"report": true})", "dms.report"},
       {hello + R"("top_k": "all")", "top_k"},
       {hello + R"("stream": 1)", "stream"},

@@ -13,6 +13,9 @@ namespace {
 constexpr std::array kUnsupported{
     Unsupported{"container", "", "nothing is run here"},
     Unsupported{"mcp_servers", "[]", "nothing is run here; send their tools as tools"},
+    Unsupported{"compaction", "", "ask for a summary by a message"},
+    Unsupported{"output_format", "", "send it as output_config.format"},
+    Unsupported{"stop", "[]", "send it as stop_sequences"},
 };
 
 FieldNames field_names() {
@@ -116,6 +119,7 @@ ChatBody read_count_request(const OrderedJson& json, const RequestLimits& limits
   const Fields body(json, "");
   refuse_thread(body);
   refuse_fields(body, kUnsupported);
+  refuse_fields_of_chat(body);
   ChatBody out{.names = field_names()};
   copy_common_fields(body, out.json);
   read_tools(body, out.json);

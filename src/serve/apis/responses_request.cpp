@@ -18,6 +18,8 @@ constexpr std::array kUnsupported{
     Unsupported{"prompt", "", "send what it says as instructions and input"},
     Unsupported{"background", "false", "use stream"},
     Unsupported{"top_logprobs", "0", "chat completions have logprobs"},
+    Unsupported{"moderation", "", "nothing is moderated here"},
+    Unsupported{"max_tokens", "", "send it as max_output_tokens"},
 };
 
 FieldNames field_names() {
@@ -93,6 +95,17 @@ void check_user(const Fields& body) {
   }
 }
 
+/// One that only fills a cache wants no answer.
+void check_cache_options(const Fields& body) {
+  constexpr const char* kField = "prompt_cache_options";
+  const OrderedJson* given = body.object(kField);
+  if (given == nullptr) return;
+  const Fields options(*given, kField);
+  if (options.boolean("prewarm").value_or(false)) {
+    options.refuse("prewarm", true, "false: each request is answered");
+  }
+}
+
 void check_metadata(const Fields& body) {
   constexpr size_t kMostPairs = 16;
   const OrderedJson* metadata = body.object("metadata");
@@ -139,6 +152,7 @@ OutJson echo_of(const Fields& body) {
 ResponsesRequest read_responses_request(const OrderedJson& json, const RequestLimits& limits) {
   const Fields body(json, "");
   refuse_fields(body, kUnsupported);
+  refuse_fields_of_chat(body);
   ResponsesRequest out{.chat = {.names = field_names()}};
   OrderedJson& chat = out.chat.json;
   copy_common_fields(body, chat);
@@ -156,6 +170,7 @@ ResponsesRequest read_responses_request(const OrderedJson& json, const RequestLi
   }
   read_include(body);
   check_metadata(body);
+  check_cache_options(body);
   check_user(body);
   chat["messages"] = read_responses_input(body, limits, out.chat.names);
   out.echo = echo_of(body);
