@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/json.h"
+#include "dms/error.h"
 #include "grammar/field_name.h"
 #include "grammar/form_json.h"
 #include "grammar/pattern_bytes.h"
@@ -30,6 +31,17 @@ void check_patterns(const OrderedJson& value, const FormLimits& limits, const st
       pattern_bytes(value), limits.pattern_bytes, where, "its expressions are too long together");
 }
 
+/// A tag's text says which it is: of a call it has the function's name.
+InputError in_tag(const InputError& error, const OrderedJson& tag) {
+  constexpr size_t kMostBytes = 200;
+  const auto begin = tag.find("begin");
+  if (begin == tag.end() || !begin->is_string()) return error;
+  ErrorParts parts = error.parts();
+  const auto& text = begin->get_ref<const std::string&>();
+  parts.what += ", in the tag that begins with '" + text.substr(0, kMostBytes) + "'";
+  return InputError(parts);
+}
+
 /// Of a tag: each schema is one by itself, and no text is longer than one that stands alone.
 void check_tag(OrderedJson& value,
                bool refuses_unenforced,
@@ -51,7 +63,11 @@ void check_tag(OrderedJson& value,
       check_bytes(item.dump().size(), limits.bytes, place);
       check_schema(item, refuses_here, limits, place);
     } else {
-      check_tag(item, refuses_unenforced, limits, place);
+      try {
+        check_tag(item, refuses_unenforced, limits, place);
+      } catch (const InputError& error) {
+        throw in_tag(error, value);
+      }
     }
   }
   if (value.contains("json_schema")) value.erase("strict");

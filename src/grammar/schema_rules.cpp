@@ -119,6 +119,16 @@ std::string_view type_of_keyword(std::string_view keyword) {
   return known == nullptr ? std::string_view() : known->type;
 }
 
+bool is_of_type(const OrderedJson& value, const std::string& type) {
+  if (type == "string") return value.is_string();
+  if (type == "boolean") return value.is_boolean();
+  if (type == "null") return value.is_null();
+  if (type == "array") return value.is_array();
+  if (type == "object") return value.is_object();
+  if (type == "number") return value.is_number();
+  return type == "integer" && value.is_number_integer();
+}
+
 std::span<const std::string_view> deciding_keywords() { return kDeciding; }
 
 bool is_enforced(std::string_view keyword) {

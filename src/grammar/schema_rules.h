@@ -3,7 +3,10 @@
 // schema and passes over those beside them.
 
 #include <span>
+#include <string>
 #include <string_view>
+
+#include "base/json.h"
 
 namespace dms::grammar {
 
@@ -12,6 +15,9 @@ bool is_constraint(std::string_view keyword);
 
 /// The type whose values a keyword speaks of ("minLength": "string"); empty: of none.
 std::string_view type_of_keyword(std::string_view keyword);
+
+/// Whether a value of JSON is of a type of JSON Schema.
+bool is_of_type(const OrderedJson& value, const std::string& type);
 
 /// Those that decide alone what a schema means where they are there, the first one first.
 std::span<const std::string_view> deciding_keywords();

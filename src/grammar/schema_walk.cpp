@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "dms/error.h"
+#include "grammar/schema_disjoint.h"
 #include "grammar/schema_rules.h"
 
 namespace dms::grammar {
@@ -21,17 +22,6 @@ bool has(const OrderedJson& schema, const char* keyword) { return schema.contain
 bool is_true(const OrderedJson& schema, const char* keyword) {
   const auto found = schema.find(keyword);
   return found != schema.end() && !(found->is_boolean() && !found->get<bool>());
-}
-
-/// Whether a value of JSON is of a type of JSON Schema.
-bool is_of_type(const OrderedJson& value, const std::string& type) {
-  if (type == "string") return value.is_string();
-  if (type == "boolean") return value.is_boolean();
-  if (type == "null") return value.is_null();
-  if (type == "array") return value.is_array();
-  if (type == "object") return value.is_object();
-  if (type == "number") return value.is_number();
-  return type == "integer" && value.is_number_integer();
 }
 
 bool is_ascii(std::string_view text) {
@@ -62,7 +52,8 @@ class SchemaChecker {
       : root_(root),
         refuses_unenforced_(refuses_unenforced),
         limits_(limits),
-        where_(std::move(where)) {}
+        where_(std::move(where)),
+        disjointness_(root) {}
 
   void check() {
     check_schema(root_, "");
@@ -187,22 +178,17 @@ class SchemaChecker {
     if (!value.is_array() || value.empty()) refuse(place, "is no list of schemas");
     if (decider == "allOf" && value.size() > 1) refuse_unenforced(place, "one schema in it is");
     check_list(value, place);
-    if (decider != "oneOf" || !are_of_different_types(value)) return;
+    if (decider != "oneOf") return;
     // No value is of two of them, which xgrammar sees in the plainest cases only.
+    if (!disjointness_.are_disjoint(value)) {
+      return refuse_unenforced(
+          place,
+          "a value may be of two of its schemas: let a required property have another const in "
+          "each, or use anyOf");
+    }
     OrderedJson schemas = value;
     schema.erase("oneOf");
     schema["anyOf"] = std::move(schemas);
-  }
-
-  static bool are_of_different_types(const OrderedJson& schemas) {
-    std::set<std::string> types;
-    for (const OrderedJson& schema : schemas) {
-      const auto type = schema.is_object() ? schema.find("type") : schema.end();
-      if (type == schema.end() || !type->is_string()) return false;
-      const auto name = type->get<std::string>();
-      if (!types.insert(name == "integer" ? "number" : name).second) return false;
-    }
-    return true;
   }
 
   void check_list(OrderedJson& schemas, const std::string& path) {
@@ -416,6 +402,7 @@ class SchemaChecker {
   bool refuses_unenforced_;
   const FormLimits& limits_;
   std::string where_;
+  Disjointness disjointness_;
   std::set<std::string> followed_;
   std::vector<std::string> targets_;  // of those, the ones that are not checked yet
 };

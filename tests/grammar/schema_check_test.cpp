@@ -37,6 +37,7 @@ TEST(SchemaCheck, NamesTheKeywordThatIsNotHeldTo) {
       {R"({"$ref": "#/$defs/A", "type": "object", "$defs": {"A": {}}})", "/type"},
       {R"({"anyOf": [{"type": "null"}], "properties": {}})", "/properties"},
       {R"({"allOf": [{"type": "null"}, {}]})", "/allOf"},
+      {R"({"items": {"oneOf": [{"type": "integer"}, {"type": "number"}]}})", "/items/oneOf"},
       {R"({"enum": ["a"], "minLength": 1})", "/minLength"},
       {R"({"type": "string", "pattern": "a", "maxLength": 3})", "/minLength, maxLength"},
       {R"({"type": "string", "pattern": "a", "format": "date"})", "/format"},
@@ -140,8 +141,6 @@ TEST(SchemaCheck, SaysWhatIsLeftOpen) {
       {R"({"type": "array"})", R"({"type": "array", "items": true})"},
       {R"({"oneOf": [{"type": "null"}, {"type": "string", "maxLength": 2}]})",
        R"({"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 2}]})"},
-      {R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})",
-       R"({"oneOf": [{"type": "integer"}, {"type": "number"}]})"},
       {R"({"propertyNames": {"maxLength": 3}})",
        R"({"type": "object", "propertyNames": {"maxLength": 3, "type": "string"}})"},
       {R"({"format": "uuid"})", R"({"format": "uuid", "type": "string"})"},
@@ -175,8 +174,9 @@ TEST(SchemaCheck, SchemasInATagAreChecked) {
       .text = R"({"type": "structural_tag", "format": {"type": "tag", "begin": "<a>", "end": "</a>",
                   "content": {"type": "json_schema", "json_schema": {"not": {}}}}})",
       .field = "F"};
-  expect_parts(input_error([&] { checked_tag(tag, {}); }),
-               {"F.format.content.json_schema: /not: an answer"});
+  expect_parts(
+      input_error([&] { checked_tag(tag, {}); }),
+      {"F.format.content.json_schema: /not: an answer", "in the tag that begins with '<a>'"});
 }
 
 }  // namespace

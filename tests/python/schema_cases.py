@@ -158,10 +158,33 @@ def tree(rng: random.Random) -> dict:
     }
 
 
+def discriminated(rng: random.Random) -> dict:
+    """A union as pydantic writes one, whose kinds a property tells apart."""
+    names = rng.sample(["cat", "dog", "fox"], 2)
+    kinds = {
+        name: {
+            "type": "object",
+            "properties": {
+                "kind": {"const": name, "title": "Kind", "type": "string"},
+                "more": any_schema(rng, 1),
+            },
+            "required": ["kind", "more"],
+            "additionalProperties": False,
+        }
+        for name in names
+    }
+    references = {name: f"#/$defs/{name}" for name in names}
+    return {
+        "$defs": kinds,
+        "discriminator": {"propertyName": "kind", "mapping": references},
+        "oneOf": [{"$ref": target} for target in references.values()] + [{"type": "null"}],
+    }
+
+
 def schemas(count: int, seed: int) -> list[dict]:
     """Of every kind in turn."""
     rng = random.Random(seed)
     kinds: list[Callable[[], dict]] = [lambda make=make: make(rng) for make in LEAVES]
     kinds += [lambda make=make: make(rng, 2) for make in NESTED]
-    kinds += [lambda: tree(rng), lambda: any_schema(rng, 3)]
+    kinds += [lambda: tree(rng), lambda: discriminated(rng), lambda: any_schema(rng, 3)]
     return [kinds[i % len(kinds)]() for i in range(count)]

@@ -364,3 +364,24 @@ def test_a_form_that_cannot_be_held_to_is_named_as_the_caller_does(demo):
     status, _, text = demo.request("POST", "/v1/messages", body)
     assert status == 400, text
     assert json.loads(text)["error"]["message"].startswith("output_config.format.schema")
+
+
+def demand(demo: Server, function: dict) -> tuple[int, dict]:
+    body = {
+        "messages": [QUESTION],
+        "tools": [{"type": "function", "function": {"name": "get_weather", **function}}],
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "max_tokens": 200,
+    }
+    status, _, text = demo.request("POST", "/v1/chat/completions", body)
+    return status, json.loads(text)
+
+
+def test_a_tool_that_cannot_be_held_to_is_named(demo):
+    overlapping = {"oneOf": [{"type": "integer"}, {"type": "number"}]}
+    parameters = {"type": "object", "properties": {"at": overlapping}}
+    status, answer = demand(demo, {"parameters": parameters, "strict": True})
+    assert status == 400, answer
+    for part in ("/properties/at/oneOf", "get_weather"):
+        assert part in answer["error"]["message"]

@@ -6,8 +6,10 @@ import json
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Literal
 
 import openai
+import pydantic
 import pytest
 
 from harness import DEMO, HANG_GUARD_S, run_dms
@@ -65,6 +67,34 @@ def test_a_schema_by_openais_client(client):
     assert re.fullmatch(IS_POINT, text), text
 
 
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+    lives: int = pydantic.Field(ge=1, le=9)
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
+    barks: bool
+
+
+class Owner(pydantic.BaseModel):
+    pet: Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]
+
+
+def test_a_union_of_kinds_by_openais_client(client):
+    for seed in range(4):
+        answer = client.chat.completions.parse(
+            model="demo",
+            messages=MESSAGES,
+            max_tokens=200,
+            temperature=1.5,
+            seed=seed,
+            response_format=Owner,
+        )
+        assert answer.choices[0].finish_reason == "stop"
+        assert isinstance(answer.choices[0].message.parsed.pet, Cat | Dog)
+
+
 @pytest.mark.parametrize(
     ("fields", "shape"),
     [
@@ -111,6 +141,7 @@ def test_completions_too(server):
             "/not: an answer would not be held to it",
         ),
         ({"guided_json": "{"}, "guided_json", "JSON"),
+        ({"guided_json": {"oneOf": [{}, {"type": "null"}]}}, "guided_json", ": /oneOf: an answer"),
         ({"guided_json": 3}, "guided_json", "object"),
         ({"guided_regex": "("}, "guided_regex", ""),
         ({"guided_choice": "a"}, "guided_choice", "array"),
