@@ -27,10 +27,10 @@ std::string read_name(const Fields& function) {
   function.refuse("name", name, "1 to 128 letters, digits, '_' and '-'");
 }
 
-/// Arguments have names: they are an object.
+/// Arguments have names: they are an object, an empty one where none are named.
 OrderedJson read_schema(const Fields& function) {
   const OrderedJson* given = function.object("parameters");
-  if (given == nullptr) return OrderedJson::object();
+  if (given == nullptr) return {{"type", "object"}, {"properties", OrderedJson::object()}};
   const Fields schema(*given, function.name_of("parameters"));
   const OrderedJson* type = schema.find("type");
   if (type != nullptr && *type != "object") schema.refuse("type", *type, "object");

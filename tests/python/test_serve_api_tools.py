@@ -378,6 +378,14 @@ def demand(demo: Server, function: dict) -> tuple[int, dict]:
     return status, json.loads(text)
 
 
+def test_a_function_without_parameters_takes_none(demo):
+    status, answer = demand(demo, {})
+    assert status == 200, answer
+    (call,) = answer["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {}
+    assert answer["choices"][0]["finish_reason"] == "tool_calls"
+
+
 def test_a_tool_that_cannot_be_held_to_is_named(demo):
     overlapping = {"oneOf": [{"type": "integer"}, {"type": "number"}]}
     parameters = {"type": "object", "properties": {"at": overlapping}}
