@@ -10,7 +10,7 @@ OrderedJson parse_form(const Structure& structure, const FormLimits& limits) {
   try {
     return parse_ordered_json(structure.text,
                               "JSON",
-                              {.depth = static_cast<int>(limits.depth),
+                              {.depth = static_cast<int>(is_tag ? limits.tag_depth : limits.depth),
                                .values = is_tag ? limits.tag_values : limits.values});
   } catch (const InputError& error) {
     throw InputError({.field = field_name(structure), .what = error.what()});

@@ -17,6 +17,7 @@ struct FormLimits {
   size_t counted_properties = 64;    // beside minProperties or maxProperties: the same
   int64_t depth = 48;                // arrays and objects of a schema inside one another
   int64_t values = 16384;            // of all kinds, in a schema
+  int64_t tag_depth = 64;            // in a structural tag: a schema, and the tags it is in
   int64_t tag_values = 65536;        // in a structural tag
   int64_t most_count = 10000;  // of characters, items and properties that a schema may ask for
   int64_t choices = 4096;

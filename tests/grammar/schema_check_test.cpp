@@ -123,9 +123,26 @@ TEST(SchemaCheck, RefusesWhatIsNoSchema) {
   for (const auto& [text, part] : cases) {
     expect_parts(input_error([&] { checked(text); }), {"F", part});
   }
-  std::string deep;
-  for (int i = 0; i < 100; ++i) deep += R"({"items": )";
-  EXPECT_THROW(checked(deep + "true" + std::string(100, '}')), InputError);
+}
+
+TEST(SchemaCheck, ASchemaHas48Levels) {
+  const auto nested = [](int64_t levels) {
+    std::string text;
+    for (int64_t i = 0; i < levels; ++i) text += R"({"items": )";
+    return text + "true" + std::string(static_cast<size_t>(levels), '}');
+  };
+  const auto tag = [](const std::string& text) {
+    return Structure{.kind = Structure::Kind::structural_tag,
+                     .text = R"({"type": "structural_tag", "format": {"type": "sequence",
+                                 "elements": [{"type": "tag", "begin": "a", "end": "b",
+                                 "content": {"type": "json_schema", "json_schema": )" +
+                             text + "}}]}}"};
+  };
+  constexpr int64_t kLevels = 48;
+  EXPECT_NO_THROW(checked(nested(kLevels)));
+  EXPECT_NO_THROW(checked_tag(tag(nested(kLevels)), {}));
+  expect_parts(input_error([&] { checked(nested(kLevels + 1)); }), {"F", "at most 48 levels"});
+  expect_parts(input_error([&] { checked_tag(tag(nested(2 * kLevels)), {}); }), {"64 levels"});
 }
 
 TEST(SchemaCheck, RemarksAndUnknownNamesAskForNothing) {

@@ -393,3 +393,23 @@ def test_a_tool_that_cannot_be_held_to_is_named(demo):
     assert status == 400, answer
     for part in ("/properties/at/oneOf", "get_weather"):
         assert part in answer["error"]["message"]
+
+
+def test_a_body_has_room_for_the_levels_of_a_schema(demo):
+    def nested(objects: int) -> dict:
+        schema: dict = {"type": "null"}
+        for _ in range(objects):
+            schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+        return schema
+
+    def ask(schema: dict) -> tuple[int, str]:
+        form = {"type": "json_schema", "json_schema": {"name": "deep", "schema": schema}}
+        body = {"messages": [QUESTION], "response_format": form, "max_tokens": 4}
+        status, _, text = demo.request("POST", "/v1/chat/completions", body)
+        return status, text
+
+    assert ask(nested(23))[0] == 200  # 47 levels
+    assert demand(demo, {"parameters": nested(23), "strict": True})[0] == 200
+    status, text = ask(nested(24))
+    assert status == 400
+    assert "at most 48 levels" in text
