@@ -56,11 +56,12 @@ std::string decoded(std::string_view text) {
 }  // namespace
 
 RouteMatch find_route(std::string_view method, std::string_view path) {
+  const std::string_view asked = method == "HEAD" ? "GET" : method;  // the same without its body
   RouteMatch match;
   for (const Route& route : kRoutes) {
     if (!fits(route, path)) continue;
     if (match.route == nullptr) match.route = &route;
-    match.is_method_wrong = method != route.method;
+    match.is_method_wrong = asked != route.method;
     if (match.is_method_wrong) continue;
     match.route = &route;
     break;
@@ -82,6 +83,7 @@ std::string methods_of(std::string_view path) {
   for (const Route& route : kRoutes) {
     if (!fits(route, path)) continue;
     methods += (methods.empty() ? "" : ", ") + std::string(route.method);
+    if (route.method == "GET") methods += ", HEAD";
   }
   return methods;
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import DEMO, ROOT, run_dms
+from harness import DEMO, HANG_GUARD_S, ROOT, run_dms
 from serving import events, serving, until
 
 PROMPT = "It was a dark night and the wind"
@@ -382,3 +384,19 @@ def test_statuses_of_wrong_requests(server):
     assert server.request("POST", "/v1/completions", "{")[0] == 400
     assert server.request("POST", "/v1/completions", "x" * (17 << 20))[0] == 413
     assert server.request("GET", "/health", headers={"X": "y" * 20000})[0] == 431
+
+
+def test_head_is_get_without_its_body(server):
+    for path in ("/", "/health", "/v1/models"):
+        status, headers, body = server.request("GET", path)
+        assert status == 200
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=HANG_GUARD_S)
+        with contextlib.closing(connection):
+            for _ in range(2):  # a body would be read as the second answer
+                connection.request("HEAD", path)
+                answer = connection.getresponse()
+                assert answer.read() == b""
+                assert (answer.status, dict(answer.getheaders())) == (status, headers)
+            assert headers["Content-Length"] == str(len(body.encode()))
+    status, headers, _ = server.request("HEAD", "/v1/completions")
+    assert (status, headers["Allow"]) == (405, "POST")

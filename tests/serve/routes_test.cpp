@@ -50,8 +50,17 @@ TEST(Routes, OnePathMayAnswerSeveralMethods) {
   EXPECT_FALSE(deleted.is_method_wrong);
   EXPECT_EQ(deleted.argument, "a/b");
   EXPECT_TRUE(find_route("POST", "/documents/a").is_method_wrong);
-  EXPECT_EQ(methods_of("/documents/a"), "GET, PUT, DELETE");
-  EXPECT_EQ(methods_of("/health"), "GET");
+  EXPECT_EQ(methods_of("/documents/a"), "GET, HEAD, PUT, DELETE");
+  EXPECT_EQ(methods_of("/health"), "GET, HEAD");
+}
+
+TEST(Routes, WhatAnswersGetAnswersHead) {
+  for (const char* path : {"/", "/health", "/v1/models", "/documents/a"}) {
+    const RouteMatch match = find_route("HEAD", path);
+    EXPECT_EQ(match.route, find_route("GET", path).route) << path;
+    EXPECT_FALSE(match.is_method_wrong) << path;
+  }
+  EXPECT_TRUE(find_route("HEAD", "/v1/completions").is_method_wrong);
 }
 
 TEST(Routes, AQueryHasValues) {
