@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/check.h"
 #include "dms/error.h"
+#include "dms/slow_form.h"
 #include "grammar/compiled_structure.h"
 #include "grammar/thread_time.h"
 #include "text/tokenizer.h"
@@ -139,8 +141,7 @@ Mask GrammarGuide::next_mask(double& since) {
   budget_.seconds += budget_.seconds_each - (now - since);
   since = now;
   if (budget_.seconds >= 0) return mask;
-  throw RunError({.where = "structured answer",
-                  .what = "what may come next takes too long to find out",
+  throw RunError({.what = std::string(kSlowForm),
                   .hint = "a simpler form has fewer ways to read the same text"});
 }
 

@@ -5,6 +5,8 @@
 #include <system_error>
 #include <utility>
 
+#include "dms/slow_form.h"
+
 namespace dms::serve {
 namespace {
 
@@ -36,6 +38,7 @@ std::optional<ApiError> Workplace::engine_fault() const {
 
 ApiError Workplace::error_of(const Generation& result) const {
   if (result.error.empty()) return {500, "there was no memory to keep it"};
+  if (result.error.starts_with(kSlowForm)) return {400, result.error};
   if (!result.is_short_of_memory || !give_way()) return {500, result.error};
   return {503, result.error + "; caches that were kept have made room: ask again"};
 }

@@ -28,8 +28,8 @@ struct Workplace {
 
   /// Why the engine takes nothing in any longer; I/O thread.
   std::optional<ApiError> engine_fault() const;
-  /// What the client is told of a request that ended as "error": to come again where room was made
-  /// meanwhile.
+  /// What the client is told of a request that ended as "error": that its form is to blame, or to
+  /// come again where room was made meanwhile.
   ApiError error_of(const Generation& result) const;
   /// What `save` returns. Where it cannot write, who runs the server is told why; the client, by an
   /// ApiError (500), that it could not.

@@ -203,8 +203,10 @@ def test_a_form_whose_masks_take_too_long_ends_its_own_answer_alone(server):
         answer = pool.submit(ask, server, **hostile)
         assert len(server.complete("It was", max_tokens=5)["choices"]) == 1
         status, _, text = answer.result(HANG_GUARD_S)
-    assert status == 500, text
-    assert "takes too long" in text
+    assert status == 400, text
+    error = json.loads(text)["error"]
+    assert error["type"] == "invalid_request_error"
+    assert "takes too long" in error["message"]
     assert ask(server, guided_regex="[ab]")[0] == 200
 
 
