@@ -1,6 +1,8 @@
 #include "grammar/schema_walk.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -91,6 +93,7 @@ class SchemaChecker {
       return;
     }
     give_type(schema, path);
+    check_bounds(schema, path);
     check_strings(schema, path);
     check_arrays(schema, path);
     check_objects(schema, path);
@@ -243,6 +246,26 @@ class SchemaChecker {
                       .what = path + "/" + keyword + ": not a count that an answer is held to",
                       .got = quote_json(Json::parse(found->dump())),
                       .expected = fmt::format("0 to {}", limits_.most_count)});
+  }
+
+  /// Of integers; xgrammar's are of 64 bits.
+  void check_bounds(const OrderedJson& schema, const std::string& path) const {
+    if (!is_typed(schema, "integer")) return;
+    constexpr double kMost = 9.2e18;  // of those that are written as fractions: 64 bits have more
+    for (const char* keyword : {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}) {
+      const auto bound = schema.find(keyword);
+      if (bound == schema.end() || !bound->is_number()) continue;
+      const bool is_too_large =
+          bound->is_number_unsigned()
+              ? bound->get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())
+              : bound->is_number_float() && std::abs(bound->get<double>()) > kMost;
+      if (!is_too_large) continue;
+      throw InputError({.field = where_,
+                        .what = path + "/" + keyword + ": not a bound that an answer is held to",
+                        .got = bound->dump(),
+                        .expected = "an integer of 64 bits",
+                        .hint = "leave it out"});
+    }
   }
 
   void check_pattern(const std::string& pattern, const std::string& path) const {

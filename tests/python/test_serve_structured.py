@@ -142,6 +142,7 @@ def test_completions_too(server):
         ),
         ({"guided_json": "{"}, "guided_json", "JSON"),
         ({"guided_json": {"oneOf": [{}, {"type": "null"}]}}, "guided_json", ": /oneOf: an answer"),
+        ({"guided_json": {"type": "integer", "minimum": 1e30}}, "guided_json", ": /minimum: not a"),
         ({"guided_json": 3}, "guided_json", "object"),
         ({"guided_regex": "("}, "guided_regex", ""),
         ({"guided_choice": "a"}, "guided_choice", "array"),
