@@ -37,16 +37,22 @@ DocumentEntry entry_of(std::string name, const DocumentRequest& request, const D
 HttpResponse DocumentEndpoints::list() const {
   OutJson data = OutJson::array();
   for (const auto& [entry, is_in_memory] : documents_.list()) {
-    data.push_back(document_json(*entry, is_in_memory));
+    data.push_back(json_of(*entry, is_in_memory));
   }
   return json_response({{"object", "list"}, {"data", std::move(data)}});
 }
 
 HttpResponse DocumentEndpoints::get(const std::string& name) const {
   for (const auto& [entry, is_in_memory] : documents_.list()) {
-    if (entry->name == name) return json_response(document_json(*entry, is_in_memory));
+    if (entry->name == name) return json_response(json_of(*entry, is_in_memory));
   }
   return error_response(no_such_document());
+}
+
+OutJson DocumentEndpoints::json_of(const DocumentEntry& entry, bool is_in_memory) const {
+  OutJson json = document_json(entry, is_in_memory);
+  json["policy"] = place_.policy_of(entry.cache);
+  return json;
 }
 
 Planner DocumentEndpoints::planner() const {
@@ -156,7 +162,7 @@ void DocumentEndpoints::save(const PutPointer& put, DocumentEntry entry, Documen
 }
 
 void DocumentEndpoints::add(const PutPointer& put, DocumentEntry entry, Document document) {
-  const OutJson json = document_json(entry, true);
+  const OutJson json = json_of(entry, true);
   const bool is_new =
       !documents_.put(std::make_shared<const DocumentEntry>(std::move(entry)), std::move(document));
   respond(*put->exchange, json_response(json, is_new ? 201 : 200));

@@ -53,6 +53,7 @@ class DocumentEndpoints {
   using PutPointer = std::shared_ptr<Put>;
 
   Planner planner() const;
+  OutJson json_of(const DocumentEntry& entry, bool is_in_memory) const;
   void compute(const PutPointer& put);
   void take_mail(const PutPointer& put);
   void finish(const PutPointer& put, const Generation& result);

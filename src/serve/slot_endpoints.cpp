@@ -18,12 +18,12 @@ double ms_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
 }
 
-OutJson slot_json(int64_t id, const std::optional<Document>& held) {
+OutJson slot_json(int64_t id, const std::optional<Document>& held, const Workplace& place) {
   OutJson slot{{"id", id}, {"n_tokens", held ? held->tokens() : 0}};
   if (!held) return slot;
   slot["held_tokens"] = held->kv().held_tokens;
   slot["bytes"] = held->held_bytes();
-  slot["policy"] = held->cache().policy;
+  slot["policy"] = place.policy_of(held->cache());
   return slot;
 }
 
@@ -31,7 +31,9 @@ OutJson slot_json(int64_t id, const std::optional<Document>& held) {
 
 HttpResponse SlotEndpoints::list() const {
   OutJson all = OutJson::array();
-  for (int64_t id = 0; id < slots_.count(); ++id) all.push_back(slot_json(id, slots_.at(id)));
+  for (int64_t id = 0; id < slots_.count(); ++id) {
+    all.push_back(slot_json(id, slots_.at(id), place_));
+  }
   return json_response(all);
 }
 

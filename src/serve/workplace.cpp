@@ -43,6 +43,11 @@ ApiError Workplace::error_of(const Generation& result) const {
   return {503, result.error + "; caches that were kept have made room: ask again"};
 }
 
+std::string Workplace::policy_of(const CacheOptions& cache) const {
+  const bool is_known = !cache.policy.empty() || engine.state() != EngineThread::State::kReady;
+  return is_known ? cache.policy : engine.llm().info().policy;
+}
+
 int64_t Workplace::write(const std::function<int64_t()>& save) const {
   try {
     return save();

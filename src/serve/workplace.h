@@ -31,6 +31,8 @@ struct Workplace {
   /// What the client is told of a request that ended as "error": that its form is to blame, or to
   /// come again where room was made meanwhile.
   ApiError error_of(const Generation& result) const;
+  /// The policy's name, also where it is the model's own, which requests leave unsaid.
+  std::string policy_of(const CacheOptions& cache) const;
   /// What `save` returns. Where it cannot write, who runs the server is told why; the client, by an
   /// ApiError (500), that it could not.
   int64_t write(const std::function<int64_t()>& save) const;

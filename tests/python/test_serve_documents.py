@@ -111,6 +111,19 @@ def test_completions_go_on_from_a_text(server):
     assert ids["tokens"] == 50
 
 
+def test_the_models_own_policy_has_its_name(server):
+    _, _, text = server.request("GET", "/dms/info")
+    own = json.loads(text)["policy"]
+    assert own
+    assert put(server, "own", {"prompt": "It was"})["policy"] == own
+    _, _, text = server.request("GET", "/documents/own")
+    assert json.loads(text)["policy"] == own
+    server.post("/v1/completions", {"prompt": "It was", "max_tokens": 2, "id_slot": 0})
+    _, _, text = server.request("GET", "/slots")
+    assert json.loads(text)[0]["policy"] == own
+    server.request("DELETE", "/documents/own")
+
+
 def test_documents_are_listed_replaced_and_deleted(server):
     assert put(server, "short", {"prompt": "It was"})["tokens"] > 0
     status, _, text = server.request("PUT", "/documents/short", {"prompt": STORY})
