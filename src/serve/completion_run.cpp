@@ -126,7 +126,7 @@ void CompletionRun::send(const OutJson& chunk) {
 }
 
 Usage CompletionRun::count() const {
-  Usage usage;
+  Usage usage{.notes = prepared_.notes};
   for (size_t i = 0; i < results_.size(); ++i) {
     usage.add(results_[i], i % static_cast<size_t>(prepared_.answers) == 0);
   }

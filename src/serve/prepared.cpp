@@ -140,6 +140,14 @@ void hold_to_tools(const ToolRequest& tools,
   sampling.structure = *std::move(structure);
 }
 
+/// Nothing where the model is told of the request's tools, or there are none.
+std::vector<std::string> notes_on_tools(const ToolRequest& tools, const ChatFormat& format) {
+  if (tools.tools == nullptr || format.chat_template->source().find("tools") != std::string::npos) {
+    return {};
+  }
+  return {"tools: the chat template shows the model none of them"};
+}
+
 /// Tokens that end an answer.
 std::vector<int32_t> end_ids_of(const SamplingParams& sampling, const ModelFacts& model) {
   std::vector<int32_t> ids = sampling.stop_ids;
@@ -237,6 +245,7 @@ Prepared prepare_chat(ChatCompletionRequest request,
   }
   Prepared out = prepare_answer(common, model, common.answers);
   out.document = document;
+  out.notes = notes_on_tools(tools, model.chat);
   out.form = std::make_unique<ChatForm>(
       make_head("chatcmpl", common),
       TokenTexts(model.tokenizer, common.tokens_as_ids),

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -50,6 +51,7 @@ struct Prepared {
   std::optional<MemoryReports> reports{};  // where they are asked for
   EntryPointer document{};                 // that each prompt begins with; null: none
   std::optional<int64_t> slot{};           // that keeps the first answer
+  std::vector<std::string> notes{};        // what is left aside of it: the client is told
 };
 
 /// All throw ApiError or InputError. They tokenize, so that long prompts take a while.

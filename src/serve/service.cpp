@@ -332,6 +332,9 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
                     Prepared prepared,
                     Clock::time_point arrival) {
   if (const auto error = place_.engine_fault()) return respond(*exchange, *error);
+  for (const std::string& note : prepared.notes) {
+    if (noted_.insert(note).second) place_.notice(note);
+  }
   if (settings_.request_timeout.count() > 0) {
     for (Request& request : prepared.requests) {
       request.deadline = arrival + settings_.request_timeout;

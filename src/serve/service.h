@@ -107,6 +107,7 @@ class Service {
   size_t preparing_ = 0;
   int64_t answers_ = 0;  // of runs_
   bool is_draining_ = false;
+  std::set<std::string> noted_;  // of Prepared::notes: each is told once to who runs the server
 };
 
 }  // namespace dms::serve

@@ -1,5 +1,7 @@
 #include "serve/usage.h"
 
+#include <utility>
+
 namespace dms::serve {
 
 void Usage::add(const Generation& answer, bool is_first_of_prompt) {
@@ -16,6 +18,10 @@ void Usage::add(const Generation& answer, bool is_first_of_prompt) {
 }
 
 OutJson usage_json(const Usage& usage) {
+  OutJson ours{{"dense_tokens", usage.dense_tokens},
+               {"held_tokens", usage.held_tokens},
+               {"bytes", usage.bytes}};
+  if (!usage.notes.empty()) ours["notes"] = usage.notes;
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
@@ -23,10 +29,7 @@ OutJson usage_json(const Usage& usage) {
           {"completion_tokens_details",
            {{"accepted_prediction_tokens", usage.accepted_tokens},
             {"rejected_prediction_tokens", usage.rejected_tokens}}},
-          {"dms",
-           {{"dense_tokens", usage.dense_tokens},
-            {"held_tokens", usage.held_tokens},
-            {"bytes", usage.bytes}}}};
+          {"dms", std::move(ours)}};
 }
 
 }  // namespace dms::serve

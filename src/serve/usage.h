@@ -2,6 +2,8 @@
 // What a request came to, as the API counts it.
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "dms/request.h"
 #include "serve/api_error.h"
@@ -20,6 +22,7 @@ struct Usage {
   int64_t dense_tokens = 0;
   int64_t held_tokens = 0;
   int64_t bytes = 0;
+  std::vector<std::string> notes{};  // what was left aside of the request
 
   /// Adds an answer; a prompt counts once, with the first of its answers.
   void add(const Generation& answer, bool is_first_of_prompt);

@@ -517,6 +517,19 @@ def test_a_call_has_no_other_form(demanding):
     assert message["content"].lstrip().startswith("{")
 
 
+def test_tools_that_the_template_does_not_show_are_told_of():
+    note = "tools: the chat template shows the model none of them"
+    with serving("--template", "plain") as server:
+        body = {"messages": user("Hello"), "tools": TOOLS, "max_tokens": 2}
+        for _ in range(2):
+            usage = server.post("/v1/chat/completions", body)["usage"]
+            assert usage["dms"]["notes"] == [note]
+        silent = server.post("/v1/chat/completions", {**body, "tool_choice": "none"})
+        assert "notes" not in silent["usage"]["dms"]
+        assert server.stop() == 0
+        assert server.log().count(note) == 1
+
+
 def test_a_misspelt_form_is_refused():
     done = run_dms("serve", DEMO, "--template", "plain", "--tool-parser", "hermess")
     error = done.stderr.decode()
