@@ -1,6 +1,9 @@
 // dms train: retrofits a model with DMS, or trains a language model, in dms-train.
 
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/declare.h"
@@ -16,7 +19,10 @@ struct Options {
   std::vector<std::string> overrides;
   std::string resume;
   bool estimate = false;
+  int64_t ranks = 0;  // 0: not given
 };
+
+constexpr int64_t kMostRanks = 1'000'000;
 
 void train(const Options& options) {
   if (options.config.empty()) {
@@ -25,6 +31,10 @@ void train(const Options& options) {
   std::vector<std::string> arguments{"train", seekable_file(options.config)};
   if (!options.resume.empty()) arguments.insert(arguments.end(), {"--resume", options.resume});
   if (options.estimate) arguments.push_back("--estimate");
+  if (options.ranks > 0) {
+    if (!options.estimate) throw InputError({.where = "--ranks", .what = "goes with --estimate"});
+    arguments.insert(arguments.end(), {"--ranks", std::to_string(options.ranks)});
+  }
   become_trainer(with_overrides(std::move(arguments), options.overrides));
 }
 
@@ -38,6 +48,12 @@ CommandBody define(CLI::App& app) {
            "Go on from the latest checkpoint, or from this one");
   add_overrides(app, options->overrides);
   add_flag(app, "--estimate", options->estimate, "Print the memory and time it needs, and stop");
+  add_integer(app,
+              "--ranks",
+              options->ranks,
+              1,
+              kMostRanks,
+              "--estimate for so many processes (default 1)");
   return [options] { train(*options); };
 }
 

@@ -53,6 +53,10 @@ def run(program: Path, *args: str) -> subprocess.CompletedProcess:
             ["train", "c.yaml", "--resume", "auto", "--estimate"]
             + ["--set", "a=1", "--set", "b=[x, y]"],
         ),
+        (
+            ["train", "c.yaml", "--ranks", "8", "--estimate"],
+            ["train", "c.yaml", "--estimate", "--ranks", "8"],
+        ),
         (["data", "prepare", "c.yaml", "--json"], ["data", "prepare", "c.yaml", "--json"]),
         (
             ["data", "inspect", "c.yaml", "--samples", "2", "--set", "x.y={a: 1}"],
@@ -71,6 +75,12 @@ def test_arguments_and_status_are_passed_on(with_trainer, given, expected):
     ignored, *arguments = done.stdout.splitlines()
     assert arguments == expected
     assert not int(ignored.split()[1], 16) & SIGPIPE_BIT
+
+
+def test_ranks_are_of_an_estimate(with_trainer):
+    done = run(with_trainer, "train", "c.yaml", "--ranks", "8")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--ranks: goes with --estimate" in done.stderr
 
 
 def test_trainer_is_found_in_the_build_tree_and_the_installation(with_trainer, tmp_path):
