@@ -209,11 +209,8 @@ void add_budget(CLI::App& app, Options& options) {
 
 CommandBody define(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app,
-           "METHOD",
-           options->method,
-           "",
-           "kvzap: scores and a threshold; triattention: statistics");
+  add_text(
+      app, "METHOD", options->method, "", "kvzap (scores, a threshold) or triattention (means)");
   add_text(app, "MODEL", options->model, "", "Hugging Face folder or .gguf file");
   add_input_file(app, "--text", options->text_file, "Text like what the model will see");
   add_text(app, "--out", options->out, "DIR", "Folder to write, for --adapter");
