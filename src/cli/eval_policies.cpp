@@ -82,12 +82,14 @@ eval::Contender contender_of(const BenchPolicy& policy, const std::string& optio
 [[noreturn]] void refuse(const eval::Contender& contender,
                          const std::string& setting,
                          const std::string& got,
-                         const std::string& expected) {
+                         const std::string& expected,
+                         const std::string& hint) {
   throw InputError({.where = fmt::format("{}: {}", kOption, contender.label),
                     .field = setting,
                     .what = "takes nothing, or all, of a prompt",
                     .got = got,
-                    .expected = expected});
+                    .expected = expected,
+                    .hint = hint});
 }
 
 std::optional<int64_t> number_of(const CacheOptions& cache, const std::string& setting) {
@@ -100,15 +102,31 @@ std::optional<int64_t> number_of(const CacheOptions& cache, const std::string& s
   return value;
 }
 
-/// What the policy itself allows and an evaluation has no use for.
-void check_size(const eval::Contender& contender, const CacheOptions& sized, int64_t tokens) {
-  if (const auto budget = number_of(sized, "budget"); budget && *budget >= tokens) {
-    refuse(contender, "budget", fmt::format("{}", *budget), fmt::format("1 to {}", tokens - 1));
-  }
-  if (const auto recent = number_of(sized, "recent_size"); recent && *recent >= tokens) {
-    refuse(
-        contender, "recent_size", fmt::format("{}", *recent), fmt::format("0 to {}", tokens - 1));
-  }
+/// What the policy itself allows and an evaluation has no use for: a size from which none of the
+/// `ranked` tokens would go. Shares are of `tokens`, of which those may be the first.
+void check_size(const eval::Contender& contender,
+                const CacheOptions& sized,
+                const std::string& setting,
+                int64_t ranked,
+                int64_t tokens) {
+  const std::optional<int64_t> size = number_of(sized, setting);
+  if (!size || *size < ranked) return;
+  const bool is_share = eval::is_share(setting, contender.cache.policy_args.at(setting));
+  const std::string hint =
+      is_share && ranked < tokens
+          ? fmt::format(
+                "shares are of the {} tokens of --context, of which the first {} are "
+                "compressed: less than {}%, or a smaller --stride",
+                tokens,
+                ranked,
+                100 * ranked / tokens)
+          : "";
+  const int64_t least = setting == "budget" ? 1 : 0;
+  refuse(contender,
+         setting,
+         fmt::format("{}", *size),
+         fmt::format("{} to {}", least, ranked - 1),
+         hint);
 }
 
 bool has_own_window(const eval::Contender& contender) {
@@ -183,7 +201,9 @@ void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt,
     const std::string& policy = contender.cache.policy;
     const CacheOptions sized = eval::sized_for(contender.cache, tokens);
     const bool is_continuous = policy == "h2o" || policy == "tova" || policy == "streaming";
-    check_size(contender, sized, is_continuous ? tokens : prompt);
+    for (const char* setting : {"budget", "recent_size"}) {
+      check_size(contender, sized, setting, is_continuous ? tokens : prompt, tokens);
+    }
   }
 }
 

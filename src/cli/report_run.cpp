@@ -3,6 +3,8 @@
 #include <new>
 #include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -10,6 +12,7 @@
 #include "cli/eval_run.h"
 #include "cli/interrupt_flag.h"
 #include "cli/output.h"
+#include "cli/parse.h"
 #include "dms/error.h"
 
 namespace dms::cli {
@@ -70,9 +73,23 @@ std::string reason_of(const Error& error, const Run& run) {
   return InputError(parts).what();
 }
 
-void add_failure(ReportResults& results, const Run& run, const std::string& reason) {
-  results.failures.push_back({.part = run.name(), .reason = reason});
-  note(fmt::format("{}: {}", run.name(), reason));
+/// The policy that an error is about; empty: it is about something else.
+std::string policy_of(const Error& error) {
+  constexpr std::string_view place = "--policies: ";
+  const std::string& where = error.parts().where;
+  return where.starts_with(place) ? where.substr(place.size()) : "";
+}
+
+/// The list without a policy; the same where it is not in it.
+std::string without(const std::string& policies, const std::string& policy) {
+  std::vector<std::string> rest = parse_list("--policies", policies);
+  std::erase(rest, policy);
+  return fmt::format("{}", fmt::join(rest, ","));
+}
+
+void add_failure(ReportResults& results, const std::string& part, const std::string& reason) {
+  results.failures.push_back({.part = part, .reason = reason});
+  note(fmt::format("{}: {}", part, reason));
 }
 
 /// `begun`: folders that this report has opened; later profiles add to what is in them.
@@ -80,7 +97,6 @@ void measure(const ReportPlan& plan,
              Run& run,
              std::set<std::string>& begun,
              ReportResults& results) {
-  run.options.policies = policies_of(run);
   run.options.out = folder_of(plan, run);
   run.options.force = plan.force && !begun.contains(run.options.out);
   evaluate(run.options, [&](const EvalReport& report, const ModelInfo&) {
@@ -92,6 +108,26 @@ void measure(const ReportPlan& plan,
                              .results = report});
     return true;
   });
+}
+
+/// A policy that is refused is left out; nothing was measured before it was, and the others are.
+void measure_others(const ReportPlan& plan,
+                    Run& run,
+                    std::set<std::string>& begun,
+                    ReportResults& results) {
+  run.options.policies = policies_of(run);
+  while (true) {
+    try {
+      return measure(plan, run, begun, results);
+    } catch (const InputError& error) {
+      const std::string policy = policy_of(error);
+      const std::string rest = policy.empty() ? "" : without(run.options.policies, policy);
+      if (rest.empty() || rest == run.options.policies) throw;
+      add_failure(results, fmt::format("{}, {}", run.name(), policy), reason_of(error, run));
+      ++results.wanted;
+      run.options.policies = rest;
+    }
+  }
 }
 
 }  // namespace
@@ -106,14 +142,14 @@ ReportResults run_report(const ReportPlan& plan) {
     try {
       if (interrupt.is_set()) throw Interrupted();
       run.options.caption = fmt::format("report {} of {}: {}", i + 1, runs.size(), run.name());
-      measure(plan, run, begun, results);
+      measure_others(plan, run, begun, results);
     } catch (const Interrupted&) {
       results.is_interrupted = true;
       break;
     } catch (const Error& error) {
-      add_failure(results, run, reason_of(error, run));
+      add_failure(results, run.name(), reason_of(error, run));
     } catch (const std::bad_alloc&) {
-      add_failure(results, run, out_of_memory().what());
+      add_failure(results, run.name(), out_of_memory().what());
     }
   }
   return results;

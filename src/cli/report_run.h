@@ -20,14 +20,14 @@ struct ReportPart {
 };
 
 struct ReportFailure {
-  std::string part;  // "wiki, balanced, kld 4096"
+  std::string part;  // "wiki, balanced, kld 4096", and a policy where it alone failed
   std::string reason;
 };
 
 struct ReportResults {
   std::vector<ReportPart> parts{};
   std::vector<ReportFailure> failures{};
-  size_t wanted = 0;  // parts that are asked for
+  size_t wanted = 0;  // parts that are asked for, and policies that were left out of one
   bool is_interrupted = false;
 };
 

@@ -67,7 +67,11 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("knorm:compression_ratio=1.5", {"--policies: knorm:compression_ratio=1.5:"});
   expect("streaming:window=9", {"--policies: streaming:window=9:", "no window"});
   expect("dms:window=-1", {"--policies: dms:window=-1:"});
-  expect("snapkv:budget=50%", {"budget", "got 512, expected 1 to 511"});
+  expect("snapkv:budget=50%",
+         {"budget",
+          "got 512, expected 1 to 511",
+          "of the 1024 tokens of --context, of which the first 512",
+          "less than 50%, or a smaller --stride"});
   expect("snapkv:budget=0%", {"snapkv:budget=0%: budget", "above 0% and below 100%"});
   expect("snapkv:budget=100%", {"budget", "above 0% and below 100%"});
   expect("snapkv:budget=x%", {"budget", "above 0% and below 100%"});

@@ -77,6 +77,26 @@ def test_what_fails_is_said_and_the_rest_is_done(dms, scenarios, tmp_path):
     assert again.count('"key":"none 0"') == 1
 
 
+def test_a_policy_that_is_refused_leaves_the_others_of_its_profile(dms, tmp_path):
+    file, out = tmp_path / "s.yaml", tmp_path / "out"
+    file.write_text(f"""
+profiles: {{mixed: [none, "snapkv:budget=50%", "dms:kv_dtype=int8", "oracle:cr=8"]}}
+scenarios:
+- {{name: a, model: {DEMO}, measure: ppl, text: {TEXT}, lengths: 256, max_tokens: 400}}
+""")
+    done = dms("report", file, "--out", out, "--json", check=False)
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert [row["policy"] for row in report["rows"]] == ["none", "dms:kv_dtype=int8"]
+    failed = {failure["part"]: failure["reason"] for failure in report["failed"]}
+    unknown, too_large = (f"a, mixed, ppl 256, {p}" for p in ("oracle:cr=8", "snapkv:budget=50%"))
+    assert list(failed) == [unknown, too_large]
+    assert "unknown policy" in failed[unknown]
+    assert "smaller --stride" in failed[too_large]
+    assert "snapkv:budget=50%" in (out / "report.md").read_text()
+    assert "2 of 3 evaluations failed" in done.stderr.decode().splitlines()[-1]
+
+
 def test_the_environment_stands_for_options(dms, scenarios, tmp_path):
     out = tmp_path / "elsewhere"
     env = {**os.environ, "OUTPUT_ROOT": str(out), "PROFILES": "large", "SCENARIOS": "text"}
