@@ -15,7 +15,6 @@ namespace dms::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
 // What a page costs: the bytes of an element, as that is how pages differ.
 constexpr int kWindowCost = element_bytes(KvFormat::bf16);
 // Of a share: a page of the window for each warp of a block.
@@ -74,28 +73,6 @@ __device__ AttentionPiece whole_head(const DecodeAttentionParams& params, int la
   return piece;
 }
 
-/// The sum of `value` over the block's threads before this one; `total`: over all.
-__device__ int sum_before(int value, int& total) {
-  __shared__ int warp_sums[kWarps];
-  const int lane = threadIdx.x % 32;
-  const int warp = threadIdx.x / 32;
-  int sum = value;
-  for (int distance = 1; distance < 32; distance *= 2) {
-    const int other = __shfl_up_sync(kAllLanes, sum, distance);
-    if (lane >= distance) sum += other;
-  }
-  if (lane == 31) warp_sums[warp] = sum;
-  __syncthreads();
-  int before = sum - value;
-  total = 0;
-  for (int i = 0; i < kWarps; ++i) {
-    if (i < warp) before += warp_sums[i];
-    total += warp_sums[i];
-  }
-  __syncthreads();
-  return before;
-}
-
 /// All lanes together write the pieces of a head that begins at `begin`.
 __device__ void write_pieces(AttentionPiece piece,
                              AttentionPiece* pieces,
@@ -141,8 +118,9 @@ __global__ void __launch_bounds__(kThreads) plan_layer(const DecodeAttentionPara
   for (int head = threadIdx.x; head < heads; head += kThreads) {
     own_cost += HeadPages(params.cache, whole_head(params, layer, head)).cost();
   }
+  __shared__ int warp_sums[kThreads / kWarpLanes];
   int all = 0;
-  sum_before(own_cost, all);
+  block_scan<kThreads>(own_cost, warp_sums, all);
   const Shares shares(all, params.blocks);
 
   int done = 0;
@@ -155,7 +133,7 @@ __global__ void __launch_bounds__(kThreads) plan_layer(const DecodeAttentionPara
       cost = HeadPages(params.cache, piece).cost();
     }
     int round_cost = 0;
-    const int begin = done + sum_before(cost, round_cost);
+    const int begin = done + block_scan<kThreads>(cost, warp_sums, round_cost);
     done += round_cost;
     if (head < heads) first_piece[head] = head + shares.of(begin);
     const int first_of_warp = head - threadIdx.x % 32;

@@ -31,12 +31,7 @@ __device__ __forceinline__ int own_warp() { return static_cast<int>(threadIdx.x)
 
 /// Of 32 amounts, one a lane, the first whose inclusive sum is above `target`.
 __device__ __forceinline__ Found find_lane(uint64_t amount, uint64_t target) {
-  uint64_t sum = amount;
-#pragma unroll
-  for (int step = 1; step < kWarpLanes; step *= 2) {
-    const uint64_t below = __shfl_up_sync(kAllLanes, sum, step);
-    if (own_lane() >= step) sum += below;
-  }
+  const uint64_t sum = warp_scan(amount);
   const unsigned above = __ballot_sync(kAllLanes, sum > target);
   const int found = above == 0 ? kWarpLanes - 1 : __ffs(static_cast<int>(above)) - 1;
   return {found, __shfl_sync(kAllLanes, sum - amount, found), target};

@@ -10,6 +10,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "cuda/kernels/codes.cuh"
 #include "cuda/kernels/matmul_launch.h"
 #include "cuda/kernels/ptx.cuh"
 
@@ -44,16 +45,11 @@ __device__ __forceinline__ uint32_t fma_bf16(uint32_t a, uint32_t b, uint32_t c)
   return *reinterpret_cast<const uint32_t*>(&sum);
 }
 
-/// Four E4M3 bytes as two pairs of bf16, exactly. Sign and the other seven bits go to their places
-/// of a bf16; what is missing is the difference of the exponents' biases, a factor of 2^120, which
-/// makes E4M3's subnormal numbers of bf16's, too. There are no NaNs among weights.
+/// Four E4M3 bytes as two pairs of bf16.
 __device__ __forceinline__ void widen_fp8(uint32_t bytes, uint32_t& low, uint32_t& high) {
-  constexpr uint32_t kTwoTo120 = 0x7b807b80;
-  constexpr uint32_t kMinusZero = 0x80008000;
-  const uint32_t first = __byte_perm(bytes, 0, 0x1404);
-  const uint32_t second = __byte_perm(bytes, 0, 0x3424);
-  low = fma_bf16((first & 0x80008000) | ((first >> 4) & 0x07f007f0), kTwoTo120, kMinusZero);
-  high = fma_bf16((second & 0x80008000) | ((second >> 4) & 0x07f007f0), kTwoTo120, kMinusZero);
+  const uint2 pairs = four_fp8_to_bf16(bytes);
+  low = pairs.x;
+  high = pairs.y;
 }
 
 /// The codes of columns i and i + 4 of eight as a pair of bf16, for i = 0 to 3: 128 + code is made

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "cuda/kernels/fate_bits.cuh"
 #include "cuda/kernels/prefill_workspace.h"
+#include "cuda/kernels/reduce.cuh"
 
 namespace dms::cuda {
 namespace {
@@ -11,31 +13,6 @@ namespace {
 constexpr int kWarps = 8;  // a word of fates, which is a page of the window, each
 constexpr int kThreads = 32 * kWarps;
 constexpr int kMostTileTokens = 128;  // of an attention's tile
-
-/// Bits of the tokens of one word that are kept and lie in [begin, end).
-__device__ __forceinline__ uint32_t kept_bits(const uint32_t* fates,
-                                              int32_t word,
-                                              int32_t begin,
-                                              int32_t end) {
-  const int32_t low = max(begin - 32 * word, 0);
-  const int32_t high = min(end - 32 * word, 32);
-  if (low >= high) return 0;
-  const uint32_t range = (~0u >> (32 - (high - low))) << low;
-  return ~fates[word] & range;
-}
-
-/// Sum over the block, for all its threads.
-__device__ __forceinline__ int32_t block_sum(int32_t value) {
-  __shared__ int32_t sums[kWarps];
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(~0u, value, step);
-  if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = value;
-  __syncthreads();
-  int32_t sum = 0;
-#pragma unroll
-  for (int warp = 0; warp < kWarps; ++warp) sum += sums[warp];
-  return sum;
-}
 
 struct TokenSource {
   const uint4* key;
@@ -86,13 +63,14 @@ __global__ void __launch_bounds__(kThreads)
 
   int32_t before = 0;
   for (int32_t i = first_word + static_cast<int32_t>(threadIdx.x); i < block_word; i += kThreads) {
-    before += __popc(kept_bits(fates, i, p.sealed_end, kept_end));
+    before += __popc(kept_word(fates, i, p.sealed_end, kept_end));
   }
-  before = block_sum(before);
+  __shared__ int32_t sums[kWarps];
+  before = block_sum<kThreads>(before, sums);
   for (int32_t i = block_word; i < word; ++i) {
-    before += __popc(kept_bits(fates, i, p.sealed_end, kept_end));
+    before += __popc(kept_word(fates, i, p.sealed_end, kept_end));
   }
-  const uint32_t kept = kept_bits(fates, word, p.sealed_end, kept_end);
+  const uint32_t kept = kept_word(fates, word, p.sealed_end, kept_end);
   const int32_t own_position = 32 * word + lane;
   if (own_position >= p.sealed_end && own_position <= kept_end) {
     w.ranks[static_cast<int64_t>(kv_head) * (w.kept_room + 1) + own_position - p.sealed_end] =

@@ -2,12 +2,12 @@
 // then blocks copy rows by output, so that writes are dense and long lists are shared by many.
 
 #include "cuda/kernels/ragged.h"
+#include "cuda/kernels/reduce.cuh"
 
 namespace dms::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / 32;
 constexpr int kBlockRows = 64;   // that a block copies
 constexpr int kThreadMarks = 8;  // of a mask, that a thread reads at a time
 
@@ -22,33 +22,10 @@ KeptRows kept_rows(const RaggedRowsView& x, void* workspace) {
   return {counts, reinterpret_cast<int32_t*>(counts + x.lists)};
 }
 
-/// Sum of the values of the threads before, and of all.
-__device__ __forceinline__ int32_t block_scan(int32_t value, int32_t& total) {
-  __shared__ int32_t sums[kWarps];
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  const int warp = static_cast<int>(threadIdx.x / 32);
-  int32_t sum = value;
-#pragma unroll
-  for (int step = 1; step < 32; step *= 2) {
-    const int32_t below = __shfl_up_sync(~0u, sum, step);
-    if (lane >= step) sum += below;
-  }
-  __syncthreads();  // the sums of the scan before are read
-  if (lane == 31) sums[warp] = sum;
-  __syncthreads();
-  int32_t before = 0;
-  total = 0;
-#pragma unroll
-  for (int i = 0; i < kWarps; ++i) {
-    if (i < warp) before += sums[i];
-    total += sums[i];
-  }
-  return before + sum - value;
-}
-
 /// One block a list.
 __global__ void __launch_bounds__(kThreads)
     list_kept_kernel(const uint8_t* mask, int64_t rows, const KeptRows kept) {
+  __shared__ int32_t sums[kThreads / kWarpLanes];
   const int64_t list = blockIdx.x;
   const uint8_t* marks = mask + list * rows;
   int32_t* sources = kept.sources + list * rows;
@@ -61,7 +38,7 @@ __global__ void __launch_bounds__(kThreads)
       if (first + i < rows && marks[first + i] != 0) bits |= 1u << i;
     }
     int32_t total = 0;
-    int64_t place = count + block_scan(__popc(bits), total);
+    int64_t place = count + block_scan<kThreads>(__popc(bits), sums, total);
 #pragma unroll
     for (int i = 0; i < kThreadMarks; ++i) {
       if ((bits >> i & 1) != 0) sources[place++] = static_cast<int32_t>(first + i);
@@ -74,11 +51,13 @@ __global__ void __launch_bounds__(kThreads)
 /// One block.
 __global__ void __launch_bounds__(kThreads)
     list_begins_kernel(const int64_t* counts, int64_t lists, int64_t* begins) {
+  __shared__ int32_t sums[kThreads / kWarpLanes];
   int64_t all = 0;
   for (int64_t first = 0; first < lists; first += kThreads) {
     const int64_t list = first + threadIdx.x;
     int32_t total = 0;
-    const int32_t before = block_scan(list < lists ? static_cast<int32_t>(counts[list]) : 0, total);
+    const int32_t here = list < lists ? static_cast<int32_t>(counts[list]) : 0;
+    const int32_t before = block_scan<kThreads>(here, sums, total);
     if (list < lists) begins[list] = all + before;
     all += total;
   }

@@ -1,5 +1,6 @@
 // Window exit. Fresh pages are not cleared: nothing reads entries beyond a head's count.
 
+#include "cuda/kernels/fate_bits.cuh"
 #include "cuda/kernels/seal.h"
 #include "cuda/kernels/survivors.cuh"
 
@@ -49,18 +50,6 @@ __device__ __forceinline__ void store_survivor(const CacheView& cache,
       side_place(page, kFormat, head_dim, place, false), token.key, lane, is_in_head);
   store_side<kFormat>(
       side_place(page, kFormat, head_dim, place, true), token.value, lane, is_in_head);
-}
-
-/// Of word `word` of a head's fates, the tokens of [begin, end) that stay.
-__device__ __forceinline__ uint32_t kept_word(const uint32_t* fates,
-                                              int32_t word,
-                                              int32_t begin,
-                                              int32_t end) {
-  uint32_t kept = ~fates[word];
-  const int32_t first = word * 32;
-  if (first < begin) kept &= ~0u << (begin - first);
-  if (end - first < 32) kept &= (1u << (end - first)) - 1;
-  return kept;
 }
 
 // --- decode: a warp a head ------------------------------------------------------------------
