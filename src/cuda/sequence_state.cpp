@@ -93,6 +93,7 @@ int64_t CudaSequence::window_begin_page() const {
 void CudaSequence::write(ByteWriter& out) const {
   park();
   const BankShape& shape = bank_->shape();
+  out.value(static_cast<int64_t>(shape.survivor_format));
   out.value(tokens_);
   out.value(int64_t{sealed_end_});
   const auto columns = static_cast<int32_t>(ceil_div(tokens_, kPageTokens));
@@ -138,6 +139,8 @@ void CudaSequence::write(ByteWriter& out) const {
 
 void CudaSequence::read(ByteReader& in, int64_t tokens) {
   ensure(tokens_ == 0, "a sequence is read once");
+  const auto format = static_cast<int64_t>(bank_->shape().survivor_format);
+  in.number(format, format, "the format of survivors");
   const int64_t count = in.number(tokens, tokens, "the number of tokens");
   const int64_t sealed = in.number(0, tokens, "the end of what is sealed");
   const auto columns = static_cast<int32_t>(ceil_div(tokens, kPageTokens));

@@ -39,6 +39,7 @@ struct DeviceTraits {
   bool multiplies_on_host = false;
   AttendPrompt attend_prompt = prefill_attention;
   std::function<bool()> fails{};  // as HostMatmul's
+  MatrixFormat weight_format = MatrixFormat::bf16;
 };
 
 inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
@@ -53,12 +54,13 @@ inline std::unique_ptr<CudaModel> tiny_cuda_model(const ModelSpec& spec,
     matmul = make_simple_matmul(static_cast<int32_t>(rows), static_cast<int32_t>(columns));
   }
   return std::make_unique<CudaModel>(spec,
-                                     upload_weights(spec, weights, MatrixFormat::bf16),
+                                     upload_weights(spec, weights, traits.weight_format),
                                      traits.options,
                                      CudaModelOptions{.kv_bytes = traits.kv_bytes,
                                                       .matmul = std::move(matmul),
                                                       .attend_prompt = traits.attend_prompt,
                                                       .uses_graphs = !traits.multiplies_on_host,
+                                                      .weight_format = traits.weight_format,
                                                       .weight_sum = cpu::sum_of(weights),
                                                       .attention_blocks = 4});
 }
