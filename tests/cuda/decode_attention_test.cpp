@@ -207,7 +207,7 @@ void expect_plan(DecodeProblem& problem, int32_t layer) {
     const int32_t kv_head = head % params.cache.kv_heads;
     int32_t page = 0;
     int32_t count = 0;
-    const int32_t survivor_pages = (problem.survivors(row, layer, kv_head) + 31) / 32;
+    const int32_t survivor_pages = (problem.cache().survivors(row, layer, kv_head) + 31) / 32;
     for (int32_t i = first[static_cast<size_t>(head)]; i < first[static_cast<size_t>(head + 1)];
          ++i) {
       const AttentionPiece& piece = pieces[static_cast<size_t>(i)];
@@ -224,7 +224,7 @@ void expect_plan(DecodeProblem& problem, int32_t layer) {
             p < survivor_pages ? element_bytes(params.cache.survivor_format) : 2;
       }
     }
-    EXPECT_EQ(page, problem.pages(row, layer, kv_head));
+    EXPECT_EQ(page, problem.cache().pages(row, layer, kv_head));
     EXPECT_EQ(count, pieces[static_cast<size_t>(first[static_cast<size_t>(head)])].head_pieces);
   }
   while (share.size() > 1 && share.back() == 0) share.pop_back();

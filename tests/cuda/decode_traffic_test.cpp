@@ -61,10 +61,10 @@ TEST_P(DecodeTraffic, ReadsKeysAndValuesOnce) {
     problem.attend(0);
     ASSERT_EQ(cuda_emulator::reports().size(), 1u) << "one launch a layer";
     const cuda_emulator::Report& report = cuda_emulator::reports().back();
-    expect_read_once(report, problem.visible_bytes(0));
+    expect_read_once(report, problem.cache().visible_bytes(0));
     expect_no_bank_asked_twice(report);
     // Keys by 16 queries (at least 8 of them none), values by 8.
-    const int32_t pages = problem.pages(0, 0, 0) + problem.pages(0, 0, 1);
+    const int32_t pages = problem.cache().pages(0, 0, 0) + problem.cache().pages(0, 0, 1);
     EXPECT_EQ(report.matrix_flop, double{2 * kPageTokens * (16 + 8)} * pages * head_dim);
   }
 }
