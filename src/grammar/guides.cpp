@@ -4,7 +4,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -16,6 +16,7 @@
 #include "grammar/compiled_structure.h"
 #include "grammar/field_name.h"
 #include "grammar/grammar_guide.h"
+#include "grammar/named_tokens.h"
 #include "grammar/vocabulary.h"
 #include "text/tokenizer.h"
 
@@ -26,19 +27,35 @@ bool has_structures() { return true; }
 namespace grammar {
 namespace {
 
-/// xgrammar's compiler for a vocabulary, which takes a while to read: only where somebody asks.
+/// xgrammar's compiler for a vocabulary, which takes a while to read.
+struct Toolbox {
+  Toolbox(const text::Tokenizer& tokenizer, int64_t vocab, std::span<const int32_t> named)
+      : tokens(tokenizer_info(tokenizer, vocab, named)),
+        compiler(tokens, kThreads, kCaches, kNoLimit, kWhenNeeded) {}
+
+  static constexpr int kThreads = 1;
+  static constexpr bool kCaches = false;  // CachedForms does
+  static constexpr int64_t kNoLimit = -1;
+  static constexpr bool kWhenNeeded = true;  // masks are made for states that an answer comes to
+
+  xgrammar::TokenizerInfo tokens;
+  xgrammar::GrammarCompiler compiler;
+};
+
 class Compiler {
  public:
   Compiler(std::shared_ptr<const text::Tokenizer> tokenizer, int64_t vocab)
       : tokenizer_(std::move(tokenizer)), vocab_(vocab) {}
 
   std::shared_ptr<const CompiledStructure> compile(const Structure& structure) {
-    get_ready();
-    const xgrammar::Grammar grammar = grammar_of(structure, *tokens_);
+    const std::shared_ptr<Toolbox> tools =
+        toolbox_for(named_tokens(structure, *tokenizer_, vocab_));
+    const xgrammar::Grammar grammar = grammar_of(structure, tools->tokens);
     std::shared_ptr<const CompiledStructure> form;
     bool is_possible = false;
     try {
-      form = std::make_shared<const CompiledStructure>(compiler_->CompileGrammar(grammar));
+      form =
+          std::make_shared<const CompiledStructure>(tools->compiler.CompileGrammar(grammar), mark_);
       is_possible = has_answers(*form);
     } catch (const std::exception& error) {
       throw InputError({.field = field_name(structure), .what = error.what()});
@@ -51,28 +68,28 @@ class Compiler {
   }
 
   /// Compiled here, and not for another model.
-  bool has_made(const CompiledStructure& form) {
-    get_ready();
-    return form.grammar().GetTokenizerInfo().operator->() == tokens_->operator->();
-  }
+  bool has_made(const CompiledStructure& form) const { return form.maker() == mark_.get(); }
 
  private:
-  void get_ready() {
-    std::call_once(is_ready_, [this] {
-      tokens_.emplace(tokenizer_info(*tokenizer_, vocab_));
-      constexpr int kThreads = 1;
-      constexpr bool kCaches = false;  // CachedForms does
-      constexpr int64_t kNoLimit = -1;
-      constexpr bool kWhenNeeded = true;  // masks are made for states that an answer comes to
-      compiler_.emplace(*tokens_, kThreads, kCaches, kNoLimit, kWhenNeeded);
-    });
+  /// Made where somebody asks for it. Of those for forms that name tokens the last one is kept: a
+  /// model's calls name the same ones.
+  std::shared_ptr<Toolbox> toolbox_for(std::vector<int32_t> named) {
+    const std::lock_guard lock(mutex_);
+    std::shared_ptr<Toolbox>& tools = named.empty() ? plain_ : naming_;
+    if (tools == nullptr || (!named.empty() && named != named_)) {
+      tools = std::make_shared<Toolbox>(*tokenizer_, vocab_, named);
+    }
+    if (!named.empty()) named_ = std::move(named);
+    return tools;
   }
 
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   int64_t vocab_;
-  std::once_flag is_ready_;
-  std::optional<xgrammar::TokenizerInfo> tokens_;
-  std::optional<xgrammar::GrammarCompiler> compiler_;
+  std::shared_ptr<const void> mark_ = std::make_shared<const char>();  // on what is made here
+  std::mutex mutex_{};
+  std::shared_ptr<Toolbox> plain_{};
+  std::shared_ptr<Toolbox> naming_{};
+  std::vector<int32_t> named_{};  // by naming_'s forms
 };
 
 class Guides final : public engine::GuideMaker {

@@ -120,15 +120,30 @@ std::optional<ToolCallOptions> tool_calls_of(const ToolRequest& tools,
       .form = format.tools, .tools = tools.tools, .is_parallel = tools.is_parallel};
 }
 
+/// Texts of FunctionGemma's kind could be gone on with behind a token that ends them.
+std::vector<TokenTag> token_tags(const ToolForm& form, const Tokenizer& tokenizer) {
+  std::vector<TokenTag> tags;
+  if (form.arguments == "gemma") return tags;
+  std::vector<std::string_view> words = form.words;
+  words.insert(words.end(), {form.open, form.close});
+  for (const std::string_view word : words) {
+    const auto id = word.empty() ? std::nullopt : special_id(tokenizer, word);
+    if (id) tags.push_back({.spelling = word, .id = *id});
+  }
+  return tags;
+}
+
 /// Where the request demands calls, or arguments of a form. An answer that is held to a form has no
-/// special tokens: a model that begins calls with one could not call if it liked.
+/// special tokens but those that a demanded call is written with: a model that begins calls with
+/// one could not call if it liked.
 void hold_to_tools(const ToolRequest& tools,
                    const ToolForm& form,
                    bool thinks_first,
                    const Tokenizer& tokenizer,
                    SamplingParams& sampling) {
   if (!tools.must_call() && special_id(tokenizer, form.open)) return;
-  std::optional<Structure> structure = tool_structure(form, tools, thinks_first);
+  std::optional<Structure> structure =
+      tool_structure(form, tools, thinks_first, token_tags(form, tokenizer));
   if (!structure) return;
   if (!has_structures()) {
     if (!tools.must_call()) return;  // strict arguments are what the model makes of them

@@ -83,12 +83,14 @@ OutJson text_and_calls(const ToolForm& form, const ToolRequest& request) {
 
 std::optional<Structure> tool_structure(const ToolForm& form,
                                         const ToolRequest& request,
-                                        bool thinks_first) {
+                                        bool thinks_first,
+                                        const std::vector<TokenTag>& tags) {
   if (request.tools == nullptr) return std::nullopt;
   const bool has_strict = std::ranges::any_of(*request.tools, &Tool::is_strict);
   if (!request.must_call() && !(has_strict && form.has_trigger)) return std::nullopt;
   OutJson format =
       request.must_call() ? nothing_but_calls(form, request) : text_and_calls(form, request);
+  if (request.must_call()) format = with_tokens(std::move(format), tags);
   if (thinks_first && request.must_call()) {
     const OutJson blank_line{{"type", "optional"}, {"content", constant("\n\n")}};
     format = {{"type", "sequence"}, {"elements", OutJson::array({blank_line, std::move(format)})}};

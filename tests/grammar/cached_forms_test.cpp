@@ -22,7 +22,7 @@ std::shared_ptr<const CompiledStructure> small_form() {
   const xgrammar::TokenizerInfo tokens(
       {"a", "b"}, xgrammar::VocabType::RAW, 2, std::vector<int32_t>());
   return std::make_shared<const CompiledStructure>(
-      xgrammar::GrammarCompiler(tokens, 1, false).CompileRegex("a"));
+      xgrammar::GrammarCompiler(tokens, 1, false).CompileRegex("a"), nullptr);
 }
 
 Structure form(const std::string& text) { return {.kind = Structure::Kind::regex, .text = text}; }

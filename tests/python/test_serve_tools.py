@@ -474,6 +474,28 @@ def test_a_demanded_call_streams(demanding):
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
+def test_demanded_calls_have_the_models_own_tokens(tmp_path):
+    """The model would begin otherwise, and has tokens for the tags as well as their letters."""
+    special = ["<tool_call>", "</tool_call>"]
+    model = write_script_model(tmp_path / "m", SCRIPTS, TEMPLATE, special)
+    fields = {"tools": DEMANDED, "temperature": 0, "logprobs": True, "max_tokens": 200}
+    with serving(model=model) as server:
+        needs_xgrammar(server)
+        named = {"type": "function", "function": {"name": "stop"}}
+        body = {"messages": user("talk"), "tool_choice": named, **fields}
+        choice = server.post("/v1/chat/completions", body)["choices"][0]
+        (call,) = choice["message"]["tool_calls"]
+        assert validate(call, DEMANDED) == "stop"
+        tokens = [token["token"] for token in choice["logprobs"]["content"]]
+        assert tokens[0] == "<tool_call>"
+        assert tokens.count("</tool_call>") == 1
+        # Elsewhere the tokens stay out of what is held to a form.
+        form = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "string"}}}
+        body = {"messages": user("weather"), "response_format": form, **fields, "max_tokens": 40}
+        text = server.post("/v1/chat/completions", body)["choices"][0]["message"]["content"]
+        assert "<tool_call>" not in text
+
+
 def test_strict_arguments_are_held_to_their_schema(tmp_path):
     """The model would have three days, and does where it may."""
     days = {"city": {"type": "string"}, "days": {"enum": [1, 2]}}

@@ -115,6 +115,34 @@ TEST(ToolStructure, TagsBeginWithTheirTrigger) {
   }
 }
 
+OrderedJson with_tags(std::string_view form, const std::vector<TokenTag>& tags) {
+  const auto structure = tool_structure(*find_tool_form(form), request(Choice::named), false, tags);
+  return OrderedJson::parse(structure->text)["format"];
+}
+
+/// A model that has a token for a tag does not spell its letters.
+TEST(ToolStructure, TagsAreTokensWhereTheModelHasThem) {
+  const OrderedJson hermes = with_tags(
+      "hermes", {{.spelling = "<tool_call>", .id = 7}, {.spelling = "</tool_call>", .id = 8}});
+  const OrderedJson& tag = hermes["tags"][0];
+  EXPECT_EQ(tag["begin"], (OrderedJson{{"type", "token"}, {"token", 7}}));
+  EXPECT_EQ(tag["end"], (OrderedJson{{"type", "token"}, {"token", 8}}));
+  const OrderedJson& parts = tag["content"]["elements"];
+  ASSERT_EQ(parts.size(), 3U);
+  EXPECT_EQ(parts[0]["value"], "\n{\"name\": \"add\", \"arguments\": ");
+  EXPECT_EQ(parts[1]["type"], "json_schema");
+  EXPECT_EQ(parts[2]["value"], "}\n");
+  const OrderedJson mistral = with_tags(
+      "mistral_args", {{.spelling = "[TOOL_CALLS]", .id = 5}, {.spelling = "[ARGS]", .id = 6}});
+  EXPECT_EQ(mistral["tags"][0]["begin"]["token"], 5);
+  EXPECT_EQ(mistral["tags"][0]["content"]["elements"][0]["value"], "add");
+  EXPECT_EQ(mistral["tags"][0]["content"]["elements"][1]["token"], 6);
+  EXPECT_EQ(mistral["tags"][0]["end"], "");
+  const OrderedJson list = with_tags("smollm2", {{.spelling = "</tool_call>", .id = 8}});
+  EXPECT_EQ(list["elements"][0]["value"], "<tool_call>[");
+  EXPECT_EQ(list["elements"][2]["elements"][1]["token"], 8);
+}
+
 TEST(ToolStructure, ABlankLineMayFollowThoughts) {
   const auto structure = tool_structure(*find_tool_form("hermes"), request(Choice::required), true);
   ASSERT_TRUE(structure);
