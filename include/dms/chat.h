@@ -28,6 +28,11 @@ struct ChatMessage {
   std::string fields{};
 };
 
+/// A JSON array of them, [{"role": …, "content": …, "tool_calls": […], …}], and such an array as
+/// messages. Throws InputError, naming `where`, on what is none.
+std::string json_of_messages(const std::vector<ChatMessage>& messages);
+std::vector<ChatMessage> messages_of_json(std::string_view json, const std::string& where);
+
 struct ChatRequest {
   std::vector<ChatMessage> messages;
   std::string tools{};      // a JSON array of descriptions, passed through; empty: none

@@ -265,7 +265,9 @@ class LLM {
 
   /// Computes a prompt and keeps it.
   /// Throws InputError on a bad prompt or option, RunError at the memory limit.
-  Document make_document(std::span<const int32_t> prompt, const CacheOptions& cache = {});
+  Document make_document(std::span<const int32_t> prompt,
+                         const CacheOptions& cache = {},
+                         const Progress& progress = {});
   /// Looks at a document's or session's file, but not at the cache in it. Throws InputError where
   /// it is none, is damaged or of another model, or names a file of decisions. Any thread.
   DocumentFile open_document(const std::filesystem::path& file) const;
@@ -279,6 +281,8 @@ class LLM {
 
   /// Throws InputError on a bad option; RunError when there is no memory to preallocate.
   Session new_session(const CacheOptions& cache = {});
+  /// One that has read the document, whose memory it shares until it writes.
+  Session new_session(const Document& document);
 
   /// A session that Session::save() wrote, to go on as if it had never been interrupted. Throws
   /// InputError where the file is damaged or of another model, RunError at the memory limit.

@@ -134,7 +134,9 @@ RequestId LLM::submit(Request request) {
 
 void LLM::post(std::function<void()> call) { state_->core->engine->post(std::move(call)); }
 
-Document LLM::make_document(std::span<const int32_t> prompt, const CacheOptions& cache) {
+Document LLM::make_document(std::span<const int32_t> prompt,
+                            const CacheOptions& cache,
+                            const Progress& progress) {
   state_->core->enter();
   Request request{.prompt = {prompt.begin(), prompt.end()},
                   .sampling = {.max_new_tokens = 0},
@@ -142,7 +144,7 @@ Document LLM::make_document(std::span<const int32_t> prompt, const CacheOptions&
                   .keeps_document = true};
   const Generation result =
       RequestRun(
-          *state_->core->engine, llm::submission_of(state_->core, std::move(request)), {}, {})
+          *state_->core->engine, llm::submission_of(state_->core, std::move(request)), {}, progress)
           .finish();
   if (!result.document) throw RunError({.what = result.error});
   return *result.document;
@@ -192,6 +194,17 @@ Session LLM::new_session(const CacheOptions& options) {
   auto sequence = std::make_shared<engine::Sequence>(model.new_sequence(plan), plan->max_tokens());
   return Session(std::make_unique<Session::State>(Session::State{
       .core = state_->core, .options = options, .sequence = std::move(sequence), .logits = {}}));
+}
+
+Session LLM::new_session(const Document& document) {
+  const Document::State& state = *document.state();
+  if (state.fingerprint != state_->core->fingerprint) {
+    throw InputError({.field = "document", .what = "is of another model"});
+  }
+  return Session(std::make_unique<Session::State>(Session::State{.core = state_->core,
+                                                                 .options = state.options,
+                                                                 .sequence = state.sequence->fork(),
+                                                                 .logits = {}}));
 }
 
 Session LLM::load_session(const std::filesystem::path& file) {

@@ -42,10 +42,11 @@ const Status& status_of(int number) {
 }
 
 /// The library's fields and the API's where they differ.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kParams{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kParams{{
     {"policy", "dms.policy"},
     {"policy_args", "dms.policy_args"},
     {"window_tokens", "dms.window"},
+    {"document", "dms.document"},
     {"decisions_file", "dms.policy"},
     {"max_new_tokens", "max_tokens"},
     {"stop_ids", "stop_token_ids"},

@@ -22,7 +22,7 @@ int64_t seconds_now() {
 /// What is known of a document that was just made.
 DocumentEntry entry_of(std::string name, const DocumentRequest& request, const Document& document) {
   return {.name = std::move(name),
-          .messages = note_messages(request.note),
+          .messages = request.note.messages,
           .note = write_note(request.note),
           .created = request.note.created,
           .ids = {document.ids().begin(), document.ids().end()},

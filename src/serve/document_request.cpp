@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -71,48 +70,15 @@ void require_length(const std::vector<int32_t>& ids, int64_t max_tokens) {
                  "context_length_exceeded");
 }
 
-std::string_view common(std::string_view a, std::string_view b) {
-  return a.substr(0, static_cast<size_t>(std::ranges::mismatch(a, b).in1 - a.begin()));
-}
-
-/// Whether the text holds what the messages say.
-bool holds(std::string_view text, const std::vector<ChatMessage>& messages) {
-  return std::ranges::all_of(messages, [&](const ChatMessage& message) {
-    constexpr std::string_view kBlanks = " \t\r\n";
-    std::string_view content = message.content;
-    content.remove_prefix(std::min(content.find_first_not_of(kBlanks), content.size()));
-    content = content.substr(0, content.find_last_not_of(kBlanks) + 1);
-    return text.find(content) != std::string_view::npos;
+std::vector<int32_t> beginning_of(const std::vector<ChatMessage>& messages,
+                                  const ServedModel& model,
+                                  int64_t max_tokens) {
+  return common_beginning(messages, [&](const std::vector<ChatMessage>& talk) {
+    return render({.chat = {.messages = talk}}, model.chat, model.tokenizer, max_tokens);
   });
 }
 
 }  // namespace
-
-std::vector<int32_t> common_beginning(const std::vector<ChatMessage>& messages,
-                                      const ServedModel& model,
-                                      int64_t max_tokens) {
-  // What begins alike with all of them begins alike with any: letters, digits, blanks, line ends
-  // and signs may be joined to what stands before them. Each has the whole text tokenized again.
-  constexpr std::array kQuestions{"a", "1", " Z", "\n\n", "(d"};
-  std::optional<RenderedChat> beginning;
-  for (const char* question : kQuestions) {
-    Conversation talk{.chat = {.messages = messages}};
-    talk.chat.messages.push_back({.role = "user", .content = question});
-    RenderedChat chat = render(talk, model.chat, model.tokenizer, max_tokens);
-    if (!beginning) {
-      beginning = std::move(chat);
-      continue;
-    }
-    beginning->text = common(beginning->text, chat.text);
-    const auto end = std::ranges::mismatch(beginning->ids, chat.ids).in1;
-    beginning->ids.erase(end, beginning->ids.end());
-  }
-  if (!beginning->ids.empty() && holds(beginning->text, messages)) return beginning->ids;
-  throw ApiError(400,
-                 "messages: the chat template does not write them first, whatever comes after "
-                 "them; a document of this model may be a prompt for /v1/completions",
-                 "messages");
-}
 
 DocumentRequest read_document(std::string_view body,
                               bool is_text,
@@ -123,9 +89,9 @@ DocumentRequest read_document(std::string_view body,
   DocumentRequest out{.cache = model.facts.cache};
   read_ours(fields, out.cache);
   const int64_t max_tokens = plan(out.cache).max_tokens;
-  if (const OrderedJson* messages = fields.array("messages")) {
-    out.note.messages = *messages;
-    out.ids = common_beginning(note_messages(out.note), model, max_tokens);
+  if (fields.find("messages") != nullptr) {
+    out.note.messages = read_conversation(fields, model.facts.limits).chat.messages;
+    out.ids = beginning_of(out.note.messages, model, max_tokens);
   } else {
     out.ids = prompt_ids(fields, model, max_tokens);
   }

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "serve/document_note.h"
+#include "dms/document_prompt.h"
 #include "serve/prepared.h"
 
 namespace dms::serve {
@@ -24,11 +24,5 @@ DocumentRequest read_document(std::string_view body,
                               bool is_text,
                               const ServedModel& model,
                               const Planner& plan);
-
-/// The tokens with which every conversation begins that goes on from `messages` with one of a user.
-/// Throws ApiError where the template writes no such beginning.
-std::vector<int32_t> common_beginning(const std::vector<ChatMessage>& messages,
-                                      const ServedModel& model,
-                                      int64_t max_tokens);
 
 }  // namespace dms::serve

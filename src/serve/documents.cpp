@@ -4,7 +4,7 @@
 #include <set>
 #include <utility>
 
-#include "serve/document_note.h"
+#include "dms/document_prompt.h"
 #include "serve/kept_file.h"
 
 namespace dms::serve {
@@ -19,9 +19,9 @@ ApiError no_room(const std::string& what, const std::string& hint) {
 }
 
 DocumentEntry entry_of(const std::string& name, const DocumentFile& file) {
-  const DocumentNote note = read_note(file.note());
+  DocumentNote note = read_note(file.note(), name);
   return {.name = name,
-          .messages = note_messages(note),
+          .messages = std::move(note.messages),
           .note = file.note(),
           .created = note.created,
           .ids = {file.ids().begin(), file.ids().end()},

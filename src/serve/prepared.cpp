@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "serve/asked_document.h"
 #include "serve/chat_form.h"
 #include "serve/chat_request.h"
 #include "serve/completion_form.h"
@@ -172,22 +173,8 @@ std::vector<int32_t> end_ids_of(const SamplingParams& sampling, const ModelFacts
 
 /// The document that a request names, whose options its cache has from now on; null: none.
 EntryPointer find_document(GenerationRequest& common, const Planner& plan, bool is_chat) {
-  if (common.document.empty()) return nullptr;
-  EntryPointer entry = plan.documents.find(common.document);
-  if (!entry) {
-    throw ApiError(404,
-                   "dms.document: there is none of this name; see GET /documents",
-                   "dms.document",
-                   "document_not_found");
-  }
-  if (entry->is_chat() != is_chat) {
-    throw ApiError(400,
-                   entry->is_chat() ? "dms.document: it was made of messages: ask it by "
-                                      "/v1/chat/completions"
-                                    : "dms.document: it was made of a prompt: ask it by "
-                                      "/v1/completions",
-                   "dms.document");
-  }
+  EntryPointer entry = asked_document(common.document, plan.documents, is_chat);
+  if (!entry) return nullptr;
   if (common.sampling.prompt_log_probabilities >= 0) {
     throw ApiError(400,
                    "dms.document: has no log-probabilities, which prompt_logprobs asks for",
@@ -195,18 +182,6 @@ EntryPointer find_document(GenerationRequest& common, const Planner& plan, bool 
   }
   common.cache = entry->cache;
   return entry;
-}
-
-/// Templates that write the date, or the last message's place, may write a document differently.
-void require_beginning(const DocumentEntry& document, const std::vector<int32_t>& ids) {
-  const bool begins = std::ssize(ids) > std::ssize(document.ids) &&
-                      std::equal(document.ids.begin(), document.ids.end(), ids.begin());
-  if (begins) return;
-  throw ApiError(400,
-                 "dms.document: with these messages (they come after the document's, a user's "
-                 "first), tools or template arguments the chat template does not begin with the "
-                 "document as it was made",
-                 "dms.document");
 }
 
 void refuse_streamed_scores(const CompletionRequest& request) {
@@ -236,13 +211,8 @@ Prepared prepare_chat(ChatCompletionRequest request,
   GenerationRequest& common = request.common;
   const EntryPointer document = find_document(common, plan, true);
   const CachePlan cache = plan(common.cache);
-  if (document) {
-    std::vector<ChatMessage>& messages = request.conversation.chat.messages;
-    messages.insert(messages.begin(), document->messages.begin(), document->messages.end());
-  }
-  RenderedChat chat = render(request.conversation, model.chat, model.tokenizer, cache.max_tokens);
+  RenderedChat chat = render_after(document, request.conversation, model, cache.max_tokens);
   require_length(chat.ids, cache.max_tokens, "messages");
-  if (document) require_beginning(*document, chat.ids);
   const std::vector<std::string> own_stops = common.sampling.stop;
   std::ranges::copy(model.chat.stops, std::back_inserter(common.sampling.stop));
   common.sampling.max_new_tokens =

@@ -383,11 +383,13 @@ void Service::go_on_from_slot(int64_t slot, Request& request) {
 }
 
 void Service::compute_apart(const std::shared_ptr<Exchange>& exchange,
-                            OutJson (*compute)(std::string_view, const ServedModel&)) {
+                            OutJson (*compute)(std::string_view,
+                                               const ServedModel&,
+                                               const Documents&)) {
   ++preparing_;
   place_.to_worker([this, exchange, compute, body = exchange->take_body()]() mutable {
     const auto result = std::make_shared<std::variant<OutJson, ApiError>>(
-        attempt([&] { return compute(body, model_); }));
+        attempt([&] { return compute(body, model_, store_); }));
     place_.to_io([this, exchange = std::move(exchange), result] {
       --preparing_;
       if (exchange->is_closed()) return;

@@ -90,7 +90,7 @@ class Service {
              Prepared prepared,
              std::chrono::steady_clock::time_point arrival);
   void compute_apart(const std::shared_ptr<Exchange>& exchange,
-                     OutJson (*compute)(std::string_view, const ServedModel&));
+                     OutJson (*compute)(std::string_view, const ServedModel&, const Documents&));
 
   const ServerSettings& settings_;
   const ServedModel& model_;

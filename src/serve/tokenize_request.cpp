@@ -18,6 +18,9 @@ TokenizeRequest parse_tokenize_request(std::string_view body, const ModelFacts& 
     out.input = *prompt;
   }
   out.add_special_tokens = fields.boolean("add_special_tokens").value_or(!is_chat);
+  if (const OrderedJson* ours = fields.object("dms")) {
+    out.document = Fields(*ours, "dms").text("document").value_or("");
+  }
   out.return_token_strs = fields.boolean("return_token_strs").value_or(false);
   return out;
 }

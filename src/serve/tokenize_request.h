@@ -15,6 +15,7 @@ struct TokenizeRequest {
   std::variant<std::string, Conversation> input{};
   bool add_special_tokens = true;  // not where a chat template has written them
   bool return_token_strs = false;
+  std::string document{};  // that it comes after, as GenerationRequest's
 };
 
 /// Both throw ApiError.

@@ -382,3 +382,29 @@ def test_templates_that_write_no_beginning_are_refused(tmp_path: Path):
         status, message = refusal(server, "POST", "/v1/chat/completions", wrong)
         assert status == 400
         assert "dms.document" in message
+
+
+@pytest.mark.parametrize("form", ["messages", "prompt"])
+def test_tokens_are_counted_as_they_are_read(server, form):
+    made_of = {"messages": [{"role": "system", "content": STORY}]}
+    made = put(server, "counted", made_of if form == "messages" else {"prompt": STORY})
+    if form == "prompt":
+        asked = {"prompt": " Who sat there?", "dms": {"document": "counted"}}
+        used = server.post("/v1/completions", {**asked, "max_tokens": 1})["usage"]["prompt_tokens"]
+    else:
+        asked = {**QUESTION, "dms": {"document": "counted"}}
+        used = ask(server, "counted")[1]["prompt_tokens"]
+        told = server.post("/v1/messages/count_tokens", {"model": "demo", **asked})
+        assert told == {"input_tokens": used}
+    counted = server.post("/tokenize", asked)
+    assert counted["count"] == len(counted["tokens"]) == used > made["tokens"]
+    for endpoint in ("/tokenize", "/v1/messages/count_tokens"):
+        nowhere = {**asked, "model": "demo", "dms": {"document": "nowhere"}}
+        if endpoint == "/tokenize" or form == "messages":
+            status, message = refusal(server, "POST", endpoint, nowhere)
+            assert (status, "dms.document" in message) == (404, True)
+    other = QUESTION if form == "prompt" else {"prompt": "Who?"}
+    status, message = refusal(
+        server, "POST", "/tokenize", {**other, "dms": {"document": "counted"}}
+    )
+    assert (status, "dms.document" in message) == (400, True)

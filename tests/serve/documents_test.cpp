@@ -11,7 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "serve/document_note.h"
+#include "dms/document_prompt.h"
 #include "serve/facts.h"
 #include "serve/slots.h"
 #include "support/temp_folder.h"
@@ -205,22 +205,6 @@ TEST_F(DocumentStore, SlotsGiveWayToTheNewest) {
   EXPECT_TRUE(slots.drop_oldest());
   EXPECT_FALSE(slots.at(2));
   EXPECT_FALSE(slots.drop_oldest());
-}
-
-TEST(DocumentNote, ComesBackAsItWas) {
-  DocumentNote note{.created = 17};
-  EXPECT_TRUE(note_messages(read_note(write_note(note))).empty());
-  note.messages = OrderedJson::parse(R"([{"role": "system", "content": "a\u0000b"}])");
-  const DocumentNote read = read_note(write_note(note));
-  EXPECT_EQ(read.created, 17);
-  const std::vector<ChatMessage> messages = note_messages(read);
-  ASSERT_EQ(messages.size(), 1u);
-  EXPECT_EQ(messages[0].role, "system");
-  EXPECT_EQ(messages[0].content, std::string("a\0b", 3));
-  for (const char* bad :
-       {"", "[]", "{\"created\": \"x\"}", "{\"created\": -1}", "{\"messages\": 5}"}) {
-    EXPECT_EQ(refusal([&] { read_note(bad); }).status(), 400) << bad;
-  }
 }
 
 }  // namespace

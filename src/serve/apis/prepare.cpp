@@ -8,6 +8,7 @@
 #include "serve/apis/messages_writer.h"
 #include "serve/apis/responses_request.h"
 #include "serve/apis/responses_writer.h"
+#include "serve/asked_document.h"
 
 namespace dms::serve {
 namespace {
@@ -66,13 +67,14 @@ Prepared prepare_messages(std::string_view body, const ServedModel& model, const
   });
 }
 
-OutJson count_tokens(std::string_view body, const ServedModel& model) {
+OutJson count_tokens(std::string_view body, const ServedModel& model, const Documents& documents) {
   constexpr int64_t kAll = std::numeric_limits<int32_t>::max();
   const ChatBody request =
       read_count_request(parse_body(body, model.facts.limits), model.facts.limits);
   return in_callers_words(request.names, [&] {
-    const ChatCompletionRequest chat = read_chat(request, model);
-    const RenderedChat rendered = render(chat.conversation, model.chat, model.tokenizer, kAll);
+    ChatCompletionRequest chat = read_chat(request, model);
+    const EntryPointer document = asked_document(chat.common.document, documents, true);
+    const RenderedChat rendered = render_after(document, std::move(chat.conversation), model, kAll);
     return OutJson{{"input_tokens", rendered.ids.size()}};
   });
 }

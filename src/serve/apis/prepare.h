@@ -11,6 +11,6 @@ namespace dms::serve {
 Prepared prepare_responses(std::string_view body, const ServedModel& model, const Planner& plan);
 Prepared prepare_messages(std::string_view body, const ServedModel& model, const Planner& plan);
 /// POST /v1/messages/count_tokens: as tokenize().
-OutJson count_tokens(std::string_view body, const ServedModel& model);
+OutJson count_tokens(std::string_view body, const ServedModel& model, const Documents& documents);
 
 }  // namespace dms::serve
