@@ -78,6 +78,18 @@ std::vector<Documents::Listed> Documents::list() const {
   return all;
 }
 
+DocumentStats Documents::stats() const {
+  const std::lock_guard lock(mutex_);
+  DocumentStats stats{.documents = std::ssize(items_), .uses = requests_, .loads = loads_};
+  for (const auto& [name, item] : items_) {
+    stats.file_bytes += item.entry->file_bytes;
+    if (!item.document) continue;
+    ++stats.in_memory;
+    stats.memory_bytes += item.document->held_bytes();
+  }
+  return stats;
+}
+
 void Documents::require_place(const std::string& name) const {
   const std::lock_guard lock(mutex_);
   check_place(name);
@@ -175,11 +187,13 @@ std::optional<Document> Documents::use(const DocumentEntry& entry) {
   const auto found = items_.find(entry.name);
   if (found == items_.end() || found->second.entry.get() != &entry) return std::nullopt;
   found->second.last_use = ++uses_;
+  if (found->second.document) ++requests_;
   return found->second.document;
 }
 
 void Documents::hold(const EntryPointer& entry, Document document) {
   const std::lock_guard lock(mutex_);
+  ++loads_;
   const auto found = items_.find(entry->name);
   if (found == items_.end() || found->second.entry != entry) return;
   found->second.document = std::move(document);

@@ -1,7 +1,8 @@
 #pragma once
 // The named documents of a server: prompts whose cache was computed once. What is known of each is
 // here, and the cache of those that were used last; the others' lies in files, where a folder for
-// them is named. find() and list() may be called by any thread, the rest by the I/O thread.
+// them is named. find(), list() and stats() may be called by any thread, the rest by the I/O
+// thread.
 
 #include <cstdint>
 #include <filesystem>
@@ -39,6 +40,16 @@ struct DocumentEntry {
   bool is_chat() const { return !messages.empty(); }
 };
 
+/// What there is, and what became of it since the server's start.
+struct DocumentStats {
+  int64_t documents = 0;
+  int64_t in_memory = 0;
+  int64_t memory_bytes = 0;  // of their pages
+  int64_t file_bytes = 0;    // of the files of all
+  int64_t uses = 0;          // requests that a document in memory was found for
+  int64_t loads = 0;         // caches read from files
+};
+
 using EntryPointer = std::shared_ptr<const DocumentEntry>;
 
 class Documents {
@@ -56,6 +67,7 @@ class Documents {
     bool is_in_memory = false;
   };
   std::vector<Listed> list() const;
+  DocumentStats stats() const;
 
   bool has_folder() const { return !settings_.folder.empty(); }
   /// Throws ApiError on a bad name, and where something else is in the file's place.
@@ -100,7 +112,9 @@ class Documents {
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, Item> items_;
   std::multiset<std::pair<std::string, int64_t>> reserved_;  // names and bytes of those being made
-  int64_t uses_ = 0;
+  int64_t uses_ = 0;                                         // the last_use of the one used last
+  int64_t requests_ = 0;
+  int64_t loads_ = 0;
 };
 
 /// {name, object, form, tokens, held_tokens, dense_tokens, bytes, policy, …}

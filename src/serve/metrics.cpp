@@ -1,6 +1,6 @@
 #include "serve/metrics.h"
 
-#include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -10,6 +10,8 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include "serve/metric_rows.h"
+
 namespace dms::serve {
 namespace {
 
@@ -17,102 +19,6 @@ using prometheus::Counter;
 using prometheus::Gauge;
 using prometheus::Histogram;
 using Labels = prometheus::Labels;
-
-struct GaugeRow {
-  const char* name;
-  const char* help;
-  double (*read)(const EngineStats& stats);
-};
-
-struct CounterRow {
-  const char* name;
-  const char* help;
-  int64_t (*read)(const EngineStats& stats);
-};
-
-double used_share(const EngineStats& stats) {
-  return stats.kv_limit_bytes > 0
-             ? static_cast<double>(stats.kv_used_bytes) / static_cast<double>(stats.kv_limit_bytes)
-             : 0;
-}
-
-constexpr std::array kGauges{
-    GaugeRow{"dms:num_requests_running",
-             "Answers being computed",
-             [](const EngineStats& stats) { return static_cast<double>(stats.running); }},
-    GaugeRow{"dms:num_requests_waiting",
-             "Requests that have not begun, and answers that were preempted",
-             [](const EngineStats& stats) { return static_cast<double>(stats.waiting); }},
-    GaugeRow{"dms:num_requests_preempted",
-             "Of those that wait, answers that were preempted",
-             [](const EngineStats& stats) { return static_cast<double>(stats.preempted); }},
-    GaugeRow{"dms:num_requests_swapped_bytes",
-             "Bytes of the caches that were written away",
-             [](const EngineStats& stats) { return static_cast<double>(stats.swapped_bytes); }},
-    GaugeRow{"dms:kv_cache_usage_perc", "Share of the KV cache in use; 1 is full", used_share},
-    GaugeRow{"dms:kv_bytes_used",
-             "Bytes of KV pages in use",
-             [](const EngineStats& stats) { return static_cast<double>(stats.kv_used_bytes); }},
-    GaugeRow{"dms:kv_bytes_running",
-             "Bytes of the caches of what runs, without prefixes that are kept for later",
-             [](const EngineStats& stats) { return static_cast<double>(stats.kv_running_bytes); }},
-    GaugeRow{"dms:kv_bytes_free",
-             "Bytes that KV pages may still take",
-             [](const EngineStats& stats) {
-               const int64_t left = stats.kv_limit_bytes - stats.kv_used_bytes;
-               return static_cast<double>(left > 0 ? left : 0);
-             }},
-    GaugeRow{"dms:kv_bytes_limit",
-             "Bytes that KV pages may take; 0: no limit",
-             [](const EngineStats& stats) { return static_cast<double>(stats.kv_limit_bytes); }},
-    GaugeRow{"dms:kv_bytes_peak",
-             "Most bytes of KV pages so far",
-             [](const EngineStats& stats) { return static_cast<double>(stats.kv_peak_bytes); }},
-    GaugeRow{"dms:kv_entries_dense",
-             "Entries that full caches of what runs would hold",
-             [](const EngineStats& stats) { return static_cast<double>(stats.dense_tokens); }},
-    GaugeRow{"dms:kv_entries_held",
-             "Entries that the caches of what runs hold",
-             [](const EngineStats& stats) { return static_cast<double>(stats.held_tokens); }},
-    GaugeRow{"dms:prefix_cache_entries",
-             "Beginnings of prompts that are kept",
-             [](const EngineStats& stats) { return static_cast<double>(stats.cached_prefixes); }},
-};
-
-constexpr std::array kCounters{
-    CounterRow{"dms:prompt_tokens_total",
-               "Prompt tokens",
-               [](const EngineStats& stats) { return stats.prompt_tokens; }},
-    CounterRow{"dms:generation_tokens_total",
-               "Generated tokens",
-               [](const EngineStats& stats) { return stats.generated_tokens; }},
-    CounterRow{"dms:prefix_cache_queries_total",
-               "Prompt tokens looked for in the prefix cache",
-               [](const EngineStats& stats) { return stats.prompt_tokens; }},
-    CounterRow{"dms:prefix_cache_hits_total",
-               "Prompt tokens taken from the prefix cache",
-               [](const EngineStats& stats) { return stats.cached_tokens; }},
-    CounterRow{"dms:spec_decode_num_draft_tokens_total",
-               "Tokens guessed ahead of answers",
-               [](const EngineStats& stats) { return stats.drafted_tokens; }},
-    CounterRow{"dms:spec_decode_num_accepted_tokens_total",
-               "Of them, those that were right",
-               [](const EngineStats& stats) { return stats.accepted_tokens; }},
-    CounterRow{"dms:num_preemptions_total",
-               "Answers that had to give their memory back",
-               [](const EngineStats& stats) { return stats.preemptions; }},
-    CounterRow{"dms:num_swaps_total",
-               "Preemptions that wrote the cache away",
-               [](const EngineStats& stats) { return stats.swaps; }},
-    CounterRow{"dms:kv_entries_dense_total",
-               "Entries that full caches of ended answers would have held",
-               [](const EngineStats& stats) { return stats.dense_tokens_total; }},
-    CounterRow{"dms:kv_entries_evicted_total",
-               "Of them, those that were not held at the end",
-               [](const EngineStats& stats) {
-                 return stats.dense_tokens_total - stats.held_tokens_total;
-               }},
-};
 
 double seconds(Metrics::Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -153,17 +59,12 @@ struct Metrics::State {
         http(prometheus::BuildCounter()
                  .Name("dms:http_requests_total")
                  .Help("HTTP requests by endpoint and status")
-                 .Register(registry)),
-        active(prometheus::BuildGauge()
-                   .Name("dms:num_requests_active")
-                   .Help("Requests that have been accepted and not answered")
-                   .Register(registry)
-                   .Add(labels)) {
-    for (const GaugeRow& row : kGauges) {
+                 .Register(registry)) {
+    for (const CountRow& row : gauge_rows()) {
       gauges.push_back(
           &prometheus::BuildGauge().Name(row.name).Help(row.help).Register(registry).Add(labels));
     }
-    for (const CounterRow& row : kCounters) {
+    for (const CountRow& row : counter_rows()) {
       counters.push_back(
           &prometheus::BuildCounter().Name(row.name).Help(row.help).Register(registry).Add(labels));
     }
@@ -186,7 +87,6 @@ struct Metrics::State {
   Histogram& generated;
   prometheus::Family<Counter>& successes;
   prometheus::Family<Counter>& http;
-  Gauge& active;
   std::vector<Gauge*> gauges;
   std::vector<Counter*> counters;
 };
@@ -215,12 +115,15 @@ void Metrics::finished(const Generation& answer, Duration since_arrival) {
   state_->generated.Observe(static_cast<double>(answer.ids.size()));
 }
 
-std::string Metrics::text(const EngineStats& stats, size_t active) {
-  state_->active.Set(static_cast<double>(active));
-  for (size_t i = 0; i < kGauges.size(); ++i) state_->gauges[i]->Set(kGauges[i].read(stats));
-  for (size_t i = 0; i < kCounters.size(); ++i) {
+std::string Metrics::text(const ServerCounts& counts) {
+  const std::span<const CountRow> gauges = gauge_rows();
+  for (size_t i = 0; i < gauges.size(); ++i) {
+    state_->gauges[i]->Set(gauges[i].read(counts));
+  }
+  const std::span<const CountRow> counters = counter_rows();
+  for (size_t i = 0; i < counters.size(); ++i) {
     Counter& counter = *state_->counters[i];
-    const auto value = static_cast<double>(kCounters[i].read(stats));
+    const double value = counters[i].read(counts);
     if (value > counter.Value()) counter.Increment(value - counter.Value());
   }
   return prometheus::TextSerializer().Serialize(state_->registry.Collect());

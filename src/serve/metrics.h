@@ -8,8 +8,18 @@
 #include <string_view>
 
 #include "dms/llm.h"
+#include "serve/documents.h"
+#include "serve/slots.h"
 
 namespace dms::serve {
+
+/// What others count.
+struct ServerCounts {
+  EngineStats engine{};
+  DocumentStats documents{};
+  SlotStats slots{};
+  int64_t active = 0;  // requests that have been accepted and not answered
+};
 
 class Metrics {
  public:
@@ -25,9 +35,8 @@ class Metrics {
   /// One answer.
   void finished(const Generation& answer, Duration since_arrival);
 
-  /// Everything, brought up to date with what the engine has counted. `active`: requests that have
-  /// been accepted and not answered.
-  std::string text(const EngineStats& stats, size_t active);
+  /// Everything, brought up to date with what others have counted.
+  std::string text(const ServerCounts& counts);
 
  private:
   struct State;

@@ -18,6 +18,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// So many tokens of a cache can be taken back at once, so that others come in their place.
+constexpr int64_t kTakenBack = 32;
+
 HttpResponse status_response(const char* status, int code) {
   return json_response({{"status", status}}, code);
 }
@@ -214,7 +217,10 @@ HttpResponse Service::metrics() {
   const bool is_ready = engine_.state() == EngineThread::State::kReady;
   HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  response.body = metrics_.text(is_ready ? engine_.llm().stats() : EngineStats(), active());
+  response.body = metrics_.text({.engine = is_ready ? engine_.llm().stats() : EngineStats(),
+                                 .documents = store_.stats(),
+                                 .slots = slots_.slots().stats(),
+                                 .active = static_cast<int64_t>(active())});
   return response;
 }
 
@@ -374,12 +380,14 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
 void Service::go_on_from_slot(int64_t slot, Request& request) {
   request.keeps_document = true;
   const auto held = slots_.slots().beginning_of(slot, request.cache);
-  if (!held) return;
+  if (!held) return slots_.slots().count_request(false);
   const auto ids = held->ids();
-  const bool has_all = std::ranges::mismatch(ids, request.prompt).in1 == ids.end();
-  if (!request.document || (has_all && held->tokens() >= request.document->tokens())) {
-    request.document = held;
-  }
+  const int64_t common = std::ranges::mismatch(ids, request.prompt).in1 - ids.begin();
+  const bool has_all = common == held->tokens();
+  const bool is_chosen =
+      !request.document || (has_all && held->tokens() >= request.document->tokens());
+  if (is_chosen) request.document = held;
+  slots_.slots().count_request(is_chosen && common > 0 && held->tokens() - common <= kTakenBack);
 }
 
 void Service::compute_apart(const std::shared_ptr<Exchange>& exchange,

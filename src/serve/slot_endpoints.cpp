@@ -90,6 +90,7 @@ void SlotEndpoints::save(const std::shared_ptr<Exchange>& exchange, int64_t slot
       --working_;
       if (const auto* error = std::get_if<ApiError>(&saved)) return respond(*exchange, *error);
       const auto& done = std::get<Saved>(saved);
+      slots_.count_save();
       respond(*exchange,
               json_response({{"id_slot", slot},
                              {"filename", done.name},
@@ -139,6 +140,7 @@ void SlotEndpoints::load(const std::shared_ptr<Exchange>& exchange,
                       *exchange,
                       ApiError(507, "no room for it in --slot-memory", {}, "insufficient_storage"));
                 }
+                slots_.count_restore();
                 respond(*exchange,
                         json_response({{"id_slot", slot},
                                        {"filename", restored.name},

@@ -22,6 +22,7 @@ class SlotEndpoints {
       : place_(place), settings_(settings), slots_(settings) {}
 
   Slots& slots() { return slots_; }
+  const Slots& slots() const { return slots_; }
 
   HttpResponse list() const;
   /// POST /slots/ID?action=save|restore|erase

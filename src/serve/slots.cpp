@@ -46,6 +46,19 @@ bool Slots::drop_oldest() {
   return true;
 }
 
+void Slots::count_request(bool goes_on) {
+  ++stats_.requests;
+  if (goes_on) ++stats_.hits;
+}
+
+SlotStats Slots::stats() const {
+  SlotStats stats = stats_;
+  stats.filled =
+      std::ranges::count_if(slots_, [](const Slot& slot) { return slot.document.has_value(); });
+  stats.held_bytes = held_bytes();
+  return stats;
+}
+
 void Slots::erase(int64_t slot) { slot_at(slot).document.reset(); }
 
 }  // namespace dms::serve

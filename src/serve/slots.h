@@ -11,6 +11,16 @@
 
 namespace dms::serve {
 
+/// What they hold, and what became of it since the server's start.
+struct SlotStats {
+  int64_t filled = 0;
+  int64_t held_bytes = 0;  // of their pages
+  int64_t requests = 0;    // that named a slot
+  int64_t hits = 0;        // of them, those that went on from what was there
+  int64_t saves = 0;
+  int64_t restores = 0;
+};
+
 class Slots {
  public:
   explicit Slots(const SlotSettings& settings)
@@ -28,6 +38,12 @@ class Slots {
   /// Empties the one used longest ago. False: all are empty.
   bool drop_oldest();
 
+  /// A request has named one, and `goes_on` from what it holds.
+  void count_request(bool goes_on);
+  void count_save() { ++stats_.saves; }
+  void count_restore() { ++stats_.restores; }
+  SlotStats stats() const;
+
  private:
   struct Slot {
     std::optional<Document> document{};
@@ -41,6 +57,7 @@ class Slots {
   const SlotSettings& settings_;
   std::vector<Slot> slots_;
   int64_t uses_ = 0;
+  SlotStats stats_{};  // but for what they hold
 };
 
 }  // namespace dms::serve

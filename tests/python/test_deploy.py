@@ -259,6 +259,8 @@ def test_the_dashboard_asks_for_exported_metrics(exported):
         "dms:kv_bytes_limit",
         "dms:kv_entries_held",
         "dms:prefix_cache_hits_total",
+        "dms:document_bytes",
+        "dms:slot_hits_total",
         "dms:num_preemptions_total",
         "dms:http_requests_total",
     ):

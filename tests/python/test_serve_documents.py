@@ -408,3 +408,26 @@ def test_tokens_are_counted_as_they_are_read(server, form):
         server, "POST", "/tokenize", {**other, "dms": {"document": "counted"}}
     )
     assert (status, "dms.document" in message) == (400, True)
+
+
+def test_metrics_tell_of_documents(tmp_path: Path):
+    options = (*PLAIN, "--documents", tmp_path, "--dtype", "f32")
+    with serving(*options) as server:
+        made = put(server, "night", {"messages": [{"role": "system", "content": STORY}]})
+        ask(server, "night")
+        ask(server, "night")
+        assert server.metric("dms:documents") == server.metric("dms:documents_in_memory") == 1
+        assert server.metric("dms:document_bytes") == made["bytes"] > 0
+        size = (tmp_path / "night.dmsdoc").stat().st_size
+        assert server.metric("dms:document_file_bytes") == made["file_bytes"] == size
+        assert server.metric("dms:document_hits_total") == 2
+        assert server.metric("dms:document_loads_total") == 0
+    with serving(*options) as server:
+        assert server.metric("dms:documents_in_memory") == server.metric("dms:document_bytes") == 0
+        ask(server, "night")
+        assert server.metric("dms:document_loads_total") == 1
+        assert server.metric("dms:documents_in_memory") == 1
+        ask(server, "night")
+        assert server.metric("dms:document_hits_total") == 1
+        assert server.request("DELETE", "/documents/night")[0] == 200
+        assert server.metric("dms:documents") == server.metric("dms:document_file_bytes") == 0

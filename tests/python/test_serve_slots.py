@@ -55,10 +55,14 @@ def test_a_conversation_goes_on_in_another_process(tmp_path: Path, policy: str):
         assert saved["n_written"] == (tmp_path / "talk.bin").stat().st_size
         assert (saved["id_slot"], saved["filename"]) == (1, "talk.bin")
         assert saved["timings"]["save_ms"] >= 0
+        assert server.metric("dms:slots_filled") == server.metric("dms:slot_saves_total") == 1
+        assert server.metric("dms:slot_bytes") > 0
         without = say(server, second)
         expected = say(server, second, id_slot=1)
         assert cached(without) == 0
         assert cached(expected) >= prompt
+        assert server.metric("dms:slot_requests_total") == 2
+        assert server.metric("dms:slot_hits_total") == 1
         if policy == "dms":
             # A policy that ranks at the end of prompts holds another cache of one long prompt.
             assert expected["choices"] == without["choices"]
@@ -68,6 +72,7 @@ def test_a_conversation_goes_on_in_another_process(tmp_path: Path, policy: str):
         assert status == 200
         assert restored["n_restored"] == saved["n_saved"]
         assert restored["n_read"] == saved["n_written"]
+        assert server.metric("dms:slot_restores_total") == 1
         again = say(server, second, id_slot=3)
         assert again["choices"] == expected["choices"]
         assert cached(again) == cached(expected)
