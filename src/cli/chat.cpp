@@ -1,8 +1,11 @@
 // dms chat: a conversation in the terminal, or, in a pipe, one question a line.
 
+#include <array>
 #include <memory>
 #include <utility>
 
+#include "base/file_status.h"
+#include "cli/chat_document.h"
 #include "cli/chat_loop.h"
 #include "cli/chat_options.h"
 #include "cli/command.h"
@@ -10,6 +13,7 @@
 #include "cli/options.h"
 #include "cli/remote_chat.h"
 #include "cli/sampling_options.h"
+#include "dms/error.h"
 
 namespace dms::cli {
 namespace {
@@ -21,8 +25,42 @@ struct Options {
   ModelOptions model_options;
   CacheOptions cache;
   SamplingOptions sampling;
-  std::string load;  // a conversation to go on with; empty: a new one
+  std::string load;      // a conversation to go on with; empty: a new one
+  std::string document;  // that conversations go on from; empty: none
 };
+
+/// How a conversation begins, and its cache is kept, is the document's then.
+void check_document(const CLI::App& app, const Options& options) {
+  constexpr std::array kDocuments{"--system",
+                                  "--load",
+                                  "--policy",
+                                  "--policy-args",
+                                  "--decisions",
+                                  "--window",
+                                  "--kv-dtype",
+                                  "--kv-exact-layers",
+                                  "--preallocate"};
+  if (!is_given(app, "--document")) return;
+  if (options.document.empty()) throw InputError({.where = "--document", .what = "is empty"});
+  for (const char* name : kDocuments) {
+    if (!is_given(app, name)) continue;
+    throw InputError({.where = name, .what = "cannot be chosen with --document: it has its own"});
+  }
+  if (options.server.url.empty() && !is_file(options.document)) {
+    throw InputError({.where = options.document, .what = "no such file"});
+  }
+}
+
+std::unique_ptr<LocalConversation> begin(LLM& llm,
+                                         const ChatPrompt& prompt,
+                                         const CacheOptions& cache,
+                                         const Options& options) {
+  if (!options.document.empty()) {
+    return std::make_unique<LocalConversation>(
+        llm, prompt, read_chat_document(llm, options.document));
+  }
+  return std::make_unique<LocalConversation>(llm, prompt, cache, options.chat.system);
+}
 
 void chat(const Options& options) {
   require_model(options.model);
@@ -35,9 +73,9 @@ void chat(const Options& options) {
   check_draft(options.model_options, sampling);
   LLM llm = load_model(std::move(source), options.model);
   for (const std::string& stop : prompt.stops()) sampling.stop.push_back(stop);
-  LocalConversation talk(llm, prompt, cache, options.chat.system);
-  if (!options.load.empty()) talk.load(options.load);
-  ChatLoop(talk, sampling).run();
+  const auto talk = begin(llm, prompt, cache, options);
+  if (!options.load.empty()) talk->load(options.load);
+  ChatLoop(*talk, sampling).run();
 }
 
 CommandBody define(CLI::App& app) {
@@ -46,6 +84,11 @@ CommandBody define(CLI::App& app) {
   add_server_options(app, options->server);
   add_chat_options(app, options->chat);
   add_text(app, "--load", options->load, "FILE", "Go on with what /save wrote");
+  add_text(app,
+           "--document",
+           options->document,
+           "FILE",
+           "Begin with what dms document wrote;\nwith --url: the name of one of the server's");
   add_sampling_options(app, options->sampling);
   add_cache_options(app, options->cache);
   add_model_options(app, options->model_options);
@@ -53,9 +96,13 @@ CommandBody define(CLI::App& app) {
   return [options, &app] {
     check_standard_input(app, "the conversation");
     check_server_options(app, options->server);
+    check_document(app, *options);
     if (options->server.url.empty()) return chat(*options);
-    chat_with_server(
-        options->server, options->sampling, options->cache, options->chat, options->load);
+    chat_with_server(options->server,
+                     options->sampling,
+                     options->cache,
+                     options->chat,
+                     {.load = options->load, .document = options->document});
   };
 }
 
@@ -69,6 +116,7 @@ Command chat_command() {
               "  dms chat MODEL --system 'Be brief.' --temperature 0.7 -n 512\n"
               "  dms chat MODEL --template-arg enable_thinking=false\n"
               "  dms chat MODEL --load talk\n"
+              "  dms chat MODEL --document book.dmsdoc\n"
               "  dms chat --url http://127.0.0.1:8000 --system 'Be brief.'\n"
               "  printf 'Hello\\nWho are you?\\n' | dms chat models/demo --template plain\n",
           .define = define};

@@ -74,8 +74,7 @@ ChatLoop::Next ChatLoop::handle_interrupt(const Reading& reading) {
     asked_to_leave_ = false;
     return Next::kGoOn;
   }
-  const bool has_said = !talk_.messages().empty() && talk_.messages().back().role != "system";
-  if (asked_to_leave_ || !has_said) return Next::kLeave;
+  if (asked_to_leave_ || !talk_.has_answer()) return Next::kLeave;
   asked_to_leave_ = true;
   tell("Ctrl-C again, or Ctrl-D, leaves and forgets the conversation; /save FILE keeps it.");
   return Next::kGoOn;

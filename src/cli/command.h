@@ -28,6 +28,7 @@ Command inspect_command();
 Command tokenize_command();
 Command generate_command();
 Command chat_command();
+Command document_command();
 Command score_command();
 Command serve_command();
 Command bench_command();

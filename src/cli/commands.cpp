@@ -9,6 +9,7 @@ std::span<const Command> commands() {
                                tokenize_command(),
                                generate_command(),
                                chat_command(),
+                               document_command(),
                                score_command(),
                                serve_command(),
                                bench_command(),

@@ -6,9 +6,8 @@
 
 namespace dms::cli {
 
-Conversation::Conversation(std::string system) {
-  if (!system.empty()) messages_.push_back({.role = "system", .content = std::move(system)});
-}
+Conversation::Conversation(std::vector<ChatMessage> beginning)
+    : messages_(std::move(beginning)), beginning_(std::ssize(messages_)) {}
 
 Generation Conversation::say(const std::string& text,
                              const SamplingParams& sampling,
@@ -45,14 +44,13 @@ Generation Conversation::append_answer(std::vector<ChatMessage> messages,
 }
 
 void Conversation::reset() {
-  const bool has_system = !messages_.empty() && messages_.front().role == "system";
-  messages_.resize(has_system ? 1 : 0);
+  messages_.resize(static_cast<size_t>(beginning_));
   retries_ = 0;
   forget();
 }
 
 bool Conversation::has_answer() const {
-  return !messages_.empty() && messages_.back().role == "assistant";
+  return std::ssize(messages_) > beginning_ && messages_.back().role == "assistant";
 }
 
 bool Conversation::undo() {
@@ -62,9 +60,16 @@ bool Conversation::undo() {
   return true;
 }
 
-void Conversation::replace(std::vector<ChatMessage> messages, int64_t retries) {
+void Conversation::replace(std::vector<ChatMessage> messages, int64_t beginning, int64_t retries) {
   messages_ = std::move(messages);
+  beginning_ = beginning;
   retries_ = retries;
+}
+
+std::vector<ChatMessage> system_message(std::string text) {
+  std::vector<ChatMessage> messages;
+  if (!text.empty()) messages.push_back({.role = "system", .content = std::move(text)});
+  return messages;
 }
 
 bool holds_messages_alone(const std::filesystem::path& path) { return path.extension() == ".json"; }

@@ -13,8 +13,8 @@ namespace dms::cli {
 
 class Conversation {
  public:
-  /// `system` may be empty.
-  explicit Conversation(std::string system);
+  /// `beginning`: messages that stay before the first question: a system message, or a document.
+  explicit Conversation(std::vector<ChatMessage> beginning);
   virtual ~Conversation() = default;
   Conversation(const Conversation&) = delete;
   Conversation& operator=(const Conversation&) = delete;
@@ -31,7 +31,7 @@ class Conversation {
   Generation retry(const SamplingParams& sampling,
                    const TextSink& on_text,
                    const Progress& progress);
-  /// Forgets everything but the system message.
+  /// Forgets everything but the beginning.
   void reset();
   /// Forgets the last question and its answer; false when there is none.
   bool undo();
@@ -69,7 +69,8 @@ class Conversation {
   virtual void forget() = 0;
 
   /// Goes on with other messages.
-  void replace(std::vector<ChatMessage> messages, int64_t retries);
+  void replace(std::vector<ChatMessage> messages, int64_t beginning, int64_t retries);
+  int64_t beginning() const { return beginning_; }
   int64_t retries() const { return retries_; }
 
  private:
@@ -79,8 +80,12 @@ class Conversation {
                            const Progress& progress);
 
   std::vector<ChatMessage> messages_;
+  int64_t beginning_;    // of messages_
   int64_t retries_ = 0;  // how often the last question was answered again
 };
+
+/// As Conversation begins: with one message, or with none where it is empty.
+std::vector<ChatMessage> system_message(std::string text);
 
 /// Whether a file of that name holds messages alone, without a cache.
 bool holds_messages_alone(const std::filesystem::path& path);

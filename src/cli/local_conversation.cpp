@@ -1,11 +1,13 @@
 #include "cli/local_conversation.h"
 
 #include <algorithm>
+#include <span>
 
 #include <fmt/format.h>
 
 #include "cli/output.h"
 #include "cli/saved_conversation.h"
+#include "dms/document_prompt.h"
 #include "dms/error.h"
 
 namespace dms::cli {
@@ -14,11 +16,19 @@ LocalConversation::LocalConversation(LLM& llm,
                                      const ChatPrompt& prompt,
                                      const CacheOptions& cache,
                                      std::string system)
-    : Conversation(std::move(system)),
+    : Conversation(system_message(std::move(system))),
       llm_(llm),
       prompt_(prompt),
       cache_(cache),
       session_(llm.new_session(cache)) {}
+
+LocalConversation::LocalConversation(LLM& llm, const ChatPrompt& prompt, ChatDocument document)
+    : Conversation(document.messages),
+      llm_(llm),
+      prompt_(prompt),
+      cache_(document.document.cache()),
+      document_(std::move(document)),
+      session_(llm.new_session(document_->document)) {}
 
 std::string LocalConversation::message_of(const Generation& answer,
                                           const std::vector<std::string>& stops) const {
@@ -61,6 +71,7 @@ std::vector<int32_t> LocalConversation::ids_of(const std::vector<ChatMessage>& m
                       .expected = "at least 1"});
   }
   refuse_too_long(ids);
+  if (document_) require_beginning(document_->document.ids(), ids);
   return ids;
 }
 
@@ -84,14 +95,20 @@ Conversation::Answer LocalConversation::answer(const std::vector<ChatMessage>& m
 
 void LocalConversation::forget() {
   session_.truncate(0);  // first: old and new cache together may be above the memory limit
-  session_ = llm_.new_session(cache_);
+  session_ = document_ ? llm_.new_session(document_->document) : llm_.new_session(cache_);
 }
 
 void LocalConversation::save(const std::filesystem::path& path) {
   if (holds_messages_alone(path)) {
+    if (messages_begin(messages()) != beginning()) {
+      throw InputError({.where = path.string(),
+                        .what = "messages alone do not tell where this document ends",
+                        .expected = "a name that does not end in .json"});
+    }
     write_messages(path, messages());
   } else {
-    write_conversation(path, {.messages = messages(), .retries = retries()}, session_);
+    write_conversation(
+        path, {.messages = messages(), .beginning = beginning(), .retries = retries()}, session_);
   }
 }
 
@@ -100,8 +117,25 @@ void LocalConversation::load(const std::filesystem::path& path) {
     load_with_cache(path);
     return;
   }
-  replace(read_messages(path), 0);
+  std::vector<ChatMessage> messages = read_messages(path);
+  const int64_t beginning = messages_begin(messages);
+  replace(std::move(messages), beginning, 0);
+  keep_document();
   forget();
+}
+
+void LocalConversation::keep_document() {
+  if (!document_) return;
+  const std::vector<ChatMessage>& begin = document_->messages;
+  const bool begins = std::ssize(begin) == beginning() &&
+                      std::ranges::equal(begin,
+                                         std::span(messages()).first(begin.size()),
+                                         [](const ChatMessage& a, const ChatMessage& b) {
+                                           return a.role == b.role && a.content == b.content &&
+                                                  a.tool_calls == b.tool_calls &&
+                                                  a.fields == b.fields;
+                                         });
+  if (!begins) document_.reset();
 }
 
 void LocalConversation::load_with_cache(const std::filesystem::path& folder) {
@@ -113,7 +147,8 @@ void LocalConversation::load_with_cache(const std::filesystem::path& folder) {
     parts.hint = "/reset makes room for it";
     throw RunError(parts);
   }
-  replace(std::move(saved.messages), saved.retries);
+  replace(std::move(saved.messages), saved.beginning, saved.retries);
+  keep_document();
 }
 
 std::string LocalConversation::holdings() const {

@@ -4,9 +4,11 @@
 // rolled back to what both have in common.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/chat_document.h"
 #include "cli/chat_prompt.h"
 #include "cli/conversation.h"
 #include "dms/llm.h"
@@ -20,6 +22,8 @@ class LocalConversation final : public Conversation {
                     const ChatPrompt& prompt,
                     const CacheOptions& cache,
                     std::string system);
+  /// Goes on from the document, its cache kept as the document's.
+  LocalConversation(LLM& llm, const ChatPrompt& prompt, ChatDocument document);
 
   /// To a folder messages and cache, or to a file whose name ends in .json the messages alone.
   void save(const std::filesystem::path& path) override;
@@ -39,6 +43,8 @@ class LocalConversation final : public Conversation {
                 const TextSink& on_text,
                 const Progress& progress) override;
   void forget() override;
+  /// The conversation begins as the document, or without it from now on.
+  void keep_document();
   void load_with_cache(const std::filesystem::path& folder);
   /// The tokens of the conversation, one to the most that fit.
   std::vector<int32_t> ids_of(const std::vector<ChatMessage>& messages) const;
@@ -51,6 +57,7 @@ class LocalConversation final : public Conversation {
   LLM& llm_;
   const ChatPrompt& prompt_;
   CacheOptions cache_;
+  std::optional<ChatDocument> document_;
   Session session_;
 };
 

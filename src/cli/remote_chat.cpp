@@ -128,7 +128,7 @@ void chat_with_server(const ServerOptions& server,
                       const SamplingOptions& sampling,
                       const CacheOptions& cache,
                       const ChatOptions& chat,
-                      const std::string& load) {
+                      const ChatStart& start) {
   const client::ApiClient client(client::parse_server_url(server.url, "--url"),
                                  key_of(server),
                                  std::chrono::seconds(server.patience_s));
@@ -136,8 +136,9 @@ void chat_with_server(const ServerOptions& server,
   const SamplingParams params = sampling.resolve(SamplingParams{.temperature = 1});
   OrderedJson fields = request_fields(sampling, params, cache, chat);
   fields["model"] = server.model.empty() ? client.first_model() : server.model;
+  if (!start.document.empty()) fields["dms"]["document"] = start.document;
   RemoteConversation talk(client, std::move(fields), sampling.is_given("--seed"), chat.system);
-  if (!load.empty()) talk.load(load);
+  if (!start.load.empty()) talk.load(start.load);
   ChatLoop(talk, params).run();
 }
 

@@ -34,12 +34,17 @@ OrderedJson request_fields(const SamplingOptions& given,
                            const CacheOptions& cache,
                            const ChatOptions& chat);
 
-/// `load`: a file of messages to go on with; empty: none. Throws InputError on a bad address or
-/// key, RunError where the server does not answer.
+/// What a conversation begins with.
+struct ChatStart {
+  std::string load{};      // a file of messages to go on with; empty: none
+  std::string document{};  // the name of one of the server's, before the messages; empty: none
+};
+
+/// Throws InputError on a bad address or key, RunError where the server does not answer.
 void chat_with_server(const ServerOptions& server,
                       const SamplingOptions& sampling,
                       const CacheOptions& cache,
                       const ChatOptions& chat,
-                      const std::string& load);
+                      const ChatStart& start);
 
 }  // namespace dms::cli

@@ -74,7 +74,7 @@ RemoteConversation::RemoteConversation(client::ApiClient client,
                                        OrderedJson fields,
                                        bool is_seeded,
                                        std::string system)
-    : Conversation(std::move(system)),
+    : Conversation(system_message(std::move(system))),
       client_(std::move(client)),
       fields_(std::move(fields)),
       is_seeded_(is_seeded) {}
@@ -125,7 +125,9 @@ void RemoteConversation::save(const std::filesystem::path& path) {
 
 void RemoteConversation::load(const std::filesystem::path& path) {
   require_messages_alone(path, "/load");
-  replace(read_messages(path), 0);
+  std::vector<ChatMessage> messages = read_messages(path);
+  const int64_t beginning = messages_begin(messages);
+  replace(std::move(messages), beginning, 0);
   usage_.reset();
 }
 

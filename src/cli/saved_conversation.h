@@ -14,7 +14,8 @@ namespace dms::cli {
 
 struct SavedConversation {
   std::vector<ChatMessage> messages;
-  int64_t retries = 0;  // how often the last question was answered again
+  int64_t beginning = 0;  // of them stand before the first question
+  int64_t retries = 0;    // how often the last question was answered again
 };
 
 /// Whole or not at all; replaces an earlier one of that name, and nothing else. Throws InputError
@@ -27,6 +28,8 @@ SavedConversation read_conversation(const std::filesystem::path& folder);
 /// Where a conversation's session lies.
 std::filesystem::path session_file_of(const std::filesystem::path& folder);
 
+/// How many of these stand before the first question: one system message or none.
+int64_t messages_begin(const std::vector<ChatMessage>& messages);
 /// [{"role": …, "content": …}, …]
 OrderedJson messages_json(const std::vector<ChatMessage>& messages);
 void write_messages(const std::filesystem::path& file, const std::vector<ChatMessage>& messages);

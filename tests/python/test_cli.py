@@ -24,6 +24,7 @@ COMMANDS = (
     "tokenize",
     "generate",
     "chat",
+    "document",
     "score",
     "serve",
     "bench",

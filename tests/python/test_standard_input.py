@@ -45,6 +45,13 @@ ELSEWHERE = {
     ("chat", "--template"),
     ("chat", "--decisions"),
     ("chat", "--load"),  # a cache, which is mapped: no stream
+    ("chat", "--document"),  # the same
+    ("document", "--text-file"),
+    ("document", "--messages"),
+    ("document", "--prompt-file"),
+    ("document", "--ids"),
+    ("document", "--template"),
+    ("document", "--decisions"),  # refused
     ("extract", "--config"),
     ("quantize", "--calibrate"),
 }
@@ -53,6 +60,7 @@ COMMANDS = (
     "tokenize",
     "generate",
     "chat",
+    "document",
     "score",
     "bench",
     "quantize",
@@ -93,6 +101,22 @@ def test_it_is_read_like_a_file(tmp_path, command, option, name):
     from_file = run_ok(*command, option, file)
     assert from_file
     assert run_ok(*command, option, name, stdin=data) == from_file
+
+
+def test_documents_are_made_of_it(tmp_path):
+    plain = ("--template", "plain", "--json")
+    messages = json.dumps([{"role": "system", "content": TEXT}])
+    made = []
+    for option, data in (("--text-file", TEXT), ("--messages", messages)):
+        out = tmp_path / option
+        report = json.loads(run_ok("document", DEMO, out, option, "-", *plain, stdin=data))
+        made.append((report["tokens"], report["file_bytes"], report["form"]))
+    assert made[0] == made[1]
+    ids = json.loads(run_ok("tokenize", DEMO, "--text-file", "-", "--json", stdin=TEXT))["ids"]
+    for option, data in (("--prompt-file", TEXT), ("--ids", json.dumps(ids))):
+        out = tmp_path / option
+        report = json.loads(run_ok("document", DEMO, out, option, "-", "--json", stdin=data))
+        assert (report["tokens"], report["form"]) == (len(ids), "prompt")
 
 
 def test_it_is_read_where_times_are_told(dms_json, tmp_path):
