@@ -9,6 +9,7 @@ void bind_options(nanobind::module_& module);
 void bind_results(nanobind::module_& module);
 void bind_model_info(nanobind::module_& module);
 void bind_text(nanobind::module_& module);
+void bind_document(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
 void bind_session(nanobind::module_& module);
 void bind_operations(nanobind::module_& module);

@@ -16,6 +16,7 @@
 #include "bind.h"
 #include "driver.h"
 #include "gil.h"
+#include "held_document.h"
 #include "held_session.h"
 #include "make_request.h"
 #include "path_caster.h"
@@ -52,10 +53,14 @@ std::unique_ptr<PendingRequest> submit(const std::shared_ptr<Driver>& driver,
                                        int64_t answers,
                                        int64_t priority,
                                        std::optional<double> timeout_s,
-                                       Delivery delivery) {
+                                       Delivery delivery,
+                                       const HeldDocument* document,
+                                       bool keeps_document) {
   Request request = make_request(ids_of(prompt), sampling, priority, timeout_s);
   request.cache = cache;
   request.answers = answers;
+  if (document != nullptr) request.document = document->document;
+  request.keeps_document = keeps_document;
   const WithoutGil unlocked;
   return std::make_unique<PendingRequest>(
       driver, std::move(request), delivery, [&](Request complete) {
@@ -68,6 +73,26 @@ std::unique_ptr<HeldSession> new_session(const std::shared_ptr<Driver>& driver,
   const WithoutGil unlocked;
   return driver->in_turn(
       [&] { return std::make_unique<HeldSession>(driver, driver->llm().new_session(cache)); });
+}
+
+std::unique_ptr<HeldSession> session_after(const std::shared_ptr<Driver>& driver,
+                                           const HeldDocument& document) {
+  const WithoutGil unlocked;
+  return driver->in_turn([&] {
+    return std::make_unique<HeldSession>(driver, driver->llm().new_session(document.document));
+  });
+}
+
+/// The file is read and checked before others are kept waiting.
+HeldDocument load_document(const std::shared_ptr<Driver>& driver,
+                           const std::filesystem::path& path) {
+  const WithoutGil unlocked;
+  const DocumentFile file = driver->llm().open_document(path);
+  DocumentNote note = read_note(file.note(), path.string());
+  driver->llm().check_document(file);
+  return driver->in_turn([&] {
+    return HeldDocument{.document = driver->llm().load_document(file), .note = std::move(note)};
+  });
 }
 
 std::unique_ptr<HeldSession> load_session(const std::shared_ptr<Driver>& driver,
@@ -105,7 +130,11 @@ void bind_engine(nb::module_& module) {
            nb::arg("answers"),
            nb::arg("priority"),
            nb::arg("timeout_s").none(),
-           nb::arg("delivery"))
+           nb::arg("delivery"),
+           nb::arg("document").none(),
+           nb::arg("keeps_document"))
+      .def("session_after", &session_after, nb::arg("document"))
+      .def("load_document", &load_document, nb::arg("file"))
       .def("stats", [](Driver& driver) { return driver.llm().stats(); })
       .def("new_session", &new_session, nb::arg("cache"))
       .def("load_session", &load_session, nb::arg("file"))

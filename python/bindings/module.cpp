@@ -37,6 +37,7 @@ NB_MODULE(_core, module) {
   dms::python::bind_results(module);
   dms::python::bind_model_info(module);
   dms::python::bind_text(module);
+  dms::python::bind_document(module);
   dms::python::bind_session(module);
   dms::python::bind_engine(module);
   dms::python::bind_operations(module);

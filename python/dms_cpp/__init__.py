@@ -19,6 +19,7 @@ from dms_cpp._core import (
     Tokenizer,
 )
 from dms_cpp.async_llm import AsyncLLM, AsyncStream
+from dms_cpp.document import Document
 from dms_cpp.errors import Error, InputError, RunError
 from dms_cpp.llm import LLM
 from dms_cpp.options import CacheOptions
@@ -36,6 +37,7 @@ __all__ = [
     "CacheOptions",
     "CompletionOutput",
     "DmsInfo",
+    "Document",
     "EngineStats",
     "Error",
     "InputError",

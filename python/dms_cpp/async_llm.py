@@ -14,6 +14,7 @@ from typing import Any
 
 from dms_cpp import _core
 from dms_cpp.chat import Message
+from dms_cpp.document import Document
 from dms_cpp.errors import RunError
 from dms_cpp.llm import LLM
 from dms_cpp.options import CacheOptions
@@ -178,28 +179,34 @@ class AsyncLLM:
         prompt: Prompt,
         sampling_params: SamplingParams | None = None,
         *,
+        document: Document | str | os.PathLike[str] | None = None,
         cache: CacheOptions | None = None,
         priority: int = 0,
         timeout: float | None = None,
     ) -> AsyncStream:
         """Takes a request in; arguments are LLM.stream()'s."""
         self._server.check()
-        params = sampling_params or self.llm.get_default_sampling_params()
-        job = await asyncio.to_thread(self.llm._job, prompt, params, cache, priority, timeout)
-        return self._start(job)
+        held = await asyncio.to_thread(self.llm._held, document, cache, False)
+        return await self._submit(prompt, sampling_params, held, cache, priority, timeout)
 
     async def generate(
         self,
         prompt: Prompt,
         sampling_params: SamplingParams | None = None,
         *,
+        document: Document | str | os.PathLike[str] | None = None,
         cache: CacheOptions | None = None,
         priority: int = 0,
         timeout: float | None = None,
     ) -> AsyncIterator[RequestOutput]:
         """The answer so far, again with each new piece; the last one is `finished`."""
         stream = await self.submit(
-            prompt, sampling_params, cache=cache, priority=priority, timeout=timeout
+            prompt,
+            sampling_params,
+            document=document,
+            cache=cache,
+            priority=priority,
+            timeout=timeout,
         )
         try:
             so_far = replace(
@@ -223,6 +230,7 @@ class AsyncLLM:
         messages: Sequence[Message],
         sampling_params: SamplingParams | None = None,
         *,
+        document: Document | str | os.PathLike[str] | None = None,
         cache: CacheOptions | None = None,
         priority: int = 0,
         timeout: float | None = None,
@@ -230,12 +238,32 @@ class AsyncLLM:
     ) -> AsyncStream:
         """Answers a conversation; arguments of the template are LLM.chat()'s."""
         self._server.check()
+        held = await asyncio.to_thread(self.llm._held, document, cache, True)
         prompt: Mapping[str, object] = await asyncio.to_thread(
-            self.llm.render_chat, messages, **template
+            self.llm._render_after, held, messages, **template
         )
-        return await self.submit(
-            prompt, sampling_params, cache=cache, priority=priority, timeout=timeout
+        return await self._submit(prompt, sampling_params, held, cache, priority, timeout)
+
+    async def document(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        chat_template: str | None = None,
+        cache: CacheOptions | None = None,
+    ) -> Document:
+        """As LLM.document(), beside other requests."""
+        self._server.check()
+        job, messages = await asyncio.to_thread(
+            self.llm._document_job, prompt, chat_template, cache
         )
+        stream = self._start(job)
+        await stream.result()
+        return self.llm._document_of(stream.pending, messages)
+
+    async def load_document(self, file: str | os.PathLike[str]) -> Document:
+        """As LLM.load_document()."""
+        self._server.check()
+        return await asyncio.to_thread(self.llm.load_document, file)
 
     async def abort(self, request_id: str) -> None:
         """Cancels a request; one that has ended is left alone."""
@@ -261,6 +289,21 @@ class AsyncLLM:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _submit(
+        self,
+        prompt: Prompt,
+        sampling_params: SamplingParams | None,
+        document: Document | None,
+        cache: CacheOptions | None,
+        priority: int,
+        timeout: float | None,
+    ) -> AsyncStream:
+        params = sampling_params or self.llm.get_default_sampling_params()
+        job = await asyncio.to_thread(
+            self.llm._job, prompt, params, cache, priority, timeout, document=document
+        )
+        return self._start(job)
 
     def _start(self, job: Job) -> AsyncStream:
         stream = AsyncStream(self._server, self.llm._submit(job, _core.Delivery.ANNOUNCE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from dms_cpp import _core
 from dms_cpp.prompts import as_text
@@ -19,6 +19,16 @@ _END_MARK = "CONTINUE_FINAL_MESSAGE_TAG "
 def is_conversation(messages: Sequence[Message] | Sequence[Sequence[Message]]) -> bool:
     """One conversation, not a list of several."""
     return not messages or isinstance(messages[0], Mapping)
+
+
+def is_list_of_messages(prompt: object) -> TypeGuard[Sequence[Message]]:
+    """Messages, and no prompt: not a text, token ids, or a prompt as vLLM has it."""
+    return isinstance(prompt, (list, tuple)) and bool(prompt) and isinstance(prompt[0], Mapping)
+
+
+def core_messages(messages: Sequence[Message]) -> list[_core.ChatMessage]:
+    """As libdms takes them."""
+    return [_core_message(_with_text_content(message)) for message in messages]
 
 
 def render(

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from dms_cpp import _core
-from dms_cpp.chat import Message, is_conversation, render
+from dms_cpp.chat import Message, core_messages, is_conversation, is_list_of_messages, render
+from dms_cpp.document import Document
+from dms_cpp.errors import RunError
 from dms_cpp.options import CacheOptions, byte_count, dtype_name
 from dms_cpp.outputs import RequestOutput, Score
 from dms_cpp.pending import Job, Pending
@@ -137,6 +142,7 @@ class LLM:
         prompts: Prompt | Sequence[Prompt],
         sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
         *,
+        document: Document | str | os.PathLike[str] | None = None,
         cache: CacheOptions | None = None,
         priority: int = 0,
         timeout: float | None = None,
@@ -146,7 +152,8 @@ class LLM:
         Args:
             prompts: A text, token ids, or a list of such.
             sampling_params: For all prompts, or one for each. None: get_default_sampling_params().
-            cache: How their caches are kept; None: as the LLM says.
+            document: What stands before each prompt, made of one by document(); or its file.
+            cache: How their caches are kept; None: as the LLM says, or the document's.
             priority: The lower, the earlier a request is served, as in vLLM.
             timeout: Seconds, after which what has not ended ends as "deadline".
 
@@ -154,12 +161,24 @@ class LLM:
             InputError: A prompt or a parameter is bad; nothing was computed.
             RunError: An answer failed, at the memory limit.
         """
+        held = self._held(document, cache, is_chat=False)
+        return self._generate(prompts, sampling_params, held, cache, priority, timeout)
+
+    def _generate(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        sampling_params: SamplingParams | Sequence[SamplingParams] | None,
+        document: Document | None,
+        cache: CacheOptions | None,
+        priority: int,
+        timeout: float | None,
+    ) -> list[RequestOutput]:
         several = split_prompts(prompts)
         params = self._params_for(several, sampling_params)
         pending: list[Pending] = []
         try:
             for prompt, chosen in zip(several, params, strict=True):
-                job = self._job(prompt, chosen, cache, priority, timeout)
+                job = self._job(prompt, chosen, cache, priority, timeout, document=document)
                 pending.append(self._submit(job, _core.Delivery.WHOLE))
             return [request.output() for request in pending]
         finally:
@@ -178,6 +197,7 @@ class LLM:
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        document: Document | str | os.PathLike[str] | None = None,
         cache: CacheOptions | None = None,
         priority: int = 0,
         timeout: float | None = None,
@@ -191,13 +211,16 @@ class LLM:
             add_generation_prompt: The assistant speaks next.
             continue_final_message: The last message is continued; without add_generation_prompt.
             tools: Descriptions, passed to the template.
+            document: Whose messages stand before these, which begin with a user's; or its file.
 
         The rest is as for generate().
         """
+        held = self._held(document, cache, is_chat=True)
         single = is_conversation(messages)
         conversations = [messages] if single else messages
         prompts = [
-            self.render_chat(
+            self._render_after(
+                held,
                 conversation,  # type: ignore[arg-type]
                 chat_template=chat_template,
                 chat_template_kwargs=chat_template_kwargs,
@@ -207,9 +230,7 @@ class LLM:
             )
             for conversation in conversations
         ]
-        return self.generate(
-            prompts, sampling_params, cache=cache, priority=priority, timeout=timeout
-        )
+        return self._generate(prompts, sampling_params, held, cache, priority, timeout)
 
     def render_chat(
         self,
@@ -237,6 +258,7 @@ class LLM:
         prompt: Prompt,
         sampling_params: SamplingParams | None = None,
         *,
+        document: Document | str | os.PathLike[str] | None = None,
         cache: CacheOptions | None = None,
         priority: int = 0,
         timeout: float | None = None,
@@ -247,7 +269,8 @@ class LLM:
         ...     print(piece.text, end="", flush=True)
         """
         params = sampling_params or self.get_default_sampling_params()
-        job = self._job(prompt, params, cache, priority, timeout)
+        held = self._held(document, cache, is_chat=False)
+        job = self._job(prompt, params, cache, priority, timeout, document=held)
         return Stream(self._submit(job, _core.Delivery.STREAM))
 
     def score(
@@ -261,8 +284,44 @@ class LLM:
         """
         return self.session(cache=cache).score(prompt, logits=logits)
 
-    def session(self, *, cache: CacheOptions | None = None) -> Session:
-        """A new conversation over one cache."""
+    def document(
+        self,
+        prompt: Prompt | Sequence[Message],
+        *,
+        chat_template: str | None = None,
+        cache: CacheOptions | None = None,
+    ) -> Document:
+        """Computes and compresses once what many prompts or conversations begin with.
+
+        Args:
+            prompt: A text, token ids, or messages, which conversations are to begin with.
+            chat_template: For messages, a Jinja text; None: the folder's.
+            cache: How its cache is kept, also by policies that rank a whole prompt; None: as the
+                LLM says.
+
+        Raises:
+            InputError: The chat template does not write the messages first, whatever comes after.
+            RunError: The memory limit.
+        """
+        job, messages = self._document_job(prompt, chat_template, cache)
+        pending = self._submit(job, _core.Delivery.WHOLE)
+        try:
+            return self._document_of(pending, messages)
+        finally:
+            pending.core.close()
+
+    def load_document(self, file: str | os.PathLike[str]) -> Document:
+        """A document that Document.save(), `dms document` or a server has written. Its memory is
+        the file's, mapped: replace the file, and never change it in place."""
+        return Document(self, self._engine.load_document(file))
+
+    def session(
+        self, *, document: Document | None = None, cache: CacheOptions | None = None
+    ) -> Session:
+        """A new conversation over one cache, or one that has read the document."""
+        if document is not None:
+            self._check_document(document, cache)
+            return Session(self, self._engine.session_after(document._core))
         return Session(self, self._engine.new_session((cache or self.cache).to_core()))
 
     def load_session(self, file: str | os.PathLike[str]) -> Session:
@@ -296,13 +355,79 @@ class LLM:
         priority: int,
         timeout: float | None,
         used_tokens: int = 0,
+        document: Document | None = None,
     ) -> Job:
         """A request, ready to be submitted; a form may take seconds to compile."""
-        text, ids = read_prompt(prompt, lambda text: self.tokenizer.encode(text, True))
+        is_first = document is None
+        text, ids = read_prompt(prompt, lambda text: self.tokenizer.encode(text, is_first))
+        if document is not None:
+            if params.prompt_logprobs is not None:
+                _core.throw_input_error("document", "has no log-probabilities of the prompt")
+            ids = np.concatenate([document.token_ids, ids])
+            cache = document.cache
         context_left = self.info.context - used_tokens - len(ids)
         sampling = params.to_core(context_left, self._seeds.getrandbits(63))
         self._engine.compile(sampling)
-        return Job(text, ids, params, sampling, cache or self.cache, priority, timeout)
+        return Job(text, ids, params, sampling, cache or self.cache, priority, timeout, document)
+
+    def _document_job(
+        self,
+        prompt: Prompt | Sequence[Message],
+        chat_template: str | None,
+        cache: CacheOptions | None,
+    ) -> tuple[Job, list[_core.ChatMessage]]:
+        """A request whose prompt becomes a document, and the messages that it stands for."""
+        messages: list[_core.ChatMessage] = []
+        if is_list_of_messages(prompt):
+            messages = core_messages(prompt)
+            ids = _core.document_ids(self._template(chat_template), self.tokenizer, messages)
+        else:
+            encode = self.tokenizer.encode
+            ids = read_prompt(prompt, lambda text: encode(text, True))[1]  # type: ignore[arg-type]
+        sampling = _core.Sampling()
+        sampling.max_new_tokens = 0
+        job = Job(None, ids, SamplingParams(), sampling, cache or self.cache, 0, None)
+        return replace(job, keeps_document=True), messages
+
+    def _document_of(self, pending: Pending, messages: list[_core.ChatMessage]) -> Document:
+        """What came of it; blocks until it has ended."""
+        (generation,) = pending.core.wait()
+        if generation.finish_reason == "error":
+            raise RunError(generation.error)
+        return Document(self, _core.Document(generation, messages))
+
+    def _held(
+        self,
+        document: Document | str | os.PathLike[str] | None,
+        cache: CacheOptions | None,
+        is_chat: bool,
+    ) -> Document | None:
+        """The document that a request names, if it may."""
+        if document is None:
+            return None
+        held = document if isinstance(document, Document) else self.load_document(document)
+        self._check_document(held, cache)
+        if bool(held.messages) != is_chat:
+            made_of = "a prompt: ask it by generate()" if is_chat else "messages: ask it by chat()"
+            _core.throw_input_error("document", f"was made of {made_of}")
+        return held
+
+    def _check_document(self, document: Document, cache: CacheOptions | None) -> None:
+        if document._llm is not self:
+            _core.throw_input_error("document", "is of another LLM")
+        if cache is not None:
+            _core.throw_input_error("cache", "cannot go with a document, which has its own")
+
+    def _render_after(
+        self, document: Document | None, messages: Sequence[Message], **template: Any
+    ) -> dict[str, object]:
+        """As render_chat(), of what comes after the document's tokens."""
+        if document is None:
+            return self.render_chat(messages, **template)
+        prompt = self.render_chat([*document.messages, *messages], **template)
+        ids = as_ids(prompt["prompt_token_ids"])  # type: ignore[arg-type]
+        document._core.require_beginning(ids)
+        return {**prompt, "prompt_token_ids": ids[len(document) :]}
 
     def _submit(self, job: Job, delivery: _core.Delivery) -> Pending:
         core = self._engine.submit(
@@ -313,6 +438,8 @@ class LLM:
             -job.priority,
             job.timeout,
             delivery,
+            job.document._core if job.document else None,
+            job.keeps_document,
         )
         return Pending(job, core, self._spell)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dms_cpp import _core
+from dms_cpp.document import Document
 from dms_cpp.errors import RunError
 from dms_cpp.options import CacheOptions
 from dms_cpp.outputs import (
@@ -32,6 +33,9 @@ class Job:
     cache: CacheOptions
     priority: int
     timeout: float | None
+    document: Document | None = None
+    """Whose tokens the ids begin with."""
+    keeps_document: bool = False
 
 
 @dataclass(frozen=True)
