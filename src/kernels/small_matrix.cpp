@@ -6,11 +6,12 @@ namespace dms::kernels {
 namespace {
 
 template <class Number, class Multiply>
-SmallMatrix<Number> multiplied(const SmallMatrix<Number>& a,
-                               const SmallMatrix<Number>& b,
-                               Multiply multiply) {
+void multiply_by(const SmallMatrix<Number>& a,
+                 const SmallMatrix<Number>& b,
+                 Multiply multiply,
+                 SmallMatrix<Number>& out) {
   ensure(a.columns() == b.rows(), "matrices that fit");
-  SmallMatrix<Number> out(a.rows(), b.columns());
+  out.reset(a.rows(), b.columns());
   multiply({.a = a.data(),
             .a_stride = a.stride(),
             .rows = a.rows(),
@@ -18,17 +19,26 @@ SmallMatrix<Number> multiplied(const SmallMatrix<Number>& a,
             .b = b.data(),
             .stride = b.stride(),
             .out = out.data()});
-  return out;
 }
 
 }  // namespace
 
 SmallMatrix<float> product(const SmallMatrix<float>& a, const SmallMatrix<float>& b) {
-  return multiplied(a, b, small_matrix_table().multiply_f32);
+  SmallMatrix<float> out;
+  multiply_into(a, b, out);
+  return out;
 }
 
 SmallMatrix<double> product(const SmallMatrix<double>& a, const SmallMatrix<double>& b) {
-  return multiplied(a, b, small_matrix_table().multiply_f64);
+  SmallMatrix<double> out;
+  multiply_by(a, b, small_matrix_table().multiply_f64, out);
+  return out;
+}
+
+void multiply_into(const SmallMatrix<float>& a,
+                   const SmallMatrix<float>& b,
+                   SmallMatrix<float>& out) {
+  multiply_by(a, b, small_matrix_table().multiply_f32, out);
 }
 
 void rotate_rows(SmallMatrix<double>& matrix,

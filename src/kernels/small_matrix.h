@@ -14,12 +14,17 @@ namespace dms::kernels {
 template <class Number>
 class SmallMatrix {
  public:
+  SmallMatrix() = default;
   /// Zeros.
-  SmallMatrix(int64_t rows, int64_t columns)
-      : rows_(rows),
-        columns_(columns),
-        stride_(ceil_div(columns, kRowNumbers) * kRowNumbers),
-        values_(static_cast<size_t>(rows * stride_), Number{0}) {}
+  SmallMatrix(int64_t rows, int64_t columns) { reset(rows, columns); }
+
+  /// Zeros of another shape, in the memory that there is.
+  void reset(int64_t rows, int64_t columns) {
+    rows_ = rows;
+    columns_ = columns;
+    stride_ = ceil_div(columns, kRowNumbers) * kRowNumbers;
+    values_.assign(static_cast<size_t>(rows * stride_), Number{0});
+  }
 
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
@@ -33,25 +38,33 @@ class SmallMatrix {
   Number at(int64_t i, int64_t column) const { return row(i)[column]; }
 
   SmallMatrix transposed() const {
-    SmallMatrix out(columns_, rows_);
+    SmallMatrix out;
+    transpose_into(out);
+    return out;
+  }
+  void transpose_into(SmallMatrix& out) const {
+    out.reset(columns_, rows_);
     for (int64_t i = 0; i < rows_; ++i) {
       for (int64_t column = 0; column < columns_; ++column) out.at(column, i) = at(i, column);
     }
-    return out;
   }
 
  private:
   static constexpr int64_t kRowNumbers = kMatrixRowBytes / static_cast<int64_t>(sizeof(Number));
 
-  int64_t rows_;
-  int64_t columns_;
-  int64_t stride_;
+  int64_t rows_ = 0;
+  int64_t columns_ = 0;
+  int64_t stride_ = 0;
   std::vector<Number> values_;
 };
 
 /// a b, the same bits on every instruction set.
 SmallMatrix<float> product(const SmallMatrix<float>& a, const SmallMatrix<float>& b);
 SmallMatrix<double> product(const SmallMatrix<double>& a, const SmallMatrix<double>& b);
+/// Likewise; `out` is neither of them.
+void multiply_into(const SmallMatrix<float>& a,
+                   const SmallMatrix<float>& b,
+                   SmallMatrix<float>& out);
 
 /// Rotates neighbouring rows from `first` on, [count + 1] of them, from the last pair to the first:
 /// see RotationsCall. Of `cos` and `sin` those from `first` on count.

@@ -103,12 +103,15 @@ void rotate(float* low, float* high, const float* cos, const float* sin, int64_t
 
 float exponentials(float max, float* x, int64_t count) {
   Vector sums = {};
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const int64_t left = count - i < kLanes ? count - i : kLanes;
-    Vector value = exponential(load_first(x + i, left) - max);
-    store_first(x + i, value, left);
-    if (left < kLanes) value = load_first(x + i, left);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Vector value = exponential(load(x + i) - max);
+    store(x + i, value);
     sums += value;
+  }
+  if (i < count) {
+    store_first(x + i, exponential(load_first(x + i, count - i) - max), count - i);
+    sums += load_first(x + i, count - i);
   }
   alignas(64) float lanes[kLanes];
   store(lanes, sums);

