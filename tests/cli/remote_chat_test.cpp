@@ -103,7 +103,7 @@ TEST(RemoteChat, RefusesWhatOnlyAServerIsTold) {
 
 TEST(RemoteChat, RefusesWhatCannotStandInARequest) {
   const auto refused = [](const ServerOptions& server) {
-    return input_error([&] { chat_with_server(server, {}, {}, {}, ""); });
+    return input_error([&] { chat_with_server(server, {}, {}, {}, {}); });
   };
   expect_parts(refused({.url = "https://host"}), {"--url: https is not spoken here"});
   expect_parts(refused({.url = "http://host", .key = "a\r\nX: b"}), {"--api-key: holds what no"});
