@@ -204,6 +204,7 @@ TEST_F(DamagedConversation, IsRefusedByField) {
   const Json whole = read_json_file(file_ / "conversation.json");
   const auto with = [&whole](const char* key, const Json& value) {
     Json other = whole;
+    other.erase("beginning");  // as files were before documents: a system message is no turn
     other[key] = value;
     return other.dump();
   };
@@ -215,6 +216,8 @@ TEST_F(DamagedConversation, IsRefusedByField) {
   expect_refused(with("format", "a letter"), {"is no saved conversation"});
   expect_refused(with("format", 1), {"format"});
   expect_refused(with("version", 2), {"version"});
+  expect_refused(with("beginning", 1), {"message 1", "role", "user"});
+  expect_refused(with("beginning", 3), {"beginning"});
   expect_refused(with("retries", -1), {"retries"});
   expect_refused(with("retries", 1e300), {"retries"});
   expect_refused(with("messages", nullptr), {"holds no messages"});

@@ -33,7 +33,8 @@ TEST(ToolRequest, ReadsFunctions) {
   EXPECT_EQ((*request.tools)[0].parameters["properties"]["x"]["type"], "integer");
   EXPECT_EQ((*request.tools)[1].name, "b-2_");
   EXPECT_FALSE((*request.tools)[1].is_strict);
-  EXPECT_EQ((*request.tools)[1].parameters, OrderedJson::object());
+  EXPECT_EQ((*request.tools)[1].parameters,
+            OrderedJson::parse(R"({"type": "object", "properties": {}})"));
   EXPECT_EQ(request.choice, Choice::automatic);
   EXPECT_TRUE(request.is_parallel);
   EXPECT_FALSE(request.must_call());
