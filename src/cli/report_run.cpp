@@ -114,9 +114,11 @@ void measure(const ReportPlan& plan,
 void measure_others(const ReportPlan& plan,
                     Run& run,
                     std::set<std::string>& begun,
+                    const InterruptFlag& interrupt,
                     ReportResults& results) {
   run.options.policies = policies_of(run);
   while (true) {
+    if (interrupt.is_set()) throw Interrupted();
     try {
       return measure(plan, run, begun, results);
     } catch (const InputError& error) {
@@ -140,9 +142,8 @@ ReportResults run_report(const ReportPlan& plan) {
   for (size_t i = 0; i < runs.size(); ++i) {
     Run& run = runs[i];
     try {
-      if (interrupt.is_set()) throw Interrupted();
       run.options.caption = fmt::format("report {} of {}: {}", i + 1, runs.size(), run.name());
-      measure_others(plan, run, begun, results);
+      measure_others(plan, run, begun, interrupt, results);
     } catch (const Interrupted&) {
       results.is_interrupted = true;
       break;
