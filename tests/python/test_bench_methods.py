@@ -58,7 +58,7 @@ def test_a_method_without_memory_is_a_row_that_says_so(dms, dms_json):
 
 
 def test_ctrl_c_prints_the_rows_that_are_done():
-    command = ["bench", DEMO, "--prompt-lens", "200,4000", "--gen", 100, "--repeat", 1]
+    command = ["bench", DEMO, "--prompt-lens", "200,4000", "--gen", 12, "--repeat", 1]
     command += ["--methods", "none,streaming:recent_size=64", "--threads", 1]
     process = subprocess.Popen(
         [str(binary()), *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
