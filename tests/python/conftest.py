@@ -18,6 +18,7 @@ import pytest
 import models
 from bad_input import score_refused
 from harness import DEMO, Scorer, binary, package_folder, run_dms, run_ok
+from serving import Server, serving
 from train_probe import Probe
 
 DEFAULT_SEED = 20240
@@ -134,3 +135,26 @@ def folder(good: Path, tmp_path: Path) -> Path:
 def refused(dms: Callable, tmp_path: Path) -> Callable:
     """refused(folder, *words): scoring with it is refused."""
     return partial(score_refused, dms, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """One Chromium for all tests of a module."""
+    with importlib.import_module("page_reader").chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def page_server() -> Iterator[Server]:
+    """One server for all of them, whose model takes any text for a conversation."""
+    with serving("--template", "plain") as server:
+        yield server
+
+
+@pytest.fixture
+def reader(page_server: Server, browser) -> Iterator:
+    """One who has just opened the page. Nothing goes wrong in it unseen."""
+    reader = importlib.import_module("page_reader").reader_of(browser, page_server.url)
+    yield reader.open()
+    assert reader.errors == []
+    reader.page.context.close()

@@ -1,0 +1,99 @@
+"""The page of `dms serve`: on a phone, by the keyboard alone, in the dark."""
+
+from __future__ import annotations
+
+import re
+
+from hostile_text import HOSTILE
+from page_reader import Reader, answer_with, expect, reader_of, stream
+
+
+def test_it_is_read_on_a_phone(page_server, browser):
+    reader = reader_of(
+        browser,
+        page_server.url,
+        viewport={"width": 360, "height": 640},
+        has_touch=True,
+        is_mobile=True,
+    )
+    reader.page.goto("/")
+    answer_with(reader, stream({"content": HOSTILE}))
+    reader.ask("https://a.example/" + "long" * 200)
+    reader.wait()
+    for name in ("Conversations", "Memory"):
+        opener = reader.page.locator(".bar").get_by_role("button", name=name)
+        opener.click()
+        panel = reader.page.get_by_label(name, exact=True).and_(reader.page.locator("nav, aside"))
+        expect(panel).to_be_in_viewport()
+        sizes = reader.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert sizes == [360, 360]
+        expect(reader.page.locator("main")).to_have_attribute("inert", "")
+        expect(opener).to_have_attribute("aria-expanded", "true")
+        reader.page.keyboard.press("Escape")
+        expect(panel).to_be_hidden()
+        expect(opener).to_be_focused()
+        opener.click()
+        panel.get_by_role("button", name="Close").click()
+        expect(panel).to_be_hidden()
+    reader.page.locator("#policy").click()
+    reader.page.keyboard.press("Escape")
+    expect(reader.page.locator("#policy")).to_be_focused()
+    expect(reader.page.get_by_label("Message", exact=True)).to_be_in_viewport()
+    reader.page.context.close()
+
+
+def test_the_keyboard_is_enough(reader):
+    page = reader.page
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    page.keyboard.type("First line")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("second line")
+    page.keyboard.press("Enter")
+    reader.wait()
+    assert reader.texts("user") == ["First line\nsecond line"]
+    page.keyboard.press("ArrowUp")  # the last message again
+    expect(page.get_by_label("Edit your message")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Edit your message")).to_have_count(0)
+    expect(page.get_by_role("button", name="Edit")).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+    last = reader.messages("assistant").last
+    last.get_by_role("button", name="Answer again").press("Enter")
+    expect(last).to_be_focused()
+    reader.wait()
+    last.get_by_role("button", name="Earlier version").press("Enter")
+    expect(last.get_by_role("button", name="Later version")).to_be_focused()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    last.get_by_role("button", name="Copy").press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Copied")
+    page.keyboard.press("/")
+    reached = set()
+    for _ in range(50):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("(e => e.ariaLabel ?? e.innerText)(document.activeElement)"))
+    for name in (
+        "Send",
+        "Attach text files",
+        "New conversation",
+        "Settings",
+        "Copy",
+        "Answer again",
+    ):
+        assert name in reached, reached
+
+
+def test_it_is_dark_where_its_reader_wants_it(page_server, browser):
+    def is_dark(reader: Reader) -> bool:
+        color = reader.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return max(map(int, re.findall(r"\d+", color)[:3])) < 128
+
+    for scheme in ("light", "dark"):
+        reader = reader_of(browser, page_server.url, color_scheme=scheme)
+        reader.open()
+        assert is_dark(reader) == (scheme == "dark")
+        reader.page.get_by_role("button", name="Dark or light").click()
+        assert is_dark(reader) == (scheme == "light")
+        reader.open()
+        assert is_dark(reader) == (scheme == "light")
+        reader.page.context.close()
