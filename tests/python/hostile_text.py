@@ -2,6 +2,7 @@
 
 ATTACK = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
 TABLE = "\n".join(["|" * 800, "-", *["|"] * 800])
+OPEN, FRACTION = "\\(", "\\frac"
 HOSTILE = f"""{ATTACK}
 
 # {ATTACK}
@@ -24,5 +25,23 @@ HOSTILE = f"""{ATTACK}
 {TABLE}
 
 ## a{" " * 1_000_000}b
+
+{ATTACK}
+===
+
+    {ATTACK}
+
+Of $x = {ATTACK}$ and \\({ATTACK}\\) and
+
+\\[
+{ATTACK}
+\\]
+
+{"$" * 3000} {"$a " * 3000} {OPEN * 3000} ${"{" * 1900}=$ ${"^" * 1900}$ ${FRACTION * 390}$
+
+{"$$a" * 3000}
+
+a
+--{" " * 1_000_000}b
 
 {"~" * 8000}`"""

@@ -3,6 +3,7 @@
 import {copyText, h} from './dom.js';
 import {parseBlocks} from './markdown_blocks.js';
 import {parseInline} from './markdown_inline.js';
+import {parseTex} from './tex.js';
 
 /** Shows `text` in `container`; blocks that stayed as they were keep their elements. */
 export function showMarkdown(container, text) {
@@ -30,6 +31,8 @@ function blockNode(block) {
       return tableNode(block);
     case 'rule':
       return h('hr');
+    case 'math':
+      return formulaNode('div', block);
     default:
       return h('p', {}, ...inlineNodes(block.text));
   }
@@ -68,6 +71,12 @@ function tableNode({align, head, rows}) {
       h('tbody', {}, ...rows.map(row))));
 }
 
+function formulaNode(tag, {isBlock, text}) {
+  const formula = h(tag, {class: isBlock ? 'math is-block' : 'math'});
+  formula.append(...parseTex(text).map(inlineNode));
+  return formula;
+}
+
 function inlineNodes(text) {
   return parseInline(text).map(inlineNode);
 }
@@ -78,6 +87,8 @@ function inlineNode(node) {
       return document.createTextNode(node.text);
     case 'code':
       return h('code', {}, node.text);
+    case 'math':
+      return formulaNode('span', node);
     case 'break':
       return h('br');
     case 'link':

@@ -1,5 +1,7 @@
 // Markdown's blocks, line by line. What it does not know is a paragraph.
 
+import {formulaBlock} from './markdown_math.js';
+
 /**
  * @typedef {{kind: 'paragraph', text: string}
  *   | {kind: 'heading', level: number, text: string}
@@ -7,12 +9,15 @@
  *   | {kind: 'quote', blocks: Block[]}
  *   | {kind: 'list', start: number|null, items: Block[][]}
  *   | {kind: 'table', align: string[], head: string[], rows: string[][]}
+ *   | import('./markdown_math.js').Formula
  *   | {kind: 'rule'}} Block  Those at the top have their lines as `source`.
  */
 
 const DEEPEST_BLOCK = 6;
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
 const HEADING = /^ {0,3}(#{1,6})(?:\s([^]*))?$/;
+const UNDERLINE = /^ {0,3}(={2,}|-{2,})\s*$/;  // of one mark only it would flicker as lists stream in
+const INDENT = /^( {4}| {0,3}\t)/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const ITEM = /^( {0,8})([-*+]|\d{1,9}[.)])(\s+|$)([^]*)$/;
 
@@ -27,7 +32,9 @@ export function parseBlocks(text, depth = 0) {
       continue;
     }
     const begin = at;
-    const [block, end] = blockAt(lines, at, depth);
+    const isInText = at > 0 && lines[at - 1].trim() !== '' && blocks.at(-1)?.kind === 'paragraph';
+    const [block, end] = isInText || !INDENT.test(lines[at])
+      ? blockAt(lines, at, depth) : formulaBlock(lines, at) ?? indentedCode(lines, at);
     at = Math.max(end, begin + 1);
     block.source = lines.slice(begin, at).join('\n');
     blocks.push(block);
@@ -39,6 +46,8 @@ function blockAt(lines, at, depth) {
   const line = lines[at];
   const fence = fenceOf(line);
   if (fence) return codeBlock(lines, at, fence);
+  const formula = formulaBlock(lines, at);
+  if (formula) return formula;
   const heading = HEADING.exec(line);
   if (heading) return [{kind: 'heading', level: heading[1].length, text: headingText(heading)}, at + 1];
   if (RULE.test(line)) return [{kind: 'rule'}, at + 1];
@@ -77,6 +86,16 @@ function codeBlock(lines, at, {marks, language}) {
     code.push(lines[end].slice(Math.min(indent, lines[end].length - lines[end].trimStart().length)));
   }
   return [{kind: 'code', language, text: code.join('\n')}, end];
+}
+
+/** Blank lines belong to it where it goes on after them. */
+function indentedCode(lines, at) {
+  let last = at;
+  for (let end = at; end < lines.length && (INDENT.test(lines[end]) || !lines[end].trim()); ++end) {
+    if (lines[end].trim()) last = end;
+  }
+  const code = lines.slice(at, last + 1).map((line) => line.replace(INDENT, ''));
+  return [{kind: 'code', language: '', text: code.join('\n')}, last + 1];
 }
 
 function quote(lines, at, depth) {
@@ -119,7 +138,7 @@ function itemLines(lines, at, [, indent, marker, space, rest]) {
       item.push('');
     } else if (inset > indent.length) {
       item.push(line.slice(Math.min(inset, width)));
-    } else if (endsParagraph(line) || !item.at(-1)) {
+    } else if (endsParagraph(lines, end) || !item.at(-1)) {
       break;
     } else {
       item.push(line);
@@ -151,15 +170,20 @@ function table(lines, at) {
   return [{kind: 'table', align, head: cellsOf(lines[at]), rows}, end];
 }
 
-function endsParagraph(line) {
+function endsParagraph(lines, at) {
+  const line = lines[at];
   return (
     !line.trim() || fenceOf(line) || HEADING.test(line) || RULE.test(line) ||
-    /^ {0,3}>/.test(line) || ITEM.test(line)
+    /^ {0,3}>/.test(line) || ITEM.test(line) || formulaBlock(lines, at)
   );
 }
 
+/** Or a heading, where a line under it makes it one. */
 function paragraph(lines, at) {
   let end = at + 1;
-  while (end < lines.length && !endsParagraph(lines[end])) ++end;
-  return [{kind: 'paragraph', text: lines.slice(at, end).join('\n')}, end];
+  while (end < lines.length && !UNDERLINE.test(lines[end]) && !endsParagraph(lines, end)) ++end;
+  const text = lines.slice(at, end).join('\n');
+  const underline = UNDERLINE.exec(lines[end] ?? '');
+  if (underline) return [{kind: 'heading', level: underline[1].startsWith('=') ? 1 : 2, text}, end + 1];
+  return [{kind: 'paragraph', text}, end];
 }

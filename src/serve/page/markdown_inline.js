@@ -1,8 +1,11 @@
 // Markdown within a paragraph, as a tree. Every search for a closing mark that finds none is done
 // once for its mark, so that a text made to be slow is not.
 
+import {formulaAt} from './markdown_math.js';
+
 /**
  * @typedef {{kind: 'text'|'code', text: string}
+ *   | import('./markdown_math.js').Formula
  *   | {kind: 'strong'|'em'|'del', children: Inline[]}
  *   | {kind: 'link', href: string, children: Inline[]}
  *   | {kind: 'break'}} Inline
@@ -15,6 +18,7 @@ const MARKS = [
   ['*', 'em'],
   ['_', 'em'],
 ];
+const SPECIAL = /[\\$`*_~[!<h\n]/g;  // where something else than plain text may begin
 const DEEPEST = 8;
 const LONGEST_LINK = 2000;
 const isWord = (letter) => letter !== undefined && /[\p{L}\p{N}_]/u.test(letter);
@@ -42,13 +46,17 @@ export function parseInline(text, depth = 0) {
     at = end;
   };
   while (at < text.length) {
-    const found =
-      depth < DEEPEST && '\\`*_~[!<h\n'.includes(text[at]) ? special(text, at, depth, missing) : null;
+    const found = depth < DEEPEST ? special(text, at, depth, missing) : null;
     if (found) push(found.node, found.end);
     else if (text[at] === '\\' && /[!-/:-@[-`{-~]/.test(text[at + 1] ?? '')) {
       plain += text[at + 1];
       at += 2;
-    } else plain += text[at++];
+    } else {
+      SPECIAL.lastIndex = at + 1;
+      const next = SPECIAL.exec(text)?.index ?? text.length;
+      plain += text.slice(at, next);
+      at = next;
+    }
   }
   if (plain) out.push({kind: 'text', text: plain});
   return out;
@@ -57,7 +65,10 @@ export function parseInline(text, depth = 0) {
 function special(text, at, depth, missing) {
   switch (text[at]) {
     case '\\':
-      return text[at + 1] === '\n' ? {node: {kind: 'break'}, end: at + 2} : null;
+      if (text[at + 1] === '\n') return {node: {kind: 'break'}, end: at + 2};
+      return formulaAt(text, at, missing);
+    case '$':
+      return formulaAt(text, at, missing);
     case '\n':
       return text.slice(at - 2, at) === '  ' ? {node: {kind: 'break'}, end: at + 1} : null;
     case '`':
@@ -68,8 +79,12 @@ function special(text, at, depth, missing) {
     case '<':
     case 'h':
       return bareLink(text, at);
-    default:
+    case '*':
+    case '_':
+    case '~':
       return marked(text, at, depth, missing);
+    default:
+      return null;
   }
 }
 
@@ -129,6 +144,31 @@ function bareLink(text, at) {
   return {node, end: isBracketed ? end + 1 : end};
 }
 
+/** Begin and end of what closes nothing: each formula, piece of code and letter after a backslash. */
+function literalsOf(text) {
+  const literals = [];
+  const missing = new Set();
+  for (let at = 0; at < text.length; ) {
+    const found = text[at] === '`' ? codeSpan(text, at, missing)
+      : text[at] === '$' || text[at] === '\\' ? formulaAt(text, at, missing) : null;
+    const end = found?.end ?? at + (text[at] === '\\' ? 2 : 1);
+    if (end - at > 1 && found?.node.kind !== 'text') literals.push([at, end]);
+    at = end;
+  }
+  return literals;
+}
+
+/** Where the literal ends that holds `at`; else -1. */
+function literalEnd(literals, at) {
+  let [low, high] = [0, literals.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (literals[middle][1] <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low < literals.length && literals[low][0] <= at ? literals[low][1] : -1;
+}
+
 function marked(text, at, depth, missing) {
   const entry = MARKS.find(([mark]) => text.startsWith(mark, at));
   if (!entry) return null;
@@ -136,13 +176,21 @@ function marked(text, at, depth, missing) {
   const begin = at + mark.length;
   const isOpen = /\S/.test(text[begin] ?? ' ') && !(mark[0] === '_' && isWord(text[at - 1]));
   if (!isOpen || missing.has(mark)) return {node: {kind: 'text', text: mark}, end: begin};
-  for (let close = text.indexOf(mark, begin); close >= 0; close = text.indexOf(mark, close + 1)) {
-    const after = text[close + mark.length];
-    const isPartOfLonger = mark.length === 1 && (after === mark || text[close - 1] === mark);
-    if (close === begin || /\s/.test(text[close - 1]) || isPartOfLonger) continue;
-    if (mark[0] === '_' && isWord(after)) continue;
-    const children = parseInline(text.slice(begin, close), depth + 1);
-    return {node: {kind, children}, end: close + mark.length};
+  missing.literals ??= literalsOf(text);
+  for (let close = text.indexOf(mark, begin), next; close >= 0; close = text.indexOf(mark, next)) {
+    const inside = literalEnd(missing.literals, close);
+    if (inside >= 0) {
+      next = inside;
+      continue;
+    }
+    let end = close + mark.length;
+    while (text[end] === mark[0]) ++end;  // of ***, the last ones close what was begun first
+    next = end;
+    const isOfOthers = mark.length === 1 && (end - close) % 2 === 0;
+    if (close === begin || /\s/.test(text[close - 1]) || isOfOthers) continue;
+    if (mark[0] === '_' && isWord(text[end])) continue;
+    const children = parseInline(text.slice(begin, end - mark.length), depth + 1);
+    return {node: {kind, children}, end};
   }
   missing.add(mark);
   return {node: {kind: 'text', text: mark}, end: begin};
