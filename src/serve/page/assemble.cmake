@@ -2,6 +2,7 @@
 # Writes the page as a C++ file (serve/page.h). The scripts are ES modules, each of which a browser or
 # an editor can read by itself; here they become one: what they import from one another is in the same
 # scope, so imports go and exports are plain declarations. A name declared twice is an error of syntax.
+# Comments that have lines of their own stay behind: a reader's browser has no use for them.
 cmake_policy(VERSION 3.25)
 
 function(concatenate files out)
@@ -10,6 +11,8 @@ function(concatenate files out)
     file(READ "${file}" text)
     string(REGEX REPLACE "(^|\n)import [^;]*;" "\\1" text "${text}")
     string(REGEX REPLACE "(^|\n)export " "\\1" text "${text}")
+    string(REGEX REPLACE "(^|\n) *//[^\n]*" "" text "${text}")
+    string(REGEX REPLACE "(^|\n) */\\*([^*]|\\*[^/])*\\*/" "" text "${text}")
     string(APPEND all "${text}")
   endforeach()
   set(${out} "${all}" PARENT_SCOPE)
