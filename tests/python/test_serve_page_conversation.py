@@ -108,6 +108,46 @@ def test_editing_and_answering_again_make_branches(reader):
     expect(reader.messages("assistant").last.locator(".branch-count")).to_have_text("2 / 2")
 
 
+def test_files_are_changed_with_their_message(reader):
+    def text_file(name: str) -> dict:
+        return {"name": name, "mimeType": "text/plain", "buffer": f"In {name}".encode()}
+
+    answer_with(reader, stream({"content": "Yes."}))
+    page = reader.page
+    page.locator("#composer input[type=file]").set_input_files([text_file("a"), text_file("b")])
+    expect(page.locator("#composer .chip-name")).to_have_text(["a", "b"])
+    sent = reader.asks_for("Read")
+    assert sent["messages"][0]["content"] == "Read\n\na:\n```\nIn a\n```\n\nb:\n```\nIn b\n```"
+    expect(page.locator("#composer .chip-name")).to_have_count(0)
+    message = reader.messages("user")
+    names = message.locator(".chip-name")
+    for ends_by in ("Cancel", "Send"):
+        message.hover()
+        message.get_by_role("button", name="Edit").click()
+        expect(names).to_have_text(["a", "b"])
+        message.get_by_role("button", name="Remove a").click()
+        expect(page.get_by_label("Edit your message")).to_be_focused()
+        with page.expect_file_chooser() as chooser:
+            message.get_by_role("button", name="Replace b").click()
+        chooser.value.set_files([text_file("c")])
+        expect(names).to_have_text(["c"])
+        message.locator("input[type=file]").set_input_files(
+            [{**text_file("picture"), "buffer": b"\x89PNG\xff"}, text_file("d")]
+        )
+        expect(message.get_by_role("alert").first).to_have_text("picture is no UTF-8 text")
+        expect(names).to_have_text(["c", "d"])
+        if ends_by == "Cancel":
+            message.get_by_role("button", name="Cancel").click()
+            expect(message.locator(".file summary")).to_have_text(["a", "b"])
+    with page.expect_request("**/v1/chat/completions") as request:
+        message.get_by_role("button", name="Send").click()
+    (asked,) = request.value.post_data_json["messages"]
+    assert asked["content"] == "Read\n\nc:\n```\nIn c\n```\n\nd:\n```\nIn d\n```"
+    expect(message.locator(".file summary")).to_have_text(["c", "d"])
+    message.get_by_role("button", name="Earlier version").click()
+    expect(message.locator(".file summary")).to_have_text(["a", "b"])
+
+
 def test_two_tabs_lose_nothing_of_one_another(reader):
     reader.ask("First")
     reader.wait()

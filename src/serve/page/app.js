@@ -43,7 +43,7 @@ class App {
       onClose: () => this.togglePanel('sidebar', false),
     });
     this.thread = new Thread(byId('thread'), byId('scroll'), {
-      onEdit: (message, text) => this.#focusOn(this.send(text, message.files, message.parent)),
+      onEdit: (message, text, files) => this.#focusOn(this.send(text, files, message.parent)),
       onAgain: (message) => this.#focusOn(this.ask(message.parent)),
       onBranch: (message, index, by) => {
         const branch = branchesOf(this.conversation, message)[index];

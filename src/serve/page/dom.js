@@ -37,6 +37,13 @@ export function arrange(parent, nodes) {
   while (parent.childNodes.length > nodes.length) parent.lastChild.remove();
 }
 
+/** Makes a text field as high as its text, up to a third of the window. */
+export function fitHeight(area) {
+  area.style.height = 'auto';
+  const borders = area.offsetHeight - area.clientHeight;
+  area.style.height = `${Math.min(area.scrollHeight + borders, window.innerHeight / 3)}px`;
+}
+
 /** Calls `draw` once before the next frame, however often it was asked to. */
 export function oncePerFrame(draw) {
   let isAsked = false;

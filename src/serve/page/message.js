@@ -3,6 +3,7 @@
 import {announce} from './announcer.js';
 import {withFiles} from './attachments.js';
 import {copyText, h, setAttributes} from './dom.js';
+import {openEditor} from './editor.js';
 import {icon} from './icons.js';
 import {showMarkdown} from './markdown.js';
 import {heldShare} from './memory.js';
@@ -141,34 +142,22 @@ export class MessageView {
 
   edit() {
     if (this.editor) return;
-    const area = h('textarea', {'aria-label': 'Edit your message', rows: 3});
-    area.value = this.message.content;
-    const close = () => {
-      this.editor.remove();
-      this.editor = null;
-      this.body.hidden = this.tools.hidden = false;
-      this.element.querySelector('[aria-label=Edit]').focus();
-    };
-    const send = () => {
-      const text = area.value.trim();
-      close();
-      if (text || this.message.files.length) this.actions.onEdit(this.message, text);
-    };
-    area.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
-        event.preventDefault();
-        send();
-      } else if (event.key === 'Escape') {
-        event.stopPropagation();
-        close();
-      }
+    const hide = (isHidden) => [this.body, this.files, this.tools].forEach((part) => (part.hidden = isHidden));
+    this.editor = openEditor(this.body, {
+      label: 'Edit your message',
+      text: this.message.content,
+      files: this.message.files,
+      verb: 'Send',
+      onDone: (text, files) => {
+        if (text || files.length) this.actions.onEdit(this.message, text, files);
+      },
+      onClose: () => {
+        this.editor = null;
+        hide(false);
+        this.element.querySelector('[aria-label=Edit]').focus();
+      },
     });
-    this.editor = h('div', {class: 'editor'}, area, h('div', {class: 'dialog-buttons'},
-      h('button', {type: 'button', class: 'quiet', on: {click: close}}, 'Cancel'),
-      h('button', {type: 'button', class: 'main-button', on: {click: send}}, 'Send')));
-    this.body.hidden = this.tools.hidden = true;
-    this.body.after(this.editor);
-    area.focus();
+    hide(true);
   }
 }
 
