@@ -29,10 +29,31 @@ class Reader(NamedTuple):
         return self
 
     def set(self, name: str, value: str) -> None:
-        """Sets a field of the settings."""
+        """Sets how the next answers' tokens are chosen."""
+        fields = self.page.locator("#memory .sampling")
+        if fields.get_attribute("open") is None:
+            fields.locator("summary").click()
+        fields.locator(f"[data-name={name}]").fill(value)
+
+    def set_default(self, name: str, value: str) -> None:
+        """Sets what new conversations begin with."""
         self.page.locator("#settings").click()
         self.page.locator(f"dialog [data-name={name}]").fill(value)
         self.page.get_by_role("button", name="Done").click()
+
+    def set_system(self, text: str) -> None:
+        """Sets what the model is told before this conversation."""
+        system = self.page.get_by_label("System prompt", exact=True)
+        system.get_by_role("button").click()
+        self.page.get_by_label("Edit the system prompt").fill(text)
+        system.get_by_role("button", name="Keep").click()
+
+    def asks_for(self, text: str) -> dict:
+        """The body of the request that asking makes."""
+        with self.page.expect_request("**/v1/chat/completions") as sent:
+            self.ask(text)
+        self.wait()
+        return sent.value.post_data_json
 
     def ask(self, text: str) -> None:
         self.page.get_by_label("Message", exact=True).fill(text)

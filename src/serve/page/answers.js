@@ -25,11 +25,12 @@ export class Answers {
    * Fills in `message`, an answer to its parent. Never throws: what goes wrong is its `error`.
    * @param {() => void} onChange
    */
-  async fill(conversation, message, {system, sampling}, onChange) {
+  async fill(conversation, message, onChange) {
     const abort = new AbortController();
     this.#running.set(message.id, abort);
     onChange();
     try {
+      const {system, sampling} = conversation.options;
       const body = {
         messages: asRequest(conversation, conversation.messages[message.parent], system),
         ...samplingRequest(sampling),

@@ -4,7 +4,6 @@ import {announce} from './announcer.js';
 import {Answers} from './answers.js';
 import {readInfo, setKeyQuestion} from './api.js';
 import {Composer} from './composer.js';
-import {cacheFields} from './controls.js';
 import {
   addMessage, branchesOf, choose, comparedWith, newConversation, newGroup, pathOf,
 } from './conversation.js';
@@ -12,6 +11,8 @@ import {askForApiKey, askToDelete, openSettings} from './dialogs.js';
 import {byId, h, oncePerFrame, setAttributes} from './dom.js';
 import {icon} from './icons.js';
 import {MemoryPanel} from './memory_panel.js';
+import {NextTurn} from './next_turn.js';
+import {optionsFrom} from './options.js';
 import {cacheLabel} from './policies.js';
 import {applyTheme, loadSettings, saveSettings} from './settings.js';
 import {Sidebar} from './sidebar.js';
@@ -27,22 +28,23 @@ class App {
     this.info = null;
     this.store = new Store();
     this.answers = new Answers();
-    this.conversation = newConversation();
+    this.conversation = newConversation(this.settings);
     this.draw = oncePerFrame(() => this.drawNow());
     this.#build();
   }
 
   #build() {
     this.sidebar = new Sidebar(byId('sidebar'), {
-      onNew: () => this.open(newConversation()),
+      onNew: () => this.open(newConversation(this.settings)),
       onOpen: (id) => this.open(this.store.get(id)),
       onRemove: (conversation) => this.remove(conversation),
       onSettings: () => openSettings(this.settings, this.info, {
-        onChange: () => saveSettings(this.settings), onTheme: (theme) => this.setTheme(theme)}),
+        onChange: () => this.changeDefaults(), onTheme: (theme) => this.setTheme(theme)}),
       onTheme: () => this.setTheme(isDark() ? 'light' : 'dark'),
       onClose: () => this.togglePanel('sidebar', false),
     });
     this.thread = new Thread(byId('thread'), byId('scroll'), {
+      onSystem: (system) => this.changeOptions({system}),
       onEdit: (message, text, files) => this.#focusOn(this.send(text, files, message.parent)),
       onAgain: (message) => this.#focusOn(this.ask(message.parent)),
       onBranch: (message, index, by) => {
@@ -58,9 +60,9 @@ class App {
       onEditLast: () => this.editLast(),
       onMemory: () => this.togglePanel('memory', true),
     });
-    this.controls = h('div', {class: 'controls'});
+    this.nextTurn = new NextTurn(() => this.changeOptions());
     this.memory = new MemoryPanel(byId('memory'), {
-      controls: this.controls,
+      controls: this.nextTurn.element,
       isShaded: this.settings.isShaded,
       onShade: (isShaded) => this.change({isShaded}),
       onClose: () => this.togglePanel('memory', false),
@@ -73,12 +75,11 @@ class App {
     document.addEventListener('keydown', (event) => this.#key(event));
     for (const query of [NARROW, MEDIUM]) query.addEventListener('change', () => this.closePanels());
     this.closePanels();
-    this.showControls();
   }
 
   async start() {
     setKeyQuestion(askForApiKey);
-    this.sidebar.warning.hidden = await this.store.open();
+    this.sidebar.warning.hidden = await this.store.open(this.settings);
     const latest = this.store.all()[0];
     if (latest) this.conversation = latest;
     this.drawNow();
@@ -96,7 +97,6 @@ class App {
         await new Promise((resolve) => setTimeout(resolve, 1000));  // it reads its weights
       }
     }
-    this.showControls();
     this.drawNow();
   }
 
@@ -125,7 +125,7 @@ class App {
     this.answers.stop(conversation);
     const removal = this.store.remove(conversation.id);
     // Before an answer that ends now is saved: one that is open would be kept.
-    if (conversation === this.conversation) this.open(newConversation());
+    if (conversation === this.conversation) this.open(newConversation(this.settings));
     else this.drawNow();
     await removal;
   }
@@ -154,7 +154,7 @@ class App {
 
   /** Has a message answered under the chosen policies: one answer, or two to compare. */
   ask(parent) {
-    const {caches, compares} = this.settings;
+    const {caches, compares} = this.conversation.options;
     const chosen = structuredClone(compares ? caches : caches.slice(0, 1));
     const group = compares ? newGroup() : undefined;
     const conversation = this.conversation;
@@ -170,7 +170,7 @@ class App {
 
   async #fill(conversation, message) {
     let saved = Date.now();
-    await this.answers.fill(conversation, message, this.settings, () => {
+    await this.answers.fill(conversation, message, () => {
       if (Date.now() - saved > SAVE_EVERY_MS) {
         saved = Date.now();
         this.#save(conversation);
@@ -205,19 +205,19 @@ class App {
     this.change({theme});
   }
 
-  showControls() {
-    const {caches, compares} = this.settings;
-    const onChange = () => this.change({});
-    const compare = h('input', {type: 'checkbox', role: 'switch', id: 'compare', checked: compares});
-    compare.addEventListener('change', () => {
-      this.change({compares: compare.checked});
-      this.showControls();
-      byId('compare').focus();
-    });
-    this.controls.replaceChildren(
-      cacheFields('Policy', caches[0], this.info, onChange),
-      h('label', {class: 'switch'}, compare, h('span', {}, 'Side by side with another')),
-      compares ? cacheFields('Other policy', caches[1], this.info, onChange) : '');
+  /** Of this conversation; one that nothing was said in is kept for its system prompt. */
+  changeOptions(values = {}) {
+    Object.assign(this.conversation.options, values, {changed: Date.now()});
+    if (values.system || this.store.get(this.conversation.id)) this.#save(this.conversation);
+    this.drawNow();
+  }
+
+  /** Those of new conversations: the one that is shown as well, while nothing has made it its own. */
+  changeDefaults() {
+    const {conversation} = this;
+    const isNew = !conversation.options.changed && pathOf(conversation).length === 0;
+    if (isNew) conversation.options = optionsFrom(this.settings);
+    this.change({});
   }
 
   togglePanel(name, isOpen = byId(name).inert || !byId('app').classList.contains(`has-${name}`)) {
@@ -273,8 +273,10 @@ class App {
     this.memory.show(last ? comparedWith(conversation, last) : [], info);
     this.sidebar.show(this.store.all(), conversation.id);
     this.composer.setBusy(isRunning);
-    const labels = settings.caches.map((cache) => cacheLabel(cache, info));
-    this.composer.setPolicy(settings.compares ? labels.join(' | ') : labels[0]);
+    const {options} = conversation;
+    this.nextTurn.show(options, info);
+    const labels = options.caches.map((cache) => cacheLabel(cache, info));
+    this.composer.setPolicy(options.compares ? labels.join(' | ') : labels[0]);
     byId('title').textContent = conversation.title;
     document.title = info ? `${conversation.title} – ${info.model}` : conversation.title;
     setAttributes(byId('app'), {'data-running': isRunning});

@@ -18,7 +18,7 @@ const SAMPLING = [
   {name: 'top_k', label: 'Top k', min: 0, step: 1},
   {name: 'min_p', label: 'Min p', min: 0, max: 1, step: 0.01},
   {name: 'repetition_penalty', label: 'Repetition penalty', min: 0.1, step: 0.05},
-  {name: 'max_tokens', label: 'Longest answer', min: 1, step: 1, hint: 'as long as fits'},
+  {name: 'max_tokens', label: 'Longest answer', min: 1, step: 1, hint: 'what fits'},
   {name: 'seed', label: 'Seed', min: 0, step: 1, hint: 'any'},
 ];
 
@@ -54,7 +54,7 @@ function argumentInput({name, hint, options}) {
     h('option', {value: i === 0 ? '' : option}, option)));
 }
 
-/** @param {import('./settings.js').CacheChoice} choice changed in place */
+/** @param {import('./options.js').CacheChoice} choice changed in place */
 export function cacheFields(label, choice, info, onChange) {
   const names = (info?.policies ?? []).filter((name) => POLICIES[name]);
   const select = h('select', {'data-name': 'policy'},

@@ -1,25 +1,28 @@
 // A conversation as a tree: editing and asking again add branches, and nothing is lost.
 
 import {withFiles} from './attachments.js';
+import {optionsFrom} from './options.js';
 
 /**
  * @typedef {{id: string, parent: string, role: 'user'|'assistant', content: string,
  *   reasoning: string, files: import('./attachments.js').TextFile[],
- *   cache?: import('./settings.js').CacheChoice, group?: string, finish?: string, error?: string,
+ *   cache?: import('./options.js').CacheChoice, group?: string, finish?: string, error?: string,
  *   usage?: object, memory?: import('./memory.js').Memory}} Message
  *   Assistants of one parent with the same `group` were asked together, to be compared.
  * @typedef {{id: string, title: string, updated: number, messages: Object<string, Message>,
- *   chosen: Object<string, string>}} Conversation
- *   `chosen`: of each message's answers ('': of the beginnings) the one that is shown.
+ *   chosen: Object<string, string>, options: import('./options.js').Options & {changed: number}}} Conversation
+ *   `chosen`: of each message's answers ('': of the beginnings) the one that is shown; `options`: how
+ *   the next ones are made.
  */
 
 let lastId = 0;
 const newId = () => `${Date.now().toString(36)}-${(lastId++).toString(36)}-${
   Math.floor(Math.random() * 2 ** 32).toString(36)}`;
 
-/** @returns {Conversation} */
-export function newConversation() {
-  return {id: newId(), title: 'New conversation', updated: Date.now(), messages: {}, chosen: {}};
+/** @param {import('./options.js').Options} options those it begins with @returns {Conversation} */
+export function newConversation(options) {
+  return {id: newId(), title: 'New conversation', updated: Date.now(), messages: {}, chosen: {},
+    options: optionsFrom(options)};
 }
 
 export const newGroup = newId;
@@ -83,7 +86,10 @@ export function pathOf(conversation) {
 
 const hasEnded = (message) => Boolean(message.finish || message.error);
 
-/** What was added elsewhere (`kept`) becomes branches here; an answer that has ended there, too. */
+/**
+ * What was added elsewhere (`kept`) becomes branches here; an answer that has ended there, too. Of
+ * options those hold that were changed last.
+ */
 export function takeOthers(conversation, kept) {
   for (const [id, own] of Object.entries(conversation.messages)) {
     const other = kept.messages[id];
@@ -91,6 +97,7 @@ export function takeOthers(conversation, kept) {
   }
   conversation.messages = {...kept.messages, ...conversation.messages};
   conversation.chosen = {...kept.chosen, ...conversation.chosen};
+  if (kept.options?.changed > conversation.options.changed) conversation.options = kept.options;
 }
 
 /** From the first message to this one. */

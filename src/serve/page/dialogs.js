@@ -1,7 +1,8 @@
 // The dialogs: for the server's key, and for settings.
 
 import {h} from './dom.js';
-import {field, samplingFields} from './controls.js';
+import {field} from './controls.js';
+import {optionFields} from './next_turn.js';
 
 /** Asks for the key. @returns {Promise<string|null>} null: it was dismissed */
 export function askForApiKey(wasWrong) {
@@ -54,7 +55,7 @@ export function askToDelete(title) {
 /** @param {object} settings changed in place */
 export function openSettings(settings, info, {onChange, onTheme}) {
   const system = h('textarea', {rows: 4, 'data-name': 'system',
-    placeholder: 'What the model should know before every conversation'});
+    placeholder: 'What the model should know before a conversation'});
   system.value = settings.system;
   system.addEventListener('input', () => {
     settings.system = system.value;
@@ -65,11 +66,11 @@ export function openSettings(settings, info, {onChange, onTheme}) {
   theme.addEventListener('change', () => onTheme(theme.value));
   const dialog = h('dialog', {class: 'dialog', 'aria-labelledby': 'settings-title'},
     h('h2', {id: 'settings-title'}, 'Settings'),
-    field('System prompt', system),
-    h('h3', {}, 'How tokens are chosen'),
-    samplingFields(settings.sampling, info, onChange),
-    h('h3', {}, 'Looks'),
     field('Theme', theme),
+    h('p', {class: 'hint'}, 'What follows is for new conversations. Each has its own, to be changed ' +
+      'above its first message and under Next turn.'),
+    field('System prompt', system),
+    ...optionFields(settings, info, onChange),
     h('div', {class: 'dialog-buttons'},
       h('button', {type: 'button', class: 'main-button', on: {click: () => dialog.close()}}, 'Done')));
   dialog.addEventListener('close', () => dialog.remove());

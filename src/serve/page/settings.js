@@ -1,25 +1,21 @@
 // What the reader has chosen, kept in this browser (localStorage).
 
+import {defaultOptions} from './options.js';
+
 /**
- * How a cache is kept; empty: as the server does.
- * @typedef {{policy: string, args: Object<string, string>}} CacheChoice
+ * @typedef {import('./options.js').Options & {theme: string, isShaded: boolean}} Settings
+ *   Its options are those of new conversations.
  */
 
 const KEY = 'dms-settings';
-const DEFAULTS = {
-  theme: 'auto',
-  system: '',
-  sampling: {},  // texts by API name; empty: the server's
-  caches: [{policy: '', args: {}}, {policy: 'none', args: {}}],
-  compares: false,
-  isShaded: false,
-};
+const defaults = () => ({...defaultOptions(), theme: 'auto', isShaded: false});
 
+/** @returns {Settings} */
 export function loadSettings() {
   try {
-    return {...structuredClone(DEFAULTS), ...JSON.parse(localStorage.getItem(KEY) ?? '{}')};
+    return {...defaults(), ...JSON.parse(localStorage.getItem(KEY) ?? '{}')};
   } catch {
-    return structuredClone(DEFAULTS);
+    return defaults();
   }
 }
 

@@ -2,6 +2,7 @@
 // they last as long as the page.
 
 import {takeOthers} from './conversation.js';
+import {optionsFrom} from './options.js';
 
 /** @typedef {import('./conversation.js').Conversation} Conversation */
 
@@ -25,12 +26,20 @@ export class Store {
   /** @type {Map<string, Conversation>} */
   #conversations = new Map();
 
-  /** @returns {Promise<boolean>} whether what is kept outlasts the page */
-  async open() {
+  /**
+   * @param {import('./options.js').Options} options of the conversations that have none: all had the
+   *   same once
+   * @returns {Promise<boolean>} whether what is kept outlasts the page
+   */
+  async open(options) {
     try {
       this.#database = await openDatabase();
-      for (const kept of await finished(this.#table('readonly').getAll())) {
+      const table = this.#table('readwrite');
+      for (const kept of await finished(table.getAll())) {
         this.#conversations.set(kept.id, kept);
+        if (kept.options) continue;
+        kept.options = optionsFrom(options);
+        table.put(kept);
       }
       return true;
     } catch {

@@ -5,6 +5,7 @@ import {branchesOf, branchIndex, comparedWith, pathOf} from './conversation.js';
 import {arrange, h} from './dom.js';
 import {tokensOfMessages} from './memory.js';
 import {MessageView, sentText} from './message.js';
+import {SystemPrompt} from './system_prompt.js';
 
 const NEAR_END = 80;  // pixels
 
@@ -14,6 +15,7 @@ export class Thread {
     this.scroller = scroller;
     this.actions = actions;
     this.views = new Map();
+    this.system = new SystemPrompt(actions.onSystem);
     this.followsEnd = true;
     scroller.addEventListener('scroll', () => {
       const {scrollHeight, scrollTop, clientHeight} = scroller;
@@ -45,7 +47,8 @@ export class Thread {
       if (elements.length === 1) return elements[0];
       return this.#pairOf(message.group, elements);
     });
-    arrange(this.element, rows.length ? rows : [this.#welcome(state)]);
+    this.system.show(conversation.options.system);
+    arrange(this.element, [this.system.element, ...(rows.length ? rows : [this.#welcome(state)])]);
     if (this.followsEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
@@ -76,6 +79,7 @@ export class Thread {
 
   clear() {
     this.views.clear();
+    this.system.close();
     this.followsEnd = true;
   }
 }
