@@ -97,3 +97,17 @@ def test_it_is_dark_where_its_reader_wants_it(page_server, browser):
         reader.open()
         assert is_dark(reader) == (scheme == "light")
         reader.page.context.close()
+
+
+def test_a_panel_that_was_closed_stays_so(reader):
+    for name in ("Memory", "Conversations"):
+        panel = reader.page.get_by_label(name, exact=True).and_(reader.page.locator("nav, aside"))
+        opener = reader.page.locator(".bar").get_by_role("button", name=name)
+        expect(panel).to_be_visible()
+        opener.click()
+        expect(panel).to_be_hidden()
+        reader.open()
+        expect(panel).to_be_hidden()
+        opener.click()
+        reader.open()
+        expect(panel).to_be_visible()

@@ -224,8 +224,10 @@ class App {
     const opener = document.activeElement;
     byId('app').classList.toggle(`has-${name}`, isOpen);
     this.#arrangePanels();
-    if (!PANELS[name].matches) return;
-    if (isOpen) {
+    if (!PANELS[name].matches) {
+      const others = this.settings.closed.filter((other) => other !== name);
+      this.change({closed: isOpen ? others : [...others, name]});
+    } else if (isOpen) {
       this.opener = opener;
       byId(name).querySelector('button').focus();
     } else {
@@ -239,13 +241,14 @@ class App {
     (isThere ? this.opener : byId(`open-${name}`)).focus();
   }
 
-  /** Those that lie over the conversation go, those beside it stay. */
+  /** Those that lie over the conversation go, those beside it are as their reader left them. */
   closePanels() {
     const open = Object.keys(PANELS).find((name) => isOver(name));
     const hadFocus = open && [byId(open), byId('backdrop')].some((part) =>
       part.contains(document.activeElement));
     for (const [name, query] of Object.entries(PANELS)) {
-      byId('app').classList.toggle(`has-${name}`, !query.matches);
+      const isShown = !query.matches && !this.settings.closed.includes(name);
+      byId('app').classList.toggle(`has-${name}`, isShown);
     }
     this.#arrangePanels();
     if (hadFocus) this.#leave(open);

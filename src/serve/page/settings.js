@@ -3,12 +3,13 @@
 import {defaultOptions} from './options.js';
 
 /**
- * @typedef {import('./options.js').Options & {theme: string, isShaded: boolean}} Settings
- *   Its options are those of new conversations.
+ * @typedef {import('./options.js').Options & {theme: string, isShaded: boolean, closed: string[]}} Settings
+ *   Its options are those of new conversations. `closed`: panels that have a place beside the
+ *   conversation and are not shown there.
  */
 
 const KEY = 'dms-settings';
-const defaults = () => ({...defaultOptions(), theme: 'auto', isShaded: false});
+const defaults = () => ({...defaultOptions(), theme: 'auto', isShaded: false, closed: []});
 
 /** @returns {Settings} */
 export function loadSettings() {
