@@ -58,3 +58,18 @@ def test_two_policies_stand_side_by_side(reader):
     assert body["messages"][1]["content"].strip() == other.strip()
     assert body["dms"]["policy"] == "streaming"
     expect(reader.page.locator(".pair .message")).to_have_count(2)
+
+
+def test_where_one_of_two_fails_the_conversation_goes_on_from_the_other(reader):
+    reader.page.locator("#policy").click()
+    policy = reader.page.locator("select[data-name=policy]").first
+    expect(policy).to_be_focused()
+    policy.select_option("random")
+    reader.page.locator("input[data-name=cr]").fill("-3")
+    reader.page.get_by_text("Side by side with another").click()
+    reader.ask("Once upon a time")
+    reader.wait()
+    pair = reader.page.locator(".pair .message")
+    expect(pair.nth(0).locator("> .error")).to_contain_text("cr")
+    expect(pair.nth(1)).to_have_attribute("data-chosen", "")
+    reader.errors.clear()  # the browser's own about the first

@@ -58,7 +58,10 @@ class App {
       onSend: (text, files) => this.send(text, files, pathOf(this.conversation).at(-1)?.id ?? ''),
       onStop: () => this.answers.stop(this.conversation),
       onEditLast: () => this.editLast(),
-      onMemory: () => this.togglePanel('memory', true),
+      onPolicy: () => {
+        this.togglePanel('memory', true);
+        this.nextTurn.focus();
+      },
     });
     this.nextTurn = new NextTurn(() => this.changeOptions());
     this.memory = new MemoryPanel(byId('memory'), {
@@ -177,10 +180,18 @@ class App {
       }
       this.draw();
     });
+    this.#passOver(conversation, message);
     await this.#save(conversation);
     announce(message.error ?? `Answer: ${message.content}`);
     this.draw();
     if (!this.info && !message.error) await this.#learn();
+  }
+
+  /** A conversation goes on from an answer: where one of two failed, from the other. */
+  #passOver(conversation, failed) {
+    if (!failed.error || failed.content || conversation.chosen[failed.parent] !== failed.id) return;
+    const other = comparedWith(conversation, failed).find((message) => !message.error);
+    if (other) choose(conversation, other);
   }
 
   /** One that was deleted while it was answered stays so. */

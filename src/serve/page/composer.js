@@ -5,7 +5,7 @@ import {FileChips} from './file_chips.js';
 import {icon} from './icons.js';
 
 export class Composer {
-  /** @param {{onSend: Function, onStop: Function, onEditLast: Function, onMemory: Function}} actions */
+  /** @param {{onSend: Function, onStop: Function, onEditLast: Function, onPolicy: Function}} actions */
   constructor(form, actions) {
     this.actions = actions;
     this.area = h('textarea', {id: 'prompt', rows: 1, 'aria-label': 'Message',
@@ -13,7 +13,7 @@ export class Composer {
     this.chips = new FileChips(this.area, (message) => this.complain(message));
     this.problem = h('p', {class: 'error', role: 'alert', hidden: true});
     this.policy = h('button', {type: 'button', class: 'quiet small', id: 'policy',
-      title: 'How the next turn is remembered', on: {click: actions.onMemory}});
+      title: 'How the next turn is remembered', on: {click: actions.onPolicy}});
     this.button = h('button', {type: 'submit', class: 'main-button icon-button', id: 'send'});
     form.append(this.problem, this.chips.element, this.area, h('div', {class: 'composer-row'},
       this.chips.button, this.chips.picker, this.policy, h('span', {class: 'space'}), this.button));

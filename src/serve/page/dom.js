@@ -27,6 +27,11 @@ export function setAttributes(element, attributes) {
   }
 }
 
+/** Where it is not what is there already: each change has the browser lay out what is around it. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 export const byId = (id) => document.getElementById(id);
 
 /** Puts the nodes in this order, touching only those that stand elsewhere. */

@@ -2,7 +2,7 @@
 
 import {announce} from './announcer.js';
 import {withFiles} from './attachments.js';
-import {copyText, h, setAttributes} from './dom.js';
+import {copyText, h, setAttributes, setText} from './dom.js';
 import {openEditor} from './editor.js';
 import {icon} from './icons.js';
 import {showMarkdown} from './markdown.js';
@@ -76,12 +76,12 @@ export class MessageView {
     const isCutOff = !this.isUser && !state.isRunning && !message.finish && !message.error;
     const error = message.error ?? (isCutOff ? 'This answer was interrupted.' : '');
     this.error.hidden = !error;
-    this.error.textContent = error;
+    setText(this.error, error);
     this.#showBranches(state);
     this.pick.hidden = !state.isCompared;
-    this.pick.textContent = state.isChosen ? 'Goes on' : 'Go on with this';
+    setText(this.pick, state.isChosen ? 'Goes on' : 'Go on with this');
     setAttributes(this.pick, {'aria-pressed': state.isCompared ? String(state.isChosen) : null});
-    this.note.textContent = this.isUser ? '' : noteOf(message, state);
+    setText(this.note, this.isUser ? '' : noteOf(message, state));
   }
 
   #showBody({shading, isRunning}) {
@@ -112,8 +112,8 @@ export class MessageView {
     const {reasoning, content} = this.message;
     this.reasoning.hidden = !reasoning;
     if (!reasoning) return;
-    this.reasoningTitle.textContent = isRunning && !content ? 'Thinking…' : 'Thought';
-    if (this.reasoningBody.textContent !== reasoning) this.reasoningBody.textContent = reasoning;
+    setText(this.reasoningTitle, isRunning && !content ? 'Thinking…' : 'Thought');
+    setText(this.reasoningBody, reasoning);
   }
 
   #showBranches({index, count}) {

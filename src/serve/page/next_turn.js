@@ -40,6 +40,10 @@ export class NextTurn {
     this.element = h('div', {class: 'controls'}, this.policies, this.sampling);
   }
 
+  focus() {
+    this.policies.querySelector('select').focus();
+  }
+
   /** Built once for each: built anew, fields would lose the keyboard's place. */
   show(options, info) {
     if (this.options === options && this.info === info) return;

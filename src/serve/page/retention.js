@@ -31,7 +31,8 @@ export class RetentionMap {
       least = Math.min(least, share);
       most = Math.max(most, share);
       this.cells[index].held = held;
-      this.cells[index].style.setProperty('--share', share.toFixed(4));
+      // Its root: the few that small budgets leave would all look like none.
+      this.cells[index].style.setProperty('--tint', Math.sqrt(share).toFixed(4));
     });
     setAttributes(this.grid, {
       'aria-label': memory

@@ -1,7 +1,7 @@
 // What the model is told before a conversation, above its first message.
 
 import {openEditor} from './editor.js';
-import {h} from './dom.js';
+import {h, setText} from './dom.js';
 import {icon} from './icons.js';
 
 export class SystemPrompt {
@@ -17,10 +17,10 @@ export class SystemPrompt {
   /** @param {string} text */
   show(text) {
     this.shown = text;
-    this.head.firstChild.hidden = !text;
+    this.head.firstChild.hidden = !text && !this.editor;
     this.text.hidden = !text || Boolean(this.editor);
     this.change.hidden = Boolean(this.editor);
-    if (this.text.textContent !== text) this.text.textContent = text;
+    setText(this.text, text);
     const label = text ? 'Change' : 'Add a system prompt';
     if (this.label === label) return;
     this.label = label;
