@@ -108,6 +108,14 @@ def test_editing_and_answering_again_make_branches(reader):
     expect(reader.messages("assistant").last.locator(".branch-count")).to_have_text("2 / 2")
 
 
+DROP = """(element, name) => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([`In ${name}`], name));
+  const options = {dataTransfer, bubbles: true, cancelable: true};
+  element.dispatchEvent(new DragEvent('drop', options));
+}"""
+
+
 def test_files_are_changed_with_their_message(reader):
     def text_file(name: str) -> dict:
         return {"name": name, "mimeType": "text/plain", "buffer": f"In {name}".encode()}
@@ -136,14 +144,18 @@ def test_files_are_changed_with_their_message(reader):
         )
         expect(message.get_by_role("alert").first).to_have_text("picture is no UTF-8 text")
         expect(names).to_have_text(["c", "d"])
+        message.get_by_label("Edit your message").evaluate(DROP, "e")
+        expect(names).to_have_text(["c", "d", "e"])
+        expect(page.locator("#composer .chip-name")).to_have_count(0)
+        message.get_by_role("button", name="Remove d").click()
         if ends_by == "Cancel":
             message.get_by_role("button", name="Cancel").click()
             expect(message.locator(".file summary")).to_have_text(["a", "b"])
     with page.expect_request("**/v1/chat/completions") as request:
         message.get_by_role("button", name="Send").click()
     (asked,) = request.value.post_data_json["messages"]
-    assert asked["content"] == "Read\n\nc:\n```\nIn c\n```\n\nd:\n```\nIn d\n```"
-    expect(message.locator(".file summary")).to_have_text(["c", "d"])
+    assert asked["content"] == "Read\n\nc:\n```\nIn c\n```\n\ne:\n```\nIn e\n```"
+    expect(message.locator(".file summary")).to_have_text(["c", "e"])
     message.get_by_role("button", name="Earlier version").click()
     expect(message.locator(".file summary")).to_have_text(["a", "b"])
 
