@@ -103,7 +103,7 @@ OLDER = """async () => {
   await new Promise((resolve) => (change.oncomplete = resolve));
   localStorage['dms-settings'] = JSON.stringify({
     theme: 'auto', system: 'Be kind.', sampling: {max_tokens: '7'}, isShaded: false,
-    caches: [{policy: 'streaming', args: {recent_size: '9'}}, {policy: 'none', args: {}}],
+    caches: [{policy: 'streaming', args: {recent_size: '9'}}, {policy: 'gone', args: {}}],
     compares: false,
   });
 }"""
@@ -123,6 +123,9 @@ def test_what_older_pages_kept_is_taken_over(reader):
     ]
     assert body["max_tokens"] == 7
     assert body["dms"]["policy_args"] == {"recent_size": "9"}
+    reader.page.get_by_text("Side by side with another").click()
+    other = reader.page.locator("#memory select[data-name=policy]").nth(1)
+    expect(other).to_have_value("gone")  # no policy of this server's
     reader.page.locator("#new").click()
     expect(reader.page.locator(SYSTEM)).to_have_text("Be strict.")
 

@@ -56,7 +56,9 @@ function argumentInput({name, hint, options}) {
 
 /** @param {import('./options.js').CacheChoice} choice changed in place */
 export function cacheFields(label, choice, info, onChange) {
-  const names = (info?.policies ?? []).filter((name) => POLICIES[name]);
+  const fitting = (info?.policies ?? []).filter((name) => POLICIES[name]);
+  // A conversation may have been held with another model: what it has chosen is shown all the same.
+  const names = [...new Set([...fitting, choice.policy])].filter(Boolean);
   const select = h('select', {'data-name': 'policy'},
     h('option', {value: ''}, `as the server: ${info?.policy ?? '…'}`),
     ...names.map((name) => h('option', {value: name, selected: name === choice.policy}, name)));
