@@ -111,3 +111,17 @@ def test_a_panel_that_was_closed_stays_so(reader):
         opener.click()
         reader.open()
         expect(panel).to_be_visible()
+
+
+def test_the_end_of_a_conversation_stays_in_sight(reader):
+    answer_with(reader, stream({"content": "A line of a long answer.\n\n" * 60}))
+    reader.ask("Write")
+    reader.wait()
+    tools = reader.messages("assistant").locator(".tools")
+    for width in (1280, 390, 800):
+        reader.page.set_viewport_size({"width": width, "height": 500})
+        expect(tools).to_be_in_viewport()
+    reader.page.locator("#scroll").evaluate("scroll => scroll.scrollTo(0, 0)")
+    expect(tools).not_to_be_in_viewport()
+    reader.page.set_viewport_size({"width": 390, "height": 500})
+    expect(reader.messages("user")).to_be_in_viewport()

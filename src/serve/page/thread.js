@@ -21,6 +21,7 @@ export class Thread {
       const {scrollHeight, scrollTop, clientHeight} = scroller;
       this.followsEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
     }, {passive: true});
+    new ResizeObserver(() => this.#keepEnd()).observe(scroller);  // a phone is turned, a keyboard comes up
   }
 
   /** @param {{conversation: object, isShaded: boolean, info: object, isRunning: Function}} state */
@@ -49,6 +50,10 @@ export class Thread {
     });
     this.system.show(conversation.options.system);
     arrange(this.element, [this.system.element, ...(rows.length ? rows : [this.#welcome(state)])]);
+    this.#keepEnd();
+  }
+
+  #keepEnd() {
     if (this.followsEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
