@@ -18,7 +18,9 @@ class AnswerWriter {
   virtual std::string done() = 0;
   /// Those that end it because the engine has failed.
   virtual std::string failure(const ApiError& error) = 0;
-  /// A whole answer, where nothing is streamed.
+  /// The next chunk, where nothing is streamed: it tells in which order things were said.
+  virtual void gather(const OutJson& chunk) = 0;
+  /// The whole answer, behind its last chunk.
   virtual OutJson whole(OutJson answer) = 0;
 };
 
@@ -28,6 +30,7 @@ class CompletionWriter final : public AnswerWriter {
   std::string chunk(const OutJson& chunk) override { return sse_event(chunk); }
   std::string done() override { return std::string(kSseDone); }
   std::string failure(const ApiError& error) override { return sse_event(error.body()) + done(); }
+  void gather(const OutJson&) override {}
   OutJson whole(OutJson answer) override { return answer; }
 };
 

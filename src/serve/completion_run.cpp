@@ -91,8 +91,7 @@ void CompletionRun::take_token(int64_t index, const TokenEvent& event, const Mai
     around_.metrics.first_token(mail.at - arrival_);
   }
   choice.last_token = mail.at;
-  const std::vector<OutJson> chunks = prepared_.form->token(index, event);
-  if (prepared_.stream) send_all(chunks);
+  pass_on(prepared_.form->token(index, event));
 }
 
 void CompletionRun::take_memory(int64_t index, const MemoryEvent& event) {
@@ -107,15 +106,17 @@ void CompletionRun::take_finish(int64_t index, const FinishedEvent& event, const
   choice.has_ended = true;
   around_.metrics.finished(event.result, mail.at - arrival_);
   const std::vector<OutJson> chunks = prepared_.form->finish(index, event);
-  if (prepared_.stream && event.result.finish_reason != "error") send_all(chunks);
+  if (event.result.finish_reason != "error") pass_on(chunks);
   Generation& result = results_[static_cast<size_t>(index)];
   result = event.result;
   if (result.document && around_.keep) around_.keep(*std::exchange(result.document, {}));
   if (--left_ == 0) end();
 }
 
-void CompletionRun::send_all(std::span<const OutJson> chunks) {
-  for (const OutJson& chunk : chunks) send(chunk);
+void CompletionRun::pass_on(std::span<const OutJson> chunks) {
+  for (const OutJson& chunk : chunks) {
+    prepared_.stream ? send(chunk) : prepared_.writer->gather(chunk);
+  }
 }
 
 /// A client that does not read costs the engine nothing more.

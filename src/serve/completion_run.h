@@ -57,7 +57,7 @@ class CompletionRun : public std::enable_shared_from_this<CompletionRun> {
   void take_token(int64_t choice, const TokenEvent& event, const Mail& mail);
   void take_memory(int64_t choice, const MemoryEvent& event);
   void take_finish(int64_t choice, const FinishedEvent& event, const Mail& mail);
-  void send_all(std::span<const OutJson> chunks);
+  void pass_on(std::span<const OutJson> chunks);
   void send(const OutJson& chunk);
   void end();
   OutJson whole();

@@ -25,6 +25,7 @@ TEMPLATE = """{# <tool_call>{"name": ..., "arguments": {...}}</tool_call> #}
 {%- endfor -%}
 {%- if messages[-1].role == 'tool' -%}<|answer|>
 {%- elif not tools -%}<|no tools|>
+{%- elif messages[-1].content == 'Both!' -%}<|both|>
 {%- else -%}<|call|>{%- endif -%}"""
 
 SCRIPTS = {
@@ -35,8 +36,14 @@ SCRIPTS = {
     ],
     "<|answer|>": ["It is ", "mild", " at noon."],
     "<|no tools|>": ["I have", " no tools."],
+    "<|both|>": [
+        '<tool_call>{"arguments": {}, "name": "get_time"}</tool_call>', " And ",
+        '<tool_call>{"arguments":', ' {"city": "Oslo', '"}, "name": "get_weather"}</tool_call>',
+    ],
 }  # fmt: skip
 
+BOTH = {"role": "user", "content": "Both!"}
+UNTIL_THE_SECOND_CALL = 4  # tokens
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 QUESTION = {"role": "user", "content": "What is the weather?"}
 RESULTS = ("12 degrees", "noon")
@@ -215,6 +222,22 @@ def test_a_stream_of_messages_is_what_is_answered_whole(anthropics):
 
     assert told(final) == told(whole)
     assert final.stop_reason == "tool_use"
+
+
+def test_what_is_said_behind_a_call_stays_behind_it(openais, anthropics):
+    """And where the answer is cut there, the call before it is whole."""
+    limit = {"max_output_tokens": UNTIL_THE_SECOND_CALL}
+    whole = respond(openais, [BOTH], **limit)
+    streamed = list(respond(openais, [BOTH], stream=True, **limit))[-1].response
+    for answer in (whole, streamed):
+        assert answer.status == "incomplete"
+        call, message = answer.output
+        assert (call.type, call.name, call.status) == ("function_call", "get_time", "completed")
+        assert (message.type, message.status) == ("message", "incomplete")
+        assert message.content[0].text.startswith(" And <tool_call>")
+    blocks = say(anthropics, [BOTH], max_tokens=UNTIL_THE_SECOND_CALL).content
+    assert [block.type for block in blocks] == ["tool_use", "text"]
+    assert blocks[1].text == message.content[0].text
 
 
 def test_one_call_where_no_more_are_wanted(openais, anthropics):

@@ -181,7 +181,7 @@ OrderedJson read_responses_input(const Fields& body,
     return reader.take(names);
   }
   if (!input->is_array() || input->empty()) {
-    body.refuse("input", *input, "a string or an array of items");
+    body.refuse("input", *input, "a string or an array of at least one item");
   }
   if (input->size() > limits.messages) {
     body.refuse("input", *input, "at most " + std::to_string(limits.messages) + " items");

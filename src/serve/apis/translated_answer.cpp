@@ -44,11 +44,14 @@ std::string TranslatedAnswer::failure(const ApiError& error) {
   return std::exchange(events_, {});
 }
 
-/// One chunk that says everything.
-OutJson TranslatedAnswer::whole(OutJson answer) {
+void TranslatedAnswer::gather(const OutJson& chunk) {
   is_streamed_ = false;
-  for (OutJson& choice : answer["choices"]) choice["delta"] = std::move(choice["message"]);
-  take(answer);
+  take(chunk);
+}
+
+/// What it says was gathered. A message has its text and its calls apart, in no order.
+OutJson TranslatedAnswer::whole(OutJson answer) {
+  end_.usage = object_in(answer, "usage");
   finish();
   return this->answer();
 }
@@ -79,7 +82,7 @@ void TranslatedAnswer::take_delta(const OutJson& delta) {
   add_text(AnswerPart::Kind::kText, delta, "content");
   const auto calls = delta.find("tool_calls");
   if (calls == delta.end() || !calls->is_array()) return;
-  for (size_t i = 0; i < calls->size(); ++i) take_call((*calls)[i], static_cast<int64_t>(i));
+  for (const OutJson& call : *calls) take_call(call);
 }
 
 void TranslatedAnswer::add_text(AnswerPart::Kind kind, const OutJson& delta, const char* key) {
@@ -89,9 +92,9 @@ void TranslatedAnswer::add_text(AnswerPart::Kind kind, const OutJson& delta, con
   add(piece);
 }
 
-/// Its first piece says which function is called; a whole answer's have no index.
-void TranslatedAnswer::take_call(const OutJson& call, int64_t position) {
-  const int64_t index = call.contains("index") ? count_in(call, "index") : position;
+/// Its first piece says which function is called.
+void TranslatedAnswer::take_call(const OutJson& call) {
+  const int64_t index = count_in(call, "index");
   const OutJson& function = object_in(call, "function");
   const bool goes_on = part_ && part_->kind == AnswerPart::Kind::kCall && call_ == index;
   if (!goes_on) {

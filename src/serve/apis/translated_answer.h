@@ -33,6 +33,7 @@ class TranslatedAnswer : public AnswerWriter {
   std::string chunk(const OutJson& chunk) final;
   std::string done() final;
   std::string failure(const ApiError& error) final;
+  void gather(const OutJson& chunk) final;
   OutJson whole(OutJson answer) final;
 
  protected:
@@ -54,7 +55,7 @@ class TranslatedAnswer : public AnswerWriter {
  private:
   void take(const OutJson& chunk);
   void take_delta(const OutJson& delta);
-  void take_call(const OutJson& call, int64_t position);
+  void take_call(const OutJson& call);
   void add_text(AnswerPart::Kind kind, const OutJson& delta, const char* key);
   void open_part(AnswerPart part);
   void add(const std::string& piece);
