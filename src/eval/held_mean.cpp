@@ -27,16 +27,23 @@ double middle(int64_t before, int64_t after) {
   return (static_cast<double>(before) + static_cast<double>(after)) / 2;
 }
 
+/// What an entry more takes. Statistics and windows, which `allocated_bytes` has too, do not grow.
+double bytes_of_entry(const KvStats& kv) {
+  const double dense = static_cast<double>(kv.dense_bytes) /
+                       static_cast<double>(std::max<int64_t>(kv.dense_tokens, 1));
+  return std::min(dense,
+                  static_cast<double>(kv.allocated_bytes) / static_cast<double>(kv.held_tokens));
+}
+
 /// `after` as it was before the policy evicted at the end of the pass: no row of it saw that.
 KvStats unranked(const KvStats& before, const KvStats& after) {
   const int64_t grown = before.held_tokens + after.dense_tokens - before.dense_tokens;
   if (after.held_tokens >= grown || before.held_tokens == 0) return after;
-  const double growth = static_cast<double>(grown) / static_cast<double>(before.held_tokens);
+  const double more = static_cast<double>(grown - before.held_tokens) * bytes_of_entry(before);
   KvStats held = after;
   held.held_tokens = grown;
   held.allocated_bytes =
-      std::max(after.allocated_bytes,
-               static_cast<int64_t>(growth * static_cast<double>(before.allocated_bytes)));
+      std::max(after.allocated_bytes, before.allocated_bytes + static_cast<int64_t>(more));
   int64_t heads = 0;
   for (const auto& layer : before.held_per_head) heads += std::ssize(layer);
   const int64_t tokens = (after.dense_tokens - before.dense_tokens) / std::max<int64_t>(heads, 1);
@@ -57,6 +64,7 @@ bool holds_all_between_rankings(const CacheOptions& cache) {
 
 void HeldMean::add(const KvStats& before, const KvStats& after, int64_t rows) {
   const KvStats end = holds_all_ ? unranked(before, after) : after;
+  peak_bytes_ = std::max({peak_bytes_, before.allocated_bytes, end.allocated_bytes});
   const auto weight = static_cast<double>(rows);
   rows_ += weight;
   dense_tokens_ += weight * middle(before.dense_tokens, end.dense_tokens);

@@ -23,9 +23,12 @@ class HeldMean {
   void add(const KvStats& before, const KvStats& after, int64_t rows);
   /// Entries and bytes, rounded; dense ones too.
   KvStats mean() const;
+  /// The most allocated at the ends of those passes, before a policy that ranks has evicted.
+  int64_t peak_bytes() const { return peak_bytes_; }
 
  private:
   bool holds_all_;
+  int64_t peak_bytes_ = 0;
   double rows_ = 0;
   double dense_tokens_ = 0;  // sums over rows
   double held_tokens_ = 0;

@@ -127,7 +127,7 @@ WindowRun Runner::run(int64_t decode_tokens, int64_t cache_window) {
   });
   result.prefill_s = has_prompt ? prefilled : computed_s() - decoded;
   result.prefill_tokens = has_prompt ? prompt_end - window_.begin : last - decode_end;
-  result.memory = {.kv = held_.mean(), .peak_bytes = peak_bytes_};
+  result.memory = {.kv = held_.mean(), .peak_bytes = std::max(peak_bytes_, held_.peak_bytes())};
   return result;
 }
 

@@ -80,6 +80,16 @@ TEST(HeldMean, WeighsPassesByWhatTheyScore) {
   EXPECT_EQ(HeldMean(true).mean().held_tokens, 0);
 }
 
+TEST(HeldMean, GrowsByEntriesAloneWhereAPolicyHoldsFew) {
+  const KvStats before = held(140, 10, 9000);  // most of it statistics and windows
+  const KvStats cut = held(160, 10, 9000);     // 30 before the policy ranked them
+  HeldMean mean(true);
+  mean.add(before, cut, 20);
+  EXPECT_EQ(mean.mean().held_tokens, 40);
+  EXPECT_EQ(mean.mean().allocated_bytes, 10000);  // 40 entries of 50 bytes more, by the end
+  EXPECT_EQ(mean.peak_bytes(), 11000);
+}
+
 TEST(Divergence, SurvivesWhatOverflowsOrCannotCome) {
   const float never = -std::numeric_limits<float>::infinity();
   const std::vector<float> p{1000.0f, 999.0f, never};
