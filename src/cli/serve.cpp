@@ -115,6 +115,17 @@ void require_folder(const char* option, const std::filesystem::path& folder) {
   throw InputError({.where = option, .what = "is no folder", .got = folder.string()});
 }
 
+/// Clients name what lies in each: a slot that is saved may not take a document's file.
+void require_two_folders(const std::filesystem::path& documents,
+                         const std::filesystem::path& slots) {
+  if (documents.empty() || slots.empty()) return;
+  if (!std::filesystem::equivalent(documents, slots)) return;
+  throw InputError({.where = "--slot-save-path",
+                    .what = "is the folder of --documents",
+                    .got = slots.string(),
+                    .expected = "another folder"});
+}
+
 /// A quarter of the memory for documents, and as much for slots, where nothing else was said.
 void set_kept_caches(Options& options) {
   constexpr int64_t kShare = 4;
@@ -124,6 +135,7 @@ void set_kept_caches(Options& options) {
   slots.folder = options.slot_save_path;
   require_folder("--documents", documents.folder);
   require_folder("--slot-save-path", slots.folder);
+  require_two_folders(documents.folder, slots.folder);
   const int64_t share = options.model_options.kv_memory_bytes / kShare;
   if (documents.memory_bytes == 0) documents.memory_bytes = share;
   if (slots.memory_bytes == 0) slots.memory_bytes = share;

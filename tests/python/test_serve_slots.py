@@ -133,6 +133,13 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path):
         assert f"dms: error: {option}: is no folder" in done.stderr.decode()
 
 
+def test_slots_and_documents_lie_in_two_folders(tmp_path: Path):
+    """A slot that is saved as NAME.dmsdoc would take a document's place."""
+    done = run_dms("serve", DEMO, "--documents", tmp_path, "--slot-save-path", f"{tmp_path}/.")
+    assert done.returncode == 2
+    assert "--slot-save-path: is the folder of --documents" in done.stderr.decode()
+
+
 def test_a_slot_without_room_is_empty_and_the_answer_stays():
     with serving(*OPTIONS, "--slot-memory", "1KiB") as server:
         answer = say(server, [{"role": "user", "content": STORY}], id_slot=0)
