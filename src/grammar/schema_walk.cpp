@@ -12,7 +12,9 @@
 
 #include "dms/error.h"
 #include "grammar/schema_disjoint.h"
+#include "grammar/schema_refusal.h"
 #include "grammar/schema_rules.h"
+#include "grammar/schema_strings.h"
 
 namespace dms::grammar {
 namespace {
@@ -30,20 +32,6 @@ bool is_ascii(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
-/// What xgrammar would write into a string of JSON as it is: quotes, backslashes, line ends.
-bool writes_what_json_escapes(std::string_view pattern) {
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] == '"' || static_cast<unsigned char>(pattern[i]) < 0x20) return true;
-    if (pattern[i] != '\\') continue;
-    ++i;  // the letter of the escape
-    constexpr std::string_view kEscapesOfCharacters = "\\\"nrtfvbcxu0";
-    if (i < pattern.size() && kEscapesOfCharacters.find(pattern[i]) != std::string_view::npos) {
-      return true;
-    }
-  }
-  return false;
-}
-
 /// Goes through a schema and all that it refers to.
 class SchemaChecker {
  public:
@@ -52,9 +40,8 @@ class SchemaChecker {
                 const FormLimits& limits,
                 std::string where)
       : root_(root),
-        refuses_unenforced_(refuses_unenforced),
+        refusal_(refuses_unenforced, std::move(where)),
         limits_(limits),
-        where_(std::move(where)),
         disjointness_(root) {}
 
   void check() {
@@ -72,18 +59,17 @@ class SchemaChecker {
   [[noreturn]] void refuse(const std::string& path,
                            const std::string& what,
                            const std::string& hint = {}) const {
-    throw InputError(
-        {.field = where_, .what = path.empty() ? what : path + ": " + what, .hint = hint});
+    refusal_.refuse(path, what, hint);
   }
 
   void refuse_unenforced(const std::string& path, const std::string& hint = {}) const {
-    if (refuses_unenforced_) refuse(path, "an answer would not be held to it", hint);
+    refusal_.refuse_unenforced(path, hint);
   }
 
   void check_schema(OrderedJson& schema, const std::string& path) {
     if (schema.is_boolean()) return;
     if (!schema.is_object()) refuse(path, "is no schema");
-    if (!refuses_unenforced_) leave_aside(schema);
+    if (!refusal_.refuses_unenforced()) leave_aside(schema);
     for (const auto& [key, value] : schema.items())
       check_keyword(key, is_true(schema, key.c_str()), path);
     for (const std::string_view decider : deciding_keywords()) {
@@ -106,18 +92,6 @@ class SchemaChecker {
       const auto count = schema.find(keyword);
       if (count == schema.end() || !count->is_number_integer()) continue;
       if (*count > limits_.most_count) schema.erase(keyword);
-    }
-    const auto is_unsafe = [](const OrderedJson& pattern) {
-      return pattern.is_string() && writes_what_json_escapes(pattern.get<std::string>());
-    };
-    if (has(schema, "pattern") && is_unsafe(schema["pattern"])) schema.erase("pattern");
-    if (has(schema, "patternProperties") && schema["patternProperties"].is_object()) {
-      OrderedJson left = OrderedJson::object();
-      for (const auto& [pattern, property] : schema["patternProperties"].items()) {
-        if (!writes_what_json_escapes(pattern)) left[pattern] = property;
-      }
-      schema["patternProperties"] = left;
-      if (left.empty()) schema.erase("patternProperties");
     }
     if (has(schema, "propertyNames") && schema["propertyNames"].is_object()) {
       const OrderedJson& names = schema["propertyNames"];
@@ -242,7 +216,7 @@ class SchemaChecker {
     const auto found = schema.find(keyword);
     if (found == schema.end()) return;
     if (found->is_number_integer() && *found >= 0 && *found <= limits_.most_count) return;
-    throw InputError({.field = where_,
+    throw InputError({.field = refusal_.where(),
                       .what = path + "/" + keyword + ": not a count that an answer is held to",
                       .got = quote_json(Json::parse(found->dump())),
                       .expected = fmt::format("0 to {}", limits_.most_count)});
@@ -260,17 +234,11 @@ class SchemaChecker {
               ? bound->get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())
               : bound->is_number_float() && std::abs(bound->get<double>()) > kMost;
       if (!is_too_large) continue;
-      throw InputError({.field = where_,
+      throw InputError({.field = refusal_.where(),
                         .what = path + "/" + keyword + ": not a bound that an answer is held to",
                         .got = bound->dump(),
                         .expected = "an integer of 64 bits",
                         .hint = "leave it out"});
-    }
-  }
-
-  void check_pattern(const std::string& pattern, const std::string& path) const {
-    if (writes_what_json_escapes(pattern)) {
-      refuse(path, "speaks of characters that JSON escapes", "use classes, as \\s and \\w");
     }
   }
 
@@ -279,29 +247,9 @@ class SchemaChecker {
       refuse_unenforced(path + "/multipleOf", "of integers it is");
     }
     if (!is_typed(schema, "string")) return;
-    if (const auto pattern = schema.find("pattern"); pattern != schema.end()) {
-      if (!pattern->is_string()) refuse(path + "/pattern", "is no text");
-      check_pattern(pattern->get<std::string>(), path + "/pattern");
-    }
     check_count(schema, "minLength", path);
     check_count(schema, "maxLength", path);
-    const auto format = schema.find("format");
-    const bool has_format = format != schema.end();
-    if (has_format && !(format->is_string() && is_enforced_format(format->get<std::string>()))) {
-      refuse_unenforced(path + "/format");
-    }
-    const bool has_length = has(schema, "minLength") || has(schema, "maxLength");
-    if (has(schema, "pattern") && (has_format || has_length)) {
-      refuse_unenforced(path + (has_format ? "/format" : "/minLength, maxLength"),
-                        "pattern stands beside it");
-    } else if (has_format && has_length) {
-      refuse_unenforced(path + "/minLength, maxLength", "format stands beside it");
-    }
-    if (!has_format || has(schema, "pattern") || !format->is_string()) return;
-    const std::string_view exact = pattern_of_format(format->get<std::string>());
-    if (exact.empty()) return;
-    schema["pattern"] = std::string(exact);
-    schema.erase("format");
+    check_text_keywords(schema, path, limits_, refusal_);
   }
 
   /// What may be in an array that says nothing of its items.
@@ -329,6 +277,7 @@ class SchemaChecker {
     if (!is_typed(schema, "object")) return;
     check_count(schema, "minProperties", path);
     check_count(schema, "maxProperties", path);
+    hold_patterns_of_names(schema, path + "/patternProperties");
     const bool is_named = has(schema, "properties");
     const bool is_patterned = has(schema, "patternProperties") || has(schema, "propertyNames");
     if (!is_named && !is_patterned && !has(schema, "additionalProperties") &&
@@ -398,11 +347,27 @@ class SchemaChecker {
         refuse_unenforced(place, "properties or required stand beside it");
       }
       if (!is_pattern) continue;
-      for (const auto& [pattern, value] : schema[keyword].items()) check_pattern(pattern, place);
       if (schema[keyword].size() != 1 || has(schema, "propertyNames") ||
           is_true(schema, "additionalProperties") || is_true(schema, "unevaluatedProperties")) {
         refuse_unenforced(place, "one pattern by itself is held to");
       }
+    }
+  }
+
+  void hold_patterns_of_names(OrderedJson& schema, const std::string& place) const {
+    const auto found = schema.find("patternProperties");
+    if (found == schema.end()) return;
+    if (!found->is_object()) refuse(place, "is no object of schemas");
+    OrderedJson held = OrderedJson::object();
+    for (auto& [pattern, value] : found->items()) {
+      const auto text = held_pattern(pattern, place, limits_, refusal_);
+      if (text) held[*text] = std::move(value);
+    }
+    if (held.size() != found->size()) refuse_unenforced(place, "two of them mean the same");
+    if (held.empty()) {
+      schema.erase("patternProperties");
+    } else {
+      *found = std::move(held);
     }
   }
 
@@ -422,9 +387,8 @@ class SchemaChecker {
   }
 
   OrderedJson& root_;
-  bool refuses_unenforced_;
+  SchemaRefusal refusal_;
   const FormLimits& limits_;
-  std::string where_;
   Disjointness disjointness_;
   std::set<std::string> followed_;
   std::vector<std::string> targets_;  // of those, the ones that are not checked yet

@@ -14,7 +14,12 @@ PATTERNS = [
     r"^[A-Z][a-z]+( [A-Z][a-z]+)?$",
     r"[0-9a-f]{4}",
     r"^[^\s]{1,5}$",
+    r"^a(b[0-9]{1,9})?Z$",
+    r"^([a-z]{0,3}-)?[0-9]([.][0-9]{1,9})?$",
+    r"^([a-c]{1,2}_){2,}$",
+    r"^[^ä\n]{1,4}$|^-$",
 ]
+FORMATS = ["ipv4", "ipv6", "uuid", "date", "time", "date-time", "hostname"]
 VALUES: list[object] = [
     None, True, 0, -7, 2.5, "", "text", 'q"\\', "ä€😀", [], {}, [1, "a"], {"a": [None], "b": {}},
 ]  # fmt: skip
@@ -30,7 +35,7 @@ def pattern(rng: random.Random) -> dict:
 
 
 def formatted(rng: random.Random) -> dict:
-    return {"type": "string", "format": rng.choice(["ipv4", "ipv6", "uuid", "date"])}
+    return {"type": "string", "format": rng.choice(FORMATS)}
 
 
 def integer(rng: random.Random) -> dict:

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from harness import package_folder
-from schema_cases import schemas
+from schema_cases import FORMATS, PATTERNS, schemas
 
 PROMPT = "In JSON that is"
 SEED = 20261129
@@ -21,6 +21,23 @@ CLOSERS = ['"', "}", "]", '"}', '"]']
 def closers(demo):
     ids = [demo.tokenizer.id_of(text) for text in CLOSERS]
     return {i: 8.0 for i in ids if i is not None}
+
+
+DATE = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+TIME = r"([01][0-9]|2[0-3])(:[0-5][0-9]){2}([.][0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+SHAPES = {
+    "time": TIME,
+    "date-time": f"{DATE}T{TIME}",
+    "hostname": r"(?!-)[a-z0-9-]{1,63}(?<!-)([.](?!-)[a-z0-9-]{1,63}(?<!-))*",
+}
+
+
+def format_checker():
+    """jsonschema's own, and formats for which it wants further packages."""
+    checker = jsonschema.FormatChecker()
+    for name, shape in SHAPES.items():
+        checker.checks(name)(lambda text, shape=shape: re.fullmatch(shape, text) is not None)
+    return checker
 
 
 def held(dms_cpp, closers=None, max_tokens=900, seed=1, speculate=0, **form):
@@ -47,11 +64,25 @@ def test_every_answer_validates(dms_cpp, demo, closers):
     for schema, output in zip(cases, outputs, strict=True):
         answer = output.outputs[0]
         assert answer.finish_reason == "stop", (schema, answer.text)
-        validator = jsonschema.Draft202012Validator(
-            schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-        )
+        validator = jsonschema.Draft202012Validator(schema, format_checker=format_checker())
         errors = [error.message for error in validator.iter_errors(json.loads(answer.text))]
         assert not errors, (schema, answer.text, errors)
+
+
+def test_every_text_is_of_its_pattern_and_format(dms_cpp, demo, closers):
+    cases = [{"type": "string", "pattern": pattern} for pattern in PATTERNS]
+    cases += [{"type": "string", "format": name} for name in FORMATS]
+    cases *= 6
+    params = [held(dms_cpp, closers, seed=i, json=schema) for i, schema in enumerate(cases)]
+    for schema, output in zip(cases, demo.generate([PROMPT] * len(cases), params), strict=True):
+        answer = output.outputs[0]
+        assert answer.finish_reason == "stop", (schema, answer.text)
+        jsonschema.validate(
+            json.loads(answer.text),
+            schema,
+            cls=jsonschema.Draft202012Validator,
+            format_checker=format_checker(),
+        )
 
 
 def test_one_line_json_is_one_line(dms_cpp, demo, closers):
