@@ -1,6 +1,8 @@
 #include "grammar/ebnf.h"
 
 #include <array>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -19,6 +21,31 @@ TEST(Ebnf, APointByItselfIsAnyCharacter) {
   EXPECT_EQ(ebnf_of_gbnf("root ::= \"\\\".\" .*"), std::string("root ::= \"\\\".\" ") + kAny + "*");
   EXPECT_EQ(ebnf_of_gbnf("\"."), "\".");
   EXPECT_EQ(ebnf_of_gbnf("\"\\"), "\"\\");
+}
+
+TEST(Ebnf, AnAlternativeMayBeEmpty) {
+  const std::vector<std::pair<const char*, const char*>> cases{
+      {"space ::= | \" \" | \"\\n\"", "space ::= \"\" | \" \" | \"\\n\""},
+      {"root ::= (\"a\" | )", "root ::= (\"a\" | \"\" )"},
+      {"root ::= (|\"a\"||b)", "root ::= ( \"\"|\"a\"| \"\"|b)"},
+      {"root ::= \"a\" |", "root ::= \"a\" | \"\""},
+      {"root ::= a | # or not\na ::= \"a\"", "root ::= a | \"\" # or not\na ::= \"a\""},
+      {"root ::= a |\n  a \"b\" | ()", "root ::= a |\n  a \"b\" | ()"},
+      {"root ::= (\"a\") | \"|\" | [|]{1,2}", "root ::= (\"a\") | \"|\" | [|]{1,2}"},
+      {"root ::= ", "root ::= "},
+  };
+  for (const auto& [gbnf, ebnf] : cases) EXPECT_EQ(ebnf_of_gbnf(gbnf), ebnf);
+}
+
+TEST(Ebnf, EscapesAndNamesAreThoseOfGbnf) {
+  const std::vector<std::pair<const char*, const char*>> cases{
+      {R"(root ::= "\x41BC" [^\x7F\x00-\x1Fa] "\\x41")",
+       R"(root ::= "\u0041BC" [^\u007F\u0000-\u001Fa] "\\x41")"},
+      {R"(root ::= "\[a\]" [\[\]])", R"(root ::= "[a]" [\[\]])"},
+      {"root ::= 1a-kv 2{10,12} a1 a.1\n1a-kv ::= \"1\"",
+       "root ::= _1a-kv _2{10,12} a1 a.1\n_1a-kv ::= \"1\""},
+  };
+  for (const auto& [gbnf, ebnf] : cases) EXPECT_EQ(ebnf_of_gbnf(gbnf), ebnf);
 }
 
 }  // namespace
