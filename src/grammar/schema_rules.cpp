@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 
 namespace dms::grammar {
 namespace {
@@ -127,6 +129,14 @@ bool is_of_type(const OrderedJson& value, const std::string& type) {
   if (type == "object") return value.is_object();
   if (type == "number") return value.is_number();
   return type == "integer" && value.is_number_integer();
+}
+
+bool is_beyond_64_bits(const OrderedJson& value) {
+  if (value.is_number_unsigned()) {
+    return value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  }
+  constexpr double kMost = 9.2e18;  // of those that are written as fractions: 64 bits have more
+  return value.is_number_float() && std::abs(value.get<double>()) > kMost;
 }
 
 std::span<const std::string_view> deciding_keywords() { return kDeciding; }

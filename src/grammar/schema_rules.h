@@ -19,6 +19,10 @@ std::string_view type_of_keyword(std::string_view keyword);
 /// Whether a value of JSON is of a type of JSON Schema.
 bool is_of_type(const OrderedJson& value, const std::string& type);
 
+/// A number that is none of 64 bits with a sign, of which xgrammar's integers are; where it has a
+/// point or an exponent, none that surely is.
+bool is_beyond_64_bits(const OrderedJson& value);
+
 /// Those that decide alone what a schema means where they are there, the first one first.
 std::span<const std::string_view> deciding_keywords();
 

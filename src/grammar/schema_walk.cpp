@@ -1,8 +1,6 @@
 #include "grammar/schema_walk.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -15,6 +13,7 @@
 #include "grammar/schema_refusal.h"
 #include "grammar/schema_rules.h"
 #include "grammar/schema_strings.h"
+#include "grammar/schema_values.h"
 
 namespace dms::grammar {
 namespace {
@@ -74,9 +73,11 @@ class SchemaChecker {
       check_keyword(key, is_true(schema, key.c_str()), path);
     for (const std::string_view decider : deciding_keywords()) {
       if (!schema.contains(decider)) continue;
+      if (decider == "const" || decider == "enum") {
+        return check_listed_values(schema, std::string(decider), path, refusal_);
+      }
       check_alone(schema, decider, path);
-      check_decider(schema, decider, path);
-      return;
+      return check_decider(schema, decider, path);
     }
     give_type(schema, path);
     check_bounds(schema, path);
@@ -117,33 +118,13 @@ class SchemaChecker {
     if (asks) refuse_unenforced(path + "/" + key);
   }
 
-  /// Nothing else is read beside these, but what they may not contradict.
+  /// Nothing else is read beside these.
   void check_alone(const OrderedJson& schema,
                    std::string_view decider,
                    const std::string& path) const {
-    const bool lists_values = decider == "const" || decider == "enum";
     for (const auto& [key, value] : schema.items()) {
       if (key == decider || !is_constraint(key)) continue;
-      if (key == "type" && lists_values) {
-        check_values(schema, decider, value, path);
-      } else {
-        refuse_unenforced(path + "/" + key, fmt::format("{} stands beside it", decider));
-      }
-    }
-  }
-
-  void check_values(const OrderedJson& schema,
-                    std::string_view decider,
-                    const OrderedJson& type,
-                    const std::string& path) const {
-    const OrderedJson& given = schema[std::string(decider)];
-    const OrderedJson values = decider == "const" ? OrderedJson::array({given}) : given;
-    const OrderedJson types = type.is_array() ? type : OrderedJson::array({type});
-    for (const OrderedJson& value : values) {
-      const bool fits = std::ranges::any_of(types, [&](const OrderedJson& name) {
-        return name.is_string() && is_of_type(value, name.get<std::string>());
-      });
-      if (!fits) refuse(path + "/" + std::string(decider), "has a value of another type");
+      refuse_unenforced(path + "/" + key, fmt::format("{} stands beside it", decider));
     }
   }
 
@@ -151,7 +132,6 @@ class SchemaChecker {
     OrderedJson& value = schema[std::string(decider)];
     const std::string place = path + "/" + std::string(decider);
     if (decider == "$ref") return follow(value, place);
-    if (decider == "const" || decider == "enum") return;
     if (!value.is_array() || value.empty()) refuse(place, "is no list of schemas");
     if (decider == "allOf" && value.size() > 1) refuse_unenforced(place, "one schema in it is");
     check_list(value, place);
@@ -225,15 +205,9 @@ class SchemaChecker {
   /// Of integers; xgrammar's are of 64 bits.
   void check_bounds(const OrderedJson& schema, const std::string& path) const {
     if (!is_typed(schema, "integer")) return;
-    constexpr double kMost = 9.2e18;  // of those that are written as fractions: 64 bits have more
     for (const char* keyword : {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}) {
       const auto bound = schema.find(keyword);
-      if (bound == schema.end() || !bound->is_number()) continue;
-      const bool is_too_large =
-          bound->is_number_unsigned()
-              ? bound->get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())
-              : bound->is_number_float() && std::abs(bound->get<double>()) > kMost;
-      if (!is_too_large) continue;
+      if (bound == schema.end() || !is_beyond_64_bits(*bound)) continue;
       throw InputError({.field = refusal_.where(),
                         .what = path + "/" + keyword + ": not a bound that an answer is held to",
                         .got = bound->dump(),

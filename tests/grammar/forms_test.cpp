@@ -70,6 +70,24 @@ TEST_F(Forms, WhatIsMalformedIsRefused) {
   }
 }
 
+/// As of llama.cpp, whose grammars of JSON begin their space with nothing.
+TEST_F(Forms, GbnfIsRead) {
+  for (const char* grammar : {
+           R"(
+root  ::= "{" space ( 1st-pair ("," space 1st-pair)* )? "}" space # any
+1st-pair ::= string ":" space (string | ("true" | "null") space | "-"? [0-9]{1,15} space)
+string ::= "\"" ( [^"\\\x7F\x00-\x1F] | [\\] (["\\bfnrt] | "u" [0-9a-fA-F]{4}) )* "\"" space
+space ::= | " " | "\n"{1,2} [ \t]{0,20}
+)",
+           "root ::= | \"a\"",
+           "root ::= \"a\" |",
+           "root ::= (\"a\" | )\n",
+           "root ::= a? [!\"#$%&'()*+,-./:;<=>?@[\\\\\\]^_`{|}~]\na ::= [\u3041-\u309f] | # or\n",
+       }) {
+    EXPECT_NO_THROW(compile(Kind::grammar, grammar)) << grammar;
+  }
+}
+
 TEST_F(Forms, WhatNoAnswerCanBeIsRefused) {
   expect_parts(refusal(Kind::grammar, "root ::= root"), {"F", "no answer"});
   expect_parts(refusal(Kind::json_schema, R"({"$ref": "#"})"), {"F"});
