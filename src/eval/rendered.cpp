@@ -174,6 +174,15 @@ std::string score_cell(const TaskScore& score) {
   return score.samples > 0 ? percent(score.score) : "-";
 }
 
+/// What was not measured holds nothing, and has no figures: a run may end before its turn.
+std::string held_cell(const TaskScore& score) {
+  return score.kv.dense_tokens > 0 ? fmt::format("1/{:.2f}", score.kv.cr) : "-";
+}
+
+std::string bytes_cell(const TaskScore& score) {
+  return score.kv.dense_tokens > 0 ? fmt::format("{:.2f}", mebibytes(score.kv_bytes)) : "-";
+}
+
 std::vector<std::string> texts_of(const std::vector<int64_t>& values, const char* unit) {
   std::vector<std::string> texts;
   for (const int64_t value : values) texts.push_back(fmt::format("{}{}", value, unit));
@@ -315,9 +324,7 @@ Rendered render_needles(const std::vector<TaskRow>& rows,
         const TaskRow* row = find_row(of_length, needle_cell(length, depth));
         cells.push_back(row == nullptr ? "-" : score_cell(row->scores[i]));
       }
-      cells.push_back(score_cell(mean));
-      cells.push_back(fmt::format("1/{:.2f}", mean.kv.cr));
-      cells.push_back(fmt::format("{:.2f}", mebibytes(mean.kv_bytes)));
+      cells.insert(cells.end(), {score_cell(mean), held_cell(mean), bytes_cell(mean)});
     }
     maps += report::render(needle_map(rows, lengths, depths, i));
   }
@@ -341,12 +348,8 @@ Rendered render_tasks(const std::string& suite,
     const std::vector<TaskScore> means = task_means(of_length);
     charts += task_chart(means, cell, "tasks");
     add_scores(table, fmt::format("mean of {}", of_length.size()), cell, means, score_cell);
-    add_scores(table, "KV held", cell, means, [](const TaskScore& score) {
-      return fmt::format("1/{:.2f}", score.kv.cr);
-    });
-    add_scores(table, "KV MiB", cell, means, [](const TaskScore& score) {
-      return fmt::format("{:.2f}", mebibytes(score.kv_bytes));
-    });
+    add_scores(table, "KV held", cell, means, held_cell);
+    add_scores(table, "KV MiB", cell, means, bytes_cell);
   }
   for (const auto& [task, reason] : left_out) {
     std::vector<std::string> row(table.header.size(), "-");

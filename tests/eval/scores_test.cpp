@@ -219,5 +219,25 @@ TEST(TaskRows, ShowWhatIsDone) {
               HasSubstr("qa_1: no file"));
 }
 
+TEST(TaskRows, InventNoMemoryForWhatWasNotMeasured) {
+  TaskPlan plan{.contenders = {{.label = "none"}, {.label = "h2o"}}};
+  plan.items = {{.task = "vt", .cell = "512 0"}};
+  Store store;
+  store.put("vt 512 0 0 none",
+            {.numbers = {{"score", 1}, {"dense_tokens", 8}, {"held_tokens", 8}}});
+  const std::vector<TaskRow> rows = task_rows(plan, store);
+  const auto cells_of = [](const Rendered& rendered, const std::string& first) {
+    const auto found = std::ranges::find_if(
+        rendered.table, [&first](const auto& cells) { return cells.front() == first; });
+    return std::vector<std::string>(found->begin() + 2, found->end());
+  };
+  EXPECT_THAT(cells_of(render_needles(rows, {512}, {0}), "none"),
+              testing::ElementsAre("100.0", "100.0", "1/1.00", "0.00"));
+  EXPECT_THAT(cells_of(render_needles(rows, {512}, {0}), "h2o"), testing::Each("-"));
+  const Rendered tasks = render_tasks("RULER", rows, {});
+  EXPECT_THAT(cells_of(tasks, "KV held"), testing::ElementsAre("1/1.00", "-"));
+  EXPECT_THAT(cells_of(tasks, "KV MiB"), testing::ElementsAre("0.00", "-"));
+}
+
 }  // namespace
 }  // namespace dms::eval
