@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "dms/calibrate.h"
 #include "dms/error.h"
+#include "dms/kept_tokens.h"
 #include "llm/calibration_input.h"
 #include "llm/kvzap_calibration.h"
 #include "llm/model_source.h"
@@ -46,6 +47,12 @@ void check_scores(const ModelSpec& spec, const std::filesystem::path& model) {
                     .what = "cannot be calibrated yet",
                     .got = has_bias ? "ALiBi" : "soft-capped attention scores",
                     .expected = "attention by q . k alone"});
+}
+
+/// The default, which nobody has asked for, may be more than a small model's context.
+void check_window(const KvzapOptions& options, const ModelSpec& spec) {
+  if (options.window_tokens == KvzapOptions{}.window_tokens) return;
+  require_eviction("kvzap", {.window_tokens = options.window_tokens}, spec.context);
 }
 
 /// An adapter's weights, as the fits have them.
@@ -118,6 +125,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
   ModelSource::State& state = *source.state_;
   llm::require_plain(state.spec, model);
   check_scores(state.spec, model);
+  check_window(options, state.spec);
   cpu::ReplayPrompt prompt = replay_prompt(source, state.spec, model);
   use_threads(options.threads);
 

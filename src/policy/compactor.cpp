@@ -75,6 +75,7 @@ class Compactor final : public Score {
                .spare = settings.sink_size_end} {}
 
   cache::PolicyNeeds needs() const override { return {.contents = true, .every_token = true}; }
+  int64_t sinks() const override { return settings_.sink_size_start; }
 
   std::unique_ptr<cache::PolicyState> new_state() const override {
     return std::make_unique<ChunkAttention>(shape_);

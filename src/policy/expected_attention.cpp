@@ -54,6 +54,7 @@ class ExpectedAttention final : public Score {
         head_dim_(request.head_dim) {}
 
   cache::PolicyNeeds needs() const override { return {.contents = true, .every_token = true}; }
+  int64_t sinks() const override { return settings_.n_sink; }
 
   std::unique_ptr<cache::PolicyState> new_state() const override {
     return std::make_unique<QueryMoments>(q_heads_, head_dim_);

@@ -68,6 +68,7 @@ class Kvzip final : public Score {
       : replay_(replay), kv_heads_(kv_heads), n_sink_(n_sink) {}
 
   cache::PolicyNeeds needs() const override { return {.replay = replay_, .prompts = true}; }
+  int64_t sinks() const override { return n_sink_; }
 
   std::unique_ptr<cache::PolicyState> new_state() const override {
     return std::make_unique<ReplayScores>(kv_heads_);

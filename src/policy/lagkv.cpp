@@ -69,6 +69,7 @@ class Lagkv final : public Score {
         cross_scoring_(cross_scoring) {}
 
   cache::PolicyNeeds needs() const override { return {.contents = true}; }
+  int64_t sinks() const override { return static_cast<int64_t>(n_sink_); }
 
   std::vector<float> measure(const cache::HeadContents& head,
                              const cache::PolicyState*) const override {

@@ -3,6 +3,7 @@
 
 #include "base/suggest.h"
 #include "dms/error.h"
+#include "dms/kept_tokens.h"
 #include "policy/policy.h"
 
 namespace dms::policy {
@@ -50,17 +51,6 @@ std::string joined_names() {
   return text;
 }
 
-/// A policy has checked the number itself by now.
-void refuse_idle_budget(const PolicyRequest& request) {
-  const auto given = request.args.find("budget");
-  if (request.context == 0 || given == request.args.end()) return;
-  if (std::stoll(given->second) < request.context) return;
-  throw InputError({.field = "policy_args.budget",
-                    .what = "takes nothing, or all, of a prompt",
-                    .got = given->second,
-                    .expected = "1 to " + std::to_string(request.context - 1)});
-}
-
 }  // namespace
 
 std::span<const std::string_view> policy_names() { return kNames; }
@@ -82,7 +72,10 @@ PolicyPtr make_policy(std::string_view name, const PolicyRequest& request) {
                       .expected = "policy forced"});
   }
   PolicyPtr policy = entry->make(request);
-  refuse_idle_budget(request);
+  if (request.context > 0) {
+    require_eviction(
+        name, {.policy_args = request.args, .window_tokens = request.window}, request.context);
+  }
   return policy;
 }
 

@@ -111,8 +111,8 @@ int64_t window_argument(ArgReader& args, const PolicyRequest& request);
 
 using PolicyPtr = std::shared_ptr<const cache::Policy>;
 
-/// Throws InputError on an unknown name, suggesting the nearest, or on bad arguments: also on a
-/// budget from which nothing would ever go, being as large as the model's context.
+/// Throws InputError on an unknown name, suggesting the nearest, or on bad arguments: also where
+/// they keep all of the model's context (require_eviction()).
 PolicyPtr make_policy(std::string_view name, const PolicyRequest& request);
 std::span<const std::string_view> policy_names();
 

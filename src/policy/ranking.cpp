@@ -89,6 +89,7 @@ class Ranking final : public cache::Policy {
 struct NamedScore {
   std::string_view name;
   ScoreMaker make;
+  bool is_replayed = false;  // by whole prompts, and without the values' weights
 };
 
 /// What `base` may name; the first where it is not given.
@@ -100,28 +101,42 @@ constexpr std::array kScores{
     NamedScore{"expected_attention", expected_attention_score},
     NamedScore{"compactor", compactor_score},
     NamedScore{"rkv", rkv_score},
-    NamedScore{"kvzip", kvzip_score},
-    NamedScore{"kvzip_plus", kvzip_plus_score},
+    NamedScore{"kvzip", kvzip_score, true},
+    NamedScore{"kvzip_plus", kvzip_plus_score, true},
 };
 
-ScoreMaker base_score(ArgReader& args) {
+/// None is offered that a policy with these defaults can't have; one that is named all the same is
+/// refused with its reason.
+ScoreMaker base_score(ArgReader& args, const Budget& defaults) {
+  const bool takes_replays = defaults.chunk_length == 0 && !defaults.critical;
+  const std::string named = args.text("base");
   std::vector<std::string_view> names;
-  for (const NamedScore& score : kScores) names.push_back(score.name);
-  return kScores.at(args.choice("base", names)).make;
+  for (const NamedScore& score : kScores) {
+    if (takes_replays || !score.is_replayed || score.name == named) names.push_back(score.name);
+  }
+  return std::ranges::find(kScores, names[args.choice("base", names)], &NamedScore::name)->make;
 }
 
-/// A cut that spares `newest` entries must leave others to choose from.
-void refuse_idle_budget(const Budget& budget, int64_t newest) {
-  const auto refuse = [&](const char* field, int64_t got) {
+/// A cut that spares some entries must leave others to choose from.
+void refuse_idle_budget(const Budget& budget, const Score& score) {
+  const auto refuse = [&](const char* field, int64_t got, int64_t spared, const char* which) {
     throw InputError({.field = field,
                       .what = "leaves nothing to choose from",
                       .got = std::to_string(got),
-                      .expected = "more than the " + std::to_string(newest) +
-                                  " newest entries, which always stay"});
+                      .expected = "more than the " + std::to_string(spared) + " " + which});
   };
-  if (budget.entries && *budget.entries < newest) refuse("policy_args.budget", *budget.entries);
-  if (budget.chunk_length > 0 && budget.chunk_length <= newest) {
-    refuse("policy_args.chunk_length", budget.chunk_length);
+  const char* const newest = "newest entries, which always stay";
+  if (budget.entries && *budget.entries < score.newest()) {
+    refuse("policy_args.budget", *budget.entries, score.newest(), newest);
+  }
+  if (budget.entries && *budget.entries < score.sinks()) {
+    refuse("policy_args.budget",
+           *budget.entries,
+           score.sinks(),
+           "first entries, which come before all others");
+  }
+  if (budget.chunk_length > 0 && budget.chunk_length <= score.newest()) {
+    refuse("policy_args.chunk_length", budget.chunk_length, score.newest(), newest);
   }
 }
 
@@ -160,11 +175,11 @@ PolicyPtr make_ranking(std::string_view name,
                        const Budget& defaults) {
   refuse_window(name, request);
   ArgReader args(name, request.args);
-  if (make == nullptr) make = base_score(args);
+  if (make == nullptr) make = base_score(args, defaults);
   const Budget budget = Budget::read(args, defaults);
   ScorePtr score = make(args, request);
   args.finish();
-  refuse_idle_budget(budget, score->newest());
+  refuse_idle_budget(budget, *score);
   refuse_without_replay(budget, score->needs());
   return std::make_shared<Ranking>(std::move(score), budget);
 }

@@ -50,6 +50,7 @@ TEST(Policies, MisspeltNamesAndValuesAreAnsweredWithTheNearest) {
       };
   expect("snapkvv", {}, "did you mean snapkv?");
   expect("streming", {}, "did you mean streaming?");
+  expect("SNAPKV", {}, "did you mean snapkv?");
   expect("kvzip-plus", {}, "did you mean kvzip_plus?");
   expect("adms", {{"compressor_type", "lowrank"}}, "did you mean low_rank?");
   expect("adms", {{"anchor_mode", "gird"}}, "did you mean grid?");
@@ -73,6 +74,69 @@ TEST(Policies, RefusesWhatTakesNothingOrAllOfAPrompt) {
     good.context = 4096;
     EXPECT_NO_THROW(make_policy(policy, good)) << policy;
   }
+}
+
+TEST(Policies, RefusesWhatIsGivenAndKeepsAllOfTheContext) {
+  struct Case {
+    const char* policy;
+    std::map<std::string, std::string> args;
+    std::optional<int64_t> window;
+    std::vector<std::string> parts;
+  };
+  const std::vector<Case> cases{
+      {"streaming", {{"recent_size", "9000"}}, {}, {"recent_size", "got 9000, expected 0 to 4095"}},
+      {"streaming",
+       {{"recent_size", "96"}, {"start_size", "4000"}},
+       {},
+       {"start_size", "recent_size 96 + start_size 4000, expected fewer than 4096 together"}},
+      {"adms",
+       {{"recent_size", "100"}, {"compressed_budget", "4000"}},
+       {},
+       {"recent_size 100 + compressed_budget 4000"}},
+      {"dms", {}, 4096, {"window_tokens", "got 4096"}},
+      {"dms", {{"n_sink", "96"}}, 4000, {"window 4000 + n_sink 96"}},
+      {"random", {{"window", "5000"}}, {}, {"policy_args.window", "got 5000"}},
+  };
+  for (const Case& c : cases) {
+    PolicyRequest bad = request(c.args);
+    bad.trained = TrainedEviction{};
+    bad.window = c.window;
+    bad.context = 4096;
+    const std::string error = testing_support::input_error([&] { make_policy(c.policy, bad); });
+    for (const std::string& part : c.parts) testing_support::expect_parts(error, {part});
+    bad.context = 16384;
+    EXPECT_NO_THROW(make_policy(c.policy, bad)) << c.policy;
+  }
+  PolicyRequest by_default = request({{"start_size", "8"}});  // beside 2000 that nobody asked for
+  by_default.context = 256;
+  EXPECT_NO_THROW(make_policy("streaming", by_default));
+  PolicyRequest off = request({{"disable_eviction", "true"}});
+  off.trained = TrainedEviction{};
+  off.window = 9999;
+  off.context = 256;
+  EXPECT_NO_THROW(make_policy("dms", off));
+}
+
+TEST(Policies, RefusesABudgetBelowWhatComesFirst) {
+  for (const char* policy : {"lagkv", "expected_attention", "compactor", "kvzip"}) {
+    const char* const sinks =
+        std::string_view(policy) == "compactor" ? "sink_size_start" : "n_sink";
+    const std::string error = testing_support::input_error([&] {
+      make_policy(policy, request({{sinks, "300"}, {"budget", "60"}}));
+    });
+    testing_support::expect_parts(error, {"budget", "got 60", "300 first entries"});
+  }
+}
+
+TEST(Policies, OfferNoBaseThatTheyRefuse) {
+  const auto error = [](const char* policy, const char* base) {
+    return testing_support::input_error([&] { make_policy(policy, request({{"base", base}})); });
+  };
+  for (const char* policy : {"chunked", "criticalkv"}) {
+    EXPECT_EQ(error(policy, "foo").find("kvzip"), std::string::npos) << policy;
+    testing_support::expect_parts(error(policy, "kvzip"), {"no meaning for scores of a replay"});
+  }
+  testing_support::expect_parts(error("adaptive", "foo"), {"or kvzip_plus"});
 }
 
 TEST(Policies, WindowComesFromTheOptionThenTheModelThenTheDefault) {

@@ -242,6 +242,7 @@ def test_bad_input_is_named(dms, plain, text, seed, tmp_path):
     refused(*call, "--cr", 4, "--ratio", 0.5, words=("--cr", "--ratio"))
     refused(*call, "--ratio", 1, words=("--ratio", "less than 1"))
     refused(*call, "--cr", 1, words=("--cr", "more than 1"))
+    refused(*call, "--window", 99999, words=("--window", "keeps every token", "got 99999"))
     refused(*call, "--tokens", 100, words=("--tokens", "too short", "got 100 tokens"))
     refused(*("kvzap", plain, "--text", short, *into), words=("--text", "too short", "at least"))
     refused(*("kvzap", DEMO, "--text", text, *into), words=("already has trained eviction",))
