@@ -5,6 +5,17 @@
 #include <vector>
 
 namespace dms {
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return result;
+}
+
+}  // namespace
 
 int64_t edit_distance(std::string_view a, std::string_view b) {
   const size_t columns = b.size() + 1;
@@ -24,11 +35,13 @@ int64_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest_name(std::string_view name, std::span<const std::string> candidates) {
+  const std::string wanted = lower(name);
   int64_t best = std::max<int64_t>(2, static_cast<int64_t>(name.size()) / 3) + 1;
   std::string nearest;
   for (const std::string& candidate : candidates) {
-    const bool is_longer_form = name.size() >= 4 && candidate.starts_with(name);
-    const int64_t distance = is_longer_form ? 1 : edit_distance(name, candidate);
+    const std::string known = lower(candidate);
+    const bool is_longer_form = wanted.size() >= 4 && known.starts_with(wanted) && known != wanted;
+    const int64_t distance = is_longer_form ? 1 : edit_distance(wanted, known);
     if (distance >= best) continue;
     best = distance;
     nearest = candidate;

@@ -10,7 +10,8 @@ namespace dms {
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
 int64_t edit_distance(std::string_view a, std::string_view b);
 
-/// The candidate nearest to `name`; empty when none is near (a third of its length, at least 2).
+/// The candidate nearest to `name`, in any case of letters; empty when none is near (a third of its
+/// length, at least 2).
 std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
 
 /// "did you mean NAME?" of the nearest one; empty when none is near.

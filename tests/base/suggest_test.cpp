@@ -24,6 +24,11 @@ TEST(NearestName, FindsTheMisspeltOne) {
   EXPECT_EQ(nearest_name("--polic", kOptions), "--policy");
 }
 
+TEST(NearestName, IsTheSameInAnyCaseOfLetters) {
+  EXPECT_EQ(nearest_name("--Policy", kOptions), "--policy");
+  EXPECT_EQ(nearest_name("--TEMPURATURE", kOptions), "--temperature");
+}
+
 TEST(NearestName, StaysSilentWhenNothingIsNear) {
   EXPECT_EQ(nearest_name("--frobnicate", kOptions), "");
   EXPECT_EQ(nearest_name("x", {}), "");
