@@ -75,15 +75,20 @@ std::string Record::text(const std::string& name) const {
 }
 
 Store::Store(const std::filesystem::path& folder, const Identity& identity, bool force)
-    : file_(folder / "results.jsonl") {
+    : file_(file_in(folder)) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw_write_error(folder, error.value());
+  lock_ = FolderLock(folder);
   if (!force && std::filesystem::exists(file_, error)) {
     load(identity);
   } else {
     write_text_file(file_, line_of(to_json(identity)));
   }
+}
+
+std::filesystem::path Store::file_in(const std::filesystem::path& folder) {
+  return folder / "results.jsonl";
 }
 
 void Store::load(const Identity& identity) {

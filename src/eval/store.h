@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "base/folder_lock.h"
+
 namespace dms::eval {
 
 struct Record {
@@ -27,9 +29,12 @@ class Store {
   Store() = default;
   /// In `folder`/results.jsonl, which is made where it is missing: a line of JSON for the identity
   /// and one for each record. Of a line that a killed run left unfinished nothing is taken. Throws
-  /// InputError where the folder holds results of another identity and not `force`, or is no such
-  /// folder.
+  /// InputError where the folder holds results of another identity and not `force`, is no such
+  /// folder, or is another process's at the moment: it holds a lock on it as long as it lives.
   Store(const std::filesystem::path& folder, const Identity& identity, bool force);
+
+  /// Where a folder has its records.
+  static std::filesystem::path file_in(const std::filesystem::path& folder);
 
   const Record* find(const std::string& key) const;
   /// Throws RunError on a full disk.
@@ -42,6 +47,7 @@ class Store {
   void append(const std::string& line);
 
   std::filesystem::path file_;  // empty: in memory
+  FolderLock lock_;
   std::map<std::string, Record> records_;
   size_t found_ = 0;
 };

@@ -59,6 +59,19 @@ TEST(EvalStore, RefusesOtherSettingsUnlessForced) {
   EXPECT_EQ(Store(folder.path(), other, false).found(), 0u);
 }
 
+TEST(EvalStore, IsWrittenByOneAtATime) {
+  const testing_support::TempFolder folder;
+  {
+    const Store store(folder.path(), kIdentity, false);
+    for (const bool force : {false, true}) {
+      testing_support::expect_parts(
+          testing_support::input_error([&] { Store(folder.path(), kIdentity, force); }),
+          {folder.path().string(), "another run is writing there"});
+    }
+  }
+  EXPECT_EQ(Store(folder.path(), kIdentity, false).found(), 0u);
+}
+
 TEST(EvalStore, RefusesWhatIsNoStore) {
   const testing_support::TempFolder folder;
   const auto file = folder.path() / "results.jsonl";
