@@ -47,7 +47,7 @@ struct TriattentionOptions {
 };
 
 struct TriattentionResult {
-  int64_t tokens = 0;  // that were read
+  int64_t tokens = 0;  // of the text, that were read
   // Size of the mean of a head's queries over their mean size, before RoPE, each pair of channels
   // by itself and added up: 1 where all queries are alike.
   double concentration = 0;         // mean over layers and query heads

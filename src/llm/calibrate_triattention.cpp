@@ -69,7 +69,7 @@ TriattentionResult summary(const TriattentionSpec& found, const ModelSpec& spec)
   const auto width = static_cast<size_t>(spec.head_dim);
   const auto heads = static_cast<size_t>(spec.layers * spec.q_heads);
   const size_t pairs = found.sizes->size() / heads;
-  TriattentionResult result{.tokens = found.tokens, .lowest_concentration = 1};
+  TriattentionResult result{.lowest_concentration = 1};
   for (size_t head = 0; head < heads; ++head) {
     double of_mean = 0;
     double sizes = 0;
@@ -103,15 +103,13 @@ TriattentionResult calibrate_triattention(const std::filesystem::path& model,
   cpu::follow_stored_weights(spec, *weights, resolved);
   llm::require_plain(spec, model);
   check_rope(spec, model);
-  const std::vector<std::vector<int32_t>> sequences =
-      sequences_of(llm::encode_text(llm::require_tokenizer(tokenizer, model),
-                                    spec,
-                                    model,
-                                    options.text,
-                                    options.tokens,
-                                    kLeastTokens),
-                   spec.context,
-                   model);
+  const llm::CalibrationText text = llm::encode_text(llm::require_tokenizer(tokenizer, model),
+                                                     spec,
+                                                     model,
+                                                     options.text,
+                                                     options.tokens,
+                                                     kLeastTokens);
+  const std::vector<std::vector<int32_t>> sequences = sequences_of(text, spec.context, model);
   use_threads(options.threads);
 
   cpu::CpuModel reader(spec,
@@ -138,7 +136,9 @@ TriattentionResult calibrate_triattention(const std::filesystem::path& model,
                        .sizes = std::make_shared<const std::vector<float>>(queries.sizes())};
   require_numbers(*spec.triattention, spec, model);
   write_triattention_adapter(out, spec);
-  return summary(*spec.triattention, spec);
+  TriattentionResult result = summary(*spec.triattention, spec);
+  result.tokens = std::ssize(text.ids);
+  return result;
 }
 
 }  // namespace dms
