@@ -87,7 +87,8 @@ std::string render(const GridMap& map) {
   const double whole_width = kLeft + width * static_cast<double>(map.x_labels.size());
   const double height = kTop + kCellHeight * static_cast<double>(map.y_labels.size()) + kBottom;
   std::string svg = fmt::format(
-      R"(<svg viewBox="0 0 {0:.0f} {1:.0f}" style="max-width:{0:.0f}px" role="img" aria-label="{2}">)",
+      R"(<svg class="map" viewBox="0 0 {0:.0f} {1:.0f}" style="max-width:{0:.0f}px;--width:{0:.0f}px" )"
+      R"(role="img" aria-label="{2}">)",
       whole_width,
       height,
       escape_html(map.title));

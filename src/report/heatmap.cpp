@@ -138,7 +138,8 @@ std::string render_retention(const std::vector<std::vector<double>>& retention,
   if (grid.layers == 0 || grid.heads == 0) return "";
   const double width = kLeft + static_cast<double>(grid.layers) * grid.cell_width;
   std::string svg =
-      fmt::format(R"(<svg viewBox="0 0 {0:.0f} {1:.0f}" style="max-width:{0:.0f}px" )"
+      fmt::format(R"(<svg class="map" viewBox="0 0 {0:.0f} {1:.0f}" )"
+                  R"(style="max-width:{0:.0f}px;--width:{0:.0f}px" )"
                   R"(role="img" aria-label="Share of tokens kept by layer and KV head">)",
                   width,
                   grid.bottom() + kBottom);

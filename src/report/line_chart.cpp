@@ -103,10 +103,11 @@ std::string missing_steps(const LineChart& chart) {
 }
 
 std::string plot(const LineChart& chart, const ChartFrame& frame) {
-  std::string svg = fmt::format(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)",
-                                kSize.width,
-                                kSize.height,
-                                escape_html(chart.title));
+  std::string svg =
+      fmt::format(R"(<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">)",
+                  kSize.width,
+                  kSize.height,
+                  escape_html(chart.title));
   svg += draw_axes(frame, "step", kNameBelow);
   for (const Series& series : chart.series) svg += curve(frame, chart.steps, series);
   return svg + "</svg>";

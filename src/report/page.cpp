@@ -46,8 +46,17 @@ figcaption { display: flex; flex-wrap: wrap; gap: 2px 10px; align-items: baselin
           color: var(--faint); font-size: 12px; }
 .legend b { color: var(--text); font-weight: 600; font-variant-numeric: tabular-nums; }
 svg { display: block; width: 100%; height: auto; }
-figure.card { overflow-x: auto; }
-@media (max-width: 700px) { .plot { min-width: 600px; } }
+/* What is wider than its card scrolls, and is shaded at the side where more of it lies. */
+figure.card, .scroll {
+  overflow-x: auto;
+  background: linear-gradient(to right, var(--card) 50%, transparent) left / 60px 100%,
+              linear-gradient(to left, var(--card) 50%, transparent) right / 60px 100%,
+              linear-gradient(to right, var(--axis), transparent) left / 22px 100%,
+              linear-gradient(to left, var(--axis), transparent) right / 22px 100%;
+  background-attachment: local, local, scroll, scroll; background-repeat: no-repeat;
+  background-color: var(--card); }
+/* On a phone a figure would otherwise shrink until its numbers can't be read. */
+@media (max-width: 700px) { .plot { min-width: 600px; } .map { min-width: var(--width); } }
 .legend svg { display: inline-block; width: 18px; height: 8px; vertical-align: middle;
               margin-right: 3px; }
 .rule { stroke: var(--grid); }
@@ -83,7 +92,6 @@ th { color: var(--faint); width: min(220px, 38%); padding-right: 16px; }
          stroke-width: 4px; stroke-linejoin: round; }
 .shaded { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; line-height: 1.6;
           margin-top: 8px; }
-.scroll { overflow-x: auto; }
 .data th, .data td { width: auto; padding: 5px 14px 5px 0; white-space: nowrap; }
 .data .number { text-align: right; font-variant-numeric: tabular-nums; }
 .part { margin: 18px 0 0; } .part h2 { font-size: 18px; }

@@ -9,6 +9,8 @@
 
 #include "report/data_table.h"
 #include "report/grid_map.h"
+#include "report/heatmap.h"
+#include "report/page.h"
 #include "report/scatter.h"
 #include "report/shaded_text.h"
 
@@ -54,6 +56,24 @@ TEST(Scatter, JoinsWhatNothingBeats) {
   EXPECT_THAT(html, Not(HasSubstr("nan")));
   EXPECT_THAT(render(Scatter{.title = "t", .unit = "", .x_name = "", .points = {}}),
               HasSubstr("No values"));
+}
+
+/// There they scroll: shrunk to the screen, nobody could read their numbers.
+TEST(Figures, KeepASizeOnAPhone) {
+  const std::string style = render(Page{.title = "t", .cards = ""});
+  EXPECT_THAT(style, HasSubstr(".plot { min-width: 600px; } .map { min-width: var(--width); }"));
+  const GridMap map{.title = "t",
+                    .unit = "",
+                    .x_name = "x",
+                    .y_name = "y",
+                    .x_labels = {"1", "2"},
+                    .y_labels = {"a"},
+                    .shares = {{0, 1}}};
+  for (const std::string& figure : {render(map), render_retention({{0.5, 1}, {0, 1}}, "now")}) {
+    EXPECT_THAT(figure, testing::ContainsRegex("svg class=\"map\"[^>]*--width:[0-9]+px"));
+  }
+  const Scatter chart{.title = "t", .unit = "", .x_name = "", .points = {{"p", 1, 1}}};
+  EXPECT_THAT(render(chart), HasSubstr("svg class=\"plot\""));
 }
 
 TEST(Scatter, JoinsSizesOfOnePolicy) {
