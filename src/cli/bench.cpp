@@ -17,6 +17,7 @@
 #include "cli/bench_serving.h"
 #include "cli/bench_sessions.h"
 #include "cli/command.h"
+#include "cli/eval_report.h"
 #include "cli/eval_run.h"
 #include "cli/input.h"
 #include "cli/options.h"
@@ -262,6 +263,7 @@ void measure_all(const BenchOptions& options,
 
 void bench_methods(const BenchOptions& options) {
   const MethodRuns runs = measure_methods(options);
+  note_idle_policies(methods_json(options, runs.rows)["methods"], "method");
   if (runs.rows.empty()) {
     // Interrupted before the first was done.
   } else if (options.json) {
@@ -283,6 +285,7 @@ void bench(const BenchOptions& options) {
   measure_all(options, std::move(source), policies, report);
   report.peak_rss_bytes = peak_rss_bytes();  // before the probe, whose buffer is not the model's
   report.machine = probe(options);
+  note_idle_policies(report_json(report)["runs"], "policy");
   if (options.json) {
     print_json(report_json(report));
   } else {

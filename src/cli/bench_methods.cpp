@@ -70,6 +70,7 @@ class MethodBench {
   const BenchOptions& options_;
   EvalOptions model_;
   std::vector<eval::Contender> methods_;
+  LongestTexts longest_{};
   EvalModels models_;
   eval::PromptTokenizer tokenizer_;
   InterruptFlag interrupt_;
@@ -87,19 +88,15 @@ MethodBench::MethodBench(const BenchOptions& options)
     : options_(options),
       model_(model_of(options)),
       methods_(parse_contenders(options.methods, options.cache, kOption)),
-      models_(model_, methods_),
+      models_(model_, methods_, kOption),
       tokenizer_(models_.source().tokenizer(), std::nullopt) {
   const SourceOf source_of = [this](const eval::Variant& variant) -> const ModelSource& {
     return models_.source(variant);
   };
   for (const int64_t context : options.prompt_lens) {
-    const int64_t longest = plan_contenders(source_of, methods_, context, kOption);
-    if (context > longest) {
-      throw InputError({.where = "--prompt-lens",
-                        .what = "longer than the model's context",
-                        .got = fmt::format("{}", context),
-                        .expected = fmt::format("at most {}", longest)});
-    }
+    longest_ = plan_contenders(source_of, methods_, context, kOption);
+    require_length({.model = longest_.model}, {}, context, "--prompt-lens");
+    check_sizes(methods_, context, context, kOption);
     check_length(context);
   }
 }
@@ -111,6 +108,7 @@ void MethodBench::check_length(int64_t context) const {
   } catch (const InputError& error) {
     ErrorParts parts = error.parts();
     parts.where = "--prompt-lens";
+    parts.field.clear();  // --lengths, elsewhere
     throw InputError(parts);
   }
 }
@@ -185,16 +183,18 @@ std::string line_of(const MethodRun& run) {
 MethodRuns MethodBench::run() {
   MethodRuns runs;
   for (const int64_t context : options_.prompt_lens) {
-    for (const eval::Contender& method : methods_) {
+    for (size_t i = 0; i < methods_.size(); ++i) {
+      const eval::Contender& method = methods_[i];
       MethodRun run{.context_tokens = context, .method = method.label};
       const std::string caption = fmt::format(
           "bench {} of {}", runs.rows.size() + 1, options_.prompt_lens.size() * methods_.size());
       try {
+        require_length(method, longest_.each[i], context, kOption);
         measure_all(method, caption, run);
       } catch (const Interrupted&) {
         runs.is_interrupted = true;
         return runs;
-      } catch (const RunError& error) {
+      } catch (const Error& error) {
         run.failure = error.what();
       } catch (const std::bad_alloc&) {
         run.failure = out_of_memory().what();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/list_option.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/parse.h"
@@ -89,15 +90,10 @@ void add_bench_options(CLI::App& app, BenchOptions& options) {
       app, "--seed", "N", "Of random weights and prompts", [&options](const std::string& text) {
         options.seed = parse_seed("--seed", text);
       });
-  add_text(app,
-           "--policy",
-           options.policies,
-           "NAME,...",
-           "Policies to compare, with settings as random:cr=8");
-  add_text(app,
+  add_list(app, "--policy", options.policies, "Policies to compare, with settings as random:cr=8");
+  add_list(app,
            "--methods",
            options.methods,
-           "NAME,...",
            "Compare these, with settings as dms eval's\n--policies, by a needle in each of "
            "--prompt-lens");
   add_flag(app, "--json", options.json, "Print one JSON object");

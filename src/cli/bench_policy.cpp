@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <exception>
 
+#include <fmt/format.h>
+
+#include "cli/output.h"
 #include "cli/parse.h"
 #include "dms/error.h"
+#include "dms/kept_tokens.h"
 
 namespace dms::cli {
 namespace {
@@ -15,6 +19,12 @@ BenchPolicy parse_policy(const std::string& text,
   BenchPolicy policy{.label = text, .cache = shared};
   const size_t colon = text.find(':');
   policy.cache.policy = text.substr(0, colon);
+  if (policy.cache.policy.empty()) {
+    throw InputError({.where = option,
+                      .what = "settings without a policy's name",
+                      .got = text,
+                      .expected = "NAME" + text});
+  }
   if (policy.cache.policy == "none") policy.cache.policy_args.clear();
   if (colon != std::string::npos) {
     std::string settings = text.substr(colon + 1);
@@ -34,10 +44,19 @@ std::vector<BenchPolicy> parse_bench_policies(const std::string& text,
   for (const std::string& part : parse_list(option, text)) {
     policies.push_back(parse_policy(part, shared, option));
   }
+  const auto takes_shared = [](const BenchPolicy& policy) {
+    return policy.label != "none" && policy.label.find(':') == std::string::npos;
+  };
+  if (!shared.policy_args.empty() && std::ranges::none_of(policies, takes_shared)) {
+    note(fmt::format("--policy-args: without effect, no policy of {} takes them", option));
+  }
   return policies;
 }
 
 CachePlan plan_cache(const ModelSource& source, CacheOptions& cache, std::exception_ptr& refusal) {
+  // Too large a window is a fault, not one that the policy does without.
+  const std::string& policy = cache.policy.empty() ? source.info().policy : cache.policy;
+  require_eviction(policy, cache, source.info().context);
   try {
     return source.check(cache);
   } catch (const InputError& error) {

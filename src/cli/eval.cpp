@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/declare.h"
 #include "cli/eval_actions.h"
+#include "cli/eval_report.h"
 #include "cli/eval_run.h"
 #include "cli/output.h"
 #include "cli/parse.h"
@@ -16,8 +17,7 @@ namespace dms::cli {
 namespace {
 
 void evaluate_and_write(const EvalOptions& options) {
-  check_writable(options.csv);
-  check_writable(options.html);
+  check_report_files(options.csv, options.html);
   try {
     evaluate(options, [&options](const EvalReport& report, const ModelInfo& info) {
       return write_report(options, info, report);

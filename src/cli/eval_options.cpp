@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/suggest.h"
+#include "cli/list_option.h"
 #include "cli/options.h"
 #include "cli/parse.h"
 #include "dms/error.h"
@@ -142,7 +143,8 @@ void refuse(const std::string& where, const std::string& what) {
   throw InputError({.where = where, .what = what});
 }
 
-void refuse_twice(const std::string& where, std::vector<int64_t> values) {
+template <class T>
+void refuse_twice(const std::string& where, std::vector<T> values) {
   std::ranges::sort(values);
   const auto twice = std::ranges::adjacent_find(values);
   if (twice == values.end()) return;
@@ -155,10 +157,9 @@ void refuse_twice(const std::string& where, std::vector<int64_t> values) {
 void add_eval_options(CLI::App& app, EvalOptions& options) {
   add_text(app, "ACTION", options.action, "", "ppl, kld, needle, ruler or longbench");
   add_model_folder(app, options.model);
-  add_text(app,
+  add_list(app,
            "--policies",
            options.policies,
-           "NAME,...",
            "What to compare, with settings as\ndms:kv_dtype=int8,random:cr=8 (default: none, "
            "and\ndms where trained)");
   add_output_options(app, options);
@@ -185,6 +186,7 @@ void settle_eval_options(const CLI::App& app, const EvalOptions& options) {
   }
   refuse_twice("--lengths", options.lengths);
   refuse_twice("--depths", options.depths);
+  refuse_twice("--tasks", options.tasks);
   if (options.force && options.out.empty()) refuse("--force", "goes with --out DIR");
 }
 

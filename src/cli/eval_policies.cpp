@@ -1,10 +1,10 @@
 #include "cli/eval_policies.h"
 
 #include <algorithm>
-#include <charconv>
+#include <array>
 #include <exception>
-#include <limits>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -14,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/parse.h"
 #include "dms/error.h"
+#include "dms/kept_tokens.h"
 #include "eval/relative_size.h"
 
 namespace dms::cli {
@@ -31,6 +32,19 @@ std::optional<std::string> take(CacheOptions& cache, const std::string& name) {
   return value;
 }
 
+int64_t whole_number(const std::string& where,
+                     const char* setting,
+                     const std::string& text,
+                     int64_t most) {
+  try {
+    return parse_integer(where, text, 0, most);
+  } catch (const InputError& error) {
+    ErrorParts parts = error.parts();
+    parts.what = fmt::format("{}: {}", setting, parts.what);
+    throw InputError(parts);
+  }
+}
+
 eval::Contender contender_of(const BenchPolicy& policy, const std::string& option) {
   eval::Contender contender{.label = policy.label, .cache = policy.cache};
   CacheOptions& cache = contender.cache;
@@ -44,10 +58,10 @@ eval::Contender contender_of(const BenchPolicy& policy, const std::string& optio
     cache.kv_dtype = *type;
   }
   if (const auto layers = take(cache, "kv_exact_layers")) {
-    cache.kv_exact_layers = parse_integer(where, *layers, 0, kMaxLayers);
+    cache.kv_exact_layers = whole_number(where, "kv_exact_layers", *layers, kMaxLayers);
   }
   if (const auto window = take(cache, "window")) {
-    cache.window_tokens = parse_integer(where, *window, 0, kMaxTokens);
+    cache.window_tokens = whole_number(where, "window", *window, kMaxTokens);
   }
   if (auto weights = take(cache, "weights")) contender.variant.weights = std::move(*weights);
   if (auto adapter = take(cache, "adapter")) {
@@ -65,72 +79,64 @@ eval::Contender contender_of(const BenchPolicy& policy, const std::string& optio
   return contender;
 }
 
-/// Rethrows what is wrong with a policy as that policy's.
+bool has_own_window(const eval::Contender& contender) {
+  return contender.label.find(":window=") != std::string::npos;
+}
+
+/// Rethrows what is wrong with a policy as that policy's. Its setting is said in words: an option
+/// of the same name (--seed) is another thing.
 [[noreturn]] void refuse(const eval::Contender& contender,
                          const InputError& error,
                          const std::string& option) {
+  constexpr std::string_view kArgument = "policy_args.";
   ErrorParts parts = error.parts();
   parts.where = fmt::format("{}: {}", option, contender.label);
-  if (parts.field.starts_with("policy_args.")) {
-    parts.field = parts.field.substr(std::string_view("policy_args.").size());
-  } else if (parts.field.starts_with("policy")) {
-    parts.field.clear();
+  std::string setting = std::exchange(parts.field, "");
+  if (setting.starts_with(kArgument)) {
+    setting = setting.substr(kArgument.size());
+  } else if (setting.starts_with("policy")) {
+    setting.clear();
+  } else if (setting == "window_tokens" && has_own_window(contender)) {
+    setting = "window";
   }
+  if (!setting.empty()) parts.what = fmt::format("{}: {}", setting, parts.what);
   throw InputError(parts);
 }
 
-[[noreturn]] void refuse(const eval::Contender& contender,
-                         const std::string& setting,
-                         const std::string& got,
-                         const std::string& expected,
-                         const std::string& hint) {
-  throw InputError({.where = fmt::format("{}: {}", kOption, contender.label),
-                    .field = setting,
-                    .what = "takes nothing, or all, of a prompt",
-                    .got = got,
-                    .expected = expected,
-                    .hint = hint});
+/// Where shares of the whole text come to more than is compressed of it.
+std::string hint_of(const eval::Contender& contender, int64_t ranked, int64_t tokens) {
+  const auto is_share = [](const auto& setting) {
+    return eval::is_share(setting.first, setting.second);
+  };
+  if (ranked == tokens || std::ranges::none_of(contender.cache.policy_args, is_share)) return "";
+  return fmt::format(
+      "shares are of the {} tokens of --context, of which the first {} are compressed: less than "
+      "{}%, or a smaller --stride",
+      tokens,
+      ranked,
+      100 * ranked / tokens);
 }
 
-std::optional<int64_t> number_of(const CacheOptions& cache, const std::string& setting) {
-  const auto found = cache.policy_args.find(setting);
-  if (found == cache.policy_args.end()) return std::nullopt;
-  const std::string& text = found->second;
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+/// Whether it evicts as a text grows; the others rank a prompt when it ends.
+bool is_continuous(std::string_view policy) {
+  constexpr std::array<std::string_view, 9> kContinuous{
+      "adms", "dms", "forced", "h2o", "kvzap", "random", "streaming", "tova", "triattention"};
+  return std::ranges::find(kContinuous, policy) != kContinuous.end();
 }
 
-/// What the policy itself allows and an evaluation has no use for: a size from which none of the
-/// `ranked` tokens would go. Shares are of `tokens`, of which those may be the first.
-void check_size(const eval::Contender& contender,
-                const CacheOptions& sized,
-                const std::string& setting,
-                int64_t ranked,
-                int64_t tokens) {
-  const std::optional<int64_t> size = number_of(sized, setting);
-  if (!size || *size < ranked) return;
-  const bool is_share = eval::is_share(setting, contender.cache.policy_args.at(setting));
-  const std::string hint =
-      is_share && ranked < tokens
-          ? fmt::format(
-                "shares are of the {} tokens of --context, of which the first {} are "
-                "compressed: less than {}%, or a smaller --stride",
-                tokens,
-                ranked,
-                100 * ranked / tokens)
-          : "";
-  const int64_t least = setting == "budget" ? 1 : 0;
-  refuse(contender,
-         setting,
-         fmt::format("{}", *size),
-         fmt::format("{} to {}", least, ranked - 1),
-         hint);
-}
-
-bool has_own_window(const eval::Contender& contender) {
-  return contender.label.find(":window=") != std::string::npos;
+/// Two take an adapter's window without its eviction.
+void refuse_idle_adapter(const eval::Contender& contender, const ModelInfo& info) {
+  constexpr std::array<std::string_view, 5> kReaders{
+      "dms", "forced", "kvzap", "random", "triattention"};
+  const std::string& policy = contender.cache.policy;
+  const bool is_reader = std::ranges::find(kReaders, policy) != kReaders.end();
+  const bool is_others = policy == "triattention" && (info.dms || info.kvzap);
+  if (is_reader && !is_others) return;
+  const char* const found = info.dms ? "one of dms" : info.kvzap ? "one of kvzap" : "an adapter";
+  throw InputError({.field = "adapter",
+                    .what = "has no effect on this policy",
+                    .got = found,
+                    .expected = is_reader ? "one of triattention" : "none"});
 }
 
 /// The plan; whether the policy leaves the window that all share goes to `is_left`.
@@ -144,6 +150,7 @@ CachePlan plan_of(const ModelSource& source,
     CacheOptions sized = eval::sized_for(contender.cache, tokens);
     CachePlan plan = plan_cache(source, sized, refusal);
     contender.cache.window_tokens = sized.window_tokens;
+    if (!contender.variant.adapter.empty()) refuse_idle_adapter(contender, source.info());
     is_left = refusal != nullptr;
     if (is_left && has_own_window(contender)) std::rethrow_exception(refusal);
     return plan;
@@ -174,18 +181,20 @@ std::vector<eval::Contender> parse_contenders(const std::string& text,
   return contenders;
 }
 
-int64_t plan_contenders(const SourceOf& source_of,
-                        std::vector<eval::Contender>& contenders,
-                        int64_t tokens,
-                        const std::string& option) {
-  int64_t longest = std::numeric_limits<int64_t>::max();
+LongestTexts plan_contenders(const SourceOf& source_of,
+                             std::vector<eval::Contender>& contenders,
+                             int64_t tokens,
+                             const std::string& option) {
+  LongestTexts longest;
   size_t left = 0;
   for (eval::Contender& contender : contenders) {
     const auto window = contender.cache.window_tokens;
+    const ModelSource& source = source_of(contender.variant);
     bool is_left = false;
-    longest = std::min(
-        longest,
-        plan_of(source_of(contender.variant), contender, tokens, option, is_left).max_tokens);
+    longest.each.push_back(plan_of(source, contender, tokens, option, is_left).max_tokens);
+    // A policy that needs room of its own holds less than the model could.
+    const int64_t whole = std::max(longest.each.back(), source.info().context);
+    longest.model = std::min(longest.model, whole);
     left += is_left ? 1 : 0;
     if (left == contenders.size()) {
       throw InputError({.where = "--window",
@@ -196,13 +205,48 @@ int64_t plan_contenders(const SourceOf& source_of,
   return longest;
 }
 
-void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt, int64_t tokens) {
+int64_t LongestTexts::all() const { return std::min(model, *std::ranges::min_element(each)); }
+
+void require_length(const LongestTexts& longest,
+                    const std::vector<eval::Contender>& contenders,
+                    int64_t tokens,
+                    const std::string& where) {
+  if (tokens > longest.model) {
+    throw InputError({.where = where,
+                      .what = "longer than the model's context",
+                      .got = fmt::format("{}", tokens),
+                      .expected = fmt::format("at most {}", longest.model)});
+  }
+  for (size_t i = 0; i < contenders.size(); ++i) {
+    require_length(contenders[i], longest.each[i], tokens, kOption);
+  }
+}
+
+void require_length(const eval::Contender& contender,
+                    int64_t longest,
+                    int64_t tokens,
+                    const std::string& option) {
+  if (tokens <= longest) return;
+  throw InputError({.where = fmt::format("{}: {}", option, contender.label),
+                    .what = "longer than what the policy holds in the model's context",
+                    .got = fmt::format("{}", tokens),
+                    .expected = fmt::format("at most {}", longest),
+                    .hint = "it has the model repeat a text in the same context"});
+}
+
+void check_sizes(const std::vector<eval::Contender>& contenders,
+                 int64_t prompt,
+                 int64_t tokens,
+                 const std::string& option) {
   for (const eval::Contender& contender : contenders) {
     const std::string& policy = contender.cache.policy;
-    const CacheOptions sized = eval::sized_for(contender.cache, tokens);
-    const bool is_continuous = policy == "h2o" || policy == "tova" || policy == "streaming";
-    for (const char* setting : {"budget", "recent_size"}) {
-      check_size(contender, sized, setting, is_continuous ? tokens : prompt, tokens);
+    const int64_t ranked = is_continuous(policy) ? tokens : prompt;
+    try {
+      require_eviction(policy, eval::sized_for(contender.cache, tokens), ranked);
+    } catch (const InputError& error) {
+      ErrorParts parts = error.parts();
+      parts.hint = hint_of(contender, ranked, tokens);
+      refuse(contender, InputError(parts), option);
     }
   }
 }

@@ -1,7 +1,9 @@
 #pragma once
 // The policies an evaluation compares, from one line: "none,dms:kv_dtype=int8,random:cr=8".
 
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -21,16 +23,40 @@ std::vector<eval::Contender> parse_contenders(const std::string& text,
 /// The model, without its weights, as a contender wants it held.
 using SourceOf = std::function<const ModelSource&(const eval::Variant&)>;
 
-/// Checks each with its model, sizes being those for texts of `tokens`; the longest sequence that
-/// all of them can hold. Those that have no window leave the shared one aside, but not all of them.
-/// Throws InputError naming the policy.
-int64_t plan_contenders(const SourceOf& source_of,
-                        std::vector<eval::Contender>& contenders,
-                        int64_t tokens,
-                        const std::string& option = "--policies");
+/// What can be evaluated.
+struct LongestTexts {
+  int64_t model = std::numeric_limits<int64_t>::max();  // whatever the policy
+  std::vector<int64_t> each{};                          // under each contender
 
-/// Throws InputError naming a policy whose budget would take nothing of what it ranks: a prompt of
-/// `prompt` tokens, or, where it ranks at intervals, a text of `tokens`.
-void check_sizes(const std::vector<eval::Contender>& contenders, int64_t prompt, int64_t tokens);
+  /// Under all of them.
+  int64_t all() const;
+};
+
+/// Checks each with its model, sizes being those for texts of `tokens`. Those that have no window
+/// leave the shared one aside, but not all of them. Throws InputError naming the policy.
+LongestTexts plan_contenders(const SourceOf& source_of,
+                             std::vector<eval::Contender>& contenders,
+                             int64_t tokens,
+                             const std::string& option = "--policies");
+
+/// Throws InputError where the model, called `where`, or one of the policies holds no text of
+/// `tokens`.
+void require_length(const LongestTexts& longest,
+                    const std::vector<eval::Contender>& contenders,
+                    int64_t tokens,
+                    const std::string& where);
+
+/// The same of one policy, which holds `longest`; `option` names its list.
+void require_length(const eval::Contender& contender,
+                    int64_t longest,
+                    int64_t tokens,
+                    const std::string& option);
+
+/// Throws InputError naming a policy that by its settings would take nothing of what it ranks: a
+/// prompt of `prompt` tokens, or, where it does as a text grows, a text of `tokens`.
+void check_sizes(const std::vector<eval::Contender>& contenders,
+                 int64_t prompt,
+                 int64_t tokens,
+                 const std::string& option = "--policies");
 
 }  // namespace dms::cli

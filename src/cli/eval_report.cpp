@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "base/utf8.h"
 #include "cli/peak_memory.h"
 #include "cli/text_table.h"
+#include "dms/error.h"
 
 namespace dms::cli {
 namespace {
@@ -135,8 +137,45 @@ std::string to_csv(const OutputJson& rows) {
   return text;
 }
 
+void note_idle_policies(const OutputJson& rows, const std::string& name) {
+  std::vector<std::pair<std::string, bool>> found;  // in the rows' order; whether it held all
+  for (const OutputJson& row : rows) {
+    if (!row.contains("kv")) continue;
+    const auto label = row[name].get<std::string>();
+    const bool holds_all = row["kv"]["held_tokens"] == row["kv"]["dense_tokens"];
+    const auto same = std::ranges::find(found, label, &std::pair<std::string, bool>::first);
+    if (same == found.end()) {
+      found.emplace_back(label, holds_all);
+    } else {
+      same->second = same->second && holds_all;
+    }
+  }
+  for (const auto& [label, holds_all] : found) {
+    const bool is_full = label == "none" || label.starts_with("none:");
+    if (!holds_all || is_full) continue;
+    note(
+        fmt::format("{}: every token was held while it was measured: what it keeps in any case may "
+                    "be more than the texts have",
+                    label));
+  }
+}
+
+void check_report_files(const std::string& csv, const std::string& html) {
+  namespace fs = std::filesystem;
+  check_writable(csv);
+  check_writable(html);
+  std::error_code ignored;
+  const auto whole = [&ignored](const std::string& path) {
+    return fs::weakly_canonical(fs::absolute(path), ignored);
+  };
+  const bool is_stream = fs::exists(html, ignored) && !fs::is_regular_file(html, ignored);
+  if (csv.empty() || html.empty() || is_stream || whole(csv) != whole(html)) return;
+  throw InputError({.where = "--html", .what = "the file that --csv names", .got = html});
+}
+
 bool write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report) {
   if (report.rows.empty()) return false;
+  note_idle_policies(report.rows, "policy");
   if (options.json) {
     OutputJson json = report.head;
     json["peak_rss_bytes"] = peak_rss_bytes();

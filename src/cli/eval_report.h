@@ -24,6 +24,14 @@ OutputJson task_rows_json(const std::vector<eval::TaskRow>& rows);
 /// Rows under a header of their fields; objects within are flattened: "kv.cr". Empty without rows.
 std::string to_csv(const OutputJson& rows);
 
+/// Tells on standard error of policies that evicted nothing of what was measured, as where their
+/// defaults are larger than the texts. `name`: the rows' field that says which one.
+void note_idle_policies(const OutputJson& rows, const std::string& name);
+
+/// For --csv and --html, before the work: throws InputError where one could not be written, or both
+/// are one file.
+void check_report_files(const std::string& csv, const std::string& html);
+
 /// To standard output, --csv and --html; nothing, and false, where there is no row.
 bool write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report);
 

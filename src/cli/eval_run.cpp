@@ -26,12 +26,14 @@ ModelOptions held_so(ModelOptions options, const eval::Variant& variant) {
 }
 
 /// The model as a contender wants it; what is wrong with that is said of the contender.
-ModelSource source_with(const EvalOptions& options, const eval::Contender& contender) {
+ModelSource source_with(const EvalOptions& options,
+                        const eval::Contender& contender,
+                        const std::string& option) {
   try {
     return ModelSource(options.model, held_so(options.model_options, contender.variant));
   } catch (const InputError& error) {
     ErrorParts parts = error.parts();
-    parts.where = fmt::format("--policies: {}", contender.label);
+    parts.where = fmt::format("{}: {}", option, contender.label);
     throw InputError(parts);
   }
 }
@@ -44,12 +46,14 @@ std::string settings_text(const std::map<std::string, std::string>& settings) {
 
 }  // namespace
 
-EvalModels::EvalModels(const EvalOptions& options, const std::vector<eval::Contender>& contenders)
+EvalModels::EvalModels(const EvalOptions& options,
+                       const std::vector<eval::Contender>& contenders,
+                       const std::string& option)
     : options_(options) {
   sources_.emplace(eval::Variant{}, ModelSource(options.model, options.model_options));
   for (const eval::Contender& contender : contenders) {
     if (sources_.contains(contender.variant)) continue;
-    sources_.emplace(contender.variant, source_with(options, contender));
+    sources_.emplace(contender.variant, source_with(options, contender, option));
   }
 }
 

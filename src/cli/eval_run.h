@@ -23,8 +23,10 @@ namespace dms::cli {
 /// when they are first asked for.
 class EvalModels {
  public:
-  /// Throws InputError where a type does not fit.
-  EvalModels(const EvalOptions& options, const std::vector<eval::Contender>& contenders);
+  /// Throws InputError where a type does not fit; `option` names the list of contenders.
+  EvalModels(const EvalOptions& options,
+             const std::vector<eval::Contender>& contenders,
+             const std::string& option = "--policies");
 
   const ModelSource& source(const eval::Variant& variant = {}) const {
     return sources_.at(variant);

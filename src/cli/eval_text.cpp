@@ -45,19 +45,21 @@ int64_t fitting_rows(int64_t vocab) {
   return std::max<int64_t>(eval::kMaxReferenceBytes / row_bytes(vocab), 1);
 }
 
-/// `longest`: what all contenders can hold.
-Cut cut_of(const EvalOptions& options, const ModelInfo& model, int64_t longest, int64_t tokens) {
+/// `longest`: what the contenders can hold; by default all of them.
+Cut cut_of(const EvalOptions& options,
+           const ModelInfo& model,
+           const LongestTexts& longest,
+           const std::vector<eval::Contender>& contenders,
+           int64_t tokens) {
   if (tokens < 2) {
     throw InputError({.where = "text",
                       .what = "too short to score",
                       .got = counted(tokens, "token"),
                       .expected = "at least 2"});
   }
-  const int64_t fitting = std::min({longest, model.context, kDefaultContext});
+  const int64_t fitting = std::min({longest.all(), model.context, kDefaultContext});
   const int64_t wanted = options.context.value_or(fitting);
-  if (wanted > longest) {
-    refuse("--context", "longer than the model's", wanted, fmt::format("at most {}", longest));
-  }
+  require_length(longest, contenders, wanted, "--context");
   const int64_t context = std::min(wanted, tokens);
   int64_t half = std::max<int64_t>(context / 2, 1);
   if (options.action == "kld") half = std::min(half, fitting_rows(model.vocab));
@@ -163,9 +165,10 @@ void eval_text(const EvalOptions& options, const ReportSink& sink) {
     return models.source(variant);
   };
   const int64_t usual = options.context.value_or(std::min(info.context, kDefaultContext));
-  const int64_t longest = plan_contenders(source_of, plan.contenders, usual);
+  const LongestTexts longest = plan_contenders(source_of, plan.contenders, usual);
   const std::vector<int32_t> ids = text_ids(options, models.source(), prompt);
-  const Cut cut = cut_of(options, models.source().info(), longest, std::ssize(ids));
+  const Cut cut =
+      cut_of(options, models.source().info(), longest, plan.contenders, std::ssize(ids));
   plan.ids = ids;
   plan.windows = eval::score_windows(std::ssize(ids), cut.context, cut.stride, cut.first);
   // A first window may be scored behind a single token, which no policy compresses.

@@ -77,10 +77,24 @@ void refuse_twice(const yaml::Fields& fields, std::string_view key, std::vector<
   }
 }
 
-std::vector<std::string> measures_of(yaml::Fields& fields) {
+/// A key that is there and looks like the one that is missing is the fault.
+[[noreturn]] void refuse_missing(const yaml::Fields& fields,
+                                 const yaml::Node& node,
+                                 const std::string& key,
+                                 const std::string& expected) {
+  for (const yaml::Node& value : node.children) {
+    const std::string hint = did_you_mean(value.key, std::array{key});
+    if (!hint.empty()) fields.refuse(value.key, "unknown key", "", hint);
+  }
+  fields.refuse(key, "missing", expected);
+}
+
+std::vector<std::string> measures_of(yaml::Fields& fields, const yaml::Node& node) {
   std::vector<std::string> measures;
   fields.texts("measure", measures);
-  if (measures.empty()) fields.refuse("measure", "missing", "ppl, kld, needle, ruler or several");
+  if (measures.empty()) {
+    refuse_missing(fields, node, "measure", "ppl, kld, needle, ruler or several");
+  }
   for (const std::string& measure : measures) {
     if (std::ranges::find(kMeasures, measure) != kMeasures.end()) continue;
     fields.refuse("measure",
@@ -120,9 +134,11 @@ void optional_count(yaml::Fields& fields,
   target = value;
 }
 
-void read_model(yaml::Fields& fields, EvalOptions& options) {
+void read_model(yaml::Fields& fields, const yaml::Node& node, EvalOptions& options) {
   fields.text("model", options.model);
-  if (options.model.empty()) fields.refuse("model", "missing", "a model's folder or GGUF file");
+  if (options.model.empty()) {
+    refuse_missing(fields, node, "model", "a model's folder or GGUF file");
+  }
   fields.path("adapter", options.model_options.adapter);
   fields.text("dtype", options.model_options.dtype);
   fields.text("weights", options.model_options.weights);
@@ -183,7 +199,7 @@ std::string policy_text(const yaml::Node& node) {
   yaml::Fields fields(&node, "policy", node.where);
   std::string text;
   fields.text("policy", text);
-  if (text.empty()) fields.refuse("policy", "missing", "a policy's name");
+  if (text.empty()) refuse_missing(fields, node, "policy", "a policy's name");
   for (const yaml::Node& value : node.children) {
     if (value.key == "policy") continue;
     if (!value.is_scalar()) fields.refuse(value.key, "bad value", "a number or text");
@@ -204,20 +220,19 @@ Scenario read_scenario(const yaml::Node& node,
   const std::string path = named == nullptr ? "scenario" : named->text;
   yaml::Fields fields(&whole, path, file);
   Scenario scenario;
+  constexpr const char* kName = "letters, digits, '_', '-' and '.'";
   fields.text("name", scenario.name);
-  if (!is_folder_name(scenario.name)) {
-    fields.refuse(
-        "name", named == nullptr ? "missing" : "bad value", "letters, digits, '_', '-' and '.'");
-  }
+  if (named == nullptr) refuse_missing(fields, whole, "name", kName);
+  if (!is_folder_name(scenario.name)) fields.refuse("name", "bad value", kName);
   if (std::ranges::find(kReportFiles, scenario.name) != kReportFiles.end()) {
     fields.refuse("name", "the name of a file of the report", "another name");
   }
-  const std::vector<std::string> measures = measures_of(fields);
+  const std::vector<std::string> measures = measures_of(fields, whole);
   fields.texts("profiles", scenario.profiles);
   EvalOptions options;
   fields.integers("lengths", options.lengths, {2, kMaxTokens});
   refuse_twice(fields, "lengths", options.lengths);
-  read_model(fields, options);
+  read_model(fields, whole, options);
   read_text_fields(fields, options);
   read_task_fields(fields, options);
   refuse_twice(fields, "depths", options.depths);

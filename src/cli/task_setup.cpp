@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 
 #include "base/random.h"
-#include "cli/eval_policies.h"
 #include "cli/file_state.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "dms/chat.h"
 #include "dms/error.h"
@@ -46,13 +46,14 @@ TaskSetup::TaskSetup(const EvalOptions& options, const ReportSink& sink)
       options.model, options.model_options.adapter, options.model_options.metadata_scope);
   contenders_ = parse_contenders(policy_list_of(options, info, true), options_.cache);
   models_ = std::make_unique<EvalModels>(options_, contenders_);
-  longest_ = std::min(plan_for(std::min(info.context, kUsualLength)), info.context);
+  longest_ = plan_for(std::min(info.context, kUsualLength));
+  longest_.model = std::min(longest_.model, info.context);
   tokenizer_ = std::make_unique<eval::PromptTokenizer>(models_->source().tokenizer(),
                                                        chat_template(options));
   read_files();
 }
 
-int64_t TaskSetup::plan_for(int64_t length) {
+LongestTexts TaskSetup::plan_for(int64_t length) {
   return plan_contenders(
       [this](const eval::Variant& variant) -> const ModelSource& {
         return models_->source(variant);
@@ -63,6 +64,11 @@ int64_t TaskSetup::plan_for(int64_t length) {
 
 void TaskSetup::read_files() {
   const std::string haystack = options_.haystack.empty() ? "" : read_text(options_.haystack);
+  if (!options_.haystack.empty() && !tasks::Haystack::has_words(haystack)) {
+    throw InputError({.where = input_name(options_.haystack),
+                      .what = "no words",
+                      .expected = "a text for needles to lie in"});
+  }
   essay_ = tasks::Haystack(haystack);
   const std::filesystem::path squad = seekable_file(options_.squad);
   const std::filesystem::path hotpot = seekable_file(options_.hotpot);
@@ -83,24 +89,20 @@ void TaskSetup::read_files() {
 
 std::vector<int64_t> TaskSetup::lengths(std::vector<int64_t> defaults) const {
   if (options_.lengths.empty()) {
-    std::erase_if(defaults, [this](int64_t length) { return length > longest_; });
-    if (defaults.empty()) defaults.push_back(longest_);
+    const int64_t longest = longest_.all();
+    std::erase_if(defaults, [longest](int64_t length) { return length > longest; });
+    if (defaults.empty()) defaults.push_back(longest);
     return defaults;
   }
   const int64_t most = *std::ranges::max_element(options_.lengths);
-  if (most > longest_) {
-    throw InputError({.where = "--lengths",
-                      .what = "longer than the model's context",
-                      .got = std::to_string(most),
-                      .expected = fmt::format("at most {}", longest_)});
-  }
+  require_length(longest_, contenders_, most, "--lengths");
   return options_.lengths;
 }
 
 void TaskSetup::run(eval::TaskPlan plan,
                     const std::function<EvalReport(const std::vector<eval::TaskRow>&)>& report) {
   plan.hides_question = options_.hides_question;
-  int64_t shortest = longest_;
+  int64_t shortest = longest_.model;
   for (const eval::TaskItem& item : plan.items) shortest = std::min(shortest, item.length);
   check_sizes(contenders_, shortest, shortest);
   plan_for(shortest);

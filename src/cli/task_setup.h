@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/eval_actions.h"
+#include "cli/eval_policies.h"
 #include "cli/eval_run.h"
 #include "eval/prompt_tokens.h"
 #include "eval/task_eval.h"
@@ -43,13 +44,13 @@ class TaskSetup {
  private:
   void read_files();
   /// plan_contenders() with sizes for prompts of this length.
-  int64_t plan_for(int64_t length);
+  LongestTexts plan_for(int64_t length);
 
   EvalOptions options_;
   ReportSink sink_;
   std::vector<eval::Contender> contenders_;
   std::unique_ptr<EvalModels> models_;
-  int64_t longest_ = 0;
+  LongestTexts longest_{};
   std::unique_ptr<eval::PromptTokenizer> tokenizer_;
   tasks::Haystack essay_;
   std::unique_ptr<tasks::QuestionSet> squad_;

@@ -35,8 +35,12 @@ std::vector<std::string> vocabulary_of(const std::string& text) {
 
 }  // namespace
 
+bool Haystack::has_words(std::string_view text) {
+  return text.find_first_not_of(kSpace) != std::string_view::npos;
+}
+
 Haystack::Haystack(std::string_view text) {
-  if (text.find_first_not_of(kSpace) == std::string_view::npos) text = kNoiseLine;
+  if (!has_words(text)) text = kNoiseLine;
   for (size_t at = text.find_first_not_of(kSpace);
        at != std::string_view::npos && ends_.size() < kMostWords;) {
     const size_t end = std::min(text.find_first_of(kSpace, at), text.size());

@@ -19,6 +19,8 @@ class Haystack {
   /// are left out. Without a word: RULER's noise.
   explicit Haystack(std::string_view text = {});
 
+  static bool has_words(std::string_view text);
+
   int64_t words() const { return static_cast<int64_t>(ends_.size()); }
   /// The first `words` of them.
   std::string first(int64_t words) const;

@@ -1,5 +1,6 @@
 // What `dms eval` makes of its options and results.
 
+#include <algorithm>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -36,7 +37,7 @@ TEST(EvalPolicies, FormatsAreTheCachesAndTheModels) {
   EXPECT_THAT(contenders[2].cache.policy_args, ElementsAre(Pair("cr", "4")));
 }
 
-int64_t plan(std::vector<eval::Contender>& contenders, int64_t tokens = 1024) {
+LongestTexts plan(std::vector<eval::Contender>& contenders, int64_t tokens = 1024) {
   const ModelSource model = source();
   return plan_contenders(
       [&model](const eval::Variant&) -> const ModelSource& { return model; }, contenders, tokens);
@@ -66,7 +67,14 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("knorm:compression_ratio=1", {"compression_ratio", "above 0 and below 1"});
   expect("knorm:compression_ratio=1.5", {"--policies: knorm:compression_ratio=1.5:"});
   expect("streaming:window=9", {"--policies: streaming:window=9:", "no window"});
-  expect("dms:window=-1", {"--policies: dms:window=-1:"});
+  expect("dms:window=-1", {"--policies: dms:window=-1: window: bad value"});
+  expect("random:seed=-1", {"--policies: random:seed=-1: seed: bad value"});
+  expect(":budget=60", {"--policies", "without a policy's name", ":budget=60"});
+  expect("dms:window=100000", {"dms:window=100000: window: keeps every token", "got 100000"});
+  expect("dms:window=1024", {"window: keeps every token", "got 1024, expected 0 to 1023"});
+  expect("streaming:start_size=1000:recent_size=30",
+         {"got recent_size 30 + start_size 1000, expected fewer than 1024 together"});
+  expect("adms:recent_size=100:compressed_budget=1000", {"compressed_budget 1000"});
   expect("snapkv:budget=50%",
          {"budget",
           "got 512, expected 1 to 511",
@@ -81,6 +89,29 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("none,none", {"--policies", "twice"});
   expect("none,", {"--policies"});
   expect("dms:kv_dtype=int3", {"--policies: dms:kv_dtype=int3:", "int3"});
+}
+
+TEST(EvalPolicies, ALimitIsThePolicysOrTheModels) {
+  std::vector<eval::Contender> contenders = parse_contenders("none,kvzip", {});
+  const LongestTexts longest = plan(contenders);
+  EXPECT_EQ(longest.model, 4096);
+  EXPECT_EQ(longest.each.front(), 4096);
+  EXPECT_LT(longest.all(), 4096 / 2);  // it repeats the text
+  const auto error = [&](int64_t tokens) {
+    return testing_support::input_error(
+        [&] { require_length(longest, contenders, tokens, "--lengths"); });
+  };
+  testing_support::expect_parts(error(2100),
+                                {"--policies: kvzip:", "got 2100", std::to_string(longest.all())});
+  testing_support::expect_parts(error(4097), {"--lengths", "the model's", "at most 4096"});
+  EXPECT_NO_THROW(require_length(longest, contenders, longest.all(), "--lengths"));
+}
+
+TEST(EvalPolicies, AWindowThatKeepsAllIsNotLeftAside) {
+  CacheOptions shared;
+  shared.window_tokens = 100'000;
+  testing_support::expect_parts(refusal("none,dms", shared),
+                                {"--policies: dms: window_tokens: keeps every token", "100000"});
 }
 
 TEST(EvalPolicies, AnAdapterMakesAModelOfItsOwn) {
@@ -107,7 +138,7 @@ TEST(EvalPolicies, WithoutAWindowLeaveTheSharedOne) {
   CacheOptions shared;
   shared.window_tokens = 99;
   std::vector<eval::Contender> contenders = parse_contenders("streaming,dms", shared);
-  EXPECT_EQ(plan(contenders), 4096);
+  EXPECT_EQ(plan(contenders).all(), 4096);
   EXPECT_FALSE(contenders[0].cache.window_tokens);
   EXPECT_EQ(contenders[1].cache.window_tokens, 99);
   testing_support::expect_parts(refusal("streaming", shared), {"--window", "99"});
@@ -124,6 +155,19 @@ TEST(EvalPolicies, TasksAreAlwaysShownBesideTheFullCache) {
   EXPECT_EQ(policy_list_of(options, info, true), "none,dms,random:cr=4");
   options.policies = "dms,none";
   EXPECT_EQ(policy_list_of(options, info, true), "dms,none");
+}
+
+TEST(EvalReport, SaysWhichPoliciesEvictedNothing) {
+  const auto row = [](const char* policy, int64_t held) {
+    return OutputJson{{"policy", policy}, {"kv", {{"held_tokens", held}, {"dense_tokens", 9}}}};
+  };
+  testing::internal::CaptureStderr();
+  note_idle_policies(
+      {row("none", 9), row("h2o", 9), row("tova", 9), row("none:weights=int8", 9), row("tova", 4)},
+      "policy");
+  const std::string notes = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(notes, testing::StartsWith("dms: note: h2o: every token was held"));
+  EXPECT_EQ(std::ranges::count(notes, '\n'), 1) << notes;
 }
 
 TEST(EvalReport, CsvIsFlatAndQuoted) {

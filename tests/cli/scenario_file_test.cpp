@@ -43,6 +43,16 @@ scenarios:
   - {name: tasks, measure: ruler, tasks: [vt, fwe], profiles: mine, adapter: a}
 )";
 
+TEST(ScenarioFile, AMisspeltKeyIsTheFaultAndNotTheMissingOne) {
+  const auto expect = [](const std::string& keys, const char* misspelt, const char* meant) {
+    testing_support::expect_parts(refusal("scenarios: [{" + keys + "}]"),
+                                  {misspelt, "unknown key", meant});
+  };
+  expect("name: a, model: m, mesure: ppl", "a.mesure", "did you mean measure?");
+  expect("name: a, modle: m, measure: ppl", "a.modle", "did you mean model?");
+  expect("naem: a, model: m, measure: ppl", "naem", "did you mean name?");
+}
+
 TEST(ScenarioFile, EachLengthOfATextIsAnEvaluation) {
   const ScenarioFile file = read(kWhole);
   EXPECT_EQ(file.title, "Small models");

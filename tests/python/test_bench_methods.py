@@ -80,7 +80,13 @@ def test_ctrl_c_prints_the_rows_that_are_done():
         (("--methods", "snapkv:budget=100%"), ("--methods: snapkv:budget=100%", "below 100%")),
         (("--methods", "none", "--policy", "none"), ("--methods", "--policy")),
         (("--methods", "none", "--prompt-lens", 5000), ("--prompt-lens", "at most 4096")),
-        (("--methods", "none", "--prompt-lens", 20), ("--prompt-lens", "too short")),
+        (("--methods", "none", "--prompt-lens", 20), ("--prompt-lens: too short",)),
+        (("--methods", ""), ("--methods", "an empty list")),
+        (("--methods", "none,kvzap:adapter=/none"), ("--methods: kvzap:adapter=/none",)),
+        (
+            ("--methods", "snapkv:budget=400", "--prompt-lens", 400),
+            ("--methods: snapkv:budget=400: budget: keeps", "got 400, expected 1 to 399"),
+        ),
         (("--methods", "none", "--gen", 0), ("--gen 0",)),
     ],
 )

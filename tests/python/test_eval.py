@@ -16,12 +16,15 @@ from transformers import AutoModelForCausalLM
 import models
 from bad_input import assert_error
 from harness import DEMO, HANG_GUARD_S, ROOT, binary, wait_until
+from kvzap_reference import Settings as KvzapSettings
+from kvzap_reference import write_adapter as write_kvzap
 from pseudo_terminal import Terminal
 from reference import Reference, Request, Streaming
 
 SHAPE = models.Shape("llama", layers=2, q_heads=4, kv_heads=2, head_dim=16)
 TOKENS, CONTEXT, STRIDE = 150, 64, 24
 TEXT = ROOT / "examples" / "long_prompt.txt"
+TEXT_FILE = ("--text-file", TEXT)
 CUT = ("--context", CONTEXT, "--stride", STRIDE)
 
 
@@ -326,6 +329,19 @@ def test_ruler_on_the_demo(dms, dms_json, tmp_path, options):
     assert ("qa_1: no --squad file" in text) == (not options)
 
 
+def test_ruler_at_a_thirty_second(dms_json, tmp_path):
+    """The highest ratio of such comparisons: a 32nd of the prompt stays, and the answer."""
+    policy = "knorm:compression_ratio=0.96875"
+    command = ("eval", "ruler", DEMO, "--lengths", 1000, "--samples", 1, "--out", tmp_path)
+    (_, row) = dms_json(*command, "--tasks", "niah_single_2", "--policies", policy)["rows"]
+    record = json.loads((tmp_path / "results.jsonl").read_text().splitlines()[2])
+    prompt = int(record["numbers"]["prefill_tokens"])
+    heads = sum(map(len, held_per_head(json.dumps(record))))
+    answer = row["kv"]["dense_tokens"] / heads - prompt
+    assert 0 <= answer <= 128
+    assert row["kv"]["held_tokens"] / heads == prompt // 32 + answer
+
+
 def test_a_hidden_question_is_appended_to_the_cut_context(dms_json, tmp_path):
     """A policy that ranks prompts takes nothing of the question, which follows its budget."""
     question = tmp_path / "question.txt"
@@ -404,6 +420,20 @@ def test_ruler_asks_questions_of_given_files(dms, dms_json, tmp_path):
         (("needle", DEMO, "--depths", "50,50"), ("--depths", "twice", "50")),
         (("needle", DEMO, "--depths", 101), ("--depths", "0 to 100")),
         (("needle", DEMO, "--haystack", "nowhere.txt"), ("nowhere.txt",)),
+        (("needle", DEMO, "--haystack", "/dev/null"), ("/dev/null", "no words")),
+        (("needle", DEMO, "--lengths", 2100, "--policies", "kvzip"), ("--policies: kvzip", "2100")),
+        (("ppl", DEMO, *TEXT_FILE, "--policies", ""), ("--policies", "an empty list")),
+        (("ppl", DEMO, *TEXT_FILE, "--csv", "a.csv", "--html", "./a.csv"), ("--html", "--csv")),
+        (("ppl", DEMO, *TEXT_FILE, "--window", 99999), ("--window", "keeps every token", 99999)),
+        (
+            ("ppl", DEMO, *TEXT_FILE, "--context", 2048, "--policies", "none,kvzip"),
+            ("--policies: kvzip", "got 2048", "at most 20"),
+        ),
+        (
+            ("ppl", DEMO, *TEXT_FILE, "--context", 64, "--policies", "dms:window=64"),
+            ("dms:window=64: window: keeps every token", "got 64, expected 0 to 63"),
+        ),
+        (("ruler", DEMO, "--tasks", "vt,vt"), ("--tasks", "stands there twice", "vt")),
         (("ruler", DEMO, "--tasks", "niah_singel_1"), ("--tasks", "did you mean niah_single_1?")),
         (("ruler", DEMO, "--tasks", "qa_1"), ("--tasks", "no --squad file")),
         (("ruler", DEMO, "--tasks", "qa_1", "--squad", TEXT), ("long_prompt.txt",)),
@@ -424,6 +454,24 @@ def test_a_windows_reference_is_bounded(dms, tmp_path):
     # By default as many as fit: what is refused comes after that.
     fits = (*command[:-2], "--out", ids)
     assert "--stride" not in assert_error(dms(*fits, check=False), "ids.json")
+
+
+def test_what_has_no_effect_is_said(dms):
+    command = ("eval", "ppl", DEMO, *TEXT_FILE, "--max-tokens", 40)
+    done = dms(*command, "--policies", "none", "--policy-args", "cr=8")
+    assert "note: --policy-args: without effect" in done.stderr.decode()
+    done = dms(*command, "--policies", "none,streaming")
+    assert "note: streaming: every token was held" in done.stderr.decode()
+    assert "note: none" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize("policy", ["triattention", "snapkv"])
+def test_an_adapter_is_of_use_to_its_policy(dms, model, tmp_path, policy):
+    folder, _, file = model
+    adapter = write_kvzap(folder, tmp_path / "zap", KvzapSettings())
+    command = ("eval", "ppl", folder, "--ids", file, "--policies")
+    done = dms(*command, f"none,{policy}:adapter={adapter}:budget=60", check=False)
+    assert_error(done, f"--policies: {policy}:adapter", "adapter: has no effect", "one of kvzap")
 
 
 def test_progress_shows_the_time_left_on_a_terminal():
