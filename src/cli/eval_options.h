@@ -20,6 +20,7 @@ struct EvalOptions {
 
   std::string out;
   bool force = false;
+  bool is_recalled = false;  // nothing is measured: what `out` holds is told
   std::string csv;
   std::string html;
   bool json = false;

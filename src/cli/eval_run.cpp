@@ -77,7 +77,7 @@ void EvalProgress::show(const eval::Step& step) {
 eval::Store open_store(const EvalOptions& options, const eval::Identity& identity) {
   if (options.out.empty()) return {};
   eval::Store store(options.out, identity, options.force);
-  if (store.found() > 0 && stderr_is_terminal()) {
+  if (store.found() > 0 && !options.is_recalled && stderr_is_terminal()) {
     note(fmt::format("{}: goes on behind {} that are measured",
                      options.out,
                      counted(static_cast<int64_t>(store.found()), "part")));

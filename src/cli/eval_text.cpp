@@ -182,6 +182,7 @@ void eval_text(const EvalOptions& options, const ReportSink& sink) {
   eval::Store store = open_store(options, identity_of(seekable, cut, ids));
   measure_and_report(
       [&] {
+        if (options.is_recalled) return;
         EvalProgress progress(options);
         eval::evaluate_text(
             plan,

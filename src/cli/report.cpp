@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/declare.h"
 #include "cli/eval_run.h"
+#include "cli/list_option.h"
 #include "cli/output.h"
 #include "cli/parse.h"
 #include "cli/report_output.h"
@@ -89,15 +90,18 @@ ReportPlan plan_of(const Options& options, ScenarioFile& file) {
                                            : choose_scenarios(
                                                  file.scenarios, names_of(where, scenarios), where),
                   .profiles = {},
-                  .known = file.profiles};
+                  .known = file.profiles,
+                  .all_scenarios = file.scenarios,
+                  .usual_profiles = file.profiles};
   where = "--profiles";
   std::vector<std::string> profiles =
       names_of(where, option_or(options.profiles, "PROFILES", where));
   const bool are_chosen = !profiles.empty();
   plan.profiles = choose_profiles(file.profiles, profiles, where);
   const auto is_built_in = [](const Profile& profile) { return profile.where.empty(); };
-  const bool has_own = !std::ranges::all_of(plan.profiles, is_built_in);
-  if (!are_chosen && has_own) std::erase_if(plan.profiles, is_built_in);
+  const bool has_own = !std::ranges::all_of(file.profiles, is_built_in);
+  if (has_own) std::erase_if(plan.usual_profiles, is_built_in);
+  if (!are_chosen) plan.profiles = plan.usual_profiles;
   if (are_chosen) {
     for (Scenario& scenario : plan.scenarios) scenario.profiles = profiles;
   }
@@ -123,9 +127,32 @@ void write_forms(const Options& options, const ReportPlan& plan, const ReportFor
   }
 }
 
+/// "1 of 5 evaluations failed, 2 policies were refused: …"; each was told with its reason before.
+std::string failures_of(const ReportResults& results) {
+  constexpr size_t kMostNamed = 6;
+  std::vector<std::string> counts;
+  std::vector<std::string> names;
+  const auto refused = std::ranges::count(results.failures, true, &ReportFailure::is_policy);
+  const auto failed = std::ssize(results.failures) - refused;
+  if (failed > 0) {
+    counts.push_back(fmt::format(
+        "{} of {} failed", failed, counted(static_cast<int64_t>(results.wanted), "evaluation")));
+  }
+  if (refused > 0) {
+    counts.push_back(fmt::format(
+        "{} refused", refused == 1 ? "1 policy was" : fmt::format("{} policies were", refused)));
+  }
+  for (const ReportFailure& failure : results.failures) {
+    if (names.size() < kMostNamed) names.push_back(failure.part);
+  }
+  if (names.size() < results.failures.size()) {
+    names.push_back(fmt::format("and {} more", results.failures.size() - names.size()));
+  }
+  return fmt::format("{}: {}", fmt::join(counts, ", "), fmt::join(names, "; "));
+}
+
 void report(const Options& options) {
-  check_writable(options.csv);
-  check_writable(options.html);
+  check_report_files(options.csv, options.html);
   ScenarioFile file;
   const ReportPlan plan = plan_of(options, file);
   const ReportResults results = run_report(plan);
@@ -137,10 +164,7 @@ void report(const Options& options) {
   }
   if (results.failures.empty()) return;
   throw RunError(
-      {.what = fmt::format("{} of {} failed: {}",
-                           results.failures.size(),
-                           counted(static_cast<int64_t>(results.wanted), "evaluation"),
-                           results.failures.front().part),
+      {.what = failures_of(results),
        .hint = fmt::format("the results of the others are in {}", plan.folder.string())});
 }
 
@@ -154,11 +178,10 @@ CommandBody define(CLI::App& app) {
       "DIR",
       "Results, kept from run to run (default: the\nfile's output, or dms-report); OUTPUT_ROOT");
   add_flag(app, "--force", options->force, "Measure again what DIR holds; FORCE_RERUN=1");
-  add_text(app, "--scenarios", options->scenarios, "NAME,...", "Some of the file's; SCENARIOS");
-  add_text(app,
+  add_list(app, "--scenarios", options->scenarios, "Some of the file's; SCENARIOS");
+  add_list(app,
            "--profiles",
            options->profiles,
-           "NAME,...",
            "balanced, quality or the file's own (default: what\nscenarios name, else the file's); "
            "PROFILES");
   add_text(app, "--csv", options->csv, "FILE", "Write the rows as CSV there too");

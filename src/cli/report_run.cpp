@@ -1,19 +1,24 @@
 #include "cli/report_run.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <new>
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "cli/eval_actions.h"
+#include "cli/eval_report.h"
 #include "cli/eval_run.h"
 #include "cli/interrupt_flag.h"
 #include "cli/output.h"
 #include "cli/parse.h"
 #include "dms/error.h"
+#include "eval/store.h"
 
 namespace dms::cli {
 namespace {
@@ -22,7 +27,7 @@ namespace {
 struct Run {
   const Scenario* scenario;
   Profile profile;
-  EvalOptions options;
+  EvalOptions options;  // recalled: what an earlier report has left of it is told
 
   std::string measure() const {
     return options.context ? fmt::format("{} {}", options.action, *options.context)
@@ -33,16 +38,50 @@ struct Run {
   }
 };
 
+std::vector<Profile> profiles_of(const ReportPlan& plan,
+                                 const Scenario& scenario,
+                                 const std::vector<Profile>& usual) {
+  return scenario.profiles.empty() ? usual
+                                   : choose_profiles(plan.known, scenario.profiles, scenario.name);
+}
+
+const Scenario* find(const std::vector<Scenario>& scenarios, const std::string& name) {
+  const auto found = std::ranges::find(scenarios, name, &Scenario::name);
+  return found == scenarios.end() ? nullptr : &*found;
+}
+
+/// The runs of a scenario: those that are asked for, as `wanted` has it, and those of `usual`.
+void add_runs(const ReportPlan& plan,
+              const Scenario* wanted,
+              const Scenario* usual,
+              std::vector<Run>& runs) {
+  const Scenario& scenario = wanted != nullptr ? *wanted : *usual;
+  std::vector<Profile> asked;
+  if (wanted != nullptr) asked = profiles_of(plan, *wanted, plan.profiles);
+  std::vector<Profile> profiles;
+  if (usual != nullptr) profiles = profiles_of(plan, *usual, plan.usual_profiles);
+  const auto has = [](const std::vector<Profile>& list, const Profile& profile) {
+    return std::ranges::find(list, profile.name, &Profile::name) != list.end();
+  };
+  for (const Profile& profile : asked) {
+    if (!has(profiles, profile)) profiles.push_back(profile);
+  }
+  for (const EvalOptions& part : scenario.parts) {
+    for (const Profile& profile : profiles) {
+      runs.push_back({.scenario = &scenario, .profile = profile, .options = part});
+      runs.back().options.is_recalled = !has(asked, profile);
+    }
+  }
+}
+
 std::vector<Run> runs_of(const ReportPlan& plan) {
   std::vector<Run> runs;
+  for (const Scenario& scenario : plan.all_scenarios) {
+    add_runs(plan, find(plan.scenarios, scenario.name), &scenario, runs);
+  }
   for (const Scenario& scenario : plan.scenarios) {
-    const std::vector<Profile> profiles =
-        scenario.profiles.empty() ? plan.profiles
-                                  : choose_profiles(plan.known, scenario.profiles, scenario.name);
-    for (const EvalOptions& part : scenario.parts) {
-      for (const Profile& profile : profiles) {
-        runs.push_back({.scenario = &scenario, .profile = profile, .options = part});
-      }
+    if (find(plan.all_scenarios, scenario.name) == nullptr) {
+      add_runs(plan, &scenario, nullptr, runs);
     }
   }
   return runs;
@@ -87,9 +126,18 @@ std::string without(const std::string& policies, const std::string& policy) {
   return fmt::format("{}", fmt::join(rest, ","));
 }
 
-void add_failure(ReportResults& results, const std::string& part, const std::string& reason) {
-  results.failures.push_back({.part = part, .reason = reason});
-  note(fmt::format("{}: {}", part, reason));
+void add_failure(ReportResults& results, const ReportFailure& failure) {
+  results.failures.push_back(failure);
+  note(fmt::format("{}: {}", failure.part, failure.reason));
+}
+
+/// What profiles have in common is kept once: one of which a policy is missing was not asked for.
+bool is_whole(const Run& run, const OutputJson& rows) {
+  const std::vector<std::string> policies = parse_list("--policies", run.options.policies);
+  return std::ranges::all_of(policies, [&rows](const std::string& policy) {
+    return std::ranges::any_of(
+        rows, [&policy](const OutputJson& row) { return row["policy"] == policy; });
+  });
 }
 
 /// `begun`: folders that this report has opened; later profiles add to what is in them.
@@ -98,10 +146,12 @@ void measure(const ReportPlan& plan,
              std::set<std::string>& begun,
              ReportResults& results) {
   run.options.out = folder_of(plan, run);
-  run.options.force = plan.force && !begun.contains(run.options.out);
+  run.options.force = plan.force && !run.options.is_recalled && !begun.contains(run.options.out);
   evaluate(run.options, [&](const EvalReport& report, const ModelInfo&) {
     begun.insert(run.options.out);
     if (report.rows.empty()) return false;
+    if (run.options.is_recalled && !is_whole(run, report.rows)) return false;
+    note_idle_policies(report.rows, "policy");
     results.parts.push_back({.scenario = run.scenario->name,
                              .profile = run.profile.name,
                              .options = run.options,
@@ -118,17 +168,43 @@ void measure_others(const ReportPlan& plan,
                     ReportResults& results) {
   run.options.policies = policies_of(run);
   while (true) {
-    if (interrupt.is_set()) throw Interrupted();
+    if (!run.options.is_recalled && interrupt.is_set()) throw Interrupted();
     try {
       return measure(plan, run, begun, results);
     } catch (const InputError& error) {
       const std::string policy = policy_of(error);
       const std::string rest = policy.empty() ? "" : without(run.options.policies, policy);
       if (rest.empty() || rest == run.options.policies) throw;
-      add_failure(results, fmt::format("{}, {}", run.name(), policy), reason_of(error, run));
-      ++results.wanted;
+      if (!run.options.is_recalled) {
+        add_failure(results,
+                    {.part = fmt::format("{}, {}", run.name(), policy),
+                     .reason = reason_of(error, run),
+                     .is_policy = true});
+      }
       run.options.policies = rest;
     }
+  }
+}
+
+/// Whether an earlier report has left something of it.
+bool is_kept(const ReportPlan& plan, const Run& run) {
+  std::error_code ignored;
+  return std::filesystem::exists(eval::Store::file_in(folder_of(plan, run)), ignored);
+}
+
+void recall(const ReportPlan& plan,
+            Run& run,
+            const InterruptFlag& interrupt,
+            ReportResults& results) {
+  if (!is_kept(plan, run)) return;
+  std::set<std::string> begun;
+  try {
+    measure_others(plan, run, begun, interrupt, results);
+  } catch (const Error& error) {
+    note(fmt::format("{}: what {} holds of it is not shown: {}",
+                     run.name(),
+                     folder_of(plan, run),
+                     reason_of(error, run)));
   }
 }
 
@@ -136,21 +212,27 @@ void measure_others(const ReportPlan& plan,
 
 ReportResults run_report(const ReportPlan& plan) {
   std::vector<Run> runs = runs_of(plan);
-  ReportResults results{.wanted = runs.size()};
+  ReportResults results;
+  results.wanted = static_cast<size_t>(
+      std::ranges::count_if(runs, [](const Run& run) { return !run.options.is_recalled; }));
   std::set<std::string> begun;
   const InterruptFlag interrupt;  // an evaluation has its own only while it measures
-  for (size_t i = 0; i < runs.size(); ++i) {
-    Run& run = runs[i];
+  size_t count = 0;
+  for (Run& run : runs) {
+    run.options.is_recalled |= results.is_interrupted;
+    if (run.options.is_recalled) {
+      recall(plan, run, interrupt, results);
+      continue;
+    }
     try {
-      run.options.caption = fmt::format("report {} of {}: {}", i + 1, runs.size(), run.name());
+      run.options.caption = fmt::format("report {} of {}: {}", ++count, results.wanted, run.name());
       measure_others(plan, run, begun, interrupt, results);
     } catch (const Interrupted&) {
       results.is_interrupted = true;
-      break;
     } catch (const Error& error) {
-      add_failure(results, run.name(), reason_of(error, run));
+      add_failure(results, {.part = run.name(), .reason = reason_of(error, run)});
     } catch (const std::bad_alloc&) {
-      add_failure(results, run.name(), out_of_memory().what());
+      add_failure(results, {.part = run.name(), .reason = out_of_memory().what()});
     }
   }
   return results;

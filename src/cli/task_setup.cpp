@@ -111,6 +111,7 @@ void TaskSetup::run(eval::TaskPlan plan,
   eval::Store store = open_store(options_, identity_);
   measure_and_report(
       [&] {
+        if (options_.is_recalled) return;
         EvalProgress progress(options_);
         eval::evaluate_tasks(
             plan,

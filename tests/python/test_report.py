@@ -94,7 +94,59 @@ scenarios:
     assert "unknown policy" in failed[unknown]
     assert "smaller --stride" in failed[too_large]
     assert "snapkv:budget=50%" in (out / "report.md").read_text()
-    assert "2 of 3 evaluations failed" in done.stderr.decode().splitlines()[-1]
+    last = done.stderr.decode().splitlines()[-1]
+    assert f"2 policies were refused: {unknown}; {too_large}" in last
+    assert "evaluations failed" not in last
+
+
+def test_a_limit_of_one_policy_is_not_the_others(dms, tmp_path):
+    """KVzip holds half of what the model could: it repeats the text."""
+    file, out = tmp_path / "s.yaml", tmp_path / "out"
+    file.write_text(f"""
+profiles: {{p: [none, "kvzip:budget=12.5%"]}}
+scenarios:
+- {{name: a, model: {DEMO}, measure: needle, lengths: [2100], depths: 50, samples: 1, digits: 4}}
+""")
+    done = dms("report", file, "--out", out, "--json", check=False)
+    report = json.loads(done.stdout)
+    assert [row["policy"] for row in report["rows"]] == ["none"]
+    (failure,) = report["failed"]
+    assert failure["part"] == "a, p, needle, kvzip:budget=12.5%"
+    assert "got 2100, expected at most" in failure["reason"]
+    assert (
+        done.stderr.decode().splitlines()[-1].startswith("dms: error: 1 policy was refused: a, p")
+    )
+
+
+def test_the_page_holds_all_that_lies_in_the_folder(dms, tmp_path):
+    file, out = tmp_path / "s.yaml", tmp_path / "out"
+    file.write_text(f"""
+profiles: {{p: [none, "streaming:recent_size=25%"], q: [none, "random:cr=8:window=4"]}}
+defaults: {{model: {DEMO}, measure: ppl, text: {TEXT}, max_tokens: 80, lengths: 64}}
+scenarios: [{{name: a}}, {{name: b}}, {{name: gone, model: nowhere}}]
+""")
+    call = ("report", file, "--out", out)
+
+    def parts() -> list[tuple[str, str]]:
+        with (out / "report.csv").open() as rows:
+            found = [(row["scenario"], row["profile"]) for row in csv.DictReader(rows)]
+        assert all(f"{a}: ppl at 64 tokens, profile {p}" in page() for a, p in found)
+        return list(dict.fromkeys(found))
+
+    def page() -> str:
+        return (out / "report.html").read_text()
+
+    dms(*call, "--scenarios", "b", "--profiles", "q")
+    assert parts() == [("b", "q")]  # p has none of its own, but `none`
+    kept = (out / "b" / "ppl-64" / "results.jsonl").read_text()
+    dms(*call, "--scenarios", "a", "--profiles", "p", "--force")
+    assert parts() == [("a", "p"), ("b", "q")]
+    assert (out / "b" / "ppl-64" / "results.jsonl").read_text() == kept
+    done = dms(*call, "--scenarios", "gone", check=False)
+    assert parts() == [("a", "p"), ("b", "q")]
+    assert "2 of 2 evaluations failed: gone, p, ppl 64; gone, q, ppl 64" in done.stderr.decode()
+    dms(*call, "--scenarios", "b")
+    assert parts() == [("a", "p"), ("b", "p"), ("b", "q")]
 
 
 def test_the_environment_stands_for_options(dms, scenarios, tmp_path):
