@@ -47,21 +47,6 @@ std::vector<float> norms(std::span<const float> rows, size_t width) {
   return result;
 }
 
-/// [group, entries], or empty.
-std::vector<float> biases(const PlanContext& context, const StoredRows& entries, size_t head) {
-  if (!context.alibi->is_used()) return {};
-  std::vector<float> all(static_cast<size_t>(context.group) * entries.positions.size());
-  for (int64_t i = 0; i < context.group; ++i) {
-    kernels::alibi_biases(*context.alibi,
-                          static_cast<int64_t>(head) * context.group + i,
-                          context.tokens,
-                          entries.positions,
-                          std::span(all).subspan(static_cast<size_t>(i) * entries.positions.size(),
-                                                 entries.positions.size()));
-  }
-  return all;
-}
-
 /// Of one head's group; no more than the prompt that has ended is long.
 std::vector<kernels::QueryRow> last_queries(const PlanContext& context, size_t head) {
   const int64_t since = context.prompt_begin < context.tokens ? context.prompt_begin : 0;
@@ -80,7 +65,12 @@ std::vector<float> attention(const PlanContext& context,
                              size_t head,
                              std::span<const kernels::QueryRow> queries) {
   std::vector<float> mass(entries.positions.size());
-  const std::vector<float> by_distance = biases(context, entries, head);
+  const std::vector<float> by_distance =
+      kernels::group_alibi_biases(*context.alibi,
+                                  static_cast<int64_t>(head) * context.group,
+                                  context.group,
+                                  context.tokens,
+                                  entries.positions);
   kernels::attention_mass({.keys = entries.keys,
                            .positions = entries.positions,
                            .queries = queries,

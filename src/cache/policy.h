@@ -78,7 +78,8 @@ struct SeenTokens {
   std::vector<std::span<const float>> keys;     // [kv_heads, head_dim] each
 };
 
-/// What a replay of the tokens from `first` on gives the entries of one layer; 0: no longer held.
+/// Logs of what a replay of the tokens from `first` on gives the entries of one layer, in which
+/// steep heads of ALiBi differ where weights themselves are zero; minus infinity: no longer held.
 struct ReplayedTokens {
   int64_t first = 0;
   int64_t count = 0;

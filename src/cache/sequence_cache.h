@@ -122,7 +122,8 @@ class SequenceCache final : public SequenceView {
   /// sequence is then to be restarted.
   std::exception_ptr failure() const { return failure_; }
   void fail(std::exception_ptr failure) { failure_ = std::move(failure); }
-  /// Carries out the plan that waits. `scores`: [layers, kv_heads, tokens() - *replay_from()].
+  /// Carries out the plan that waits. `scores`: [layers, kv_heads, tokens() - *replay_from()],
+  /// logs.
   void finish_plan(std::span<const float> scores);
   /// Of one head's entries those of the tokens [begin, end) that the next token sees: what has left
   /// a sliding window may be there or not.

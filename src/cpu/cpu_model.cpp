@@ -1,7 +1,6 @@
 #include "cpu/cpu_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -257,9 +256,8 @@ void CpuModel::replay(const engine::Part& part) {
   ensure(std::ssize(ids) == sequence.tokens(), "all tokens of a sequence that is replayed");
   const cache::PolicyNeeds needs = sequence.cache().policy().needs();
   Replay replay(*this, decoder_.spec(), options_.replay_prompt(), needs.replay);
-  std::vector<float> scores = replay.repeat(
+  const std::vector<float> scores = replay.repeat(
       sequence, ids, *first, part.length, {.begin = 0, .end = decoder_.spec().layers});
-  for (float& score : scores) score = std::exp(score);
   sequence.cache().finish_plan(scores);
 }
 

@@ -268,13 +268,6 @@ ReplayPrompt replay_prompt(const ModelSpec& spec,
                       .got = std::string(policy) + " with " + got,
                       .expected = expected});
   };
-  const char* const other = "another policy";
-  if (spec.position == PositionKind::alibi || spec.attention_soft_cap != 0.0) {
-    const bool has_bias = spec.position == PositionKind::alibi;
-    refuse("its replay pass scores by products of queries and keys alone",
-           has_bias ? "ALiBi" : "soft-capped attention scores",
-           other);
-  }
   if (!model.replay_prompt) {
     refuse("asks the model in words to repeat its prompt", "no tokenizer", "a model with one");
   }
@@ -290,7 +283,7 @@ ReplayPrompt replay_prompt(const ModelSpec& spec,
   if (prompt.longest_context(spec.context) < 1) {
     refuse("too short a context to read a prompt twice",
            "a context of " + std::to_string(spec.context) + " tokens",
-           other);
+           "another policy");
   }
   return prompt;
 }

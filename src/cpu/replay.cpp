@@ -5,6 +5,7 @@
 #include <cmath>
 #include <exception>
 #include <limits>
+#include <ranges>
 #include <utility>
 
 #include "base/check.h"
@@ -26,7 +27,8 @@ float norm(std::span<const float> row) {
   return static_cast<float>(std::sqrt(sum));
 }
 
-void append(std::span<const float> values, std::vector<float>& to) {
+template <typename T>
+void append(const T& values, std::vector<std::ranges::range_value_t<T>>& to) {
   to.insert(to.end(), values.begin(), values.end());
 }
 
@@ -73,6 +75,7 @@ class Replay::Watching {
 Replay::Replay(CpuModel& model, const ModelSpec& spec, ReplayPrompt prompt, ReplayScore score)
     : model_(model),
       spec_(spec),
+      alibi_{.slopes = spec.alibi_slopes, .bf16_products = spec.alibi_in_bf16},
       prompt_(std::move(prompt)),
       score_(score),
       products_(static_cast<size_t>(spec.layers)) {}
@@ -187,11 +190,14 @@ void Replay::begin_chunk() {
     const int64_t layer = layers_.begin + static_cast<int64_t>(i);
     for (int64_t index = 0; index < spec_.kv_heads; ++index) {
       Head& head = state_[i].heads[static_cast<size_t>(index)];
-      head.keys = rows(layer, index, 0, std::min(kSinks, chunk_begin_), false).keys;
-      head.sinks = std::ssize(head.keys) / spec_.head_dim;
+      cache::StoredRows sinks = rows(layer, index, 0, std::min(kSinks, chunk_begin_), false);
+      head.keys = std::move(sinks.keys);
+      head.places = std::move(sinks.positions);
+      head.sinks = std::ssize(head.places);
       cache::StoredRows chunk = rows(layer, index, chunk_begin_, chunk_end_, with_sizes);
       head.positions = std::move(chunk.positions);
       append(chunk.keys, head.keys);
+      append(head.positions, head.places);
       head.peaks.assign(static_cast<size_t>(spec_.group()) * head.positions.size(), kNone);
       if (with_sizes) take_sizes(chunk.values, layer, index, head);
     }
@@ -226,21 +232,27 @@ void Replay::keep_context(const cache::LayerChunk& chunk,
 void Replay::raise_peaks(const cache::LayerChunk& chunk, int64_t index, Head& head) const {
   const auto d = static_cast<size_t>(spec_.head_dim);
   const auto width = static_cast<size_t>(spec_.group()) * d;
-  const auto shared = static_cast<int64_t>(head.keys.size() / d);
+  const auto shared = std::ssize(head.places);
+  const int64_t first = branch_->tokens();  // position of the first query
   std::vector<float> queries;
   for (int64_t i = 0; i < chunk.count; ++i) {
+    head.places.push_back(static_cast<int32_t>(first + i));
     const auto at = static_cast<size_t>(i * chunk.token_stride);
     append(chunk.queries.subspan(at + static_cast<size_t>(index) * width, width), queries);
     append(chunk.keys.subspan(at + static_cast<size_t>(index) * d, d), head.keys);
   }
+  const std::vector<float> biases =
+      kernels::group_alibi_biases(alibi_, index * spec_.group(), spec_.group(), first, head.places);
   kernels::attention_peaks({.keys = head.keys,
                             .queries = queries,
                             .offsets = offsets_,
+                            .biases = biases,
                             .shared = shared,
                             .first = head.sinks,
                             .head_dim = spec_.head_dim,
                             .group = spec_.group(),
-                            .scale = spec_.query_scale()},
+                            .scale = spec_.query_scale(),
+                            .soft_cap = static_cast<float>(spec_.attention_soft_cap)},
                            head.peaks);
 }
 

@@ -15,6 +15,7 @@
 #include "cpu/cpu_model.h"
 #include "cpu/cpu_sequence.h"
 #include "cpu/replay_prompt.h"
+#include "kernels/alibi.h"
 
 namespace dms::cpu {
 
@@ -61,6 +62,7 @@ class Replay {
     // Of the chunk under way.
     std::vector<int32_t> positions;  // of its entries
     std::vector<float> keys;       // of the first entries, the chunk's and the repetition's so far
+    std::vector<int32_t> places;   // their positions
     int64_t sinks = 0;             // the first entries among them
     std::vector<float> size_logs;  // [group, entries] log |v W_O|, or empty
     std::vector<float> peaks;      // [group, entries]
@@ -95,6 +97,7 @@ class Replay {
 
   CpuModel& model_;
   const ModelSpec& spec_;
+  kernels::Alibi alibi_;
   ReplayPrompt prompt_;
   ReplayScore score_;
   std::vector<std::vector<float>> products_;  // [layers] of [q_heads, head_dim, head_dim]: W W^T

@@ -31,4 +31,22 @@ void alibi_biases(const Alibi& alibi,
   }
 }
 
+std::vector<float> group_alibi_biases(const Alibi& alibi,
+                                      int64_t first_head,
+                                      int64_t group,
+                                      int64_t origin,
+                                      std::span<const int32_t> positions) {
+  if (!alibi.is_used()) return {};
+  std::vector<float> all(static_cast<size_t>(group) * positions.size());
+  for (int64_t i = 0; i < group; ++i) {
+    alibi_biases(
+        alibi,
+        first_head + i,
+        origin,
+        positions,
+        std::span(all).subspan(static_cast<size_t>(i) * positions.size(), positions.size()));
+  }
+  return all;
+}
+
 }  // namespace dms::kernels

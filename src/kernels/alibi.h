@@ -30,4 +30,12 @@ void alibi_biases(const Alibi& alibi,
                   std::span<const int32_t> positions,
                   std::span<float> out);
 
+/// The same of `group` heads from `first_head` on, [group, positions]; empty where `alibi` is not
+/// used.
+std::vector<float> group_alibi_biases(const Alibi& alibi,
+                                      int64_t first_head,
+                                      int64_t group,
+                                      int64_t origin,
+                                      std::span<const int32_t> positions);
+
 }  // namespace dms::kernels

@@ -29,11 +29,11 @@ PackedMatrix pack_keys(const AttentionPeakArgs& args, int64_t entries) {
   return packed;
 }
 
-/// log(sum(exp(scale * score))).
-float log_sum(std::span<const float> scores, float scale) {
-  const float max = scale * std::ranges::max(scores);
+/// log(sum(exp(score))).
+float log_sum(std::span<const float> scores) {
+  const float max = std::ranges::max(scores);
   float sum = 0.0f;
-  for (const float score : scores) sum += std::exp(scale * score - max);
+  for (const float score : scores) sum += std::exp(score - max);
   return max + std::log(sum);
 }
 
@@ -55,9 +55,19 @@ class PeakTiles {
   }
 
  private:
-  std::span<const float> row(int64_t row, int64_t count) const {
+  std::span<float> row(int64_t row, int64_t count) {
     return std::span(scores_).subspan(static_cast<size_t>(row * entries_),
                                       static_cast<size_t>(count));
+  }
+
+  /// Makes scores of one head's products, in place.
+  void finish_scores(int64_t head, std::span<float> products) const {
+    const float* biases = args_.biases.empty() ? nullptr : args_.biases.data() + head * entries_;
+    for (size_t i = 0; i < products.size(); ++i) {
+      products[i] = args_.scale * (biases == nullptr ? products[i] : products[i] + biases[i]);
+    }
+    if (args_.soft_cap == 0.0f) return;
+    for (float& score : products) score = args_.soft_cap * std::tanh(score / args_.soft_cap);
   }
 
   void run_tile(int64_t first, int64_t count) {
@@ -71,12 +81,13 @@ class PeakTiles {
             .rows = rows,
             .out_columns = entries_,
             .compute = Compute::f32});
-    // What is to be added to a scaled score.
+    // What is to be added to a score.
     std::vector<float> shifts(static_cast<size_t>(rows));
     parallel_for(rows, 4, [&](int64_t r) {
       const int64_t query = first + r / group;
-      shifts[static_cast<size_t>(r)] = args_.offsets[static_cast<size_t>(query)] -
-                                       log_sum(row(r, args_.shared + query + 1), args_.scale);
+      const std::span<float> scores = row(r, args_.shared + query + 1);
+      finish_scores(r % group, scores);
+      shifts[static_cast<size_t>(r)] = args_.offsets[static_cast<size_t>(query)] - log_sum(scores);
     });
     parallel_for(ceil_div(places_, kGrainColumns), 1, [&](int64_t block) {
       raise(block * kGrainColumns, std::min((block + 1) * kGrainColumns, places_), shifts);
@@ -89,7 +100,7 @@ class PeakTiles {
       float* peaks = peaks_.data() + r % args_.group * places_;
       const float shift = shifts[static_cast<size_t>(r)];
       for (int64_t i = begin; i < end; ++i) {
-        peaks[i] = std::max(peaks[i], args_.scale * scores[i] + shift);
+        peaks[i] = std::max(peaks[i], scores[i] + shift);
       }
     }
   }
@@ -109,6 +120,8 @@ void attention_peaks(const AttentionPeakArgs& args, std::span<float> peaks) {
   const int64_t count = std::ssize(args.offsets);
   ensure(std::ssize(args.queries) == count * args.group * args.head_dim, "a query for each head");
   ensure(std::ssize(args.keys) == (args.shared + count) * args.head_dim, "a key for each entry");
+  ensure(args.biases.empty() || std::ssize(args.biases) == args.group * (args.shared + count),
+         "a bias for each head and entry");
   ensure(std::ssize(peaks) % args.group == 0 &&
              args.first + std::ssize(peaks) / args.group <= args.shared,
          "peaks of shared entries");

@@ -39,16 +39,6 @@ void check(const KvzapOptions& options) {
                     .expected = "more than 0, less than 1"});
 }
 
-/// The replay pass scores by products of queries and keys alone.
-void check_scores(const ModelSpec& spec, const std::filesystem::path& model) {
-  const bool has_bias = spec.position == PositionKind::alibi;
-  if (!has_bias && spec.attention_soft_cap == 0.0) return;
-  throw InputError({.where = model.string() + ": model_type " + spec.model_type,
-                    .what = "cannot be calibrated yet",
-                    .got = has_bias ? "ALiBi" : "soft-capped attention scores",
-                    .expected = "attention by q . k alone"});
-}
-
 /// The default, which nobody has asked for, may be more than a small model's context.
 void check_window(const KvzapOptions& options, const ModelSpec& spec) {
   if (options.window_tokens == KvzapOptions{}.window_tokens) return;
@@ -124,7 +114,6 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                             .metadata_scope = MetadataScope::with_parent});
   ModelSource::State& state = *source.state_;
   llm::require_plain(state.spec, model);
-  check_scores(state.spec, model);
   check_window(options, state.spec);
   cpu::ReplayPrompt prompt = replay_prompt(source, state.spec, model);
   use_threads(options.threads);

@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cpu/sequence_cases.h"
 #include "cpu/tiny_model.h"
 #include "dms/error.h"
 #include "support/seed.h"
@@ -93,7 +94,8 @@ class Best {
       : spec_(spec),
         context_(context),
         repeated_(repeated),
-        queries_(std::ssize(repeated.inputs) / spec.hidden) {
+        queries_(std::ssize(repeated.inputs) / spec.hidden),
+        repetition_begin_(std::ssize(context.inputs) / spec.hidden) {
     for (int64_t i = seen; i < std::min<int64_t>(4, chunk.begin); ++i) attended_.push_back(i);
     for (int64_t i = std::max(chunk.begin, seen); i < chunk.begin + chunk.count; ++i) {
       attended_.push_back(i);
@@ -125,11 +127,20 @@ class Best {
   }
 
  private:
+  /// What a token of the context, or one of the repetition, gets before it is normalised.
   double power(int64_t q_head, int64_t query, const std::vector<float>& keys, int64_t token) const {
     const int64_t d = spec_.head_dim;
     const float* q = repeated_.queries.data() + (query * spec_.q_heads + q_head) * d;
     const float* k = keys.data() + (token * spec_.kv_heads + q_head / spec_.group()) * d;
-    return std::exp(dot(q, k, d) / std::sqrt(static_cast<double>(d)));
+    double score = dot(q, k, d);
+    if (!spec_.alibi_slopes.empty()) {
+      const int64_t begin = &keys == &context_.keys ? 0 : repetition_begin_;
+      score -= spec_.alibi_slopes[static_cast<size_t>(q_head)] *
+               static_cast<double>(repetition_begin_ + query - begin - token);
+    }
+    score /= std::sqrt(static_cast<double>(d));
+    const double cap = spec_.attention_soft_cap;
+    return std::exp(cap > 0 ? cap * std::tanh(score / cap) : score);
   }
 
   double sum(int64_t q_head, int64_t query) const {
@@ -143,6 +154,7 @@ class Best {
   const Seen& context_;
   const Seen& repeated_;
   int64_t queries_;
+  int64_t repetition_begin_;
   std::vector<int64_t> attended_;  // of the context
   std::vector<double> sums_;       // [q_heads, queries]
 };
@@ -173,8 +185,17 @@ std::vector<int32_t> repetition(const ReplayPrompt& prompt,
   return ids;
 }
 
-TEST(Replay, ScoresAreThoseOfTheDefinition) {
-  const ModelSpec spec = tiny_spec({.layers = 2, .kv_heads = 2, .group = 3, .head_dim = 24});
+/// How scores come about of products of queries and keys.
+struct ScoreCase {
+  const char* name;
+  void (*change)(ModelSpec& spec);
+};
+
+class ReplayOf : public testing::TestWithParam<ScoreCase> {};
+
+TEST_P(ReplayOf, ScoresAreThoseOfTheDefinition) {
+  const ModelSpec spec = tiny_spec(
+      {.layers = 2, .kv_heads = 2, .group = 3, .head_dim = 24, .change = GetParam().change});
   const auto weights = random_weights(spec, seed());
   CpuModel model = tiny_model(spec, *weights);
   const std::vector<int32_t> context = random_ids(50, spec.vocab, seed());
@@ -210,6 +231,17 @@ TEST(Replay, ScoresAreThoseOfTheDefinition) {
   }
   EXPECT_EQ(std::vector<float>(output.inputs(1).begin(), output.inputs(1).end()), seen[1].inputs);
 }
+
+void make_plain(ModelSpec&) {}
+
+void cap_scores(ModelSpec& spec) { spec.attention_soft_cap = 0.5; }
+
+INSTANTIATE_TEST_SUITE_P(Replay,
+                         ReplayOf,
+                         testing::Values(ScoreCase{"products", make_plain},
+                                         ScoreCase{"alibi", make_alibi},
+                                         ScoreCase{"capped", cap_scores}),
+                         [](const auto& tested) { return tested.param.name; });
 
 constexpr int64_t kSliding = 160;
 constexpr int64_t kLong = 600;  // its repetition takes two passes

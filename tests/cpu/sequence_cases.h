@@ -374,6 +374,12 @@ inline std::vector<Case> prompt_cases() {
   all.push_back({"kvzip_sliding",
                  {.sliding_window = 60},
                  {.policy = "kvzip", .policy_args = {{"n_sink", "0"}, {"budget", "30"}}}});
+  all.push_back({"kvzip_alibi",
+                 {.kv_heads = 3, .change = make_alibi},
+                 {.policy = "kvzip", .policy_args = {{"compression_ratio", "0.6"}}}});
+  all.push_back({"kvzip_plus_capped",
+                 {.layers = 3, .change = make_capped},
+                 {.policy = "kvzip_plus", .policy_args = {{"budget", "40"}, {"interval", "5"}}}});
   all.push_back({"triattention",
                  {.group = 3},
                  {.policy = "triattention", .policy_args = {{"budget", "92"}, {"interval", "3"}}}});

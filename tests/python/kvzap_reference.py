@@ -75,7 +75,7 @@ class KvzapReference(Reference):
 
     def _project(self, layer: int, x: torch.Tensor):
         q, k, v, _ = super()._project(layer, x)
-        h = self._norm(f"model.layers.{layer}.input_layernorm", x)
+        h = self._before(layer, self.names.attention_norm, x)
         prefix = f"model.layers.{layer}.self_attn.kvzap"
         if prefix + ".weight" in self.scores:
             return q, k, v, self._score(prefix, h).T

@@ -288,7 +288,8 @@ class PolicyReference(Reference):
         keys = self._rotate(k, positions, rope).numpy()
         queries = self._rotate_queries(q, positions, rope).numpy()
         scores = queries @ keys.repeat(self.group, axis=0).transpose(0, 2, 1) * self.score_scale
-        scores = self._capped(torch.from_numpy(scores)).numpy()
+        scores = torch.from_numpy(scores) + self._distance_biases(positions, positions, request)
+        scores = self._capped(scores).numpy()
         scores = np.where(self._causal(layer, tokens), scores, -np.inf)
         if isinstance(request.policy, Tova):
             visible = self._attend_running(layer, scores, request)

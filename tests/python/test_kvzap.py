@@ -265,6 +265,3 @@ def test_bad_input_is_named(dms, plain, text, seed, tmp_path):
         shutil.copy(DEMO / "tokenizer.json", small)
         foreign = ("kvzap", small, "--text", text, *into)
         refused(*foreign, words=(small, "the tokenizer has tokens", f"ids below {vocab}"))
-    biased = models.build(tmp_path / "mpt", models.Shape("mpt", vocab=8192, context=CONTEXT), seed)
-    shutil.copy(DEMO / "tokenizer.json", biased)
-    refused("kvzap", biased, "--text", text, *into, words=("model_type mpt", "ALiBi"))

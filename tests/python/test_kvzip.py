@@ -122,5 +122,4 @@ def test_bad_input_is_named(dms, make, tmp_path, seed):
     refused(shorter, 5, "kvzip_plus", "too short a context", "20 tokens")
     biased = models.build(tmp_path / "mpt", models.Shape("mpt", vocab=VOCAB), seed)
     shutil.copy(DEMO / "tokenizer.json", biased)
-    refused(biased, 5, "kvzip", "kvzip with ALiBi")
     refused(biased, 5, "triattention", "triattention with a model that has none")
