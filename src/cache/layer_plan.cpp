@@ -47,6 +47,17 @@ std::vector<float> norms(std::span<const float> rows, size_t width) {
   return result;
 }
 
+/// Of entries' distances from the next token, [group, entries], or empty.
+std::vector<float> biases(const PlanContext& context,
+                          std::span<const int32_t> positions,
+                          size_t head) {
+  return kernels::group_alibi_biases(*context.alibi,
+                                     static_cast<int64_t>(head) * context.group,
+                                     context.group,
+                                     context.tokens,
+                                     positions);
+}
+
 /// Of one head's group; no more than the prompt that has ended is long.
 std::vector<kernels::QueryRow> last_queries(const PlanContext& context, size_t head) {
   const int64_t since = context.prompt_begin < context.tokens ? context.prompt_begin : 0;
@@ -65,12 +76,7 @@ std::vector<float> attention(const PlanContext& context,
                              size_t head,
                              std::span<const kernels::QueryRow> queries) {
   std::vector<float> mass(entries.positions.size());
-  const std::vector<float> by_distance =
-      kernels::group_alibi_biases(*context.alibi,
-                                  static_cast<int64_t>(head) * context.group,
-                                  context.group,
-                                  context.tokens,
-                                  entries.positions);
+  const std::vector<float> by_distance = biases(context, entries.positions, head);
   kernels::attention_mass({.keys = entries.keys,
                            .positions = entries.positions,
                            .queries = queries,
@@ -94,7 +100,9 @@ HeadContents contents_of(const PlanContext& context,
           .head_dim = context.head_dim,
           .group = context.group,
           .tokens = context.tokens,
+          .rope_length = context.rope_length,
           .attention_scale = context.attention_scale,
+          .attention_soft_cap = context.attention_soft_cap,
           .positions = positions,
           .keys = keys,
           .values = values};
@@ -151,6 +159,7 @@ HeadEntries read_head(const PlanContext& context,
     HeadContents contents = contents_of(context, head, positions, keys, values);
     contents.queries = std::move(heads);
     contents.prompts = context.prompts;
+    contents.biases = biases(context, positions, head);
     entries.measured = context.policy->measure(contents, context.state);
   }
   if (needs.output_norms) {

@@ -60,6 +60,7 @@ struct PlanContext {
   int64_t prompt_begin = 0;  // of the prompt that has ended; else tokens
   int64_t head_dim = 0;
   int64_t group = 1;
+  int64_t rope_length = 0;  // as of HeadContents
   float attention_scale = 1.0f;
   float attention_soft_cap = 0.0f;  // 0: none
   const kernels::Alibi* alibi = nullptr;

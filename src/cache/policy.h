@@ -60,19 +60,25 @@ struct HeadContents {
   int64_t layer = 0;
   int64_t head = 0;
   int64_t head_dim = 0;
-  int64_t group = 1;             // query heads
-  int64_t tokens = 0;            // computed so far
-  float attention_scale = 1.0f;  // multiplies q . k
+  int64_t group = 1;                // query heads
+  int64_t tokens = 0;               // computed so far
+  int64_t rope_length = 0;          // what length-dependent RoPE is fixed for
+  float attention_scale = 1.0f;     // multiplies q . k
+  float attention_soft_cap = 0.0f;  // scaled scores become cap * tanh(score / cap); 0: they stay
   std::span<const int32_t> positions;
   std::span<const float> keys;    // [entries, head_dim], after RoPE
   std::span<const float> values;  // [entries, head_dim]
   // Of the last tokens, [group, head_dim] each, after RoPE; where they are needed.
   std::vector<std::span<const float>> queries{};
   std::span<const PromptSpan> prompts{};  // by rising position; where they are needed
+  // [group, entries]: what their distance from the next token adds to q . k (ALiBi); empty: nothing
+  std::vector<float> biases{};
 };
 
 /// Neighbouring tokens in one layer, after RoPE.
 struct SeenTokens {
+  int64_t layer = 0;
+  int64_t rope_length = 0;                      // as of HeadContents
   int64_t first = 0;                            // position of the first
   std::vector<std::span<const float>> queries;  // [q_heads, head_dim] each
   std::vector<std::span<const float>> keys;     // [kv_heads, head_dim] each

@@ -71,8 +71,9 @@ void SequenceCache::append(const LayerChunk& chunk) {
   pass_ = {.tokens = chunk.count,
            .ended_prompt = chunk.ended_prompt,
            .decoded = chunk.decoded,
+           .rope_length = chunk.rope_length,
            .projection = chunk.projection};
-  show_tokens(state, tokens_ + chunk.count - kRollbackTokens, &chunk);
+  show_tokens(chunk.layer, tokens_ + chunk.count - kRollbackTokens, &chunk);
   keep_queries(state, chunk);
   settle_fates(state, chunk);
   const int64_t sealed = sealed_end(state, tokens_ + chunk.count);
@@ -89,9 +90,14 @@ int64_t SequenceCache::ring_width() const {
 }
 
 /// Tokens below `end`: as they are kept, or of a chunk that is not kept yet.
-void SequenceCache::show_tokens(LayerState& state, int64_t end, const LayerChunk* chunk) const {
+void SequenceCache::show_tokens(int64_t layer, int64_t end, const LayerChunk* chunk) {
+  LayerState& state = layers_[static_cast<size_t>(layer)];
   if (!policy_->needs().every_token || end <= state.seen_end) return;
-  SeenTokens seen{.first = state.seen_end, .queries = {}, .keys = {}};
+  SeenTokens seen{.layer = layer,
+                  .rope_length = pass_.rope_length,
+                  .first = state.seen_end,
+                  .queries = {},
+                  .keys = {}};
   const auto queries = static_cast<size_t>(query_width());
   for (int64_t position = state.seen_end; position < end; ++position) {
     if (chunk == nullptr || position < tokens_) {
@@ -226,13 +232,14 @@ void SequenceCache::carry_out_plan(int64_t layer, int64_t end) {
                             .prompt_begin = ended_begin(end),
                             .head_dim = shape_.head_dim,
                             .group = shape_.group,
+                            .rope_length = pass_.rope_length,
                             .attention_scale = shape_.attention_scale,
                             .attention_soft_cap = shape_.attention_soft_cap,
                             .alibi = &shape_.alibi,
                             .sliding_window = state.visibility.sliding_window,
                             .projection = pass_.projection,
                             .prompts = prompts_};
-  show_tokens(state, end, nullptr);
+  show_tokens(layer, end, nullptr);
   if (is_planned(end) && !policy_->digests()) {
     observe_layer(context, state.heads);
     for (HeadCache& head : state.heads) head.evict_again(end);

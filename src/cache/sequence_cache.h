@@ -177,6 +177,7 @@ class SequenceCache final : public SequenceView {
     int64_t tokens = 0;
     int64_t ended_prompt = 0;
     bool decoded = false;
+    int64_t rope_length = 0;
     const ValueProjection* projection = nullptr;
   };
 
@@ -190,7 +191,7 @@ class SequenceCache final : public SequenceView {
   bool saves_queries() const {
     return kept_queries() > 0 && (policy_->interval() > 0 || policy_->needs().every_token);
   }
-  void show_tokens(LayerState& state, int64_t end, const LayerChunk* chunk) const;
+  void show_tokens(int64_t layer, int64_t end, const LayerChunk* chunk);
   void keep_queries(LayerState& state, const LayerChunk& chunk) const;
   std::vector<float> key_norms(const LayerChunk& chunk, int64_t first) const;
   void settle_fates(LayerState& state, const LayerChunk& chunk);

@@ -35,7 +35,8 @@ struct LayerChunk {
       logits{};  // [count, kv_heads] decision logits, where the policy needs them
   std::span<const float> queries{};  // [count, q_heads, head_dim] after RoPE, as keys
   int64_t ended_prompt = 0;          // the last token ends a prompt of so many; 0: it ends none
-  bool decoded = false;  // tokens of an answer, or one that comes alone; else of a prompt
+  bool decoded = false;     // tokens of an answer, or one that comes alone; else of a prompt
+  int64_t rope_length = 0;  // what length-dependent RoPE is fixed for
   const ValueProjection* projection = nullptr;  // valid until finish_layer()
 };
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/file_status.h"
+#include "cpu/rotations.h"
 #include "dms/error.h"
-#include "model/spec/rope_frequencies.h"
 
 namespace dms::cpu {
 namespace {
@@ -113,13 +113,6 @@ void check_exact_layers(const cache::CacheShape& shape) {
 }
 
 }  // namespace
-
-policy::Rotation rotation_of(const ModelSpec& spec) {
-  if (spec.position != PositionKind::rope) return {};
-  return {.frequencies = inverse_frequencies(spec.rope, spec.context),
-          .factor = attention_factor(spec.rope),
-          .varies = spec.rope.depends_on_length() || spec.local_rope || !spec.unrotated.empty()};
-}
 
 std::string policy_name(const ModelSpec& spec, const CacheOptions& options) {
   if (!options.policy.empty()) return options.policy;
@@ -233,7 +226,8 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                 .trained = std::nullopt,
                                 .q_heads = spec.q_heads,
                                 .head_dim = spec.head_dim,
-                                .rotation = rotation_of(spec),
+                                .rotations = rotations_of(spec),
+                                .position_bias = position_bias(spec),
                                 .scored = std::nullopt,
                                 .context = spec.context};
   if (spec.dms) {

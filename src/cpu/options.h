@@ -45,8 +45,6 @@ void follow_stored_weights(const ModelSpec& spec,
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache);
-/// As policies are told of it.
-policy::Rotation rotation_of(const ModelSpec& spec);
 policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options);
 /// For `policy` of a model. Throws InputError where the model can't be made to repeat anything.
 ReplayPrompt replay_prompt(const ModelSpec& spec,

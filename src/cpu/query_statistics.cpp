@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cpu/replay.h"
+#include "cpu/rotations.h"
 
 namespace dms::cpu {
 namespace {
@@ -26,20 +27,23 @@ class Watching {
 }  // namespace
 
 QueryStatistics::QueryStatistics(CpuModel& model, const ModelSpec& spec)
-    : model_(model), spec_(spec), rotation_(rotation_of(spec)) {
-  layers_.assign(
-      static_cast<size_t>(spec.layers),
-      policy::FrequencyMeans(spec.q_heads, spec.head_dim, std::ssize(rotation_.frequencies)));
+    : model_(model), spec_(spec), rotations_(rotations_of(spec)) {
+  layers_.assign(static_cast<size_t>(spec.layers),
+                 policy::FrequencyMeans(spec.q_heads, spec.head_dim, rotations_.pairs()));
 }
 
 void QueryStatistics::add(const cache::LayerChunk& chunk, int64_t first) {
-  cache::SeenTokens seen{.first = first, .queries = {}, .keys = {}};
+  cache::SeenTokens seen{.layer = chunk.layer,
+                         .rope_length = chunk.rope_length,
+                         .first = first,
+                         .queries = {},
+                         .keys = {}};
   for (int64_t i = 0; i < chunk.count; ++i) {
     seen.queries.push_back(
         chunk.queries.subspan(static_cast<size_t>(i * chunk.token_stride),
                               static_cast<size_t>(spec_.q_heads * spec_.head_dim)));
   }
-  layers_[static_cast<size_t>(chunk.layer)].add(seen, rotation_);
+  layers_[static_cast<size_t>(chunk.layer)].add(seen, *rotations_.at(seen.layer, seen.rope_length));
 }
 
 void QueryStatistics::read(std::span<const int32_t> ids,

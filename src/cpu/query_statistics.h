@@ -15,7 +15,7 @@ namespace dms::cpu {
 
 class QueryStatistics {
  public:
-  /// `spec`: of `model`; its positions turn queries alike in every layer, at every length.
+  /// `spec`: of `model`; its positions turn queries.
   QueryStatistics(CpuModel& model, const ModelSpec& spec);
 
   /// Reads `ids` as a text by itself. `progress`: called with the number of tokens read since the
@@ -24,14 +24,14 @@ class QueryStatistics {
 
   int64_t tokens() const { return tokens_; }
   std::vector<float> means() const;  // [layers, q_heads, head_dim]
-  std::vector<float> sizes() const;  // [layers, q_heads, rotary_dim / 2]
+  std::vector<float> sizes() const;  // [layers, q_heads, rotary_dim / 2]; 0 where none turns
 
  private:
   void add(const cache::LayerChunk& chunk, int64_t first);
 
   CpuModel& model_;
   ModelSpec spec_;
-  policy::Rotation rotation_;
+  policy::Rotations rotations_;
   std::vector<policy::FrequencyMeans> layers_;
   int64_t tokens_ = 0;
 };

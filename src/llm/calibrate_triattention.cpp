@@ -9,6 +9,7 @@
 
 #include "base/threads.h"
 #include "cpu/query_statistics.h"
+#include "cpu/rotations.h"
 #include "dms/calibrate.h"
 #include "dms/error.h"
 #include "kernels/isa.h"
@@ -24,13 +25,11 @@ namespace {
 constexpr int64_t kLeastTokens = 512;
 
 void check_rope(const ModelSpec& spec, const std::filesystem::path& model) {
-  const policy::Rotation rotation = cpu::rotation_of(spec);
-  if (!rotation.frequencies.empty() && !rotation.varies) return;
+  if (cpu::rotations_of(spec).pairs() > 0) return;
   throw InputError({.where = model.string() + ": model_type " + spec.model_type,
-                    .what = "has no use for triattention",
-                    .got = rotation.varies ? "RoPE that differs between layers or lengths"
-                                           : "positions that do not turn keys",
-                    .expected = "one RoPE for all layers and lengths"});
+                    .what = "has no use for triattention, which counts turns by their frequencies",
+                    .got = "positions that do not turn keys",
+                    .expected = "a model with RoPE"});
 }
 
 /// As many sequences as the model's context asks for, each with what begins every text.
@@ -67,10 +66,14 @@ void require_numbers(const TriattentionSpec& found,
 
 TriattentionResult summary(const TriattentionSpec& found, const ModelSpec& spec) {
   const auto width = static_cast<size_t>(spec.head_dim);
-  const auto heads = static_cast<size_t>(spec.layers * spec.q_heads);
+  const auto in_layer = static_cast<size_t>(spec.q_heads);
+  const auto heads = static_cast<size_t>(spec.layers) * in_layer;
   const size_t pairs = found.sizes->size() / heads;
   TriattentionResult result{.lowest_concentration = 1};
+  size_t turning = 0;
   for (size_t head = 0; head < heads; ++head) {
+    if (spec.rope_at(static_cast<int64_t>(head / in_layer)) == nullptr) continue;
+    ++turning;
     double of_mean = 0;
     double sizes = 0;
     for (size_t f = 0; f < pairs; ++f) {
@@ -79,9 +82,10 @@ TriattentionResult summary(const TriattentionSpec& found, const ModelSpec& spec)
       sizes += (*found.sizes)[head * pairs + f];
     }
     const double share = sizes > 0 ? of_mean / sizes : 0;
-    result.concentration += share / static_cast<double>(heads);
+    result.concentration += share;
     result.lowest_concentration = std::min(result.lowest_concentration, share);
   }
+  result.concentration /= static_cast<double>(std::max<size_t>(turning, 1));
   return result;
 }
 

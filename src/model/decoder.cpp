@@ -276,6 +276,7 @@ void Decoder::append_to_caches(int64_t layer,
                                   .queries = qkv,
                                   .ended_prompt = part.segment->ended_prompt,
                                   .decoded = part.segment->decoded,
+                                  .rope_length = part.segment->prompt_tokens,
                                   .projection = &projection};
     if (chunk_watcher_) chunk_watcher_(chunk);
     part.segment->cache->append(chunk);

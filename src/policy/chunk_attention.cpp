@@ -8,16 +8,15 @@
 namespace dms::policy {
 namespace {
 
-/// Adds the softmax of `scores`, in which `padding` more places have a score of zero.
-void add_softmax(std::vector<float>& scores, int64_t padding, float share, std::span<float> sums) {
-  float max = padding > 0 ? 0.0f : scores.front();
-  for (const float score : scores) max = std::max(max, score);
-  float total = static_cast<float>(padding) * std::exp(-max);
+/// Adds the softmax of `scores` to sums, of which there may be fewer.
+void add_softmax(std::vector<float>& scores, float share, std::span<float> sums) {
+  const float max = *std::ranges::max_element(scores);
+  float total = 0.0f;
   for (float& score : scores) {
     score = std::exp(score - max);
     total += score;
   }
-  for (size_t i = 0; i < scores.size(); ++i) sums[i] += scores[i] * (share / total);
+  for (size_t i = 0; i < sums.size(); ++i) sums[i] += scores[i] * (share / total);
 }
 
 }  // namespace
@@ -66,6 +65,36 @@ void ChunkAttention::add(const cache::SeenTokens& seen) {
   }
 }
 
+/// What ALiBi adds to a key at each place of the chunk under way; empty: nothing.
+std::vector<float> ChunkAttention::places_of_chunk(int64_t q_head) const {
+  if (!shape_.position_bias) return {};
+  // Its own head's sums: others may just be growing.
+  const auto& finished = sums_[static_cast<size_t>(q_head / shape_.group)];
+  const int64_t first = shape_.skipped + std::ssize(finished);
+  std::vector<float> places;
+  for (int64_t i = 0; i < shape_.chunk_size; ++i) {
+    places.push_back(shape_.position_bias(q_head, first + i, first));
+  }
+  return places;
+}
+
+/// Writes the products of a waiting token's query with the keys of a chunk, [head_dim, tokens];
+/// zeros for what the chunk lacks.
+void ChunkAttention::multiply(int64_t token,
+                              int64_t q_head,
+                              std::span<const float> channels,
+                              std::span<float> scores) const {
+  const auto width = static_cast<size_t>(shape_.head_dim);
+  const size_t tokens = channels.size() / width;
+  std::ranges::fill(scores, 0.0f);
+  const float* query =
+      rows_.data() + static_cast<size_t>(token) * row_width() + static_cast<size_t>(q_head) * width;
+  for (size_t c = 0; c < width; ++c) {
+    const float* row = channels.data() + c * tokens;
+    for (size_t j = 0; j < tokens; ++j) scores[j] += query[c] * row[j];
+  }
+}
+
 /// Of the first `count` waiting tokens. What a chunk lacks counts as tokens whose products with all
 /// others are zero, as in kvpress.
 std::vector<float> ChunkAttention::chunk_sums(int64_t kv_head, int64_t count) const {
@@ -77,20 +106,20 @@ std::vector<float> ChunkAttention::chunk_sums(int64_t kv_head, int64_t count) co
     const float* key = rows_.data() + i * row_width() + key_at;
     for (size_t c = 0; c < width; ++c) channels[c * tokens + i] = key[c];
   }
-  const int64_t padding = shape_.chunk_size - count;
-  const float of_padding = static_cast<float>(padding) / static_cast<float>(shape_.chunk_size);
-  std::vector<float> sums(tokens, of_padding);
-  std::vector<float> scores(tokens);
-  for (size_t i = 0; i < tokens; ++i) {
-    for (int64_t head = 0; head < shape_.group; ++head) {
-      const float* query = rows_.data() + i * row_width() +
-                           static_cast<size_t>(kv_head * shape_.group + head) * width;
-      std::ranges::fill(scores, 0.0f);
-      for (size_t c = 0; c < width; ++c) {
-        const float* row = channels.data() + c * tokens;
-        for (size_t j = 0; j < tokens; ++j) scores[j] += query[c] * row[j];
+  std::vector<float> sums(tokens, 0.0f);
+  std::vector<float> scores(static_cast<size_t>(shape_.chunk_size));
+  for (int64_t q_head = kv_head * shape_.group; q_head < (kv_head + 1) * shape_.group; ++q_head) {
+    const std::vector<float> places = places_of_chunk(q_head);
+    for (int64_t i = 0; i < shape_.chunk_size; ++i) {
+      if (i < count) {
+        multiply(i, q_head, channels, scores);
+      } else {
+        std::ranges::fill(scores, 0.0f);
       }
-      add_softmax(scores, padding, 1.0f / static_cast<float>(shape_.group), sums);
+      for (size_t j = 0; j < places.size(); ++j) {
+        scores[j] -= std::abs(places[j] - places[static_cast<size_t>(i)]);
+      }
+      add_softmax(scores, 1.0f / static_cast<float>(shape_.group), sums);
     }
   }
   return sums;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cache/policy.h"
+#include "policy/policy.h"
 
 namespace dms::policy {
 
@@ -21,6 +22,8 @@ class ChunkAttention final : public cache::PolicyState {
     int64_t chunk_size = 256;
     int64_t skipped = 0;
     int64_t spare = 0;
+    // By it scores fall with distance, ahead as behind.
+    PositionBias position_bias{};
   };
 
   explicit ChunkAttention(const Shape& shape)
@@ -46,6 +49,11 @@ class ChunkAttention final : public cache::PolicyState {
   }
   int64_t waiting() const { return std::ssize(rows_) / static_cast<int64_t>(row_width()); }
   std::vector<float> chunk_sums(int64_t kv_head, int64_t count) const;
+  std::vector<float> places_of_chunk(int64_t q_head) const;
+  void multiply(int64_t token,
+                int64_t q_head,
+                std::span<const float> channels,
+                std::span<float> scores) const;
 
   Shape shape_;
   std::vector<float> rows_;               // of the chunk under way: [queries | keys] of each token

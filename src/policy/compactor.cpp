@@ -66,13 +66,14 @@ class Compactor final : public Score {
  public:
   Compactor(const Settings& settings, const PolicyRequest& request)
       : settings_(settings),
-        rotation_(request.rotation),
+        rotations_(request.rotations),
         shape_{.kv_heads = request.kv_heads,
                .group = request.q_heads / std::max<int64_t>(request.kv_heads, 1),
                .head_dim = request.head_dim,
                .chunk_size = settings.chunk_size,
                .skipped = settings.sink_size_start,
-               .spare = settings.sink_size_end} {}
+               .spare = settings.sink_size_end,
+               .position_bias = request.position_bias} {}
 
   cache::PolicyNeeds needs() const override { return {.contents = true, .every_token = true}; }
   int64_t sinks() const override { return settings_.sink_size_start; }
@@ -138,10 +139,11 @@ class Compactor final : public Score {
 
   std::vector<float> leverage_of(const cache::HeadContents& head, const Middle& middle) const {
     const auto width = static_cast<size_t>(head.head_dim);
+    const auto rotation = rotations_.at(head.layer, head.rope_length);
     std::vector<double> keys;
     std::vector<float> plain(width);
     for (size_t i = middle.begin; i < middle.end; ++i) {
-      TurnsBack(rotation_, head.positions[i], 1)
+      TurnsBack(*rotation, head.positions[i], 1)
           .undo(0, head.keys.subspan(i * width, width), plain);
       keys.insert(keys.end(), plain.begin(), plain.end());
     }
@@ -152,7 +154,7 @@ class Compactor final : public Score {
   }
 
   Settings settings_;
-  Rotation rotation_;
+  Rotations rotations_;
   ChunkAttention::Shape shape_;
 };
 
@@ -169,7 +171,6 @@ ScorePtr compactor_score(ArgReader& args, const PolicyRequest& request) {
     settings.blending = args.share("compression_ratio", Budget{}.compression_ratio);
   }
   settings.blending = args.number("blending", settings.blending, 0.0, 1e6);
-  refuse_varied_rotation("compactor", request);
   return std::make_unique<Compactor>(settings, request);
 }
 

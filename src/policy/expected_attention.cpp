@@ -49,7 +49,7 @@ class ExpectedAttention final : public Score {
  public:
   ExpectedAttention(const Settings& settings, const PolicyRequest& request)
       : settings_(settings),
-        rotation_(request.rotation),
+        rotations_(request.rotations),
         q_heads_(request.q_heads),
         head_dim_(request.head_dim) {}
 
@@ -61,7 +61,8 @@ class ExpectedAttention final : public Score {
   }
 
   void see(const cache::SeenTokens& seen, cache::PolicyState& state) const override {
-    static_cast<QueryMoments&>(state).add(seen, rotation_, settings_.n_sink);
+    const auto rotation = rotations_.at(seen.layer, seen.rope_length);
+    static_cast<QueryMoments&>(state).add(seen, *rotation, settings_.n_sink);
   }
 
   std::vector<float> measure(const cache::HeadContents& head,
@@ -73,11 +74,11 @@ class ExpectedAttention final : public Score {
         std::ranges::lower_bound(head.positions, settings_.n_sink) - head.positions.begin());
     std::vector<int64_t> to_come(static_cast<size_t>(settings_.n_future_positions));
     std::iota(to_come.begin(), to_come.end(), head.tokens);
-    const MeanRotation ahead(rotation_, to_come);
+    const MeanRotation ahead(*rotations_.at(head.layer, head.rope_length), to_come);
     std::vector<double> attention(count, 0.0);
     for (int64_t i = 0; i < head.group; ++i) {
       const Expected queries = expect(moments, ahead, head.head * head.group + i);
-      add_attention(head, queries, std::span(attention).subspan(sinks));
+      add_attention(head, i, queries, std::span(attention).subspan(sinks));
     }
     std::vector<float> scores(sinks, kBest);
     for (size_t i = sinks; i < count; ++i) {
@@ -110,16 +111,22 @@ class ExpectedAttention final : public Score {
     return expected;
   }
 
-  /// Adds the softmax over the entries that are no sinks, the last of `head`.
+  /// Adds the softmax over the entries that are no sinks, the last of `head`, of one of the group's
+  /// query heads. Distances to come add the same to all entries, so that those from now serve.
   static void add_attention(const cache::HeadContents& head,
+                            int64_t member,
                             const Expected& queries,
                             std::span<double> attention) {
     const auto width = static_cast<size_t>(head.head_dim);
     const size_t sinks = head.positions.size() - attention.size();
+    const size_t first = static_cast<size_t>(member) * head.positions.size() + sinks;
     std::vector<double> weights;
     for (size_t i = 0; i < attention.size(); ++i) {
       weights.push_back(expected_logit(
           queries, head.keys.subspan((sinks + i) * width, width), head.attention_scale));
+      if (!head.biases.empty()) {
+        weights.back() += static_cast<double>(head.attention_scale) * head.biases[first + i];
+      }
     }
     if (weights.empty()) return;
     const double max = *std::ranges::max_element(weights);
@@ -129,7 +136,7 @@ class ExpectedAttention final : public Score {
   }
 
   Settings settings_;
-  Rotation rotation_;
+  Rotations rotations_;
   int64_t q_heads_;
   int64_t head_dim_;
 };
@@ -144,7 +151,6 @@ ScorePtr expected_attention_score(ArgReader& args, const PolicyRequest& request)
       .use_covariance = args.boolean("use_covariance", true),
       .use_vnorm = args.boolean("use_vnorm", true),
       .epsilon = args.number("epsilon", 0.0, 0.0, 1e6)};
-  refuse_varied_rotation("expected_attention", request);
   return std::make_unique<ExpectedAttention>(settings, request);
 }
 

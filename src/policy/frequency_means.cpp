@@ -52,14 +52,15 @@ int64_t FrequencyMeans::bytes() const {
 void FrequencyMeans::add(const cache::SeenTokens& seen, const Rotation& rotation) {
   const TurnsBack turns(rotation, seen.first, std::ssize(seen.queries));
   const auto width = static_cast<size_t>(head_dim_);
+  const size_t turning = rotation.frequencies.size();
   const auto pairs = static_cast<size_t>(pairs_);
   std::vector<float> query(width);
   for (size_t i = 0; i < seen.queries.size(); ++i) {
     for (size_t head = 0; head < static_cast<size_t>(q_heads_); ++head) {
       turns.undo(i, seen.queries[i].subspan(head * width, width), query);
       for (size_t c = 0; c < width; ++c) sums_[head * width + c] += static_cast<double>(query[c]);
-      for (size_t f = 0; f < pairs; ++f) {
-        sizes_[head * pairs + f] += pair_size(query, f, pairs);
+      for (size_t f = 0; f < turning; ++f) {
+        sizes_[head * pairs + f] += pair_size(query, f, turning);
       }
     }
   }

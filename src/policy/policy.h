@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cache/policy.h"
@@ -35,13 +37,37 @@ struct ScoredEviction {
   double target_cr = 0.0;  // 0: not stated
 };
 
-/// How the model turns keys and queries by their position (RoPE), channel i with channel i + n / 2
-/// of the first n.
+/// How a layer turns keys and queries by their position (RoPE), channel i with channel i + n / 2 of
+/// the first n.
 struct Rotation {
   std::vector<float> frequencies;  // angle per position, [n / 2]; empty: they are not turned
   float factor = 1.0f;             // of cosines and sines
-  bool varies = false;             // other layers or longer sequences turn otherwise
 };
+
+/// Those of a model's layers.
+class Rotations {
+ public:
+  /// Of a layer, in a sequence whose RoPE is fixed for so many tokens; never null.
+  using Source = std::function<std::shared_ptr<const Rotation>(int64_t layer, int64_t rope_length)>;
+
+  /// No layer turns anything.
+  Rotations() = default;
+  /// Where a layer turns, it turns `pairs` pairs of channels.
+  Rotations(Source source, int64_t pairs) : source_(std::move(source)), pairs_(pairs) {}
+
+  std::shared_ptr<const Rotation> at(int64_t layer, int64_t rope_length) const {
+    return source_ ? source_(layer, rope_length) : std::make_shared<const Rotation>();
+  }
+  int64_t pairs() const { return pairs_; }
+
+ private:
+  Source source_;
+  int64_t pairs_ = 0;
+};
+
+/// What a token's position adds to q . k of a query head beyond what a token at `origin` adds
+/// (ALiBi); empty: nothing.
+using PositionBias = std::function<float(int64_t q_head, int64_t position, int64_t origin)>;
 
 /// What a calibration has found of a model's queries before they are turned (from
 /// ModelSpec::triattention).
@@ -61,7 +87,8 @@ struct PolicyRequest {
   std::optional<TrainedEviction> trained;  // empty: the model has none
   int64_t q_heads = 0;
   int64_t head_dim = 0;
-  Rotation rotation{};
+  Rotations rotations{};
+  PositionBias position_bias{};
   std::optional<ScoredEviction> scored{};    // likewise
   std::optional<QueryStatistics> queries{};  // likewise
   int64_t context = 0;                       // tokens of the model's; 0: not known

@@ -129,7 +129,22 @@ class Rkv final : public Score {
   Scores rate(const cache::LayerEntries& layer) const override { return measured(layer); }
 
  private:
-  /// Of the first `rated` entries: softmax of the group's largest products, its mean over queries.
+  /// Of one of the group's queries with entry `i`, as the model scores it.
+  static double score(const cache::HeadContents& head,
+                      std::span<const float> query,
+                      size_t member,
+                      size_t i) {
+    double product = 0;
+    for (size_t c = 0; c < query.size(); ++c) {
+      product += static_cast<double>(query[c]) * head.keys[i * query.size() + c];
+    }
+    if (!head.biases.empty()) product += head.biases[member * head.positions.size() + i];
+    product *= head.attention_scale;
+    const double cap = head.attention_soft_cap;
+    return cap > 0 ? cap * std::tanh(product / cap) : product;
+  }
+
+  /// Of the first `rated` entries: softmax of the group's largest scores, its mean over queries.
   static std::vector<double> attended(const cache::HeadContents& head, size_t rated) {
     const auto width = static_cast<size_t>(head.head_dim);
     std::vector<double> mean(rated, 0.0);
@@ -137,12 +152,9 @@ class Rkv final : public Score {
     for (const std::span<const float> queries : head.queries) {
       for (size_t i = 0; i < rated; ++i) {
         weights[i] = -std::numeric_limits<double>::infinity();
-        for (size_t at = 0; at < queries.size(); at += width) {
-          double product = 0;
-          for (size_t c = 0; c < width; ++c) {
-            product += static_cast<double>(queries[at + c]) * head.keys[i * width + c];
-          }
-          weights[i] = std::max(weights[i], product * head.attention_scale);
+        for (size_t member = 0; member * width < queries.size(); ++member) {
+          weights[i] =
+              std::max(weights[i], score(head, queries.subspan(member * width, width), member, i));
         }
       }
       softmax(weights);

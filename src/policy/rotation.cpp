@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dms/error.h"
-
 namespace dms::policy {
 
 TurnsBack::TurnsBack(const Rotation& rotation, int64_t first, int64_t count)
@@ -56,14 +54,6 @@ void MeanRotation::turn(std::span<double> x, size_t columns) const {
       high[c] = cos_[pair] * high[c] + sin_[pair] * before;
     }
   }
-}
-
-void refuse_varied_rotation(std::string_view policy, const PolicyRequest& request) {
-  if (!request.rotation.varies) return;
-  throw InputError({.field = "policy",
-                    .what = "needs positions that turn keys alike in every layer, at every length",
-                    .got = std::string(policy) + " with another RoPE",
-                    .expected = "another policy"});
 }
 
 }  // namespace dms::policy

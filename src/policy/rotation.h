@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "policy/policy.h"
@@ -35,8 +34,5 @@ class MeanRotation {
   std::vector<double> cos_;
   std::vector<double> sin_;
 };
-
-/// Throws InputError where other layers or longer sequences turn otherwise.
-void refuse_varied_rotation(std::string_view policy, const PolicyRequest& request);
 
 }  // namespace dms::policy

@@ -56,7 +56,7 @@ class TriAttention final : public cache::Policy {
  public:
   TriAttention(const Settings& settings, const PolicyRequest& request)
       : settings_(settings),
-        rotation_(request.rotation),
+        rotations_(request.rotations),
         q_heads_(request.q_heads),
         head_dim_(request.head_dim),
         calibrated_(request.queries) {}
@@ -71,20 +71,23 @@ class TriAttention final : public cache::Policy {
 
   std::unique_ptr<cache::PolicyState> new_state() const override {
     if (calibrated_) return nullptr;
-    return std::make_unique<FrequencyMeans>(q_heads_, head_dim_, pairs());
+    return std::make_unique<FrequencyMeans>(q_heads_, head_dim_, rotations_.pairs());
   }
   void see(const cache::SeenTokens& seen, cache::PolicyState& state) const override {
-    static_cast<FrequencyMeans&>(state).add(seen, rotation_);
+    const auto rotation = rotations_.at(seen.layer, seen.rope_length);
+    static_cast<FrequencyMeans&>(state).add(seen, *rotation);
   }
 
   std::vector<float> measure(const cache::HeadContents& head,
                              const cache::PolicyState* state) const override {
     const std::vector<size_t> ranked = of_answers(head);
-    const MeanRotation ahead(rotation_,
+    const auto rotation = rotations_.at(head.layer, head.rope_length);
+    const MeanRotation ahead(*rotation,
                              doubling_positions(head.tokens, settings_.offset_max_length));
     std::vector<double> best(ranked.size(), -std::numeric_limits<double>::infinity());
     for (int64_t g = 0; g < head.group; ++g) {
-      const std::vector<double> scores = expected(head, ranked, ahead, queries_of(head, g, state));
+      const std::vector<double> scores =
+          expected(head, ranked, *rotation, ahead, queries_of(head, g, state));
       for (size_t i = 0; i < best.size(); ++i) best[i] = std::max(best[i], scores[i]);
     }
     std::vector<float> measured(head.positions.size(), kStays);
@@ -107,8 +110,6 @@ class TriAttention final : public cache::Policy {
   }
 
  private:
-  int64_t pairs() const { return std::ssize(rotation_.frequencies); }
-
   /// Indices of the entries that no prompt brought.
   static std::vector<size_t> of_answers(const cache::HeadContents& head) {
     std::vector<size_t> ranked;
@@ -134,21 +135,23 @@ class TriAttention final : public cache::Policy {
       return std::vector<double>(all.begin() + row * width, all.begin() + (row + 1) * width);
     };
     return {.mean = part(*calibrated_->means, head_dim_),
-            .sizes = part(*calibrated_->sizes, pairs())};
+            .sizes = part(*calibrated_->sizes, rotations_.pairs())};
   }
 
-  /// Of the ranked entries by one query head, normalised.
+  /// Of the ranked entries by one query head, normalised. Channels that do not turn, in some layers
+  /// all, give their product whatever the distance.
   std::vector<double> expected(const cache::HeadContents& head,
                                std::span<const size_t> ranked,
+                               const Rotation& rotation,
                                const MeanRotation& ahead,
                                Queries queries) const {
     const auto width = static_cast<size_t>(head_dim_);
-    const auto pairs = static_cast<size_t>(this->pairs());
+    const size_t pairs = rotation.frequencies.size();
     std::vector<double>& query = queries.mean;
     std::vector<double>& rest = queries.sizes;  // beyond the size of the mean
     for (size_t f = 0; f < pairs; ++f) {
-      rest[f] = (rest[f] - std::hypot(query[f], query[f + pairs])) *
-                static_cast<double>(rotation_.factor);
+      rest[f] =
+          (rest[f] - std::hypot(query[f], query[f + pairs])) * static_cast<double>(rotation.factor);
     }
     ahead.turn(query, 1);
     std::vector<double> scores;
@@ -166,7 +169,7 @@ class TriAttention final : public cache::Policy {
   }
 
   Settings settings_;
-  Rotation rotation_;
+  Rotations rotations_;
   int64_t q_heads_;
   int64_t head_dim_;
   std::optional<QueryStatistics> calibrated_;
@@ -183,8 +186,7 @@ PolicyPtr make_triattention(const PolicyRequest& request) {
                           .offset_max_length = args.integer("offset_max_length", 65536, 1, kMax),
                           .count_prompt_tokens = args.boolean("count_prompt_tokens", true)};
   args.finish();
-  refuse_varied_rotation("triattention", request);
-  if (request.rotation.frequencies.empty()) {
+  if (request.rotations.pairs() == 0) {
     throw InputError({.field = "policy",
                       .what = "needs positions that turn keys (RoPE)",
                       .got = "triattention with a model that has none",

@@ -1,5 +1,6 @@
 #include "policy/turn_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -9,6 +10,8 @@ namespace {
 constexpr int64_t kDigitBits = 7;
 constexpr int64_t kDigitValues = int64_t{1} << kDigitBits;
 constexpr int64_t kDigits = 5;  // 2^35 positions
+/// A model's two RoPEs, and a second length of each.
+constexpr int64_t kKeptTables = 4;
 
 }  // namespace
 
@@ -43,6 +46,21 @@ void TurnTable::turn(std::span<float> x, int64_t positions) const {
       high[c] = cos[c] * high[c] + direction * sin[c] * before;
     }
   }
+}
+
+std::shared_ptr<const TurnTable> TurnTables::at(int64_t layer, int64_t rope_length) const {
+  const std::shared_ptr<const Rotation> rotation = rotations_.at(layer, rope_length);
+  const std::scoped_lock lock(mutex_);
+  const auto found = std::ranges::find_if(tables_, [&](const auto& table) {
+    return std::ranges::equal(table->frequencies(), rotation->frequencies);
+  });
+  if (found == tables_.end()) {
+    tables_.insert(tables_.begin(), std::make_shared<const TurnTable>(*rotation));
+    if (std::ssize(tables_) > kKeptTables) tables_.pop_back();
+  } else {
+    std::rotate(tables_.begin(), found, found + 1);
+  }
+  return tables_.front();
 }
 
 }  // namespace dms::policy

@@ -303,6 +303,11 @@ inline std::vector<Case> adms_cases() {
       {.kv_heads = 3},
       "16",
       {{"compressor_type", "summary"}, {"importance_metric", "attention"}});
+  add("vq_capped", {.layers = 3, .change = make_capped}, "8", {{"compressor_type", "vq"}});
+  add("summary_shift_capped",
+      {.layers = 3, .change = make_capped},
+      "8",
+      {{"compressor_type", "summary"}, {"enable_pos_shift", "true"}});
   add("learned", {.change = make_learned}, "8", {{"compressor_type", "summary"}});
   add("late_sinks",
       {},
@@ -374,6 +379,26 @@ inline std::vector<Case> prompt_cases() {
   all.push_back({"kvzip_sliding",
                  {.sliding_window = 60},
                  {.policy = "kvzip", .policy_args = {{"n_sink", "0"}, {"budget", "30"}}}});
+  all.push_back({"expected_attention_alibi",
+                 {.kv_heads = 3, .change = make_alibi},
+                 {.policy = "expected_attention", .policy_args = {{"compression_ratio", "0.6"}}}});
+  all.push_back(
+      {"expected_attention_capped",
+       {.layers = 3, .change = make_capped},
+       {.policy = "expected_attention", .policy_args = {{"budget", "40"}, {"interval", "3"}}}});
+  all.push_back(
+      {"expected_attention_dynamic",
+       {.dynamic_rope_context = 50},
+       {.policy = "expected_attention", .policy_args = {{"budget", "40"}, {"interval", "3"}}}});
+  all.push_back({"compactor_rounded_alibi",
+                 {.change = make_rounded_alibi},
+                 {.policy = "compactor", .policy_args = {{"chunk_size", "16"}}}});
+  all.push_back({"rkv_alibi",
+                 {.change = make_alibi},
+                 {.policy = "rkv", .policy_args = {{"budget", "40"}, {"interval", "5"}}}});
+  all.push_back({"triattention_capped",
+                 {.layers = 3, .change = make_capped},
+                 {.policy = "triattention", .policy_args = {{"budget", "92"}, {"interval", "3"}}}});
   all.push_back({"kvzip_alibi",
                  {.kv_heads = 3, .change = make_alibi},
                  {.policy = "kvzip", .policy_args = {{"compression_ratio", "0.6"}}}});

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <random>
 #include <set>
@@ -29,12 +30,16 @@ constexpr int64_t kHeads = 2;
 constexpr int64_t kSinks = 4;
 constexpr int64_t kRecent = 30;
 
-Rotation rotation() {
-  Rotation rotation;
+Rotations rotations() {
+  auto rotation = std::make_shared<Rotation>();
   for (int i = 0; i < kHeadDim / 2; ++i) {
-    rotation.frequencies.push_back(std::pow(100.0f, -2.0f * static_cast<float>(i) / kHeadDim));
+    rotation->frequencies.push_back(std::pow(100.0f, -2.0f * static_cast<float>(i) / kHeadDim));
   }
-  return rotation;
+  return {[rotation](int64_t, int64_t) { return rotation; }, kHeadDim / 2};
+}
+
+Merging merging(Anchor anchor, const Rotations& by = rotations()) {
+  return {std::make_shared<const TurnTables>(by), anchor};
 }
 
 PolicyRequest request(Args args) {
@@ -47,7 +52,7 @@ PolicyRequest request(Args args) {
           .trained = std::nullopt,
           .q_heads = kHeads,
           .head_dim = kHeadDim,
-          .rotation = rotation()};
+          .rotations = rotations()};
 }
 
 /// What some positions hold.
@@ -226,16 +231,8 @@ TEST(Adms, RefusesWhatItCannotDo) {
   PolicyRequest with_window = request({});
   with_window.window = 10;
   EXPECT_THROW(make_policy("adms", with_window), InputError);
-  // Keys that layers turn each in its own way can be neither averaged nor moved.
-  PolicyRequest varied = request({{"compressor_type", "vq"}});
-  varied.rotation.varies = true;
-  EXPECT_THROW(make_policy("adms", varied), InputError);
-  varied.args = {{"enable_pos_shift", "true"}};
-  EXPECT_THROW(make_policy("adms", varied), InputError);
-  varied.args = {};
-  EXPECT_NO_THROW(make_policy("adms", varied));
   PolicyRequest unturned = request({{"enable_pos_shift", "true"}});
-  unturned.rotation = {};
+  unturned.rotations = {};
   EXPECT_THROW(make_policy("adms", unturned), InputError);
 }
 
@@ -341,7 +338,7 @@ TEST(LowRank, HoldsTokensOfNoLength) {
 }
 
 TEST(Vq, MergesWhatIsTheSameButForItsPosition) {
-  const TurnTable turns(rotation());
+  const TurnTable turns(*rotations().at(0, 0));
   const Slice base = random_slice(3);
   Slice slice;
   for (int32_t i = 0; i < 30; ++i) {
@@ -353,7 +350,7 @@ TEST(Vq, MergesWhatIsTheSameButForItsPosition) {
     slice.values.insert(
         slice.values.end(), base.values.begin() + from, base.values.begin() + from + kHeadDim);
   }
-  const CompressorPtr compressor = vq_compressor(Merging(rotation(), Anchor::mean), 3);
+  const CompressorPtr compressor = vq_compressor(merging(Anchor::mean), 3);
   const cache::Digest digest = compress(*compressor, slice, 30);
   ASSERT_EQ(digest.merged.counts, (std::vector<int32_t>{10, 10, 10}));
   for (size_t i = 0; i < 3; ++i) {
@@ -371,7 +368,7 @@ TEST(Vq, ErrorFallsWithTheBudget) {
   const Slice slice = random_slice(80);
   double last = 1e30;
   for (const int64_t budget : {2, 10, 40, 80}) {
-    const CompressorPtr compressor = vq_compressor(Merging(Rotation{}, Anchor::mean), 1000);
+    const CompressorPtr compressor = vq_compressor(merging(Anchor::mean, {}), 1000);
     const cache::MergedEntries merged = compress(*compressor, slice, budget).merged;
     EXPECT_LE(merged.count(), budget);
     const Rows centroids = matrix(merged.values, merged.count());
@@ -394,7 +391,7 @@ TEST(Summary, CutsTheMiddleIntoEqualStretches) {
     slice.values.resize(slice.values.size() + kHeadDim, static_cast<float>(position));
   }
   const auto merged = [&](Anchor anchor) {
-    return compress(*summary_compressor(Merging(Rotation{}, anchor)), slice, 6).merged;
+    return compress(*summary_compressor(merging(anchor, {})), slice, 6).merged;
   };
   EXPECT_EQ(merged(Anchor::mean).counts, (std::vector<int32_t>{2, 1, 2, 1}));
   EXPECT_EQ(merged(Anchor::mean).positions, (std::vector<int32_t>{5, 100, 301, 499}));
@@ -406,7 +403,7 @@ TEST(Summary, CutsTheMiddleIntoEqualStretches) {
 TEST(Custom, IsGivenKeysAsTheyAreBeforeTheyAreTurned) {
   register_compressor("last", last_entries);
   const Slice slice = random_slice(20);
-  const CompressorPtr compressor = custom_compressor(Merging(rotation(), Anchor::mean), "last");
+  const CompressorPtr compressor = custom_compressor(merging(Anchor::mean), "last");
   const cache::Digest digest = compress(*compressor, slice, 6);
   EXPECT_EQ(digest.dropped, 14);
   ASSERT_EQ(digest.merged.positions,
@@ -431,7 +428,7 @@ TEST(Custom, IsRefusedWithoutANameAndEndsARequestByAWrongResult) {
     return made;
   });
   for (const std::string name : {"greedy", "more", "short"}) {
-    const CompressorPtr compressor = custom_compressor(Merging(rotation(), Anchor::mean), name);
+    const CompressorPtr compressor = custom_compressor(merging(Anchor::mean), name);
     EXPECT_THROW(compress(*compressor, random_slice(20), 6), RunError) << name;
   }
 }

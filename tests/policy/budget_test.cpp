@@ -128,10 +128,6 @@ TEST(Ranking, RefusesArgumentsWithoutUse) {
     EXPECT_THROW(make_policy(name, request(args)), InputError)
         << name << " " << args.begin()->first;
   }
-  PolicyRequest dynamic = request({});
-  dynamic.rotation.varies = true;
-  EXPECT_THROW(make_policy("expected_attention", dynamic), InputError);
-  EXPECT_THROW(make_policy("compactor", dynamic), InputError);
 }
 
 TEST(Tova, RefusesHeadsThatHoldDifferentTokens) {

@@ -253,8 +253,8 @@ class AdmsHead:
         return len(held.exact) + int(held.merged.counts.sum()) + len(held.block) + held.dropped
 
     def seen(self, query: int, sliding: int | None) -> tuple[np.ndarray, ...]:
-        """What a query sees as it lies: keys [n, d], whether it reads them far [n], values [n, d]
-        and the logarithms of counts [n]."""
+        """What a query sees as it lies: positions [n], keys [n, d], whether it reads them far [n],
+        values [n, d] and the logarithms of counts [n]."""
         policy, held = self.policy, self.held
         first = max(query - (sliding or query + 1) + 1, 0)
         shifts = policy.enable_pos_shift and held.planned_end > 0
@@ -283,8 +283,8 @@ class AdmsHead:
         ):
             entries.append((position, key, 0.0, value, shifts))
         entries = [entry for entry in entries if entry[0] >= first]
-        keys, logs, values, far = (list(column) for column in list(zip(*entries, strict=True))[1:])
-        return np.array(keys), np.array(far), np.array(values), np.array(logs)
+        places, keys, logs, values, far = map(np.array, zip(*entries, strict=True))
+        return places, keys, far, values, logs
 
 
 @dataclass(frozen=True)
@@ -320,12 +320,19 @@ class AdmsReference(Reference):
         mixed = np.zeros((self.q_heads, tokens, self.head_dim))
         for t in range(tokens):
             for h in range(self.q_heads):
-                keys, is_far, values, logs = heads[h // self.group].seen(t, sliding)
+                seen, keys, is_far, values, logs = heads[h // self.group].seen(t, sliding)
                 scores = np.where(is_far, keys @ far[h, t], keys @ near[h, t]) * self.score_scale
-                mixed[h, t] = softmax((scores + logs)[None])[0] @ values
+                scores = scores + logs + self._bias(h, t, seen)
+                mixed[h, t] = softmax(self._capped(torch.from_numpy(scores)).numpy()[None]) @ values
             self._plan(t + 1, heads, near, sliding, request)
         request.heads.extend(heads)
         return torch.from_numpy(mixed.transpose(1, 0, 2).reshape(tokens, -1))
+
+    def _bias(self, q_head: int, query: int, places: np.ndarray) -> np.ndarray:
+        """What ALiBi makes of distances, [n]."""
+        origin = torch.tensor([query])
+        biases = self._distance_biases(origin, torch.from_numpy(places), Request())
+        return np.zeros(len(places)) if biases.dim() == 0 else biases[q_head, 0].numpy()
 
     def _plan(self, tokens: int, heads: list[AdmsHead], queries, sliding, request) -> None:
         policy = request.policy

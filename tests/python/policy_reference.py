@@ -310,11 +310,19 @@ class PolicyReference(Reference):
                 turn,
                 output,
                 self.score_scale,
+                len(rope[0]),
+                partial(self._bias_of, request),
             )
             visible = self._attend_prompt(layer, tensors, request)
         weights = softmax(np.where(visible.repeat(self.group, axis=0), scores, -np.inf))
         mixed = weights @ v.numpy().repeat(self.group, axis=0)
         return torch.from_numpy(mixed.transpose(1, 0, 2).reshape(tokens, -1))
+
+    def _bias_of(self, request: Request, q_head: int, places: np.ndarray) -> np.ndarray:
+        """What ALiBi adds to scaled scores at places [n] beyond what it adds at 0."""
+        origin = torch.zeros(1, dtype=torch.long)
+        biases = self._distance_biases(origin, torch.from_numpy(places), request)
+        return np.zeros(len(places)) if biases.dim() == 0 else biases[q_head, 0].numpy()
 
     def _turn(self, rows: np.ndarray, positions: np.ndarray, rope) -> np.ndarray:
         """[n, d], each to its position [n]."""

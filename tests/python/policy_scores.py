@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 
@@ -95,6 +96,9 @@ class LayerTensors:
     rotate: Callable[[np.ndarray, np.ndarray], np.ndarray]  # [n, d] to positions [n]
     output: np.ndarray  # [hidden, q_heads * d]
     scale: float  # of q . k
+    pairs: int  # of channels that turn
+    # What ALiBi adds to the scaled scores of a query head at positions [n], beyond that at 0
+    bias: Callable[[int, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -209,15 +213,15 @@ def expected_attention_scores(moment: Moment, head: int, places: np.ndarray) -> 
     if not rated.any():
         return scores
     weights = []
-    for queries in moment.layer.plain_queries[head * group : (head + 1) * group]:
-        seen = queries[policy.n_sink : tokens]
+    for q_head in range(head * group, (head + 1) * group):
+        seen = moment.layer.plain_queries[q_head, policy.n_sink : tokens]
         mean = turn @ seen.mean(axis=0)
         scale = moment.layer.scale
         logits = keys @ mean * scale
         if policy.use_covariance:
             spread = turn @ np.atleast_2d(np.cov(seen.T, bias=True)) @ turn.T
             logits += np.einsum("ni,ij,nj->n", keys, spread, keys) * scale**2 / 2
-        weights.append(softmax(logits))
+        weights.append(softmax(logits + moment.layer.bias(q_head, places[rated])))
     scores[rated] = np.mean(weights, axis=0)
     if policy.use_vnorm:
         scores[rated] = (scores[rated] + policy.epsilon) * np.linalg.norm(values, axis=-1)
@@ -250,20 +254,30 @@ def leverage(rows: np.ndarray, sketch: int, seed: int) -> np.ndarray:
     return (x * np.linalg.solve(gram, x.T).T).sum(axis=1)
 
 
-def chunk_attention(queries: np.ndarray, keys: np.ndarray, size: int) -> np.ndarray:
+def chunk_attention(
+    queries: np.ndarray, keys: np.ndarray, size: int, bias: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
     """[n]: sums over the queries [n, d] of each chunk's softmax over its keys [n, d]; the last one
-    is filled up with products of zero, of keys and of queries, as NonCausalAttnPress does."""
+    is filled up with products of zero, of keys and of queries, as NonCausalAttnPress does. What
+    ALiBi takes for a distance, it takes on both sides."""
     sums = []
     for begin in range(0, len(keys), size):
         products = queries[begin : begin + size] @ keys[begin : begin + size].T
         filled = np.zeros((size, size))
         filled[: len(products), : len(products)] = products
+        places = bias(np.arange(begin, begin + size))
+        filled -= np.abs(places[:, None] - places[None, :])
         sums.append(softmax(filled).sum(axis=0)[: len(products)])
     return np.concatenate(sums)
 
 
 def z_score(rows: np.ndarray) -> np.ndarray:
     return (rows - rows.mean()) / max(rows.std(ddof=1), 1e-6)
+
+
+def distance_bias(moment: Moment, q_head: int, first: int, places: np.ndarray) -> np.ndarray:
+    """In units of products of queries and keys, which Compactor does not scale."""
+    return moment.layer.bias(q_head, first + places) / moment.layer.scale
 
 
 def compactor_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
@@ -280,8 +294,12 @@ def compactor_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarra
         plain = moment.layer.plain_keys[each, begin:end]
         leverages.append(leverage(plain, policy.sketch_dimension, each))
         keys = moment.keys[each, first:end]
-        heads = moment.layer.queries[each * group : (each + 1) * group, first:end]
-        sums = np.mean([chunk_attention(q, keys, policy.chunk_size) for q in heads], axis=0)
+        heads = []
+        for q_head in range(each * group, (each + 1) * group):
+            queries = moment.layer.queries[q_head, first:end]
+            bias = partial(distance_bias, moment, q_head, first)
+            heads.append(chunk_attention(queries, keys, policy.chunk_size, bias))
+        sums = np.mean(heads, axis=0)
         sizes = np.linalg.norm(moment.values[each, begin:end], axis=-1)
         attentions.append(average_pool((sums[begin - first :] * sizes)[None], 3)[0])
     blending = policy.compression_ratio if policy.blending is None else policy.blending
@@ -298,9 +316,9 @@ def rkv_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
     if rated == 0:
         return scores
     first = moment.first_query(policy.window_size)
-    heads = moment.layer.queries[head * group : (head + 1) * group, first : moment.tokens]
     keys = moment.keys[head, places]
-    logits = (heads @ keys[:rated].T * moment.layer.scale).max(axis=0)
+    heads = moment.layer.scores[head * group : (head + 1) * group, first : moment.tokens]
+    logits = heads[:, :, places[:rated]].max(axis=0)
     attention = softmax(logits).mean(axis=0)
     side = policy.kernel_size // 2
     padded = np.pad(attention, side, constant_values=-np.inf)
@@ -343,18 +361,19 @@ def triattention_scores(moment: Moment, head: int, places: np.ndarray) -> np.nda
         ]
         scores[answer] = np.max([(x - x.mean()) / max(x.std(), 1e-6) for x in expected], axis=0)
         return scores
-    rotate, half = moment.layer.rotate, moment.keys.shape[-1] // 2
-    factor = np.linalg.norm(rotate(np.eye(2 * half)[:1], np.array([0])))
-    sizes = np.hypot(keys[:, :half], keys[:, half:])
+    rotate, half = moment.layer.rotate, moment.layer.pairs
+    units = np.eye(keys.shape[-1])
+    factors = np.linalg.norm(rotate(units, np.zeros(len(units))), axis=-1)  # of each channel
+    sizes = factors[:half] ** 2 * np.hypot(keys[:, :half], keys[:, half : 2 * half])
     best = np.full(len(keys), -np.inf)
     for queries in moment.layer.plain_queries[head * group : (head + 1) * group, :tokens]:
         mean = queries.mean(axis=0)
-        mean_sizes = np.hypot(queries[:, :half], queries[:, half:]).mean(axis=0)
+        mean_sizes = np.hypot(queries[:, :half], queries[:, half : 2 * half]).mean(axis=0)
         total = np.zeros(len(keys))
         for offset in offsets:
             turned = rotate(np.tile(mean, (len(keys), 1)), tokens + offset - places[answer])
-            total += factor * (turned * keys).sum(axis=1) / len(offsets)
-        total += factor**2 * sizes @ (mean_sizes - np.hypot(mean[:half], mean[half:]))
+            total += (turned * keys) @ factors / len(offsets)
+        total += sizes @ (mean_sizes - np.hypot(mean[:half], mean[half : 2 * half]))
         best = np.maximum(best, (total - total.mean()) / max(total.std(), 1e-6))
     scores[answer] = best
     return scores

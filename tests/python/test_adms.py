@@ -9,6 +9,7 @@ import pytest
 
 import models
 from adms_reference import Adms, AdmsReference
+from bad_input import assert_error
 from harness import assert_close
 
 TOKENS = 104
@@ -35,19 +36,64 @@ POLICIES = {
 }
 
 
-@pytest.fixture(scope="module", params=SHAPES)
-def model(request, tmp_path_factory, seed):
+# Layers that turn in two ways, not at all or by the length, soft caps, and biases by distance.
+OTHERS = {
+    "gemma3_text": models.Shape("gemma3_text", q_heads=2, kv_heads=1, sliding_window=75),
+    "gemma2": models.Shape("gemma2", q_heads=2, kv_heads=1, sliding_window=75),
+    "smollm3": models.Shape("smollm3", q_heads=2, kv_heads=1),
+    "phi3": models.Shape("phi3", q_heads=2, kv_heads=1, rope="longrope"),
+    "mpt": models.Shape("mpt", q_heads=2),
+}
+OTHER_CASES = {
+    ("gemma3_text", "vq"): Adms(compressor_type="vq", num_clusters=5),
+    ("gemma3_text", "summary_shift"): Adms(
+        compressor_type="summary", anchor_mode="hybrid", enable_pos_shift=True, recent_size=25
+    ),
+    ("gemma2", "vq"): Adms(compressor_type="vq", num_clusters=7),
+    ("smollm3", "vq"): Adms(compressor_type="vq", importance_metric="key_norm"),
+    ("smollm3", "low_rank_shift"): POLICIES["low_rank_shift"],
+    ("phi3", "summary"): Adms(compressor_type="summary", anchor_mode="grid"),
+    ("mpt", "vq"): Adms(compressor_type="vq", num_clusters=5),
+}
+
+
+def build(folder, shape: models.Shape, seed: int):
     """(folder, reference, ids)"""
-    shape = SHAPES[request.param]
-    folder = models.build(tmp_path_factory.mktemp("run") / "model", shape, seed)
+    folder = models.build(folder, shape, seed)
     # No token twice: its keys and values would be as long, and which of the two stays a matter of
     # rounding.
     ids = random.Random(seed).sample(range(shape.vocab), TOKENS)
     return folder, AdmsReference(folder), ids
 
 
+@pytest.fixture(scope="module", params=SHAPES)
+def model(request, tmp_path_factory, seed):
+    return build(tmp_path_factory.mktemp("run") / "model", SHAPES[request.param], seed)
+
+
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_logits(score, model, policy):
+    check(score, model, policy)
+
+
+@pytest.mark.parametrize(("family", "name"), OTHER_CASES)
+def test_families_that_turn_otherwise(score, tmp_path, seed, family, name):
+    check(score, build(tmp_path / "model", OTHERS[family], seed), OTHER_CASES[family, name])
+
+
+@pytest.mark.parametrize(
+    ("family", "words"), [("mpt", "a model without them"), ("phi3", "rope scaling longrope")]
+)
+def test_what_cannot_be_moved_is_refused(dms, tmp_path, seed, family, words):
+    folder, _, _ = build(tmp_path / "model", OTHERS[family], seed)
+    ids = tmp_path / "ids.json"
+    ids.write_text("[1, 2, 3]")
+    arguments = "compressor_type=vq,enable_pos_shift=true"
+    call = ("score", folder, "--ids", ids, "--policy", "adms", "--policy-args", arguments)
+    assert_error(dms(*call, check=False), "enable_pos_shift", words)
+
+
+def check(score, model, policy: Adms) -> None:
     folder, reference, ids = model
     prompt = 70
     logits, heads = reference.logits(ids, policy, prompt)

@@ -3,6 +3,8 @@ the logits of what is computed then."""
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -211,18 +213,90 @@ def local_model(request, tmp_path_factory, seed):
     return folder, PolicyReference(folder), models.random_ids(shape, TOKENS, seed)
 
 
-@pytest.mark.parametrize("policy", LOCAL_POLICIES, ids=str)
-def test_what_has_left_a_sliding_window_counts_for_nothing(score, local_model, policy):
-    folder, reference, ids = local_model
-    if isinstance(policy, PromptPolicy):
-        check_prompt(score, local_model, policy, 130, (1, 48, 256))
-        return
+def check_running(score, model, policy: Tova | H2o) -> None:
+    folder, reference, ids = model
     held = reference.hold(ids, policy)
     name = type(policy).__name__.lower()
     arguments = f"budget={policy.budget},interval={policy.interval}"
     for chunk in (1, 48, 256):
         options = ("--policy", name, "--policy-args", arguments, "--chunk", chunk)
         assert_equal(score(folder, ids, *options), held, f"{policy} chunk {chunk}")
+
+
+@pytest.mark.parametrize("policy", LOCAL_POLICIES, ids=str)
+def test_what_has_left_a_sliding_window_counts_for_nothing(score, local_model, policy):
+    if isinstance(policy, PromptPolicy):
+        check_prompt(score, local_model, policy, 130, (1, 48, 256))
+    else:
+        check_running(score, local_model, policy)
+
+
+# What families do to scores that are made of queries and keys: layers that turn in two ways, not at
+# all or by the length, and scores that fall with distance.
+TURNS = {
+    "gemma3_text": models.Shape("gemma3_text", q_heads=4, sliding_window=60),
+    "smollm3": models.Shape("smollm3", q_heads=4),
+    "phi3": models.Shape("phi3", q_heads=4, head_dim=24, rope="longrope"),
+    "dynamic": models.Shape("llama", q_heads=4, rope="dynamic", context=64),
+}
+BIASED = {
+    "falcon_rw": models.Shape("falcon_rw", q_heads=4),
+    "mpt": models.Shape("mpt", q_heads=6),
+}
+TURNED_POLICIES = [
+    PromptPolicy("expected_attention", 0.6),
+    PromptPolicy("compactor", 0.5, chunk_size=32),
+    PromptPolicy("triattention", budget=30, interval=9, count_prompt_tokens=False),
+]
+BIASED_POLICIES = [
+    PromptPolicy("expected_attention", 0.6, "layer", n_sink=2, n_future_positions=33),
+    PromptPolicy("compactor", 0.5, chunk_size=32, sink_size_end=0),
+    PromptPolicy("snapkv", 0.5, window_size=16),
+    PromptPolicy("rkv", budget=30, interval=12, kernel_size=7, window_size=8),
+]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory, seed):
+    """make(shape) -> (folder, reference, ids)"""
+
+    @functools.cache
+    def build(shape: models.Shape):
+        folder = models.build(tmp_path_factory.mktemp("run") / "model", shape, seed)
+        return folder, PolicyReference(folder), models.random_ids(shape, TOKENS, seed)
+
+    return build
+
+
+@pytest.mark.parametrize("policy", TURNED_POLICIES, ids=str)
+@pytest.mark.parametrize("shape", TURNS.values(), ids=TURNS)
+def test_layers_that_turn_otherwise(score, make, shape, policy):
+    folder, reference, ids = make(shape)
+    check_prompt(score, (folder, reference, ids[:160]), policy, 90, (48,))
+
+
+@pytest.mark.parametrize("policy", [Tova(30, 16), H2o(30, 16)], ids=str)
+@pytest.mark.parametrize("shape", BIASED.values(), ids=BIASED)
+def test_running_scores_that_fall_with_distance(score, make, shape, policy):
+    folder, reference, ids = make(shape)
+    check_running(score, (folder, reference, ids[:80]), policy)
+
+
+@pytest.mark.parametrize("policy", BIASED_POLICIES, ids=str)
+@pytest.mark.parametrize("shape", BIASED.values(), ids=BIASED)
+def test_scores_that_fall_with_distance(score, make, shape, policy):
+    folder, reference, ids = make(shape)
+    for prompt in (2, 90):
+        check_prompt(score, (folder, reference, ids[:130]), policy, prompt, (48,))
+
+
+def test_a_token_said_again_and_again_at_a_distance(score, make):
+    folder, reference, _ = make(BIASED["mpt"])
+    for policy in BIASED_POLICIES[:2]:
+        held = reference.hold([7] * 90, policy, 80)
+        options = ("--policy", policy.name, "--policy-args", policy.arguments())
+        scored = score(folder, [7] * 90, *options, "--decode-from", 80)
+        assert_same_kept(scored.decisions == 0, held, NEAR_TIE)
 
 
 def test_a_window_wider_than_the_budget_stays(score, model):

@@ -30,14 +30,24 @@ class Queries:
     frequencies: np.ndarray  # [pairs], angle per position
     factor: float = 1.0  # on cosines and sines
 
-    def tensors(self, layer: int) -> dict[str, np.ndarray]:
-        """As the adapter has them."""
+    def tensors(self, layer: int, pairs: int) -> dict[str, np.ndarray]:
+        """As the adapter has them; with zeros for pairs that turn in other layers only."""
         parts = [self.mean.real, self.mean.imag, self.unturned]
         name = NAME.format(layer)
+        sizes = np.pad(self.sizes, ((0, 0), (0, pairs - self.sizes.shape[1])))
         return {
             name + "q_mean": np.concatenate(parts, axis=1).astype(np.float32),
-            name + "q_abs_mean": self.sizes.astype(np.float32),
+            name + "q_abs_mean": sizes.astype(np.float32),
         }
+
+
+def all_tensors(layers: list[Queries]) -> dict[str, np.ndarray]:
+    """Of a whole adapter."""
+    pairs = max(len(queries.frequencies) for queries in layers)
+    tensors: dict[str, np.ndarray] = {}
+    for layer, queries in enumerate(layers):
+        tensors |= queries.tensors(layer, pairs)
+    return tensors
 
 
 def from_tensors(folder: Path, layer: int, rope: tuple[torch.Tensor, float]) -> Queries:
@@ -48,7 +58,7 @@ def from_tensors(folder: Path, layer: int, rope: tuple[torch.Tensor, float]) -> 
     pairs = len(frequencies)
     return Queries(
         mean[:, :pairs] + 1j * mean[:, pairs : 2 * pairs],
-        tensors[NAME.format(layer) + "q_abs_mean"].astype(np.float64),
+        tensors[NAME.format(layer) + "q_abs_mean"][:, :pairs].astype(np.float64),
         mean[:, 2 * pairs :],
         frequencies.numpy(),
         factor,
@@ -104,12 +114,9 @@ def write_adapter(base: Path, out: Path, layers: list[Queries], tokens: int = 10
         "triattention_tokens": tokens,
         "triattention_base": base_sum(base),
     }
-    tensors: dict[str, np.ndarray] = {}
-    for layer, queries in enumerate(layers):
-        tensors |= queries.tensors(layer)
     out.mkdir()
     (out / "adapter_config.json").write_text(json.dumps(fields))
-    save_file(tensors, out / "adapter.safetensors")
+    save_file(all_tensors(layers), out / "adapter.safetensors")
     return out
 
 
@@ -152,6 +159,8 @@ def projection_of(attention: torch.nn.Module, reference: Reference):
     """The module after which queries are what RoPE will turn, and how they lie in its output:
     [tokens, q_heads, d]."""
     heads, width = reference.q_heads, reference.head_dim
+    if hasattr(attention, "q_norm") and reference.config.model_type.startswith("gemma"):
+        return attention.q_norm, lambda output: output.transpose(1, 2).reshape(-1, heads, width)
     if hasattr(attention, "q_norm"):
         return attention.q_norm, lambda output: output.reshape(-1, heads, width)
     if hasattr(attention, "q_proj"):

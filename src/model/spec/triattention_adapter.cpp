@@ -63,6 +63,8 @@ void check_sizes(const TriattentionSpec& statistics, const ModelSpec& spec) {
   const std::filesystem::path file =
       std::filesystem::path(statistics.origin).parent_path() / kAdapterWeightsFile;
   for (size_t i = 0; i < heads * static_cast<size_t>(spec.layers); ++i) {
+    const auto layer = static_cast<int64_t>(i / heads);
+    if (spec.rope_at(layer) == nullptr) continue;  // no pairs turn there: sizes count for nothing
     check_head(std::span(*statistics.means).subspan(i * width, width),
                std::span(*statistics.sizes).subspan(i * pairs, pairs),
                file.string() + ": tensor model.layers." + std::to_string(i / heads) +

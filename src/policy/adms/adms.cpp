@@ -5,13 +5,14 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <utility>
 
 #include "dms/error.h"
 #include "policy/adms/compressor.h"
 #include "policy/adms/importance.h"
 #include "policy/policy.h"
-#include "policy/rotation.h"
+#include "policy/turn_table.h"
 
 namespace dms::policy {
 namespace {
@@ -36,11 +37,11 @@ struct Settings {
 class Adms final : public cache::Policy {
  public:
   Adms(const Settings& settings,
-       const Rotation& rotation,
+       std::shared_ptr<const TurnTables> turns,
        int64_t kv_heads,
        CompressorPtr compressor)
       : settings_(settings),
-        turns_(rotation),
+        turns_(std::move(turns)),
         kv_heads_(kv_heads),
         compressor_(std::move(compressor)) {}
 
@@ -145,6 +146,7 @@ class Adms final : public cache::Policy {
                                const cache::Digest& digest,
                                const Middle& middle) const {
     const auto width = static_cast<size_t>(staying.head_dim);
+    const std::shared_ptr<const TurnTable> turns = turns_->at(staying.layer, staying.rope_length);
     const int64_t places_end = settings_.sinks + settings_.budget;
     const cache::MergedEntries& merged = digest.merged;
     cache::ShiftedMiddle out;
@@ -168,32 +170,33 @@ class Adms final : public cache::Policy {
       out.entries.keys.insert(out.entries.keys.end(), key.begin(), key.end());
       out.entries.values.insert(out.entries.values.end(), value.begin(), value.end());
       const int64_t place = places_end - static_cast<int64_t>(count - i);
-      turns_.turn(std::span(out.entries.keys).last(width), place - position);
+      turns->turn(std::span(out.entries.keys).last(width), place - position);
     }
     if (digest.block.tokens() > 0) {
-      out.key_basis =
-          shifted_basis(digest.block, places_end - 1 - digest.block.positions.back(), width);
+      out.key_basis = shifted_basis(
+          digest.block, places_end - 1 - digest.block.positions.back(), width, *turns);
     }
     return out;
   }
 
   /// [head_dim, rank], each column turned as a key would be.
-  std::vector<float> shifted_basis(const cache::LowRankBlock& block,
-                                   int64_t distance,
-                                   size_t width) const {
+  static std::vector<float> shifted_basis(const cache::LowRankBlock& block,
+                                          int64_t distance,
+                                          size_t width,
+                                          const TurnTable& turns) {
     std::vector<float> basis(block.key_basis.size());
     std::vector<float> column(width);
     const auto rank = static_cast<size_t>(block.rank);
     for (size_t r = 0; r < rank; ++r) {
       for (size_t c = 0; c < width; ++c) column[c] = block.key_basis[c * rank + r];
-      turns_.turn(column, distance);
+      turns.turn(column, distance);
       for (size_t c = 0; c < width; ++c) basis[c * rank + r] = column[c];
     }
     return basis;
   }
 
   Settings settings_;
-  TurnTable turns_;
+  std::shared_ptr<const TurnTables> turns_;
   int64_t kv_heads_;
   CompressorPtr compressor_;
 };
@@ -232,7 +235,7 @@ Settings read_settings(ArgReader& args) {
 }
 
 /// Reads the arguments of all compressors, of which one is meant.
-CompressorPtr read_compressor(ArgReader& args, const PolicyRequest& request) {
+CompressorPtr read_compressor(ArgReader& args, std::shared_ptr<const TurnTables> turns) {
   constexpr std::array kAnchors{Anchor::mean, Anchor::grid, Anchor::hybrid};
   const int64_t rank = args.integer("rank", 16, 1, kMaxWindow);
   const int64_t most_tokens = args.integer("svd_max_tokens", 512, 1, kMaxWindow);
@@ -241,15 +244,14 @@ CompressorPtr read_compressor(ArgReader& args, const PolicyRequest& request) {
   const size_t type = args.choice("compressor_type", {"low_rank", "vq", "summary", "custom"});
   const std::string custom = args.text("compressor");
   if (type == 0) return low_rank_compressor(rank, most_tokens);
-  refuse_varied_rotation("adms with a compressor_type that averages keys", request);
-  Merging merging(request.rotation, anchor);
+  Merging merging(std::move(turns), anchor);
   if (type == 1) return vq_compressor(std::move(merging), clusters);
   return type == 2 ? summary_compressor(std::move(merging))
                    : custom_compressor(std::move(merging), custom);
 }
 
-/// Entries can only be moved to other places where positions turn keys, alike in all layers, and
-/// where no head has more of them than there are places.
+/// Entries can only be moved to other places where positions turn keys, and where no head has more
+/// of them than there are places.
 void check_shift(const PolicyRequest& request, bool adaptive) {
   if (adaptive) {
     throw InputError({.field = "policy_args.use_adaptive_budget",
@@ -257,8 +259,7 @@ void check_shift(const PolicyRequest& request, bool adaptive) {
                       .got = "true",
                       .expected = "false"});
   }
-  refuse_varied_rotation("adms with enable_pos_shift", request);
-  if (!request.rotation.frequencies.empty()) return;
+  if (request.rotations.pairs() > 0) return;
   throw InputError({.field = "policy_args.enable_pos_shift",
                     .what = "needs positions that turn keys (RoPE)",
                     .got = "a model without them",
@@ -276,11 +277,11 @@ PolicyPtr make_adms(const PolicyRequest& request) {
   }
   ArgReader args("adms", request.args);
   const Settings settings = read_settings(args);
-  CompressorPtr compressor = read_compressor(args, request);
+  const auto turns = std::make_shared<const TurnTables>(request.rotations);
+  CompressorPtr compressor = read_compressor(args, turns);
   args.finish();
   if (settings.shift) check_shift(request, settings.adaptive);
-  return std::make_shared<Adms>(
-      settings, request.rotation, request.kv_heads, std::move(compressor));
+  return std::make_shared<Adms>(settings, turns, request.kv_heads, std::move(compressor));
 }
 
 }  // namespace dms::policy

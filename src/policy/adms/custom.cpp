@@ -82,7 +82,8 @@ class Custom final : public policy::Compressor {
                                     .counts = made.counts,
                                     .keys = made.keys,
                                     .values = made.values,
-                                    .head_dim = head_dim},
+                                    .head_dim = head_dim,
+                                    .turns = points.turns},
                                    request.middle);
     return digest;
   }

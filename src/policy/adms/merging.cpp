@@ -39,7 +39,12 @@ void append(Points& points,
 Points Merging::points(const cache::HeadContents& tokens,
                        const cache::MergedEntries& entries) const {
   const int64_t width = tokens.head_dim;
-  Points points{.positions = {}, .counts = {}, .keys = {}, .values = {}, .head_dim = width};
+  Points points{.positions = {},
+                .counts = {},
+                .keys = {},
+                .values = {},
+                .head_dim = width,
+                .turns = turns_->at(tokens.layer, tokens.rope_length)};
   std::vector<int32_t> positions(tokens.positions.begin(), tokens.positions.end());
   positions.insert(positions.end(), entries.positions.begin(), entries.positions.end());
   for (const size_t i : order_of(positions)) {
@@ -53,7 +58,7 @@ Points Merging::points(const cache::HeadContents& tokens,
              row(std::span(entries.keys), entry, width),
              row(std::span(entries.values), entry, width));
     }
-    turns_.turn(row(points.keys, points.positions.size() - 1, width), -positions[i]);
+    points.turns->turn(row(points.keys, points.positions.size() - 1, width), -positions[i]);
   }
   return points;
 }
@@ -87,7 +92,12 @@ cache::MergedEntries Merging::merge(const Points& points,
     const double mean = counts[group] == 0 ? 0.0 : positions[group] / counts[group];
     means.push_back(static_cast<int32_t>(std::lround(mean)));
   }
-  Points entries{.positions = {}, .counts = {}, .keys = {}, .values = {}, .head_dim = width};
+  Points entries{.positions = {},
+                 .counts = {},
+                 .keys = {},
+                 .values = {},
+                 .head_dim = width,
+                 .turns = points.turns};
   for (const size_t group : order_of(means)) {
     if (counts[group] == 0) continue;
     append(entries,
@@ -109,7 +119,7 @@ cache::MergedEntries Merging::place(const Points& entries, const Middle& middle)
     if (anchor_ == Anchor::grid) anchor = even;
     if (anchor_ == Anchor::hybrid) anchor = (mean + even) / 2;
     placed.positions.push_back(static_cast<int32_t>(anchor));
-    turns_.turn(row(placed.keys, static_cast<size_t>(i), entries.head_dim), anchor);
+    entries.turns->turn(row(placed.keys, static_cast<size_t>(i), entries.head_dim), anchor);
   }
   return placed;
 }

@@ -3,8 +3,10 @@
 // before they are averaged, and turned to the group's anchor after.
 
 #include <cstdint>
+#include <memory>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cache/policy.h"
@@ -30,6 +32,7 @@ struct Points {
   std::vector<float> keys;      // [points, head_dim], before they are turned
   std::vector<float> values;    // [points, head_dim]
   int64_t head_dim = 0;
+  std::shared_ptr<const TurnTable> turns{};  // of their layer
 
   int64_t count() const { return std::ssize(positions); }
   int64_t tokens() const { return std::accumulate(counts.begin(), counts.end(), int64_t{0}); }
@@ -37,7 +40,8 @@ struct Points {
 
 class Merging {
  public:
-  Merging(const Rotation& rotation, Anchor anchor) : turns_(rotation), anchor_(anchor) {}
+  Merging(std::shared_ptr<const TurnTables> turns, Anchor anchor)
+      : turns_(std::move(turns)), anchor_(anchor) {}
 
   Points points(const cache::HeadContents& tokens, const cache::MergedEntries& entries) const;
   /// `group_of`: for each point, one of [0, groups). A group without points leaves no entry.
@@ -45,11 +49,11 @@ class Merging {
                              std::span<const int32_t> group_of,
                              int64_t groups,
                              const Middle& middle) const;
-  /// Moves entries, whose keys are not turned yet, to their anchors.
+  /// Moves entries, whose keys are not turned yet, to their anchors by `entries.turns`.
   cache::MergedEntries place(const Points& entries, const Middle& middle) const;
 
  private:
-  TurnTable turns_;
+  std::shared_ptr<const TurnTables> turns_;
   Anchor anchor_;
 };
 
