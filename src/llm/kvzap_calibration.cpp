@@ -20,22 +20,6 @@ constexpr int64_t kHeldOutEvery = 8;
 /// What no query attends at all has a score of minus infinity.
 constexpr float kLeastScore = -30.0f;
 
-/// 1 - (squared errors) / (squared deviations from the mean).
-double r2_of(std::span<const float> target, std::span<const float> predicted, size_t stride) {
-  double mean = 0;
-  for (size_t i = 0; i < target.size(); i += stride) mean += target[i];
-  mean /= static_cast<double>(ceil_div(std::ssize(target), static_cast<int64_t>(stride)));
-  double errors = 0;
-  double deviations = 0;
-  for (size_t i = 0; i < target.size(); i += stride) {
-    const double error = static_cast<double>(target[i]) - predicted[i];
-    const double deviation = target[i] - mean;
-    errors += error * error;
-    deviations += deviation * deviation;
-  }
-  return deviations > 0 ? 1 - errors / deviations : 0;
-}
-
 }  // namespace
 
 std::vector<TextSegment> cut_text(std::span<const int32_t> ids,
@@ -179,38 +163,13 @@ std::vector<LinearFit> KvzapCalibration::fit(std::span<const TextSegment> segmen
 }
 
 std::vector<double> KvzapCalibration::held_out_r2() const {
-  std::vector<double> r2;
-  const auto heads = static_cast<size_t>(spec_.kv_heads);
-  for (size_t layer = 0; layer < targets_.size(); ++layer) {
-    for (size_t head = 0; head < heads; ++head) {
-      r2.push_back(r2_of(std::span(targets_[layer]).subspan(head),
-                         std::span(predictions_[layer]).subspan(head),
-                         heads));
-    }
-  }
-  return r2;
+  return r2_of_heads(targets_, predictions_, spec_.kv_heads);
 }
 
-float KvzapCalibration::threshold(double ratio) const {
-  std::vector<float> all;
-  for (const std::vector<float>& layer : predictions_) {
-    all.insert(all.end(), layer.begin(), layer.end());
-  }
-  ensure(!all.empty(), "held-out text");
-  const auto below = static_cast<int64_t>(ratio * static_cast<double>(all.size()));
-  const auto at = all.begin() + std::min(below, std::ssize(all) - 1);
-  std::ranges::nth_element(all, at);
-  return *at;
-}
+float KvzapCalibration::threshold(double ratio) const { return threshold_for(predictions_, ratio); }
 
 double KvzapCalibration::share_kept(float threshold) const {
-  int64_t kept = 0;
-  int64_t entries = 0;
-  for (const std::vector<float>& layer : predictions_) {
-    kept += std::ranges::count_if(layer, [&](float score) { return score >= threshold; });
-    entries += std::ssize(layer);
-  }
-  return static_cast<double>(kept) / static_cast<double>(entries);
+  return llm::share_kept(predictions_, threshold);
 }
 
 }  // namespace dms::llm

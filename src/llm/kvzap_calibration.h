@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/replay.h"
+#include "llm/held_out_scores.h"
 #include "llm/ridge.h"
 
 namespace dms::llm {
@@ -62,9 +63,9 @@ class KvzapCalibration {
   cpu::Replay replay_;
   int64_t sinks_;
   std::function<void(int64_t)> progress_;
-  std::vector<Ridge> sums_;                      // of the layers that are being collected
-  std::vector<std::vector<float>> targets_;      // [layers] of [held-out tokens, kv_heads]
-  std::vector<std::vector<float>> predictions_;  // likewise
+  std::vector<Ridge> sums_;  // of the layers that are being collected
+  HeldOutScores targets_;
+  HeldOutScores predictions_;
   int64_t fitted_tokens_ = 0;
   int64_t held_out_tokens_ = 0;
 };
