@@ -35,6 +35,8 @@ struct Options {
   std::optional<double> cr;
   std::optional<int64_t> window_tokens;
   std::optional<int64_t> sinks;
+  std::optional<int64_t> hidden_units;
+  std::optional<uint64_t> seed;
   std::optional<int64_t> tokens;
   std::string dtype = "bf16";
   int64_t threads = 0;
@@ -46,17 +48,21 @@ void require(const char* option, const std::string& value, const char* expected)
   throw InputError({.where = option, .what = "missing", .expected = expected});
 }
 
-/// Statistics of queries leave it to the policy how much stays.
-void refuse_budget(const Options& options) {
-  for (const auto& [name, is_given] : {std::pair{"--ratio", options.ratio.has_value()},
-                                       std::pair{"--cr", options.cr.has_value()},
-                                       std::pair{"--window", options.window_tokens.has_value()},
-                                       std::pair{"--n-sink", options.sinks.has_value()}}) {
-    if (!is_given) continue;
-    throw InputError({.where = name,
-                      .what = "has no meaning for triattention",
-                      .expected = "a budget where its result is used: --policy-args budget=N"});
-  }
+void refuse(const char* name, bool is_given, const char* expected) {
+  if (!is_given) return;
+  throw InputError(
+      {.where = name, .what = "has no meaning for triattention", .expected = expected});
+}
+
+/// Statistics of queries leave it to the policy how much stays, and are no fit.
+void refuse_fit(const Options& options) {
+  const char* budget = "a budget where its result is used: --policy-args budget=N";
+  refuse("--ratio", options.ratio.has_value(), budget);
+  refuse("--cr", options.cr.has_value(), budget);
+  refuse("--window", options.window_tokens.has_value(), budget);
+  refuse("--n-sink", options.sinks.has_value(), budget);
+  refuse("--hidden", options.hidden_units.has_value(), "kvzap, which fits scores");
+  refuse("--seed", options.seed.has_value(), "kvzap, which fits scores");
 }
 
 void check_words(const Options& options) {
@@ -70,12 +76,17 @@ void check_words(const Options& options) {
   require("MODEL", options.model, "a Hugging Face folder or a .gguf file");
   require("--text", options.text_file, "a text like what the model will see");
   require("--out", options.out, "the adapter's folder");
-  if (options.method == "triattention") refuse_budget(options);
+  if (options.method == "triattention") refuse_fit(options);
   if (options.cr && *options.cr <= 1) {
     throw InputError({.where = "--cr",
                       .what = "out of range",
                       .got = fmt::format("{}", *options.cr),
                       .expected = "more than 1"});
+  }
+  if (options.seed && !options.hidden_units) {
+    throw InputError({.where = "--seed",
+                      .what = "has no meaning for linear scores, which are fitted in closed form",
+                      .expected = "--hidden N beside it"});
   }
   if (options.ratio && options.cr) {
     throw InputError({.where = "--cr",
@@ -93,6 +104,8 @@ void print_result(const Options& options, const KvzapResult& result, double seco
                 {"held_out_tokens", result.held_out_tokens},
                 {"r2", result.r2},
                 {"lowest_r2", result.lowest_r2},
+                {"linear_r2", result.linear_r2},
+                {"lowest_linear_r2", result.lowest_linear_r2},
                 {"threshold", result.threshold},
                 {"kept", result.kept},
                 {"cr", cr},
@@ -112,6 +125,10 @@ void print_result(const Options& options, const KvzapResult& result, double seco
                   100 * result.kept,
                   cr,
                   result.threshold));
+  if (!options.hidden_units) return;
+  print(fmt::format("linear scores of the same text: R2 {:.3f} (lowest {:.3f})\n",
+                    result.linear_r2,
+                    result.lowest_linear_r2));
 }
 
 void print_result(const Options& options, const TriattentionResult& result, double seconds) {
@@ -141,6 +158,8 @@ KvzapOptions kvzap_options(const Options& options) {
   kvzap.tokens = options.tokens.value_or(kvzap.tokens);
   kvzap.window_tokens = options.window_tokens.value_or(kvzap.window_tokens);
   kvzap.sinks = options.sinks.value_or(kvzap.sinks);
+  kvzap.hidden_units = options.hidden_units.value_or(kvzap.hidden_units);
+  kvzap.seed = options.seed.value_or(kvzap.seed);
   return kvzap;
 }
 
@@ -187,7 +206,17 @@ void add_optional(CLI::App& app,
   });
 }
 
-void add_budget(CLI::App& app, Options& options) {
+int64_t parse_hidden(const std::string& text) {
+  const int64_t hidden = parse_integer("--hidden", text, 0, kMost);
+  if (hidden > 0) return hidden;
+  throw InputError({.where = "--hidden",
+                    .what = "a hidden layer without units",
+                    .got = text,
+                    .expected = "two for each KV head, or more",
+                    .hint = "leave it out for linear scores"});
+}
+
+void add_kvzap(CLI::App& app, Options& options) {
   constexpr double kMostCr = 1e6;
   const OptionGroup group(app, "kvzap");
   add_value(
@@ -205,6 +234,14 @@ void add_budget(CLI::App& app, Options& options) {
                0,
                "Tokens kept exactly, whatever their scores (128)");
   add_optional(app, "--n-sink", options.sinks, 0, "First tokens, which stay (4)");
+  add_value(app,
+            "--hidden",
+            "N",
+            "Scores with a hidden layer of N units (linear)",
+            [&options](const std::string& text) { options.hidden_units = parse_hidden(text); });
+  add_value(app, "--seed", "N", "Of that fit (0)", [&options](const std::string& text) {
+    options.seed = parse_seed("--seed", text);
+  });
 }
 
 CommandBody define(CLI::App& app) {
@@ -219,7 +256,7 @@ CommandBody define(CLI::App& app) {
   add_text(app, "--dtype", options->dtype, "TYPE", "f32 or bf16 (default)");
   add_integer(app, "--threads", options->threads, 1, 1024, "Default: all cores");
   add_flag(app, "--json", options->json, "Print one JSON object");
-  add_budget(app, *options);
+  add_kvzap(app, *options);
   return [options] { calibrate(*options); };
 }
 
@@ -231,6 +268,7 @@ Command calibrate_command() {
           .examples =
               "  dms calibrate kvzap models/SmolLM2 --text prose.txt --out models/SmolLM2-kvzap\n"
               "  dms calibrate kvzap model.gguf --text chat.txt --out zap --cr 4 --window 256\n"
+              "  dms calibrate kvzap models/SmolLM2 --text t.txt --out mlp --hidden 64\n"
               "  dms calibrate triattention models/SmolLM2 --text prose.txt --out means\n"
               "  dms generate models/SmolLM2 --adapter models/SmolLM2-kvzap -p \"Once upon\"\n",
           .define = define};

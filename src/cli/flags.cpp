@@ -22,6 +22,7 @@ constexpr std::array kFlags{
     Flag{"draft", "--draft"},
     Flag{"dtype", "--dtype"},
     Flag{"frequency_penalty", "--frequency-penalty"},
+    Flag{"hidden_units", "--hidden"},
     Flag{"ignore_eos", "--ignore-eos"},
     Flag{"kv_dtype", "--kv-dtype"},
     Flag{"kv_exact_layers", "--kv-exact-layers"},

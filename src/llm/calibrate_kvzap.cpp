@@ -24,6 +24,9 @@ namespace {
 constexpr int64_t kLeastSegments = 4;
 constexpr int64_t kTokensAColumn = 2;    // of the inputs, for a fit that says something
 constexpr int64_t kSegmentsOfSinks = 4;  // at most such a part of a segment are sinks
+/// KVzap's own adapters have 512.
+constexpr int64_t kMostHidden = 4096;
+constexpr int64_t kUnitsAHead = 2;  // which begin as its linear score
 /// Below, a repetition says little.
 constexpr int64_t kLeastContext = 64;
 constexpr int64_t kMaxWindow = int64_t{1} << 30;
@@ -45,25 +48,63 @@ void check_window(const KvzapOptions& options, const ModelSpec& spec) {
   require_eviction("kvzap", {.window_tokens = options.window_tokens}, spec.context);
 }
 
+void check_hidden(const KvzapOptions& options, const ModelSpec& spec) {
+  const int64_t least = kUnitsAHead * spec.kv_heads;
+  if (options.hidden_units == 0 ||
+      (options.hidden_units >= least && options.hidden_units <= kMostHidden))
+    return;
+  throw InputError({.field = "hidden_units",
+                    .what = "out of range",
+                    .got = std::to_string(options.hidden_units),
+                    .expected = std::to_string(least) + " (two for each KV head) to " +
+                                std::to_string(kMostHidden),
+                    .hint = "KVzap's own adapters have 512; linear scores need none"});
+}
+
 /// An adapter's weights, as the fits have them.
 class FittedWeights final : public WeightSource {
  public:
-  explicit FittedWeights(std::vector<llm::LinearFit> fits) : fits_(std::move(fits)) {}
+  explicit FittedWeights(std::vector<llm::Mlp> fits) : fits_(std::move(fits)) {}
 
   void read_rows(const WeightName& weight,
                  int64_t first,
                  int64_t count,
                  std::span<float> out) const override {
-    const llm::LinearFit& fit = fits_[static_cast<size_t>(weight.layer)];
     const std::vector<float>& values =
-        weight.role == WeightRole::kvzap ? fit.weights : fit.intercepts;
+        values_of(weight.role, fits_[static_cast<size_t>(weight.layer)]);
     const int64_t columns = weight.shape.back();
     std::copy_n(values.begin() + first * columns, count * columns, out.begin());
   }
 
  private:
-  std::vector<llm::LinearFit> fits_;
+  static const std::vector<float>& values_of(WeightRole role, const llm::Mlp& fit) {
+    switch (role) {
+      case WeightRole::kvzap_hidden:
+        return fit.hidden.weights;
+      case WeightRole::kvzap_hidden_bias:
+        return fit.hidden.intercepts;
+      case WeightRole::kvzap:
+        return fit.output.weights;
+      default:
+        return fit.output.intercepts;
+    }
+  }
+
+  std::vector<llm::Mlp> fits_;
 };
+
+struct Quality {
+  double r2 = 0;
+  double lowest_r2 = 0;
+};
+
+Quality quality_of(const llm::HeldOutScores& targets,
+                   const llm::HeldOutScores& predictions,
+                   int64_t kv_heads) {
+  const std::vector<double> r2 = llm::r2_of_heads(targets, predictions, kv_heads);
+  return {.r2 = std::accumulate(r2.begin(), r2.end(), 0.0) / static_cast<double>(r2.size()),
+          .lowest_r2 = std::ranges::min(r2)};
+}
 
 /// Its words, which the model must have.
 cpu::ReplayPrompt replay_prompt(const ModelSource& source,
@@ -87,11 +128,14 @@ std::vector<llm::TextSegment> segments_of(const ModelSource& source,
   return llm::cut_text(text.ids, text.beginning, longest);
 }
 
-void require_numbers(std::span<const llm::LinearFit> fits, const std::filesystem::path& model) {
-  const auto is_number = [](float x) { return std::isfinite(x); };
+void require_numbers(std::span<const llm::Mlp> fits, const std::filesystem::path& model) {
+  const auto are_numbers = [](const std::vector<float>& values) {
+    return std::ranges::all_of(values, [](float x) { return std::isfinite(x); });
+  };
   for (size_t layer = 0; layer < fits.size(); ++layer) {
-    if (std::ranges::all_of(fits[layer].weights, is_number) &&
-        std::ranges::all_of(fits[layer].intercepts, is_number)) {
+    const auto& [hidden, output] = fits[layer];
+    if (are_numbers(hidden.weights) && are_numbers(hidden.intercepts) &&
+        are_numbers(output.weights) && are_numbers(output.intercepts)) {
       continue;
     }
     throw RunError({.where = model.string() + ": layer " + std::to_string(layer),
@@ -115,6 +159,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
   ModelSource::State& state = *source.state_;
   llm::require_plain(state.spec, model);
   check_window(options, state.spec);
+  check_hidden(options, state.spec);
   cpu::ReplayPrompt prompt = replay_prompt(source, state.spec, model);
   use_threads(options.threads);
 
@@ -129,7 +174,7 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                     state.options),
       state.spec,
       std::move(prompt),
-      options.sinks,
+      {.sinks = options.sinks, .hidden = options.hidden_units, .seed = options.seed},
       [&](int64_t tokens) {
         done += tokens;
         if (progress) progress(done, total);
@@ -141,27 +186,32 @@ KvzapResult calibrate_kvzap(const std::filesystem::path& model,
                       .got = std::to_string(state.spec.context)});
   }
   llm::check_range("sinks", options.sinks, 0, longest / kSegmentsOfSinks);
-  const std::vector<llm::TextSegment> segments =
-      segments_of(source, state.spec, model, options, longest);
-  total = calibration.tokens_to_read(segments);
-  std::vector<llm::LinearFit> fits = calibration.fit(segments);
+  calibration.begin(segments_of(source, state.spec, model, options, longest));
+  total = calibration.tokens_to_read();
+  std::vector<llm::Mlp> fits = calibration.fit();
   require_numbers(fits, model);
 
-  const std::vector<double> r2 = calibration.held_out_r2();
-  const float threshold = calibration.threshold(options.ratio);
-  const double kept = calibration.share_kept(threshold);
+  const float threshold = llm::threshold_for(calibration.predictions(), options.ratio);
   ModelSpec spec = state.spec;
   spec.kvzap = KvzapSpec{.threshold = threshold,
                          .window = options.window_tokens,
                          .sinks = options.sinks,
+                         .hidden = options.hidden_units,
                          .target_cr = 1 / (1 - options.ratio)};
   write_kvzap_adapter(out, spec, FittedWeights(std::move(fits)));
+  const auto judge = [&](const llm::HeldOutScores& predictions) {
+    return quality_of(calibration.targets(), predictions, state.spec.kv_heads);
+  };
+  const Quality quality = judge(calibration.predictions());
+  const Quality linear = judge(calibration.linear_predictions());
   return {.fitted_tokens = calibration.fitted_tokens(),
           .held_out_tokens = calibration.held_out_tokens(),
-          .r2 = std::accumulate(r2.begin(), r2.end(), 0.0) / static_cast<double>(r2.size()),
-          .lowest_r2 = std::ranges::min(r2),
+          .r2 = quality.r2,
+          .lowest_r2 = quality.lowest_r2,
+          .linear_r2 = linear.r2,
+          .lowest_linear_r2 = linear.lowest_r2,
           .threshold = threshold,
-          .kept = kept};
+          .kept = llm::share_kept(calibration.predictions(), threshold)};
 }
 
 }  // namespace dms

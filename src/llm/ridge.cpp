@@ -119,6 +119,18 @@ void Ridge::add(std::span<const float> x, std::span<const float> y) {
   }
 }
 
+void Ridge::add(const Ridge& other) {
+  ensure(other.columns_ == columns_ && other.targets_ == targets_, "sums of one shape");
+  const auto add_all = [](const std::vector<double>& from, std::vector<double>& to) {
+    for (size_t i = 0; i < to.size(); ++i) to[i] += from[i];
+  };
+  rows_ += other.rows_;
+  add_all(other.products_, products_);
+  add_all(other.crossed_, crossed_);
+  add_all(other.x_sums_, x_sums_);
+  add_all(other.y_sums_, y_sums_);
+}
+
 LinearFit Ridge::solve(double penalty) const {
   ensure(rows_ > 0 && penalty > 0, "rows and a penalty");
   const auto n = static_cast<size_t>(columns_);

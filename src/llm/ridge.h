@@ -20,6 +20,9 @@ class Ridge {
   /// `x`: float32 [rows, columns]; `y`: [rows, targets]. Uses the caller's threads.
   void add(std::span<const float> x, std::span<const float> y);
 
+  /// As if the other's rows were added, which are of the same shape.
+  void add(const Ridge& other);
+
   /// Minimises the sum of |y - W x - b|^2 + penalty |W|^2; the penalty is positive. Uses the
   /// caller's threads.
   LinearFit solve(double penalty) const;

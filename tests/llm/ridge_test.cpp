@@ -43,11 +43,18 @@ TEST(Ridge, IsTheMinimum) {
     const std::vector<float> x = inputs(rows, testing_support::seed());
     const std::vector<float> y = targets(rows, testing_support::seed() + 1);
     Ridge ridge(kColumns, kTargets);
-    const int64_t first = rows / 3;  // in parts
-    ridge.add(std::span(x).first(static_cast<size_t>(first * kColumns)),
-              std::span(y).first(static_cast<size_t>(first * kTargets)));
-    ridge.add(std::span(x).subspan(static_cast<size_t>(first * kColumns)),
-              std::span(y).subspan(static_cast<size_t>(first * kTargets)));
+    const auto add = [&](Ridge& sums, int64_t begin, int64_t end) {
+      const auto part = [&](const std::vector<float>& all, int64_t width) {
+        return std::span(all).subspan(static_cast<size_t>(begin * width),
+                                      static_cast<size_t>((end - begin) * width));
+      };
+      sums.add(part(x, kColumns), part(y, kTargets));
+    };
+    Ridge others(kColumns, kTargets);
+    add(ridge, 0, rows / 3);
+    add(others, rows / 2, rows);
+    add(ridge, rows / 3, rows / 2);
+    ridge.add(others);
     EXPECT_EQ(ridge.rows(), rows);
     const double penalty = 0.7;
     const LinearFit fit = ridge.solve(penalty);

@@ -98,6 +98,7 @@ PART = "\n\nRepeat the part of the previous context exactly, starting with"
 class Segments:
     fitted: list[list[int]]
     held_out: list[list[int]]
+    stopping: list[int]  # which of the fitted ones say when to stop
     asks: list[int]  # between a segment and its repetition
 
 
@@ -120,8 +121,9 @@ def cut(tokenizer: Tokenizer, text: str, context: int) -> Segments:
         segments.append(beginning + ids[first : first + count])
         first += count
     held_out = segments[3::8]
-    fitted = [segment for i, segment in enumerate(segments) if i % 8 != 3]
-    return Segments(fitted, held_out, encode(WHOLE) + answer)
+    fitted = [i for i in range(len(segments)) if i % 8 != 3]
+    stopping = [at for at, i in enumerate(fitted) if i % 8 == 1]
+    return Segments([segments[i] for i in fitted], held_out, stopping, encode(WHOLE) + answer)
 
 
 class Collector:
@@ -191,3 +193,120 @@ def stack(parts: list[list[tuple[np.ndarray, np.ndarray]]], layer: int, n_sink: 
 def lowest(values: np.ndarray, share: float) -> float:
     """The value below which this share lies."""
     return float(np.sort(values, axis=None)[math.floor(share * values.size)])
+
+
+# The fit with a hidden layer.
+
+MASK = 2**64 - 1
+BATCH, RATE, WARM_UP, DECAY, PASSES, PATIENCE = 256, 3e-4, 0.05, 0.01, 15, 3
+
+
+def mix(x: int) -> int:
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
+    return x ^ (x >> 31)
+
+
+class Draws:
+    """SplitMix64's stream for a seed and a purpose (src/base/random.h)."""
+
+    def __init__(self, seed: int, purpose: str):
+        hashed = 0xCBF29CE484222325
+        for byte in purpose.encode():
+            hashed = ((hashed ^ byte) * 0x100000001B3) & MASK
+        self.state = mix(mix(seed ^ mix(hashed)))
+
+    def next(self) -> int:
+        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
+        return mix(self.state)
+
+    def below(self, bound: int) -> int:
+        draw = self.next()
+        while draw < 2**64 % bound:
+            draw = self.next()
+        return draw % bound
+
+    def signed(self) -> float:
+        return 2 * (self.next() >> 11) / 2**53 - 1
+
+    def shuffle(self, items: list[int]) -> None:
+        for left in range(len(items), 1, -1):
+            at = self.below(left)
+            items[left - 1], items[at] = items[at], items[left - 1]
+
+
+def mlp_scores(x: np.ndarray, first, first_bias, last, last_bias) -> np.ndarray:
+    """W2 GELU(W1 x + b1) + b2 of rows, in float64."""
+    hidden = torch.nn.functional.gelu(torch.from_numpy(x @ first.T + first_bias))
+    return hidden.numpy() @ last.T + last_bias
+
+
+def begun_as(start: Fit, x: np.ndarray, y: np.ndarray, hidden: int, draws: Draws):
+    """A network for standardised rows that says what `start` says of plain ones."""
+    columns, targets = x.shape[1], y.shape[1]
+    network = torch.nn.Sequential(
+        torch.nn.Linear(columns, hidden), torch.nn.GELU(), torch.nn.Linear(hidden, targets)
+    ).to(DTYPE)
+    weight = start.weight * x.std(0) / y.std(0)[:, None]
+    bias = (start.weight @ x.mean(0) + start.bias - y.mean(0)) / y.std(0)
+    first, last = np.zeros((hidden, columns + 1)), np.zeros((targets, hidden))
+    for target in range(targets):
+        for unit, sign in ((2 * target, 1), (2 * target + 1, -1)):
+            first[unit] = sign * np.append(weight[target], bias[target])
+            last[target, unit] = sign
+    for unit in range(2 * targets, hidden):
+        first[unit] = [draws.signed() / columns**0.5 for _ in range(columns + 1)]
+    with torch.no_grad():
+        network[0].weight.copy_(torch.from_numpy(first[:, :-1]))
+        network[0].bias.copy_(torch.from_numpy(first[:, -1]))
+        network[2].weight.copy_(torch.from_numpy(last))
+        network[2].bias.zero_()
+    return network
+
+
+def fit_mlp(fitted, stopping, start: Fit, hidden: int, seed: int):
+    """Fits by torch's AdamW, in float64, to (x, y); returns the function of x that it found."""
+    (x, y), (other_x, other_y) = fitted, stopping
+    draws = Draws(seed, "kvzap")
+    network = begun_as(start, x, y, hidden, draws)
+
+    def scaled(values: np.ndarray, by: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy((values - by.mean(0)) / by.std(0))
+
+    inputs, wanted = scaled(x, x), scaled(y, y)
+    judge = scaled(other_x, x), scaled(other_y, y)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    loss = torch.nn.functional.mse_loss
+
+    def error() -> float:
+        with torch.no_grad():
+            return loss(network(judge[0]), judge[1]).item()
+
+    def copied() -> dict:
+        return {name: value.clone() for name, value in network.state_dict().items()}
+
+    best, least, since = copied(), error(), 0
+    order, batch = list(range(len(x))), min(BATCH, len(x))
+    steps, step = len(x) // batch * PASSES, 0
+    for _ in range(PASSES):
+        draws.shuffle(order)
+        for first in range(0, len(x) // batch * batch, batch):
+            rows = order[first : first + batch]
+            done, step = (step + 1) / (steps + 1), step + 1
+            falling = (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+            optimiser.param_groups[0]["lr"] = RATE * min(done / WARM_UP, falling)
+            optimiser.zero_grad()
+            loss(network(inputs[rows]), wanted[rows]).backward()
+            optimiser.step()
+        since += 1
+        if error() < least:
+            best, least, since = copied(), error(), 0
+        if since == PATIENCE:
+            break
+    network.load_state_dict(best)
+
+    def predict(values: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return network(scaled(values, x)).numpy() * y.std(0) + y.mean(0)
+
+    return predict

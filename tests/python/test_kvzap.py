@@ -21,7 +21,9 @@ from kvzap_reference import (
     KvzapReference,
     Settings,
     cut,
+    fit_mlp,
     lowest,
+    mlp_scores,
     r2,
     ridge,
     stack,
@@ -166,17 +168,26 @@ def text(tmp_path_factory):
     return path
 
 
-def test_the_fit_is_numpys(dms_json, plain, text, tmp_path):
+@pytest.fixture(scope="module")
+def collected(plain, text):
+    """How the text is cut, and each segment's inputs and targets: fitted, held out."""
+    segments = cut(Tokenizer.from_file(str(plain / "tokenizer.json")), text.read_text(), CONTEXT)
+    collector = Collector(plain)
+
+    def collect(part: list[list[int]]) -> list:
+        return [collector.collect(segment, segments.asks) for segment in part]
+
+    return segments, collect(segments.fitted), collect(segments.held_out)
+
+
+def test_the_fit_is_numpys(dms_json, plain, text, collected, tmp_path):
     ratio, n_sink = 0.7, 3
     out = tmp_path / "zap"
     args = ("--ratio", ratio, "--n-sink", n_sink, "--window", 20, "--dtype", "f32")
     report = dms_json("calibrate", "kvzap", plain, "--text", text, "--out", out, *args)
 
-    segments = cut(Tokenizer.from_file(str(plain / "tokenizer.json")), text.read_text(), CONTEXT)
+    segments, fitted, held_out = collected
     assert len(segments.fitted) >= 6
-    collector = Collector(plain)
-    fitted = [collector.collect(segment, segments.asks) for segment in segments.fitted]
-    held_out = [collector.collect(segment, segments.asks) for segment in segments.held_out]
     tensors = load_file(out / "adapter.safetensors")
     predictions, quality = [], []
     for layer in range(CALIBRATED.layers):
@@ -201,13 +212,60 @@ def test_the_fit_is_numpys(dms_json, plain, text, tmp_path):
     assert config["kvzap_cr"] == pytest.approx(1 / (1 - ratio))
 
 
-def test_the_result_is_served(dms_json, score, plain, text, tmp_path):
+def test_the_fit_of_a_hidden_layer_is_torchs(dms_json, plain, text, collected, tmp_path):
+    hidden, seed, ratio, n_sink = 11, 5, 0.7, 3
+    out = tmp_path / "zap"
+    args = ("--ratio", ratio, "--n-sink", n_sink, "--dtype", "f32", "--hidden", hidden)
+    call = ("calibrate", "kvzap", plain, "--text", text, "--out", out, *args, "--seed", seed)
+    report = dms_json(*call)
+
+    segments, fitted, held_out = collected
+    tensors = load_file(out / "adapter.safetensors")
+    predictions, quality, linear_quality, moved = [], [], [], []
+    for layer in range(CALIBRATED.layers):
+        stopping = [fitted[i] for i in segments.stopping]
+        others = [part for i, part in enumerate(fitted) if i not in segments.stopping]
+        rows = stack(others, layer, n_sink)
+        start = ridge(*rows)
+        predict = fit_mlp(rows, stack(stopping, layer, n_sink), start, hidden, seed)
+        x, y = stack(held_out, layer, n_sink)
+        expected = predict(x)
+        moved.append(np.abs(expected - x @ start.weight.T - start.bias).max() / y.std())
+        prefix = f"model.layers.{layer}.self_attn.kvzap"
+        weights = [
+            tensors[f"{prefix}.{name}"] for name in ("0.weight", "0.bias", "2.weight", "2.bias")
+        ]
+        found = mlp_scores(x, *weights)
+        assert np.abs(found - expected).max() < 0.02 * y.std(), f"layer {layer}"
+        predictions.append(found)
+        quality.append(r2(y, expected))
+        linear = ridge(*stack(fitted, layer, n_sink))
+        linear_quality.append(r2(y, x @ linear.weight.T + linear.bias))
+    assert max(moved) > 0.1  # far from where the fit began
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert config["kvzap_hidden_size"] == hidden
+    assert report["threshold"] == pytest.approx(lowest(np.array(predictions), ratio), abs=0.01)
+    assert report["r2"] == pytest.approx(np.mean(quality), abs=5e-3)
+    assert report["lowest_r2"] == pytest.approx(np.min(quality), abs=5e-3)
+    assert report["linear_r2"] == pytest.approx(np.mean(linear_quality), abs=2e-3)
+    assert report["lowest_linear_r2"] == pytest.approx(np.min(linear_quality), abs=2e-3)
+
+    again = dms_json(*call, "--threads", 1)
+    again.pop("seconds"), report.pop("seconds")
+    assert again == report
+    same = load_file(out / "adapter.safetensors")
+    assert all(np.array_equal(same[name], tensors[name]) for name in tensors)
+
+
+@pytest.mark.parametrize("more", [(), ("--hidden", 16)], ids=["linear", "hidden"])
+def test_the_result_is_served(dms_json, score, plain, text, tmp_path, more):
     out = tmp_path / "zap"
     for cr in (2, 4):  # the second replaces the first
-        dms_json("calibrate", "kvzap", plain, "--text", text, "--out", out, "--cr", cr)
-    ids = Tokenizer.from_file(str(plain / "tokenizer.json")).encode(text.read_text()).ids
-    scored = score(plain, ids[:300], "--adapter", out)
+        dms_json("calibrate", "kvzap", plain, "--text", text, "--out", out, "--cr", cr, *more)
+    ids = Tokenizer.from_file(str(plain / "tokenizer.json")).encode(text.read_text()).ids[:300]
+    scored = score(plain, ids, "--adapter", out)
     assert scored.decisions.mean() == pytest.approx(0.75, abs=0.12)
+    check(scored, (plain, out, ids, KvzapReference(plain, out)), 128, "calibrated")
 
 
 def test_a_long_text_is_read_from_its_beginning(dms_json, plain, text, tmp_path):
@@ -253,6 +311,12 @@ def test_bad_input_is_named(dms, plain, text, seed, tmp_path):
     beneath = ("kvzap", plain, "--text", short, "--out", short / "zap")  # said before all work
     refused(*beneath, words=(short / "zap", "cannot be written"))
     refused(*call, "--n-sink", 1000, words=("--n-sink", "out of range", "got 1000"))
+    refused(*call, "--hidden", 0, words=("--hidden", "got 0", "leave it out for linear scores"))
+    refused(*call, "--hidden", 3, words=("--hidden", "got 3", "4 (two for each KV head) to 4096"))
+    refused(*call, "--hidden", 5000, words=("--hidden", "got 5000", "have 512"))
+    refused(*call, "--seed", 1, words=("--seed", "closed form", "--hidden N"))
+    means = ("triattention", *call[1:])
+    refused(*means, "--hidden", 8, words=("--hidden", "no meaning for triattention"))
     trained = tmp_path / "trained"
     trained.mkdir()
     (trained / "adapter_config.json").write_text('{"dms_separate_alpha": true}')
