@@ -1,6 +1,7 @@
 #pragma once
 // Dense matrices of some tens of rows, whose products are a few microseconds.
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -20,10 +21,15 @@ class SmallMatrix {
 
   /// Zeros of another shape, in the memory that there is.
   void reset(int64_t rows, int64_t columns) {
+    reshape(rows, columns);
+    std::ranges::fill(values_, Number{0});
+  }
+  /// Any numbers of another shape, for who writes whole rows, their ends included.
+  void reshape(int64_t rows, int64_t columns) {
     rows_ = rows;
     columns_ = columns;
     stride_ = ceil_div(columns, kRowNumbers) * kRowNumbers;
-    values_.assign(static_cast<size_t>(rows * stride_), Number{0});
+    values_.resize(static_cast<size_t>(rows * stride_));
   }
 
   int64_t rows() const { return rows_; }
@@ -44,8 +50,8 @@ class SmallMatrix {
   }
   void transpose_into(SmallMatrix& out) const {
     out.reset(columns_, rows_);
-    for (int64_t i = 0; i < rows_; ++i) {
-      for (int64_t column = 0; column < columns_; ++column) out.at(column, i) = at(i, column);
+    for (int64_t column = 0; column < columns_; ++column) {
+      for (int64_t i = 0; i < rows_; ++i) out.at(column, i) = at(i, column);
     }
   }
 
@@ -61,10 +67,25 @@ class SmallMatrix {
 /// a b, the same bits on every instruction set.
 SmallMatrix<float> product(const SmallMatrix<float>& a, const SmallMatrix<float>& b);
 SmallMatrix<double> product(const SmallMatrix<double>& a, const SmallMatrix<double>& b);
-/// Likewise; `out` is neither of them.
+/// Likewise a^T b.
+SmallMatrix<float> transposed_product(const SmallMatrix<float>& a, const SmallMatrix<float>& b);
+SmallMatrix<double> transposed_product(const SmallMatrix<double>& a, const SmallMatrix<double>& b);
+/// a b; `out` is neither of them.
 void multiply_into(const SmallMatrix<float>& a,
                    const SmallMatrix<float>& b,
                    SmallMatrix<float>& out);
+
+/// out = the sum of rows from `first` on, each times its factor; as they lie, to their ends.
+void sum_rows(const SmallMatrix<double>& matrix,
+              int64_t first,
+              std::span<const double> factors,
+              std::span<double> out);
+/// Adds to each row from `first` on the rows of `added`, each times its factor: `factors` [rows,
+/// added.rows()].
+void add_to_rows(SmallMatrix<double>& matrix,
+                 int64_t first,
+                 std::span<const double> factors,
+                 const SmallMatrix<double>& added);
 
 /// Rotates neighbouring rows from `first` on, [count + 1] of them, from the last pair to the first:
 /// see RotationsCall. Of `cos` and `sin` those from `first` on count.

@@ -9,16 +9,19 @@ namespace dms::kernels {
 /// Bytes of which a row of a small matrix takes a multiple: a vector of every instruction set.
 constexpr int64_t kMatrixRowBytes = 64;
 
-/// out = a b. Rows lie `stride` numbers apart; those of `b` and `out` are computed to their ends.
+/// out = a b, or out += a b. Rows lie `stride` numbers apart; those of `b` and `out` are computed
+/// to their ends.
 template <class Number>
 struct MatrixCall {
   const Number* a;  // [rows, count]
   int64_t a_stride;
+  int64_t a_step;  // from one number of a row to the next
   int64_t rows;
   int64_t count;
   const Number* b;  // [count, stride]
   int64_t stride;   // a multiple of kMatrixRowBytes
   Number* out;      // [rows, stride]
+  bool adds;
 };
 
 /// For i from the last to the first: rows i and i + 1 become cos[i] row_i - sin[i] row_i+1 and

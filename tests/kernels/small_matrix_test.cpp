@@ -38,6 +38,7 @@ void check_products(std::mt19937_64& random) {
                    std::to_string(count) + "] by " + std::to_string(columns));
       const ScopedIsa scoped(isa);
       const SmallMatrix<Number> out = product(a, b);
+      const SmallMatrix<Number> of_transposed = transposed_product(a.transposed(), b);
       ASSERT_EQ(out.rows(), rows);
       ASSERT_EQ(out.columns(), columns);
       for (int64_t i = 0; i < rows; ++i) {
@@ -48,6 +49,9 @@ void check_products(std::mt19937_64& random) {
             expected += term;
           }
           ASSERT_EQ(out.at(i, c), expected) << i << ", " << c;
+          if (c < columns) {
+            ASSERT_EQ(of_transposed.at(i, c), expected) << i << ", " << c;
+          }
         }
       }
     }
@@ -58,6 +62,42 @@ TEST(SmallMatrix, MultipliesWithTheBitsOfPlainLoops) {
   std::mt19937_64 random(seed());
   check_products<float>(random);
   check_products<double>(random);
+}
+
+TEST(SmallMatrix, SumsAndAddsRowsWithTheBitsOfPlainLoops) {
+  std::mt19937_64 random(seed());
+  for (const int64_t columns : {1, 8, 9, 16, 24, 33, 64, 75}) {
+    const int64_t first = columns % 3;
+    const SmallMatrix<double> before = random_matrix<double>(9, columns, random);
+    const SmallMatrix<double> added = random_matrix<double>(columns % 4, columns, random);
+    std::vector<double> factors(static_cast<size_t>((9 - first) * added.rows()));
+    for (double& factor : factors) factor = std::normal_distribution<double>()(random);
+    const SmallMatrix<double> weights = random_matrix<double>(1, 9 - first, random);
+    for (const Isa isa : isas_of_this_cpu()) {
+      SCOPED_TRACE(trace_of(isa, seed()) + ", " + std::to_string(columns) + " columns");
+      const ScopedIsa scoped(isa);
+      SmallMatrix<double> after = before;
+      add_to_rows(after, first, factors, added);
+      std::vector<double> sum(static_cast<size_t>(before.stride()), 1.0);
+      sum_rows(before, first, {weights.row(0), static_cast<size_t>(9 - first)}, sum);
+      for (int64_t c = 0; c < columns; ++c) {
+        double expected_sum = 0;
+        for (int64_t i = 0; i < 9; ++i) {
+          double expected = before.at(i, c);
+          for (int64_t t = 0; t < added.rows() && i >= first; ++t) {
+            const double term =
+                factors[static_cast<size_t>((i - first) * added.rows() + t)] * added.at(t, c);
+            expected += term;
+          }
+          ASSERT_EQ(after.at(i, c), expected) << i << ", " << c;
+          if (i < first) continue;
+          const double term = weights.at(0, i - first) * before.at(i, c);
+          expected_sum += term;
+        }
+        ASSERT_EQ(sum[static_cast<size_t>(c)], expected_sum) << c;
+      }
+    }
+  }
 }
 
 TEST(SmallMatrix, RotatesNeighboursFromTheLastToTheFirst) {

@@ -31,15 +31,20 @@ inline void multiply_tile(const MatrixCall<Number>& call, int64_t row, int64_t c
   using L = Lanes<Number>;
   const Number* a = call.a + row * call.a_stride;
   const Number* b = call.b + column;
+  Number* out = call.out + row * call.stride + column;
   typename L::Vector sums[kRows][kVectors] = {};
-  for (int64_t k = 0; k < call.count; ++k, b += call.stride) {
+  for (unsigned i = 0; i < kRows && call.adds; ++i) {
     for (unsigned v = 0; v < kVectors; ++v) {
-      const typename L::Vector numbers = L::load(b + v * L::kCount);
-      for (unsigned i = 0; i < kRows; ++i) sums[i][v] += a[i * call.a_stride + k] * numbers;
+      sums[i][v] = L::load(out + i * call.stride + v * L::kCount);
     }
   }
-  for (unsigned i = 0; i < kRows; ++i) {
-    Number* out = call.out + (row + i) * call.stride + column;
+  for (int64_t k = 0; k < call.count; ++k, a += call.a_step, b += call.stride) {
+    for (unsigned v = 0; v < kVectors; ++v) {
+      const typename L::Vector numbers = L::load(b + v * L::kCount);
+      for (unsigned i = 0; i < kRows; ++i) sums[i][v] += a[i * call.a_stride] * numbers;
+    }
+  }
+  for (unsigned i = 0; i < kRows; ++i, out += call.stride) {
     for (unsigned v = 0; v < kVectors; ++v) L::store(out + v * L::kCount, sums[i][v]);
   }
 }

@@ -11,9 +11,9 @@ template <class Number>
 void multiply(const MatrixCall<Number>& call) {
   for (int64_t row = 0; row < call.rows; ++row) {
     Number* out = call.out + row * call.stride;
-    std::fill_n(out, call.stride, Number{0});
+    if (!call.adds) std::fill_n(out, call.stride, Number{0});
     for (int64_t k = 0; k < call.count; ++k) {
-      const Number factor = call.a[row * call.a_stride + k];
+      const Number factor = call.a[row * call.a_stride + k * call.a_step];
       const Number* b = call.b + k * call.stride;
       for (int64_t column = 0; column < call.stride; ++column) out[column] += factor * b[column];
     }

@@ -1,0 +1,102 @@
+// Spaces of the largest eigenvalues against Eigen's solver and against what they are by definition.
+
+#include "policy/adms/leading_space.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+
+#include <Eigen/Dense>
+#include <gtest/gtest.h>
+
+#include "support/seed.h"
+
+namespace dms::policy {
+namespace {
+
+using testing_support::seed;
+
+Eigen::MatrixXd random_matrix(int64_t rows, int64_t columns, std::mt19937_64& random) {
+  std::normal_distribution<double> normal;
+  return Eigen::MatrixXd::NullaryExpr(rows, columns, [&] { return normal(random); });
+}
+
+/// Of columns, by descending size, so that the values span `decades`.
+Eigen::MatrixXd gram(int64_t n, int64_t rank, double decades, std::mt19937_64& random) {
+  Eigen::MatrixXd x = random_matrix(n, rank, random);
+  for (int64_t i = 0; i < rank; ++i) {
+    x.col(i) *= std::pow(10.0, -decades * static_cast<double>(i) / static_cast<double>(rank));
+  }
+  return x * x.transpose();
+}
+
+Eigen::MatrixXd space_of(const Eigen::MatrixXd& matrix, int64_t rank, double scale) {
+  const int64_t n = matrix.rows();
+  kernels::SmallMatrix<double> small(n, n);
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < n; ++j) small.at(i, j) = matrix(i, j) * scale;
+  }
+  const kernels::SmallMatrix<double> found = leading_space(small, rank);
+  EXPECT_EQ(found.rows(), rank);
+  EXPECT_EQ(found.columns(), n);
+  return Eigen::MatrixXd::NullaryExpr(
+      rank, n, [&](int64_t i, int64_t j) { return found.at(i, j); });
+}
+
+/// Of the matrix times `scale`, of whose numbers not even the squares need be numbers.
+void expect_spaces(const Eigen::MatrixXd& matrix, const std::string& name, double scale = 1.0) {
+  const int64_t n = matrix.rows();
+  const double size = std::max(matrix.norm(), std::numeric_limits<double>::min());
+  const Eigen::VectorXd values =
+      Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>(matrix).eigenvalues();
+  for (const int64_t rank : {int64_t{0}, int64_t{1}, n / 3, n / 2, n - 1, n}) {
+    SCOPED_TRACE(name + ", rank " + std::to_string(rank) +
+                 ", DMS_TEST_SEED=" + std::to_string(seed()));
+    if (rank > n) continue;
+    const Eigen::MatrixXd space = space_of(matrix, rank, scale);
+    const Eigen::MatrixXd inside = space * matrix * space.transpose();
+    EXPECT_LE((space * space.transpose() - Eigen::MatrixXd::Identity(rank, rank)).norm(), 1e-12);
+    EXPECT_LE((matrix * space.transpose() - space.transpose() * inside).norm() / size, 1e-12)
+        << "the matrix leaves it";
+    EXPECT_LE(std::abs(inside.trace() - values.tail(rank).sum()) / size, 1e-12)
+        << "the eigenvalues are not the largest";
+  }
+}
+
+TEST(LeadingSpace, IsThatOfMatricesOfAllKinds) {
+  std::mt19937_64 random(seed());
+  for (const int64_t n : {1, 2, 3, 7, 16, 24, 64, 129}) {
+    const std::string shape = std::to_string(n);
+    const Eigen::MatrixXd any = random_matrix(n, n, random);
+    expect_spaces(any + any.transpose(), "indefinite " + shape);
+    expect_spaces(gram(n, n, 3.0, random), "Gram matrix " + shape);
+    expect_spaces(gram(n, n, 12.0, random), "wide and large " + shape, 1e200);
+    expect_spaces(gram(n, (n + 1) / 2, 1.0, random), "half a rank and small " + shape, 1e-200);
+    expect_spaces(Eigen::MatrixXd::Identity(n, n), "ones " + shape);
+    expect_spaces(Eigen::MatrixXd::Zero(n, n), "zeros " + shape);
+    Eigen::MatrixXd parts = gram(n, n, 0.0, random);
+    parts.topRightCorner(n / 2, n - n / 2).setZero();
+    parts.bottomLeftCorner(n - n / 2, n / 2).setZero();
+    expect_spaces(parts, "two parts " + shape);
+    // Steps from the first row on find the largest first here.
+    Eigen::MatrixXd falling = Eigen::MatrixXd::Zero(n, n);
+    for (int64_t i = 0; i < n; ++i) falling(i, i) = static_cast<double>(i * i);
+    expect_spaces(falling, "diagonal " + shape);
+  }
+}
+
+TEST(LeadingSpace, EndsOnWhatIsNoNumber) {
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    kernels::SmallMatrix<double> matrix(5, 5);
+    matrix.at(2, 3) = matrix.at(3, 2) = bad;
+    const kernels::SmallMatrix<double> found = leading_space(matrix, 2);
+    for (int64_t i = 0; i < 2; ++i) {
+      for (int64_t j = 0; j < 5; ++j) EXPECT_EQ(found.at(i, j), i == j ? 1.0 : 0.0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace dms::policy
