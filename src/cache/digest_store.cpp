@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "base/dtype.h"
 #include "cache/page_bits.h"
 
 namespace dms::cache {
@@ -139,7 +138,7 @@ void FactorStore::hold(std::span<const float> values, kernels::PageFormat format
     floats_.assign(values.begin(), values.end());
   } else {
     bits_.resize(values.size());
-    std::ranges::transform(values, bits_.begin(), [](float value) { return to_bf16(value).bits; });
+    kernels::narrow_factor(values, bits_);
   }
 }
 
@@ -147,8 +146,7 @@ void FactorStore::load(std::vector<float>& out) const {
   out.assign(floats_.begin(), floats_.end());
   if (bits_.empty()) return;
   out.resize(bits_.size());
-  std::ranges::transform(
-      bits_, out.begin(), [](uint16_t bits) { return to_float(BFloat16{bits}); });
+  kernels::widen_factor(bits_, out);
 }
 
 void FactorStore::write(ByteWriter& out) const {

@@ -1,6 +1,6 @@
 #pragma once
-// Products with the factors of a block of low rank, for the per-ISA files. Plain data: nothing with
-// inline functions of the library (see CMakeLists.txt).
+// Products with the factors of a block of low rank, and their types, for the per-ISA files. Plain
+// data: nothing with inline functions of the library (see CMakeLists.txt).
 
 #include <cstdint>
 
@@ -23,6 +23,9 @@ struct FactorCall {
 struct FactorTable {
   void (*multiply_f32)(const FactorCall&);
   void (*multiply_bf16)(const FactorCall&);
+  /// To the bits of bf16, nearest even, NaN staying NaN; and back.
+  void (*narrow)(const float* from, int64_t count, uint16_t* to);
+  void (*widen)(const uint16_t* from, int64_t count, float* to);
 };
 
 extern const FactorTable kFactorsGeneric;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <limits>
 #include <vector>
 
@@ -189,6 +190,16 @@ class RowBlock {
   RowVectors& mixed_;
 };
 
+/// What is read soon is on its way while other numbers are multiplied.
+void fetch_ahead(const Factor& factor) {
+  constexpr int64_t kLineBytes = 64;
+  const std::span<const std::byte> bytes =
+      factor.floats.empty() ? std::as_bytes(factor.bits) : std::as_bytes(factor.floats);
+  for (int64_t at = 0; at < std::ssize(bytes); at += kLineBytes) {
+    __builtin_prefetch(bytes.data() + at);
+  }
+}
+
 }  // namespace
 
 void attend_low_rank(const LowRankArgs& args, AttentionPartial partial) {
@@ -196,8 +207,20 @@ void attend_low_rank(const LowRankArgs& args, AttentionPartial partial) {
       args.q_position_stride == 0 ? args.group * args.head_dim : args.q_position_stride;
   check_call(args, stride, partial);
   thread_local Scratch scratch;
+  fetch_ahead(args.key_rows);
+  fetch_ahead(args.value_rows);
   RowBlock block(args, stride, partial, scratch);
   for (int64_t row = 0; row < args.positions * args.group; row += kFactorRows) block.run(row);
+}
+
+void narrow_factor(std::span<const float> numbers, std::span<uint16_t> bits) {
+  ensure(numbers.size() == bits.size(), "as many bits as numbers");
+  factor_table().narrow(numbers.data(), std::ssize(numbers), bits.data());
+}
+
+void widen_factor(std::span<const uint16_t> bits, std::span<float> numbers) {
+  ensure(numbers.size() == bits.size(), "as many numbers as bits");
+  factor_table().widen(bits.data(), std::ssize(bits), numbers.data());
 }
 
 }  // namespace dms::kernels

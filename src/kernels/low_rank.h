@@ -18,6 +18,10 @@ struct Factor {
   int64_t count() const { return floats.empty() ? std::ssize(bits) : std::ssize(floats); }
 };
 
+/// float32 to the bits of bf16, nearest even, NaN staying NaN; and back. As many of both.
+void narrow_factor(std::span<const float> numbers, std::span<uint16_t> bits);
+void widen_factor(std::span<const uint16_t> bits, std::span<float> numbers);
+
 struct LowRankArgs {
   int64_t positions = 1;  // query positions in the tile, 1..kMaxTilePositions
   int64_t group = 1;

@@ -3,6 +3,7 @@
 
 #include "kernels/low_rank.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -248,6 +249,34 @@ TEST(Factors, MultiplyWithTheBitsOfPlainLoops) {
         }
         (is_bf16 ? factor_table().multiply_bf16 : factor_table().multiply_f32)(call);
         EXPECT_EQ(out, expected);
+      }
+    }
+  }
+}
+
+TEST(FactorTypes, AreRoundedAsOneNumberIsOnEveryInstructionSet) {
+  std::mt19937_64 random(seed());
+  for (const size_t count : {0u, 1u, 7u, 16u, 33u, 100u}) {
+    std::vector<float> numbers(count);
+    // Any bits: also infinities, what is no number and what lies halfway between two.
+    for (float& number : numbers) {
+      auto bits = static_cast<uint32_t>(random());
+      if (random() % 3 == 0) bits |= 0x7f800000u;
+      if (random() % 3 == 0) bits = (bits & 0xffff0000u) | 0x8000u;
+      number = std::bit_cast<float>(bits);
+    }
+    std::vector<uint16_t> expected;
+    for (const float number : numbers) expected.push_back(to_bf16(number).bits);
+    for (const Isa isa : isas_of_this_cpu()) {
+      SCOPED_TRACE(trace_of(isa, seed()) + ", " + std::to_string(count) + " numbers");
+      const ScopedIsa scoped(isa);
+      std::vector<uint16_t> bits(count);
+      narrow_factor(numbers, bits);
+      EXPECT_EQ(bits, expected);
+      std::vector<float> back(count);
+      widen_factor(bits, back);
+      for (size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(std::bit_cast<uint32_t>(back[i]), uint32_t{bits[i]} << 16);
       }
     }
   }

@@ -94,3 +94,30 @@ void multiply(const FactorCall& call) {
       return multiply_rows<Format, 4>(call);
   }
 }
+
+using Unsigned = uint32_t __attribute__((vector_size(kLanes * 4)));
+
+inline Words narrowed(Vector x) {
+  const Unsigned bits = reinterpret_cast<Unsigned>(x);
+  const Unsigned rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const Unsigned quiet = (bits >> 16) | 0x40u;
+  return __builtin_convertvector((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded, Words);
+}
+
+void narrow_all(const float* from, int64_t count, uint16_t* to) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Words words = narrowed(load(from + i));
+    __builtin_memcpy(to + i, &words, sizeof words);
+  }
+  if (i == count) return;
+  const Words words = narrowed(load_first(from + i, count - i));
+  for (int64_t lane = 0; i + lane < count; ++lane) to[i + lane] = words[lane];
+}
+
+void widen_all(const uint16_t* from, int64_t count, float* to) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(to + i, Bf16::widen(from + i));
+  if (i == count) return;
+  store_first(to + i, widen_first<Bf16>(from + i, count - i, from + count), count - i);
+}

@@ -13,6 +13,8 @@ constexpr int kLanes = 8;
 }  // namespace
 
 extern const FactorTable kFactorsAvx2{.multiply_f32 = multiply<Floats>,
-                                      .multiply_bf16 = multiply<Bf16>};
+                                      .multiply_bf16 = multiply<Bf16>,
+                                      .narrow = narrow_all,
+                                      .widen = widen_all};
 
 }  // namespace dms::kernels

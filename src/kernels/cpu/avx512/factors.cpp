@@ -13,6 +13,8 @@ constexpr int kLanes = 16;
 }  // namespace
 
 extern const FactorTable kFactorsAvx512{.multiply_f32 = multiply<Floats>,
-                                        .multiply_bf16 = multiply<Bf16>};
+                                        .multiply_bf16 = multiply<Bf16>,
+                                        .narrow = narrow_all,
+                                        .widen = widen_all};
 
 }  // namespace dms::kernels

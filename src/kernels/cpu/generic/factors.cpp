@@ -20,9 +20,19 @@ void multiply(const FactorCall& call) {
   }
 }
 
+void narrow_all(const float* from, int64_t count, uint16_t* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = to_bf16(from[i]).bits;
+}
+
+void widen_all(const uint16_t* from, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = to_float(BFloat16{from[i]});
+}
+
 }  // namespace
 
 const FactorTable kFactorsGeneric{.multiply_f32 = multiply<float>,
-                                  .multiply_bf16 = multiply<BFloat16>};
+                                  .multiply_bf16 = multiply<BFloat16>,
+                                  .narrow = narrow_all,
+                                  .widen = widen_all};
 
 }  // namespace dms::kernels
