@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "cli/input.h"
 #include "dms/error.h"
+#include "serve/served_model.h"
 
 namespace dms::cli {
 namespace {
@@ -79,10 +80,8 @@ std::string ChatPrompt::render(const std::string& system, const std::string& que
 }
 
 std::vector<std::string> ChatPrompt::stops() const {
-  return template_ ? std::vector<std::string>() : plain_stops();
+  return template_ ? std::vector<std::string>() : serve::plain_template().stops;
 }
-
-std::vector<std::string> plain_stops() { return {"\nUser:", "\nSystem:"}; }
 
 std::string template_arguments(const std::vector<std::string>& texts) {
   OrderedJson arguments = OrderedJson::object();

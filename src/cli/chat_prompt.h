@@ -37,15 +37,6 @@ class ChatPrompt {
   std::string source_ = "plain";
 };
 
-/// What the plain form writes, as a Jinja template: for who needs one.
-inline constexpr const char* kPlainTemplate =
-    "{% for message in messages %}"
-    "{% if message.role == 'system' %}System{% elif message.role == 'user' %}User"
-    "{% else %}Assistant{% endif %}: {{ message.content }}\n"
-    "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}";
-/// Texts that end an answer in it.
-std::vector<std::string> plain_stops();
-
 /// "key=value" texts as the text of a JSON object; a value that is not JSON is a text. Throws
 /// InputError on what is no such text.
 std::string template_arguments(const std::vector<std::string>& texts);

@@ -48,6 +48,7 @@ constexpr std::array kFlags{
     Flag{"text", "--text"},
     Flag{"threads", "--threads"},
     Flag{"tokens", "--tokens"},
+    Flag{"tool_parser", "--tool-parser"},
     Flag{"top_k", "--top-k"},
     Flag{"top_p", "--top-p"},
     Flag{"weights", "--weights"},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,15 +11,16 @@
 #include "base/available_memory.h"
 #include "base/input_file.h"
 #include "cli/command.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/outside_settings.h"
 #include "cli/parse.h"
 #include "cli/roofline.h"
-#include "cli/served_model.h"
 #include "cli/text_table.h"
+#include "serve/http/server.h"
 #include "serve/own_origin.h"
-#include "serve/server.h"
+#include "serve/served_model.h"
 
 namespace dms::cli {
 namespace {
@@ -33,7 +35,8 @@ struct Options {
   std::string model;
   ModelOptions model_options;
   CacheOptions cache;
-  ServedOptions served;
+  serve::ServedOptions served;
+  std::string chat_template;
   serve::ServerSettings server;
   std::string api_key;
   std::string api_key_file;
@@ -142,6 +145,13 @@ void set_kept_caches(Options& options) {
   options.served.slots = slots.count;
 }
 
+/// "plain", or a file; nothing: the model's own.
+std::optional<serve::GivenTemplate> given_template(const std::string& choice) {
+  if (choice.empty()) return std::nullopt;
+  if (choice == "plain") return serve::plain_template();
+  return serve::GivenTemplate{.text = read_text(choice), .name = choice};
+}
+
 void note_open_doors(const serve::ServerSettings& settings) {
   const bool is_local =
       settings.host == "localhost" || settings.host == "::1" || settings.host.starts_with("127.");
@@ -169,10 +179,11 @@ void serve(Options options) {
   options.server.page = !options.no_page;
   options.server.version = DMS_VERSION;
   options.served.folder = options.model;
+  options.served.chat_template = given_template(options.chat_template);
   const CacheOptions cache = with_seekable_files(options.cache);
   auto source = std::make_shared<ModelSource>(options.model, model_options);
   source->check(cache);
-  const serve::ServedModel model = describe_model(*source, cache, options.served);
+  const serve::ServedModel model = serve::describe_model(*source, cache, options.served);
   note_open_doors(options.server);
   serve::run_server(options.server,
                     model,
@@ -202,7 +213,7 @@ void add_server_options(CLI::App& app, Options& options) {
            "What clients call the model\n(default: the folder's name)");
   add_text(app,
            "--template",
-           options.served.chat_template,
+           options.chat_template,
            "F",
            "A Jinja chat template, or 'plain'\n(default: the model's own)");
   add_text(app,

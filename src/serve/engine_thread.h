@@ -11,28 +11,24 @@
 #include <thread>
 
 #include "dms/llm.h"
+#include "serve/served_engine.h"
 
 namespace dms::serve {
 
-class EngineThread {
+class EngineThread final : public ServedEngine {
  public:
-  enum class State { kLoading, kReady, kFailed };
-
   /// `load` and `on_change` are called on the new thread; the latter after each change of state().
   EngineThread(std::function<LLM()> load, std::function<void()> on_change);
   /// Ends the thread after the pass it is at.
-  ~EngineThread();
+  ~EngineThread() override;
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;
 
-  State state() const { return state_; }
+  State state() const override { return state_; }
   /// Once it has failed: what load() or a pass threw.
   std::exception_ptr failure() const { return failure_; }
-  /// Once it is ready. What any thread may call of it (dms/llm.h) may be called here.
-  LLM& llm() { return *llm_; }
-
-  /// How long the pass that is computed now has taken; zero where none is.
-  std::chrono::steady_clock::duration pass_age() const;
+  LLM& llm() override { return *llm_; }
+  std::chrono::steady_clock::duration pass_age() const override;
 
  private:
   void run(const std::function<LLM()>& load, const std::function<void()>& on_change);

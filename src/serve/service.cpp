@@ -30,7 +30,7 @@ HttpResponse status_response(const char* status, int code) {
 Service::Service(const ServerSettings& settings,
                  const ServedModel& model,
                  Documents& documents,
-                 EngineThread& engine,
+                 ServedEngine& engine,
                  Post to_io,
                  Post to_worker,
                  Post to_files,
@@ -176,7 +176,7 @@ void Service::count(const RequestHead& head, int status) {
 
 HttpResponse Service::health() const {
   if (const char* why = fault()) return status_response(why, 503);
-  if (engine_.state() == EngineThread::State::kLoading) return status_response("loading", 503);
+  if (engine_.state() == ServedEngine::State::kLoading) return status_response("loading", 503);
   return is_draining_ ? status_response("shutting down", 503) : status_response("ok", 200);
 }
 
@@ -187,7 +187,7 @@ HttpResponse Service::liveness() const {
 
 /// What only another start would end; null: nothing.
 const char* Service::fault() const {
-  if (engine_.state() == EngineThread::State::kFailed) return "failed";
+  if (engine_.state() == ServedEngine::State::kFailed) return "failed";
   return engine_.pass_age() > settings_.stuck_after ? "stuck" : nullptr;
 }
 
@@ -214,7 +214,7 @@ HttpResponse Service::model(const std::string& name) const {
 }
 
 HttpResponse Service::metrics() {
-  const bool is_ready = engine_.state() == EngineThread::State::kReady;
+  const bool is_ready = engine_.state() == ServedEngine::State::kReady;
   HttpResponse response;
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   response.body = metrics_.text({.engine = is_ready ? engine_.llm().stats() : EngineStats(),
@@ -231,7 +231,7 @@ HttpResponse Service::report() {
 
 std::optional<ApiError> Service::not_ready() const {
   if (is_draining_) return ApiError(503, "the server is shutting down");
-  if (engine_.state() == EngineThread::State::kLoading) {
+  if (engine_.state() == ServedEngine::State::kLoading) {
     return ApiError(503, "the model is being loaded");
   }
   return place_.engine_fault();

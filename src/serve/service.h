@@ -14,11 +14,11 @@
 #include "serve/auth.h"
 #include "serve/completion_run.h"
 #include "serve/document_endpoints.h"
-#include "serve/engine_thread.h"
 #include "serve/exchange.h"
 #include "serve/metrics.h"
 #include "serve/prepared.h"
 #include "serve/routes.h"
+#include "serve/served_engine.h"
 #include "serve/settings.h"
 #include "serve/slot_endpoints.h"
 #include "serve/workplace.h"
@@ -32,7 +32,7 @@ class Service {
   Service(const ServerSettings& settings,
           const ServedModel& model,
           Documents& documents,
-          EngineThread& engine,
+          ServedEngine& engine,
           Post to_io,
           Post to_worker,
           Post to_files,
@@ -94,7 +94,7 @@ class Service {
 
   const ServerSettings& settings_;
   const ServedModel& model_;
-  EngineThread& engine_;
+  ServedEngine& engine_;
   Auth auth_;
   std::vector<std::string> names_;
   Metrics metrics_;

@@ -32,7 +32,7 @@ Document load_now(LLM& llm, const DocumentFile& file) {
 }  // namespace
 
 std::optional<ApiError> Workplace::engine_fault() const {
-  if (engine.state() != EngineThread::State::kFailed) return std::nullopt;
+  if (engine.state() != ServedEngine::State::kFailed) return std::nullopt;
   return ApiError(503, "the engine has failed");
 }
 
@@ -44,7 +44,7 @@ ApiError Workplace::error_of(const Generation& result) const {
 }
 
 std::string Workplace::policy_of(const CacheOptions& cache) const {
-  const bool is_known = !cache.policy.empty() || engine.state() != EngineThread::State::kReady;
+  const bool is_known = !cache.policy.empty() || engine.state() != ServedEngine::State::kReady;
   return is_known ? cache.policy : engine.llm().info().policy;
 }
 

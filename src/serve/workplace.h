@@ -8,15 +8,15 @@
 #include <string>
 
 #include "serve/attempt.h"
-#include "serve/engine_thread.h"
 #include "serve/mailbox.h"
 #include "serve/prepared.h"
+#include "serve/served_engine.h"
 
 namespace dms::serve {
 
 struct Workplace {
   const ServedModel& model;
-  EngineThread& engine;
+  ServedEngine& engine;
   Post to_io;
   Post to_worker;                                  // prompts: in order, on one other thread
   Post to_files;                                   // files: in order, on one more

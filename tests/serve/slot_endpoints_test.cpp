@@ -16,6 +16,7 @@
 
 #include <gtest/gtest.h>
 
+#include "serve/engine_thread.h"
 #include "serve/facts.h"
 #include "support/temp_folder.h"
 

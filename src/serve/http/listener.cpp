@@ -1,4 +1,4 @@
-#include "serve/listener.h"
+#include "serve/http/listener.h"
 
 #include <utility>
 

@@ -1,4 +1,4 @@
-#include "serve/server.h"
+#include "serve/http/server.h"
 
 #include <csignal>
 #include <cstdlib>
@@ -11,12 +11,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include "serve/engine_thread.h"
-#include "serve/http_session.h"
-#include "serve/listener.h"
+#include "serve/http/http_session.h"
+#include "serve/http/listener.h"
 #include "serve/service.h"
+#include "serve/task_queue.h"
 
 namespace dms::serve {
 namespace {
@@ -42,14 +42,10 @@ class Server {
         signals_(io_, SIGINT, SIGTERM),
         drain_timer_(io_) {
     const Post to_io = [this](std::function<void()> call) { asio::post(io_, std::move(call)); };
-    const Post to_worker = [this](std::function<void()> call) {
-      asio::post(worker_, std::move(call));
-    };
-    const Post to_files = [this](std::function<void()> call) {
-      asio::post(files_, std::move(call));
-    };
+    const Post to_worker = [this](std::function<void()> call) { worker_.post(std::move(call)); };
+    const Post to_files = [this](std::function<void()> call) { files_.post(std::move(call)); };
     const Post to_compiler = [this](std::function<void()> call) {
-      asio::post(compilers_, std::move(call));
+      compilers_.post(std::move(call));
     };
     engine_ = std::make_unique<EngineThread>(
         [this, load = std::move(load)] {
@@ -76,9 +72,6 @@ class Server {
     worker_.stop();
     files_.stop();
     compilers_.stop();
-    worker_.join();
-    files_.join();
-    compilers_.join();
     end_loading();
     engine_.reset();
   }
@@ -147,9 +140,9 @@ class Server {
   Documents documents_;
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
-  asio::thread_pool worker_{1};
-  asio::thread_pool files_{1};
-  asio::thread_pool compilers_{4};  // they wait more than they compute
+  Workers worker_{1};
+  Workers files_{1};
+  Workers compilers_{4};  // they wait more than they compute
   Listener listener_;
   asio::signal_set signals_;
   asio::steady_timer drain_timer_;

@@ -1,4 +1,4 @@
-#include "serve/connection_watch.h"
+#include "serve/http/connection_watch.h"
 
 #include <vector>
 

@@ -9,7 +9,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "serve/http_session.h"
+#include "serve/http/http_session.h"
 
 namespace dms::serve {
 

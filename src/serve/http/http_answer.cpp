@@ -11,7 +11,7 @@
 
 #include "serve/access_log.h"
 #include "serve/api_error.h"
-#include "serve/http_session.h"
+#include "serve/http/http_session.h"
 #include "serve/service.h"
 
 namespace dms::serve {

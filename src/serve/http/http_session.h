@@ -16,8 +16,8 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
-#include "serve/connection_watch.h"
 #include "serve/exchange.h"
+#include "serve/http/connection_watch.h"
 #include "serve/settings.h"
 
 namespace dms::serve {
