@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include <sys/stat.h>
+
 #include "dms/document_prompt.h"
 #include "serve/kept_file.h"
 
@@ -36,27 +38,83 @@ DocumentEntry entry_of(const std::string& name, const DocumentFile& file) {
 
 void Documents::scan(const LLM& llm, const std::function<void(const std::string&)>& notice) {
   if (!has_folder()) return;
-  std::set<fs::path> files;
-  std::error_code error;
-  for (const fs::directory_entry& found : fs::directory_iterator(settings_.folder, error)) {
-    if (found.path().extension() == kSuffix) files.insert(found.path());
-  }
-  if (error) notice(settings_.folder.string() + ": cannot be listed: " + error.message());
   std::map<std::string, Item> items;
-  for (const fs::path& path : files) {
-    const std::string name = path.stem().string();
+  std::error_code error;
+  fs::directory_iterator(settings_.folder, error);
+  if (error) notice(settings_.folder.string() + ": cannot be listed: " + error.message());
+  for (const std::string& name : names_in_folder()) {
     try {
       if (std::ssize(items) == settings_.most) {
         throw InputError({.field = "--max-documents", .what = "there are as many already"});
       }
+      const std::optional<FileStamp> stamp = stamp_of(name);
       const DocumentFile file = llm.open_document(file_of(name));
-      items[name] = {.entry = std::make_shared<const DocumentEntry>(entry_of(name, file))};
+      items[name] = {.entry = std::make_shared<const DocumentEntry>(entry_of(name, file)),
+                     .stamp = stamp};
     } catch (const std::exception& reason) {
-      notice(path.string() + " is none of the documents: " + reason.what());
+      notice((settings_.folder / (name + kSuffix)).string() +
+             " is none of the documents: " + reason.what());
     }
   }
   const std::lock_guard lock(mutex_);
   items_ = std::move(items);
+  if (settings_.is_shared) llm_ = &llm;
+}
+
+/// In order.
+std::vector<std::string> Documents::names_in_folder() const {
+  std::set<std::string> names;
+  std::error_code error;
+  for (const fs::directory_entry& found : fs::directory_iterator(settings_.folder, error)) {
+    if (found.path().extension() == kSuffix) names.insert(found.path().stem().string());
+  }
+  return {names.begin(), names.end()};
+}
+
+/// Nothing where no document may have the name, or has.
+std::optional<FileStamp> Documents::stamp_of(const std::string& name) const {
+  struct stat status {};
+  try {
+    if (::stat(file_of(name).c_str(), &status) != 0) return std::nullopt;
+  } catch (const ApiError&) {
+    return std::nullopt;
+  }
+  constexpr int64_t kBillion = 1'000'000'000;
+  return FileStamp{.inode = status.st_ino,
+                   .changed_ns = status.st_mtim.tv_sec * kBillion + status.st_mtim.tv_nsec,
+                   .bytes = status.st_size};
+}
+
+/// Where others write to the folder too: what is known of the name becomes what lies there. A file
+/// that is no document of the model is none.
+void Documents::look(const std::string& name) const {
+  if (llm_ == nullptr) return;
+  const std::optional<FileStamp> stamp = stamp_of(name);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = items_.find(name);
+    const bool is_known = found != items_.end();
+    if (is_known ? found->second.stamp == stamp : !stamp) return;
+    if (is_known) items_.erase(found);
+    if (!stamp || std::ssize(items_) >= settings_.most) return;
+  }
+  try {
+    const DocumentFile file = llm_->open_document(file_of(name));
+    Item item{.entry = std::make_shared<const DocumentEntry>(entry_of(name, file)), .stamp = stamp};
+    const std::lock_guard lock(mutex_);
+    items_.try_emplace(name, std::move(item));
+  } catch (const std::exception&) {  // as if there were none
+  }
+}
+
+void Documents::look_at_all() const {
+  if (llm_ == nullptr) return;
+  std::vector<std::string> names = names_in_folder();
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, item] : items_) names.push_back(name);
+  }
+  for (const std::string& name : names) look(name);
 }
 
 fs::path Documents::file_of(const std::string& name) const {
@@ -64,12 +122,14 @@ fs::path Documents::file_of(const std::string& name) const {
 }
 
 EntryPointer Documents::find(const std::string& name) const {
+  look(name);
   const std::lock_guard lock(mutex_);
   const auto found = items_.find(name);
   return found == items_.end() ? nullptr : found->second.entry;
 }
 
 std::vector<Documents::Listed> Documents::list() const {
+  look_at_all();
   const std::lock_guard lock(mutex_);
   std::vector<Listed> all;
   for (const auto& [name, item] : items_) {
@@ -91,6 +151,7 @@ DocumentStats Documents::stats() const {
 }
 
 void Documents::require_place(const std::string& name) const {
+  look(name);
   const std::lock_guard lock(mutex_);
   check_place(name);
 }
@@ -205,7 +266,10 @@ bool Documents::put(EntryPointer entry, Document document) {
   const std::lock_guard lock(mutex_);
   const std::string name = entry->name;
   leave_reserved(name, entry->held_bytes);
-  Item item{.entry = std::move(entry), .document = std::move(document), .last_use = ++uses_};
+  Item item{.entry = std::move(entry),
+            .document = std::move(document),
+            .last_use = ++uses_,
+            .stamp = llm_ != nullptr ? stamp_of(name) : std::nullopt};
   return !items_.insert_or_assign(name, std::move(item)).second;
 }
 

@@ -52,12 +52,21 @@ struct DocumentStats {
 
 using EntryPointer = std::shared_ptr<const DocumentEntry>;
 
+/// By which a file is known from one that has taken its place.
+struct FileStamp {
+  uint64_t inode = 0;
+  int64_t changed_ns = 0;
+  int64_t bytes = 0;
+
+  bool operator==(const FileStamp&) const = default;
+};
+
 class Documents {
  public:
   explicit Documents(const DocumentSettings& settings) : settings_(settings) {}
 
   /// Looks into the folder, before anything else. What is no document of `llm` is left out, and
-  /// told to `notice`.
+  /// told to `notice`. Where others write there too, `llm` outlives this.
   void scan(const LLM& llm, const std::function<void(const std::string&)>& notice);
 
   /// Null where there is none.
@@ -99,7 +108,13 @@ class Documents {
     EntryPointer entry;
     std::optional<Document> document{};
     int64_t last_use = 0;
+    std::optional<FileStamp> stamp{};  // of a shared folder's file
   };
+
+  std::vector<std::string> names_in_folder() const;
+  std::optional<FileStamp> stamp_of(const std::string& name) const;
+  void look(const std::string& name) const;
+  void look_at_all() const;
 
   void check_place(const std::string& name) const;
   void require_room(int64_t bytes, const std::string& name);
@@ -109,8 +124,9 @@ class Documents {
   bool shrink(int64_t bytes, const std::string& name);
 
   const DocumentSettings& settings_;
+  const LLM* llm_ = nullptr;  // where others write to the folder too
   mutable std::mutex mutex_;  // guards what follows
-  std::map<std::string, Item> items_;
+  mutable std::map<std::string, Item> items_;
   std::multiset<std::pair<std::string, int64_t>> reserved_;  // names and bytes of those being made
   int64_t uses_ = 0;                                         // the last_use of the one used last
   int64_t requests_ = 0;

@@ -12,6 +12,7 @@ namespace dms::serve {
 
 struct DocumentSettings {
   std::filesystem::path folder{};  // empty: they are in memory alone
+  bool is_shared = false;          // others write there too: what lies there now counts
   int64_t most = 64;
   int64_t memory_bytes = 0;  // of caches that are in memory, at most
 };

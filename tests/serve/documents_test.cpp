@@ -94,6 +94,39 @@ TEST_F(DocumentStore, TheOnesUsedLongestAgoLeaveMemory) {
   EXPECT_EQ(documents.find("b"), nullptr);
 }
 
+TEST_F(DocumentStore, SeesWhatOthersDoToASharedFolder) {
+  const DocumentSettings settings{
+      .folder = folder_.path(), .is_shared = true, .most = 2, .memory_bytes = 9 * one_};
+  Documents here(settings);
+  Documents there(settings);
+  for (Documents* documents : {&here, &there}) documents->scan(llm_, [](const std::string&) {});
+  put(there, "a", true);
+  const EntryPointer a = here.find("a");
+  ASSERT_NE(a, nullptr);
+  EXPECT_EQ(a->ids, std::vector<int32_t>(40, 7));
+  EXPECT_EQ(here.find("a"), a) << "it is the same as long as its file is";
+  here.hold(a, make());
+  EXPECT_TRUE(here.use(*a));
+  here.require_place("a");
+
+  put(there, "a", true);
+  EXPECT_NE(here.find("a"), a);
+  EXPECT_FALSE(here.use(*a)) << "another is in its place";
+  EXPECT_THAT(in_memory(here), ElementsAre());
+  EXPECT_EQ(there.find("a")->name, "a");
+  EXPECT_THAT(in_memory(there), ElementsAre("a")) << "its own is no news";
+
+  put(there, "b", true);
+  EXPECT_EQ(here.list().size(), 2u);
+  folder_.write("c.dmsdoc", "no document");
+  EXPECT_EQ(here.find("c"), nullptr);
+  EXPECT_EQ(refusal([&] { here.require_place("c"); }).status(), 409);
+  std::filesystem::remove(folder_.path() / "a.dmsdoc");
+  EXPECT_EQ(here.list().size(), 1u);
+  EXPECT_EQ(there.find("a"), nullptr);
+  EXPECT_EQ(here.find("../a"), nullptr);
+}
+
 TEST_F(DocumentStore, WhatIsInNoFileStays) {
   const DocumentSettings settings{.most = 2, .memory_bytes = 2 * one_ - 1};
   Documents documents(settings);
