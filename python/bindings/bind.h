@@ -12,6 +12,7 @@ void bind_text(nanobind::module_& module);
 void bind_document(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
 void bind_session(nanobind::module_& module);
+void bind_api(nanobind::module_& module);
 void bind_operations(nanobind::module_& module);
 
 }  // namespace dms::python

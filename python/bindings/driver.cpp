@@ -1,5 +1,6 @@
 #include "driver.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -44,6 +45,7 @@ Driver::Turn::Turn(Driver& driver) : driver_(driver) {
 }
 
 void Driver::end_turn() {
+  pass_began_ = 0;
   std::vector<Session> ended;
   std::unique_lock lock(mutex_);
   while (!ended_.empty()) {
@@ -68,6 +70,7 @@ bool Driver::try_step(std::unique_lock<std::mutex>& lock) {
   };
   {
     const EndOfTurn end{*this};
+    pass_began_ = std::max<int64_t>(std::chrono::steady_clock::now().time_since_epoch().count(), 1);
     llm_.step();
   }
   lock.lock();
@@ -118,6 +121,22 @@ void Driver::stop_serving() {
   }
   llm_.stop_waiting();
   changed_.notify_all();
+}
+
+Driver::~Driver() {
+  for (const auto& call : before_end_) call();
+}
+
+void Driver::keep(std::shared_ptr<void> part, std::function<void()> before_end) {
+  const std::lock_guard lock(mutex_);
+  kept_.push_back(std::move(part));
+  before_end_.push_back(std::move(before_end));
+}
+
+std::chrono::steady_clock::duration Driver::pass_age() const {
+  using Clock = std::chrono::steady_clock;
+  const int64_t began = pass_began_;
+  return began == 0 ? Clock::duration(0) : Clock::now().time_since_epoch() - Clock::duration(began);
 }
 
 void Driver::end(Session session) {

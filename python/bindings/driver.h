@@ -3,8 +3,12 @@
 // turn. Who waits for an answer steps the engine for everybody while nobody else does, so that
 // requests of several threads share each pass and no thread of ours is needed.
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -19,6 +23,7 @@ namespace dms::python {
 class Driver {
  public:
   explicit Driver(LLM llm) : llm_(std::move(llm)) {}
+  ~Driver();
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
 
@@ -49,6 +54,11 @@ class Driver {
   /// Ends a session; later, where somebody computes just now.
   void end(Session session);
 
+  /// Lives until the LLM has ended; `before_end` is called before it does.
+  void keep(std::shared_ptr<void> part, std::function<void()> before_end);
+  /// How long the step that is computed now has taken; zero where none is.
+  std::chrono::steady_clock::duration pass_age() const;
+
  private:
   /// Calls go before steps, which somebody else may take as well.
   class Turn {
@@ -73,6 +83,9 @@ class Driver {
   std::vector<RequestId> news_;
   std::thread::id server_;
   bool serves_no_more_ = false;
+  std::atomic<int64_t> pass_began_ = 0;  // of the steady clock; 0: none is computed
+  std::vector<std::shared_ptr<void>> kept_;
+  std::vector<std::function<void()>> before_end_;
   LLM llm_;  // its end is the first: requests hold sinks that write here
 };
 

@@ -40,5 +40,6 @@ NB_MODULE(_core, module) {
   dms::python::bind_document(module);
   dms::python::bind_session(module);
   dms::python::bind_engine(module);
+  dms::python::bind_api(module);
   dms::python::bind_operations(module);
 }

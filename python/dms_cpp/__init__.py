@@ -21,6 +21,7 @@ from dms_cpp._core import (
 from dms_cpp.async_llm import AsyncLLM, AsyncStream
 from dms_cpp.document import Document
 from dms_cpp.errors import Error, InputError, RunError
+from dms_cpp.http_api import HttpApi, HttpReply
 from dms_cpp.llm import LLM
 from dms_cpp.options import CacheOptions
 from dms_cpp.outputs import CompletionOutput, Logprob, RequestOutput, Score
@@ -40,6 +41,8 @@ __all__ = [
     "Document",
     "EngineStats",
     "Error",
+    "HttpApi",
+    "HttpReply",
     "InputError",
     "KvStats",
     "KvzapInfo",

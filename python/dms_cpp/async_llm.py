@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -33,6 +33,8 @@ class _Server:
         self._streams: dict[int, weakref.ref[AsyncStream]] = {}
         self.failure: BaseException | None = None
         self.is_closed = False
+        self.on_end: list[Callable[[str], None]] = []
+        """Called on the thread, last of all, with why it ends."""
         self._thread = threading.Thread(target=self._run, name="dms-engine", daemon=True)
         self._thread.start()
 
@@ -82,6 +84,9 @@ class _Server:
             self.failure = error
         for stream in self._all():
             self._wake(stream)
+        why = "the engine's thread failed" if self.failure else "the AsyncLLM is closed"
+        for call in self.on_end:
+            call(why)
 
     @staticmethod
     def _wake(stream: AsyncStream | None) -> None:

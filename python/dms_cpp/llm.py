@@ -102,6 +102,7 @@ class LLM:
         self.model = model
         self.cache = CacheOptions(policy, policy_args or {}, window, kv_cache_dtype)
         self._engine = _core.Engine(model, options, self.cache.to_core())
+        self._max_num_seqs = max_num_seqs
         self._seeds = random.Random(seed)
         self._tokenizer = self._engine.tokenizer() if self._engine.has_tokenizer else None
         self._chat_template: _core.ChatTemplate | None = None
