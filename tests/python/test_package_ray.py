@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dms_ray.settings import RoutingSettings
 from harness import DEMO, HANG_GUARD_S, ROOT, package_folder
 from serving import until
 
@@ -26,6 +28,7 @@ APP = ROOT / "deploy" / "ray"
 TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
 PROMPTS = ["It was a dark night and", "The ship sailed", "He said that", "In the year"]
 LONG = "The old man walked down to the harbour and looked at the boats. " * 12
+STORY = " " + LONG.strip()
 
 
 @dataclass
@@ -75,9 +78,13 @@ class Cluster:
         serve.start(http_options={"host": "127.0.0.1", "port": self.port})
         template = folder / "template.jinja"
         template.write_text(TEMPLATE)
+        kept = {"documents": folder / "documents", "slot_save_path": folder / "slots"}
+        for path in kept.values():
+            path.mkdir()
         config = yaml.safe_load((APP / "serve.yaml").read_text())["applications"][0]
         args = {**config["args"], "model": str(DEMO), "chat_template": str(template)}
         args |= {"kv_memory": "64MiB", "swap_space": 0, "dtype": "float32", "threads": 1}
+        args |= {"tool_parser": "hermes", **{name: str(path) for name, path in kept.items()}}
         args["routing"] = {**args["routing"], "block_chars": 64}
         self.replicas = 2
         app = application(args, num_replicas=self.replicas, ray_actor_options={"num_cpus": 0.2})
@@ -112,9 +119,18 @@ class Cluster:
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         return self._send("GET", path, None, Answer(), headers)
 
-    def post(self, path: str, body: object, answer: Answer | None = None) -> Answer:
+    def post(
+        self, path: str, body: object, answer: Answer | None = None, method: str = "POST"
+    ) -> Answer:
         """Asks and reads to the end; `answer` can be looked at meanwhile."""
-        return self._send("POST", path, json.dumps(body), answer or Answer())
+        return self._send(method, path, json.dumps(body), answer or Answer())
+
+    def text(self, path: str) -> str:
+        """An answer that is no JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG_GUARD_S)
+        with closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
 
     def complete(self, prompt: str, answer: Answer | None = None, **more: object) -> Answer:
         body = {"prompt": prompt, "max_tokens": 12, "temperature": 0, "ignore_eos": True, **more}
@@ -245,6 +261,9 @@ class FakeReplicas:
     def options(self, **_: object) -> FakeReplicas:
         return self
 
+    def broadcast(self, *_: object) -> None:
+        raise self.error
+
     async def remote(self) -> None:
         raise self.error
 
@@ -256,25 +275,51 @@ def test_replicas_that_are_full_are_there(dms_cpp):
     from dms_ray.ingress import Ingress
 
     for error, status in ((BackPressureError(9, 9), 200), (ActorDiedError(), 503)):
-        ingress = Ingress(FakeReplicas(error), "demo")
+        ingress = Ingress(FakeReplicas(error), RoutingSettings())
         assert asyncio.run(ingress._health()).status_code == status
         ingress._heard = time.monotonic()
         assert asyncio.run(ingress._health()).status_code == 200
 
 
+def request(path: str, headers: dict[str, str]) -> object:
+    from starlette.requests import Request
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": raw}
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return Request(scope, receive)
+
+
 def test_the_key_is_a_files_one_line(dms_cpp, tmp_path):
+    from ray.exceptions import ActorDiedError
+
     from dms_ray.ingress import Ingress
+
+    def ingress() -> Ingress:
+        return Ingress(FakeReplicas(ActorDiedError()), RoutingSettings(), str(file))
 
     file = tmp_path / "key"
     file.write_text("secret\n")
-    assert Ingress(FakeReplicas(ValueError()), "demo", str(file))._key == "secret"
+    guarded = ingress()
+    for path, headers, status in (
+        ("/metrics", {"authorization": "Bearer secret"}, 503),
+        ("/metrics", {"x-api-key": "secret"}, 503),
+        ("/metrics", {"authorization": "Bearer other"}, 401),
+        ("/metrics", {"authorization": "secret"}, 401),
+        ("/v1/messages", {}, 401),
+        ("/health", {}, 503),
+    ):
+        assert asyncio.run(guarded(request(path, headers))).status_code == status, (path, headers)
     for text in ("", "\n", "one\ntwo\n"):
         file.write_text(text)
         with pytest.raises(ValueError, match="expected one line"):
-            Ingress(FakeReplicas(ValueError()), "demo", str(file))
+            ingress()
     file.unlink()
     with pytest.raises(FileNotFoundError):
-        Ingress(FakeReplicas(ValueError()), "demo", str(file))
+        ingress()
 
 
 def test_answers_are_those_of_one_engine(cluster, expected, demo):
@@ -317,14 +362,124 @@ def test_the_openai_client_is_answered(cluster, dms_cpp, demo):
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": ["a", "bc"]}}}
     held = client.chat.completions.create(**ask, response_format=form)
     assert held.choices[0].message.content in ('"a"', '"bc"')
-    with pytest.raises(BadRequestError, match="tools"):
-        client.chat.completions.create(
-            **ask, tools=[{"type": "function", "function": {"name": "f"}}]
+    tool = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
+    called = client.chat.completions.create(
+        **{**ask, "max_tokens": 60}, tools=[tool], tool_choice="required"
+    )
+    assert called.choices[0].message.tool_calls[0].function.name == "now"
+    response = client.responses.create(
+        model="demo", input=messages, temperature=0, max_output_tokens=12
+    )
+    assert response.output_text == said.text
+    events = list(
+        client.responses.create(
+            model="demo", input=messages, temperature=0, max_output_tokens=12, stream=True
         )
+    )
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == said.text
+    assert [event.sequence_number for event in events] == list(range(len(events)))
     with pytest.raises(NotFoundError, match="expected demo"):
         client.completions.create(model="other", prompt="x")
     with pytest.raises(BadRequestError, match="max_tokens"):
-        client.completions.create(model="demo", prompt="x", max_tokens=0)
+        client.completions.create(model="demo", prompt="x", max_tokens=-1)
+
+
+def test_the_anthropic_client_is_answered(cluster, dms_cpp, demo):
+    from anthropic import Anthropic, NotFoundError
+
+    client = Anthropic(base_url=f"http://127.0.0.1:{cluster.port}", api_key="none", max_retries=0)
+    messages = [{"role": "user", "content": "Who are you?"}]
+    params = dms_cpp.SamplingParams(temperature=0, max_tokens=12)
+    said = demo.chat(messages, params, chat_template=TEMPLATE)[0].outputs[0]
+    ask = {"messages": messages, "max_tokens": 12, "extra_body": {"temperature": 0}}
+    assert client.messages.create(model="demo", **ask).content[0].text == said.text
+    with client.messages.stream(model="demo", **ask) as stream:
+        assert "".join(stream.text_stream) == said.text
+    with pytest.raises(NotFoundError, match="expected demo"):
+        client.messages.create(model="other", **ask)
+    counted = client.messages.count_tokens(model="demo", messages=messages)
+    prompt = demo.render_chat(messages, chat_template=TEMPLATE)["prompt_token_ids"]
+    assert counted.input_tokens == len(prompt)
+
+
+def test_what_else_a_server_answers(cluster, demo):
+    ids = demo.encode(PROMPTS[0])
+    assert cluster.post("/tokenize", {"prompt": PROMPTS[0]}).events[0]["tokens"] == ids
+    assert cluster.post("/detokenize", {"tokens": ids[1:]}).events[0]["prompt"] == PROMPTS[0]
+    assert cluster.get("/version").status == 200
+    logged = cluster.complete(PROMPTS[0], logprobs=1, echo=True).events[0]["choices"][0]
+    assert logged["text"].startswith(PROMPTS[0])
+    assert len(logged["logprobs"]["tokens"]) == len(ids) + 12
+    several = cluster.complete(PROMPTS[:2]).events[0]["choices"]
+    assert [choice["index"] for choice in several] == [0, 1]
+
+
+def test_metrics_are_those_of_all_replicas(cluster):
+    until(cluster.is_idle)
+    name = re.compile(r'^dms:generation_tokens_total\{replica="(\w+)",.*\} (\S+)$', re.MULTILINE)
+    found = {replica: float(value) for replica, value in name.findall(cluster.text("/metrics"))}
+    assert found == {name: each["generated_tokens"] for name, each in cluster.stats().items()}
+
+
+def put_until(cluster: Cluster, replicas: set[str]) -> dict[str, str]:
+    """Documents, so many that each of the replicas has one: their names and where they are."""
+    owners: dict[str, str] = {}
+    while replicas - set(owners.values()):
+        assert len(owners) < 60, owners
+        name = f"story-{len(owners):02}"
+        made = cluster.post(f"/documents/{name}", {"prompt": name + STORY}, method="PUT")
+        assert made.status in (200, 201), made.events
+        owners[name] = made.replica
+    return owners
+
+
+@pytest.fixture(scope="module")
+def expected_after(demo, expected):
+    """expected_after(name) -> what is answered to " And then" after that document."""
+
+    def call(name: str) -> str:
+        return expected([*demo.encode(name + STORY), *demo.encode(" And then", False)])
+
+    return call
+
+
+def test_a_document_is_asked_where_it_lies(cluster, expected_after):
+    owners = put_until(cluster, set(cluster.stats()))
+    for name, owner in owners.items():
+        assert cluster.get(f"/documents/{name}").replica == owner
+        answer = cluster.complete(" And then", dms={"document": name})
+        assert (answer.status, answer.replica) == (200, owner)
+        assert answer.text == expected_after(name)
+    listed = cluster.get("/documents").events[0]["data"]
+    assert [entry["name"] for entry in listed] == list(owners)
+    for name in owners:
+        assert cluster.post(f"/documents/{name}", None, method="DELETE").status == 200
+    assert cluster.get("/documents").events[0]["data"] == []
+    assert cluster.complete("x", dms={"document": "story-00"}).status == 404
+
+
+def test_a_slot_stays_where_it_is_or_moves_by_its_file(cluster):
+    held = {slot: cluster.complete(f"{slot} {LONG}", id_slot=slot) for slot in range(8)}
+
+    def go_on(slot: int, beginning: int) -> None:
+        text = f"{beginning} {LONG}{held[beginning].text} So"
+        again = cluster.complete(text, id_slot=slot)
+        assert again.replica == held[slot].replica
+        assert again.cached_tokens > 0.5 * again.events[0]["usage"]["prompt_tokens"]
+
+    for slot in held:
+        go_on(slot, slot)
+    slots = cluster.get("/slots").events[0]
+    assert [slot["id"] for slot in slots] == list(range(8))
+    assert all(slot["n_tokens"] > 0 for slot in slots)
+    elsewhere = [slot for slot in held if held[slot].replica != held[0].replica]
+    other = elsewhere[0] if elsewhere else 1
+    for slot, action in ((0, "save"), (other, "restore")):
+        done = cluster.post(f"/slots/{slot}?action={action}", {"filename": "talk"})
+        assert (done.status, done.replica) == (200, held[slot].replica), done.events
+    go_on(other, 0)
+    for slot in held:
+        assert cluster.post(f"/slots/{slot}?action=erase", {}).status == 200
 
 
 def test_bad_requests_are_told_so(cluster):
@@ -378,10 +533,13 @@ def test_a_client_that_goes_has_its_request_ended(cluster):
     assert 0 < generated() - before < 4000
 
 
-def test_a_killed_replica_takes_with_it_what_it_computes_and_nothing_else(cluster, expected):
+def test_a_killed_replica_takes_with_it_what_it_computes_and_nothing_else(
+    cluster, expected, expected_after
+):
     """It is stopped in the middle of streams first, so that it is known what it has begun."""
     document = "K " + LONG
     victim = cluster.complete(document).replica
+    stories = put_until(cluster, {victim})
     pid = until(lambda: cluster.stats().get(victim))["pid"]
     endless = {"max_tokens": 3900}
     streams = [Answer() for _ in range(3)]
@@ -427,6 +585,9 @@ def test_a_killed_replica_takes_with_it_what_it_computes_and_nothing_else(cluste
     again = cluster.complete(document)
     assert (again.status, again.text) == (200, expected(document))
     assert cluster.complete(document).replica == again.replica
+    for name in stories:  # the folder has those of the one that is gone
+        answer = cluster.complete(" And then", dms={"document": name})
+        assert (answer.status, answer.text) == (200, expected_after(name))
 
 
 def test_nothing_of_it_is_left_behind(cluster):

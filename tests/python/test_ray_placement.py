@@ -1,4 +1,4 @@
-"""What the Ray application decides without Ray: which replica, and what a request asks for."""
+"""What the Ray application does without Ray: chooses replicas, makes one answer of theirs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from dms_ray.asks import Ask, parse_chat, parse_completion
+from dms_ray.calls import leading_text, object_of, pin_of
 from dms_ray.errors import ApiError
-from dms_ray.fields import parse_object
-from dms_ray.placement import Candidate, Placement, free_kv_share
+from dms_ray.merged import merge
+from dms_ray.placement import Candidate, Placement, free_kv_share, owner_of
 from dms_ray.prefixes import PrefixTable, block_hashes
 from dms_ray.settings import EngineSettings, RoutingSettings, read_settings
 
@@ -128,169 +128,163 @@ def test_settings_are_checked_by_name():
             read_settings(json.loads(args))
 
 
-def test_a_request_becomes_sampling_parameters():
-    ask = parse_completion(
-        {
-            "model": "demo",
-            "prompt": ["It was"],
-            "max_tokens": 5,
-            "temperature": 0,
-            "top_k": -1,
-            "seed": -1,
-            "stop": "x",
-            "logit_bias": {"7": -100},
-            "user": "ignored",
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "dms": {"policy": "streaming", "policy_args": {"recent_size": 64}, "speculate": 4},
-        }
-    )
-    assert ask.prompt == "It was"
-    assert ask.sampling == {
-        "max_tokens": 5,
-        "temperature": 0.0,
-        "top_k": -1,
-        "seed": (1 << 64) - 1,
-        "stop": ["x"],
-        "logit_bias": {7: -100.0},
-        "speculate": 4,
-    }
-    assert ask.cache == {"policy": "streaming", "policy_args": {"recent_size": 64}}
-    assert (ask.stream, ask.include_usage, ask.priority) == (True, True, 0)
+def test_settings_are_options_of_engine_and_endpoints(tmp_path):
+    template = tmp_path / "t.jinja"
+    template.write_text("{{ messages }}")
+    engine = EngineSettings("m/x", chat_template=str(template), tool_parser="hermes", slots=2)
+    assert not engine.engine_options().keys() & engine.api_options().keys()
+    api = engine.api_options()
+    assert (api["served_model_name"], api["chat_template"]) == ("x", "{{ messages }}")
+    assert (api["tool_parser"], api["slots"]) == ("hermes", 2)
+    assert replace(engine, chat_template="plain").api_options()["chat_template"] == "plain"
+    assert replace(engine, chat_template="").api_options()["chat_template"] is None
 
 
-def test_a_chat_takes_what_its_template_takes():
-    messages = [{"role": "user", "content": "Hello"}]
-    body = {"messages": messages, "max_tokens": 5, "max_completion_tokens": 6}
-    ask = parse_chat({**body, "chat_template_kwargs": {"enable_thinking": False}})
-    assert ask.template == {"chat_template_kwargs": {"enable_thinking": False}}
-    assert ask.sampling == {"max_tokens": 6}
-    tools = [{"type": "function", "function": {"name": "f"}}]
-    assert parse_chat({**body, "tools": tools, "tool_choice": "none"}).template == {}
+USER = {"role": "user", "content": "Hello"}
+CHAT = "/v1/chat/completions"
 
 
-SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
-FORMS = [
-    ({"response_format": {"type": "text"}}, None),
-    ({"response_format": {"type": "json_object"}}, {"json_object": True}),
-    (
-        {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}},
-        {"json": SCHEMA, "strict": True},
-    ),
-    (
-        {"structured_outputs": {"choice": ["a", "b"]}},
-        {"choice": ["a", "b"], "disable_any_whitespace": False},
-    ),
-    (
-        {"structured_outputs": {"regex": "a+", "disable_any_whitespace": True}},
-        {"regex": "a+", "disable_any_whitespace": True},
-    ),
-    ({"structured_outputs": {"json_object": False}}, None),
-]
-
-
-@pytest.mark.parametrize(("fields", "form"), FORMS, ids=range(len(FORMS)))
-def test_an_answers_form_is_passed_on(fields, form):
-    ask = parse_completion({"prompt": "x", **fields})
-    assert ask.sampling.get("structured_outputs") == form
-
-
-def beginning(**fields: object) -> str:
-    body = {"messages": [{"role": "user", "content": "Hi"}], **fields}
-    return parse_chat(body).leading_text(10_000)
+def beginning(path: str = CHAT, most: int = 10_000, **fields: object) -> str:
+    return leading_text(path, {"messages": [USER], **fields}, most)
 
 
 def test_a_conversation_begins_as_its_earlier_turns():
-    first = {"role": "user", "content": "Hello"}
-    more = [first, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "So?"}]
-    assert beginning(messages=more).startswith(beginning(messages=[first]))
-    assert beginning(dms={"policy": "none"}) != beginning()
-    assert beginning(chat_template_kwargs={"a": 1}) != beginning()
-    assert Ask("text", None, prompt=[1, 2]).leading_text(1) == "[1, 2]"
-    many = parse_chat({"messages": [first] * 100}).leading_text(100)
+    more = [USER, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "So?"}]
+    assert beginning(messages=more).startswith(beginning())
+    # The same words of another API: where they are the same prompt they meet.
+    assert beginning("/v1/messages") == beginning()
+    assert beginning("/v1/responses", input=more) == beginning(messages=more)
+    many = beginning(messages=[USER] * 100, most=100)
     assert 100 <= len(many) < 200
-    assert beginning(messages=[first] * 100).startswith(many)
-
-
-BAD = [
-    ("prompt", None),
-    ("prompt", ""),
-    ("prompt", ["a", "b"]),
-    ("prompt", [1, "a"]),
-    ("prompt", [True]),
-    ("max_tokens", 0),
-    ("max_tokens", 1.5),
-    ("max_tokens", True),
-    ("n", 17),
-    ("temperature", "hot"),
-    ("temperature", 10**400),
-    ("stop", [1]),
-    ("stop", ["x"] * 17),
-    ("stop_token_ids", ["x"]),
-    ("logit_bias", {"x": 1}),
-    ("logit_bias", {"1": "x"}),
-    ("stream", "yes"),
-    ("stream_options", {"include_usage": 1}),
-    ("priority", 1 << 40),
-    ("model", 5),
-    ("echo", True),
-    ("logprobs", 1),
-    ("suffix", "x"),
-    ("response_format", {"type": "yaml"}),
-    ("response_format", {"type": "json_schema"}),
-    ("response_format", {"type": "json_schema", "json_schema": {"schema": 1}}),
-    ("structured_outputs", {}),
-    ("structured_outputs", {"regex": "a", "grammar": "b"}),
-    ("structured_outputs", {"regex": 1}),
-    ("structured_outputs", {"choice": "a"}),
-    ("structured_outputs", {"yaml": "a"}),
-    ("id_slot", 0),
-    ("dms", 1),
-    ("dms", {"policy": "forced"}),
-    ("dms", {"policy": 1}),
-    ("dms", {"policy_args": {"a": []}}),
-    ("dms", {"window": -1}),
-    ("dms", {"speculate": 33}),
-    ("dms", {"document": "d"}),
-    ("dms", {"polcy": "none"}),
-]
-
-
-@pytest.mark.parametrize(("name", "value"), BAD, ids=[f"{n}-{i}" for i, (n, _) in enumerate(BAD)])
-def test_a_bad_field_is_named(name, value):
-    with pytest.raises(ApiError) as caught:
-        parse_completion({"prompt": "x", name: value})
-    assert caught.value.status == 400
-    assert name in caught.value.message
+    assert beginning(messages=[USER] * 100).startswith(many)
 
 
 @pytest.mark.parametrize(
-    "change",
+    "field",
     [
-        {"messages": []},
-        {"messages": "x"},
-        {"messages": ["x"]},
-        {"messages": [{"content": "x"}]},
-        {"tools": [{"type": "function", "function": {"name": "f"}}]},
-        {"tool_choice": "required"},
-        {"top_logprobs": 2},
-        {"chat_template_kwargs": []},
+        {"dms": {"policy": "none"}},
+        {"dms": {"window": 64}},
+        {"chat_template_kwargs": {"a": 1}},
+        {"tools": [{"name": "f"}]},
+        {"system": "Be brief."},
+        {"instructions": "Be brief."},
     ],
+    ids=lambda field: next(iter(field)),
 )
-def test_a_bad_chat_is_refused(change):
-    with pytest.raises(ApiError) as caught:
-        parse_chat({"messages": [{"role": "user", "content": "x"}], **change})
+def test_what_stands_before_the_prompt_begins_it(field):
+    assert not beginning(**field).startswith(beginning()[:10])
+    assert beginning(**field) == beginning(**field, temperature=1, user="x")
+
+
+def test_prompts_of_other_kinds():
+    path = "/v1/completions"
+    assert leading_text(path, {"prompt": "It was"}, 9) == "It was"
+    assert leading_text(path, {"prompt": [1, 2]}, 1) == "[1, 2]"
+    assert leading_text("/tokenize", {"prompt": "It was"}, 9) == ""
+    deep: object = "x"
+    for _ in range(100_000):
+        deep = [deep]
+    assert leading_text(path, {"prompt": deep}, 9) == ""
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"[" * 100_000, b"\xff", b'"x"'])
+def test_a_body_without_an_object_has_no_beginning(body):
+    assert object_of(body) == {}
+
+
+PINS = [
+    ("/documents/a%20b", {}, "/documents/a b"),
+    ("/documents/a?x=1", {}, "/documents/a"),
+    ("/slots/2?action=save", {}, "/slots/2"),
+    (CHAT, {"dms": {"document": "a b"}}, "/documents/a b"),
+    ("/v1/messages", {"id_slot": 2}, "/slots/2"),
+    (CHAT, {"id_slot": -1, "dms": {"document": "d"}}, "/documents/d"),
+    (CHAT, {"id_slot": -1}, ""),
+    (CHAT, {"id_slot": "x", "dms": [1]}, ""),
+    (CHAT, {"dms": {"document": 1}}, ""),
+    ("/documents", {}, ""),
+]
+
+
+@pytest.mark.parametrize(("target", "body", "pin"), PINS, ids=range(len(PINS)))
+def test_requests_for_the_same_document_or_slot_meet(target, body, pin):
+    assert pin_of(target, body) == pin
+
+
+def test_what_lies_on_two_replicas_is_not_asked_for_at_once():
+    with pytest.raises(ApiError, match="id_slot") as caught:
+        pin_of(CHAT, {"id_slot": 0, "dms": {"document": "d"}})
     assert caught.value.status == 400
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"a": NaN}', b"[" * 100_000, b"\xff"])
-def test_a_bad_body_is_refused(body):
-    with pytest.raises(ApiError, match="body"):
-        parse_object(body)
+def test_an_owner_keeps_what_it_has_when_others_come_and_go():
+    pins = [f"/documents/{i}" for i in range(300)]
+    before = {pin: owner_of(pin, "abc") for pin in pins}
+    assert all(list(before.values()).count(replica) > 50 for replica in "abc")
+    assert all(owner_of(pin, "cba") == owner for pin, owner in before.items())
+    assert all(owner_of(pin, "ab") == owner for pin, owner in before.items() if owner != "c")
+    assert {owner_of(pin, "abcd") for pin in pins if owner_of(pin, "abcd") != before[pin]} == {"d"}
+
+
+METRICS = """# HELP dms:running Now
+# TYPE dms:running gauge
+dms:running{{model_name="m"}} {0}
+# HELP dms:wait_seconds Before
+# TYPE dms:wait_seconds histogram
+dms:wait_seconds_bucket{{model_name="m",le="+Inf"}} {0}
+dms:wait_seconds_count {0}
+"""
+
+
+def test_metrics_of_all_replicas_carry_their_names():
+    texts = {replica: METRICS.format(n).encode() for replica, n in (("b", 2), ("a", 1))}
+    body, kind = merge("/metrics", texts)
+    assert kind.startswith("text/plain")
+    assert (
+        body.decode()
+        == """# HELP dms:running Now
+# TYPE dms:running gauge
+dms:running{replica="a",model_name="m"} 1
+dms:running{replica="b",model_name="m"} 2
+# HELP dms:wait_seconds Before
+# TYPE dms:wait_seconds histogram
+dms:wait_seconds_bucket{replica="a",model_name="m",le="+Inf"} 1
+dms:wait_seconds_count{replica="a"} 1
+dms:wait_seconds_bucket{replica="b",model_name="m",le="+Inf"} 2
+dms:wait_seconds_count{replica="b"} 2
+"""
+    )
+
+
+def test_lists_hold_what_requests_reach():
+    names = [f"d{i}" for i in range(20)]
+    listed = {"data": [{"name": name} for name in names]}
+    body, _ = merge("/documents", {replica: json.dumps(listed).encode() for replica in "ab"})
+    assert [entry["name"] for entry in json.loads(body)["data"]] == sorted(names)
+    slots = {
+        replica: json.dumps([{"id": i, "of": replica} for i in range(8)]).encode()
+        for replica in "ab"
+    }
+    merged = json.loads(merge("/slots", slots)[0])
+    assert [slot["id"] for slot in merged] == list(range(8))
+    assert [slot["of"] for slot in merged] == [owner_of(f"/slots/{i}", "ab") for i in range(8)]
 
 
 def test_errors_say_when_to_try_again():
     assert ApiError(503, "x").headers() == {"Retry-After": "5"}
     assert ApiError(429, "x").headers() == {"Retry-After": "1"}
     assert ApiError(400, "x").headers() == {}
-    assert ApiError(400, "x", "n").body()["error"]["type"] == "invalid_request_error"
+
+
+def test_errors_are_in_the_words_of_the_api():
+    error = ApiError(503, "gone", code="replica_lost")
+    assert error.body(CHAT)["error"]["code"] == "replica_lost"
+    assert error.body("/v1/messages/count_tokens") == {
+        "type": "error",
+        "error": {"type": "overloaded_error", "message": "gone"},
+    }
+    assert error.last_events(CHAT, 3).endswith(b"}\n\ndata: [DONE]\n\n")
+    assert error.last_events("/v1/messages", 3).startswith(b'event: error\ndata: {"type": "error"')
+    name, _, data = error.last_events("/v1/responses", 3).decode().partition("\n")
+    event = json.loads(data.removeprefix("data: "))
+    assert (name, event["type"], event["sequence_number"]) == ("event: error", "error", 3)

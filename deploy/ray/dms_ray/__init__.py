@@ -1,6 +1,6 @@
-"""Ray Serve over several `dms_cpp.AsyncLLM`: an engine a replica, OpenAI's API before them all.
+"""Ray Serve over several `dms_cpp.HttpApi`: a server's endpoints a replica, one address before all.
 
-`settings` (what `args:` in serve.yaml may say), `app` (the deployments), `ingress` (HTTP), `fields`
-and `asks` (bodies as typed requests), `engine` (a replica), `answers` (OpenAI's forms), `router`
-(Ray's interface), `placement` and `prefixes` (its decisions, without Ray).
+`settings` (what `args:` in serve.yaml may say), `app` (the deployments), `ingress` (HTTP), `calls`
+(a request on its way to a replica), `engine` (a replica), `merged` (answers of all as one),
+`router` (Ray's interface), `placement` and `prefixes` (its decisions, without Ray), `errors`.
 """

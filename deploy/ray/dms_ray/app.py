@@ -38,7 +38,8 @@ def application(args: dict[str, Any], **engine_options: Any) -> Application:
         max_queued_requests=4 * settings.max_num_seqs,
     )(Engine)
     ingress = serve.deployment(name="Ingress", max_ongoing_requests=4096)(Ingress)
-    return ingress.bind(engine.options(**engine_options).bind(settings), settings.name, key_file)
+    replicas = engine.options(**engine_options).bind(settings)
+    return ingress.bind(replicas, routing, key_file)
 
 
 def _router(routing: RoutingSettings) -> RequestRouterConfig:

@@ -1,106 +1,49 @@
-"""A replica: one AsyncLLM, and its answers in OpenAI's forms."""
+"""A replica: one AsyncLLM, and the endpoints over it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
 
-from dms_cpp import (
-    AsyncLLM,
-    AsyncStream,
-    CacheOptions,
-    InputError,
-    RunError,
-    SamplingParams,
-    StructuredOutputsParams,
-)
-from dms_ray.answers import Form
-from dms_ray.asks import Ask
-from dms_ray.errors import ApiError
+from dms_cpp import AsyncLLM, HttpApi, HttpReply, RunError
+from dms_ray.calls import Call
 from dms_ray.settings import EngineSettings
-
-# What OpenAI's API says where a request for a text does not.
-_DEFAULT_COMPLETION_TOKENS = 16
 
 
 class Engine:
     """Holds the weights. Its functions are called through a deployment's handle."""
 
     def __init__(self, settings: EngineSettings) -> None:
-        self._settings = settings
         self._replica = serve.get_replica_context().replica_id.unique_id
         options = settings.engine_options()
         options["threads"] = settings.threads or _assigned_cpus()
         self._llm = AsyncLLM(settings.model, **options)
-        template = settings.chat_template
-        self._template = {"chat_template": Path(template).read_text()} if template else {}
+        self._api = HttpApi(self._llm, **settings.api_options())
 
-    async def answer(self, ask: Ask) -> AsyncIterator[dict[str, Any]]:
-        """What the ingress sends on, as objects with one key each: first `replica`, then `chunk`s
-        of a stream or the `whole` answer, or an `error` with its `status`."""
-        yield {"replica": self._replica}
-        form = Form(ask, self._settings.name)
+    async def answer(self, call: Call) -> AsyncIterator[Any]:
+        """What the ingress sends on: first this replica's name, then (status, headers), then the
+        body's pieces."""
+        yield self._replica
+        reply = await self._handle(call)
         try:
-            stream = await self._submit(ask)
-        except InputError as error:
-            yield _refusal(ApiError(400, str(error), error.field or None))
-            return
-        except RunError as error:
-            yield _refusal(ApiError(503, str(error)))
-            return
-        try:
-            if ask.stream:
-                for chunk in form.begin(ask.sampling.get("n", 1)):
-                    yield {"chunk": chunk}
-                async for piece in stream:
-                    if (news := form.piece(piece)) is not None:
-                        yield {"chunk": news}
-                if ask.include_usage:
-                    yield {"chunk": form.usage_chunk(await stream.result())}
-            else:
-                yield {"whole": form.whole(await stream.result())}
-        except RunError as error:
-            yield _refusal(ApiError(500, str(error)))
+            yield reply.status, reply.headers
+            async for piece in reply:
+                yield piece
         finally:
             # Also where the client has gone: Ray cancels this then.
-            stream.cancel()
+            reply.cancel()
 
-    async def _submit(self, ask: Ask) -> AsyncStream:
-        params = self._params(ask)
-        options: dict[str, Any] = {
-            "cache": self._cache(ask),
-            "priority": ask.priority,
-            "timeout": self._settings.request_timeout_s,
-        }
-        if ask.kind == "chat":
-            template = {**self._template, **ask.template}
-            return await self._llm.chat(ask.messages, params, **options, **template)
-        assert ask.prompt is not None
-        return await self._llm.submit(ask.prompt, params, **options)
+    async def whole(self, call: Call) -> tuple[str, int, bytes]:
+        """This replica's name, status and body, for answers made of those of all."""
+        reply = await self._handle(call)
+        return self._replica, reply.status, await reply.body()
 
-    def _params(self, ask: Ask) -> SamplingParams:
-        """What is left open is as the model recommends."""
-        recommended = self._llm.llm.get_default_sampling_params()
-        most = _DEFAULT_COMPLETION_TOKENS if ask.kind == "text" else None
-        given = dict(ask.sampling)
-        if form := given.get("structured_outputs"):
-            given["structured_outputs"] = StructuredOutputsParams(**form)
-        return replace(recommended, **{"max_tokens": most, **given})
-
-    def _cache(self, ask: Ask) -> CacheOptions | None:
-        """Arguments and window of another policy than the replica's are that one's own."""
-        if not ask.cache:
-            return None
-        own = self._llm.llm.cache
-        is_other = ask.cache.get("policy", own.policy) != own.policy
-        base = CacheOptions(kv_cache_dtype=own.kv_cache_dtype) if is_other else own
-        return replace(base, **ask.cache)
+    async def _handle(self, call: Call) -> HttpReply:
+        return await self._api.handle(call.method, call.target, call.headers, call.body)
 
     def stats(self) -> dict[str, Any]:
         """What the replica is at."""
@@ -128,16 +71,15 @@ class Engine:
         """The most tokens of a conversation."""
         return self._llm.llm.info.context
 
-    def check_health(self) -> None:
+    async def check_health(self) -> None:
         """Called by Ray from time to time: a replica that raises is replaced."""
         self._llm.check()
+        live = await self._api.handle("GET", "/livez")
+        if live.status != 200:
+            raise RunError((await live.body()).decode())
 
 
 def _assigned_cpus() -> int:
     """Not all cores of the node: other replicas run there too."""
     context: Any = ray.get_runtime_context()
     return max(1, int(context.get_assigned_resources().get("CPU", 1)))
-
-
-def _refusal(error: ApiError) -> dict[str, Any]:
-    return {"error": error.body(), "status": error.status}

@@ -1,15 +1,15 @@
-"""HTTP: OpenAI's endpoints before the replicas. It holds no model and may run anywhere."""
+"""HTTP before the replicas. It holds no model, knows no endpoint's fields, and may run anywhere."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
@@ -17,32 +17,33 @@ from ray.serve.handle import DeploymentHandle
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from dms_ray.asks import Ask, parse_chat, parse_completion
+from dms_ray.calls import Call, leading_text, object_of, pin_of
 from dms_ray.errors import ApiError, replica_lost
-from dms_ray.fields import parse_object
+from dms_ray.merged import merge
+from dms_ray.prefixes import block_hashes
+from dms_ray.settings import RoutingSettings
 
 MAX_BODY_BYTES = 1 << 24
-# How long a replica may take to say that it is there.
+# How long a replica may take to say that it is there, or what it holds.
 HEALTH_TIMEOUT_S = 10.0
 
-_ENDPOINTS = {
-    "/v1/chat/completions": "POST",
-    "/v1/completions": "POST",
-    "/v1/models": "GET",
-    "/health": "GET",
-}
-_MODEL_PREFIX = "/v1/models/"
+_HEALTH = ("/health", "/livez")
+# What needs no key.
+_OPEN = (*_HEALTH, "/version")
+# Answers that are made of those of all replicas.
+_MERGED = ("/metrics", "/documents", "/slots")
 
 
 class Ingress:
-    """`engine` is the replicas' handle, `model` what requests call it. `key_file` has the key that
-    requests must carry; without one DMS_API_KEY of this process, if it is set, is the key."""
+    """`engine` is the replicas' handle. `key_file` has the key that requests must carry; without
+    one DMS_API_KEY of this process, if it is set, is the key."""
 
-    def __init__(self, engine: DeploymentHandle[Any], model: str, key_file: str = "") -> None:
+    def __init__(
+        self, engine: DeploymentHandle[Any], routing: RoutingSettings, key_file: str = ""
+    ) -> None:
         self._engine = engine
         self._answers = engine.options(stream=True, method_name="answer")
-        self._model = model
-        self._created = int(time.time())
+        self._routing = routing
         self._key = _read_key(key_file)
         self._heard = float("-inf")
 
@@ -51,29 +52,38 @@ class Ingress:
         try:
             return await self._answer(request)
         except ApiError as error:
-            return _refuse(error)
+            return _refuse(error, request.scope["path"])
 
     async def _answer(self, request: Request) -> Response:
-        path = request.url.path
-        is_model = path.startswith(_MODEL_PREFIX)
-        method = "GET" if is_model else _ENDPOINTS.get(path)
-        if method is None:
-            raise ApiError(404, "no such endpoint")
-        if request.method != method:
-            raise ApiError(405, f"this endpoint answers {method} only")
+        path: str = request.scope["path"]
         if "origin" in request.headers:
             raise ApiError(403, "web pages may not ask: any page could, on its reader's machine")
-        if path == "/health":
+        if path not in _OPEN:
+            self._check_key(request)
+        is_read = request.method in ("GET", "HEAD")
+        if is_read and path in _HEALTH:
             return await self._health()
-        self._check_key(request)
-        if path == "/v1/chat/completions":
-            return await self._complete(parse_chat(parse_object(await _body(request))))
-        if path == "/v1/completions":
-            return await self._complete(parse_completion(parse_object(await _body(request))))
-        if is_model:
-            self._check_model(path.removeprefix(_MODEL_PREFIX))
-            return JSONResponse(self._entry())
-        return JSONResponse({"object": "list", "data": [self._entry()]})
+        call = self._call(request, path, await _body(request))
+        if is_read and path in _MERGED:
+            return await self._merged(call, path)
+        return await self._pass_on(call, path)
+
+    def _call(self, request: Request, path: str, body: bytes) -> Call:
+        target = quote(path)
+        if query := request.scope["query_string"]:
+            target += "?" + query.decode("latin-1")
+        fields = object_of(body) if request.method == "POST" else {}
+        routing = self._routing
+        text = leading_text(path, fields, routing.block_chars * routing.max_blocks)
+        kind = request.headers.get("content-type")
+        return Call(
+            method=request.method,
+            target=target,
+            headers=(("content-type", kind),) if kind else (),
+            body=body,
+            hashes=tuple(block_hashes(text, routing.block_chars, routing.max_blocks)),
+            pin=pin_of(target, fields),
+        )
 
     async def _health(self) -> Response:
         """200 where a replica answers, though it be so busy that it answers others alone."""
@@ -88,52 +98,57 @@ class Ingress:
             return JSONResponse({"status": "no replica answers"}, 503)
         return JSONResponse({"status": "ok"})
 
-    async def _complete(self, ask: Ask) -> Response:
-        self._check_model(ask.model or self._model)
-        events = self._events(ask)
-        replica = await anext(events)
-        first = await anext(events, {}) if "error" not in replica else replica
-        headers = {"X-Dms-Replica": replica.get("replica", "")}
-        if "chunk" in first:
-            stream = _server_sent(first, events)
-            return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
-        await anext(events, None)  # its end
-        if "error" in first:
-            return _refuse(first["error"], headers)
-        return JSONResponse(first["whole"], headers=headers)
+    async def _merged(self, call: Call, path: str) -> Response:
+        try:
+            asked: Any = self._engine.broadcast("whole", call)
+            answers = await asked.results_async(timeout_s=HEALTH_TIMEOUT_S)
+        except TimeoutError:
+            raise ApiError(503, "a replica does not answer") from None
+        except Exception as error:
+            raise outcome(error) from error
+        whole = {replica: body for replica, status, body in answers if status == 200}
+        if not whole:
+            raise ApiError(503, "no replica takes requests")
+        body, kind = merge(path, whole)
+        return Response(body, media_type=kind)
 
-    async def _events(self, ask: Ask) -> AsyncIterator[dict[str, Any]]:
-        """What a replica says of a request; an `error` is an ApiError, and the last."""
-        response: Any = self._answers.remote(ask)
+    async def _pass_on(self, call: Call, path: str) -> Response:
+        events = self._events(call)
+        replica = await anext(events)
+        head = await anext(events) if isinstance(replica, str) else replica
+        headers = {"X-Dms-Replica": replica} if isinstance(replica, str) else {}
+        if isinstance(head, ApiError):
+            await anext(events, None)  # its end
+            return _refuse(head, path, headers)
+        status, own = head
+        headers |= dict(own)
+        if headers.get("Content-Type", "").startswith("text/event-stream"):
+            return StreamingResponse(_stream(events, path), status, headers)
+        pieces = [piece async for piece in events]
+        if pieces and isinstance(pieces[-1], ApiError):
+            return _refuse(pieces[-1], path, headers)
+        return Response(b"".join(pieces), status, headers)
+
+    async def _events(self, call: Call) -> AsyncIterator[Any]:
+        """What a replica says of a request (Engine.answer); an ApiError is the last."""
+        response: Any = self._answers.remote(call)
         try:
             async for event in response:
                 self._heard = time.monotonic()
-                if "error" in event:
-                    event = {"error": _as_error(event)}
                 yield event
         except Exception as error:
-            yield {"error": outcome(error)}
+            yield outcome(error)
         finally:
             response.cancel()
 
-    def _entry(self) -> dict[str, Any]:
-        return {
-            "id": self._model,
-            "object": "model",
-            "created": self._created,
-            "owned_by": "dms.cpp",
-        }
-
-    def _check_model(self, name: str) -> None:
-        if name != self._model:
-            message = f"model: is not served here (got {name[:200]}, expected {self._model})"
-            raise ApiError(404, message, "model", "model_not_found")
-
     def _check_key(self, request: Request) -> None:
-        scheme, _, offered = request.headers.get("authorization", "").partition(" ")
-        is_right = hmac.compare_digest(offered.strip().encode(), self._key.encode())
-        if self._key and not (scheme.lower() == "bearer" and is_right):
-            message = "the key is missing or wrong: send Authorization: Bearer KEY"
+        if not self._key:
+            return
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        offered = [bearer if scheme.lower() == "bearer" else ""]
+        offered.append(request.headers.get("x-api-key", ""))
+        if not any(hmac.compare_digest(o.strip().encode(), self._key.encode()) for o in offered):
+            message = "the key is missing or wrong: send Authorization: Bearer KEY, or x-api-key"
             raise ApiError(401, message, code="invalid_api_key")
 
 
@@ -148,13 +163,9 @@ def outcome(error: Exception) -> ApiError:
     return ApiError(500, "the request failed")
 
 
-def _as_error(event: dict[str, Any]) -> ApiError:
-    said = event["error"]["error"]
-    return ApiError(event["status"], said["message"], said["param"], said["code"] or "")
-
-
-def _refuse(error: ApiError, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(error.body(), error.status, {**error.headers(), **(headers or {})})
+def _refuse(error: ApiError, path: str, headers: dict[str, str] | None = None) -> Response:
+    own = {k: v for k, v in (headers or {}).items() if k.lower() == "x-dms-replica"}
+    return JSONResponse(error.body(path), error.status, {**error.headers(), **own})
 
 
 def _read_key(key_file: str) -> str:
@@ -177,13 +188,11 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-async def _server_sent(
-    first: dict[str, Any], events: AsyncIterator[dict[str, Any]]
-) -> AsyncIterator[str]:
-    """A stream's text. A failure in the middle is an event of its own, the last before the end."""
-    event: dict[str, Any] | None = first
-    while event:
-        data = event["error"].body() if "error" in event else event["chunk"]
-        yield f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
-        event = await anext(events, None)
-    yield "data: [DONE]\n\n"
+async def _stream(events: AsyncIterator[Any], path: str) -> AsyncIterator[bytes]:
+    """A stream's bytes. A failure in the middle is an event of its own, the last one."""
+    sent = 0
+    async for piece in events:
+        if isinstance(piece, ApiError):
+            piece = piece.last_events(path, sent)
+        sent += piece.count(b"\n\n")
+        yield piece

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,12 @@ def free_kv_share(stats: Mapping[str, Any]) -> float | None:
     """What a replica's record_routing_stats() says of its memory."""
     limit, running = stats.get("kv_limit_bytes", 0), stats.get("kv_running_bytes", 0)
     return max(0.0, 1 - running / limit) if limit > 0 else None
+
+
+def owner_of(pin: str, replicas: Iterable[str]) -> str:
+    """The replica of a document or slot, the same for who knows the same replicas. Where one comes
+    or goes, only what becomes its or was its moves (rendezvous hashing)."""
+    return max(replicas, key=lambda replica: hashlib.blake2b(f"{pin}\0{replica}".encode()).digest())
 
 
 class Placement:

@@ -8,6 +8,7 @@ ingress replica all requests meet in one, with several a prefix may be computed 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from ray.serve.request_router import (
@@ -18,9 +19,9 @@ from ray.serve.request_router import (
     RunningReplica,
 )
 
-from dms_ray.asks import Ask
-from dms_ray.placement import Candidate, Placement, free_kv_share
-from dms_ray.prefixes import PrefixTable, block_hashes
+from dms_ray.calls import Call
+from dms_ray.placement import Candidate, Placement, free_kv_share, owner_of
+from dms_ray.prefixes import PrefixTable
 from dms_ray.settings import RoutingSettings
 
 
@@ -43,15 +44,18 @@ class PrefixRouter(LocalityMixin, RequestRouter):
         by_name = {
             _name(each.replica_id): each for each in candidate_replicas if each.replica_id in wanted
         }
-        hashes = self._hashes(pending_request)
-        candidates = [self._candidate(name, each, hashes) for name, each in by_name.items()]
+        call = _call(pending_request)
+        if call.pin and candidate_replicas:
+            names = {_name(each.replica_id): each for each in candidate_replicas}
+            return [[names[owner_of(call.pin, names)]]]
+        candidates = [self._candidate(name, each, call.hashes) for name, each in by_name.items()]
         return [[by_name[name] for name in group] for group in self._placement.ranks(candidates)]
 
     def on_request_routed(
         self, pending_request: PendingRequest, replica_id: ReplicaID, result: Any
     ) -> None:
         """The replica will have computed the prompt."""
-        if hashes := self._hashes(pending_request):
+        if hashes := _call(pending_request).hashes:
             self._table.insert(_name(replica_id), hashes)
 
     def on_replica_actor_died(self, replica_id: ReplicaID) -> None:
@@ -64,16 +68,7 @@ class PrefixRouter(LocalityMixin, RequestRouter):
         super().update_replicas(replicas)
         self._table.keep_only({_name(each.replica_id) for each in replicas})
 
-    def _hashes(self, request: PendingRequest | None) -> list[int]:
-        """Of the request's prompt; none where it has none, as for statistics."""
-        ask = request.args[0] if request is not None and request.args else None
-        if not isinstance(ask, Ask):
-            return []
-        settings = self._settings
-        text = ask.leading_text(settings.block_chars * settings.max_blocks)
-        return block_hashes(text, settings.block_chars, settings.max_blocks)
-
-    def _candidate(self, name: str, replica: RunningReplica, hashes: list[int]) -> Candidate:
+    def _candidate(self, name: str, replica: RunningReplica, hashes: Sequence[int]) -> Candidate:
         stats = replica.routing_stats
         return Candidate(
             replica=name,
@@ -82,6 +77,12 @@ class PrefixRouter(LocalityMixin, RequestRouter):
             free_kv=free_kv_share(stats),
             waiting=stats.get("waiting", 0),
         )
+
+
+def _call(request: PendingRequest | None) -> Call:
+    """What is asked for; nothing where it is for statistics."""
+    first = request.args[0] if request is not None and request.args else None
+    return first if isinstance(first, Call) else Call("", "")
 
 
 def _name(replica: ReplicaID) -> str:

@@ -8,19 +8,39 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+# HttpApi's own.
+_API = (
+    "tool_parser",
+    "speculate",
+    "strip_agent_headers",
+    "max_queue",
+    "documents",
+    "slots",
+    "slot_save_path",
+)
+
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """One replica's model and engine. All but the first four are AsyncLLM's own options."""
+    """One replica's model, engine and endpoints: options of AsyncLLM and of HttpApi."""
 
     model: str
     """The folder or GGUF file, at the same place on every node."""
     served_model_name: str = ""
     """What requests call it; empty: the folder's name."""
     chat_template: str = ""
-    """A file with a Jinja template, for a model that has none."""
-    request_timeout_s: float | None = None
-    """Seconds after which an answer ends with what it has."""
+    """A file with a Jinja template, for a model that has none; or "plain"."""
+    request_timeout_s: int = 0
+    """Seconds after which an answer ends with what it has; 0: none."""
+    tool_parser: str = ""
+    speculate: int = 0
+    strip_agent_headers: bool = False
+    max_queue: int = 256
+    documents: str | None = None
+    """A folder that all nodes have in common; None: documents end with their replica."""
+    slots: int = 8
+    slot_save_path: str | None = None
+    """A folder that all nodes have in common; None: slots are not saved."""
     kv_memory: int | str = "1GiB"
     """Of each replica; prefixes are kept in what requests leave of it."""
     swap_space: int | str = 0
@@ -44,8 +64,21 @@ class EngineSettings:
 
     def engine_options(self) -> dict[str, Any]:
         """Keyword arguments of AsyncLLM."""
-        own = ("model", "served_model_name", "chat_template", "request_timeout_s")
+        own = (*_API, "model", "served_model_name", "chat_template", "request_timeout_s")
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
+
+    def api_options(self) -> dict[str, Any]:
+        """Keyword arguments of HttpApi."""
+        template = self.chat_template
+        if template and template != "plain":
+            template = Path(template).read_text()
+        return {
+            **{name: getattr(self, name) for name in _API},
+            "served_model_name": self.name,
+            "chat_template": template or None,
+            "shared_documents": True,
+            "request_timeout": self.request_timeout_s,
+        }
 
 
 @dataclass(frozen=True)
