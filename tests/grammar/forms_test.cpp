@@ -164,6 +164,20 @@ TEST_F(Forms, WhatWouldTakeLongIsRefusedAtOnce) {
   }
 }
 
+/// A tag that has one part often is no larger for it.
+TEST_F(Forms, WhatStandsInATagTwiceIsCountedOnce) {
+  const std::string part = R"({"type": "regex", "pattern": "[a-z]{2,9}[0-9]?)";
+  const auto tag = [&](bool is_same) {
+    std::string parts;
+    for (int i = 0; i < 300; ++i) {
+      parts += (i > 0 ? "," : "") + part + (is_same ? "" : std::to_string(i)) + "\"}";
+    }
+    return R"({"type": "structural_tag", "format": {"type": "or", "elements": [)" + parts + "]}}";
+  };
+  EXPECT_NO_THROW(compile(Kind::structural_tag, tag(true)));
+  expect_parts(refusal(Kind::structural_tag, tag(false)), {"too long together"});
+}
+
 /// As of a request with as many tools as there may be.
 TEST_F(Forms, ATagHasRoomForManySchemas) {
   const auto form = [](int schemas, int properties) {
