@@ -25,6 +25,7 @@ class CallSyntax {
     kHeld,   // taken; it may yet turn out to be text, with what was held before it
     kTaken,  // taken; what was held belongs to a call, and is no text
     kEnd,    // as kTaken, and here the calls end
+    kOver,   // not taken: what was held belongs to a call, of which there is no more
     kBad,    // not taken: here is no call, or no more; what was held is text
   };
 

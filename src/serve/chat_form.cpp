@@ -22,10 +22,11 @@ ChatForm::ChatForm(AnswerHead head, TokenTexts texts, int64_t choices, ChatFormO
   add_tag(ReasoningSplitter::kOpen);
   add_tag(ReasoningSplitter::kClose);
   if (!options_.tools) return;
-  const ToolForm& form = *options_.tools->form;
-  add_tag(form.open);
-  add_tag(form.close);
-  for (const std::string_view word : form.words) add_tag(word);
+  for (const ToolForm* form : read_forms(*options_.tools->form)) {
+    add_tag(form->open);
+    add_tag(form->close);
+    for (const std::string_view word : form->words) add_tag(word);
+  }
 }
 
 void ChatForm::add_tag(std::string_view spelling) {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "serve/agent_lines.h"
+#include "serve/shown_tools.h"
 
 namespace dms::serve {
 namespace {
@@ -34,10 +35,13 @@ void leave_open(std::string& text, const std::string& last_message) {
 
 /// A conversation of nothing but such lines is what they say.
 std::string write(const ChatRequest& chat, const ChatFormat& format) {
-  if (!format.strips_agent_lines) return format.chat_template->render(chat);
-  ChatRequest stripped = chat;
+  const bool has_argument = format.tools != nullptr && !format.tools->shown_as.empty();
+  if (!has_argument && !format.strips_agent_lines) return format.chat_template->render(chat);
+  const ChatRequest shown = with_shown_tools(chat, format.tools);
+  if (!format.strips_agent_lines) return format.chat_template->render(shown);
+  ChatRequest stripped = shown;
   strip_agent_lines(stripped);
-  return format.chat_template->render(stripped.messages.empty() ? chat : stripped);
+  return format.chat_template->render(stripped.messages.empty() ? shown : stripped);
 }
 
 }  // namespace

@@ -64,12 +64,12 @@ CallSyntax::Step GemmaCalls::push_arguments(char c, CallSink& sink) {
   std::string json;
   const LiteralStep step = arguments_.push(c, json);
   if (!json.empty()) sink.add_arguments(json);
-  if (step == LiteralStep::kBad) return Step::kBad;
+  if (step == LiteralStep::kBad) return json.empty() ? Step::kBad : Step::kOver;
   if (step == LiteralStep::kDone) {
     matched_ = 0;
     state_ = State::kClose;
   }
-  return Step::kTaken;
+  return json.empty() ? Step::kHeld : Step::kTaken;
 }
 
 /// Some calls stand in one pair of tags.

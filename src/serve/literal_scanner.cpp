@@ -94,6 +94,11 @@ std::optional<std::string> json_of_atom(std::string_view atom) {
   return out;
 }
 
+void LiteralScanner::add(std::string_view text, std::string& json) {
+  json += std::exchange(before_, {});
+  json += text;
+}
+
 LiteralStep LiteralScanner::push(char c, std::string& json) {
   switch (state_) {
     case State::kValue:
@@ -118,7 +123,7 @@ LiteralStep LiteralScanner::begin_value(char c, std::string& json) {
   if (c == '{' || c == '[') {
     if (open_.size() == kMostDepth) return LiteralStep::kBad;
     open_ += c;
-    json += c;
+    add({&c, 1}, json);
     state_ = State::kFirst;
     return LiteralStep::kMore;
   }
@@ -136,7 +141,7 @@ LiteralStep LiteralScanner::begin_value(char c, std::string& json) {
 LiteralStep LiteralScanner::begin_item(char c, std::string& json) {
   if (is_blank(c)) return LiteralStep::kMore;
   if (c == '}' || c == ']') return close(c, json);
-  if (state_ == State::kItem) json += ", ";
+  if (state_ == State::kItem) before_ = ", ";
   if (!is_in_object()) return begin_value(c, json);
   text_ = form_.make_text();
   if (text_->begins(c)) {
@@ -155,7 +160,9 @@ LiteralStep LiteralScanner::begin_text(char c, std::string& json) {
 }
 
 LiteralStep LiteralScanner::push_text(char c, std::string& json) {
-  const LiteralStep step = text_->push(c, json);
+  std::string text;
+  const LiteralStep step = text_->push(c, text);
+  if (!text.empty()) add(text, json);
   if (step == LiteralStep::kMore || step == LiteralStep::kBad) return step;
   if (!is_key_) {
     const LiteralStep end = end_value();
@@ -173,14 +180,14 @@ LiteralStep LiteralScanner::push_atom(char c, std::string& json) {
   }
   const auto value = json_of_atom(atom_);
   if (!value) return LiteralStep::kBad;
-  json += *value;
+  add(*value, json);
   return end_value() == LiteralStep::kDone ? LiteralStep::kOver : push_next(c, json);
 }
 
 LiteralStep LiteralScanner::push_bare_key(char c, std::string& json) {
   constexpr std::string_view kNever = ",{}[]\n";
   if (c == ':') {
-    json += json_text(std::exchange(atom_, {}));
+    add(json_text(std::exchange(atom_, {})), json);
     return push_colon(c, json);
   }
   atom_ += c;

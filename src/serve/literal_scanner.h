@@ -26,8 +26,9 @@ class LiteralScanner {
 
   explicit LiteralScanner(LiteralForm form) : form_(form) {}
 
-  /// The next character; blanks may come before the literal. What is certain goes to `json`. Not to
-  /// be called after its end.
+  /// The next character; blanks may come before the literal. What is certain goes to `json`: where
+  /// nothing does, the character may yet turn out to belong to no literal. kBad takes back nothing.
+  /// Not to be called after its end.
   LiteralStep push(char c, std::string& json);
 
  private:
@@ -43,6 +44,7 @@ class LiteralScanner {
   LiteralStep push_next(char c, std::string& json);
   LiteralStep close(char c, std::string& json);
   LiteralStep end_value();
+  void add(std::string_view text, std::string& json);
   bool is_in_object() const { return open_.ends_with('{'); }
 
   LiteralForm form_;
@@ -50,6 +52,7 @@ class LiteralScanner {
   std::string open_{};                  // '{' and '[' around what is read
   std::unique_ptr<QuotedText> text_{};  // that is read
   std::string atom_{};                  // a number or word, or a bare key
+  std::string_view before_{};           // what is to come before it, once it is certain
   bool is_key_ = false;                 // the text that is read is one
 };
 

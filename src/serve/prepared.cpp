@@ -12,6 +12,7 @@
 #include "serve/chat_request.h"
 #include "serve/completion_form.h"
 #include "serve/completion_request.h"
+#include "serve/shown_tools.h"
 #include "serve/tool_structure.h"
 
 namespace dms::serve {
@@ -101,12 +102,13 @@ EchoedPrompt echo_of(const Prompt& prompt,
   return {.text = text != nullptr ? *text : tokenizer.decode(ids, false), .first_id = ids.front()};
 }
 
-/// Nothing where calls are not looked for: no tools, no form, or another form that the answer has.
+/// Nothing where calls are not looked for: no tools, no form (null), or another form that the
+/// answer has.
 std::optional<ToolCallOptions> tool_calls_of(const ToolRequest& tools,
-                                             const ChatFormat& format,
+                                             const ToolForm* form,
                                              const SamplingParams& sampling) {
   const bool is_held = sampling.structure.kind != Structure::Kind::none;
-  if (tools.must_call() && format.tools == nullptr) {
+  if (tools.must_call() && form == nullptr) {
     throw ApiError(400,
                    "tool_choice: the chat template shows no form of calls; start the server with "
                    "--tool-parser NAME, or use auto",
@@ -116,35 +118,41 @@ std::optional<ToolCallOptions> tool_calls_of(const ToolRequest& tools,
     throw ApiError(
         400, "tool_choice: a call has no other form; leave the other out", "tool_choice");
   }
-  if (tools.tools == nullptr || format.tools == nullptr || is_held) return std::nullopt;
-  return ToolCallOptions{
-      .form = format.tools, .tools = tools.tools, .is_parallel = tools.is_parallel};
+  if (tools.tools == nullptr || form == nullptr || is_held) return std::nullopt;
+  return ToolCallOptions{.form = form, .tools = tools.tools, .is_parallel = tools.is_parallel};
 }
 
-/// Texts of FunctionGemma's kind could be gone on with behind a token that ends them.
-std::vector<TokenTag> token_tags(const ToolForm& form, const Tokenizer& tokenizer) {
-  std::vector<TokenTag> tags;
-  if (form.arguments == "gemma") return tags;
-  std::vector<std::string_view> words = form.words;
-  words.insert(words.end(), {form.open, form.close});
+void add_tokens(const std::vector<std::string_view>& words,
+                const Tokenizer& tokenizer,
+                std::vector<TokenTag>& tags) {
   for (const std::string_view word : words) {
     const auto id = word.empty() ? std::nullopt : special_id(tokenizer, word);
     if (id) tags.push_back({.spelling = word, .id = *id});
   }
+}
+
+/// The words of calls, and of thoughts where there may be any, that are special tokens. Those of
+/// thoughts do no harm elsewhere, and forms that name the same tokens are compiled by one compiler.
+std::vector<TokenTag> token_tags(const ToolForm& form, const Tokenizer& tokenizer, bool may_think) {
+  std::vector<TokenTag> tags;
+  for (const ToolForm* read : read_forms(form)) {
+    add_tokens({read->open, read->close}, tokenizer, tags);
+    add_tokens(read->words, tokenizer, tags);
+  }
+  if (may_think || !tags.empty()) {
+    add_tokens({ReasoningSplitter::kOpen, ReasoningSplitter::kClose}, tokenizer, tags);
+  }
   return tags;
 }
 
-/// Where the request demands calls, or arguments of a form. An answer that is held to a form has no
-/// special tokens but those that a demanded call is written with: a model that begins calls with
-/// one could not call if it liked.
+/// Where the request demands calls, or arguments of a form.
 void hold_to_tools(const ToolRequest& tools,
                    const ToolForm& form,
                    bool thinks_first,
                    const Tokenizer& tokenizer,
                    SamplingParams& sampling) {
-  if (!tools.must_call() && special_id(tokenizer, form.open)) return;
   std::optional<Structure> structure =
-      tool_structure(form, tools, thinks_first, token_tags(form, tokenizer));
+      tool_structure(form, tools, thinks_first, token_tags(form, tokenizer, !tools.must_call()));
   if (!structure) return;
   if (!has_structures()) {
     if (!tools.must_call()) return;  // strict arguments are what the model makes of them
@@ -220,7 +228,8 @@ Prepared prepare_chat(ChatCompletionRequest request,
   give_seed(common);
   const ToolRequest& tools = request.conversation.tools;
   const bool thinks_first = opens_reasoning(chat.text);
-  const auto tool_calls = tool_calls_of(tools, model.chat, common.sampling);
+  const ToolForm* tool_form = asked_form(model.chat.tools, request.conversation.chat);
+  const auto tool_calls = tool_calls_of(tools, tool_form, common.sampling);
   if (tool_calls) {
     hold_to_tools(tools, *tool_calls->form, thinks_first, model.tokenizer, common.sampling);
   }

@@ -1,24 +1,13 @@
 #include "serve/python_calls.h"
 
-#include <memory>
 #include <utility>
 
-#include "serve/api_error.h"
-#include "serve/python_text.h"
+#include "serve/json_scanner.h"
 
 namespace dms::serve {
-namespace {
-
-constexpr size_t kMostKeyBytes = 256;
-
-std::unique_ptr<QuotedText> python_text() { return std::make_unique<PythonText>(); }
-
-LiteralScanner new_value() { return LiteralScanner({.make_text = python_text}); }
-
-}  // namespace
 
 PythonCalls::PythonCalls(std::string_view close, Tools tools)
-    : close_(close), tools_(std::move(tools)), value_(new_value()) {}
+    : close_(close), tools_(std::move(tools)) {}
 
 void PythonCalls::begin(bool is_bare) {
   state_ = State::kStart;
@@ -36,13 +25,9 @@ CallSyntax::Step PythonCalls::push(char c, CallSink& sink) {
       return push_name(c);
     case State::kOpen:
       if (is_blank(c)) return Step::kHeld;
-      return c == '(' ? go_to(State::kKey) : Step::kBad;
-    case State::kKey:
-      return push_key(c, sink);
-    case State::kValue:
-      return push_value(c, sink);
-    case State::kNextArgument:
-      return push_next_argument(c, sink);
+      return c == '(' ? open_call() : Step::kBad;
+    case State::kCall:
+      return push_call(c, sink);
     case State::kAfter:
       return push_after(c);
     default:
@@ -65,9 +50,6 @@ CallSyntax::Step PythonCalls::push_start(char c) {
 
 CallSyntax::Step PythonCalls::begin_name() {
   name_.clear();
-  key_.clear();
-  keys_.clear();
-  has_begun_ = false;
   return go_to(State::kName);
 }
 
@@ -79,68 +61,20 @@ CallSyntax::Step PythonCalls::push_name(char c) {
   }
   if (c == '(' || is_blank(c)) {
     if (find_tool(*tools_, name_) == nullptr) return Step::kBad;
-    return go_to(c == '(' ? State::kKey : State::kOpen);
+    return c == '(' ? open_call() : go_to(State::kOpen);
   }
   name_ += c;
   return begins_name(*tools_, name_) ? Step::kHeld : Step::kBad;
 }
 
-CallSyntax::Step PythonCalls::push_key(char c, CallSink& sink) {
-  constexpr std::string_view kNever = "(),[]{}'\":\n";
-  if (key_.empty() && is_blank(c)) return Step::kHeld;
-  if (key_.empty() && c == ')') return end_call(sink);
-  if (c == '=') {
-    while (key_.ends_with(' ')) key_.pop_back();
-    if (key_.empty() || !keys_.insert(key_).second) return Step::kBad;
-    before_ = (keys_.size() > 1 ? ", " : "") + json_text(std::exchange(key_, {})) + ": ";
-    value_ = new_value();
-    return go_to(State::kValue);
-  }
-  key_ += c;
-  const bool is_bad = kNever.find(c) != std::string_view::npos || key_.size() > kMostKeyBytes;
-  return is_bad ? Step::kBad : Step::kHeld;
+CallSyntax::Step PythonCalls::open_call() {
+  call_.begin(*find_tool(*tools_, name_), false);
+  return go_to(State::kCall);
 }
 
-/// Or goes on with it.
-void PythonCalls::begin_call(CallSink& sink) {
-  if (has_begun_) return;
-  sink.begin_call(name_);
-  sink.add_arguments("{");
-  has_begun_ = true;
-}
-
-/// The call is certain where the first value is.
-CallSyntax::Step PythonCalls::push_value(char c, CallSink& sink) {
-  std::string json;
-  const LiteralStep step = value_.push(c, json);
-  if (!json.empty()) {
-    begin_call(sink);
-    sink.add_arguments(std::exchange(before_, {}) + json);
-  }
-  switch (step) {
-    case LiteralStep::kMore:
-      return json.empty() && !before_.empty() ? Step::kHeld : Step::kTaken;
-    case LiteralStep::kDone:
-      state_ = State::kNextArgument;
-      return Step::kTaken;
-    case LiteralStep::kOver:
-      state_ = State::kNextArgument;
-      return push_next_argument(c, sink);
-    default:
-      return Step::kBad;
-  }
-}
-
-CallSyntax::Step PythonCalls::push_next_argument(char c, CallSink& sink) {
-  if (c == ')') return end_call(sink);
-  if (!is_blank(c) && c != ',') return Step::kBad;
-  if (c == ',') state_ = State::kKey;
-  return Step::kTaken;
-}
-
-CallSyntax::Step PythonCalls::end_call(CallSink& sink) {
-  begin_call(sink);
-  sink.add_arguments("}");
+CallSyntax::Step PythonCalls::push_call(char c, CallSink& sink) {
+  const Step step = call_.push(c, sink);
+  if (step != Step::kEnd) return step;
   has_call_ = true;
   state_ = State::kAfter;
   return Step::kTaken;

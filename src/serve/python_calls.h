@@ -4,13 +4,11 @@
 // Between tags the list's brackets may be missing and calls stand one after another. What is no
 // such call is text: arguments by position, names and operators for values, one keyword twice.
 
-#include <functional>
-#include <set>
 #include <string>
 #include <string_view>
 
 #include "serve/call_syntax.h"
-#include "serve/literal_scanner.h"
+#include "serve/python_call.h"
 
 namespace dms::serve {
 
@@ -24,34 +22,27 @@ class PythonCalls final : public CallSyntax {
   void finish(CallSink&) override {}
 
  private:
-  enum class State { kStart, kName, kOpen, kKey, kValue, kNextArgument, kAfter, kClose };
+  enum class State { kStart, kName, kOpen, kCall, kAfter, kClose };
 
   Step go_to(State state);
   Step push_start(char c);
   Step push_name(char c);
-  Step push_key(char c, CallSink& sink);
-  Step push_value(char c, CallSink& sink);
-  Step push_next_argument(char c, CallSink& sink);
+  Step push_call(char c, CallSink& sink);
   Step push_after(char c);
   Step push_close(char c);
-  Step end_call(CallSink& sink);
+  Step open_call();
   Step end_of_calls();
   Step begin_name();
-  void begin_call(CallSink& sink);
 
   std::string_view close_;
   Tools tools_;
-  LiteralScanner value_;
+  PythonCall call_{};
   State state_ = State::kStart;
   std::string name_{};
-  std::string key_{};
-  std::string before_{};  // the value that is read
-  std::set<std::string, std::less<>> keys_{};
   size_t matched_ = 0;  // bytes of close_
   bool is_bare_ = false;
-  bool is_list_ = false;    // inside of one
-  bool has_call_ = false;   // of the list, or between the tags
-  bool has_begun_ = false;  // the sink knows of the call
+  bool is_list_ = false;   // inside of one
+  bool has_call_ = false;  // of the list, or between the tags
 };
 
 }  // namespace dms::serve

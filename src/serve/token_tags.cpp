@@ -40,16 +40,24 @@ std::vector<OutJson> split(std::string_view text, const std::vector<TokenTag>& t
   return parts;
 }
 
-/// A tag begins and ends with one text or token: what stands beyond goes to its content.
-void split_tag(OutJson& tag, const std::vector<TokenTag>& tags) {
-  std::vector<OutJson> begin = split(tag["begin"].get<std::string>(), tags);
+/// A tag begins and ends with one text or token: what stands beyond goes to its content. The first
+/// `kept` bytes of it stay a text.
+void split_tag(OutJson& tag, const std::vector<TokenTag>& tags, size_t kept = 0) {
+  const auto text = tag["begin"].get<std::string>();
+  std::vector<OutJson> begin = split(std::string_view(text).substr(kept), tags);
   std::vector<OutJson> end = split(tag["end"].get<std::string>(), tags);
-  std::vector<OutJson> content(begin.begin() + 1, begin.end());
+  std::vector<OutJson> content;
+  if (kept > 0 && is_token(begin.front())) {
+    tag["begin"] = text.substr(0, kept);
+    content = std::move(begin);
+  } else {
+    content.assign(begin.begin() + 1, begin.end());
+    if (is_token(begin.front()))
+      tag["begin"] = std::move(begin.front());
+    else
+      tag["begin"] = text.substr(0, kept) + begin.front()["value"].get<std::string>();
+  }
   content.push_back(std::move(tag["content"]));
-  if (is_token(begin.front()))
-    tag["begin"] = std::move(begin.front());
-  else
-    tag["begin"] = begin.front()["value"];
   if (is_token(end.back())) {
     tag["end"] = std::move(end.back());
     end.pop_back();
@@ -59,6 +67,15 @@ void split_tag(OutJson& tag, const std::vector<TokenTag>& tags) {
     content.insert(content.end(), end.begin(), end.end());
   }
   tag["content"] = sequence(std::move(content));
+}
+
+/// Of those that it begins with.
+size_t trigger_bytes(const OutJson& triggers, std::string_view begin) {
+  for (const OutJson& trigger : triggers) {
+    const auto& text = trigger.get_ref<const std::string&>();
+    if (begin.starts_with(text)) return text.size();
+  }
+  return 0;
 }
 
 }  // namespace
@@ -71,6 +88,21 @@ OutJson with_tokens(OutJson format, const std::vector<TokenTag>& tags) {
   for (OutJson& part : format) part = with_tokens(std::move(part), tags);
   if (type == "tag") split_tag(format, tags);
   return format;
+}
+
+OutJson with_tokens_behind_triggers(OutJson format, const std::vector<TokenTag>& tags) {
+  if (tags.empty()) return format;
+  for (OutJson& tag : format["tags"]) {
+    tag["content"] = with_tokens(std::move(tag["content"]), tags);
+    split_tag(tag, tags, trigger_bytes(format["triggers"], tag["begin"].get<std::string>()));
+  }
+  return format;
+}
+
+OutJson named_tokens(const std::vector<TokenTag>& tags) {
+  OutJson named = OutJson::array();
+  for (const TokenTag& tag : tags) named.push_back(token(tag));
+  return named;
 }
 
 }  // namespace dms::serve

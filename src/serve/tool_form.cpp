@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "serve/code_calls.h"
 #include "serve/escaped_text.h"
 #include "serve/gemma_calls.h"
 #include "serve/json_calls.h"
@@ -11,6 +12,10 @@
 
 namespace dms::serve {
 namespace {
+
+std::unique_ptr<CallSyntax> code(std::string_view close, Tools tools) {
+  return std::make_unique<CodeCalls>(close, std::move(tools));
+}
 
 std::unique_ptr<CallSyntax> gemma(std::string_view close, Tools tools) {
   return std::make_unique<GemmaCalls>(close, std::move(tools));
@@ -69,6 +74,30 @@ std::vector<ToolForm> make_forms() {
        .call_end = "}",
        .between = ", ",
        .list_end = "]</tool_call>"},
+      {.name = "smollm3",
+       .marks = {"python_tools"},
+       .open = "<tool_call>",
+       .close = "</tool_call>",
+       .syntax = json,
+       .call_begin = "<tool_call>\n{\"name\": \"",
+       .call_middle = kArgumentsKey,
+       .call_end = "}\n</tool_call>",
+       .between = "\n",
+       .shown_as = "xml_tools",
+       .other = "smollm3_python"},
+      {.name = "smollm3_python",
+       .marks = {},
+       .open = "<code>",
+       .close = "</code>",
+       .syntax = code,
+       .list_begin = "<code>\n",
+       .call_middle = "(",
+       .call_end = ")",
+       .between = "\n",
+       .list_end = "\n</code>",
+       .arguments = "python",
+       .shown_as = "python_tools",
+       .beside = "hermes"},
       {.name = "hermes",
        .marks = {"<tool_call>"},
        .open = "<tool_call>",
@@ -118,6 +147,17 @@ std::vector<ToolForm> make_forms() {
        .call_end = "}",
        .between = ", ",
        .list_end = "]"},
+      {.name = "gemma3",
+       .marks = {"```tool_code"},
+       .open = "```tool_code",
+       .close = "```",
+       .syntax = code,
+       .list_begin = "```tool_code\n",
+       .call_middle = "(",
+       .call_end = ")",
+       .between = "\n",
+       .list_end = "\n```",
+       .arguments = "python"},
       {.name = "pythonic",
        .marks = {"func_name1(", "[func_name("},
        .open = "<|python_start|>",
@@ -173,6 +213,11 @@ const ToolForm* tool_form_of(std::string_view chat_template) {
   };
   const auto found = std::ranges::find_if(tool_forms(), is_written);
   return found == tool_forms().end() ? nullptr : &*found;
+}
+
+std::vector<const ToolForm*> read_forms(const ToolForm& form) {
+  if (form.beside.empty()) return {&form};
+  return {&form, find_tool_form(form.beside)};
 }
 
 std::vector<std::string> tool_form_names() {

@@ -15,7 +15,7 @@ struct ToolForm {
   std::string_view name;
   // A chat template that holds one of them is of this form. Of the rows the first counts.
   std::vector<std::string_view> marks;
-  std::string_view open;     // the tag before calls, or the word; no character of it as its first
+  std::string_view open;     // the tag before calls, or the word
   std::string_view close{};  // what ends them; empty: they end by themselves
   std::unique_ptr<CallSyntax> (*syntax)(std::string_view close, Tools tools);
   std::string_view bare{};       // an answer that begins with it is calls without the tag
@@ -36,6 +36,11 @@ struct ToolForm {
   std::vector<std::string_view>
       words{};                 // of the form, beside open and close, that may be special tokens
   bool has_short_ids = false;  // the template takes ids of nine letters and digits only
+
+  // Of a family whose template shows functions by another argument than `tools`.
+  std::string_view shown_as{};  // the argument that takes them
+  std::string_view other{};     // the form that is asked for by giving functions as its `shown_as`
+  std::string_view beside{};    // a form whose calls are read as well
 };
 
 std::span<const ToolForm> tool_forms();
@@ -43,6 +48,9 @@ std::span<const ToolForm> tool_forms();
 /// Null where there is none of that name; where a template shows none.
 const ToolForm* find_tool_form(std::string_view name);
 const ToolForm* tool_form_of(std::string_view chat_template);
+
+/// The form itself, and the one that is read beside it: the words that each may begin with differ.
+std::vector<const ToolForm*> read_forms(const ToolForm& form);
 
 /// "hermes, llama3_json, ..."
 std::vector<std::string> tool_form_names();

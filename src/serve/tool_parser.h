@@ -29,6 +29,7 @@ class ToolParser final : private CallSink {
   struct Parts {
     std::string content{};
     std::vector<CallDelta> calls{};
+    size_t call_bytes = 0;  // that calls are written with: the text before the content is theirs
   };
 
   /// `form` outlives this.
@@ -40,23 +41,33 @@ class ToolParser final : private CallSink {
   Parts finish();
 
  private:
+  /// What opens calls.
+  struct Opening {
+    std::string_view tag;
+    std::unique_ptr<CallSyntax> syntax;
+  };
+
   void step(char c);
   void step_text(char c);
   void step_call(char c);
-  void hold(char c);
-  void release();
+  void enter(CallSyntax& syntax, bool is_bare);
+  void take();
+  void shorten_tag();
+  void release(size_t bytes);
+  std::string_view tag() const;
+  bool begins_tag() const;
   bool is_between(char c) const;
   void begin_call(std::string_view name) override;
   void add_arguments(std::string_view text) override;
 
   const ToolForm* form_;
-  std::unique_ptr<CallSyntax> syntax_;
+  std::vector<Opening> openings_{};
+  CallSyntax* inside_ = nullptr;  // what is read behind a tag; null: text
   Parts out_{};
   std::string held_{};
-  size_t matched_ = 0;  // bytes of the opening tag at the end of held_
+  size_t matched_ = 0;  // bytes of a tag at the end of held_; blanks and separators are before them
   int64_t calls_ = 0;
-  bool is_inside_ = false;      // behind the opening tag
-  bool is_call_ = false;        // and a call has begun there
+  bool is_call_ = false;        // a call has begun behind the tag
   bool may_begin_bare_;         // nothing but blanks and calls has come
   bool is_after_call_ = false;  // nothing but blanks since
 };

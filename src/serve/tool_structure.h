@@ -15,7 +15,8 @@ namespace dms::serve {
 /// Nothing where the model may write what it likes: it need not call, and no function is strict, or
 /// the schemas of those that are come to too long a form.
 /// `thinks_first`: it holds from behind the model's thoughts, which a blank line may follow.
-/// `tags`: the form's words that are special tokens; demanded calls have these.
+/// `tags`: words that are special tokens of the model's: calls have these for the form's own, and
+/// text may hold them.
 std::optional<Structure> tool_structure(const ToolForm& form,
                                         const ToolRequest& request,
                                         bool thinks_first,

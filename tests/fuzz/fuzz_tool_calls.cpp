@@ -1,5 +1,6 @@
 // Input: a byte for the form, one for the length of pieces, and an answer's text. However it is cut
-// the same comes of it; without calls it is the text; arguments are JSON as far as they go.
+// the same comes of it; all of the text is content or a call's; arguments are JSON as far as they
+// go.
 
 #include <cstddef>
 #include <cstdint>
@@ -29,9 +30,11 @@ Tools tools() {
 struct Answer {
   std::string content{};
   std::vector<CallDelta> calls{};
+  size_t call_bytes = 0;
 
   void add(const ToolParser::Parts& parts) {
     content += parts.content;
+    call_bytes += parts.call_bytes;
     for (const CallDelta& delta : parts.calls) {
       const auto index = static_cast<size_t>(delta.index);
       require(delta.name.empty() ? index + 1 == calls.size() : index == calls.size());
@@ -73,6 +76,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const Answer whole = parse(form, text, text.size() + 1);
   const Answer cut = parse(form, text, size_t{1} + data[1]);
   require(whole.content == cut.content && whole.calls.size() == cut.calls.size());
+  require(whole.content.size() + whole.call_bytes == text.size());
   if (whole.calls.empty()) require(whole.content == text);
   for (size_t i = 0; i < whole.calls.size(); ++i) {
     require(whole.calls[i].name == cut.calls[i].name);

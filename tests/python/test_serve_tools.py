@@ -12,7 +12,7 @@ import pydantic
 import pytest
 from transformers import AutoTokenizer
 
-from harness import DEMO, missing, run_dms
+from harness import DEMO, ROOT, missing, run_dms
 from script_model import write_script_model
 from serving import Server, events, serving
 
@@ -100,8 +100,12 @@ def server(request, tmp_path_factory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def client(server):
-    with openai.OpenAI(base_url=server.url + "/v1", api_key="x", max_retries=0) as client:
+    with client_of(server) as client:
         yield client
+
+
+def client_of(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=server.url + "/v1", api_key="x", max_retries=0)
 
 
 def ask(client, text: str, **fields):
@@ -267,6 +271,13 @@ FAMILIES = {
          "T')]", "<|python_end|>"],
         ["[get_weather", "(city=home", ", days=1)]"],
     ),
+    "gemma3": (
+        "```tool_code",
+        [],
+        ["```tool", "_code\nget_wea", 'ther("Ro', 'me", days=1)\nget_', "time(zone='CE", "T')\n`",
+         "``"],
+        ["```tool_code\n", "get_weather(city=", "home)\n```"],
+    ),
     "functiongemma": (
         "<start_function_call>call:",
         ["<start_function_call>", "<end_function_call>"],
@@ -286,8 +297,7 @@ def test_other_families_forms_are_told_by_their_templates(tmp_path, name):
     for word in ("<|one|>", "<|think|>"):  # of another form
         scripts[word] = [word + "..."]
     model = write_script_model(tmp_path / "m", scripts, template, special)
-    url = {"api_key": "x", "max_retries": 0}
-    with serving(model=model) as server, openai.OpenAI(base_url=server.url + "/v1", **url) as own:
+    with serving(model=model) as server, client_of(server) as own:
         choice = ask(own, "two things").choices[0]
         assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
         calls = [
@@ -304,6 +314,109 @@ def test_other_families_forms_are_told_by_their_templates(tmp_path, name):
         asked = [*user("two things"), choice.message, *results]
         assert ask(own, "", messages=asked).choices[0].message.content == "It is mild in Paris."
         assert ask(own, "broken").choices[0].message.content == "".join(broken)
+
+
+# In SmolLM3's manner: functions are shown by tags or as Python's, as the request asks.
+SMOLLM3 = """{%- if xml_tools or python_tools or tools -%}
+  {%- if xml_tools or tools -%}
+    {%- if tools -%}{%- set xml_tools = tools -%}{%- endif -%}
+    <tools>{%- for tool in xml_tools[:] -%}{{ tool | string }}{%- endfor -%}</tools><tool_call>
+  {%- endif -%}
+  {%- if python_tools -%}
+    <code>{%- for tool in python_tools[:] -%}{{ tool | string }}{%- endfor -%}</code>
+  {%- endif -%}
+{%- endif -%}
+{%- for message in messages -%}{{ message.role }}: {{ message.content }}{%- endfor -%}
+{%- if xml_tools and python_tools -%}<|both|>
+{%- elif python_tools -%}<|python|>
+{%- elif xml_tools -%}<|xml|>
+{%- else -%}<|no tools|>{%- endif -%}"""
+
+SMOLLM3_SCRIPTS = {
+    "<|xml|>": [
+        '<tool_call>{"name": "get_', 'weather", "arguments": {"city": "Oslo"}}</tool', "_call>",
+    ],
+    "<|python|>": [
+        "Let me look.\n<co", "de>\nfirst = get_wea", 'ther("Ro', 'me", days=', "2)\nprint(fir",
+        "st)\nget_ti", "me()\n</co", "de>",
+    ],
+    "<|both|>": [
+        "<code>get_", "time(zone='CET')</code>\n<tool_", 'call>{"name": "get_time"}<',
+        "/tool_call>",
+    ],
+    "<|no tools|>": ["I have", " no tools."],
+}  # fmt: skip
+
+
+def called(choice) -> list[tuple[str, dict]]:
+    calls = choice.message.tool_calls or []
+    return [(call.function.name, json.loads(call.function.arguments)) for call in calls]
+
+
+def test_smollm3_calls_as_the_request_has_its_template_show(tmp_path):
+    model = write_script_model(tmp_path / "m", SMOLLM3_SCRIPTS, SMOLLM3)
+    theirs = AutoTokenizer.from_pretrained(model)
+    signature = "def get_weather(city: str, days: int) -> str: ..."
+    time, weather = ("get_time", {}), ("get_weather", {"city": "Rome", "days": 2})
+    cases = [
+        ({}, {"tools": TOOLS}, None, [("get_weather", {"city": "Oslo"})]),
+        ({"python_tools": True}, {"python_tools": TOOLS}, "Let me look.", [weather, time]),
+        ({"python_tools": [signature]}, None, "Let me look.", [weather, time]),
+        ({"python_tools": [signature], "xml_tools": [TIME]}, None, None,
+         [("get_time", {"zone": "CET"}), time]),
+    ]  # fmt: skip
+    with serving(model=model) as server, client_of(server) as own:
+        for arguments, shown, content, calls in cases:
+            extra = {"chat_template_kwargs": arguments}
+            choice = ask(own, "weather", extra_body=extra).choices[0]
+            assert (choice.message.content, called(choice)) == (content, calls)
+            assert choice.finish_reason == "tool_calls"
+            texts = [[c.function.name, c.function.arguments] for c in choice.message.tool_calls]
+            streamed = gathered(ask(own, "weather", stream=True, extra_body=extra))
+            assert streamed == (content or "", texts, "tool_calls")
+            body = {"messages": user("weather"), "tools": TOOLS, **extra}
+            tokens = server.post("/tokenize", body)["tokens"]
+            expected = theirs.apply_chat_template(
+                user("weather"), tokenize=False, **(arguments if shown is None else shown)
+            )
+            assert server.post("/detokenize", {"tokens": tokens})["prompt"] == expected
+        choice = ask(own, "weather", tool_choice="none").choices[0]
+        assert choice.message.content == "I have no tools."
+
+
+def test_the_template_for_gemma_3_shows_functions_and_results(tmp_path):
+    """The file that is there for it, as transformers writes it, and a round by it."""
+    template = (ROOT / "examples" / "gemma3_tools.jinja").read_text()
+    asked = "<end_of_turn>\n<start_of_turn>model\n"
+    scripts = {
+        asked: ["I see.\n", "```tool_code\nget_wea", 'ther(city="Ro', 'me", days=1)\n`', "``"],
+        "\n```" + asked: ["Mild", " in Rome."],
+    }
+    model = write_script_model(tmp_path / "m", scripts, template)
+    theirs = AutoTokenizer.from_pretrained(model)
+    with serving(model=model) as server, client_of(server) as own:
+        first = ask(own, "Weather?").choices[0]
+        assert (first.message.content, first.finish_reason) == ("I see.", "tool_calls")
+        assert called(first) == [("get_weather", {"city": "Rome", "days": 1})]
+        (call,) = first.message.tool_calls
+        results = [
+            {"role": "tool", "tool_call_id": call.id, "content": text} for text in ("12°", "dry")
+        ]
+        system = {"role": "system", "content": "Be brief."}
+        talk = [system, *user("Weather?"), first.message.model_dump(exclude_none=True), *results]
+        last = ask(own, "", messages=talk).choices[0]
+        assert last.message.content == "Mild in Rome."
+        tokens = server.post("/tokenize", {"messages": talk, "tools": TOOLS})["tokens"]
+        prompt = server.post("/detokenize", {"tokens": tokens})["prompt"]
+        talk[2]["tool_calls"][0]["function"]["arguments"] = {"city": "Rome", "days": 1}
+        assert prompt == theirs.apply_chat_template(
+            talk, tools=TOOLS, add_generation_prompt=True, tokenize=False
+        )
+        assert prompt.endswith(
+            'I see.\n```tool_code\nget_weather(city="Rome", days=1)\n```'
+            "<end_of_turn>\n<start_of_turn>user\n```tool_output\n12°\n```\n```tool_output\ndry\n```"
+            "<end_of_turn>\n<start_of_turn>model\n"
+        )
 
 
 # What templates are given. -----------------------------------------------------------------------
@@ -404,6 +517,7 @@ FORMS = (
     "pythonic",
     "qwen3_coder",
     "smollm2",
+    "smollm3_python",
 )
 
 
@@ -496,19 +610,28 @@ def test_demanded_calls_have_the_models_own_tokens(tmp_path):
         assert "<tool_call>" not in text
 
 
-def test_strict_arguments_are_held_to_their_schema(tmp_path):
-    """The model would have three days, and does where it may."""
-    days = {"city": {"type": "string"}, "days": {"enum": [1, 2]}}
-    model = write_script_model(tmp_path / "m", SCRIPTS, TEMPLATE)
+@pytest.mark.parametrize("special", [[], ["<tool_call>", "</tool_call>", "<think>", "</think>"]])
+def test_strict_arguments_are_held_to_their_schema(tmp_path, special):
+    """The model would have three days, or one, and does where it may; its tags may be tokens. In
+    the second answer it spells their letters, in the third it thinks of a call."""
+    days = {"city": {"type": "string"}, "days": {"enum": [2, 4]}}
+    model = write_script_model(tmp_path / "m", SCRIPTS, TEMPLATE, special)
     with serving(model=model) as server:
         needs_xgrammar(server)
         for strict in (False, True):
-            tools = [function("get_weather", days, strict=strict)]
-            body = {"messages": user("weather"), "tools": tools, "max_tokens": 80, "seed": 1}
+            tools = [function("get_weather", days, strict=strict), TIME]
+            body = {"tools": tools, "max_tokens": 80, "seed": 1}
+            for text, other in (("weather", 3), ("two things", 1)):
+                body["messages"] = user(text)
+                message = server.post("/v1/chat/completions", body)["choices"][0]["message"]
+                arguments = json.loads(message["tool_calls"][0]["function"]["arguments"])
+                assert arguments["days"] in ([2, 4] if strict else [other])
+            if special and strict:
+                continue  # a tag among thoughts between tokens begins a call
+            body["messages"] = user("think first")
             message = server.post("/v1/chat/completions", body)["choices"][0]["message"]
-            arguments = json.loads(message["tool_calls"][0]["function"]["arguments"])
-            assert arguments["city"] == "Paris"
-            assert arguments["days"] in ([1, 2] if strict else [3])
+            assert message["reasoning_content"] == "<tool_call> or not?"
+            assert message["tool_calls"][0]["function"]["name"] == "get_time"
         for strict in (False, True):
             odd = function("odd", {"x": {"type": "number", "multipleOf": 0.5}}, strict=strict)
             tools = [function("get_weather", days, strict=True), odd]

@@ -23,6 +23,8 @@ TEST(ToolForm, IsWhatTheTemplateShows) {
       {"<tool_call>\n<function=example>\n<parameter=one>\n", "qwen3_coder"},
       {"<seed:tool_call>\n<function=example>\n<parameter=one>\n", "seed_oss"},
       {"<tool_call>[\n{\"name\": \"func_name1\"", "smollm2"},
+      {"{%- if xml_tools or python_tools -%}{{ '<tool_call>' }}", "smollm3"},
+      {"{{- 'write\n```tool_code\n' }} or [func_name(a=1)]", "gemma3"},
       {"{{- \"[TOOL_CALLS] [\" }}", "mistral"},
       {"{{- '[TOOL_CALLS]' + name + '[ARGS]' + arguments }}", "mistral_args"},
       {"<|tool|>{{ tools }}<|/tool|>", "phi4"},
@@ -36,16 +38,25 @@ TEST(ToolForm, IsWhatTheTemplateShows) {
   for (const auto& [text, name] : templates) EXPECT_EQ(form_of(text), name) << text;
 }
 
-/// The parser looks for a tag's beginning without going back, and the separator is one character.
-TEST(ToolForm, TagsBeginWithACharacterOfTheirOwn) {
+/// Which tag has come is certain with its last character, and the separator is one character.
+TEST(ToolForm, TagsThatAreReadTogetherDiffer) {
   std::set<std::string_view> names;
   for (const ToolForm& form : tool_forms()) {
     SCOPED_TRACE(std::string(form.name));
     EXPECT_TRUE(names.insert(form.name).second);
-    ASSERT_FALSE(form.open.empty());
-    EXPECT_EQ(form.open.find(form.open.front(), 1), std::string_view::npos);
     EXPECT_LE(form.separator.size(), 1U);
     EXPECT_EQ(find_tool_form(form.name), &form);
+    for (const ToolForm* one : read_forms(form)) {
+      ASSERT_NE(one, nullptr);
+      ASSERT_FALSE(one->open.empty());
+      for (const ToolForm* other : read_forms(form)) {
+        EXPECT_TRUE(one == other || !other->open.starts_with(one->open));
+      }
+    }
+    if (!form.other.empty()) {
+      ASSERT_NE(find_tool_form(form.other), nullptr);
+      EXPECT_NE(find_tool_form(form.other)->shown_as, form.shown_as);
+    }
   }
   EXPECT_EQ(find_tool_form("none"), nullptr);
 }

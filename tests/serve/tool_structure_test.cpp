@@ -1,5 +1,6 @@
 #include "serve/tool_structure.h"
 
+#include <algorithm>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -32,6 +33,12 @@ OrderedJson format(std::string_view form, const ToolRequest& request, bool think
   const OrderedJson json = OrderedJson::parse(structure->text);
   EXPECT_EQ(json["type"], "structural_tag");
   return json["format"];
+}
+
+/// Of a form for text in which calls are held to it, what comes behind thoughts.
+OrderedJson text_format(std::string_view form, const ToolRequest& request) {
+  const OrderedJson json = format(form, request);
+  return json.is_null() ? json : json["elements"].back();
 }
 
 TEST(ToolStructure, AModelThatMayCallWritesWhatItLikes) {
@@ -70,13 +77,13 @@ TEST(ToolStructure, ListsHaveTheirBrackets) {
 }
 
 TEST(ToolStructure, StrictToolsAreHeldToTheirSchemasWhereTheyAreCalled) {
-  const OrderedJson json = format("hermes", strict());
+  const OrderedJson json = text_format("hermes", strict());
   EXPECT_EQ(json["type"], "triggered_tags");
   EXPECT_EQ(json["triggers"], OrderedJson::array({"<tool_call>"}));
   ASSERT_EQ(json["tags"].size(), 3U);
   EXPECT_TRUE(json["tags"][0]["content"]["json_schema"].contains("properties"));
   EXPECT_EQ(json["tags"][1]["content"]["json_schema"]["additionalProperties"], true);
-  const OrderedJson list = format("smollm2", strict());
+  const OrderedJson list = text_format("smollm2", strict());
   ASSERT_EQ(list["tags"].size(), 1U);
   EXPECT_EQ(list["tags"][0]["begin"], "<tool_call>[");
   EXPECT_EQ(list["tags"][0]["content"]["tags"].size(), 3U);
@@ -105,12 +112,18 @@ TEST(ToolStructure, AFormThatIsTooLongHoldsNoModelThatMayCallAtWill) {
 /// xgrammar finds a tag by a trigger that it begins with.
 TEST(ToolStructure, TagsBeginWithTheirTrigger) {
   for (const ToolForm& form : tool_forms()) {
-    const OrderedJson json = format(form.name, strict());
+    const OrderedJson json = text_format(form.name, strict());
     EXPECT_EQ(json.is_null(), !form.has_trigger) << form.name;
     if (json.is_null()) continue;
-    const auto trigger = json["triggers"][0].get<std::string>();
     for (const OrderedJson& tag : json["tags"]) {
-      EXPECT_TRUE(tag["begin"].get<std::string>().starts_with(trigger)) << form.name;
+      const auto begin = tag["begin"].get<std::string>();
+      EXPECT_EQ(
+          std::ranges::count_if(json["triggers"],
+                                [&](const OrderedJson& trigger) {
+                                  return begin.starts_with(trigger.get_ref<const std::string&>());
+                                }),
+          1)
+          << form.name;
     }
   }
 }
@@ -141,6 +154,47 @@ TEST(ToolStructure, TagsAreTokensWhereTheModelHasThem) {
   const OrderedJson list = with_tags("smollm2", {{.spelling = "</tool_call>", .id = 8}});
   EXPECT_EQ(list["elements"][0]["value"], "<tool_call>[");
   EXPECT_EQ(list["elements"][2]["elements"][1]["token"], 8);
+}
+
+/// The model may begin a call with its token, or spell it.
+TEST(ToolStructure, TokensBeginCallsInTextAsTheirLettersDo) {
+  const std::vector<TokenTag> tags{{.spelling = "[TOOL_CALLS]", .id = 5},
+                                   {.spelling = "[ARGS]", .id = 6},
+                                   {.spelling = "<think>", .id = 9}};
+  const auto structure = tool_structure(*find_tool_form("mistral_args"), strict(), false, tags);
+  const OrderedJson whole = OrderedJson::parse(structure->text);
+  const OrderedJson& text = whole["format"];
+  const OrderedJson& tag = text["tags"][0];
+  EXPECT_EQ(text["triggers"], OrderedJson::array({"[TOOL_CALLS]"}));
+  EXPECT_EQ(tag["begin"], "[TOOL_CALLS]weather");
+  EXPECT_EQ(tag["content"]["elements"][0], (OrderedJson{{"type", "token"}, {"token", 6}}));
+  EXPECT_EQ(tag["content"]["elements"][1]["json_schema"]["properties"]["days"]["type"], "integer");
+  ASSERT_EQ(whole["named"].size(), 3U);
+  EXPECT_EQ(whole["named"][2], (OrderedJson{{"type", "token"}, {"token", 9}}));
+  const OrderedJson phi =
+      OrderedJson::parse(tool_structure(*find_tool_form("phi4"),
+                                        strict(),
+                                        false,
+                                        {{.spelling = "<|tool_call|>", .id = 7},
+                                         {.spelling = "<|/tool_call|>", .id = 8}})
+                             ->text)["format"]["elements"][1];
+  EXPECT_EQ(phi["tags"][0]["begin"], "<|tool_call|>[");
+  EXPECT_EQ(phi["tags"][0]["end"]["token"], 8);
+}
+
+TEST(ToolStructure, ThoughtsAreFree) {
+  const OrderedJson thoughts = format("hermes", strict())["elements"][0]["content"];
+  EXPECT_EQ(thoughts["elements"][0]["value"], "<think>");
+  EXPECT_EQ(thoughts["elements"][1]["rules"][0][0], "</think>");
+  EXPECT_EQ(format("hermes", strict(), true)["type"], "triggered_tags");
+}
+
+TEST(ToolStructure, FormsThatAreReadTogetherAreHeldTogether) {
+  const OrderedJson json = text_format("smollm3_python", strict());
+  EXPECT_EQ(json["triggers"], OrderedJson::array({"<code>", "<tool_call>"}));
+  ASSERT_EQ(json["tags"].size(), 4U);  // a list of code, and three functions by tags
+  EXPECT_EQ(json["tags"][0]["begin"], "<code>\n");
+  EXPECT_EQ(json["tags"][0]["content"]["tags"][0]["begin"], "weather(");
 }
 
 TEST(ToolStructure, ABlankLineMayFollowThoughts) {
