@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "dms/structure.h"
+
 namespace dms::serve::format_parts {
 namespace {
 
@@ -28,7 +30,18 @@ OutJson from_first(std::span<const Item> items, std::string_view separator) {
 
 OutJson constant(std::string_view text) { return {{"type", "const_string"}, {"value", text}}; }
 
-OutJson sequence(std::vector<OutJson> parts) { return with_parts("sequence", std::move(parts)); }
+/// Of sequences one: tags may not be deep.
+OutJson sequence(std::vector<OutJson> parts) {
+  std::vector<OutJson> flat;
+  for (OutJson& part : parts) {
+    if (part["type"] != "sequence") {
+      flat.push_back(std::move(part));
+      continue;
+    }
+    for (OutJson& element : part["elements"]) flat.push_back(std::move(element));
+  }
+  return with_parts("sequence", std::move(flat));
+}
 
 OutJson one_of(std::vector<OutJson> parts) { return with_parts("or", std::move(parts)); }
 
@@ -50,12 +63,26 @@ OutJson json_value(OutJson schema, bool is_strict) {
           {"max_whitespace_cnt", kMostBlanks}};
 }
 
-/// The first that is there is the first required one or one before it.
+/// Where all may be missing the list is one from each of them on.
 OutJson list(std::span<const Item> items, std::string_view separator) {
+  const auto required = std::ranges::find_if(items, &Item::is_required);
+  if (required != items.end()) {
+    const auto first = static_cast<size_t>(required - items.begin());
+    std::vector<OutJson> parts;
+    for (const Item& item : items.first(first)) {
+      parts.push_back(optional(sequence({item.format, constant(separator)})));
+    }
+    parts.push_back(from_first(items.subspan(first), separator));
+    return sequence(std::move(parts));
+  }
+  size_t bytes = 0;
+  for (const Item& item : items) bytes += json_text(item.format).size();
+  if (bytes * items.size() / 2 > kMostTagBytes) {
+    throw ApiError(400, "tools: too many parameters of a function may be left out", "tools");
+  }
   std::vector<OutJson> lists;
   for (size_t i = 0; i < items.size(); ++i) {
     lists.push_back(from_first(items.subspan(i), separator));
-    if (items[i].is_required) return one_of(std::move(lists));
   }
   return lists.empty() ? constant("") : optional(one_of(std::move(lists)));
 }

@@ -24,7 +24,8 @@ struct Item {
   bool is_required = true;
 };
 
-/// Items in their order, with the separator between those that are there.
+/// Items in their order, with the separator between those that are there. Throws ApiError where
+/// many may be missing.
 OutJson list(std::span<const Item> items, std::string_view separator);
 
 }  // namespace dms::serve::format_parts

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "dms/structure.h"
 #include "serve/format_parts.h"
 #include "serve/schema_parts.h"
 
@@ -55,14 +56,23 @@ void require_keyword(const Tool& tool, const std::string& name) {
       "tools");
 }
 
+/// What each parameter refers to is repeated.
+[[noreturn]] void refuse_length(const Tool& tool) {
+  throw ApiError(400, "tools: the parameters of \"" + tool.name + "\" are too long", "tools");
+}
+
 }  // namespace
 
 OutJson python_arguments(const Tool& tool) {
   refuse_other_keywords(
       tool, tool.parameters, {"type", "properties", "required", "additionalProperties"});
   std::vector<Item> items;
-  for (const Parameter& parameter : parameters_of(tool.parameters)) {
+  size_t bytes = 0;
+  for (Parameter& parameter : parameters_of(tool.parameters)) {
     require_keyword(tool, parameter.name);
+    parameter.schema = with_definitions(std::move(parameter.schema), tool.parameters);
+    bytes += json_text(parameter.schema).size();
+    if (bytes > kMostTagBytes) refuse_length(tool);
     items.push_back({.format = sequence(
                          {constant(parameter.name + "="), argument_of(parameter, tool.is_strict)}),
                      .is_required = parameter.is_required});

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string_view>
 
+#include "dms/structure.h"
 #include "serve/api_error.h"
 
 namespace dms::serve {
@@ -21,24 +23,23 @@ constexpr std::array<std::string_view, 10> kAnnotations{"title",
                                                         "$id",
                                                         "$comment"};
 
-bool is_required(const OrderedJson& schema, const std::string& name) {
+/// In their order, each once.
+std::vector<std::string> required_names(const OrderedJson& schema) {
+  std::vector<std::string> names;
   const auto required = schema.find("required");
-  return required != schema.end() && required->is_array() &&
-         std::ranges::find(*required, OrderedJson(name)) != required->end();
+  if (required == schema.end() || !required->is_array()) return names;
+  std::set<std::string> known;
+  for (const OrderedJson& name : *required) {
+    if (name.is_string() && known.insert(name.get<std::string>()).second) names.push_back(name);
+  }
+  return names;
 }
 
-/// References within `part` are to what the whole schema defines.
-OrderedJson with_definitions(const OrderedJson& part, const OrderedJson& schema) {
-  if (!part.is_object()) return part;
-  const bool has_references =
-      part.dump(-1, ' ', false, OrderedJson::error_handler_t::replace).find("\"$ref\"") !=
-      std::string::npos;
-  OrderedJson out = part;
-  for (const std::string_view key : kDefinitions) {
-    const auto found = schema.find(key);
-    if (has_references && found != schema.end() && !out.contains(key)) out[key] = *found;
-  }
-  return out;
+/// Each choice has what stands beside the list of them.
+void check_choices(const OrderedJson& schema, const OrderedJson& list) {
+  const size_t beside = json_text(schema).size() - json_text(list).size();
+  if (beside * list.size() <= kMostTagBytes) return;
+  throw ApiError(400, "tools: what stands beside the choices of a schema is too long", "tools");
 }
 
 /// `schema` with `choice`'s keywords in the place of `key`.
@@ -52,27 +53,34 @@ OrderedJson merged(const OrderedJson& schema, std::string_view key, const Ordere
 }  // namespace
 
 std::vector<Parameter> parameters_of(const OrderedJson& schema) {
+  const std::vector<std::string> required = required_names(schema);
+  const std::set<std::string> is_required(required.begin(), required.end());
+  std::set<std::string> known;
   std::vector<Parameter> out;
   const auto properties = schema.find("properties");
   if (properties != schema.end() && properties->is_object()) {
     for (const auto& [name, part] : properties->items()) {
-      out.push_back({.name = name,
-                     .schema = with_definitions(part, schema),
-                     .is_required = is_required(schema, name)});
+      known.insert(name);
+      out.push_back({.name = name, .schema = part, .is_required = is_required.contains(name)});
     }
   }
-  const auto required = schema.find("required");
-  if (required == schema.end() || !required->is_array()) return out;
-  for (const OrderedJson& name : *required) {
-    const bool is_new =
-        name.is_string() &&
-        std::ranges::find(out, name.get<std::string>(), &Parameter::name) == out.end();
-    if (is_new) {
-      out.push_back(
-          {.name = name.get<std::string>(), .schema = OrderedJson::object(), .is_required = true});
-    }
+  for (const std::string& name : required) {
+    if (known.contains(name)) continue;
+    out.push_back({.name = name, .schema = OrderedJson::object(), .is_required = true});
   }
   return out;
+}
+
+OrderedJson with_definitions(OrderedJson part, const OrderedJson& schema) {
+  if (!part.is_object()) return part;
+  const bool has_references =
+      part.dump(-1, ' ', false, OrderedJson::error_handler_t::replace).find("\"$ref\"") !=
+      std::string::npos;
+  for (const std::string_view key : kDefinitions) {
+    const auto found = schema.find(key);
+    if (has_references && found != schema.end() && !part.contains(key)) part[key] = *found;
+  }
+  return part;
 }
 
 std::vector<OrderedJson> choices_of(const OrderedJson& schema) {
@@ -81,11 +89,13 @@ std::vector<OrderedJson> choices_of(const OrderedJson& schema) {
     for (const char* key : {"anyOf", "oneOf"}) {
       const auto found = schema.find(key);
       if (found == schema.end() || !found->is_array() || found->empty()) continue;
+      check_choices(schema, *found);
       for (const OrderedJson& choice : *found) out.push_back(merged(schema, key, choice));
       return out;
     }
     const auto type = schema.find("type");
     if (type != schema.end() && type->is_array() && !type->empty()) {
+      check_choices(schema, *type);
       for (const OrderedJson& one : *type) {
         out.push_back(merged(schema, "type", OrderedJson{{"type", one}}));
       }

@@ -14,11 +14,14 @@ struct Parameter {
   bool is_required = false;
 };
 
-/// `schema`'s properties, and what it requires beside them. With what it defines ($defs) goes each.
+/// `schema`'s properties, and what it requires beside them.
 std::vector<Parameter> parameters_of(const OrderedJson& schema);
 
+/// `part` of `schema` with what that defines ($defs), where it refers to anything.
+OrderedJson with_definitions(OrderedJson part, const OrderedJson& schema);
+
 /// The schemas of which a value fits one: anyOf's, oneOf's, those of several types; else the only
-/// one.
+/// one. Throws ApiError where they come to very much.
 std::vector<OrderedJson> choices_of(const OrderedJson& schema);
 
 /// enum's values, or const's; empty: it may have any.
