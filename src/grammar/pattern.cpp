@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -322,6 +321,18 @@ class PatternReader {
 
 Pattern read_pattern(std::string_view pattern, int64_t most_count) {
   return PatternReader(pattern, most_count).read();
+}
+
+std::optional<std::string> literal_pattern(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint next = code_point_at(text, at);
+    const CharacterSet plain = set_of(next.value, next.value).plain_in_json();
+    if (plain.empty()) return std::nullopt;
+    out += plain.expression();
+    at += static_cast<size_t>(next.bytes);
+  }
+  return out;
 }
 
 }  // namespace dms::grammar

@@ -10,6 +10,7 @@
 // So what is repeated, and the whole, gets one end of its own, and classes have no such characters.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,5 +31,8 @@ struct Pattern {
 /// `pattern` as texts that it matches as a whole, without those that JSON writes with escapes.
 /// Throws InputError with what is wrong, or not known here; counts go up to `most_count`.
 Pattern read_pattern(std::string_view pattern, int64_t most_count);
+
+/// What matches `text` alone; nothing where JSON writes it with escapes.
+std::optional<std::string> literal_pattern(std::string_view text);
 
 }  // namespace dms::grammar

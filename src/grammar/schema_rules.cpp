@@ -63,7 +63,8 @@ constexpr std::array kKeywords{
 constexpr std::array<std::string_view, 6> kDeciding{
     "$ref", "const", "enum", "anyOf", "oneOf", "allOf"};
 
-constexpr std::array<std::string_view, 14> kFormats{"email",
+constexpr std::array<std::string_view, 15> kFormats{"email",
+                                                    "base64",
                                                     "date",
                                                     "time",
                                                     "date-time",
@@ -77,6 +78,10 @@ constexpr std::array<std::string_view, 14> kFormats{"email",
                                                     "uri-template",
                                                     "json-pointer",
                                                     "relative-json-pointer"};
+
+// Of programs, and nothing that a text could fail to be.
+constexpr std::array<std::string_view, 5> kRemarks{
+    "binary", "directory-path", "file-path", "password", "path"};
 
 struct FormatPattern {
   std::string_view format;
@@ -103,9 +108,16 @@ constexpr std::array kPatterns{
     FormatPattern{"ipv6",
                   "([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,4}:){1,6}(:[0-9a-f]{1,4})|"
                   "([0-9a-f]{1,4}:){1,7}:|::([0-9a-f]{1,4}:){0,6}[0-9a-f]{1,4}|::"},
+    FormatPattern{"base64", "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"},
     FormatPattern{"hostname",
                   "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?){0,6}"},
 };
+
+// Of the web, and at most 1555 characters long: pydantic's HttpUrl may have 2083.
+constexpr std::string_view kShortUri =
+    "https?://[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?([.][a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?){0,6}"
+    "(:[1-9][0-9]{0,3})?(/[A-Za-z0-9._~-]{0,100}){0,10}"
+    "([?][A-Za-z0-9._~=&-]{0,200})?(#[A-Za-z0-9._~-]{0,100})?";
 
 const Keyword* find(std::string_view name) {
   const auto found = std::ranges::find(kKeywords, name, &Keyword::name);
@@ -148,6 +160,14 @@ bool is_enforced(std::string_view keyword) {
 
 bool is_enforced_format(std::string_view format) {
   return std::ranges::find(kFormats, format) != kFormats.end();
+}
+
+bool is_remark_format(std::string_view format) {
+  return std::ranges::find(kRemarks, format) != kRemarks.end();
+}
+
+std::string_view short_pattern_of_format(std::string_view format) {
+  return format == "uri" ? kShortUri : std::string_view();
 }
 
 std::string_view pattern_of_format(std::string_view format) {

@@ -32,6 +32,12 @@ bool is_enforced(std::string_view keyword);
 /// A format of strings that answers are held to.
 bool is_enforced_format(std::string_view format);
 
+/// A format that says how a program handles texts, and asks for nothing.
+bool is_remark_format(std::string_view format);
+
+/// The pattern of a format's texts that are not long, for a longest length beside it; empty: none.
+std::string_view short_pattern_of_format(std::string_view format);
+
 /// The pattern of a format of which xgrammar allows more (days that no month has, zeros that lead);
 /// empty: of any other.
 std::string_view pattern_of_format(std::string_view format);

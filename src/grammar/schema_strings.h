@@ -17,6 +17,9 @@ std::optional<std::string> held_pattern(const std::string& pattern,
                                         const FormLimits& limits,
                                         const SchemaRefusal& refusal);
 
+/// Of a list of texts that JSON writes as they are, one that matches these alone; else nothing.
+std::optional<std::string> pattern_of_texts(const OrderedJson& texts);
+
 /// The keywords of texts in `schema`, whose counts are checked: as xgrammar is to read them, or
 /// refused.
 void check_text_keywords(OrderedJson& schema,

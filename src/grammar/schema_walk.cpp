@@ -94,12 +94,6 @@ class SchemaChecker {
       if (count == schema.end() || !count->is_number_integer()) continue;
       if (*count > limits_.most_count) schema.erase(keyword);
     }
-    if (has(schema, "propertyNames") && schema["propertyNames"].is_object()) {
-      const OrderedJson& names = schema["propertyNames"];
-      const bool is_decided = std::ranges::any_of(
-          deciding_keywords(), [&](std::string_view decider) { return names.contains(decider); });
-      if (is_decided) schema.erase("propertyNames");
-    }
     if (has(schema, "$ref") && schema["$ref"].is_string() && !is_own(schema["$ref"])) {
       schema.erase("$ref");
     }
@@ -252,6 +246,7 @@ class SchemaChecker {
     check_count(schema, "minProperties", path);
     check_count(schema, "maxProperties", path);
     hold_patterns_of_names(schema, path + "/patternProperties");
+    settle_property_names(schema, path + "/propertyNames");
     const bool is_named = has(schema, "properties");
     const bool is_patterned = has(schema, "patternProperties") || has(schema, "propertyNames");
     if (!is_named && !is_patterned && !has(schema, "additionalProperties") &&
@@ -294,6 +289,41 @@ class SchemaChecker {
         if (!is_ascii(name)) refuse_unenforced(path + "/" + keyword, name + " is not ASCII");
       }
     }
+  }
+
+  /// Names that are listed, or said in another place: a pattern, and what is said there.
+  void settle_property_names(OrderedJson& schema, const std::string& place) {
+    const auto found = schema.find("propertyNames");
+    if (found == schema.end() || !found->is_object()) return;
+    OrderedJson names = *found;
+    constexpr int kMostHops = 8;
+    for (int i = 0; i < kMostHops && is_reference(names); ++i) {
+      names = OrderedJson(find(names["$ref"].get<std::string>().substr(1), place));
+    }
+    for (const char* decider : {"const", "enum"}) {
+      if (!names.is_object() || !has(names, decider)) continue;
+      check_listed_values(names, decider, place, refusal_);
+      const bool is_list = std::string_view(decider) == "enum";
+      const auto pattern =
+          pattern_of_texts(is_list ? names[decider] : OrderedJson::array({names[decider]}));
+      if (!pattern || pattern->size() > limits_.pattern_bytes) break;
+      names = {{"type", "string"}, {"pattern", *pattern}};
+    }
+    const bool is_decided = std::ranges::any_of(
+        deciding_keywords(), [&](std::string_view decider) { return names.contains(decider); });
+    if (is_decided && !refusal_.refuses_unenforced()) {
+      schema.erase("propertyNames");
+    } else {
+      *found = std::move(names);
+    }
+  }
+
+  /// To a schema within this one, and nothing else.
+  static bool is_reference(const OrderedJson& schema) {
+    if (!schema.is_object() || !has(schema, "$ref") || !schema["$ref"].is_string()) return false;
+    return is_own(schema["$ref"]) && std::ranges::none_of(schema.items(), [](const auto& item) {
+             return item.key() != "$ref" && is_constraint(item.key());
+           });
   }
 
   /// Names are texts, of which xgrammar makes sure by "type" alone: what decides instead of it

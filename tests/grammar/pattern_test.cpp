@@ -140,6 +140,28 @@ TEST_F(Answers, HaveAGroupWholeOrNotAtAll) {
   EXPECT_FALSE(may_be_text("10:00:0025Z"));
 }
 
+/// As pydantic writes dict[Enum, int] and HttpUrl.
+TEST_F(Answers, HaveTheNamesThatAreListed) {
+  hold_to({{"$defs", {{"Color", {{"enum", {"red", "$", "\u00e4"}}, {"type", "string"}}}}},
+           {"type", "object"},
+           {"propertyNames", {{"$ref", "#/$defs/Color"}}},
+           {"additionalProperties", {{"type", "integer"}}}});
+  EXPECT_TRUE(may_be("{}"));
+  EXPECT_TRUE(may_be("{\"$\": 1, \"red\": 22, \"\u00e4\": 3}"));
+  EXPECT_FALSE(may_be(R"({"re": 1})"));
+  EXPECT_FALSE(may_be(R"({"red": "1"})"));
+  hold_to({{"type", "object"}, {"propertyNames", {{"const", ""}}}});
+  EXPECT_TRUE(may_be(R"({"": null})"));
+  EXPECT_FALSE(may_be(R"({"a": null})"));
+}
+
+TEST_F(Answers, AreShortAddresses) {
+  hold_to({{"type", "string"}, {"format", "uri"}, {"minLength", 1}, {"maxLength", 1555}});
+  EXPECT_TRUE(may_be_text("https://example.com:8080/a/b.html?c=d#e"));
+  EXPECT_FALSE(may_be_text("https://" + std::string(40, 'a')));
+  EXPECT_FALSE(may_be_text("example.com"));
+}
+
 /// Whatever else a pattern speaks of.
 TEST_F(Answers, AreJson) {
   const std::vector<std::string> patterns{"[^\u00e4]{1,5}",

@@ -19,7 +19,7 @@ PATTERNS = [
     r"^([a-c]{1,2}_){2,}$",
     r"^[^ä\n]{1,4}$|^-$",
 ]
-FORMATS = ["ipv4", "ipv6", "uuid", "date", "time", "date-time", "hostname"]
+FORMATS = ["ipv4", "ipv6", "uuid", "date", "time", "date-time", "hostname", "base64"]
 VALUES: list[object] = [
     None, True, 0, -7, 2.5, "", "text", 'q"\\', "ä€😀", [], {}, [1, "a"], {"a": [None], "b": {}},
 ]  # fmt: skip
