@@ -10,9 +10,6 @@ class App;
 namespace dms::cli {
 
 /// Names with commas between them. An empty text, which would be taken for none given, is refused.
-void add_list(CLI::App& app,
-              const std::string& name,
-              std::string& target,
-              const std::string& help);
+void add_list(CLI::App& app, const std::string& name, std::string& target, const std::string& help);
 
 }  // namespace dms::cli

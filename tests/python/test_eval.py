@@ -465,7 +465,7 @@ def test_what_has_no_effect_is_said(dms):
     assert "note: none" not in done.stderr.decode()
 
 
-@pytest.mark.parametrize("policy", ["triattention", "snapkv"])
+@pytest.mark.parametrize("policy", ["triattention", "knorm"])
 def test_an_adapter_is_of_use_to_its_policy(dms, model, tmp_path, policy):
     folder, _, file = model
     adapter = write_kvzap(folder, tmp_path / "zap", KvzapSettings())
