@@ -97,13 +97,15 @@ TEST(GemmaArguments, ObjectsMayBeDeep) {
 TEST(GemmaArguments, WhatReferencesComeToIsBounded) {
   std::string definitions = "{";
   for (int level = 0; level < 4; ++level) {
+    const std::string next = std::to_string(level + 1);
     std::string properties;
     for (int i = 0; i < 12; ++i) {
-      properties += (i > 0 ? "," : "") + std::string("\"p") + std::to_string(i) +
-                    "\": {\"$ref\": \"#/$defs/d" + std::to_string(level + 1) + "\"}";
+      if (i > 0) properties += ",";
+      properties.append("\"p").append(std::to_string(i)).append(R"(": {"$ref": "#/$defs/d)");
+      properties.append(next).append("\"}");
     }
-    definitions += "\"d" + std::to_string(level) + R"(": {"type": "object", "properties": {)" +
-                   properties + "}},";
+    definitions.append("\"d").append(std::to_string(level));
+    definitions.append(R"(": {"type": "object", "properties": {)").append(properties).append("}},");
   }
   definitions += R"("d4": {"type": "integer"}})";
   for (const bool is_strict : {true, false}) {
