@@ -44,16 +44,6 @@ inline OutJson usage_chunk() {
   return out;
 }
 
-/// A whole answer with this message.
-inline OutJson chat_answer(OutJson message, const std::string& finish_reason) {
-  OutJson out = chunk({}, finish_reason);
-  out["object"] = "chat.completion";
-  out["choices"][0].erase("delta");
-  out["choices"][0]["message"] = std::move(message);
-  out["usage"] = chat_usage();
-  return out;
-}
-
 struct NamedEvent {
   std::string name;
   OutJson data;
@@ -83,6 +73,12 @@ inline std::vector<NamedEvent> stream(AnswerWriter& writer, const std::vector<Ou
   for (const OutJson& each : chunks) text += writer.chunk(each);
   text += writer.chunk(usage_chunk());
   return parse_events(text += writer.done());
+}
+
+/// The answer of a request that is not streamed.
+inline OutJson whole(AnswerWriter&& writer, const std::vector<OutJson>& chunks) {
+  for (const OutJson& each : chunks) writer.gather(each);
+  return writer.whole({{"usage", chat_usage()}});
 }
 
 inline std::vector<std::string> names_of(const std::vector<NamedEvent>& events) {

@@ -97,18 +97,17 @@ TEST(MessagesWriter, StreamsThoughtsTextAndCallsOneAfterTheOther) {
 }
 
 TEST(MessagesWriter, AWholeAnswerHasTheSameBlocks) {
-  const OutJson answer = MessagesWriter(10, {}).whole(chat_answer(
-      {{"role", "assistant"},
-       {"content", "Yes"},
-       {"reasoning_content", "Hm"},
-       {"tool_calls",
-        OutJson::array({{{"id", "call_1"},
-                         {"type", "function"},
-                         {"function", {{"name", "f"}, {"arguments", R"({"a": [1]})"}}}}})}},
-      "tool_calls"));
+  const OutJson answer =
+      whole(MessagesWriter(10, {}),
+            {chunk({{"reasoning_content", "Hm"}}),
+             chunk({{"content", "Yes"}}),
+             call_chunk(0, "call_1", {{"name", "f"}, {"arguments", R"({"a": [1]})"}}),
+             chunk({{"content", "So"}}),
+             chunk(OutJson::object(), "tool_calls")});
   EXPECT_EQ(json_text(answer["content"]),
             R"([{"type":"thinking","thinking":"Hm","signature":""},{"type":"text","text":"Yes"},)"
-            R"({"type":"tool_use","id":"call_1","name":"f","input":{"a":[1]}}])");
+            R"({"type":"tool_use","id":"call_1","name":"f","input":{"a":[1]}},)"
+            R"({"type":"text","text":"So"}])");
   EXPECT_EQ(answer["stop_reason"], "tool_use");
   EXPECT_EQ(answer["usage"]["cache_read_input_tokens"], 4);
 }
@@ -116,11 +115,9 @@ TEST(MessagesWriter, AWholeAnswerHasTheSameBlocks) {
 TEST(MessagesWriter, ArgumentsThatAreNoObjectAreNone) {
   for (const std::string& arguments :
        {std::string("{\"a\": "), std::string("[1]"), std::string(100'000, '[')}) {
-    const OutJson answer = MessagesWriter(1, {}).whole(chat_answer(
-        {{"tool_calls",
-          OutJson::array(
-              {{{"id", "x"}, {"function", {{"name", "f"}, {"arguments", arguments}}}}})}},
-        "length"));
+    const OutJson answer = whole(MessagesWriter(1, {}),
+                                 {call_chunk(0, "x", {{"name", "f"}, {"arguments", arguments}}),
+                                  chunk(OutJson::object(), "length")});
     EXPECT_EQ(answer["content"][0]["input"], OutJson::object());
   }
 }
@@ -137,7 +134,7 @@ TEST(MessagesWriter, NamesWhatEndedTheAnswer) {
 }
 
 TEST(MessagesWriter, AnAnswerOfNothingIsAnEmptyText) {
-  const OutJson answer = MessagesWriter(1, {}).whole(chat_answer({{"content", ""}}, "stop"));
+  const OutJson answer = whole(MessagesWriter(1, {}), {chunk(OutJson::object(), "stop")});
   EXPECT_EQ(json_text(answer["content"]), R"([{"type":"text","text":""}])");
 }
 

@@ -128,25 +128,20 @@ TEST(ResponsesWriter, StreamsThoughtsTextAndCallsOneAfterTheOther) {
 }
 
 TEST(ResponsesWriter, AWholeAnswerIsWhatAStreamEndsWith) {
-  ResponsesWriter streamed(echo());
-  const auto events = stream(streamed,
-                             {chunk({{"reasoning_content", "Hm"}}),
-                              chunk({{"content", "Yes"}}),
-                              call_chunk(0, "call_1", {{"name", "f"}, {"arguments", "{}"}}),
-                              call_chunk(1, "call_2", {{"name", "g"}, {"arguments", "{}"}}),
-                              chunk(OutJson::object(), "tool_calls")});
-  ResponsesWriter whole(echo());
-  const auto call = [](const char* id, const char* name) {
-    return OutJson{
-        {"id", id}, {"type", "function"}, {"function", {{"name", name}, {"arguments", "{}"}}}};
-  };
-  const OutJson answer =
-      whole.whole(chat_answer({{"role", "assistant"},
-                               {"content", "Yes"},
-                               {"reasoning_content", "Hm"},
-                               {"tool_calls", {call("call_1", "f"), call("call_2", "g")}}},
-                              "tool_calls"));
-  EXPECT_EQ(answer, last_response(events));
+  for (const char* reason : {"tool_calls", "length"}) {
+    const std::vector<OutJson> chunks{chunk({{"reasoning_content", "Hm"}}),
+                                      chunk({{"content", "Yes"}}),
+                                      call_chunk(0, "call_1", {{"name", "f"}, {"arguments", "{}"}}),
+                                      call_chunk(1, "call_2", {{"name", "g"}, {"arguments", "{}"}}),
+                                      chunk({{"content", "And"}}),
+                                      chunk(OutJson::object(), reason)};
+    ResponsesWriter streamed(echo());
+    const auto events = stream(streamed, chunks);
+    const OutJson answer = whole(ResponsesWriter(echo()), chunks);
+    EXPECT_EQ(answer, last_response(events));
+    EXPECT_EQ(answer["output"][2]["status"], "completed");
+    EXPECT_EQ(answer["output"].size(), 5U);
+  }
 }
 
 TEST(ResponsesWriter, SaysWhereAnAnswerWasCut) {
@@ -162,8 +157,7 @@ TEST(ResponsesWriter, SaysWhereAnAnswerWasCut) {
 
 TEST(ResponsesWriter, AnAnswerOfNothingIsAnEmptyMessage) {
   const OutJson answer =
-      ResponsesWriter(OutJson::object())
-          .whole(chat_answer({{"role", "assistant"}, {"content", nullptr}}, "stop"));
+      whole(ResponsesWriter(OutJson::object()), {chunk(OutJson::object(), "stop")});
   ASSERT_EQ(answer["output"].size(), 1U);
   EXPECT_EQ(answer["output"][0]["content"][0]["text"], "");
 }
@@ -179,8 +173,8 @@ TEST(ResponsesWriter, FailsWithWhatThereIs) {
   EXPECT_EQ(response["error"], (OutJson{{"code", "server_error"}, {"message", "no memory"}}));
   EXPECT_EQ(response["output"][0]["status"], "incomplete");
   EXPECT_EQ(response["tools"], echo()["tools"]);
-  const OutJson aborted =
-      ResponsesWriter(OutJson::object()).whole(chat_answer({{"content", "a"}}, "abort"));
+  const OutJson aborted = whole(ResponsesWriter(OutJson::object()),
+                                {chunk({{"content", "a"}}), chunk(OutJson::object(), "abort")});
   EXPECT_EQ(aborted["status"], "failed");
   EXPECT_EQ(aborted["output"][0]["content"][0]["text"], "a");
 }
