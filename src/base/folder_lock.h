@@ -3,6 +3,7 @@
 // however that comes. Where the file system has no locks, nobody is taken to hold one.
 
 #include <filesystem>
+#include <optional>
 
 namespace dms {
 
@@ -12,6 +13,8 @@ class FolderLock {
   FolderLock() = default;
   /// Throws InputError where another one holds it, in this process too.
   explicit FolderLock(const std::filesystem::path& folder);
+  /// None where another one holds it, or there is no folder that can be opened.
+  static std::optional<FolderLock> try_hold(const std::filesystem::path& folder);
   FolderLock(FolderLock&& other) noexcept;
   FolderLock& operator=(FolderLock&& other) noexcept;
   ~FolderLock();

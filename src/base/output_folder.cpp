@@ -2,11 +2,11 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <optional>
 #include <system_error>
 #include <vector>
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -24,17 +24,6 @@ std::string process_id() { return std::to_string(::getpid()); }
 fs::path parent_of(const fs::path& path) {
   const fs::path parent = path.parent_path();
   return parent.empty() ? "." : parent;
-}
-
-/// A descriptor that holds the folder's lock, or -1 where another one does. Where the file system
-/// has no locks, nobody is taken to hold one.
-int try_lock(const fs::path& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    ::close(fd);
-    return -1;
-  }
-  return fd;
 }
 
 void remove_quietly(const fs::path& path) {
@@ -90,16 +79,15 @@ OutputFolder::OutputFolder(const fs::path& target, const std::string& id)
   if (!fs::create_directory(temporary_, error)) {
     throw_write_error(target_, error ? error.value() : EEXIST);
   }
-  lock_ = try_lock(temporary_);
+  lock_ = FolderLock::try_hold(temporary_);
 }
 
 OutputFolder::~OutputFolder() { discard(); }
 
 void OutputFolder::discard() {
   if (!temporary_.empty()) remove_quietly(temporary_);
-  if (lock_ >= 0) ::close(lock_);
+  lock_.reset();
   temporary_.clear();
-  lock_ = -1;
 }
 
 void OutputFolder::commit() {
@@ -125,10 +113,8 @@ void remove_leftovers(const fs::path& parent,
     }
   }
   for (const fs::path& path : found) {
-    const int lock = try_lock(path);
-    if (lock < 0) continue;
-    remove_quietly(path);
-    ::close(lock);
+    const std::optional<FolderLock> lock = FolderLock::try_hold(path);
+    if (lock) remove_quietly(path);
   }
 }
 

@@ -6,8 +6,11 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "base/folder_lock.h"
 
 namespace dms {
 
@@ -34,7 +37,7 @@ class OutputFolder {
 
   std::filesystem::path target_;
   std::filesystem::path temporary_;
-  int lock_ = -1;
+  std::optional<FolderLock> lock_;
 };
 
 /// TARGET.tmp-ID.
