@@ -13,7 +13,9 @@
 #include "cpu/cpu_sequence.h"
 #include "cpu/fingerprint.h"
 #include "cpu/replay.h"
+#include "cpu/rotations.h"
 #include "engine/kv_ratios.h"
+#include "policy/turn_table.h"
 
 namespace dms::cpu {
 namespace {
@@ -111,11 +113,13 @@ model::LogitRows rows_of(engine::LogitRows rows) {
 
 }  // namespace
 
-std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
-                                                      const ResolvedModelOptions& model,
-                                                      const CacheOptions& options) {
+std::shared_ptr<const engine::SequencePlan> make_plan(
+    const ModelSpec& spec,
+    const ResolvedModelOptions& model,
+    const CacheOptions& options,
+    std::shared_ptr<const policy::TurnTables> turns) {
   cache::CacheShape shape = cache_shape(spec, model, options);
-  policy::PolicyPtr policy = make_policy(spec, options);
+  policy::PolicyPtr policy = make_policy(spec, options, std::move(turns));
   std::string name = plan_name(spec, options, shape, policy->window());
   int64_t context = spec.context;
   int64_t replayed = 0;
@@ -132,11 +136,18 @@ std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
                                 replayed);
 }
 
+std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
+                                                      const ResolvedModelOptions& model,
+                                                      const CacheOptions& options) {
+  return make_plan(spec, model, options, nullptr);
+}
+
 CpuModel::CpuModel(ModelSpec spec,
                    model::DecoderWeights weights,
                    const ResolvedModelOptions& options)
     : options_(options),
       decoder_(std::move(spec), std::move(weights), options.compute),
+      turns_(std::make_shared<const policy::TurnTables>(rotations_of(decoder_.spec()))),
       pools_(std::make_shared<cache::CachePools>(options.kv_memory_bytes)) {}
 
 int64_t CpuModel::length_border(int64_t length) const {
@@ -147,7 +158,7 @@ int64_t CpuModel::length_border(int64_t length) const {
 }
 
 std::shared_ptr<const engine::SequencePlan> CpuModel::plan(const CacheOptions& options) const {
-  return make_plan(decoder_.spec(), options_, options);
+  return make_plan(decoder_.spec(), options_, options, turns_);
 }
 
 std::unique_ptr<cache::SequenceCache> CpuModel::new_cache(const engine::SequencePlan& plan) {

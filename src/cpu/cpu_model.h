@@ -11,8 +11,13 @@
 
 namespace dms::cpu {
 
-/// CacheOptions for a model of `spec`: what CpuModel::plan() makes, without weights. Throws
-/// InputError.
+/// CacheOptions for a model of `spec`: what CpuModel::plan() makes, without weights. `turns`: as of
+/// make_policy(). Throws InputError.
+std::shared_ptr<const engine::SequencePlan> make_plan(
+    const ModelSpec& spec,
+    const ResolvedModelOptions& model,
+    const CacheOptions& options,
+    std::shared_ptr<const policy::TurnTables> turns);
 std::shared_ptr<const engine::SequencePlan> make_plan(const ModelSpec& spec,
                                                       const ResolvedModelOptions& model,
                                                       const CacheOptions& options);
@@ -50,6 +55,7 @@ class CpuModel final : public engine::Model {
 
   ResolvedModelOptions options_;
   model::Decoder decoder_;
+  std::shared_ptr<const policy::TurnTables> turns_;
   std::shared_ptr<cache::CachePools> pools_;  // shared with the sequences
   std::vector<float> logits_;                 // of a pass whose prompts were repeated after it
 };

@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/file_status.h"
@@ -217,7 +218,9 @@ void check_shift(const ModelSpec& spec) {
 
 }  // namespace
 
-policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options) {
+policy::PolicyPtr make_policy(const ModelSpec& spec,
+                              const CacheOptions& options,
+                              std::shared_ptr<const policy::TurnTables> turns) {
   policy::PolicyRequest request{.layers = spec.layers,
                                 .kv_heads = spec.kv_heads,
                                 .args = options.policy_args,
@@ -227,6 +230,7 @@ policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options
                                 .q_heads = spec.q_heads,
                                 .head_dim = spec.head_dim,
                                 .rotations = rotations_of(spec),
+                                .turns = std::move(turns),
                                 .position_bias = position_bias(spec),
                                 .scored = std::nullopt,
                                 .context = spec.context};

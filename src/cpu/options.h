@@ -1,6 +1,7 @@
 #pragma once
 // From the public options' strings to types, checked once.
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -45,7 +46,10 @@ void follow_stored_weights(const ModelSpec& spec,
 cache::CacheShape cache_shape(const ModelSpec& spec,
                               const ResolvedModelOptions& model,
                               const CacheOptions& cache);
-policy::PolicyPtr make_policy(const ModelSpec& spec, const CacheOptions& options);
+/// `turns`: the model's, for all its policies; null: each has its own.
+policy::PolicyPtr make_policy(const ModelSpec& spec,
+                              const CacheOptions& options,
+                              std::shared_ptr<const policy::TurnTables> turns = nullptr);
 /// For `policy` of a model. Throws InputError where the model can't be made to repeat anything.
 ReplayPrompt replay_prompt(const ModelSpec& spec,
                            const ResolvedModelOptions& model,

@@ -77,6 +77,8 @@ struct QueryStatistics {
       sizes;  // [layers, q_heads, n / 2], of each pair the mean
 };
 
+class TurnTables;
+
 /// What a policy is made from.
 struct PolicyRequest {
   int64_t layers = 0;
@@ -88,6 +90,7 @@ struct PolicyRequest {
   int64_t q_heads = 0;
   int64_t head_dim = 0;
   Rotations rotations{};
+  std::shared_ptr<const TurnTables> turns{};  // of `rotations`, the model's; null: its own
   PositionBias position_bias{};
   std::optional<ScoredEviction> scored{};    // likewise
   std::optional<QueryStatistics> queries{};  // likewise

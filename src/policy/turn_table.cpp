@@ -10,8 +10,8 @@ namespace {
 constexpr int64_t kDigitBits = 7;
 constexpr int64_t kDigitValues = int64_t{1} << kDigitBits;
 constexpr int64_t kDigits = 5;  // 2^35 positions
-/// A model's two RoPEs, and a second length of each.
-constexpr int64_t kKeptTables = 4;
+/// A model's two RoPEs, and those of sequences with lengths of their own.
+constexpr int64_t kKeptTables = 16;
 
 }  // namespace
 

@@ -26,7 +26,7 @@ class TurnTable {
   std::vector<float> sin_;
 };
 
-/// Those of a model's layers, made when first asked for. Thread-safe.
+/// Those of a model's layers, made when first asked for: one for all its sequences. Thread-safe.
 class TurnTables {
  public:
   explicit TurnTables(Rotations rotations) : rotations_(std::move(rotations)) {}

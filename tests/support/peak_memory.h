@@ -1,6 +1,6 @@
 #pragma once
-// What the program's C++ allocations hold, and the most they held. Replaces operator new: for one
-// file of a test program.
+// Has the program's C++ allocations counted (held_memory.h), and the most they held. Replaces
+// operator new: for one file of a test program.
 
 #include <atomic>
 #include <cstddef>
@@ -8,9 +8,10 @@
 #include <cstdlib>
 #include <new>
 
+#include "support/held_memory.h"
+
 namespace dms::testing_support {
 
-inline std::atomic<int64_t> held_bytes = 0;
 inline std::atomic<int64_t> peak_bytes = 0;
 
 /// The most that `run` holds beyond what was held before it.

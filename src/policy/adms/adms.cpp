@@ -277,7 +277,8 @@ PolicyPtr make_adms(const PolicyRequest& request) {
   }
   ArgReader args("adms", request.args);
   const Settings settings = read_settings(args);
-  const auto turns = std::make_shared<const TurnTables>(request.rotations);
+  const auto turns =
+      request.turns ? request.turns : std::make_shared<const TurnTables>(request.rotations);
   CompressorPtr compressor = read_compressor(args, turns);
   args.finish();
   if (settings.shift) check_shift(request, settings.adaptive);
