@@ -34,6 +34,12 @@ struct LowRankBlock {
   int64_t tokens() const { return std::ssize(positions); }
 };
 
+/// What blocks take.
+struct BlockRoom {
+  int64_t numbers = 0;  // of their factors
+  int64_t tokens = 0;
+};
+
 /// Entries of full size that take as much room as a block.
 inline int64_t equal_entries(int64_t rank, int64_t tokens, int64_t head_dim) {
   return ceil_div(rank * (tokens + head_dim), head_dim);

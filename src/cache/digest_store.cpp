@@ -132,6 +132,9 @@ int64_t MergedPages::table_bytes() const {
 }
 
 void FactorStore::hold(std::span<const float> values, kernels::PageFormat format) {
+  // What is more than they need is given back.
+  if (bits_.capacity() > values.size()) bits_ = std::vector<uint16_t>();
+  if (floats_.capacity() > values.size()) floats_ = std::vector<float>();
   bits_.clear();
   floats_.clear();
   if (format == kernels::KvFormat::f32) {
@@ -184,7 +187,7 @@ void StoredBlock::load(LowRankBlock& out) const {
 }
 
 BlockView StoredBlock::view() const {
-  const bool is_shifted = shifted_basis.bytes() > 0;
+  const bool is_shifted = shifted_basis.view().count() > 0;
   return {.rank = rank,
           .positions = positions,
           .key_rows = key_rows.view(),
@@ -289,6 +292,11 @@ int64_t DigestStore::held_entries() const {
       block_.rank == 0 ? 0
                        : equal_entries(block_.rank, std::ssize(block_.positions), layout_.head_dim);
   return merged_.count() + shifted_.count() + of_block;
+}
+
+int64_t DigestStore::most_table_bytes(int64_t pages) {
+  constexpr int64_t kEntryBytes = 2 * sizeof(int32_t) + sizeof(float);  // position, count, its log
+  return pages * (static_cast<int64_t>(sizeof(Page)) + kPageTokens * kEntryBytes);
 }
 
 int64_t DigestStore::table_bytes() const {

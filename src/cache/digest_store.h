@@ -61,7 +61,11 @@ class FactorStore {
   kernels::Factor view() const { return {.floats = floats_, .bits = bits_}; }
   void write(ByteWriter& out) const;
   void read(ByteReader& in, int64_t count, kernels::PageFormat format);
-  int64_t bytes() const { return std::ssize(bits_) * 2 + std::ssize(floats_) * 4; }
+  /// Taken from the system.
+  int64_t bytes() const {
+    return static_cast<int64_t>(bits_.capacity() * sizeof(uint16_t) +
+                                floats_.capacity() * sizeof(float));
+  }
 
  private:
   std::vector<uint16_t> bits_;  // bf16
@@ -95,7 +99,8 @@ class DigestStore {
   void hold(const Digest& digest);
   /// What hold() took, rounded; without what stands in for others.
   Digest load() const;
-  void clear() { hold({}); }
+  /// Its memory too.
+  void clear() { *this = DigestStore(layout_, merged_.pool()); }
 
   void gather(const QueryTile& tile, const Visibility& visibility, TilePages& out) const;
   /// Positions below it that are ranked are attended through gather() alone; 0: all as they lie.
@@ -111,6 +116,8 @@ class DigestStore {
   /// In entries of full size.
   int64_t held_entries() const;
   int64_t table_bytes() const;
+  /// What table_bytes() is at most beside a block's, of so many pages of entries.
+  static int64_t most_table_bytes(int64_t pages);
 
  private:
   kernels::KvPageLayout layout_;

@@ -21,6 +21,16 @@ constexpr int64_t kMaxBytes = int64_t{1} << 50;
 
 }  // namespace
 
+void MemoryBudget::require(int64_t bytes) const {
+  if (fits(bytes) && bytes < kMaxBytes) return;
+  throw MemoryShortage(
+      {.where = "KV memory",
+       .what = "limit reached",
+       .got = std::to_string(used_bytes + bytes) + " bytes needed",
+       .expected = "at most " + std::to_string(limit_bytes == 0 ? kMaxBytes : limit_bytes),
+       .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
+}
+
 struct Page::Slab {
   AlignedBuffer memory;
   std::shared_ptr<const void> owner;  // of memory that is not the slab's own
@@ -130,8 +140,7 @@ void PagePool::change_total(int64_t pages) {
   budget_.promised_bytes -= promised_bytes();
   total_pages_ += pages;
   budget_.promised_bytes += promised_bytes();
-  budget_.used_bytes += pages * page_bytes_;
-  budget_.peak_bytes = std::max(budget_.peak_bytes, budget_.used_bytes);
+  budget_.take(pages * page_bytes_);
 }
 
 void PagePool::reserve(int64_t pages) {
@@ -139,21 +148,10 @@ void PagePool::reserve(int64_t pages) {
   if (pages > free_pages()) add_slab(pages - free_pages());
 }
 
-void PagePool::require_room(int64_t bytes) const {
-  if (budget_.fits(bytes) && bytes < kMaxBytes) return;
-  throw MemoryShortage(
-      {.where = "KV memory",
-       .what = "limit reached",
-       .got = std::to_string(budget_.used_bytes + bytes) + " bytes needed",
-       .expected =
-           "at most " + std::to_string(budget_.limit_bytes == 0 ? kMaxBytes : budget_.limit_bytes),
-       .hint = "raise kv_memory_bytes, shorten the input or use a smaller window"});
-}
-
 std::vector<Page> PagePool::adopt(std::byte* memory,
                                   int64_t count,
                                   std::shared_ptr<const void> owner) {
-  require_room(count * page_bytes_);
+  budget_.require(count * page_bytes_);
   auto slab = std::make_unique<Page::Slab>();
   slab->owner = std::move(owner);
   slab->data = memory;
@@ -177,7 +175,7 @@ void PagePool::count_adopted(int64_t pages) {
 
 void PagePool::add_slab(int64_t pages) {
   const int64_t bytes = checked_mul(pages, page_bytes_).value_or(kMaxBytes);
-  require_room(bytes);
+  budget_.require(bytes);
   auto slab = std::make_unique<Page::Slab>();
   slab->memory = AlignedBuffer(bytes);
   slab->data = slab->memory.data();

@@ -21,11 +21,17 @@ inline constexpr int64_t kPageAlignment = 64;
 /// What all pools of one model may take together. Shared by value semantics of a pointer.
 struct MemoryBudget {
   int64_t limit_bytes = 0;  // 0: none
-  int64_t used_bytes = 0;   // slabs of every pool
+  int64_t used_bytes = 0;   // slabs of every pool, and what counts beside them
   int64_t peak_bytes = 0;
   int64_t promised_bytes = 0;  // what all pools may still take by promise()
 
   bool fits(int64_t bytes) const { return limit_bytes == 0 || used_bytes + bytes <= limit_bytes; }
+  /// Throws MemoryShortage where so many more do not fit.
+  void require(int64_t bytes) const;
+  void take(int64_t bytes) {
+    used_bytes += bytes;
+    peak_bytes = std::max(peak_bytes, used_bytes);
+  }
 };
 
 class PagePool;
@@ -103,7 +109,6 @@ class PagePool {
  private:
   friend class Page;
   void add_slab(int64_t pages);
-  void require_room(int64_t bytes) const;
   void release(Page::Slab& slab, int64_t index);
   void release_adopted(Page::Slab& slab, int64_t index);
   void drop_slab_if_spare(Page::Slab& slab);

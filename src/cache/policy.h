@@ -130,12 +130,15 @@ class PolicyState {
  public:
   virtual ~PolicyState() = default;
   virtual std::unique_ptr<PolicyState> fork() const = 0;
-  /// Forgets everything: the sequence is computed again, and observed again on the way.
+  /// Forgets everything, and gives its memory back: the sequence is computed again, and observed
+  /// again on the way.
   virtual void restart() = 0;
   virtual void write(ByteWriter& out) const = 0;
   /// What write() wrote. Throws InputError where it can't be that.
   virtual void read(ByteReader& in) = 0;
   virtual int64_t bytes() const = 0;
+  /// The most that can be after `tokens` tokens.
+  virtual int64_t most_bytes(int64_t tokens) const = 0;
 };
 
 /// How a policy's decide() comes to its decisions, for those who carry it out where nobody asks a
@@ -205,6 +208,8 @@ class Policy {
   virtual bool digests() const { return false; }
   /// Entries that a digest has at most, each kind in whole pages.
   virtual int64_t most_merged() const { return 0; }
+  /// What the blocks of a layer's digests take at most after `tokens` tokens.
+  virtual BlockRoom most_blocks(int64_t /*tokens*/) const { return {}; }
   /// Called for several heads at a time.
   virtual Digest digest(DigestRequest) const { return {}; }
 

@@ -23,7 +23,7 @@ std::span<const float> row_of(const LayerChunk& chunk,
 SequenceCache::SequenceCache(const CacheShape& shape,
                              std::shared_ptr<CachePools> pools,
                              std::shared_ptr<const Policy> policy)
-    : shape_(shape), pools_(std::move(pools)), policy_(std::move(policy)) {
+    : shape_(shape), pools_(std::move(pools)), policy_(std::move(policy)), counted_(pools_) {
   // Of what a digest stands for, none is read where it lies.
   int64_t first_near = 0;
   if (policy_->far_position(0)) {
@@ -39,7 +39,7 @@ SequenceCache::SequenceCache(const CacheShape& shape,
                         .far_end = first_near,
                         .near_begin = first_near,
                         .positions = shape.alibi.is_used()};
-    state.queries = QueryRing(kept_queries(), ring_width());
+    state.queries = QueryRing(kept_queries(*policy_), ring_width(shape_, *policy_));
     state.policy_state = policy_->new_state();
     const HeadShape head_shape = this->head_shape(layer);
     for (int64_t head = 0; head < shape.kv_heads; ++head) state.heads.emplace_back(head_shape);
@@ -80,13 +80,13 @@ void SequenceCache::append(const LayerChunk& chunk) {
   for (HeadCache& head : state.heads) head.seal_until(sealed);
 }
 
-int64_t SequenceCache::kept_queries() const {
-  const PolicyNeeds needs = policy_->needs();
+int64_t SequenceCache::kept_queries(const Policy& policy) {
+  const PolicyNeeds needs = policy.needs();
   return needs.every_token ? std::max(needs.last_queries, kRollbackTokens) : needs.last_queries;
 }
 
-int64_t SequenceCache::ring_width() const {
-  return query_width() + (policy_->needs().every_token ? shape_.kv_heads * shape_.head_dim : 0);
+int64_t SequenceCache::ring_width(const CacheShape& shape, const Policy& policy) {
+  return query_width(shape) + (policy.needs().every_token ? shape.kv_heads * shape.head_dim : 0);
 }
 
 /// Tokens below `end`: as they are kept, or of a chunk that is not kept yet.
@@ -98,7 +98,9 @@ void SequenceCache::show_tokens(int64_t layer, int64_t end, const LayerChunk* ch
                   .first = state.seen_end,
                   .queries = {},
                   .keys = {}};
-  const auto queries = static_cast<size_t>(query_width());
+  const int64_t query_floats = query_width(shape_);
+  const int64_t key_floats = shape_.kv_heads * shape_.head_dim;
+  const auto queries = static_cast<size_t>(query_floats);
   for (int64_t position = state.seen_end; position < end; ++position) {
     if (chunk == nullptr || position < tokens_) {
       const std::span<const float> row = state.queries.at(position);
@@ -106,8 +108,8 @@ void SequenceCache::show_tokens(int64_t layer, int64_t end, const LayerChunk* ch
       seen.keys.push_back(row.subspan(queries));
     } else {
       const int64_t i = position - tokens_;
-      seen.queries.push_back(row_of(*chunk, chunk->queries, i, query_width()));
-      seen.keys.push_back(row_of(*chunk, chunk->keys, i, ring_width() - query_width()));
+      seen.queries.push_back(row_of(*chunk, chunk->queries, i, query_floats));
+      seen.keys.push_back(row_of(*chunk, chunk->keys, i, key_floats));
     }
   }
   policy_->see(seen, *state.policy_state);
@@ -116,10 +118,11 @@ void SequenceCache::show_tokens(int64_t layer, int64_t end, const LayerChunk* ch
 
 void SequenceCache::keep_queries(LayerState& state, const LayerChunk& chunk) const {
   const int64_t kept = std::min(state.queries.count(), chunk.count);
+  const int64_t queries = query_width(shape_);
+  const int64_t keys = ring_width(shape_, *policy_) - queries;
   for (int64_t i = chunk.count - kept; i < chunk.count; ++i) {
-    state.queries.store(tokens_ + i,
-                        row_of(chunk, chunk.queries, i, query_width()),
-                        row_of(chunk, chunk.keys, i, ring_width() - query_width()));
+    state.queries.store(
+        tokens_ + i, row_of(chunk, chunk.queries, i, queries), row_of(chunk, chunk.keys, i, keys));
   }
 }
 
@@ -318,6 +321,7 @@ void SequenceCache::commit(int64_t count) {
     }
   }
   if (has_planned) pack_pages();
+  counted_.set(policy_bytes());
 }
 
 bool SequenceCache::can_truncate(int64_t tokens) const {
@@ -366,12 +370,14 @@ void SequenceCache::restart(int64_t tokens) {
     if (policy_->plans()) state.decided_end = 0;
     state.seen_end = 0;
     if (state.policy_state) state.policy_state->restart();
+    state.queries = QueryRing(kept_queries(*policy_), ring_width(shape_, *policy_));
     for (HeadCache& head : state.heads) {
       head.restart(tokens);
       head.fates().clear_from(state.decided_end);
     }
   }
   tokens_ = 0;
+  counted_.set(policy_bytes());
 }
 
 std::unique_ptr<SequenceCache> SequenceCache::fork() const {
@@ -391,6 +397,7 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
       copy->layers_[layer].heads[head] = layers_[layer].heads[head].fork();
     }
   }
+  copy->counted_.set(copy->policy_bytes());
   return copy;
 }
 
@@ -421,8 +428,9 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
   for (LayerState& state : layers_) {
     state.decided_end = in.number(0, tokens_, "the number of decisions");
     if (policy_->needs().every_token) {
-      state.seen_end = in.number(
-          std::max<int64_t>(tokens_ - kept_queries(), 0), tokens_, "the number of tokens seen");
+      state.seen_end = in.number(std::max<int64_t>(tokens_ - kept_queries(*policy_), 0),
+                                 tokens_,
+                                 "the number of tokens seen");
     }
     if (state.policy_state) state.policy_state->read(in);
     if (saves_queries()) state.queries.read(in);
@@ -436,6 +444,8 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
                  "a digest at places that this policy does not shift");
     }
   }
+  pools_->budget().require(policy_bytes());
+  counted_.set(policy_bytes());
 }
 
 std::vector<uint8_t> SequenceCache::decisions() const {

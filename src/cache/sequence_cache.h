@@ -55,8 +55,9 @@ struct CacheUsage {
   int64_t held_tokens = 0;
   int64_t dense_bytes = 0;
   int64_t allocated_bytes = 0;
-  int64_t peak_page_bytes = 0;                      // of all sequences that share the pools
-  int64_t peak_table_bytes = 0;                     // of this one
+  int64_t peak_page_bytes = 0;                      // of all sequences that share the pools, and
+                                                    // what counts with them
+  int64_t peak_table_bytes = 0;                     // of this one, what does not
   std::vector<std::vector<int64_t>> held_per_head;  // [layers][kv_heads]
 };
 
@@ -104,6 +105,16 @@ class SequenceCache final : public SequenceView {
 
   /// Adds the pages that a pass with `count` more tokens takes at most, whatever is evicted.
   void add_demand(int64_t count, PageDemand& demand) const;
+  /// What the policy holds of it beside pages: digests, states, queries that are kept. Counts
+  /// against the pools' limit as pages do.
+  int64_t policy_bytes() const;
+  /// The most they can be after `tokens` tokens. `state`: what policy.new_state() made, or null.
+  static int64_t most_policy_bytes(const CacheShape& shape,
+                                   const Policy& policy,
+                                   const PolicyState* state,
+                                   int64_t tokens);
+  /// What policy_bytes() may grow by where the sequence has `tokens` tokens.
+  int64_t policy_growth(int64_t tokens) const;
   /// Likewise of a branch after that pass, which appends its tokens some hundred a pass.
   void add_branch_demand(const Growth& growth, PageDemand& demand) const;
   CachePools& pools() const { return *pools_; }
@@ -154,7 +165,7 @@ class SequenceCache final : public SequenceView {
   /// to be dropped.
   void read(ByteReader& in, int64_t tokens);
 
-  /// Of the pages it refers to.
+  /// Of the pages it refers to, and policy_bytes().
   int64_t held_bytes() const;
   CacheUsage usage() const;
   /// uint8 [layers, kv_heads, tokens]: 1 = the token's own fate is eviction.
@@ -185,11 +196,13 @@ class SequenceCache final : public SequenceView {
   PageDemand held_pages() const;
   HeadShape head_shape(int64_t layer) const;
   /// Queries that are kept: those of a plan, or of tokens that may yet be taken back.
-  int64_t kept_queries() const;
-  int64_t ring_width() const;
-  int64_t query_width() const { return shape_.kv_heads * shape_.group * shape_.head_dim; }
+  static int64_t kept_queries(const Policy& policy);
+  static int64_t ring_width(const CacheShape& shape, const Policy& policy);
+  static int64_t query_width(const CacheShape& shape) {
+    return shape.kv_heads * shape.group * shape.head_dim;
+  }
   bool saves_queries() const {
-    return kept_queries() > 0 && (policy_->interval() > 0 || policy_->needs().every_token);
+    return kept_queries(*policy_) > 0 && (policy_->interval() > 0 || policy_->needs().every_token);
   }
   void show_tokens(int64_t layer, int64_t end, const LayerChunk* chunk);
   void keep_queries(LayerState& state, const LayerChunk& chunk) const;
@@ -221,6 +234,7 @@ class SequenceCache final : public SequenceView {
   std::vector<PromptSpan> prompts_;    // by rising position; where the policy needs them
   std::optional<int64_t> replay_from_;
   std::exception_ptr failure_;
+  CountedBytes counted_;  // policy_bytes() between passes
   mutable int64_t peak_table_bytes_ = 0;
 };
 

@@ -11,16 +11,25 @@ namespace dms::cache {
 
 using kernels::kPageTokens;
 
+namespace {
+
+/// Of one head. Merged entries and, where positions are shifted, what stands in for the middle:
+/// each begins a page.
+int64_t most_digest_pages(const Policy& policy, int64_t tokens) {
+  if (!policy.digests()) return 0;
+  const bool shifts = policy.far_position(0).has_value();
+  const int64_t merged = std::min(policy.most_merged(), (shifts ? 2 : 1) * tokens);
+  return ceil_div(merged, kPageTokens) + (shifts ? 1 : 0);
+}
+
+}  // namespace
+
 void SequenceCache::add_demand(int64_t count, PageDemand& demand) const {
   // A layer gives sealed window pages back once its attention is done, before the next one takes
   // any: at most one layer's are held beyond what the chunk leaves.
   int64_t window = 0;
   int64_t held_back = 0;
-  // Merged entries and, where positions are shifted, what stands in for the middle: each begins a
-  // page.
-  const bool shifts = policy_->digests() && policy_->far_position(0);
-  const int64_t merged = std::min(policy_->most_merged(), (shifts ? 2 : 1) * (tokens_ + count));
-  const int64_t digest_pages = ceil_div(merged, kPageTokens) + (shifts ? 1 : 0);
+  const int64_t digest_pages = most_digest_pages(*policy_, tokens_ + count);
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
     const LayerState& state = layers_[static_cast<size_t>(layer)];
     const int64_t sealed = sealed_end(state, tokens_ + count);
@@ -55,6 +64,40 @@ void SequenceCache::add_branch_demand(const Growth& growth, PageDemand& demand) 
   }
 }
 
+int64_t SequenceCache::policy_bytes() const {
+  int64_t bytes = 0;
+  for (const LayerState& state : layers_) {
+    bytes += state.queries.bytes();
+    if (state.policy_state) bytes += state.policy_state->bytes();
+    if (!policy_->digests()) continue;
+    for (const HeadCache& head : state.heads) bytes += head.digest().table_bytes();
+  }
+  return bytes;
+}
+
+int64_t SequenceCache::most_policy_bytes(const CacheShape& shape,
+                                         const Policy& policy,
+                                         const PolicyState* state,
+                                         int64_t tokens) {
+  if (tokens == 0) return 0;
+  const BlockRoom blocks = policy.most_blocks(tokens);
+  const int64_t number_bytes = shape.window_format == kernels::KvFormat::f32 ? 4 : 2;
+  constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
+  constexpr auto kPositionBytes = static_cast<int64_t>(sizeof(int32_t));
+  const int64_t of_digests =
+      blocks.numbers * number_bytes + blocks.tokens * kPositionBytes +
+      shape.kv_heads * DigestStore::most_table_bytes(most_digest_pages(policy, tokens));
+  const int64_t of_queries = kept_queries(policy) * ring_width(shape, policy) * kFloatBytes;
+  const int64_t of_state = state == nullptr ? 0 : state->most_bytes(tokens);
+  return shape.layers * (of_digests + of_queries + of_state);
+}
+
+int64_t SequenceCache::policy_growth(int64_t tokens) const {
+  const PolicyState* state = layers_.front().policy_state.get();
+  const int64_t most = most_policy_bytes(shape_, *policy_, state, tokens);
+  return std::max<int64_t>(most - counted_.bytes(), 0);
+}
+
 namespace {
 
 CachePools& common_pools(std::span<const Growth> parts) {
@@ -65,11 +108,25 @@ CachePools& common_pools(std::span<const Growth> parts) {
   return pools;
 }
 
-PageDemand demand_of(std::span<const Growth> parts) {
-  PageDemand demand;
+struct Demand {
+  PageDemand pages;
+  int64_t beside = 0;  // bytes
+
+  int64_t missing_bytes(const CachePools& pools) const {
+    return pools.missing_bytes(pages) + beside;
+  }
+};
+
+Demand demand_of(std::span<const Growth> parts) {
+  Demand demand;
   for (const Growth& part : parts) {
-    part.cache->add_demand(part.tokens, demand);
-    if (part.branch_tokens > 0) part.cache->add_branch_demand(part, demand);
+    const SequenceCache& cache = *part.cache;
+    const int64_t tokens = cache.tokens() + part.tokens;
+    cache.add_demand(part.tokens, demand.pages);
+    demand.beside += cache.policy_growth(tokens);
+    if (part.branch_tokens == 0) continue;
+    cache.add_branch_demand(part, demand.pages);
+    demand.beside += cache.policy_bytes() + cache.policy_growth(tokens + part.branch_tokens);
   }
   return demand;
 }
@@ -80,15 +137,15 @@ bool reserve_memory(std::span<const Growth> parts) {
   if (parts.empty()) return true;
   CachePools& pools = common_pools(parts);
   if (pools.budget().limit_bytes == 0) return true;
-  const PageDemand demand = demand_of(parts);
-  if (!pools.budget().fits(pools.missing_bytes(demand))) return false;
-  pools.promise(demand);
+  const Demand demand = demand_of(parts);
+  if (!pools.budget().fits(demand.missing_bytes(pools))) return false;
+  pools.promise(demand.pages, demand.beside);
   return true;
 }
 
 MemoryShortage memory_shortage(std::span<const Growth> parts) {
   const CachePools& pools = common_pools(parts);
-  const int64_t needed = pools.budget().used_bytes + pools.missing_bytes(demand_of(parts));
+  const int64_t needed = pools.budget().used_bytes + demand_of(parts).missing_bytes(pools);
   int64_t tokens = 0;
   for (const Growth& part : parts) tokens += part.cache->tokens();
   return shortage_of({.sequences = std::ssize(parts),
@@ -136,7 +193,7 @@ PageDemand SequenceCache::held_pages() const {
 }
 
 int64_t SequenceCache::held_bytes() const {
-  int64_t bytes = 0;
+  int64_t bytes = counted_.bytes();
   for (const auto& [page_bytes, pages] : held_pages()) bytes += page_bytes * pages;
   return bytes;
 }
@@ -168,7 +225,7 @@ CacheUsage SequenceCache::usage() const {
   for (const auto& [page_bytes, pages] : held_pages()) {
     usage.allocated_bytes += with_share(pages, pools_->pool(page_bytes));
   }
-  peak_table_bytes_ = std::max(peak_table_bytes_, tables);
+  peak_table_bytes_ = std::max(peak_table_bytes_, tables - counted_.bytes());
   usage.peak_page_bytes = pools_->budget().peak_bytes;
   usage.peak_table_bytes = peak_table_bytes_;
   return usage;

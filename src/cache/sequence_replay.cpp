@@ -35,8 +35,10 @@ void SequenceCache::finish_plan(std::span<const float> scores) {
   for (int64_t layer = 0; layer < shape_.layers; ++layer) carry_out_plan(layer, tokens_);
   if (!is_planned(tokens_)) plans_.push_back(tokens_);
   pack_pages();
-  if (policy_->interval() > 0) return;
-  for (LayerState& state : layers_) state.policy_state->restart();  // nobody asks again
+  if (policy_->interval() == 0) {
+    for (LayerState& state : layers_) state.policy_state->restart();  // nobody asks again
+  }
+  counted_.set(policy_bytes());
 }
 
 StoredRows SequenceCache::seen_rows(

@@ -44,6 +44,7 @@ class Plan final : public engine::SequencePlan {
        int64_t replayed)
       : shape(std::move(cache_shape)),
         source(std::move(policy)),
+        state(source->new_state()),
         preallocate_tokens(preallocate),
         max_tokens_(longest_sequence(*source, context)),
         name_(std::move(name)),
@@ -59,11 +60,12 @@ class Plan final : public engine::SequencePlan {
          cache::expected_pages(shape, *source, tokens + std::min(tokens, replayed_))) {
       bytes += page_bytes * pages;
     }
-    return bytes;
+    return bytes + cache::SequenceCache::most_policy_bytes(shape, *source, state.get(), tokens);
   }
 
   const cache::CacheShape shape;
   const policy::PolicyPtr source;
+  const std::unique_ptr<const cache::PolicyState> state;  // of a layer, that has seen nothing
   const int64_t preallocate_tokens;
 
  private:

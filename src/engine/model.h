@@ -32,7 +32,8 @@ class SequencePlan {
   /// Whether a sequence that begins as another did may go on from a snapshot of that one: what is
   /// held of the first tokens does not depend on where the prompt ends.
   virtual bool shares_prefixes() const = 0;
-  /// Bytes of pages that `tokens` tokens are expected to take, before any was seen.
+  /// Bytes that `tokens` tokens are expected to take, before any was seen: of pages and beside
+  /// them.
   virtual int64_t expected_bytes(int64_t tokens) const = 0;
 };
 
@@ -58,7 +59,7 @@ class SequenceState {
   /// Computed and in the cache.
   virtual int64_t tokens() const = 0;
 
-  /// Of the pages it refers to; one that others refer to as well counts in full.
+  /// Of the pages it refers to, of which one that others refer to counts in full, and beside them.
   virtual int64_t held_bytes() const = 0;
 
   /// Most tokens that the next pass may append, because something is to be done after them.
@@ -107,7 +108,7 @@ struct Part {
   std::span<const int32_t> before{};  // all tokens of the sequence before the ids
 };
 
-/// Pages of all sequences of a model.
+/// Pages of all sequences of a model, and what policies hold beside them.
 struct KvMemory {
   int64_t limit_bytes = 0;  // 0: none
   int64_t used_bytes = 0;

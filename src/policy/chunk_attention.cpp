@@ -49,6 +49,13 @@ int64_t ChunkAttention::bytes() const {
   return static_cast<int64_t>(floats * sizeof(float));
 }
 
+int64_t ChunkAttention::most_bytes(int64_t tokens) const {
+  constexpr int64_t kGrowth = 2;  // of vectors that grow: so much more than they hold
+  const int64_t waiting = std::min(tokens, shape_.chunk_size + shape_.spare);
+  const int64_t floats = waiting * static_cast<int64_t>(row_width()) + shape_.kv_heads * tokens;
+  return kGrowth * floats * static_cast<int64_t>(sizeof(float));
+}
+
 void ChunkAttention::add(const cache::SeenTokens& seen) {
   for (size_t i = 0; i < seen.queries.size(); ++i) {
     if (seen.first + static_cast<int64_t>(i) < shape_.skipped) continue;

@@ -36,6 +36,7 @@ class ChunkAttention final : public cache::PolicyState {
   void write(ByteWriter& out) const override;
   void read(ByteReader& in) override;
   int64_t bytes() const override;
+  int64_t most_bytes(int64_t tokens) const override;
 
   void add(const cache::SeenTokens& seen);
 

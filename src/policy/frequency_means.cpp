@@ -1,7 +1,5 @@
 #include "policy/frequency_means.h"
 
-#include <algorithm>
-
 #include "policy/rotation.h"
 
 namespace dms::policy {
@@ -9,26 +7,21 @@ namespace {
 
 constexpr int64_t kMaxTokens = int64_t{1} << 40;
 
-std::vector<double> mean_of(std::span<const double> sums, int64_t count) {
-  std::vector<double> mean(sums.begin(), sums.end());
-  for (double& value : mean) value /= static_cast<double>(std::max<int64_t>(count, 1));
+/// Of the `width` sums of one head.
+std::vector<double> mean_of(std::span<const double> sums,
+                            int64_t head,
+                            int64_t width,
+                            int64_t count) {
+  if (count == 0) return std::vector<double>(static_cast<size_t>(width));
+  const auto of_head = sums.subspan(static_cast<size_t>(head * width), static_cast<size_t>(width));
+  std::vector<double> mean(of_head.begin(), of_head.end());
+  for (double& value : mean) value /= static_cast<double>(count);
   return mean;
 }
 
 }  // namespace
 
-FrequencyMeans::FrequencyMeans(int64_t q_heads, int64_t head_dim, int64_t pairs)
-    : q_heads_(q_heads),
-      head_dim_(head_dim),
-      pairs_(pairs),
-      sums_(static_cast<size_t>(q_heads * head_dim)),
-      sizes_(static_cast<size_t>(q_heads * pairs)) {}
-
-void FrequencyMeans::restart() {
-  count_ = 0;
-  std::ranges::fill(sums_, 0.0);
-  std::ranges::fill(sizes_, 0.0);
-}
+void FrequencyMeans::restart() { *this = FrequencyMeans(q_heads_, head_dim_, pairs_); }
 
 void FrequencyMeans::write(ByteWriter& out) const {
   out.value(count_);
@@ -37,19 +30,26 @@ void FrequencyMeans::write(ByteWriter& out) const {
 }
 
 void FrequencyMeans::read(ByteReader& in) {
-  const size_t sums = sums_.size();
-  const size_t sizes = sizes_.size();
   count_ = in.number(0, kMaxTokens, "the number of queries");
   sums_ = in.list<double>();
   sizes_ = in.list<double>();
-  in.require(sums_.size() == sums && sizes_.size() == sizes, "sums of queries of another shape");
+  const bool is_empty = count_ == 0 && sums_.empty() && sizes_.empty();
+  const bool is_whole =
+      std::ssize(sums_) == q_heads_ * head_dim_ && std::ssize(sizes_) == q_heads_ * pairs_;
+  in.require(is_empty || is_whole, "sums of queries of another shape");
 }
 
 int64_t FrequencyMeans::bytes() const {
-  return static_cast<int64_t>((sums_.size() + sizes_.size()) * sizeof(double));
+  return static_cast<int64_t>((sums_.capacity() + sizes_.capacity()) * sizeof(double));
+}
+
+int64_t FrequencyMeans::most_bytes(int64_t) const {
+  return q_heads_ * (head_dim_ + pairs_) * static_cast<int64_t>(sizeof(double));
 }
 
 void FrequencyMeans::add(const cache::SeenTokens& seen, const Rotation& rotation) {
+  sums_.resize(static_cast<size_t>(q_heads_ * head_dim_));
+  sizes_.resize(static_cast<size_t>(q_heads_ * pairs_));
   const TurnsBack turns(rotation, seen.first, std::ssize(seen.queries));
   const auto width = static_cast<size_t>(head_dim_);
   const size_t turning = rotation.frequencies.size();
@@ -68,15 +68,11 @@ void FrequencyMeans::add(const cache::SeenTokens& seen, const Rotation& rotation
 }
 
 std::vector<double> FrequencyMeans::mean(int64_t q_head) const {
-  return mean_of(std::span(sums_).subspan(static_cast<size_t>(q_head * head_dim_),
-                                          static_cast<size_t>(head_dim_)),
-                 count_);
+  return mean_of(sums_, q_head, head_dim_, count_);
 }
 
 std::vector<double> FrequencyMeans::mean_sizes(int64_t q_head) const {
-  return mean_of(
-      std::span(sizes_).subspan(static_cast<size_t>(q_head * pairs_), static_cast<size_t>(pairs_)),
-      count_);
+  return mean_of(sizes_, q_head, pairs_, count_);
 }
 
 }  // namespace dms::policy

@@ -23,7 +23,8 @@ inline double pair_size(std::span<const float> x, size_t i, size_t pairs) {
 class FrequencyMeans final : public cache::PolicyState {
  public:
   /// Channel i is turned with channel i + pairs, of the first 2 * pairs.
-  FrequencyMeans(int64_t q_heads, int64_t head_dim, int64_t pairs);
+  FrequencyMeans(int64_t q_heads, int64_t head_dim, int64_t pairs)
+      : q_heads_(q_heads), head_dim_(head_dim), pairs_(pairs) {}
 
   std::unique_ptr<cache::PolicyState> fork() const override {
     return std::make_unique<FrequencyMeans>(*this);
@@ -32,6 +33,7 @@ class FrequencyMeans final : public cache::PolicyState {
   void write(ByteWriter& out) const override;
   void read(ByteReader& in) override;
   int64_t bytes() const override;
+  int64_t most_bytes(int64_t tokens) const override;
 
   /// Adds queries, turned by `rotation`.
   void add(const cache::SeenTokens& seen, const Rotation& rotation);
@@ -46,8 +48,8 @@ class FrequencyMeans final : public cache::PolicyState {
   int64_t head_dim_;
   int64_t pairs_;
   int64_t count_ = 0;
-  std::vector<double> sums_;   // [q_heads, head_dim]
-  std::vector<double> sizes_;  // [q_heads, pairs]
+  std::vector<double> sums_;   // [q_heads, head_dim]; empty: nothing was added
+  std::vector<double> sizes_;  // [q_heads, pairs]; likewise
 };
 
 }  // namespace dms::policy

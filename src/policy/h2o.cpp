@@ -18,6 +18,10 @@ class Attended final : public cache::PolicyState {
  public:
   using Sums = std::map<int32_t, float>;
 
+  /// `most_entries`: of a head, when it is shown.
+  Attended(int64_t kv_heads, int64_t most_entries)
+      : kv_heads_(kv_heads), most_entries_(most_entries) {}
+
   std::unique_ptr<cache::PolicyState> fork() const override {
     return std::make_unique<Attended>(*this);
   }
@@ -49,10 +53,12 @@ class Attended final : public cache::PolicyState {
   }
 
   int64_t bytes() const override {
-    constexpr int64_t kNodeBytes = 40;  // of the tree
     int64_t entries = 0;
     for (const Sums& sums : heads_) entries += std::ssize(sums);
     return entries * kNodeBytes;
+  }
+  int64_t most_bytes(int64_t tokens) const override {
+    return kv_heads_ * std::min(tokens, most_entries_) * kNodeBytes;
   }
 
   /// Adds what `queries` queries gave, and forgets entries that are gone.
@@ -75,18 +81,23 @@ class Attended final : public cache::PolicyState {
   }
 
  private:
+  static constexpr int64_t kNodeBytes = 40;  // of the tree
+
+  int64_t kv_heads_;
+  int64_t most_entries_;
   std::vector<Sums> heads_;  // [kv_heads]
 };
 
 class H2o final : public cache::Policy {
  public:
-  H2o(int64_t budget, int64_t interval) : budget_(budget), interval_(interval) {}
+  H2o(int64_t budget, int64_t interval, int64_t kv_heads)
+      : budget_(budget), interval_(interval), kv_heads_(kv_heads) {}
 
   int64_t window() const override { return 0; }
   cache::PolicyNeeds needs() const override { return {.last_queries = interval_}; }
   int64_t interval() const override { return interval_; }
   std::unique_ptr<cache::PolicyState> new_state() const override {
-    return std::make_unique<Attended>();
+    return std::make_unique<Attended>(kv_heads_, budget_ + interval_);
   }
 
   void observe(const cache::LayerEntries& layer, cache::PolicyState& state) const override {
@@ -115,6 +126,7 @@ class H2o final : public cache::Policy {
  private:
   int64_t budget_;
   int64_t interval_;
+  int64_t kv_heads_;
 };
 
 }  // namespace
@@ -128,7 +140,7 @@ PolicyPtr make_h2o(const PolicyRequest& request) {
   const int64_t budget = args.integer("budget", kDefaultBudget, 1, kMaxWindow);
   const int64_t interval = args.integer("interval", kDefaultInterval, 1, kMaxInterval);
   args.finish();
-  return std::make_shared<H2o>(budget, interval);
+  return std::make_shared<H2o>(budget, interval, request.kv_heads);
 }
 
 }  // namespace dms::policy

@@ -43,6 +43,9 @@ class ReplayScores final : public cache::PolicyState {
   int64_t bytes() const override {
     return static_cast<int64_t>(scores_.capacity() * sizeof(float));
   }
+  int64_t most_bytes(int64_t tokens) const override {
+    return kv_heads_ * tokens * static_cast<int64_t>(sizeof(float));
+  }
 
   void take(const cache::ReplayedTokens& replayed) {
     first_ = replayed.first;

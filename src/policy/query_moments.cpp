@@ -14,17 +14,7 @@ constexpr int64_t kMaxTokens = int64_t{1} << 40;
 
 }  // namespace
 
-QueryMoments::QueryMoments(int64_t q_heads, int64_t head_dim)
-    : q_heads_(q_heads),
-      head_dim_(head_dim),
-      sums_(static_cast<size_t>(q_heads * head_dim)),
-      products_(static_cast<size_t>(q_heads * products())) {}
-
-void QueryMoments::restart() {
-  count_ = 0;
-  std::ranges::fill(sums_, 0.0);
-  std::ranges::fill(products_, 0.0);
-}
+void QueryMoments::restart() { *this = QueryMoments(q_heads_, head_dim_); }
 
 void QueryMoments::write(ByteWriter& out) const {
   out.value(count_);
@@ -33,17 +23,21 @@ void QueryMoments::write(ByteWriter& out) const {
 }
 
 void QueryMoments::read(ByteReader& in) {
-  const size_t sums = sums_.size();
-  const size_t products = products_.size();
   count_ = in.number(0, kMaxTokens, "the number of queries");
   sums_ = in.list<double>();
   products_ = in.list<double>();
-  in.require(sums_.size() == sums && products_.size() == products,
-             "sums of queries of another shape");
+  const bool is_empty = count_ == 0 && sums_.empty() && products_.empty();
+  const bool is_whole =
+      std::ssize(sums_) == q_heads_ * head_dim_ && std::ssize(products_) == q_heads_ * products();
+  in.require(is_empty || is_whole, "sums of queries of another shape");
 }
 
 int64_t QueryMoments::bytes() const {
-  return static_cast<int64_t>((sums_.size() + products_.size()) * sizeof(double));
+  return static_cast<int64_t>((sums_.capacity() + products_.capacity()) * sizeof(double));
+}
+
+int64_t QueryMoments::most_bytes(int64_t) const {
+  return q_heads_ * (head_dim_ + products()) * static_cast<int64_t>(sizeof(double));
 }
 
 void QueryMoments::add_to_head(int64_t head, std::span<const float> query) {
@@ -60,6 +54,8 @@ void QueryMoments::add_to_head(int64_t head, std::span<const float> query) {
 void QueryMoments::add(const cache::SeenTokens& seen, const Rotation& rotation, int64_t skipped) {
   const auto first = static_cast<size_t>(std::max<int64_t>(skipped - seen.first, 0));
   if (first >= seen.queries.size()) return;
+  sums_.resize(static_cast<size_t>(q_heads_ * head_dim_));
+  products_.resize(static_cast<size_t>(q_heads_ * products()));
   const TurnsBack turns(rotation, seen.first, std::ssize(seen.queries));
   const auto width = static_cast<size_t>(head_dim_);
   const int64_t work = static_cast<int64_t>(seen.queries.size() - first) * products();
@@ -74,20 +70,22 @@ void QueryMoments::add(const cache::SeenTokens& seen, const Rotation& rotation, 
 }
 
 std::vector<double> QueryMoments::mean(int64_t q_head) const {
+  if (count_ == 0) return std::vector<double>(static_cast<size_t>(head_dim_));
   const auto* sums = sums_.data() + q_head * head_dim_;
   std::vector<double> mean(sums, sums + head_dim_);
-  for (double& value : mean) value /= static_cast<double>(std::max<int64_t>(count_, 1));
+  for (double& value : mean) value /= static_cast<double>(count_);
   return mean;
 }
 
 std::vector<double> QueryMoments::covariance(int64_t q_head) const {
   const auto width = static_cast<size_t>(head_dim_);
+  std::vector<double> covariance(width * width);
+  if (count_ == 0) return covariance;
   const std::vector<double> mean = this->mean(q_head);
   const double* row = products_.data() + q_head * products();
-  std::vector<double> covariance(width * width);
   for (size_t a = 0; a < width; row += ++a) {
     for (size_t b = 0; b <= a; ++b) {
-      const double product = row[b] / static_cast<double>(std::max<int64_t>(count_, 1));
+      const double product = row[b] / static_cast<double>(count_);
       covariance[a * width + b] = product - mean[a] * mean[b];
       covariance[b * width + a] = covariance[a * width + b];
     }

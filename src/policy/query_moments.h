@@ -14,7 +14,7 @@ namespace dms::policy {
 
 class QueryMoments final : public cache::PolicyState {
  public:
-  QueryMoments(int64_t q_heads, int64_t head_dim);
+  QueryMoments(int64_t q_heads, int64_t head_dim) : q_heads_(q_heads), head_dim_(head_dim) {}
 
   std::unique_ptr<cache::PolicyState> fork() const override {
     return std::make_unique<QueryMoments>(*this);
@@ -23,6 +23,7 @@ class QueryMoments final : public cache::PolicyState {
   void write(ByteWriter& out) const override;
   void read(ByteReader& in) override;
   int64_t bytes() const override;
+  int64_t most_bytes(int64_t tokens) const override;
 
   /// Adds queries, turned by `rotation`, but for those of the first `skipped` positions.
   void add(const cache::SeenTokens& seen, const Rotation& rotation, int64_t skipped);
@@ -40,8 +41,8 @@ class QueryMoments final : public cache::PolicyState {
   int64_t q_heads_;
   int64_t head_dim_;
   int64_t count_ = 0;
-  std::vector<double> sums_;      // [q_heads, head_dim]
-  std::vector<double> products_;  // [q_heads, products()]
+  std::vector<double> sums_;      // [q_heads, head_dim]; empty: nothing was added
+  std::vector<double> products_;  // [q_heads, products()]; likewise
 };
 
 }  // namespace dms::policy

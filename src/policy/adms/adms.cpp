@@ -37,12 +37,13 @@ struct Settings {
 class Adms final : public cache::Policy {
  public:
   Adms(const Settings& settings,
+       const PolicyRequest& request,
        std::shared_ptr<const TurnTables> turns,
-       int64_t kv_heads,
        CompressorPtr compressor)
       : settings_(settings),
         turns_(std::move(turns)),
-        kv_heads_(kv_heads),
+        kv_heads_(request.kv_heads),
+        head_dim_(request.head_dim),
         compressor_(std::move(compressor)) {}
 
   int64_t window() const override { return settings_.recent; }
@@ -97,6 +98,22 @@ class Adms final : public cache::Policy {
     const int64_t most = settings_.adaptive ? settings_.budget * kv_heads_ : settings_.budget;
     const int64_t merged = compressor_->most_merged(most);
     return settings_.shift ? merged + most : merged;
+  }
+
+  cache::BlockRoom most_blocks(int64_t tokens) const override {
+    const int64_t middle = middle_of(tokens).tokens();
+    if (middle <= 0 || (!settings_.adaptive && middle <= settings_.budget)) return {};
+    if (settings_.adaptive) {  // any head may have come by all of it once
+      const int64_t all = settings_.budget * kv_heads_;
+      const cache::BlockRoom head = compressor_->most_block(all, head_dim_);
+      return {.numbers = std::min(head.numbers * kv_heads_, 2 * all * head_dim_),
+              .tokens = head.tokens * kv_heads_};
+    }
+    const int64_t budget = settings_.budget - exact_of(settings_.budget);
+    cache::BlockRoom head = compressor_->most_block(budget, head_dim_);
+    // The keys' basis is there once more, turned.
+    if (settings_.shift) head.numbers += budget * head_dim_;
+    return {.numbers = head.numbers * kv_heads_, .tokens = head.tokens * kv_heads_};
   }
 
   cache::Digest digest(cache::DigestRequest request) const override {
@@ -198,6 +215,7 @@ class Adms final : public cache::Policy {
   Settings settings_;
   std::shared_ptr<const TurnTables> turns_;
   int64_t kv_heads_;
+  int64_t head_dim_;
   CompressorPtr compressor_;
 };
 
@@ -282,7 +300,7 @@ PolicyPtr make_adms(const PolicyRequest& request) {
   CompressorPtr compressor = read_compressor(args, turns);
   args.finish();
   if (settings.shift) check_shift(request, settings.adaptive);
-  return std::make_shared<Adms>(settings, turns, request.kv_heads, std::move(compressor));
+  return std::make_shared<Adms>(settings, request, turns, std::move(compressor));
 }
 
 }  // namespace dms::policy

@@ -27,6 +27,8 @@ class Compressor {
   virtual cache::Digest compress(CompressRequest request) const = 0;
   /// Merged entries that compress() leaves at most.
   virtual int64_t most_merged(int64_t budget) const = 0;
+  /// What the block takes that it leaves at most.
+  virtual cache::BlockRoom most_block(int64_t /*budget*/, int64_t /*head_dim*/) const { return {}; }
 };
 
 using CompressorPtr = std::unique_ptr<const Compressor>;

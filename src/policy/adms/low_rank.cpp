@@ -269,9 +269,8 @@ class LowRank final : public Compressor {
     const cache::HeadContents& leaving = request.leaving;
     cache::LowRankBlock before = std::move(request.before.block);
     const int64_t d = leaving.head_dim;
-    // A block pays for its basis first: a budget of few entries has tokens at a lower rank only.
-    const int64_t rank = std::min({rank_, d, std::max<int64_t>(request.budget / 2, 1)});
-    const int64_t most = std::min(most_tokens_, request.budget * d / rank - d);
+    const int64_t rank = rank_of(request.budget, d);
+    const int64_t most = most_tokens(request.budget, d);
     const Sources sources = sources_of(before, leaving.positions, most);
     cache::Digest digest;
     digest.dropped = request.before.dropped + sources.dropped;
@@ -301,7 +300,21 @@ class LowRank final : public Compressor {
 
   int64_t most_merged(int64_t) const override { return 0; }
 
+  cache::BlockRoom most_block(int64_t budget, int64_t head_dim) const override {
+    const int64_t tokens = most_tokens(budget, head_dim);
+    if (tokens <= 0) return {};
+    return {.numbers = 2 * rank_of(budget, head_dim) * (tokens + head_dim), .tokens = tokens};
+  }
+
  private:
+  /// A block pays for its basis first: a budget of few entries has tokens at a lower rank only.
+  int64_t rank_of(int64_t budget, int64_t head_dim) const {
+    return std::min({rank_, head_dim, std::max<int64_t>(budget / 2, 1)});
+  }
+  int64_t most_tokens(int64_t budget, int64_t head_dim) const {
+    return std::min(most_tokens_, budget * head_dim / rank_of(budget, head_dim) - head_dim);
+  }
+
   int64_t rank_;
   int64_t most_tokens_;
 };
