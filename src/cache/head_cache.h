@@ -56,6 +56,12 @@ class HeadCache {
   FateLog& fates() { return fates_; }
   const FateLog& fates() const { return fates_; }
 
+  /// What was decided about another's, and planned.
+  void take_decisions(const HeadCache& other) {
+    fates_ = other.fates_;
+    times_ = other.times_;
+  }
+
   /// Moves kept tokens in [sealed_end(), end) to the survivors and forgets the others. Their window
   /// pages stay until drop_sealed().
   void seal_until(int64_t end);

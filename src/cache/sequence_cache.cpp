@@ -381,6 +381,7 @@ void SequenceCache::restart(int64_t tokens) {
 }
 
 std::unique_ptr<SequenceCache> SequenceCache::fork() const {
+  pools_->budget().require(counted_.bytes());
   auto copy = std::make_unique<SequenceCache>(shape_, pools_, policy_);
   copy->tokens_ = tokens_;
   copy->plans_ = plans_;
@@ -398,6 +399,20 @@ std::unique_ptr<SequenceCache> SequenceCache::fork() const {
     }
   }
   copy->counted_.set(copy->policy_bytes());
+  return copy;
+}
+
+std::unique_ptr<SequenceCache> SequenceCache::fork_decisions() const {
+  auto copy = std::make_unique<SequenceCache>(shape_, pools_, policy_);
+  copy->plans_ = plans_;
+  copy->prompts_ = prompts_;
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    copy->layers_[layer].decided_end = layers_[layer].decided_end;
+    for (size_t head = 0; head < layers_[layer].heads.size(); ++head) {
+      copy->layers_[layer].heads[head].take_decisions(layers_[layer].heads[head]);
+    }
+  }
+  copy->restart(tokens_);
   return copy;
 }
 

@@ -153,7 +153,10 @@ class SequenceCache final : public SequenceView {
   /// there, stay and will be replayed when the same tokens are appended again.
   void restart(int64_t tokens);
 
+  /// Throws MemoryShortage where what the policy holds, which no copy shares, finds no room.
   std::unique_ptr<SequenceCache> fork() const;
+  /// A copy as restart(tokens()) leaves it.
+  std::unique_ptr<SequenceCache> fork_decisions() const;
   /// After restart(), where other tokens than before follow: forgets plans and prompts after
   /// tokens().
   void forget_later_plans();

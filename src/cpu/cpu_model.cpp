@@ -60,7 +60,10 @@ class Plan final : public engine::SequencePlan {
          cache::expected_pages(shape, *source, tokens + std::min(tokens, replayed_))) {
       bytes += page_bytes * pages;
     }
-    return bytes + cache::SequenceCache::most_policy_bytes(shape, *source, state.get(), tokens);
+    return bytes + copied_bytes(tokens);
+  }
+  int64_t copied_bytes(int64_t tokens) const override {
+    return cache::SequenceCache::most_policy_bytes(shape, *source, state.get(), tokens);
   }
 
   const cache::CacheShape shape;

@@ -27,6 +27,9 @@ class CpuSequence final : public engine::SequenceState {
   std::unique_ptr<SequenceState> fork() const override {
     return std::make_unique<CpuSequence>(cache_->fork());
   }
+  std::unique_ptr<SequenceState> fork_decisions() const override {
+    return std::make_unique<CpuSequence>(cache_->fork_decisions());
+  }
   void write(ByteWriter& out) const override { cache_->write(out); }
   std::vector<uint8_t> decisions() const override { return cache_->decisions(); }
   std::vector<int32_t> held_heads() const override { return cache_->held_heads(); }

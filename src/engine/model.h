@@ -35,6 +35,8 @@ class SequencePlan {
   /// Bytes that `tokens` tokens are expected to take, before any was seen: of pages and beside
   /// them.
   virtual int64_t expected_bytes(int64_t tokens) const = 0;
+  /// Of them what a copy of a sequence does not share with it, at most.
+  virtual int64_t copied_bytes(int64_t /*tokens*/) const { return 0; }
 };
 
 /// What a sequence is expected to take as it grows: what its plan says, held to what was seen.
@@ -42,11 +44,13 @@ struct Expectation {
   const SequencePlan* plan = nullptr;
   int64_t from_tokens = 0;
   int64_t to_tokens = 0;
-  double ratio = 1.0;  // of the bytes that the plan expects
+  double ratio = 1.0;         // of the bytes that the plan expects
+  int64_t copied_tokens = 0;  // it begins as a copy of another of so many
 
   int64_t bytes() const {
     const int64_t added = plan->expected_bytes(to_tokens) - plan->expected_bytes(from_tokens);
-    return static_cast<int64_t>(static_cast<double>(std::max<int64_t>(added, 0)) * ratio);
+    return static_cast<int64_t>(static_cast<double>(std::max<int64_t>(added, 0)) * ratio) +
+           plan->copied_bytes(copied_tokens);
   }
 };
 
@@ -80,8 +84,15 @@ class SequenceState {
   /// null: nothing did.
   virtual std::exception_ptr failure() const { return nullptr; }
 
-  /// An independent copy that shares memory until either writes: a branch, or a snapshot.
+  /// An independent copy that shares memory until either writes: a branch, or a snapshot. Throws
+  /// MemoryShortage where what it can't share finds no room.
   virtual std::unique_ptr<SequenceState> fork() const = 0;
+  /// What restart() leaves of a copy of all tokens, made without the copy's memory.
+  virtual std::unique_ptr<SequenceState> fork_decisions() const {
+    std::unique_ptr<SequenceState> copy = fork();
+    copy->restart(tokens());
+    return copy;
+  }
 
   /// Everything it holds, for Model::read_sequence() to go on from as if never interrupted.
   virtual void write(ByteWriter& out) const = 0;

@@ -58,6 +58,7 @@ Running::Running(const Running& first, int64_t answer)
       decoder_(first.decoder_),
       prompt_done_(first.prompt_done_),
       is_ready_(true),
+      is_preempted_(!sequence().missing().empty()),
       is_urgent_(first.is_urgent_) {
   result_.prompt_choices = first.result_.prompt_choices;
   result_.prompt_tokens = first.result_.prompt_tokens;
@@ -99,7 +100,7 @@ void Running::activate(Model& model) {
     try {
       submission_.sequence = new_sequence(model);
       prompt_done_ = given_;
-      result_.cached_tokens = given_;
+      if (sequence().missing().empty()) result_.cached_tokens = given_;
       submission_.document.reset();
       submission_.request.document.reset();
     } catch (const std::exception& error) {

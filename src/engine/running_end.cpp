@@ -81,9 +81,10 @@ void Running::keep_document() {
   const bool is_whole = sequence().missing().empty() && result_.error.empty();
   if (!submission_.keep || answer_ != 0 || is_in_prompt() || !is_whole) return;
   try {
-    result_.document = submission_.keep(sequence().fork());
+    std::shared_ptr<Sequence> document = sequence().fork();
+    if (document->missing().empty()) result_.document = submission_.keep(std::move(document));
   } catch (const std::exception&) {
-    // It is then as if nobody had asked.
+    // It is then as if nobody had asked, as where there is no memory for it.
   }
 }
 

@@ -95,9 +95,11 @@ std::vector<Expectation> Scheduler::promised() {
   std::vector<Expectation> promised;
   for (const auto& running : requests_) {
     if (!running->is_ready() || !running->is_owned() || !running->is_in_prompt()) continue;
-    const int64_t there =
-        std::max(running->sequence().state().tokens(), sharing_.spared_tokens(*running));
-    promised.push_back(retention_.expectation(running->plan(), there, running->wanted_tokens()));
+    const int64_t there = running->sequence().state().tokens();
+    const int64_t spared = sharing_.spared_tokens(*running);
+    promised.push_back(
+        retention_.expectation(running->plan(), std::max(there, spared), running->wanted_tokens()));
+    if (spared > there) promised.back().copied_tokens = spared;
   }
   return promised;
 }
@@ -105,8 +107,9 @@ std::vector<Expectation> Scheduler::promised() {
 /// What `next` takes, and those that were let in before it.
 std::vector<Expectation> Scheduler::expected_with(const Running& next) {
   std::vector<Expectation> expected = promised();
-  expected.push_back(
-      retention_.expectation(next.plan(), sharing_.spared_tokens(next), next.wanted_tokens()));
+  const int64_t spared = sharing_.spared_tokens(next);
+  expected.push_back(retention_.expectation(next.plan(), spared, next.wanted_tokens()));
+  expected.back().copied_tokens = spared;
   if (next.is_preempted()) expected.back().ratio *= kRoomToComeBack;
   return expected;
 }

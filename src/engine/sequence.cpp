@@ -52,7 +52,13 @@ void Sequence::truncate(int64_t tokens) {
 }
 
 std::shared_ptr<Sequence> Sequence::fork() const {
-  auto copy = std::make_shared<Sequence>(state_->fork(), max_tokens_);
+  std::unique_ptr<SequenceState> state;
+  try {
+    state = state_->fork();
+  } catch (const MemoryShortage&) {
+    state = state_->fork_decisions();
+  }
+  auto copy = std::make_shared<Sequence>(std::move(state), max_tokens_);
   copy->length_ = length_;
   copy->ids_ = ids_;
   return copy;

@@ -53,6 +53,7 @@ class Sequence {
 
   /// Forgets all but the first `tokens` tokens. Throws InputError where there are not as many.
   void truncate(int64_t tokens);
+  /// Where a copy of what the model holds finds no memory, it is missing().
   std::shared_ptr<Sequence> fork() const;
 
   /// Tokens and state as bytes; nothing may be missing().

@@ -103,10 +103,13 @@ std::vector<Crowd> crowds() {
   return {
       {.name = "blocks", .cache = blocks},
       {.name = "swapped_blocks", .cache = blocks, .swap_bytes = 1 << 20},
+      {.name = "branched_blocks", .cache = blocks, .answers = 3},
       {.name = "shifted_blocks", .cache = shifted},
       {.name = "kept_queries", .cache = attended},
       {.name = "sums", .cache = budgeted("h2o")},
+      {.name = "branched_sums", .cache = budgeted("h2o"), .answers = 3},
       {.name = "moments", .cache = budgeted("expected_attention")},
+      {.name = "branched_moments", .cache = budgeted("expected_attention"), .answers = 3},
       {.name = "replay", .cache = budgeted("kvzip")},
   };
 }
