@@ -145,13 +145,15 @@ bool reserve_memory(std::span<const Growth> parts) {
 
 MemoryShortage memory_shortage(std::span<const Growth> parts) {
   const CachePools& pools = common_pools(parts);
-  const int64_t needed = pools.budget().used_bytes + demand_of(parts).missing_bytes(pools);
+  const Demand demand = demand_of(parts);
+  const int64_t needed = pools.budget().used_bytes + demand.missing_bytes(pools);
   int64_t tokens = 0;
   for (const Growth& part : parts) tokens += part.cache->tokens();
   return shortage_of({.sequences = std::ssize(parts),
                       .tokens = tokens,
                       .bytes = needed,
-                      .limit_bytes = pools.budget().limit_bytes});
+                      .limit_bytes = pools.budget().limit_bytes,
+                      .policy_bytes = pools.beside_bytes() + demand.beside});
 }
 
 HeadPages expected_head_pages(const Policy& policy, int64_t tokens) {

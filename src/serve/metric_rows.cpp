@@ -34,7 +34,7 @@ constexpr std::array kGauges{
              [](const ServerCounts& counts) { return number(counts.engine.swapped_bytes); }},
     CountRow{"dms:kv_cache_usage_perc", "Share of the KV cache in use; 1 is full", used_share},
     CountRow{"dms:kv_bytes_used",
-             "Bytes of KV pages in use",
+             "Bytes of KV pages in use, and of what policies hold beside them",
              [](const ServerCounts& counts) { return number(counts.engine.kv_used_bytes); }},
     CountRow{"dms:kv_bytes_running",
              "Bytes of the caches of what runs, without prefixes that are kept for later",

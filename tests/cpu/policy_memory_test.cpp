@@ -14,6 +14,7 @@
 #include "cache/slot_store.h"
 #include "cpu/cpu_sequence.h"
 #include "cpu/sequence_cases.h"
+#include "support/errors.h"
 #include "support/held_memory.h"
 #include "support/seed.h"
 
@@ -22,6 +23,8 @@ namespace {
 
 using testing_support::held_bytes;
 using testing_support::seed;
+
+using Ids = std::vector<int32_t>;
 
 const cache::SequenceCache& cache_of(const Line& line) {
   return static_cast<const CpuSequence&>(line.sequence()->state()).cache();
@@ -76,6 +79,20 @@ TEST_P(PolicyBytes, AreNeverMoreThanWasSaidAndAllAreCounted) {
 
 INSTANTIATE_TEST_SUITE_P(Cpu, PolicyBytes, testing::ValuesIn(ranking_cases()), case_name);
 
+/// Its moments of queries take more than the room that is left beside a few pages.
+TEST(PolicyMemory, ThatFindsNoRoomIsNamedBesideTheLimit) {
+  constexpr int64_t kLimit = 20000;
+  const Ids ids{1, 2, 3};
+  CpuModel model = tiny_model({}, seed(), DType::f32, kLimit);
+  EXPECT_NO_THROW(Line(model, {.policy = "none"}, 8).append(ids));
+  Line line(model, {.policy = "expected_attention"}, 8);
+  testing_support::expect_parts(testing_support::run_error([&] { line.append(ids); }),
+                                {"expected at most 20000",
+                                 "beside pages for the policy",
+                                 "raise kv_memory_bytes",
+                                 "budget of the policy"});
+}
+
 /// A policy that holds much beside pages, and how it is to be held.
 struct Crowd {
   std::string name;
@@ -114,13 +131,22 @@ std::vector<Crowd> crowds() {
   };
 }
 
+/// Those whose policy holds more than tables take.
+std::vector<Crowd> heavy_crowds() {
+  std::vector<Crowd> all = crowds();
+  std::erase_if(all, [](const Crowd& crowd) {
+    return crowd.answers > 1 || crowd.swap_bytes > 0 || crowd.name == "replay";
+  });
+  return all;
+}
+
 std::string crowd_name(const testing::TestParamInfo<Crowd>& info) { return info.param.name; }
 
-class CrowdTest : public testing::TestWithParam<Crowd> {};
+class BesidePages : public testing::TestWithParam<Crowd> {};
 
 /// By allocation, so that nothing is left out. A fork shares its pages, and what else it allocates
 /// is tables and what its policy holds.
-TEST_P(CrowdTest, AllocatesNothingBesidePagesAndTablesThatIsNotCounted) {
+TEST_P(BesidePages, AreTablesAndWhatIsCounted) {
   constexpr int64_t kTokens = 220;
   const TinyShape shape;
   CpuModel model = tiny_model(shape, seed());
@@ -141,13 +167,13 @@ TEST_P(CrowdTest, AllocatesNothingBesidePagesAndTablesThatIsNotCounted) {
   constexpr int64_t kSequenceBytes = 512;  // likewise, and its plans
   const int64_t tables = kSequenceBytes + shape.layers * (kLayerBytes + shape.kv_heads * of_head);
   const int64_t counted = fork->policy_bytes();
-  RecordProperty("allocated", static_cast<int>(allocated));
-  RecordProperty("counted", static_cast<int>(counted));
   EXPECT_LE(allocated, tables + counted);
   EXPECT_GT(allocated, tables) << "nothing has to be counted";
 }
 
-using Ids = std::vector<int32_t>;
+INSTANTIATE_TEST_SUITE_P(Cpu, BesidePages, testing::ValuesIn(heavy_crowds()), crowd_name);
+
+class CrowdTest : public testing::TestWithParam<Crowd> {};
 
 /// Many requests at once.
 class CrowdedEngine {
