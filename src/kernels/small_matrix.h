@@ -2,7 +2,9 @@
 // Dense matrices of some tens of rows, whose products are a few microseconds.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
 #include <vector>
 
@@ -10,6 +12,25 @@
 #include "kernels/small_matrix_table.h"
 
 namespace dms::kernels {
+
+/// Whole vectors begin where vectors do: one that lies across two cache lines is loaded twice.
+template <class Number>
+struct RowAllocator {
+  using value_type = Number;
+
+  RowAllocator() = default;
+  template <class Other>
+  explicit RowAllocator(const RowAllocator<Other>&) {}
+
+  Number* allocate(size_t count) {
+    return static_cast<Number*>(::operator new(count * sizeof(Number), kAlignment));
+  }
+  void deallocate(Number* numbers, size_t) { ::operator delete(numbers, kAlignment); }
+  bool operator==(const RowAllocator&) const { return true; }
+
+ private:
+  static constexpr std::align_val_t kAlignment{kMatrixRowBytes};
+};
 
 /// float or double, by rows. Each row ends in zeros up to a whole vector.
 template <class Number>
@@ -34,6 +55,12 @@ class SmallMatrix {
 
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
+  /// The rows that there are and zeros below them, or fewer of them.
+  void set_rows(int64_t rows) {
+    rows_ = rows;
+    values_.resize(static_cast<size_t>(rows * stride_));
+  }
+
   /// Numbers from one row to the next.
   int64_t stride() const { return stride_; }
   Number* data() { return values_.data(); }
@@ -61,19 +88,30 @@ class SmallMatrix {
   int64_t rows_ = 0;
   int64_t columns_ = 0;
   int64_t stride_ = 0;
-  std::vector<Number> values_;
+  std::vector<Number, RowAllocator<Number>> values_;
 };
 
-/// a b, the same bits on every instruction set.
-SmallMatrix<float> product(const SmallMatrix<float>& a, const SmallMatrix<float>& b);
-SmallMatrix<double> product(const SmallMatrix<double>& a, const SmallMatrix<double>& b);
+/// out = a b, which is neither of them; the same bits on every instruction set.
+void multiply(const SmallMatrix<float>& a, const SmallMatrix<float>& b, SmallMatrix<float>& out);
+void multiply(const SmallMatrix<double>& a, const SmallMatrix<double>& b, SmallMatrix<double>& out);
+/// Likewise a's first `count` columns by b's first rows.
+void multiply_first(int64_t count,
+                    const SmallMatrix<float>& a,
+                    const SmallMatrix<float>& b,
+                    SmallMatrix<float>& out);
+void multiply_first(int64_t count,
+                    const SmallMatrix<double>& a,
+                    const SmallMatrix<double>& b,
+                    SmallMatrix<double>& out);
 /// Likewise a^T b.
-SmallMatrix<float> transposed_product(const SmallMatrix<float>& a, const SmallMatrix<float>& b);
-SmallMatrix<double> transposed_product(const SmallMatrix<double>& a, const SmallMatrix<double>& b);
-/// a b; `out` is neither of them.
-void multiply_into(const SmallMatrix<float>& a,
-                   const SmallMatrix<float>& b,
-                   SmallMatrix<float>& out);
+void multiply_transposed(const SmallMatrix<float>& a,
+                         const SmallMatrix<float>& b,
+                         SmallMatrix<float>& out);
+void multiply_transposed(const SmallMatrix<double>& a,
+                         const SmallMatrix<double>& b,
+                         SmallMatrix<double>& out);
+/// Likewise a a^T, of a few long rows: the sums as of GramCall.
+void row_products(const SmallMatrix<float>& a, SmallMatrix<float>& out);
 
 /// out = the sum of rows from `first` on, each times its factor; as they lie, to their ends.
 void sum_rows(const SmallMatrix<double>& matrix,
@@ -94,5 +132,15 @@ void rotate_rows(SmallMatrix<double>& matrix,
                  int64_t count,
                  std::span<const double> cos,
                  std::span<const double> sin);
+
+/// Q^T A Q of a symmetric A.
+struct Tridiagonal {
+  std::vector<double> diagonal;     // [n]
+  std::vector<double> subdiagonal;  // [n], the last one 0
+  SmallMatrix<double> columns;      // of Q, by rows
+};
+/// By reflections, the same bits on every instruction set, in the memory of `out`. Of numbers of
+/// about one, and less.
+void tridiagonalise(SmallMatrix<double>& matrix, Tridiagonal& out);
 
 }  // namespace dms::kernels

@@ -1,6 +1,6 @@
 #pragma once
-// Products of small matrices and plane rotations, for the per-ISA files. Plain data: nothing with
-// inline functions of the library (see CMakeLists.txt).
+// Products of small matrices, plane rotations and reflections, for the per-ISA files. Plain data:
+// nothing with inline functions of the library (see CMakeLists.txt).
 
 #include <cstdint>
 
@@ -34,11 +34,44 @@ struct RotationsCall {
   int64_t count;
 };
 
-/// Sums go by ascending index without fused multiply-add: the same bits on every instruction set.
+/// out = A A^T, of few long rows that end in zeros. Sums go in kGramChains chains by column, those
+/// of one chain by ascending column; then each chain of the first half takes the one as far into
+/// the second half, until one is left.
+constexpr int64_t kGramChains = 16;
+struct GramCall {
+  const float* rows;  // A, [count, stride]
+  int64_t count;
+  int64_t stride;
+  float* out;  // [count, out_stride]
+  int64_t out_stride;
+};
+
+/// Sums along a row go in so many chains by column, those of one chain by ascending column; the
+/// chains are joined in pairs.
+constexpr int64_t kDotChains = 8;
+/// Squares below it have lost their digits; of numbers of about one.
+constexpr double kNoSquare = 1e-280;
+
+/// T = Q^T A Q, by Householder's reflections of what is right of the diagonal in a row after the
+/// other.
+struct TridiagonalCall {
+  double* matrix;   // A, [n, stride], symmetric; written over
+  double* columns;  // of Q, by rows, [n, stride]; before, those of the identity
+  int64_t n;
+  int64_t stride;
+  double* diagonal;     // [n] of T
+  double* subdiagonal;  // [n] of T, the last one 0
+  double* work;         // [2, stride]
+};
+
+/// Sums of rows go by ascending index without fused multiply-add: the same bits on every
+/// instruction set.
 struct SmallMatrixTable {
   void (*multiply_f32)(const MatrixCall<float>&);
   void (*multiply_f64)(const MatrixCall<double>&);
+  void (*gram_f32)(const GramCall&);
   void (*rotate)(const RotationsCall&);
+  void (*tridiagonalise)(const TridiagonalCall&);
 };
 
 extern const SmallMatrixTable kSmallMatricesGeneric;

@@ -1,7 +1,10 @@
-// Products and rotations against plain loops, bit for bit on every instruction set.
+// Products and rotations against plain loops, bit for bit on every instruction set; the tridiagonal
+// form against what it is by definition.
 
 #include "kernels/small_matrix.h"
 
+#include <algorithm>
+#include <cmath>
 #include <random>
 #include <string>
 #include <vector>
@@ -37,14 +40,21 @@ void check_products(std::mt19937_64& random) {
       SCOPED_TRACE(trace_of(isa, seed()) + ", [" + std::to_string(rows) + ", " +
                    std::to_string(count) + "] by " + std::to_string(columns));
       const ScopedIsa scoped(isa);
-      const SmallMatrix<Number> out = product(a, b);
-      const SmallMatrix<Number> of_transposed = transposed_product(a.transposed(), b);
+      SmallMatrix<Number> out;
+      multiply(a, b, out);
+      SmallMatrix<Number> of_transposed;
+      multiply_transposed(a.transposed(), b, of_transposed);
+      SmallMatrix<Number> of_first;
+      multiply_first(count / 2, a, b, of_first);
       ASSERT_EQ(out.rows(), rows);
       ASSERT_EQ(out.columns(), columns);
       for (int64_t i = 0; i < rows; ++i) {
         for (int64_t c = 0; c < out.stride(); ++c) {
           Number expected = 0;
           for (int64_t k = 0; k < count && c < columns; ++k) {
+            if (k == count / 2) {
+              ASSERT_EQ(of_first.at(i, c), expected) << i << ", " << c;
+            }
             const Number term = a.at(i, k) * b.at(k, c);
             expected += term;
           }
@@ -62,6 +72,34 @@ TEST(SmallMatrix, MultipliesWithTheBitsOfPlainLoops) {
   std::mt19937_64 random(seed());
   check_products<float>(random);
   check_products<double>(random);
+}
+
+TEST(SmallMatrix, MultipliesRowsWithEachOtherInChains) {
+  std::mt19937_64 random(seed());
+  for (const int64_t rows : {1, 2, 3, 4, 5, 16, 19}) {
+    const int64_t columns = 1 + static_cast<int64_t>(random() % 70);
+    const SmallMatrix<float> matrix = random_matrix<float>(rows, columns, random);
+    for (const Isa isa : isas_of_this_cpu()) {
+      SCOPED_TRACE(trace_of(isa, seed()) + ", [" + std::to_string(rows) + ", " +
+                   std::to_string(columns) + "]");
+      const ScopedIsa scoped(isa);
+      SmallMatrix<float> out;
+      row_products(matrix, out);
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < rows; ++j) {
+          std::vector<float> chains(16);
+          for (int64_t c = 0; c < columns; ++c) {
+            const float term = matrix.at(i, c) * matrix.at(j, c);
+            chains[static_cast<size_t>(c % 16)] += term;
+          }
+          for (size_t left = 8; left > 0; left /= 2) {
+            for (size_t chain = 0; chain < left; ++chain) chains[chain] += chains[chain + left];
+          }
+          ASSERT_EQ(out.at(i, j), chains[0]) << i << ", " << j;
+        }
+      }
+    }
+  }
 }
 
 TEST(SmallMatrix, SumsAndAddsRowsWithTheBitsOfPlainLoops) {
@@ -125,6 +163,64 @@ TEST(SmallMatrix, RotatesNeighboursFromTheLastToTheFirst) {
       rotate_rows(rotated, first, count, {angles.row(0), 9}, {angles.row(1), 9});
       for (int64_t i = 0; i < 9; ++i) {
         for (int64_t c = 0; c < columns; ++c) ASSERT_EQ(rotated.at(i, c), expected.at(i, c));
+      }
+    }
+  }
+}
+
+SmallMatrix<double> product(const SmallMatrix<double>& a, const SmallMatrix<double>& b) {
+  SmallMatrix<double> out;
+  multiply(a, b, out);
+  return out;
+}
+
+/// Largest number of Q^T A Q - T and of Q^T Q - 1.
+double error_of(const SmallMatrix<double>& matrix, const Tridiagonal& form) {
+  const int64_t n = matrix.rows();
+  const SmallMatrix<double> columns = form.columns.transposed();
+  const SmallMatrix<double> turned = product(product(form.columns, matrix), columns);
+  const SmallMatrix<double> ones = product(form.columns, columns);
+  double error = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double expected = i == j ? form.diagonal[static_cast<size_t>(i)] : 0.0;
+      if (std::abs(i - j) == 1) expected = form.subdiagonal[static_cast<size_t>(std::min(i, j))];
+      error = std::max({error,
+                        std::abs(turned.at(i, j) - expected),
+                        std::abs(ones.at(i, j) - (i == j ? 1.0 : 0.0))});
+    }
+  }
+  return error;
+}
+
+TEST(SmallMatrix, BecomesTridiagonalWithTheSameBitsEverywhere) {
+  std::mt19937_64 random(seed());
+  for (const int64_t n : {1, 2, 3, 7, 8, 9, 16, 17, 24, 31, 64, 75}) {
+    SmallMatrix<double> matrix(n, n);
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j <= i; ++j) {
+        // Some rows are as they should be before.
+        const double number =
+            i > j + 1 && j % 4 == 2 ? 0.0 : random_matrix<double>(1, 1, random).at(0, 0);
+        matrix.at(i, j) = matrix.at(j, i) = number;
+      }
+    }
+    Tridiagonal expected;
+    for (const Isa isa : isas_of_this_cpu()) {
+      SCOPED_TRACE(trace_of(isa, seed()) + ", n " + std::to_string(n));
+      const ScopedIsa scoped(isa);
+      SmallMatrix<double> work = matrix;
+      Tridiagonal form;
+      tridiagonalise(work, form);
+      EXPECT_LE(error_of(matrix, form), 1e-13 * static_cast<double>(n));
+      EXPECT_EQ(form.subdiagonal.back(), 0.0);
+      if (isa == Isa::generic) expected = form;
+      EXPECT_EQ(form.diagonal, expected.diagonal);
+      EXPECT_EQ(form.subdiagonal, expected.subdiagonal);
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t c = 0; c < n; ++c) {
+          ASSERT_EQ(form.columns.at(i, c), expected.columns.at(i, c)) << i << ", " << c;
+        }
       }
     }
   }

@@ -31,17 +31,29 @@ Eigen::MatrixXd gram(int64_t n, int64_t rank, double decades, std::mt19937_64& r
   return x * x.transpose();
 }
 
-Eigen::MatrixXd space_of(const Eigen::MatrixXd& matrix, int64_t rank, double scale) {
-  const int64_t n = matrix.rows();
-  kernels::SmallMatrix<double> small(n, n);
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < n; ++j) small.at(i, j) = matrix(i, j) * scale;
+kernels::SmallMatrix<double> small(const Eigen::MatrixXd& matrix) {
+  kernels::SmallMatrix<double> out(matrix.rows(), matrix.cols());
+  for (int64_t i = 0; i < out.rows(); ++i) {
+    for (int64_t j = 0; j < out.columns(); ++j) out.at(i, j) = matrix(i, j);
   }
-  const kernels::SmallMatrix<double> found = leading_space(small, rank);
-  EXPECT_EQ(found.rows(), rank);
-  EXPECT_EQ(found.columns(), n);
+  return out;
+}
+
+kernels::SmallMatrix<double> space_of(const kernels::SmallMatrix<double>& matrix,
+                                      int64_t rank,
+                                      const kernels::SmallMatrix<double>& other = {},
+                                      int64_t other_rank = 0) {
+  kernels::SmallMatrix<double> found;
+  kernels::SmallMatrix<double> of_other;
+  leading_spaces({.matrix = matrix, .rank = rank, .space = found},
+                 {.matrix = other, .rank = other_rank, .space = of_other});
+  EXPECT_EQ(of_other.rows(), other_rank);
+  return found;
+}
+
+Eigen::MatrixXd large(const kernels::SmallMatrix<double>& matrix) {
   return Eigen::MatrixXd::NullaryExpr(
-      rank, n, [&](int64_t i, int64_t j) { return found.at(i, j); });
+      matrix.rows(), matrix.columns(), [&](int64_t i, int64_t j) { return matrix.at(i, j); });
 }
 
 /// Of the matrix times `scale`, of whose numbers not even the squares need be numbers.
@@ -54,7 +66,9 @@ void expect_spaces(const Eigen::MatrixXd& matrix, const std::string& name, doubl
     SCOPED_TRACE(name + ", rank " + std::to_string(rank) +
                  ", DMS_TEST_SEED=" + std::to_string(seed()));
     if (rank > n) continue;
-    const Eigen::MatrixXd space = space_of(matrix, rank, scale);
+    const Eigen::MatrixXd space = large(space_of(small(matrix * scale), rank));
+    ASSERT_EQ(space.rows(), rank);
+    ASSERT_EQ(space.cols(), n);
     const Eigen::MatrixXd inside = space * matrix * space.transpose();
     EXPECT_LE((space * space.transpose() - Eigen::MatrixXd::Identity(rank, rank)).norm(), 1e-12);
     EXPECT_LE((matrix * space.transpose() - space.transpose() * inside).norm() / size, 1e-12)
@@ -91,9 +105,22 @@ TEST(LeadingSpace, EndsOnWhatIsNoNumber) {
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     kernels::SmallMatrix<double> matrix(5, 5);
     matrix.at(2, 3) = matrix.at(3, 2) = bad;
-    const kernels::SmallMatrix<double> found = leading_space(matrix, 2);
+    const kernels::SmallMatrix<double> found = space_of(matrix, 2);
     for (int64_t i = 0; i < 2; ++i) {
       for (int64_t j = 0; j < 5; ++j) EXPECT_EQ(found.at(i, j), i == j ? 1.0 : 0.0);
+    }
+  }
+}
+
+TEST(LeadingSpace, DoesNotDependOnItsNeighbour) {
+  std::mt19937_64 random(seed());
+  for (const int64_t n : {5, 24, 40}) {
+    const kernels::SmallMatrix<double> matrix = small(gram(n, n, 3.0, random));
+    const Eigen::MatrixXd alone = large(space_of(matrix, n / 2));
+    for (const int64_t other : {3, 24, 51}) {
+      const kernels::SmallMatrix<double> neighbour = small(gram(other, other, 6.0, random));
+      EXPECT_EQ(large(space_of(matrix, n / 2, neighbour, other / 3)), alone)
+          << n << " beside " << other << ", DMS_TEST_SEED=" << seed();
     }
   }
 }

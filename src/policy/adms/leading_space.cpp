@@ -1,12 +1,13 @@
 #include "policy/adms/leading_space.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <iterator>
 #include <limits>
 #include <numeric>
-#include <span>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,220 +18,256 @@ namespace {
 
 using Doubles = kernels::SmallMatrix<double>;
 
-/// Squares below it have lost their digits; of numbers of about one.
-constexpr double kNothing = 1e-280;
+/// An implicit QL step on rows [first, last] of T, on its way from the last to the first.
+struct Sweep {
+  double* d;  // diagonal of T
+  double* e;  // subdiagonal
+  double* cosines;
+  double* sines;
+  int64_t first = 0;
+  int64_t last = 0;
+  int64_t i = 0;  // rows from it on are done
+  double g = 0.0;
+  double cos = 1.0;
+  double sin = 1.0;
+  double p = 0.0;
 
-/// T = Q^T A Q
-struct Tridiagonal {
-  std::vector<double> diagonal;     // [n]
-  std::vector<double> subdiagonal;  // [n], the last one 0
-  Doubles columns;                  // of Q, by rows
-};
-
-double product_of(std::span<const double> a, std::span<const double> b) {
-  return std::transform_reduce(a.begin(), a.end(), b.begin(), 0.0);
-}
-
-Doubles identity(int64_t rows, int64_t columns) {
-  Doubles out(rows, columns);
-  for (int64_t i = 0; i < std::min(rows, columns); ++i) out.at(i, i) = 1.0;
-  return out;
-}
-
-/// Reflections, a column after the other, each of what is below the diagonal onto its first number.
-class Reflections {
- public:
-  explicit Reflections(Doubles matrix)
-      : n_(matrix.rows()), matrix_(std::move(matrix)), columns_(identity(n_, n_)) {}
-
-  Tridiagonal run() && {
-    Tridiagonal out;
-    for (int64_t k = 0; k < n_; ++k) {
-      out.diagonal.push_back(matrix_.at(k, k));
-      out.subdiagonal.push_back(k + 1 < n_ ? reflect(k) : 0.0);
+  /// Rotates rows i - 1 and i. Whether there are more to rotate.
+  bool rotate() {
+    const double f = sin * e[i - 1];
+    const double b = cos * e[i - 1];
+    const double square = f * f + g * g;
+    if (square < kernels::kNoSquare) {  // splits here
+      e[i] = 0.0;
+      return false;
     }
-    out.columns = std::move(columns_);
-    return out;
+    const double r = std::sqrt(square);
+    const double inverse = r * (1.0 / square);  // neither waits for the other
+    e[i] = r;
+    sin = f * inverse;
+    cos = g * inverse;
+    g = d[i] - p;
+    const double q = (d[i - 1] - g) * sin + 2.0 * cos * b;
+    p = sin * q;
+    d[i] = g + p;
+    g = cos * q - b;
+    --i;
+    cosines[i] = cos;
+    sines[i] = sin;
+    return i > first;
   }
-
- private:
-  /// Rows and columns from k + 1 on; what is then left of column k.
-  double reflect(int64_t k) {
-    const int64_t first = k + 1;
-    const auto count = static_cast<size_t>(n_ - first);
-    const std::span<double> column(matrix_.row(k) + first, count);  // it is symmetric
-    const double squares = product_of(column.subspan(1), column.subspan(1));
-    if (squares < kNothing) return column[0];
-    const double left = -std::copysign(std::sqrt(squares + column[0] * column[0]), column[0]);
-    column[0] -= left;
-    const double scale = 2.0 / (squares + column[0] * column[0]);
-    reflect_matrix(first, column, scale);
-    reflect_columns(first, column, scale);
-    return left;
-  }
-
-  /// A becomes A - v w^T - w v^T with w = p - (scale / 2) (p . v) v and p = scale A v.
-  void reflect_matrix(int64_t first, std::span<const double> v, double scale) {
-    added_.reset(2, n_);
-    const std::span<double> p(added_.row(0), static_cast<size_t>(added_.stride()));
-    kernels::sum_rows(matrix_, first, v, p);
-    std::ranges::fill(p.first(static_cast<size_t>(first)), 0.0);
-    const std::span<double> w = p.subspan(static_cast<size_t>(first), v.size());
-    for (double& number : w) number *= scale;
-    const double overlap = 0.5 * scale * product_of(w, v);
-    for (size_t i = 0; i < v.size(); ++i) w[i] -= overlap * v[i];
-    std::ranges::copy(v, added_.row(1) + first);
-    factors_.clear();
-    for (size_t i = 0; i < v.size(); ++i) factors_.insert(factors_.end(), {-v[i], -w[i]});
-    kernels::add_to_rows(matrix_, first, factors_, added_);
-  }
-
-  void reflect_columns(int64_t first, std::span<const double> v, double scale) {
-    added_.reset(1, n_);
-    kernels::sum_rows(columns_, first, v, {added_.row(0), static_cast<size_t>(added_.stride())});
-    factors_.clear();
-    for (const double number : v) factors_.push_back(-scale * number);
-    kernels::add_to_rows(columns_, first, factors_, added_);
-  }
-
-  int64_t n_;
-  Doubles matrix_;
-  Doubles columns_;
-  Doubles added_;
-  std::vector<double> factors_;
 };
 
 /// Makes T diagonal from its first row on, until the largest eigenvalues are told from the rest.
 class QlSteps {
  public:
-  explicit QlSteps(Tridiagonal& form)
-      : d_(form.diagonal),
-        e_(form.subdiagonal),
-        vectors_(form.columns),
-        cos_(d_.size()),
-        sin_(d_.size()) {}
+  /// Without a form there is nothing to do.
+  void begin(kernels::Tridiagonal* form, int64_t rank) {
+    form_ = form;
+    if (form == nullptr) return;
+    others_ = rows() - rank;
+    done_ = 0;
+    steps_ = 0;
+    cosines_.resize(form->diagonal.size());
+    sines_.resize(form->diagonal.size());
+  }
 
-  /// The rows of the `rank` largest.
-  std::vector<int64_t> split(int64_t rank) {
-    const size_t others = d_.size() - static_cast<size_t>(rank);
-    size_t done = 0;
-    while (done < others || (done < d_.size() && !is_split(done, others))) split_off(done++);
-    std::vector<int64_t> rows(d_.size());
-    std::iota(rows.begin(), rows.end(), int64_t{0});
-    const auto value = [&](int64_t i) { return d_[static_cast<size_t>(i)]; };
+  bool has_begun() const { return form_ != nullptr; }
+
+  /// The next step; nothing: they are told apart.
+  std::optional<Sweep> next() {
+    constexpr int64_t kMostSteps = 40;  // of an eigenvalue; two or three suffice
+    while (form_ != nullptr && (done_ < others_ || (done_ < rows() && !is_split()))) {
+      const int64_t last = end_of_part();
+      if (last > done_ && steps_ < kMostSteps) {
+        ++steps_;
+        return sweep(last);
+      }
+      ++done_;  // the eigenvalue is alone in its row
+      steps_ = 0;
+    }
+    return std::nullopt;
+  }
+
+  void end(const Sweep& sweep) {
+    d(sweep.i) -= sweep.p;
+    if (sweep.i == sweep.first) e(sweep.first) = sweep.g;
+    e(sweep.last) = 0.0;
+    kernels::rotate_rows(form_->columns, sweep.i, sweep.last - sweep.i, cosines_, sines_);
+  }
+
+  /// Of the largest eigenvalues.
+  std::vector<int64_t> leading_rows() const {
+    std::vector<int64_t> found(form_->diagonal.size());
+    std::iota(found.begin(), found.end(), int64_t{0});
     std::ranges::stable_sort(
-        rows.begin(), rows.begin() + static_cast<int64_t>(done), std::less(), value);
-    rows.erase(rows.begin(), rows.begin() + static_cast<int64_t>(others));
-    return rows;
+        found.begin(), found.begin() + done_, std::less(), [&](int64_t i) { return d(i); });
+    found.erase(found.begin(), found.begin() + others_);
+    return found;
   }
 
  private:
-  /// Whether those from `done` on are all above the smallest `others` of those before.
-  bool is_split(size_t done, size_t others) const {
-    std::vector<double> values(d_.begin(), d_.begin() + static_cast<int64_t>(done));
-    const auto border = values.begin() + static_cast<int64_t>(others) - 1;
+  double& d(int64_t i) { return form_->diagonal[static_cast<size_t>(i)]; }
+  double& e(int64_t i) { return form_->subdiagonal[static_cast<size_t>(i)]; }
+  double d(int64_t i) const { return form_->diagonal[static_cast<size_t>(i)]; }
+  double e(int64_t i) const { return form_->subdiagonal[static_cast<size_t>(i)]; }
+  int64_t rows() const { return std::ssize(form_->diagonal); }
+
+  /// Whether those not done are all above the smallest `others_` of those that are.
+  bool is_split() const {
+    std::vector<double> values(form_->diagonal.begin(), form_->diagonal.begin() + done_);
+    const auto border = values.begin() + others_ - 1;
     std::ranges::nth_element(values, border);
     // The pivots of what is left less the border are positive, as its eigenvalues are.
     double pivot = 1.0;
-    for (size_t i = done; i < d_.size(); ++i) {
-      const double coupling = i == done ? 0.0 : e_[i - 1] * e_[i - 1];
-      pivot = d_[i] - *border - coupling / pivot;
+    for (int64_t i = done_; i < rows(); ++i) {
+      const double coupling = i == done_ ? 0.0 : e(i - 1) * e(i - 1);
+      pivot = d(i) - *border - coupling / pivot;
       if (!(pivot > 0.0)) return false;
     }
     return true;
   }
 
-  /// Its eigenvalue is then alone in its row.
-  void split_off(size_t first) {
-    constexpr int kMostSteps = 40;  // two or three suffice
-    for (int step = 0; step < kMostSteps; ++step) {
-      const size_t last = end_of_part(first);
-      if (last == first) break;
-      take_step(first, last);
-    }
-  }
-
-  size_t end_of_part(size_t first) const {
-    size_t last = first;
+  int64_t end_of_part() const {
+    int64_t last = done_;
     constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
-    while (last + 1 < d_.size() &&
-           !(std::abs(e_[last]) <= kEpsilon * (std::abs(d_[last]) + std::abs(d_[last + 1])))) {
+    while (last + 1 < rows() &&
+           !(std::abs(e(last)) <= kEpsilon * (std::abs(d(last)) + std::abs(d(last + 1))))) {
       ++last;
     }
     return last;
   }
 
-  /// One implicit step on rows [first, last].
-  void take_step(size_t first, size_t last) {
-    const double half = (d_[first + 1] - d_[first]) / (2.0 * e_[first]);
+  Sweep sweep(int64_t last) {
+    const int64_t first = done_;
+    const double half = (d(first + 1) - d(first)) / (2.0 * e(first));
     const double root = std::copysign(std::sqrt(half * half + 1.0), half);
-    double g = d_[last] - d_[first] + e_[first] / (half + root);
-    double cos = 1.0;
-    double sin = 1.0;
-    double p = 0.0;
-    size_t i = last;
-    for (; i > first; --i) {
-      const double f = sin * e_[i - 1];
-      const double b = cos * e_[i - 1];
-      const double square = f * f + g * g;
-      if (square < kNothing) {  // splits here
-        e_[i] = 0.0;
-        break;
-      }
-      const double r = std::sqrt(square);
-      const double inverse = r * (1.0 / square);  // neither waits for the other
-      e_[i] = r;
-      sin = f * inverse;
-      cos = g * inverse;
-      g = d_[i] - p;
-      const double q = (d_[i - 1] - g) * sin + 2.0 * cos * b;
-      p = sin * q;
-      d_[i] = g + p;
-      g = cos * q - b;
-      cos_[i - 1] = cos;
-      sin_[i - 1] = sin;
-    }
-    d_[i] -= p;
-    if (i == first) e_[first] = g;
-    e_[last] = 0.0;
-    kernels::rotate_rows(
-        vectors_, static_cast<int64_t>(i), static_cast<int64_t>(last - i), cos_, sin_);
+    return {.d = form_->diagonal.data(),
+            .e = form_->subdiagonal.data(),
+            .cosines = cosines_.data(),
+            .sines = sines_.data(),
+            .first = first,
+            .last = last,
+            .i = last,
+            .g = d(last) - d(first) + e(first) / (half + root)};
   }
 
-  std::vector<double>& d_;
-  std::vector<double>& e_;
-  Doubles& vectors_;
-  std::vector<double> cos_;
-  std::vector<double> sin_;
+  kernels::Tridiagonal* form_ = nullptr;
+  int64_t others_ = 0;
+  int64_t done_ = 0;   // rows
+  int64_t steps_ = 0;  // for the next one
+  std::vector<double> cosines_;
+  std::vector<double> sines_;
+};
+
+/// Until the first of both ends. Whether each has more to rotate.
+std::pair<bool, bool> rotate_both(Sweep& a, Sweep& b) {
+  Sweep x = a;  // in registers: nobody else knows them
+  Sweep y = b;
+  bool x_goes_on = true;
+  bool y_goes_on = true;
+  while (x_goes_on && y_goes_on) {
+    x_goes_on = x.rotate();
+    y_goes_on = y.rotate();
+  }
+  a = x;
+  b = y;
+  return {x_goes_on, y_goes_on};
+}
+
+void rotate_to_end(Sweep& a) {
+  Sweep x = a;
+  while (x.rotate()) {
+  }
+  a = x;
+}
+
+void take_steps(QlSteps& a, QlSteps& b) {
+  std::optional<Sweep> of_a = a.next();
+  std::optional<Sweep> of_b = b.next();
+  while (of_a && of_b) {
+    const auto [a_goes_on, b_goes_on] = rotate_both(*of_a, *of_b);
+    if (!a_goes_on) {
+      a.end(*of_a);
+      of_a = a.next();
+    }
+    if (!b_goes_on) {
+      b.end(*of_b);
+      of_b = b.next();
+    }
+  }
+  QlSteps& left = of_a ? a : b;
+  for (std::optional<Sweep> sweep = of_a ? of_a : of_b; sweep; sweep = left.next()) {
+    rotate_to_end(*sweep);
+    left.end(*sweep);
+  }
+}
+
+/// Of absolute values, in chains that become vectors.
+double sum_of(const Doubles& matrix) {
+  constexpr int64_t kChains = 8;  // of which a row's end is a multiple
+  std::array<double, kChains> chains{};
+  const double* numbers = matrix.data();
+  for (int64_t i = 0; i < matrix.rows() * matrix.stride(); i += kChains, numbers += kChains) {
+    for (size_t chain = 0; chain < kChains; ++chain) chains[chain] += std::abs(numbers[chain]);
+  }
+  return std::accumulate(chains.begin(), chains.end(), 0.0);
+}
+
+/// The way of one matrix. Kept by each thread.
+struct Split {
+  Doubles reversed;
+  kernels::Tridiagonal form;
+  QlSteps steps;
+
+  void begin(const SpaceRequest& request) {
+    const Doubles& matrix = request.matrix;
+    const int64_t n = matrix.rows();
+    ensure(request.rank >= 0 && request.rank <= n, "no more directions than there are");
+    steps.begin(nullptr, 0);
+    // Squares of the largest and smallest numbers would not be numbers.
+    const double scale = sum_of(matrix);
+    if (request.rank == n || !std::isnormal(scale)) return;
+    // QL steps want what is large last, and a block's largest directions come first: the other way
+    // round a tenth of the rotations is saved.
+    const double inverse = 1.0 / scale;
+    reversed.reset(n, n);
+    for (int64_t i = 0; i < n; ++i) {
+      std::transform(matrix.row(n - 1 - i),
+                     matrix.row(n - 1 - i) + n,
+                     std::reverse_iterator(reversed.row(i) + n),
+                     [&](double number) { return number * inverse; });
+    }
+    kernels::tridiagonalise(reversed, form);
+    steps.begin(&form, request.rank);
+  }
+
+  void write(const SpaceRequest& request) const {
+    const int64_t n = request.matrix.rows();
+    Doubles& space = request.space;
+    space.reset(request.rank, n);
+    if (!steps.has_begun()) {
+      for (int64_t i = 0; i < request.rank; ++i) space.at(i, i) = 1.0;
+      return;
+    }
+    const std::vector<int64_t> rows = steps.leading_rows();
+    for (int64_t i = 0; i < request.rank; ++i) {
+      const double* row = form.columns.row(rows[static_cast<size_t>(i)]);
+      std::reverse_copy(row, row + n, space.row(i));
+    }
+  }
 };
 
 }  // namespace
 
-Doubles leading_space(const Doubles& matrix, int64_t rank) {
-  const int64_t n = matrix.rows();
-  ensure(rank >= 0 && rank <= n, "no more directions than there are");
-  // Squares of the largest and smallest numbers would not be numbers.
-  double scale = 0.0;
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < n; ++j) scale += std::abs(matrix.at(i, j));
-  }
-  if (rank == n || scale == 0.0 || !std::isfinite(scale)) return identity(rank, n);
-  // QL steps want what is large last, and a block's largest directions come first: the other way
-  // round a tenth of the rotations is saved.
-  Doubles reversed(n, n);
-  for (int64_t i = 0; i < n; ++i) {
-    std::transform(matrix.row(n - 1 - i),
-                   matrix.row(n - 1 - i) + n,
-                   std::reverse_iterator(reversed.row(i) + n),
-                   [&](double number) { return number / scale; });
-  }
-  Tridiagonal form = Reflections(std::move(reversed)).run();
-  Doubles space(rank, n);
-  int64_t out = 0;
-  for (const int64_t row : QlSteps(form).split(rank)) {
-    std::reverse_copy(form.columns.row(row), form.columns.row(row) + n, space.row(out++));
-  }
-  return space;
+void leading_spaces(const SpaceRequest& a, const SpaceRequest& b) {
+  thread_local Split of_a;
+  thread_local Split of_b;
+  of_a.begin(a);
+  of_b.begin(b);
+  take_steps(of_a.steps, of_b.steps);
+  of_a.write(a);
+  of_b.write(b);
 }
 
 }  // namespace dms::policy

@@ -9,8 +9,15 @@
 
 namespace dms::policy {
 
-/// [rank, n], orthonormal rows. Of a matrix with numbers that are not finite: as of zeros.
-kernels::SmallMatrix<double> leading_space(const kernels::SmallMatrix<double>& matrix,
-                                           int64_t rank);
+struct SpaceRequest {
+  const kernels::SmallMatrix<double>& matrix;  // [n, n]
+  int64_t rank = 0;                            // 0..n
+  /// Orthonormal rows, [rank, n]. Of a matrix with numbers that are not finite: as of zeros.
+  kernels::SmallMatrix<double>& space;
+};
+
+/// Of two matrices in little more time than of one: each number of a QL step waits for the one
+/// before it, so the steps of both go side by side. The bits are those of each alone.
+void leading_spaces(const SpaceRequest& a, const SpaceRequest& b);
 
 }  // namespace dms::policy

@@ -8,10 +8,14 @@ namespace {
 constexpr int64_t kVectorBytes = 64;
 
 #include "kernels/cpu/small_matrices.inc.h"
+#include "kernels/cpu/tridiagonal.inc.h"
 
 }  // namespace
 
-extern const SmallMatrixTable kSmallMatricesAvx512{
-    .multiply_f32 = multiply<float>, .multiply_f64 = multiply<double>, .rotate = rotate};
+extern const SmallMatrixTable kSmallMatricesAvx512{.multiply_f32 = multiply<float>,
+                                                   .multiply_f64 = multiply<double>,
+                                                   .gram_f32 = gram,
+                                                   .rotate = rotate,
+                                                   .tridiagonalise = tridiagonalise};
 
 }  // namespace dms::kernels
