@@ -88,8 +88,9 @@ struct RowTable {
                     float* out);
   void (*apply)(Activation op, float* x, int64_t count);
   void (*soft_cap)(float cap, float* x, int64_t count);
-  /// x = e^(x - max); returns their sum.
-  float (*exponentials)(float max, float* x, int64_t count);
+  /// x = e^(scale x - max), where max is the largest of scale x and returned; their sum. `scale` is
+  /// positive, `count` too.
+  float (*soften)(float scale, float* x, int64_t count, float* sum);
   /// One head: (low, high) halves of `half` channels turned by the angles.
   void (*rotate)(float* low, float* high, const float* cos, const float* sin, int64_t half);
 };

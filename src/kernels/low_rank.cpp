@@ -1,7 +1,6 @@
 #include "kernels/low_rank.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <limits>
 #include <vector>
@@ -46,21 +45,6 @@ class RowVectors {
   std::vector<float> values_;
   size_t width_ = 0;
 };
-
-/// Of at least one; in chains that become vectors.
-float largest(std::span<const float> x) {
-  constexpr size_t kChains = 8;
-  std::array<float, kChains> chains;
-  chains.fill(x.front());
-  size_t i = 0;
-  for (; i + kChains <= x.size(); i += kChains) {
-    for (size_t chain = 0; chain < kChains; ++chain) {
-      chains[chain] = chains[chain] < x[i + chain] ? x[i + chain] : chains[chain];
-    }
-  }
-  const float of_chains = *std::ranges::max_element(chains);
-  return i == x.size() ? of_chains : std::max(of_chains, std::ranges::max(x.subspan(i)));
-}
 
 /// What rows need on the way, kept by each thread.
 struct Scratch {
@@ -151,12 +135,13 @@ class RowBlock {
       partial_.max[at] = -std::numeric_limits<float>::infinity();
       partial_.sum[at] = 0.0f;
       if (scores.empty()) continue;
-      for (float& score : scores) score *= args_.scale;
+      float scale = args_.scale;
       if (args_.soft_cap > 0.0f) {
+        for (float& score : scores) score *= scale;
         table.soft_cap(args_.soft_cap, scores.data(), std::ssize(scores));
+        scale = 1.0f;
       }
-      partial_.max[at] = largest(scores);
-      partial_.sum[at] = table.exponentials(partial_.max[at], scores.data(), std::ssize(scores));
+      partial_.max[at] = table.soften(scale, scores.data(), std::ssize(scores), &partial_.sum[at]);
     }
   }
 
@@ -207,8 +192,10 @@ void attend_low_rank(const LowRankArgs& args, AttentionPartial partial) {
       args.q_position_stride == 0 ? args.group * args.head_dim : args.q_position_stride;
   check_call(args, stride, partial);
   thread_local Scratch scratch;
-  fetch_ahead(args.key_rows);
-  fetch_ahead(args.value_rows);
+  for (const Factor* factor :
+       {&args.key_basis, &args.key_rows, &args.value_rows, &args.value_basis}) {
+    fetch_ahead(*factor);
+  }
   RowBlock block(args, stride, partial, scratch);
   for (int64_t row = 0; row < args.positions * args.group; row += kFactorRows) block.run(row);
 }

@@ -101,21 +101,59 @@ void rotate(float* low, float* high, const float* cos, const float* sin, int64_t
   }
 }
 
-float exponentials(float max, float* x, int64_t count) {
+inline float largest(const float* x, int64_t count) {
+  constexpr unsigned kChains = 4;
+  Vector chains[kChains];
+  for (Vector& chain : chains) chain = Vector{} - __builtin_inff();
+  const auto take = [&](unsigned chain, const float* from) {
+    const Vector value = load(from);
+    chains[chain] = chains[chain] < value ? value : chains[chain];
+  };
+  int64_t i = 0;
+  for (; i + kChains * kLanes <= count; i += kChains * kLanes) {
+    for (unsigned chain = 0; chain < kChains; ++chain) take(chain, x + i + chain * kLanes);
+  }
+  for (; i + kLanes <= count; i += kLanes) take(0, x + i);
+  float max = -__builtin_inff();
+  const auto join = [&](float value) { max = max < value ? value : max; };
+  for (const Vector& chain : chains) {
+    alignas(64) float lanes[kLanes];
+    store(lanes, chain);
+    for (const float lane : lanes) join(lane);
+  }
+  for (; i < count; ++i) join(x[i]);
+  return max;
+}
+
+/// x becomes e^(scale x - max), kCount vectors of it; adds them to the sums.
+template <unsigned kCount>
+inline void soften_vectors(float scale, float max, float* x, Vector& sums) {
+  Vector values[kCount];
+  for (unsigned v = 0; v < kCount; ++v) values[v] = scale * load(x + v * kLanes) - max;
+  exponentiate(values);
+  for (unsigned v = 0; v < kCount; ++v) {
+    store(x + v * kLanes, values[v]);
+    sums += values[v];
+  }
+}
+
+float soften(float scale, float* x, int64_t count, float* sum) {
+  constexpr unsigned kTogether = 4;
+  const float max = scale * largest(x, count);
   Vector sums = {};
   int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    const Vector value = exponential(load(x + i) - max);
-    store(x + i, value);
-    sums += value;
+  for (; i + kTogether * kLanes <= count; i += kTogether * kLanes) {
+    soften_vectors<kTogether>(scale, max, x + i, sums);
   }
+  for (; i + kLanes <= count; i += kLanes) soften_vectors<1>(scale, max, x + i, sums);
   if (i < count) {
-    store_first(x + i, exponential(load_first(x + i, count - i) - max), count - i);
+    const Vector last = exponential(scale * load_first(x + i, count - i) - max);
+    store_first(x + i, last, count - i);
     sums += load_first(x + i, count - i);
   }
   alignas(64) float lanes[kLanes];
   store(lanes, sums);
-  float total = 0;
-  for (const float lane : lanes) total += lane;
-  return total;
+  *sum = 0;
+  for (const float lane : lanes) *sum += lane;
+  return max;
 }

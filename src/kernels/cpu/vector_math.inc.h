@@ -28,28 +28,44 @@ inline void store_first(float* target, Vector x, int64_t count) {
 
 /// e^x to 2 units in the last place; 0 below and infinity above what a float can hold.
 /// x = n ln 2 + r with |r| <= ln 2 / 2, Taylor's series to r^7 (next term: 5e-9 relative).
-inline Vector exponential(Vector x) {
+/// Of several vectors, step by step: one alone is a chain of thirty operations, and few of those
+/// find room in a core at once.
+template <unsigned kCount>
+inline void exponentiate(Vector (&x)[kCount]) {
   constexpr float kLog2E = 1.44269504f;
   constexpr float kLn2High = 0.693359375f;  // few bits: n * kLn2High is exact
   constexpr float kLn2Low = -2.12194440e-4f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer
   constexpr int32_t kRoundBits = 0x4b400000;
-  x = x < -104.0f ? Vector{} - 104.0f : x;
-  x = x > 89.0f ? Vector{} + 89.0f : x;
-  const Vector shifted = x * kLog2E + kRound;
-  const Vector n = shifted - kRound;
-  const Vector r = (x - n * kLn2High) - n * kLn2Low;
-  Vector p = r * (1.0f / 5040) + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r * r + r + 1.0f;
-  const Bits power = reinterpret_cast<Bits>(shifted) - kRoundBits;
-  const Bits half = power >> 1;  // two factors: 2^-149 and 2^128 are no single normal float
-  const Bits first = (half + 127) << 23;
-  const Bits second = (power - half + 127) << 23;
-  return p * reinterpret_cast<Vector>(first) * reinterpret_cast<Vector>(second);
+  constexpr float kSeries[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f};
+  Vector shifted[kCount];
+  Vector r[kCount];
+  Vector p[kCount];
+  for (unsigned i = 0; i < kCount; ++i) x[i] = x[i] < -104.0f ? Vector{} - 104.0f : x[i];
+  for (unsigned i = 0; i < kCount; ++i) x[i] = x[i] > 89.0f ? Vector{} + 89.0f : x[i];
+  for (unsigned i = 0; i < kCount; ++i) shifted[i] = x[i] * kLog2E + kRound;
+  for (unsigned i = 0; i < kCount; ++i) {
+    const Vector n = shifted[i] - kRound;
+    r[i] = (x[i] - n * kLn2High) - n * kLn2Low;
+  }
+  for (unsigned i = 0; i < kCount; ++i) p[i] = r[i] * (1.0f / 5040) + kSeries[0];
+  for (unsigned term = 1; term < 5; ++term) {
+    for (unsigned i = 0; i < kCount; ++i) p[i] = p[i] * r[i] + kSeries[term];
+  }
+  for (unsigned i = 0; i < kCount; ++i) p[i] = p[i] * r[i] * r[i] + r[i] + 1.0f;
+  for (unsigned i = 0; i < kCount; ++i) {
+    const Bits power = reinterpret_cast<Bits>(shifted[i]) - kRoundBits;
+    const Bits half = power >> 1;  // two factors: 2^-149 and 2^128 are no single normal float
+    const Bits first = (half + 127) << 23;
+    const Bits second = (power - half + 127) << 23;
+    x[i] = p[i] * reinterpret_cast<Vector>(first) * reinterpret_cast<Vector>(second);
+  }
+}
+
+inline Vector exponential(Vector x) {
+  Vector one[1] = {x};
+  exponentiate(one);
+  return one[0];
 }
 
 inline Vector absolute(Vector x) {

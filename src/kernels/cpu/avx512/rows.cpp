@@ -17,7 +17,7 @@ extern const RowTable kRowsAvx512{.sum = sum,
                                   .normalise = normalise,
                                   .apply = apply,
                                   .soft_cap = soft_cap,
-                                  .exponentials = exponentials,
+                                  .soften = soften,
                                   .rotate = rotate};
 
 }  // namespace dms::kernels

@@ -1,7 +1,9 @@
 // Row operations in plain C++. The sums' order is part of their definition (kernel_table.h).
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "kernels/cpu/generic/activation.h"
 #include "kernels/kernel_table.h"
@@ -62,13 +64,16 @@ void rotate(float* low, float* high, const float* cos, const float* sin, int64_t
   }
 }
 
-float exponentials(float max, float* x, int64_t count) {
-  float total = 0;
+float soften(float scale, float* x, int64_t count, float* sum) {
+  float largest = -std::numeric_limits<float>::infinity();
+  for (int64_t i = 0; i < count; ++i) largest = std::max(largest, x[i]);
+  const float max = scale * largest;
+  *sum = 0;
   for (int64_t i = 0; i < count; ++i) {
-    x[i] = std::exp(x[i] - max);
-    total += x[i];
+    x[i] = std::exp(scale * x[i] - max);
+    *sum += x[i];
   }
-  return total;
+  return max;
 }
 
 }  // namespace
@@ -79,7 +84,7 @@ const RowTable kRowsGeneric{.sum = sum,
                             .normalise = normalise,
                             .apply = apply,
                             .soft_cap = soft_cap,
-                            .exponentials = exponentials,
+                            .soften = soften,
                             .rotate = rotate};
 
 }  // namespace dms::kernels
