@@ -43,6 +43,19 @@ void multiply_any_transposed(const SmallMatrix<Number>& a,
                          .adds = false});
 }
 
+void run(const GramCall<float>& call) { small_matrix_table().gram_f32(call); }
+void run(const GramCall<double>& call) { small_matrix_table().gram_f64(call); }
+
+template <class Number>
+void multiply_rows(const SmallMatrix<Number>& a, SmallMatrix<Number>& out) {
+  out.resize(a.rows(), a.rows());
+  run(GramCall<Number>{.rows = a.data(),
+                       .count = a.rows(),
+                       .stride = a.stride(),
+                       .out = out.data(),
+                       .out_stride = out.stride()});
+}
+
 }  // namespace
 
 void multiply(const SmallMatrix<float>& a, const SmallMatrix<float>& b, SmallMatrix<float>& out) {
@@ -83,14 +96,9 @@ void multiply_transposed(const SmallMatrix<double>& a,
   multiply_any_transposed(a, b, out);
 }
 
-void row_products(const SmallMatrix<float>& a, SmallMatrix<float>& out) {
-  out.reset(a.rows(), a.rows());
-  small_matrix_table().gram_f32({.rows = a.data(),
-                                 .count = a.rows(),
-                                 .stride = a.stride(),
-                                 .out = out.data(),
-                                 .out_stride = out.stride()});
-}
+void row_products(const SmallMatrix<float>& a, SmallMatrix<float>& out) { multiply_rows(a, out); }
+
+void row_products(const SmallMatrix<double>& a, SmallMatrix<double>& out) { multiply_rows(a, out); }
 
 void sum_rows(const SmallMatrix<double>& matrix,
               int64_t first,

@@ -45,6 +45,11 @@ class SmallMatrix {
     reshape(rows, columns);
     std::ranges::fill(values_, Number{0});
   }
+  /// Any numbers of another shape, but for the rows' ends.
+  void resize(int64_t rows, int64_t columns) {
+    reshape(rows, columns);
+    for (int64_t i = 0; i < rows; ++i) std::fill(row(i) + columns, row(i) + stride_, Number{0});
+  }
   /// Any numbers of another shape, for who writes whole rows, their ends included.
   void reshape(int64_t rows, int64_t columns) {
     rows_ = rows;
@@ -76,7 +81,7 @@ class SmallMatrix {
     return out;
   }
   void transpose_into(SmallMatrix& out) const {
-    out.reset(columns_, rows_);
+    out.resize(columns_, rows_);
     for (int64_t column = 0; column < columns_; ++column) {
       for (int64_t i = 0; i < rows_; ++i) out.at(column, i) = at(i, column);
     }
@@ -112,6 +117,7 @@ void multiply_transposed(const SmallMatrix<double>& a,
                          SmallMatrix<double>& out);
 /// Likewise a a^T, of a few long rows: the sums as of GramCall.
 void row_products(const SmallMatrix<float>& a, SmallMatrix<float>& out);
+void row_products(const SmallMatrix<double>& a, SmallMatrix<double>& out);
 
 /// out = the sum of rows from `first` on, each times its factor; as they lie, to their ends.
 void sum_rows(const SmallMatrix<double>& matrix,

@@ -34,15 +34,15 @@ struct RotationsCall {
   int64_t count;
 };
 
-/// out = A A^T, of few long rows that end in zeros. Sums go in kGramChains chains by column, those
-/// of one chain by ascending column; then each chain of the first half takes the one as far into
-/// the second half, until one is left.
-constexpr int64_t kGramChains = 16;
+/// out = A A^T, of few long rows that end in zeros. Sums go in as many chains as kMatrixRowBytes
+/// hold numbers, by column, those of one chain by ascending column; then each chain of the first
+/// half takes the one as far into the second half, until one is left.
+template <class Number>
 struct GramCall {
-  const float* rows;  // A, [count, stride]
+  const Number* rows;  // A, [count, stride]
   int64_t count;
   int64_t stride;
-  float* out;  // [count, out_stride]
+  Number* out;  // [count, out_stride]
   int64_t out_stride;
 };
 
@@ -69,7 +69,8 @@ struct TridiagonalCall {
 struct SmallMatrixTable {
   void (*multiply_f32)(const MatrixCall<float>&);
   void (*multiply_f64)(const MatrixCall<double>&);
-  void (*gram_f32)(const GramCall&);
+  void (*gram_f32)(const GramCall<float>&);
+  void (*gram_f64)(const GramCall<double>&);
   void (*rotate)(const RotationsCall&);
   void (*tridiagonalise)(const TridiagonalCall&);
 };

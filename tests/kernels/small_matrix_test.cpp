@@ -74,25 +74,26 @@ TEST(SmallMatrix, MultipliesWithTheBitsOfPlainLoops) {
   check_products<double>(random);
 }
 
-TEST(SmallMatrix, MultipliesRowsWithEachOtherInChains) {
-  std::mt19937_64 random(seed());
+template <class Number>
+void check_row_products(std::mt19937_64& random) {
+  constexpr size_t kChains = kMatrixRowBytes / sizeof(Number);
   for (const int64_t rows : {1, 2, 3, 4, 5, 16, 19}) {
     const int64_t columns = 1 + static_cast<int64_t>(random() % 70);
-    const SmallMatrix<float> matrix = random_matrix<float>(rows, columns, random);
+    const SmallMatrix<Number> matrix = random_matrix<Number>(rows, columns, random);
     for (const Isa isa : isas_of_this_cpu()) {
       SCOPED_TRACE(trace_of(isa, seed()) + ", [" + std::to_string(rows) + ", " +
                    std::to_string(columns) + "]");
       const ScopedIsa scoped(isa);
-      SmallMatrix<float> out;
+      SmallMatrix<Number> out;
       row_products(matrix, out);
       for (int64_t i = 0; i < rows; ++i) {
         for (int64_t j = 0; j < rows; ++j) {
-          std::vector<float> chains(16);
+          std::vector<Number> chains(kChains);
           for (int64_t c = 0; c < columns; ++c) {
-            const float term = matrix.at(i, c) * matrix.at(j, c);
-            chains[static_cast<size_t>(c % 16)] += term;
+            const Number term = matrix.at(i, c) * matrix.at(j, c);
+            chains[static_cast<size_t>(c) % kChains] += term;
           }
-          for (size_t left = 8; left > 0; left /= 2) {
+          for (size_t left = kChains / 2; left > 0; left /= 2) {
             for (size_t chain = 0; chain < left; ++chain) chains[chain] += chains[chain + left];
           }
           ASSERT_EQ(out.at(i, j), chains[0]) << i << ", " << j;
@@ -100,6 +101,12 @@ TEST(SmallMatrix, MultipliesRowsWithEachOtherInChains) {
       }
     }
   }
+}
+
+TEST(SmallMatrix, MultipliesRowsWithEachOtherInChains) {
+  std::mt19937_64 random(seed());
+  check_row_products<float>(random);
+  check_row_products<double>(random);
 }
 
 TEST(SmallMatrix, SumsAndAddsRowsWithTheBitsOfPlainLoops) {

@@ -69,37 +69,38 @@ void multiply(const MatrixCall<Number>& call) {
 
 /// Products of a tile of rows with one of rows; those beyond `count` are the last one again, and
 /// written nowhere.
-template <unsigned kTile>
-inline void gram_tile(const GramCall& call, int64_t first_i, int64_t first_j) {
-  using L = Lanes<float>;
-  constexpr unsigned kVectors = kGramChains / L::kCount;
+template <class Number, unsigned kTile>
+inline void gram_tile(const GramCall<Number>& call, int64_t first_i, int64_t first_j) {
+  using L = Lanes<Number>;
+  constexpr unsigned kChains = static_cast<unsigned>(kMatrixRowBytes) / sizeof(Number);
+  constexpr unsigned kVectors = kChains / L::kCount;
   const auto row = [&](int64_t i) {
     return call.rows + (i < call.count ? i : call.count - 1) * call.stride;
   };
-  const float* a[kTile];
-  const float* b[kTile];
+  const Number* a[kTile];
+  const Number* b[kTile];
   for (unsigned t = 0; t < kTile; ++t) {
     a[t] = row(first_i + t);
     b[t] = row(first_j + t);
   }
-  L::Vector sums[kTile][kTile][kVectors] = {};
-  for (int64_t c = 0; c < call.stride; c += kGramChains) {
+  typename L::Vector sums[kTile][kTile][kVectors] = {};
+  for (int64_t c = 0; c < call.stride; c += kChains) {
     for (unsigned v = 0; v < kVectors; ++v) {
       const int64_t at = c + v * L::kCount;
-      L::Vector of_b[kTile];
+      typename L::Vector of_b[kTile];
       for (unsigned t = 0; t < kTile; ++t) of_b[t] = L::load(b[t] + at);
       for (unsigned s = 0; s < kTile; ++s) {
-        const L::Vector of_a = L::load(a[s] + at);
+        const typename L::Vector of_a = L::load(a[s] + at);
         for (unsigned t = 0; t < kTile; ++t) sums[s][t][v] += of_a * of_b[t];
       }
     }
   }
   for (unsigned s = 0; s < kTile && first_i + s < call.count; ++s) {
     for (unsigned t = 0; t < kTile && first_j + t < call.count; ++t) {
-      alignas(64) float chains[kGramChains];
+      alignas(64) Number chains[kChains];
       for (unsigned v = 0; v < kVectors; ++v) L::store(chains + v * L::kCount, sums[s][t][v]);
-      for (int64_t left = kGramChains / 2; left > 0; left /= 2) {
-        for (int64_t chain = 0; chain < left; ++chain) chains[chain] += chains[chain + left];
+      for (unsigned left = kChains / 2; left > 0; left /= 2) {
+        for (unsigned chain = 0; chain < left; ++chain) chains[chain] += chains[chain + left];
       }
       call.out[(first_i + s) * call.out_stride + first_j + t] = chains[0];
       call.out[(first_j + t) * call.out_stride + first_i + s] = chains[0];
@@ -107,10 +108,11 @@ inline void gram_tile(const GramCall& call, int64_t first_i, int64_t first_j) {
   }
 }
 
-void gram(const GramCall& call) {
+template <class Number>
+void gram(const GramCall<Number>& call) {
   constexpr unsigned kTile = kVectorBytes == 64 ? 4 : 2;  // of sums that stay in registers
   for (int64_t i = 0; i < call.count; i += kTile) {
-    for (int64_t j = 0; j <= i; j += kTile) gram_tile<kTile>(call, i, j);
+    for (int64_t j = 0; j <= i; j += kTile) gram_tile<Number, kTile>(call, i, j);
   }
 }
 

@@ -231,7 +231,7 @@ struct Split {
     // QL steps want what is large last, and a block's largest directions come first: the other way
     // round a tenth of the rotations is saved.
     const double inverse = 1.0 / scale;
-    reversed.reset(n, n);
+    reversed.resize(n, n);
     for (int64_t i = 0; i < n; ++i) {
       std::transform(matrix.row(n - 1 - i),
                      matrix.row(n - 1 - i) + n,

@@ -15,7 +15,7 @@ using Doubles = kernels::SmallMatrix<double>;
 
 template <class To, class From>
 void convert(const kernels::SmallMatrix<From>& from, kernels::SmallMatrix<To>& to) {
-  to.reset(from.rows(), from.columns());
+  to.resize(from.rows(), from.columns());
   for (int64_t i = 0; i < from.rows(); ++i) {
     std::transform(from.row(i), from.row(i) + from.columns(), to.row(i), [](From number) {
       return static_cast<To>(number);
@@ -79,7 +79,7 @@ class Work {
       multiply_transposed(right_, weighted_, square_);
       return;
     }
-    multiply(right_, right_turned_, square_);
+    row_products(right_, square_);
     find_upper_factor(square_, upper_);
     upper_.transpose_into(turned_);
     weigh(turned_);
@@ -93,7 +93,8 @@ class Work {
   void end(const Truncation& request) {
     space_.set_rows(request.rank);  // zeros for vectors that do not exist
     if (by_columns_) {
-      multiply(space_, right_turned_, shares_);
+      right_.transpose_into(turned_);
+      multiply(space_, turned_, shares_);
       write_basis(request, space_);
     } else {
       // With U^T U = R R^T the rows of U^-T R are orthonormal; R is U^T times them.
@@ -117,13 +118,15 @@ class Work {
     const int64_t count = request.old_count;
     const int64_t skipped = old.tokens - count;
     if (old.order == Order::by_columns) {
-      rows_.reset(old.rank, count + request.added_count);
+      rows_.resize(old.rank, count + request.added_count);
       for (int64_t c = 0; c < old.rank; ++c) {
-        std::copy_n(old.rows.data() + c * old.tokens + skipped, count, rows_.row(c));
+        float* row = rows_.row(c);
+        std::copy_n(old.rows.data() + c * old.tokens + skipped, count, row);
+        std::fill_n(row + count, request.added_count, 0.0f);
       }
       row_products(rows_, gram_);
     } else {
-      rows_.reset(count, old.rank);
+      rows_.resize(count, old.rank);
       for (int64_t i = 0; i < count; ++i) {
         std::copy_n(old.rows.data() + (skipped + i) * old.rank, old.rank, rows_.row(i));
       }
@@ -136,21 +139,17 @@ class Work {
   void read_right(const Truncation& request) {
     const Factors& old = request.old;
     const int64_t d = request.d;
-    right_.reset(old.rank + request.added_count, d);
-    right_turned_.reset(d, right_.rows());
-    const bool turned = old.order == Order::by_columns;
+    right_.resize(old.rank + request.added_count, d);
     const float* number = old.basis.data();
-    for (int64_t i = 0; i < (turned ? d : old.rank); ++i) {
-      for (int64_t j = 0; j < (turned ? old.rank : d); ++j, ++number) {
-        right_.at(turned ? j : i, turned ? i : j) = *number;
-        right_turned_.at(turned ? i : j, turned ? j : i) = *number;
+    if (old.order == Order::by_rows) {
+      for (int64_t i = 0; i < old.rank; ++i, number += d) std::copy_n(number, d, right_.row(i));
+    } else {
+      for (int64_t c = 0; c < d; ++c) {
+        for (int64_t i = 0; i < old.rank; ++i) right_.at(i, c) = *number++;
       }
     }
     const float* row = request.added.data() + std::ssize(request.added) - request.added_count * d;
-    for (int64_t i = old.rank; i < right_.rows(); ++i, row += d) {
-      std::copy_n(row, d, right_.row(i));
-      for (int64_t c = 0; c < d; ++c) right_turned_.at(c, i) = row[c];
-    }
+    for (int64_t i = old.rank; i < right_.rows(); ++i, row += d) std::copy_n(row, d, right_.row(i));
   }
 
   /// The Gram matrix of L, which is that of the old rows and ones for the new ones, by `matrix`.
@@ -215,8 +214,7 @@ class Work {
   Floats rows_;  // by columns with room for the new ones
   Floats gram_;
   Doubles old_gram_;
-  Doubles right_;         // R
-  Doubles right_turned_;  // R^T
+  Doubles right_;  // R
   bool by_columns_ = false;
   Doubles square_;
   Doubles upper_;

@@ -14,7 +14,8 @@ constexpr int64_t kVectorBytes = 64;
 
 extern const SmallMatrixTable kSmallMatricesAvx512{.multiply_f32 = multiply<float>,
                                                    .multiply_f64 = multiply<double>,
-                                                   .gram_f32 = gram,
+                                                   .gram_f32 = gram<float>,
+                                                   .gram_f64 = gram<double>,
                                                    .rotate = rotate,
                                                    .tridiagonalise = tridiagonalise};
 

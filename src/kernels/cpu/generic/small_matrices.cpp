@@ -22,15 +22,17 @@ void multiply(const MatrixCall<Number>& call) {
   }
 }
 
-void gram(const GramCall& call) {
+template <class Number>
+void gram(const GramCall<Number>& call) {
+  constexpr size_t kChains = kMatrixRowBytes / sizeof(Number);
   for (int64_t i = 0; i < call.count; ++i) {
     for (int64_t j = 0; j < call.count; ++j) {
-      std::array<float, kGramChains> chains{};
+      std::array<Number, kChains> chains{};
       for (int64_t c = 0; c < call.stride; ++c) {
-        chains[static_cast<size_t>(c % kGramChains)] +=
+        chains[static_cast<size_t>(c) % kChains] +=
             call.rows[i * call.stride + c] * call.rows[j * call.stride + c];
       }
-      for (size_t left = kGramChains / 2; left > 0; left /= 2) {
+      for (size_t left = kChains / 2; left > 0; left /= 2) {
         for (size_t chain = 0; chain < left; ++chain) chains[chain] += chains[chain + left];
       }
       call.out[i * call.out_stride + j] = chains[0];
@@ -108,7 +110,8 @@ void tridiagonalise(const TridiagonalCall& call) {
 
 const SmallMatrixTable kSmallMatricesGeneric{.multiply_f32 = multiply<float>,
                                              .multiply_f64 = multiply<double>,
-                                             .gram_f32 = gram,
+                                             .gram_f32 = gram<float>,
+                                             .gram_f64 = gram<double>,
                                              .rotate = rotate,
                                              .tridiagonalise = tridiagonalise};
 
