@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cli/bench_methods.h"
+#include "cli/bench_methods_report.h"
 #include "cli/bench_options.h"
 #include "cli/bench_policy.h"
 #include "cli/bench_report.h"
@@ -262,20 +263,17 @@ void measure_all(const BenchOptions& options,
 }
 
 void bench_methods(const BenchOptions& options) {
-  const MethodRuns runs = measure_methods(options);
-  note_idle_policies(methods_json(options, runs.rows)["methods"], "method");
-  if (runs.rows.empty()) {
-    // Interrupted before the first was done.
-  } else if (options.json) {
-    print_json(methods_json(options, runs.rows));
-  } else {
-    print(methods_table(runs.rows, stdout_columns()));
+  check_report_files(options.csv, options.html);
+  bool has_numbers = false;
+  try {
+    measure_methods(options, [&](const std::vector<MethodRun>& rows) {
+      has_numbers = std::ranges::any_of(rows, &std::string::empty, &MethodRun::failure);
+      write_methods(options, rows);
+    });
+  } catch (const Interrupted& interrupted) {
+    end_as_interrupted(interrupted);
   }
-  if (runs.is_interrupted) {
-    end_as_interrupted(runs.rows.empty() ? "nothing was measured"
-                                         : "what was measured until then is above");
-  }
-  if (!runs.has_numbers()) throw RunError({.where = "--methods", .what = "none could be measured"});
+  if (!has_numbers) throw RunError({.where = "--methods", .what = "none could be measured"});
 }
 
 void bench(const BenchOptions& options) {
@@ -319,7 +317,8 @@ Command bench_command() {
               "  dms bench models/demo --policy none,random:cr=8 --prompt-lens 4000 \\\n"
               "      --kv-memory 64MiB --sessions\n"
               "  dms bench MODEL --prompt-lens 4096,8192 --gen 128 \\\n"
-              "      --methods none,snapkv:budget=50%,streaming:recent_size=12.5%\n",
+              "      --methods none,snapkv:budget=50%,streaming:recent_size=12.5% \\\n"
+              "      --out methods --html methods.html\n",
           .define = define};
 }
 

@@ -1,27 +1,25 @@
 #include "cli/bench_methods.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
+#include <map>
 #include <new>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "base/utf8.h"
 #include "cli/eval_policies.h"
 #include "cli/eval_run.h"
-#include "cli/interrupt_flag.h"
-#include "cli/peak_memory.h"
-#include "cli/progress.h"
+#include "cli/options.h"
+#include "cli/output.h"
 #include "cli/roofline.h"
-#include "cli/text_table.h"
 #include "dms/error.h"
+#include "eval/kv_record.h"
 #include "eval/prompt_tokens.h"
 #include "eval/relative_size.h"
+#include "eval/store.h"
 #include "eval/task_eval.h"
-#include "report/data_table.h"
 #include "tasks/haystack.h"
 
 namespace dms::cli {
@@ -30,17 +28,6 @@ namespace {
 constexpr const char* kOption = "--methods";
 constexpr double kDepth = 0.5;
 constexpr int64_t kDigits = 7;
-
-constexpr std::array kColumns{"context",
-                              "method",
-                              "time s",
-                              "first token s",
-                              "tok/s",
-                              "decode tok/s",
-                              "memory",
-                              "KV peak",
-                              "KV",
-                              "needle"};
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -52,20 +39,32 @@ struct NeedlePrompt {
   std::vector<std::string> answers;
 };
 
+/// A method at a context length.
+struct Case {
+  int64_t context;
+  size_t method;
+
+  auto operator<=>(const Case&) const = default;
+};
+
 class MethodBench {
  public:
   explicit MethodBench(const BenchOptions& options);
 
-  MethodRuns run();
+  void run();
+  std::vector<MethodRun> rows() const;
 
  private:
   void check_length(int64_t context) const;
   NeedlePrompt prompt(int64_t context, int64_t index) const;
-  void measure(const eval::Contender& method, int64_t index, MethodRun& run);
-  void measure_all(const eval::Contender& method, const std::string& caption, MethodRun& run);
-  void stop_if_asked() const {
-    if (interrupt_.is_set()) throw Interrupted();
-  }
+  eval::Identity identity() const;
+  std::vector<Case> cases() const;
+  std::vector<int64_t> missing(const Case& c) const;
+  std::string key_of(const Case& c, int64_t index) const;
+  eval::Record measure(const Case& c, int64_t index, const std::function<void()>& tell);
+  void measure_all(const Case& c, EvalProgress& progress);
+  void add(const eval::Record& record, MethodRun& run) const;
+  MethodRun row_of(const Case& c) const;
 
   const BenchOptions& options_;
   EvalOptions model_;
@@ -73,13 +72,21 @@ class MethodBench {
   LongestTexts longest_{};
   EvalModels models_;
   eval::PromptTokenizer tokenizer_;
-  InterruptFlag interrupt_;
+  eval::Store store_;
+  std::map<Case, std::string> failures_;
+  int64_t done_tokens_ = 0;
+  int64_t total_tokens_ = 0;
 };
 
 EvalOptions model_of(const BenchOptions& options) {
   EvalOptions model;
+  model.action = "bench --methods";
+  model.caption = "bench";
   model.model = options.model;
   model.model_options = options.model_options;
+  model.cache = with_seekable_files(options.cache);
+  model.out = options.out;
+  model.force = options.force;
   model.json = options.json;
   return model;
 }
@@ -87,7 +94,7 @@ EvalOptions model_of(const BenchOptions& options) {
 MethodBench::MethodBench(const BenchOptions& options)
     : options_(options),
       model_(model_of(options)),
-      methods_(parse_contenders(options.methods, options.cache, kOption)),
+      methods_(parse_contenders(options.methods, model_.cache, kOption)),
       models_(model_, methods_, kOption),
       tokenizer_(models_.source().tokenizer(), std::nullopt) {
   const SourceOf source_of = [this](const eval::Variant& variant) -> const ModelSource& {
@@ -99,6 +106,7 @@ MethodBench::MethodBench(const BenchOptions& options)
     check_sizes(methods_, context, context, kOption);
     check_length(context);
   }
+  store_ = open_store(model_, identity());
 }
 
 /// Before the weights are read.
@@ -126,19 +134,50 @@ NeedlePrompt MethodBench::prompt(int64_t context, int64_t index) const {
   return {.ids = tokenizer_.encode(made, false).question, .answers = made.answers};
 }
 
-void MethodBench::measure(const eval::Contender& method, int64_t index, MethodRun& run) {
+eval::Identity MethodBench::identity() const {
+  eval::Identity identity = common_identity(model_);
+  identity.insert(
+      {{"gen", std::to_string(options_.gen_tokens)}, {"seed", std::to_string(options_.seed)}});
+  return identity;
+}
+
+std::vector<Case> MethodBench::cases() const {
+  std::vector<Case> cases;
+  for (const int64_t context : options_.prompt_lens) {
+    for (size_t i = 0; i < methods_.size(); ++i) cases.push_back({.context = context, .method = i});
+  }
+  return cases;
+}
+
+std::string MethodBench::key_of(const Case& c, int64_t index) const {
+  return fmt::format("needle {} {} {}", c.context, index, eval::key_of(methods_[c.method]));
+}
+
+/// The prompts that are not done.
+std::vector<int64_t> MethodBench::missing(const Case& c) const {
+  std::vector<int64_t> prompts;
+  for (int64_t i = 0; i < options_.repeats; ++i) {
+    if (store_.find(key_of(c, i)) == nullptr) prompts.push_back(i);
+  }
+  return prompts;
+}
+
+/// `tell`: called after every pass and token.
+eval::Record MethodBench::measure(const Case& c, int64_t index, const std::function<void()>& tell) {
+  const eval::Contender& method = methods_[c.method];
   LLM& llm = models_.with(method.variant);
-  const NeedlePrompt needle = prompt(run.context_tokens, index);
-  Session session = llm.new_session(eval::sized_for(method.cache, run.context_tokens));
+  const NeedlePrompt needle = prompt(c.context, index);
+  Session session = llm.new_session(eval::sized_for(method.cache, c.context));
+  eval::CacheMemory memory;
   const auto look = [&](int64_t, int64_t) {
-    run.kv_peak_bytes = std::max(run.kv_peak_bytes, session.kv().allocated_bytes);
-    stop_if_asked();
+    memory.peak_bytes = std::max(memory.peak_bytes, session.kv().allocated_bytes);
+    tell();
   };
   const double start = now_s();
   double first = 0;
   const auto take = [&](std::string_view) {
     if (first == 0) first = now_s();
-    stop_if_asked();
+    tell();
     return true;
   };
   const Generation result = session.generate(
@@ -146,30 +185,31 @@ void MethodBench::measure(const eval::Contender& method, int64_t index, MethodRu
   if (!result.error.empty()) throw RunError({.where = method.label, .what = result.error});
   const double seconds = now_s() - start;
   look(0, 0);
-  const Timings& timings = session.timings();
-  run.seconds.values.push_back(seconds);
-  run.first_token_s.values.push_back(first > 0 ? first - start : seconds);
-  run.tok_s.values.push_back(static_cast<double>(options_.gen_tokens) / seconds);
-  run.decode_tok_s.values.push_back(timings.decode_tok_s());
-  run.kv = session.kv();
-  run.weight_bytes = static_cast<int64_t>(weight_bytes(llm.info()));
-  ++run.prompts;
+  memory.kv = session.kv();
   const double score =
       eval::score_answer(result.text, needle.answers, eval::AnswerRule::begins_right);
-  if (score > 0) ++run.found;
+  eval::Record record;
+  record.texts = {{"answer", result.text},
+                  {"expected", fmt::format("{}", fmt::join(needle.answers, ", "))}};
+  record.numbers = {{"seconds", seconds},
+                    {"first_token_s", first > 0 ? first - start : seconds},
+                    {"decode_tok_s", session.timings().decode_tok_s()},
+                    {"weight_bytes", weight_bytes(llm.info())},
+                    {"found", score > 0 ? 1 : 0}};
+  put_memory(memory, record);
+  return record;
 }
 
-void MethodBench::measure_all(const eval::Contender& method,
-                              const std::string& caption,
-                              MethodRun& run) {
-  models_.with(method.variant);  // read before the clock runs
-  ProgressLine progress(caption);
-  for (int64_t i = 0; i < options_.repeats; ++i) {
-    progress.show(fmt::format(
-        "{} at {}, {} of {}", method.label, run.context_tokens, i + 1, options_.repeats));
-    stop_if_asked();
-    measure(method, i, run);
+/// Why some work has no result; empty: it has. A Ctrl-C passes by.
+std::string failure_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  } catch (const std::bad_alloc&) {
+    return out_of_memory().what();
   }
+  return "";
 }
 
 /// Tells of a row when it is there: the others may take hours.
@@ -180,98 +220,84 @@ std::string line_of(const MethodRun& run) {
       "{}: {:.2f} s, {} of {} found", name, run.seconds.median(), run.found, run.prompts);
 }
 
-MethodRuns MethodBench::run() {
-  MethodRuns runs;
-  for (const int64_t context : options_.prompt_lens) {
-    for (size_t i = 0; i < methods_.size(); ++i) {
-      const eval::Contender& method = methods_[i];
-      MethodRun run{.context_tokens = context, .method = method.label};
-      const std::string caption = fmt::format(
-          "bench {} of {}", runs.rows.size() + 1, options_.prompt_lens.size() * methods_.size());
-      try {
-        require_length(method, longest_.each[i], context, kOption);
-        measure_all(method, caption, run);
-      } catch (const Interrupted&) {
-        runs.is_interrupted = true;
-        return runs;
-      } catch (const Error& error) {
-        run.failure = error.what();
-      } catch (const std::bad_alloc&) {
-        run.failure = out_of_memory().what();
-      }
-      note(line_of(run));
-      runs.rows.push_back(std::move(run));
-    }
+void MethodBench::measure_all(const Case& c, EvalProgress& progress) {
+  const eval::Contender& method = methods_[c.method];
+  const std::vector<int64_t> prompts = missing(c);
+  if (prompts.empty()) return;
+  std::string failure = failure_of([&] {
+    require_length(method, longest_.each[c.method], c.context, kOption);
+    models_.with(method.variant);  // read before the clock runs
+  });
+  for (size_t i = 0; failure.empty() && i < prompts.size(); ++i) {
+    const auto tell = [&] {
+      progress.show(
+          {.what = fmt::format(
+               "{} at {}, {} of {}", method.label, c.context, prompts[i] + 1, options_.repeats),
+           .done = done_tokens_ + static_cast<int64_t>(i) * c.context,
+           .total = total_tokens_});
+    };
+    tell();
+    eval::Record record;
+    failure = failure_of([&] { record = measure(c, prompts[i], tell); });
+    if (failure.empty()) store_.put(key_of(c, prompts[i]), std::move(record));
   }
-  return runs;
+  if (!failure.empty()) failures_[c] = failure;
+  done_tokens_ += std::ssize(prompts) * c.context;
+  progress.wipe();
+  note(line_of(row_of(c)));
 }
 
-std::vector<std::string> cells_of(const MethodRun& run) {
-  std::vector<std::string> cells{fmt::format("{}", run.context_tokens), run.method};
-  if (!run.failure.empty()) {
-    cells.resize(kColumns.size() - 1, "-");
-    cells.push_back(run.failure);
-    return cells;
+void MethodBench::run() {
+  EvalProgress progress(model_);
+  for (const Case& c : cases()) total_tokens_ += std::ssize(missing(c)) * c.context;
+  for (const Case& c : cases()) measure_all(c, progress);
+}
+
+void MethodBench::add(const eval::Record& record, MethodRun& run) const {
+  eval::MemoryTotal memory;
+  memory.add(record);
+  const double seconds = record.number("seconds");
+  run.seconds.values.push_back(seconds);
+  run.first_token_s.values.push_back(record.number("first_token_s"));
+  run.tok_s.values.push_back(static_cast<double>(options_.gen_tokens) / seconds);
+  run.decode_tok_s.values.push_back(record.number("decode_tok_s"));
+  run.weight_bytes = static_cast<int64_t>(record.number("weight_bytes"));
+  run.kv_peak_bytes = std::max(run.kv_peak_bytes, memory.peak_bytes);
+  run.kv = memory.kv;
+  run.found += static_cast<int64_t>(record.number("found"));
+  ++run.prompts;
+}
+
+MethodRun MethodBench::row_of(const Case& c) const {
+  MethodRun run{.context_tokens = c.context, .method = methods_[c.method].label};
+  for (int64_t i = 0; i < options_.repeats; ++i) {
+    const eval::Record* record = store_.find(key_of(c, i));
+    if (record != nullptr) add(*record, run);
   }
-  cells.insert(cells.end(),
-               {fmt::format("{:.2f}", run.seconds.median()),
-                fmt::format("{:.2f}", run.first_token_s.median()),
-                fmt::format("{:.1f}", run.tok_s.median()),
-                fmt::format("{:.1f}", run.decode_tok_s.median()),
-                format_bytes(run.weight_bytes + run.kv_peak_bytes),
-                format_bytes(run.kv_peak_bytes),
-                format_bytes(run.kv.allocated_bytes),
-                fmt::format("{}/{}", run.found, run.prompts)});
-  return cells;
+  const auto failure = failures_.find(c);
+  if (failure != failures_.end()) run.failure = failure->second;
+  return run;
+}
+
+std::vector<MethodRun> MethodBench::rows() const {
+  std::vector<MethodRun> rows;
+  for (const Case& c : cases()) {
+    MethodRun run = row_of(c);
+    if (run.prompts > 0 || !run.failure.empty()) rows.push_back(std::move(run));
+  }
+  return rows;
 }
 
 }  // namespace
 
-bool MethodRuns::has_numbers() const {
-  return std::ranges::any_of(rows, [](const MethodRun& run) { return run.failure.empty(); });
-}
-
-MethodRuns measure_methods(const BenchOptions& options) { return MethodBench(options).run(); }
-
-OutputJson methods_json(const BenchOptions& options, const std::vector<MethodRun>& runs) {
-  OutputJson rows = OutputJson::array();
-  for (const MethodRun& run : runs) {
-    OutputJson row{{"context_tokens", run.context_tokens}, {"method", run.method}};
-    if (!run.failure.empty()) {
-      row["failed"] = run.failure;
-      rows.push_back(std::move(row));
-      continue;
-    }
-    row.update(OutputJson{{"seconds", run.seconds.json()},
-                          {"first_token_s", run.first_token_s.json()},
-                          {"tok_s", run.tok_s.json()},
-                          {"decode_tok_s", run.decode_tok_s.json()},
-                          {"weight_bytes", run.weight_bytes},
-                          {"kv_peak_bytes", run.kv_peak_bytes},
-                          {"kv", kv_json(run.kv, false)},
-                          {"prompts", run.prompts},
-                          {"found", run.found}});
-    rows.push_back(std::move(row));
-  }
-  return {{"model", options.model},
-          {"gen_tokens", options.gen_tokens},
-          {"seed", options.seed},
-          {"peak_rss_bytes", peak_rss_bytes()},
-          {"methods", std::move(rows)}};
-}
-
-std::string methods_table(const std::vector<MethodRun>& runs, size_t columns) {
-  const std::vector<std::string> header(kColumns.begin(), kColumns.end());
-  report::DataTable table{.title = {}, .header = header, .rows = {}};
-  TextTable narrow(header);
-  for (const MethodRun& run : runs) {
-    table.rows.push_back(cells_of(run));
-    narrow.add_row(cells_of(run));
-  }
-  const std::string markdown = report::to_markdown(table);
-  return count_code_points(std::string_view(markdown).substr(0, markdown.find('\n'))) <= columns
-             ? markdown
-             : narrow.str(columns);
+void measure_methods(const BenchOptions& options, const MethodSink& sink) {
+  MethodBench bench(options);
+  measure_and_report([&] { bench.run(); },
+                     [&] {
+                       const std::vector<MethodRun> rows = bench.rows();
+                       sink(rows);
+                       return !rows.empty();
+                     });
 }
 
 }  // namespace dms::cli

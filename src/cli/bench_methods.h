@@ -3,11 +3,11 @@
 // length: time, speed, memory, and whether the needle is found.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "cli/bench_options.h"
-#include "cli/output.h"
 #include "cli/samples.h"
 #include "dms/llm.h"
 
@@ -24,26 +24,16 @@ struct MethodRun {
   int64_t weight_bytes = 0;
   int64_t kv_peak_bytes = 0;  // at most between passes
   KvStats kv{};               // after the last answer
-  int64_t prompts = 0;
+  int64_t prompts = 0;        // fewer than `repeat` where Ctrl-C ended it
   int64_t found = 0;
   std::string failure{};  // why there are no numbers: no memory for them, say
 };
 
-/// What is measured stays, whatever comes after it.
-struct MethodRuns {
-  std::vector<MethodRun> rows;
-  bool is_interrupted = false;  // by Ctrl-C: those that follow are missing
+/// Takes the rows of which something is done or that failed, however the measurements ended.
+using MethodSink = std::function<void(const std::vector<MethodRun>& rows)>;
 
-  /// Whether a row has numbers.
-  bool has_numbers() const;
-};
-
-/// Throws InputError before anything is measured.
-MethodRuns measure_methods(const BenchOptions& options);
-
-/// A row that failed has no numbers but its context, and says why in `failed`.
-OutputJson methods_json(const BenchOptions& options, const std::vector<MethodRun>& runs);
-/// Markdown, or on a terminal that is too narrow the same cells in columns that fit.
-std::string methods_table(const std::vector<MethodRun>& runs, size_t columns);
+/// What `options.out` holds is not measured again. Throws InputError before anything is measured,
+/// and Interrupted after the rows were handed over.
+void measure_methods(const BenchOptions& options, const MethodSink& sink);
 
 }  // namespace dms::cli

@@ -23,6 +23,20 @@ void check_methods(const BenchOptions& options) {
   if (options.sessions) refuse("--sessions");
   if (!options.policies.empty()) refuse("--policy");
   if (options.gen_tokens == 0) refuse("--gen 0");
+  refuse_twice("--prompt-lens", options.prompt_lens);
+  if (options.force && options.out.empty()) {
+    throw InputError({.where = "--force", .what = "goes with --out DIR"});
+  }
+}
+
+void refuse_methods_own(const BenchOptions& options) {
+  const auto refuse = [](const char* option, bool is_given) {
+    if (is_given) throw InputError({.where = option, .what = "goes with --methods"});
+  };
+  refuse("--out", !options.out.empty());
+  refuse("--force", options.force);
+  refuse("--csv", !options.csv.empty());
+  refuse("--html", !options.html.empty());
 }
 
 void check(const BenchOptions& options) {
@@ -37,7 +51,11 @@ void check(const BenchOptions& options) {
                       .what = has_config ? "given beside --config" : "missing",
                       .expected = "a Hugging Face folder, or --config F --random-weights"});
   }
-  if (!options.methods.empty()) check_methods(options);
+  if (options.methods.empty()) {
+    refuse_methods_own(options);
+  } else {
+    check_methods(options);
+  }
   if (options.sessions && options.model_options.kv_memory_bytes == 0) {
     throw InputError({.where = "--sessions", .what = "goes with --kv-memory SIZE"});
   }
@@ -56,6 +74,14 @@ void note_idle_options(const CLI::App& app, const BenchOptions& options) {
   }
   const char* const with = has_methods ? "--methods" : "--sessions";
   if (!idle.empty()) note(fmt::format("{}: without effect with {}", fmt::join(idle, ", "), with));
+}
+
+void add_methods_outputs(CLI::App& app, BenchOptions& options) {
+  const OptionGroup group(app, "with --methods");
+  add_text(app, "--out", options.out, "DIR", "Keep what is measured there; the next run goes on");
+  add_flag(app, "--force", options.force, "Begin again what --out holds");
+  add_text(app, "--csv", options.csv, "FILE", "Write the rows as CSV");
+  add_text(app, "--html", options.html, "FILE", "Write a page with the table and charts");
 }
 
 }  // namespace
@@ -97,6 +123,7 @@ void add_bench_options(CLI::App& app, BenchOptions& options) {
            "Compare these, with settings as dms eval's\n--policies, by a needle in each of "
            "--prompt-lens");
   add_flag(app, "--json", options.json, "Print one JSON object");
+  add_methods_outputs(app, options);
   add_cache_options_but_policy(app, options.cache);
   add_model_options(app, options.model_options);
   add_scheduling_options(app, options.model_options);

@@ -30,6 +30,11 @@ struct BenchOptions {
   int64_t repeats = 3;
   uint64_t seed = 0;
   bool json = false;
+  // Of `methods`.
+  std::string out;  // what is measured is kept there, and not measured again; empty: nowhere
+  bool force = false;
+  std::string csv;
+  std::string html;
 };
 
 void add_bench_options(CLI::App& app, BenchOptions& options);

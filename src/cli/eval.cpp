@@ -23,8 +23,7 @@ void evaluate_and_write(const EvalOptions& options) {
       return write_report(options, info, report);
     });
   } catch (const Interrupted& interrupted) {
-    end_as_interrupted(interrupted.has_rows() ? "what was measured until then is above"
-                                              : "nothing was measured");
+    end_as_interrupted(interrupted);
   }
 }
 

@@ -143,15 +143,6 @@ void refuse(const std::string& where, const std::string& what) {
   throw InputError({.where = where, .what = what});
 }
 
-template <class T>
-void refuse_twice(const std::string& where, std::vector<T> values) {
-  std::ranges::sort(values);
-  const auto twice = std::ranges::adjacent_find(values);
-  if (twice == values.end()) return;
-  throw InputError(
-      {.where = where, .what = "stands there twice", .got = fmt::format("{}", *twice)});
-}
-
 }  // namespace
 
 void add_eval_options(CLI::App& app, EvalOptions& options) {

@@ -68,15 +68,6 @@ size_t widest_line(std::string_view text) {
   return widest;
 }
 
-/// Markdown, or on a terminal that is too narrow the same cells in columns that fit.
-std::string fitting_table(const eval::Rendered& rendered) {
-  const size_t columns = stdout_columns();
-  if (widest_line(rendered.markdown) <= columns) return rendered.markdown;
-  TextTable table(rendered.table.front());
-  for (size_t i = 1; i < rendered.table.size(); ++i) table.add_row(rendered.table[i]);
-  return table.str(columns);
-}
-
 }  // namespace
 
 OutputJson text_rows_json(const std::vector<eval::TextRow>& rows) {
@@ -173,6 +164,28 @@ void check_report_files(const std::string& csv, const std::string& html) {
   throw InputError({.where = "--html", .what = "the file that --csv names", .got = html});
 }
 
+std::string fitting_table(const eval::Rendered& rendered) {
+  const size_t columns = stdout_columns();
+  if (widest_line(rendered.markdown) <= columns) return rendered.markdown;
+  TextTable table(rendered.table.front());
+  for (size_t i = 1; i < rendered.table.size(); ++i) table.add_row(rendered.table[i]);
+  return table.str(columns);
+}
+
+std::string page_title(const std::string& command, const std::string& model) {
+  const std::string name = std::filesystem::path(model).filename().string();
+  return fmt::format("dms {}: {}", command, name.empty() ? model : name);
+}
+
+void write_report_files(const std::string& csv,
+                        const std::string& html,
+                        const std::string& title,
+                        const EvalReport& report) {
+  if (!csv.empty()) write_text_file(csv, to_csv(report.rows));
+  if (html.empty()) return;
+  write_text_file(html, eval::page(title, facts_of(report.head), report.rendered.cards));
+}
+
 bool write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report) {
   if (report.rows.empty()) return false;
   note_idle_policies(report.rows, "policy");
@@ -185,12 +198,8 @@ bool write_report(const EvalOptions& options, const ModelInfo& info, const EvalR
   } else {
     print(fitting_table(report.rendered));
   }
-  if (!options.csv.empty()) write_text_file(options.csv, to_csv(report.rows));
-  if (options.html.empty()) return true;
-  const std::string name = std::filesystem::path(options.model).filename().string();
-  const std::string title =
-      fmt::format("dms eval {}: {}", options.action, name.empty() ? options.model : name);
-  write_text_file(options.html, eval::page(title, facts_of(report.head), report.rendered.cards));
+  write_report_files(
+      options.csv, options.html, page_title("eval " + options.action, options.model), report);
   return true;
 }
 

@@ -32,6 +32,16 @@ void note_idle_policies(const OutputJson& rows, const std::string& name);
 /// are one file.
 void check_report_files(const std::string& csv, const std::string& html);
 
+/// Markdown, or on a terminal that is too narrow the same cells in columns that fit.
+std::string fitting_table(const eval::Rendered& rendered);
+/// "dms eval ppl: demo".
+std::string page_title(const std::string& command, const std::string& model);
+/// To --csv and --html, where they are named.
+void write_report_files(const std::string& csv,
+                        const std::string& html,
+                        const std::string& title,
+                        const EvalReport& report);
+
 /// To standard output, --csv and --html; nothing, and false, where there is no row.
 bool write_report(const EvalOptions& options, const ModelInfo& info, const EvalReport& report);
 

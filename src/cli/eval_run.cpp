@@ -128,4 +128,9 @@ void end_as_interrupted(const std::string& what) {
   std::raise(SIGINT);
 }
 
+void end_as_interrupted(const Interrupted& interrupted) {
+  end_as_interrupted(interrupted.has_rows() ? "what was measured until then is above"
+                                            : "nothing was measured");
+}
+
 }  // namespace dms::cli

@@ -57,6 +57,7 @@ class EvalProgress {
       : line_(options.caption.empty() ? "eval " + options.action : options.caption) {}
   /// Throws Interrupted after a Ctrl-C.
   void show(const eval::Step& step);
+  void wipe() { line_.wipe(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -77,5 +78,7 @@ void measure_and_report(const std::function<void()>& measure, const std::functio
 
 /// Ends the process as a Ctrl-C ends others, saying `what` became of the results.
 void end_as_interrupted(const std::string& what);
+/// The same where they were printed.
+void end_as_interrupted(const Interrupted& interrupted);
 
 }  // namespace dms::cli

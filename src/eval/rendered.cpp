@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include "report/data_table.h"
 #include "report/grid_map.h"
 #include "report/heatmap.h"
 #include "report/page.h"
@@ -252,13 +251,6 @@ void add_scores(report::DataTable& table,
   table.rows.push_back(std::move(row));
 }
 
-Rendered rendered(report::DataTable table, const std::string& cards) {
-  table.title.clear();
-  Rendered result{.markdown = report::to_markdown(table), .table = {table.header}, .cards = cards};
-  result.table.insert(result.table.end(), table.rows.begin(), table.rows.end());
-  return result;
-}
-
 std::vector<std::string> cells_of(const std::vector<TaskRow>& rows) {
   std::vector<std::string> cells;
   for (const TaskRow& row : rows) {
@@ -268,6 +260,13 @@ std::vector<std::string> cells_of(const std::vector<TaskRow>& rows) {
 }
 
 }  // namespace
+
+Rendered rendered(report::DataTable table, const std::string& cards) {
+  table.title.clear();
+  Rendered result{.markdown = report::to_markdown(table), .table = {table.header}, .cards = cards};
+  result.table.insert(result.table.end(), table.rows.begin(), table.rows.end());
+  return result;
+}
 
 Rendered render_text(const std::vector<TextRow>& rows, const std::vector<std::string>& pieces) {
   if (rows.empty()) return {};

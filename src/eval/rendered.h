@@ -7,6 +7,7 @@
 
 #include "eval/task_eval.h"
 #include "eval/text_eval.h"
+#include "report/data_table.h"
 
 namespace dms::eval {
 
@@ -15,6 +16,9 @@ struct Rendered {
   std::vector<std::vector<std::string>> table;  // the same cells, the header first
   std::string cards;                            // of the HTML page
 };
+
+/// The table beside cards of the page, which may hold it already.
+Rendered rendered(report::DataTable table, const std::string& cards);
 
 /// One row a contender; what is lost against bytes, what heads hold, and the text shaded by it.
 /// `pieces`: the text's tokens; empty: they have no text.

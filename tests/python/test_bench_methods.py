@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import signal
 import subprocess
 
 import pytest
 
 from bad_input import assert_error
-from harness import DEMO, HANG_GUARD_S, binary
+from harness import DEMO, HANG_GUARD_S, binary, wait_until
+from pseudo_terminal import Terminal
 
 METHODS = "none,streaming:recent_size=12.5%"
 COMMAND = ("bench", DEMO, "--prompt-lens", "200,400", "--gen", 12, "--repeat", 2)
@@ -57,6 +60,89 @@ def test_a_method_without_memory_is_a_row_that_says_so(dms, dms_json):
     assert "none could be measured" in alone.stderr.decode()
 
 
+def test_a_second_run_goes_on(dms, dms_json, tmp_path):
+    out, results = tmp_path / "out", tmp_path / "out" / "results.jsonl"
+    command = (*COMMAND, "--out", out, "--methods")
+    whole = dms_json(*command, METHODS)["methods"]
+    kept = results.read_text().splitlines(keepends=True)
+    assert len(kept) == 1 + 2 * len(whole)  # a record a prompt
+    # As a run that was killed leaves it: three records and a half.
+    results.write_text("".join(kept[:4]) + kept[4][:40])
+    done = dms(*command, METHODS, "--json")
+    again = json.loads(done.stdout)["methods"]
+    after = results.read_text().splitlines(keepends=True)
+    assert after[:4] == kept[:4]
+    assert len(after) == len(kept)
+    # What is done is neither measured nor told again: its times are the first run's.
+    assert again[0] == whole[0]
+    assert b"none at 200" not in done.stderr
+    assert b"none at 400" in done.stderr
+    assert [row["found"] for row in again] == [row["found"] for row in whole]
+    assert [row["kv"] for row in again] == [row["kv"] for row in whole]
+    more = dms_json(*command, METHODS + ",random:cr=4")["methods"]
+    assert [row for row in more if row["method"] != "random:cr=4"] == again
+    done = dms(*command, METHODS, "--gen", 13, check=False)
+    assert_error(done, "results.jsonl", "gen", "'12'", "'13'", "--force")
+    begun = dms_json(*command, "none", "--gen", 13, "--repeat", 1, "--force")["methods"]
+    assert [row["prompts"] for row in begun] == [1, 1]
+    # An evaluation's folder is no place for it.
+    needle = ("eval", "needle", DEMO, "--lengths", 200, "--samples", 1, "--out", out)
+    assert_error(dms(*needle, check=False), "results.jsonl", "action", "--force")
+
+
+def test_rows_are_written_as_csv_and_as_a_page(dms, tmp_path):
+    """A row without numbers has the columns of the others."""
+    table, page = tmp_path / "rows.csv", tmp_path / "page.html"
+    command = ("bench", DEMO, "--prompt-lens", 1000, "--gen", 4, "--repeat", 1)
+    command += ("--methods", "none,streaming:recent_size=64", "--kv-memory", "1MiB")
+    dms(*command, "--csv", table, "--html", page)
+    with table.open() as file:
+        none, streaming = csv.DictReader(file)
+    assert none["method"] == "none"
+    assert none["seconds.median"] == none["kv.held_tokens"] == none["found"] == ""
+    assert "KV memory" in none["failed"]
+    assert float(streaming["seconds.median"]) > 0
+    assert int(streaming["kv.held_tokens"]) == (64 + 4 + 1) * 12
+    assert streaming["failed"] == ""
+    text = page.read_text()
+    assert "<td>none</td>" in text
+    assert "streaming:recent_size=64: " in text  # a point of the chart
+    assert text.count("<figure") == 1
+
+
+def test_progress_shows_the_time_left_on_a_terminal(tmp_path):
+    command = ("bench", DEMO, "--prompt-lens", 4000, "--gen", 4, "--repeat", 2)
+    terminal = Terminal(*command, "--methods", "none", "--threads", 1, "--out", tmp_path)
+    terminal.wait_for(" left: none at 4000, ")
+    terminal.wait_for("none at 4000: ")
+    terminal.wait_for("KV peak")
+    assert terminal.end() == 0
+    terminal = Terminal(*command, "--methods", "none", "--threads", 1, "--out", tmp_path)
+    terminal.wait_for("goes on behind 2 parts that are measured")
+    assert terminal.end() == 0
+
+
+def test_ctrl_c_keeps_the_prompts_that_are_done(tmp_path):
+    """Those of a row that was under way too."""
+    command = ["bench", DEMO, "--prompt-lens", "4000", "--gen", 12, "--repeat", 50]
+    command += ["--methods", "none", "--threads", 1, "--json"]
+    command += ["--out", tmp_path, "--csv", tmp_path / "rows.csv"]
+    process = subprocess.Popen(
+        [str(binary()), *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    results = tmp_path / "results.jsonl"
+    wait_until(
+        lambda: results.exists() and results.read_text().count("\n") >= 2, process, "a record"
+    )
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=HANG_GUARD_S)
+    assert process.returncode == -signal.SIGINT
+    assert b"interrupted: what was measured until then is above" in err
+    prompts = json.loads(out)["methods"][0]["prompts"]
+    assert prompts == results.read_text().count("\n") - 1
+    assert f",{prompts}," in (tmp_path / "rows.csv").read_text().splitlines()[1]
+
+
 def test_ctrl_c_prints_the_rows_that_are_done():
     command = ["bench", DEMO, "--prompt-lens", "200,4000", "--gen", 12, "--repeat", 1]
     command += ["--methods", "none,streaming:recent_size=64", "--threads", 1]
@@ -88,6 +174,12 @@ def test_ctrl_c_prints_the_rows_that_are_done():
             ("--methods: snapkv:budget=400: budget: keeps", "got 400, expected 1 to 399"),
         ),
         (("--methods", "none", "--gen", 0), ("--gen 0",)),
+        (("--methods", "none", "--prompt-lens", "200,200"), ("--prompt-lens", "twice", "200")),
+        (("--methods", "none", "--force"), ("--force", "--out")),
+        (("--methods", "none", "--csv", "a.csv", "--html", "./a.csv"), ("--html", "--csv")),
+        (("--methods", "none", "--csv", "/nowhere/x"), ("/nowhere",)),
+        (("--csv", "a.csv"), ("--csv", "goes with --methods")),
+        (("--out", "a"), ("--out", "goes with --methods")),
     ],
 )
 def test_bad_options(dms, options, words):

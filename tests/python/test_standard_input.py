@@ -54,6 +54,8 @@ ELSEWHERE = {
     ("document", "--decisions"),  # refused
     ("extract", "--config"),
     ("quantize", "--calibrate"),
+    ("bench", "--csv"),  # written, not read
+    ("bench", "--html"),
 }
 COMMANDS = (
     "inspect",
