@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "eval/series.h"
 #include "report/grid_map.h"
 #include "report/heatmap.h"
 #include "report/page.h"
@@ -96,30 +97,6 @@ bool heads_differ(const KvStats& kv) {
   });
 }
 
-/// The settings that say how much a policy holds: those that differ along its curve. An adapter's
-/// path says nothing that a legend has room for.
-constexpr std::array<std::string_view, 8> kSizes{"adapter",
-                                                 "cr",
-                                                 "budget",
-                                                 "compression_ratio",
-                                                 "max_seq_length",
-                                                 "recent_size",
-                                                 "threshold",
-                                                 "window"};
-
-/// "random" of "random:cr=8": one policy with different sizes is a curve.
-std::string series_of(const std::string& label) {
-  std::string series;
-  for (size_t begin = 0; begin <= label.size();) {
-    const size_t end = std::min(label.find(':', begin), label.size());
-    const std::string part = label.substr(begin, end - begin);
-    const bool is_size = std::ranges::find(kSizes, part.substr(0, part.find('='))) != kSizes.end();
-    if (!is_size) series += (series.empty() ? "" : ":") + part;
-    begin = end + 1;
-  }
-  return series;
-}
-
 report::DataTable text_table(const std::vector<TextRow>& rows) {
   const bool is_compared = !rows.empty() && rows.front().kld;
   report::DataTable table{.title = "Results", .header = {}, .rows = {}};
@@ -132,17 +109,27 @@ report::DataTable text_table(const std::vector<TextRow>& rows) {
   return table;
 }
 
+/// Of rows with a label.
+template <class Row>
+std::vector<SeriesPlace> places_of(const std::vector<Row>& rows) {
+  std::vector<std::string> labels;
+  for (const Row& row : rows) labels.push_back(row.label);
+  return series_of(labels);
+}
+
 std::string text_chart(const std::vector<TextRow>& rows,
                        const char* title,
                        const char* unit,
                        const std::function<double(const TextRow&)>& loss) {
   report::Scatter chart{
       .title = title, .unit = unit, .x_name = "KV cache, MiB", .points = {}, .may_be_log = true};
-  for (const TextRow& row : rows) {
-    chart.points.push_back({.name = row.label,
-                            .x = mebibytes(row.kv_bytes),
-                            .y = loss(row),
-                            .series = series_of(row.label)});
+  const std::vector<SeriesPlace> places = places_of(rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    chart.points.push_back({.name = rows[i].label,
+                            .x = mebibytes(rows[i].kv_bytes),
+                            .y = loss(rows[i]),
+                            .series = places[i].series,
+                            .lines = places[i].lines});
   }
   return report::render(chart);
 }
@@ -230,12 +217,14 @@ std::string task_chart(const std::vector<TaskScore>& means,
                         .points = {},
                         .may_be_log = false,
                         .is_percent = true};
-  for (const TaskScore& mean : means) {
-    if (mean.samples == 0) continue;
-    chart.points.push_back({.name = mean.label,
-                            .x = mebibytes(mean.kv_bytes),
-                            .y = 100 * (1 - mean.score),
-                            .series = series_of(mean.label)});
+  const std::vector<SeriesPlace> places = places_of(means);
+  for (size_t i = 0; i < means.size(); ++i) {
+    if (means[i].samples == 0) continue;
+    chart.points.push_back({.name = means[i].label,
+                            .x = mebibytes(means[i].kv_bytes),
+                            .y = 100 * (1 - means[i].score),
+                            .series = places[i].series,
+                            .lines = places[i].lines});
   }
   return report::render(chart);
 }

@@ -88,7 +88,7 @@ th, td { text-align: left; vertical-align: top; padding: 5px 0; border-top: 1px 
          font-weight: 400; overflow-wrap: anywhere; }
 tr:first-child > * { border-top: 0; }
 th { color: var(--faint); width: min(220px, 38%); padding-right: 16px; }
-.label { fill: var(--text); font-size: 11px; paint-order: stroke; stroke: var(--card);
+.label { font-size: 11px; paint-order: stroke; stroke: var(--card);
          stroke-width: 4px; stroke-linejoin: round; }
 .shaded { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; line-height: 1.6;
           margin-top: 8px; }

@@ -4,13 +4,16 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/utf8.h"
 #include "report/axis.h"
 #include "report/chart_frame.h"
+#include "report/label_places.h"
 #include "report/marker.h"
 #include "report/number_format.h"
 #include "report/page.h"
@@ -21,9 +24,11 @@ namespace {
 constexpr ChartSize kSize{
     .width = 760, .height = 340, .left = 60, .right = 24, .top = 26, .bottom = 42};
 constexpr double kNameBelow = 34;
-constexpr double kCharacter = 6.2;  // about the width of one in a label
-constexpr double kLine = 13;        // its height
+constexpr double kCharacter = 6.8;  // about the width of one in a label
+constexpr double kRoomAbove = 8;    // labels may stand over the axes' end
 constexpr double kLegendLine = 19;
+constexpr double kLegendLeft = 16;  // from the axes to the legend
+constexpr double kLegendGap = 8;    // from its marks to its names
 
 bool is_drawn(const NamedPoint& point) { return is_drawable(point.x) && is_drawable(point.y); }
 
@@ -34,50 +39,6 @@ std::string front(const ChartFrame& frame, const std::vector<NamedPoint>& points
   }
   return fmt::format(R"(<polyline class="line dashed front" points="{}"/>)", corners);
 }
-
-/// Names beside their points, to the left where the chart ends, a line higher or lower where
-/// another stands there already.
-class Labels {
- public:
-  std::string add(const std::string& name, double x, double y) {
-    constexpr double kAside = 9;
-    const double width = kCharacter * static_cast<double>(name.size());
-    const bool is_left = x + kAside + width > kSize.width;
-    const double left = is_left ? x - kAside - width : x + kAside;
-    const double top = free_line(left, left + width, y + 4);
-    taken_.push_back({.left = left, .right = left + width, .top = top});
-    return fmt::format(R"(<text class="label{}" x="{:.1f}" y="{:.1f}">{}</text>)",
-                       is_left ? " end" : "",
-                       is_left ? x - kAside : x + kAside,
-                       top,
-                       escape_html(name));
-  }
-
- private:
-  struct Box {
-    double left;
-    double right;
-    double top;
-  };
-
-  bool is_free(double left, double right, double top) const {
-    const bool is_inside = top > kLine && top < kSize.height - kSize.bottom;
-    return is_inside && std::ranges::none_of(taken_, [&](const Box& box) {
-             return left < box.right && right > box.left && std::abs(top - box.top) < kLine;
-           });
-  }
-  double free_line(double left, double right, double wanted) const {
-    constexpr int kFarthest = 8;
-    for (int lines = 0; lines <= kFarthest; ++lines) {
-      for (const double top : {wanted - lines * kLine, wanted + lines * kLine}) {
-        if (is_free(left, right, top)) return top;
-      }
-    }
-    return wanted;
-  }
-
-  std::vector<Box> taken_;
-};
 
 /// The names of series, in the order of their first points; points without one are of series of
 /// their own, without a name.
@@ -99,40 +60,69 @@ SeriesList series_of(const std::vector<NamedPoint>& points) {
   return list;
 }
 
-/// A curve for each series, by rising x.
-std::string curves(const Scatter& chart, const SeriesList& list, const ChartFrame& frame) {
-  std::string svg;
-  for (size_t series = 0; series < list.names.size(); ++series) {
-    std::vector<NamedPoint> points;
-    for (size_t i = 0; i < chart.points.size(); ++i) {
-      if (list.of_point[i] == series && is_drawn(chart.points[i]))
-        points.push_back(chart.points[i]);
-    }
+/// The corners of a series' lines, each by rising x.
+std::vector<std::vector<NamedPoint>> lines_of(const Scatter& chart,
+                                              const SeriesList& list,
+                                              size_t series) {
+  std::map<std::string, std::vector<NamedPoint>> lines;
+  for (size_t i = 0; i < chart.points.size(); ++i) {
+    const NamedPoint& point = chart.points[i];
+    if (list.of_point[i] != series || !is_drawn(point)) continue;
+    if (point.lines.empty()) lines[""].push_back(point);
+    for (const std::string& line : point.lines) lines[line].push_back(point);
+  }
+  std::vector<std::vector<NamedPoint>> drawn;
+  for (auto& [name, points] : lines) {
     if (points.size() < 2) continue;
     std::ranges::stable_sort(points, {}, &NamedPoint::x);
-    std::string corners;
-    for (const NamedPoint& point : points) {
-      corners += fmt::format("{:.1f},{:.1f} ", frame.left(point.x), frame.top(point.y));
+    drawn.push_back(std::move(points));
+  }
+  return drawn;
+}
+
+/// The lines of all series; `labels` keep clear of them.
+std::string curves(const Scatter& chart,
+                   const SeriesList& list,
+                   const ChartFrame& frame,
+                   LabelPlaces& labels) {
+  std::string svg;
+  for (size_t series = 0; series < list.names.size(); ++series) {
+    for (const std::vector<NamedPoint>& points : lines_of(chart, list, series)) {
+      std::string corners;
+      for (size_t i = 0; i < points.size(); ++i) {
+        const double x = frame.left(points[i].x);
+        const double y = frame.top(points[i].y);
+        corners += fmt::format("{:.1f},{:.1f} ", x, y);
+        if (i + 1 == points.size()) continue;
+        labels.add_line({x, y, frame.left(points[i + 1].x), frame.top(points[i + 1].y)});
+      }
+      svg += fmt::format(
+          R"(<polyline class="line stroke-{}" points="{}"/>)", colour_of(series), corners);
     }
-    svg += fmt::format(
-        R"(<polyline class="line stroke-{}" points="{}"/>)", colour_of(series), corners);
   }
   return svg;
 }
 
+double text_width(const std::string& text) {
+  return kCharacter * static_cast<double>(count_code_points(text));
+}
+
 /// The size of a chart: one with curves has its legend beside the axes, inside the picture.
 ChartSize size_of(const SeriesList& list) {
-  constexpr double kLegend = 200;
+  constexpr double kLeast = 140;
+  constexpr double kMost = 320;
   ChartSize size = kSize;
   if (!list.has_curves) return size;
-  size.right = kLegend;
+  double widest = 0;
+  for (const std::string& name : list.names) widest = std::max(widest, text_width(name));
+  size.right = std::clamp(kLegendLeft + kLegendMark + 2 * kLegendGap + widest, kLeast, kMost);
   const double lines = static_cast<double>(list.names.size() + 1);
   size.height = std::max(size.height, size.top + size.bottom + lines * kLegendLine);
   return size;
 }
 
 std::string legend(const SeriesList& list, const ChartFrame& frame) {
-  const double left = frame.size.width - frame.size.right + 16;
+  const double left = frame.size.width - frame.size.right + kLegendLeft;
   double top = frame.size.top + 8;
   std::string svg;
   for (size_t series = 0; series < list.names.size(); ++series) {
@@ -144,36 +134,111 @@ std::string legend(const SeriesList& list, const ChartFrame& frame) {
                            left,
                            left + kLegendMark,
                            top,
-                           left + kLegendMark + 8,
+                           left + kLegendMark + kLegendGap,
                            top + 4);
 }
 
-std::string plot(const Scatter& chart, const Axis& x_axis, const Axis& y_axis) {
-  const SeriesList list = series_of(chart.points);
-  const ChartFrame frame{size_of(list), x_axis, y_axis};
-  std::string svg =
-      fmt::format(R"(<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">)",
-                  frame.size.width,
-                  frame.size.height,
-                  escape_html(chart.title));
-  svg += fmt::format(R"(<text class="tick" x="4" y="13">{}</text>)", escape_html(chart.unit));
-  svg += draw_axes(frame, chart.x_name, kNameBelow) + front(frame, chart.points);
-  if (list.has_curves) svg += curves(chart, list, frame) + legend(list, frame);
-  Labels labels;
+/// `colour`: a class of the page's style.
+std::string label(const std::string& name,
+                  const std::string& colour,
+                  const LabelPlace& place,
+                  double x,
+                  double y) {
+  const bool is_left = place.left + place.width <= x;  // its end stands by the point
+  std::string svg;
+  if (place.is_apart) {
+    svg = fmt::format(R"(<line class="axis" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>)",
+                      x,
+                      y,
+                      is_left ? place.left + place.width + 2 : place.left - 2,
+                      place.baseline - 4);
+  }
+  return svg + fmt::format(R"(<text class="label {}{}" x="{:.1f}" y="{:.1f}">{}</text>)",
+                           colour,
+                           is_left ? " end" : "",
+                           is_left ? place.left + place.width : place.left,
+                           place.baseline,
+                           escape_html(name));
+}
+
+/// Every point by its name.
+std::string point_names(const Scatter& chart, const ChartFrame& frame, LabelPlaces& labels) {
+  std::string svg;
+  for (const NamedPoint& point : chart.points) {
+    if (!is_drawn(point)) continue;
+    const bool is_beyond = frame.y.is_log && point.y <= 0;  // such an axis has no zero
+    const std::string name = is_beyond ? point.name + " (0)" : point.name;
+    const double x = frame.left(point.x);
+    const double y = frame.top(point.y);
+    const LabelPlace place = labels.near(x, y, text_width(name));
+    labels.take(place);
+    svg += label(name, "name", place, x, y);
+  }
+  return svg;
+}
+
+/// Every series by its name where one of its points has room for it; all stand in the legend.
+std::string series_names(const Scatter& chart,
+                         const SeriesList& list,
+                         const ChartFrame& frame,
+                         LabelPlaces& labels) {
+  std::string svg;
+  for (size_t series = 0; series < list.names.size(); ++series) {
+    const std::string& name = list.names[series];
+    for (size_t i = 0; i < chart.points.size(); ++i) {
+      const NamedPoint& point = chart.points[i];
+      if (list.of_point[i] != series || !is_drawn(point)) continue;
+      const double x = frame.left(point.x);
+      const double y = frame.top(point.y);
+      const auto place = labels.beside(x, y, text_width(name));
+      if (!place) continue;
+      labels.take(*place);
+      svg += label(name, fmt::format("fill-{}", colour_of(series)), *place, x, y);
+      break;
+    }
+  }
+  return svg;
+}
+
+std::string marks(const Scatter& chart,
+                  const SeriesList& list,
+                  const ChartFrame& frame,
+                  LabelPlaces& labels) {
+  std::string svg;
   for (size_t i = 0; i < chart.points.size(); ++i) {
     const NamedPoint& point = chart.points[i];
     if (!is_drawn(point)) continue;
     const double x = frame.left(point.x);
     const double y = frame.top(point.y);
+    labels.add_mark(x, y);
     svg += fmt::format("<g><title>{}: {}, {}</title>{}</g>",
                        escape_html(point.name),
                        short_number(point.x),
                        short_number(point.y),
                        marker(list.has_curves ? list.of_point[i] : 0, x, y));
-    if (list.has_curves) continue;
-    const bool is_beyond = frame.y.is_log && point.y <= 0;  // such an axis has no zero
-    svg += labels.add(is_beyond ? point.name + " (0)" : point.name, x, y);
   }
+  return svg;
+}
+
+std::string plot(const Scatter& chart, const Axis& x_axis, const Axis& y_axis) {
+  const SeriesList list = series_of(chart.points);
+  const ChartFrame frame{size_of(list), x_axis, y_axis};
+  const ChartSize& size = frame.size;
+  std::string svg =
+      fmt::format(R"(<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">)",
+                  size.width,
+                  size.height,
+                  escape_html(chart.title));
+  svg += fmt::format(R"(<text class="tick" x="4" y="13">{}</text>)", escape_html(chart.unit));
+  svg += draw_axes(frame, chart.x_name, kNameBelow) + front(frame, chart.points);
+  LabelPlaces labels({.left = size.left,
+                      .top = size.top - kRoomAbove,
+                      .right = list.has_curves ? size.width - size.right + kLegendLeft : size.width,
+                      .bottom = size.height - size.bottom});
+  if (list.has_curves) svg += curves(chart, list, frame, labels) + legend(list, frame);
+  svg += marks(chart, list, frame, labels);
+  svg += list.has_curves ? series_names(chart, list, frame, labels)
+                         : point_names(chart, frame, labels);
   return svg + "</svg>";
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // Points with names over two quantities, of which less is better each time, as an HTML figure: what
-// a policy loses against what it costs. Points of one series are joined; a dashed line joins those
-// that no other point beats in both.
+// a policy loses against what it costs. Points of one series look alike, and lines join them; a
+// dashed line joins those that no other point beats in both.
 
 #include <string>
 #include <vector>
@@ -12,7 +12,8 @@ struct NamedPoint {
   std::string name;
   double x = 0.0;
   double y = 0.0;
-  std::string series{};  // a curve's name; empty, or the only one of its name: a point by itself
+  std::string series{};  // its name; empty, or the only one of its name: a point by itself
+  std::vector<std::string> lines{};  // of the series, each through those that name it; empty: one
 };
 
 struct Scatter {

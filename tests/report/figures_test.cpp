@@ -95,6 +95,27 @@ TEST(Scatter, JoinsSizesOfOnePolicy) {
   EXPECT_THAT(html, Not(HasSubstr("stroke-2\" points")));  // one point is no curve
 }
 
+TEST(Scatter, LinesOfASeriesGoThroughWhatNamesThem) {
+  const std::string html = render(Scatter{.title = "t",
+                                          .unit = "KLD",
+                                          .x_name = "MiB",
+                                          .points = {{"a", 4, 1, "a", {"16 bits", "cr 2"}},
+                                                     {"a:cr=8", 1, 3, "a", {"16 bits", "cr 8"}},
+                                                     {"a:int8", 2, 1, "a", {"8 bits", "cr 2"}},
+                                                     {"b", 3, 2, "b", {"16 bits"}}}});
+  const auto count = [&html](const std::string& text) {
+    int64_t found = 0;
+    for (size_t at = html.find(text); at != std::string::npos; at = html.find(text, at + 1)) {
+      ++found;
+    }
+    return found;
+  };
+  EXPECT_EQ(count("stroke-1\" points"), 2);  // 16 bits, and cr 2
+  EXPECT_EQ(count("stroke-2\" points"), 0);  // another series with a line of that name
+  EXPECT_EQ(count(">a</text>"), 2);          // in the legend, and at a point
+  EXPECT_EQ(count("class=\"label fill-2"), 1);
+}
+
 TEST(ShadedText, JoinsNeighboursAndRepairsCharacters) {
   const std::string html = render(ShadedText{.title = "dms",
                                              .unit = "",
