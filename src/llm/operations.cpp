@@ -1,11 +1,15 @@
 #include "dms/operations.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/bounds.h"
 #include "base/parallel.h"
@@ -79,6 +83,68 @@ void require_within(std::string_view field, int64_t got, int64_t most) {
                     .expected = "0 to " + std::to_string(most)});
 }
 
+/// Threads read while others write: what an operation reads must not change under it.
+template <class T>
+void require_apart(std::string_view field, std::span<const T> read, std::span<std::byte> out) {
+  const std::span<const std::byte> bytes = std::as_bytes(read);
+  const std::less<const std::byte*> before;
+  if (bytes.empty() || out.empty() || !before(bytes.data(), out.data() + out.size()) ||
+      !before(out.data(), bytes.data() + bytes.size())) {
+    return;
+  }
+  throw InputError(
+      {.field = "out", .what = "overlaps " + std::string(field), .expected = "memory of its own"});
+}
+
+/// Of float32, as attention takes it: of the numbers above 0 some are none there, or infinite.
+void require_scale(double scale) {
+  const auto as_float = static_cast<float>(scale);
+  if (scale == 0 || (as_float > 0 && std::isfinite(as_float))) return;
+  throw InputError({.field = "scale",
+                    .what = "out of range",
+                    .got = fmt::format("{}", scale),
+                    .expected = "a finite number above 0, or 0: 1 / sqrt(head_dim)"});
+}
+
+void check_sizes(const FusedPrefill& prompt, std::span<const float> out) {
+  for (const auto& [field, size] : {std::pair{"q_heads", prompt.q_heads},
+                                    std::pair{"kv_heads", prompt.kv_heads},
+                                    std::pair{"head_dim", prompt.head_dim}}) {
+    if (size < 1) {
+      throw InputError({.field = field,
+                        .what = "out of range",
+                        .got = std::to_string(size),
+                        .expected = "at least 1"});
+    }
+  }
+  if (prompt.q_heads % prompt.kv_heads != 0) {
+    throw InputError({.field = "q_heads",
+                      .what = "is no multiple of kv_heads",
+                      .got = std::to_string(prompt.q_heads),
+                      .expected = "a multiple of " + std::to_string(prompt.kv_heads)});
+  }
+  const int64_t q_values = product("queries", {prompt.tokens, prompt.q_heads, prompt.head_dim});
+  const int64_t kv_values = product("keys", {prompt.tokens, prompt.kv_heads, prompt.head_dim});
+  require_size("queries", prompt.queries.size(), q_values);
+  require_size("keys", prompt.keys.size(), kv_values);
+  require_size("values", prompt.values.size(), kv_values);
+  require_size("evicted", prompt.evicted.size(), prompt.tokens * prompt.kv_heads);
+  require_size("out", out.size(), q_values);
+  if (prompt.window < 0) {
+    throw InputError({.field = "window",
+                      .what = "out of range",
+                      .got = std::to_string(prompt.window),
+                      .expected = "at least 0"});
+  }
+}
+
+void check_apart(const FusedPrefill& prompt, std::span<std::byte> out) {
+  require_apart("queries", prompt.queries, out);
+  require_apart("keys", prompt.keys, out);
+  require_apart("values", prompt.values, out);
+  require_apart("evicted", prompt.evicted, out);
+}
+
 }  // namespace
 
 void left_pad_2d(const RaggedRows& x,
@@ -88,6 +154,8 @@ void left_pad_2d(const RaggedRows& x,
   require_rows(x);
   require_size("lengths", lengths.size(), x.lists);
   require_size("out", out.size(), product("width", {x.lists, width, x.row_bytes}));
+  require_apart("x", x.data, out);
+  require_apart("lengths", lengths, out);
   for (const int64_t length : lengths) require_within("lengths", length, std::min(x.rows, width));
   parallel_for(x.lists, grain(x), [&](int64_t list) {
     const int64_t bytes = lengths[static_cast<size_t>(list)] * x.row_bytes;
@@ -104,8 +172,10 @@ void scatter_by_index(const RaggedRows& x,
   require_rows(x);
   require_size("x.lists", 1, x.lists);
   require_size("index", index.size(), x.rows);
-  const int64_t places = x.row_bytes > 0 ? std::ssize(out) / x.row_bytes : 0;
+  const int64_t places = x.row_bytes > 0 ? std::ssize(out) / x.row_bytes : x.rows;
   require_size("out", out.size(), places * x.row_bytes);
+  require_apart("x", x.data, out);
+  require_apart("index", index, out);
   std::vector<uint8_t> taken(static_cast<size_t>(places));
   for (const int64_t place : index) {
     require_within("index", place, places - 1);
@@ -140,6 +210,8 @@ void bool_gather_left_pad(const RaggedRows& x,
                           std::span<std::byte> out) {
   const std::vector<int64_t> kept = count_kept(x, mask);
   require_size("out", out.size(), product("width", {x.lists, width, x.row_bytes}));
+  require_apart("x", x.data, out);
+  require_apart("mask", mask, out);
   for (const int64_t count : kept) require_within("mask: rows kept", count, width);
   parallel_for(x.lists, grain(x), [&](int64_t list) {
     const int64_t padding = (width - kept[static_cast<size_t>(list)]) * x.row_bytes;
@@ -154,6 +226,8 @@ void compact_by_bool(const RaggedRows& x, std::span<const uint8_t> mask, std::sp
   std::vector<int64_t> begin{0};
   for (const int64_t count : kept) begin.push_back(begin.back() + count);
   require_size("out", out.size(), product("out", {begin.back(), x.row_bytes}));
+  require_apart("x", x.data, out);
+  require_apart("mask", mask, out);
   parallel_for(x.lists, grain(x), [&](int64_t list) {
     copy_kept(x,
               list,
@@ -163,35 +237,9 @@ void compact_by_bool(const RaggedRows& x, std::span<const uint8_t> mask, std::sp
 }
 
 void dms_fused_prefill(const FusedPrefill& prompt, std::span<float> out) {
-  for (const auto& [field, size] : {std::pair{"q_heads", prompt.q_heads},
-                                    std::pair{"kv_heads", prompt.kv_heads},
-                                    std::pair{"head_dim", prompt.head_dim}}) {
-    if (size < 1) {
-      throw InputError({.field = field,
-                        .what = "out of range",
-                        .got = std::to_string(size),
-                        .expected = "at least 1"});
-    }
-  }
-  if (prompt.q_heads % prompt.kv_heads != 0) {
-    throw InputError({.field = "q_heads",
-                      .what = "is no multiple of kv_heads",
-                      .got = std::to_string(prompt.q_heads),
-                      .expected = "a multiple of " + std::to_string(prompt.kv_heads)});
-  }
-  const int64_t q_values = product("queries", {prompt.tokens, prompt.q_heads, prompt.head_dim});
-  const int64_t kv_values = product("keys", {prompt.tokens, prompt.kv_heads, prompt.head_dim});
-  require_size("queries", prompt.queries.size(), q_values);
-  require_size("keys", prompt.keys.size(), kv_values);
-  require_size("values", prompt.values.size(), kv_values);
-  require_size("evicted", prompt.evicted.size(), prompt.tokens * prompt.kv_heads);
-  require_size("out", out.size(), q_values);
-  if (prompt.window < 0) {
-    throw InputError({.field = "window",
-                      .what = "out of range",
-                      .got = std::to_string(prompt.window),
-                      .expected = "at least 0"});
-  }
+  check_sizes(prompt, out);
+  check_apart(prompt, std::as_writable_bytes(out));
+  require_scale(prompt.scale);
   if (prompt.tokens > 0) cpu::masked_prefill(prompt, out);
 }
 

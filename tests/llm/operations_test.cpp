@@ -8,6 +8,8 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -134,6 +136,80 @@ TEST(Operations, RefuseSizesThatDisagree) {
   EXPECT_THROW(count_kept(huge, mask), InputError);
 }
 
+TEST(Operations, ScatterRowsWithoutBytes) {
+  std::vector<int64_t> index{2, 0, 1};
+  const RaggedRows x{.data = {}, .lists = 1, .rows = 3};
+  EXPECT_NO_THROW(scatter_by_index(x, index, {}));
+  index[0] = 3;
+  EXPECT_THROW(scatter_by_index(x, index, {}), InputError);
+  index[0] = 1;
+  EXPECT_THROW(scatter_by_index(x, index, {}), InputError);
+}
+
+/// The field of the InputError that `call` throws, and what is wrong with it.
+template <class Call>
+std::string refusal(const Call& call) {
+  try {
+    call();
+  } catch (const InputError& error) {
+    return error.parts().field + " " + error.parts().what;
+  }
+  return "nothing was refused";
+}
+
+/// One piece of memory for an operation's input and output, 6 rows of 8 bytes with `out` at a
+/// place.
+struct SharedMemory {
+  RaggedRows rows(int64_t lists) const {
+    return {.data = std::as_bytes(std::span(memory)).first(48),
+            .lists = lists,
+            .rows = 6 / lists,
+            .row_bytes = 8};
+  }
+  std::span<std::byte> out_at(size_t byte) {
+    return std::as_writable_bytes(std::span(memory)).subspan(byte, 48);
+  }
+
+  std::vector<int64_t> memory = std::vector<int64_t>(12);
+};
+
+TEST(Operations, RefuseToWriteWhatTheyRead) {
+  SharedMemory shared;
+  const std::vector<int64_t> lengths{3, 3}, order{1, 2, 0, 5, 3, 4};
+  const std::vector<uint8_t> mask(6, 1);
+  for (const size_t at : {size_t{0}, size_t{8}, size_t{40}}) {
+    const std::span<std::byte> out = shared.out_at(at);
+    EXPECT_EQ(refusal([&] { left_pad_2d(shared.rows(2), lengths, 3, out); }), "out overlaps x");
+    EXPECT_EQ(refusal([&] { scatter_by_index(shared.rows(1), order, out); }), "out overlaps x");
+    EXPECT_EQ(refusal([&] { bool_gather_left_pad(shared.rows(2), mask, 3, out); }),
+              "out overlaps x");
+    EXPECT_EQ(refusal([&] { compact_by_bool(shared.rows(2), mask, out); }), "out overlaps x");
+  }
+  EXPECT_NO_THROW(left_pad_2d(shared.rows(2), lengths, 3, shared.out_at(48)));  // beside it
+}
+
+/// Sizes are checked before anything is written: what they come from must not change after.
+TEST(Operations, RefuseToWriteWhatSaysHowMuchTheyWrite) {
+  const SharedMemory apart;
+  SharedMemory shared;
+  const std::span<std::byte> out = shared.out_at(0);
+  const std::span<const int64_t> numbers(shared.memory);
+  const std::span<const uint8_t> mask(reinterpret_cast<const uint8_t*>(numbers.data()) + 42, 6);
+  EXPECT_EQ(refusal([&] { left_pad_2d(apart.rows(2), numbers.subspan(4, 2), 3, out); }),
+            "out overlaps lengths");
+  EXPECT_EQ(refusal([&] { scatter_by_index(apart.rows(1), numbers.subspan(5, 6), out); }),
+            "out overlaps index");
+  EXPECT_EQ(refusal([&] { bool_gather_left_pad(apart.rows(2), mask, 3, out); }),
+            "out overlaps mask");
+  std::vector<int64_t> ones(12, 0x0101010101010101);
+  const std::span<const uint8_t> kept(reinterpret_cast<const uint8_t*>(ones.data()), 6);
+  EXPECT_EQ(refusal([&] {
+              compact_by_bool(
+                  apart.rows(2), kept, std::as_writable_bytes(std::span(ones)).first(48));
+            }),
+            "out overlaps mask");
+}
+
 /// Random queries, keys, values and fates.
 struct Prompt {
   Prompt(Random& random, int64_t tokens, int64_t window) {
@@ -227,6 +303,38 @@ TEST(Operations, FusedPrefillRefusesWhatItCannotBe) {
   call = prompt.call;
   call.tokens = int64_t{1} << 61;
   EXPECT_THROW(dms_fused_prefill(call, out), InputError);
+}
+
+TEST(Operations, FusedPrefillRefusesScalesThatAreNoNumberAboveZero) {
+  Random random(3);
+  Prompt prompt(random, 5, 2);
+  std::vector<float> out(prompt.queries.size());
+  FusedPrefill call = prompt.call;
+  for (const double scale : {std::nan(""), -0.1, HUGE_VAL, -HUGE_VAL, 1e-60, 1e60}) {
+    call.scale = scale;
+    EXPECT_EQ(refusal([&] { dms_fused_prefill(call, out); }), "scale out of range") << scale;
+  }
+  call.scale = 1e-30;
+  EXPECT_NO_THROW(dms_fused_prefill(call, out));
+}
+
+TEST(Operations, FusedPrefillRefusesToWriteWhatItReads) {
+  Random random(3);
+  Prompt prompt(random, 5, 2);
+  prompt.call.q_heads = prompt.call.kv_heads;  // all of one size
+  const size_t values = prompt.keys.size();
+  prompt.queries.resize(values);
+  prompt.call.queries = prompt.queries;
+  std::vector<float> out(values);
+  for (const auto& [rows, name] : {std::pair{&prompt.queries, "queries"},
+                                   std::pair{&prompt.keys, "keys"},
+                                   std::pair{&prompt.values, "values"}}) {
+    EXPECT_EQ(refusal([&] { dms_fused_prefill(prompt.call, *rows); }),
+              std::string("out overlaps ") + name);
+  }
+  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(out.data()), 4 * values);
+  prompt.call.evicted = bytes.first(prompt.evicted.size());
+  EXPECT_EQ(refusal([&] { dms_fused_prefill(prompt.call, out); }), "out overlaps evicted");
 }
 
 }  // namespace
