@@ -20,8 +20,8 @@ struct MiddleEntries {
 /// Makes at most `budget` entries of those given, which are what it made before and what has left
 /// the window since. They may stand for fewer tokens in all, never for more; what is missing counts
 /// as dropped. Called on several threads at a time. A result of another shape, or with numbers that
-/// are not finite, is a RunError. It ends the request, and no other, as an error; so does whatever
-/// the function throws.
+/// are not finite, is a RunError that names the compressor; so is whatever the function throws, but
+/// std::bad_alloc. It ends the request, and no other, as an error.
 using Compressor =
     std::function<MiddleEntries(const MiddleEntries& entries, int64_t head_dim, int64_t budget)>;
 

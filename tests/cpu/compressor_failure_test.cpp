@@ -81,9 +81,9 @@ TEST_F(CompressorFailure, EndsItsOwnRequestAlone) {
   Generation expected;
   run("sound", sound, expected);
   ASSERT_EQ(expected.ids.size(), 12u);
-  for (const auto& [name, why] : {std::pair{"thrower", "out of ideas"},
-                                  std::pair{"odd thrower", "unknown kind"},
-                                  std::pair{"liar", "compressor liar"}}) {
+  for (const auto& [name, why] : {std::pair{"thrower", "compressor thrower: failed: out of ideas"},
+                                  std::pair{"odd thrower", "compressor odd thrower: failed"},
+                                  std::pair{"liar", "compressor liar: returned"}}) {
     Generation failed;
     Generation other;
     run(name, failed, other);
@@ -113,7 +113,7 @@ TEST_F(CompressorFailure, IsThrownWhereATextIsRead) {
     at += next.size();
   }
   EXPECT_TRUE(sequence->failure());
-  EXPECT_THAT(told, testing::HasSubstr("out of ideas"));
+  EXPECT_THAT(told, testing::HasSubstr("compressor thrower: failed: out of ideas"));
 }
 
 TEST_F(CompressorFailure, LeavesASequenceThatCanGoOn) {

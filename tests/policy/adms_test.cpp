@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <random>
 #include <set>
@@ -431,6 +432,24 @@ TEST(Custom, IsRefusedWithoutANameAndEndsARequestByAWrongResult) {
     const CompressorPtr compressor = custom_compressor(merging(Anchor::mean), name);
     EXPECT_THROW(compress(*compressor, random_slice(20), 6), RunError) << name;
   }
+}
+
+TEST(Custom, NamesItselfWhereItThrows) {
+  register_compressor("boom", [](const MiddleEntries&, int64_t, int64_t) -> MiddleEntries {
+    throw InputError({.what = "no room"});
+  });
+  register_compressor("hungry", [](const MiddleEntries&, int64_t, int64_t) -> MiddleEntries {
+    throw std::bad_alloc();
+  });
+  const CompressorPtr boom = custom_compressor(merging(Anchor::mean), "boom");
+  try {
+    compress(*boom, random_slice(20), 6);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const RunError& error) {
+    EXPECT_STREQ(error.what(), "compressor boom: failed: no room");
+  }
+  const CompressorPtr hungry = custom_compressor(merging(Anchor::mean), "hungry");
+  EXPECT_THROW(compress(*hungry, random_slice(20), 6), std::bad_alloc);
 }
 
 TEST(Importance, LeavesNoStretchWithoutEntries) {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <utility>
 
@@ -69,12 +71,12 @@ class Custom final : public policy::Compressor {
     const int64_t head_dim = request.leaving.head_dim;
     Points points = merging_.points(request.leaving, request.before.merged);
     const int64_t tokens = points.tokens();
-    const MiddleEntries made = compress_({.positions = std::move(points.positions),
-                                          .counts = std::move(points.counts),
-                                          .keys = std::move(points.keys),
-                                          .values = std::move(points.values)},
-                                         head_dim,
-                                         request.budget);
+    const MiddleEntries made = call({.positions = std::move(points.positions),
+                                     .counts = std::move(points.counts),
+                                     .keys = std::move(points.keys),
+                                     .values = std::move(points.values)},
+                                    head_dim,
+                                    request.budget);
     check(made, request, tokens);
     cache::Digest digest;
     digest.dropped = request.before.dropped + tokens - sum(made.counts);
@@ -91,6 +93,19 @@ class Custom final : public policy::Compressor {
   int64_t most_merged(int64_t budget) const override { return budget; }
 
  private:
+  /// What it throws says nothing of where it comes from; short memory is not the function's.
+  MiddleEntries call(const MiddleEntries& entries, int64_t head_dim, int64_t budget) const {
+    try {
+      return compress_(entries, head_dim, budget);
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& error) {
+      throw RunError({.where = where(), .what = std::string("failed: ") + error.what()});
+    } catch (...) {
+      throw RunError({.where = where(), .what = "failed: an exception of unknown kind"});
+    }
+  }
+
   void check(const MiddleEntries& made, const CompressRequest& request, int64_t tokens) const {
     const auto count = std::ssize(made.positions);
     const int64_t floats = count * request.leaving.head_dim;
@@ -113,8 +128,10 @@ class Custom final : public policy::Compressor {
 
   void require(bool holds, const char* what) const {
     if (holds) return;
-    throw RunError({.where = "compressor " + name_, .what = std::string("returned ") + what});
+    throw RunError({.where = where(), .what = std::string("returned ") + what});
   }
+
+  std::string where() const { return "compressor " + name_; }
 
   Merging merging_;
   std::string name_;
