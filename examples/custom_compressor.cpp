@@ -4,12 +4,14 @@
 //   custom_compressor models/demo examples/long_prompt.txt
 
 #include <algorithm>
+#include <exception>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string>
 
 #include <dms/compressor.h>
+#include <dms/error.h>
 #include <dms/llm.h>
 
 namespace {
@@ -51,17 +53,18 @@ dms::MiddleEntries join_smallest(const dms::MiddleEntries& entries,
   return made;
 }
 
-}  // namespace
+/// Throws InputError where there is no text.
+std::string read_text(const std::string& path) {
+  std::ifstream file(path);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (text.empty()) throw dms::InputError({.where = path, .what = "cannot be read, or is empty"});
+  return text;
+}
 
-int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::cerr << "usage: custom_compressor MODEL TEXT_FILE\n";
-    return 2;
-  }
+int run(const std::string& model, const std::string& text_file) {
   dms::register_compressor("join_smallest", join_smallest);
-  std::ifstream file(argv[2]);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  dms::LLM llm(argv[1]);
+  const std::string text = read_text(text_file);
+  dms::LLM llm(model);
   dms::Session session = llm.new_session({.policy = "adms",
                                           .policy_args = {{"compressor_type", "custom"},
                                                           {"compressor", "join_smallest"},
@@ -70,7 +73,28 @@ int main(int argc, char** argv) {
                                                           {"compressed_budget", "64"},
                                                           {"prompt_interval", "32"}}});
   const dms::Generation result = session.generate(llm.encode(text), {.max_new_tokens = 16});
+  if (!result.error.empty()) throw dms::RunError({.what = result.error});
   const dms::KvStats kv = session.kv();
   std::cout << result.text << "\n" << kv.dense_tokens << " entries as " << kv.held_tokens << "\n";
-  return kv.held_tokens < kv.dense_tokens ? 0 : 1;
+  if (kv.held_tokens < kv.dense_tokens) return 0;
+  std::cerr << "error: nothing was joined: the text is shorter than recent_size tokens\n";
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::cerr << "usage: custom_compressor MODEL TEXT_FILE\n";
+    return 2;
+  }
+  try {
+    return run(argv[1], argv[2]);
+  } catch (const dms::InputError& error) {
+    std::cerr << "error: " << error.what() << "\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << "error: " << error.what() << "\n";
+    return 1;
+  }
 }
