@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/adapter_use.h"
 #include "cli/bench_methods.h"
 #include "cli/bench_methods_report.h"
 #include "cli/bench_options.h"
@@ -279,6 +280,9 @@ void bench_methods(const BenchOptions& options) {
 void bench(const BenchOptions& options) {
   ModelSource source = open_source(options);
   const std::vector<BenchPolicy> policies = bench_policies(options, source);
+  std::vector<std::string> names;
+  for (const BenchPolicy& policy : policies) names.push_back(policy.cache.policy);
+  note_idle_adapter(options.model_options.adapter, names, source.info());
   BenchReport report = open_report(options, source.info());
   measure_all(options, std::move(source), policies, report);
   report.peak_rss_bytes = peak_rss_bytes();  // before the probe, whose buffer is not the model's

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/adapter_use.h"
 #include "cli/command.h"
 #include "cli/declare.h"
 #include "cli/eval_actions.h"
@@ -51,7 +52,7 @@ void evaluate(const EvalOptions& options, const ReportSink& sink) {
 }
 
 std::string policy_list_of(const EvalOptions& options, const ModelInfo& info, bool needs_full) {
-  if (options.policies.empty()) return info.dms ? "none,dms" : "none";
+  if (options.policies.empty()) return usual_policies(info);
   if (!needs_full) return options.policies;
   const std::vector<std::string> names = parse_list("--policies", options.policies);
   const bool has_full = std::ranges::find(names, "none") != names.end();

@@ -152,7 +152,7 @@ void add_eval_options(CLI::App& app, EvalOptions& options) {
            "--policies",
            options.policies,
            "What to compare, with settings as\ndms:kv_dtype=int8,random:cr=8 (default: none, "
-           "and\ndms where trained)");
+           "and\nwhat the model or --adapter evicts by)");
   add_output_options(app, options);
   add_text_options(app, options);
   add_task_options(app, options);

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/adapter_use.h"
 #include "cli/bench_policy.h"
 #include "cli/file_state.h"
 #include "cli/options.h"
@@ -124,19 +125,14 @@ bool is_continuous(std::string_view policy) {
   return std::ranges::find(kContinuous, policy) != kContinuous.end();
 }
 
-/// Two take an adapter's window without its eviction.
 void refuse_idle_adapter(const eval::Contender& contender, const ModelInfo& info) {
-  constexpr std::array<std::string_view, 5> kReaders{
-      "dms", "forced", "kvzap", "random", "triattention"};
   const std::string& policy = contender.cache.policy;
-  const bool is_reader = std::ranges::find(kReaders, policy) != kReaders.end();
-  const bool is_others = policy == "triattention" && (info.dms || info.kvzap);
-  if (is_reader && !is_others) return;
+  if (reads_adapter(policy, info)) return;
   const char* const found = info.dms ? "one of dms" : info.kvzap ? "one of kvzap" : "an adapter";
   throw InputError({.field = "adapter",
                     .what = "has no effect on this policy",
                     .got = found,
-                    .expected = is_reader ? "one of triattention" : "none"});
+                    .expected = policy == "triattention" ? "one of triattention" : "none"});
 }
 
 /// The plan; whether the policy leaves the window that all share goes to `is_left`.

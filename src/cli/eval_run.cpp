@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/adapter_use.h"
 #include "cli/file_state.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -51,10 +52,13 @@ EvalModels::EvalModels(const EvalOptions& options,
                        const std::string& option)
     : options_(options) {
   sources_.emplace(eval::Variant{}, ModelSource(options.model, options.model_options));
+  std::vector<std::string> shared;  // policies that have what --adapter names, and no other
   for (const eval::Contender& contender : contenders) {
+    if (contender.variant.adapter.empty()) shared.push_back(contender.cache.policy);
     if (sources_.contains(contender.variant)) continue;
     sources_.emplace(contender.variant, source_with(options, contender, option));
   }
+  note_idle_adapter(options.model_options.adapter, shared, source().info());
 }
 
 LLM& EvalModels::with(const eval::Variant& variant) {

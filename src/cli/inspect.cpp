@@ -173,7 +173,11 @@ void print_info(const ModelInfo& info) {
     line("KV compact",
          memory_line(static_cast<int64_t>(compact), info.context) + ", survivors at target CR");
   }
-  line("DMS", info.dms ? dms_line(*info.dms) : "none: a plain model (use --policy to evict)");
+  const bool is_plain = !info.dms && info.policy == "none";
+  line("DMS",
+       info.dms   ? dms_line(*info.dms)
+       : is_plain ? "none: a plain model (use --policy to evict)"
+                  : "none");
   if (info.dms) line("DMS from", info.dms->origin);
   if (info.kvzap) {
     line("KVzap", kvzap_line(*info.kvzap));

@@ -121,7 +121,8 @@ void add_cache_options(CLI::App& app, CacheOptions& options) {
            options.policy,
            "NAME",
            policy_list() +
-               "\n(default: dms where trained, kvzap where an adapter\nhas its scores, else none)");
+               "\n(default: dms where trained, else what an adapter\nis of: kvzap, triattention; "
+               "else none)");
   add_cache_options_but_policy(app, options);
 }
 

@@ -98,7 +98,8 @@ std::string policies_of(const Run& run) {
   const ModelInfo info = inspect_model(run.options.model,
                                        run.options.model_options.adapter,
                                        run.options.model_options.metadata_scope);
-  return run.profile.policies + (run.profile.adds_trained && info.dms ? ",dms" : "");
+  return run.profile.policies +
+         (run.profile.adds_trained && info.policy != "none" ? "," + info.policy : "");
 }
 
 /// What is wrong with a policy is said of the place where it stands.

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/npy.h"
+#include "cli/adapter_use.h"
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/options.h"
@@ -234,6 +235,7 @@ void score(const Options& options) {
   check_one_window(options, std::ssize(ids), plan);
   check_writable(options.decisions_file);
   Scorer scorer(ids, source.info().vocab, options.logits_file);
+  note_idle_adapter(options.model_options.adapter, cache.policy, source.info());
   LLM llm = load_model(std::move(source), options.model, options.json);
   const KvStats kv = score_tokens(options, cache, llm, ids, plan, scorer);
   scorer.close();

@@ -10,6 +10,7 @@
 
 #include "base/available_memory.h"
 #include "base/input_file.h"
+#include "cli/adapter_use.h"
 #include "cli/command.h"
 #include "cli/input.h"
 #include "cli/options.h"
@@ -184,6 +185,7 @@ void serve(Options options) {
   auto source = std::make_shared<ModelSource>(options.model, model_options);
   source->check(cache);
   const serve::ServedModel model = serve::describe_model(*source, cache, options.served);
+  note_idle_adapter(model_options.adapter, cache.policy, source->info());
   note_open_doors(options.server);
   serve::run_server(options.server,
                     model,

@@ -124,6 +124,36 @@ def test_commands_say_so(dms, dms_json, make, tmp_path):
     assert_error(dms(*refused, check=False), "no trained eviction")
 
 
+def test_an_adapter_that_nobody_reads_is_told_of(dms, make, tmp_path):
+    base, adapter, ids, _ = make("qwen3", "linear")
+    ids_file = tmp_path / "ids.json"
+    ids_file.write_text(json.dumps(ids))
+    call = (base, "--adapter", adapter, "--ids", ids_file)
+
+    def told(*args: object) -> str:
+        found = [line for line in dms(*args).stderr.decode().splitlines() if "--adapter" in line]
+        return "\n".join(found)
+
+    assert told("generate", *call, "-n", 1) == ""
+    assert told("score", *call, "--policy", "random") == ""  # in the adapter's window
+    idle = "dms: note: --adapter: without effect with {}; it is one of kvzap"
+    assert told("generate", *call, "-n", 1, "--policy", "none") == idle.format("none")
+    knorm = ("--policy", "knorm", "--policy-args", "budget=9")
+    assert told("score", *call, *knorm) == idle.format("knorm")
+    evaluated = ("eval", "ppl", *call, "--policies")
+    assert told(*evaluated, "none,kvzap") == ""
+    assert told(*evaluated, "none,random:cr=2:window=9") == ""
+    assert told(*evaluated, "none,streaming:recent_size=9") == idle.format("none, streaming")
+
+
+def test_evaluations_measure_the_adapter_unasked(dms_json, make, tmp_path):
+    base, adapter, ids, _ = make("llama", "linear")
+    ids_file = tmp_path / "ids.json"
+    ids_file.write_text(json.dumps(ids))
+    report = dms_json("eval", "ppl", base, "--adapter", adapter, "--ids", ids_file)
+    assert [row["policy"] for row in report["rows"]] == ["none", "kvzap"]
+
+
 def test_damaged_adapters_are_refused(dms, make, tmp_path):
     base, adapter, _, _ = make("llama", "linear")
     ids = tmp_path / "ids.json"
