@@ -68,6 +68,10 @@ class QlSteps {
     others_ = rows() - rank;
     done_ = 0;
     steps_ = 0;
+    nothing_ = 0.0;
+    for (int64_t i = 0; i < rows(); ++i)
+      nothing_ = std::max(nothing_, std::abs(d(i)) + std::abs(e(i)));
+    nothing_ *= std::numeric_limits<double>::epsilon();
     cosines_.resize(form->diagonal.size());
     sines_.resize(form->diagonal.size());
   }
@@ -130,11 +134,7 @@ class QlSteps {
 
   int64_t end_of_part() const {
     int64_t last = done_;
-    constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
-    while (last + 1 < rows() &&
-           !(std::abs(e(last)) <= kEpsilon * (std::abs(d(last)) + std::abs(d(last + 1))))) {
-      ++last;
-    }
+    while (last + 1 < rows() && !(std::abs(e(last)) <= nothing_)) ++last;
     return last;
   }
 
@@ -156,6 +156,9 @@ class QlSteps {
   int64_t others_ = 0;
   int64_t done_ = 0;   // rows
   int64_t steps_ = 0;  // for the next one
+  // What is not told from 0 beside the largest numbers of T, whose rounding it is: eigenvalues are
+  // as exact as T is.
+  double nothing_ = 0.0;
   std::vector<double> cosines_;
   std::vector<double> sines_;
 };

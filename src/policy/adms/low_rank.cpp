@@ -29,7 +29,11 @@ Sources sources_of(const cache::LowRankBlock& block,
   const auto all = std::ssize(block.positions) + std::ssize(leaving);
   Sources sources;
   sources.dropped = std::max<int64_t>(all - std::max<int64_t>(most_tokens, 0), 0);
-  std::vector<bool> is_new;
+  const auto most = static_cast<size_t>(all - sources.dropped);
+  std::vector<uint8_t> is_new;
+  is_new.reserve(most);
+  sources.positions.reserve(most);
+  sources.rows.reserve(most);
   auto old = block.positions.begin();
   auto fresh = leaving.begin();
   for (int64_t i = 0; i < all; ++i) {
@@ -38,11 +42,13 @@ Sources sources_of(const cache::LowRankBlock& block,
     if (i < sources.dropped) continue;
     ++(from_new ? sources.new_count : sources.old_count);
     sources.positions.push_back(position);
-    is_new.push_back(from_new);
+    is_new.push_back(from_new ? 1 : 0);
   }
   int64_t next_old = 0;
   int64_t next_new = sources.old_count;
-  for (const bool from_new : is_new) sources.rows.push_back(from_new ? next_new++ : next_old++);
+  for (const uint8_t from_new : is_new) {
+    sources.rows.push_back(from_new != 0 ? next_new++ : next_old++);
+  }
   return sources;
 }
 
