@@ -264,7 +264,7 @@ void measure_all(const BenchOptions& options,
 }
 
 void bench_methods(const BenchOptions& options) {
-  check_report_files(options.csv, options.html);
+  check_report_files(options.csv, options.html, options.out);
   bool has_numbers = false;
   try {
     measure_methods(options, [&](const std::vector<MethodRun>& rows) {

@@ -18,7 +18,7 @@ namespace dms::cli {
 namespace {
 
 void evaluate_and_write(const EvalOptions& options) {
-  check_report_files(options.csv, options.html);
+  check_report_files(options.csv, options.html, options.out);
   try {
     evaluate(options, [&options](const EvalReport& report, const ModelInfo& info) {
       return write_report(options, info, report);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -10,9 +9,11 @@
 
 #include "base/output_file.h"
 #include "base/utf8.h"
+#include "cli/output_options.h"
 #include "cli/peak_memory.h"
 #include "cli/text_table.h"
 #include "dms/error.h"
+#include "eval/store.h"
 
 namespace dms::cli {
 namespace {
@@ -151,17 +152,11 @@ void note_idle_policies(const OutputJson& rows, const std::string& name) {
   }
 }
 
-void check_report_files(const std::string& csv, const std::string& html) {
-  namespace fs = std::filesystem;
+void check_report_files(const std::string& csv, const std::string& html, const std::string& out) {
+  require_distinct(
+      {{"--out", out.empty() ? "" : eval::Store::file_in(out)}, {"--csv", csv}, {"--html", html}});
   check_writable(csv);
   check_writable(html);
-  std::error_code ignored;
-  const auto whole = [&ignored](const std::string& path) {
-    return fs::weakly_canonical(fs::absolute(path), ignored);
-  };
-  const bool is_stream = fs::exists(html, ignored) && !fs::is_regular_file(html, ignored);
-  if (csv.empty() || html.empty() || is_stream || whole(csv) != whole(html)) return;
-  throw InputError({.where = "--html", .what = "the file that --csv names", .got = html});
 }
 
 std::string fitting_table(const eval::Rendered& rendered) {

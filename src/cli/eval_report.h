@@ -28,9 +28,9 @@ std::string to_csv(const OutputJson& rows);
 /// defaults are larger than the texts. `name`: the rows' field that says which one.
 void note_idle_policies(const OutputJson& rows, const std::string& name);
 
-/// For --csv and --html, before the work: throws InputError where one could not be written, or both
-/// are one file.
-void check_report_files(const std::string& csv, const std::string& html);
+/// For --csv and --html, before the work: throws InputError where one could not be written, or two
+/// are one file, the results that --out keeps among them.
+void check_report_files(const std::string& csv, const std::string& html, const std::string& out);
 
 /// Markdown, or on a terminal that is too narrow the same cells in columns that fit.
 std::string fitting_table(const eval::Rendered& rendered);

@@ -1,10 +1,12 @@
 // dms report: scenarios under profiles of policies, as one table and one page.
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "cli/eval_run.h"
 #include "cli/list_option.h"
 #include "cli/output.h"
+#include "cli/output_options.h"
 #include "cli/parse.h"
 #include "cli/report_output.h"
 #include "cli/report_run.h"
@@ -27,6 +30,7 @@ namespace dms::cli {
 namespace {
 
 constexpr const char* kDefaultFolder = "dms-report";
+constexpr std::array kForms{"report.csv", "report.md", "report.html"};  // in the folder
 
 struct Options {
   std::string file;
@@ -111,12 +115,24 @@ ReportPlan plan_of(const Options& options, ScenarioFile& file) {
   return plan;
 }
 
+/// What the folder has in other forms is not to be written over; the same form may be.
+void check_copies(const Options& options, const ReportPlan& plan) {
+  const auto require_other = [&](const char* option, const std::string& file, const char* own) {
+    for (const char* form : kForms) {
+      if (std::string_view(form) == own) continue;
+      require_distinct({{form, plan.folder / form}, {option, file}});
+    }
+  };
+  require_other("--csv", options.csv, kForms[0]);
+  require_other("--html", options.html, kForms[2]);
+}
+
 void write_forms(const Options& options, const ReportPlan& plan, const ReportForms& forms) {
   std::error_code exists;
   std::filesystem::create_directories(plan.folder, exists);
-  write_text_file(plan.folder / "report.csv", forms.csv);
-  write_text_file(plan.folder / "report.md", forms.markdown);
-  write_text_file(plan.folder / "report.html", forms.html);
+  write_text_file(plan.folder / kForms[0], forms.csv);
+  write_text_file(plan.folder / kForms[1], forms.markdown);
+  write_text_file(plan.folder / kForms[2], forms.html);
   if (!options.csv.empty()) write_text_file(options.csv, forms.csv);
   if (!options.html.empty()) write_text_file(options.html, forms.html);
   if (options.json) {
@@ -152,9 +168,10 @@ std::string failures_of(const ReportResults& results) {
 }
 
 void report(const Options& options) {
-  check_report_files(options.csv, options.html);
+  check_report_files(options.csv, options.html, "");
   ScenarioFile file;
   const ReportPlan plan = plan_of(options, file);
+  check_copies(options, plan);
   const ReportResults results = run_report(plan);
   const std::string title = file.title.empty() ? "dms report" : file.title;
   write_forms(options, plan, render_report(title, results));

@@ -19,6 +19,7 @@
 #include "cli/input.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/output_options.h"
 #include "cli/parse.h"
 #include "cli/progress.h"
 #include "cli/text_table.h"
@@ -233,6 +234,8 @@ void score(const Options& options) {
   const std::vector<int32_t> ids = prompt_ids(source, prompt, options.prompt.no_special);
   const Plan plan = make_plan(options, source.info().context, max_tokens, std::ssize(ids));
   check_one_window(options, std::ssize(ids), plan);
+  require_distinct(
+      {{"--logits", options.logits_file}, {"--save-decisions", options.decisions_file}});
   check_writable(options.decisions_file);
   Scorer scorer(ids, source.info().vocab, options.logits_file);
   note_idle_adapter(options.model_options.adapter, cache.policy, source.info());

@@ -132,6 +132,7 @@ def test_cache_and_model_options(large, tmp_path, command, options, word):
         (("score", "--ids", "IDS", "--no-special"), "--no-special"),
         (("score", "--ids", "IDS", "--logits", "/nowhere/x.npy"), "/nowhere/x.npy"),
         (("score", "--ids", "IDS", "--save-decisions", "/nowhere/x.npy"), "/nowhere/x.npy"),
+        (("score", "--ids", "IDS", "--logits", "x", "--save-decisions", "./x"), "of --logits"),
         (("score", "--ids", "IDS", "--context", 513), "--context"),
         (("bench", "--prompt-lens", 512), "--prompt-lens"),
     ],

@@ -473,6 +473,22 @@ def test_an_adapter_is_of_use_to_its_policy(dms, model, tmp_path, policy):
     done = dms(*command, f"none,{policy}:adapter={adapter}:budget=60", check=False)
     assert_error(done, f"--policies: {policy}:adapter", "adapter: has no effect", "one of kvzap")
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval", "ppl", DEMO, *TEXT_FILE),
+        ("bench", DEMO, "--methods", "none", "--prompt-lens", 200),
+    ],
+    ids=("eval", "bench"),
+)
+def test_kept_results_are_not_written_over(dms, tmp_path, command):
+    results = tmp_path / "results.jsonl"
+    for option in ("--csv", "--html"):
+        done = dms(*command, "--out", tmp_path, option, results, check=False)
+        assert_error(done, f"{option}: is the file of --out")
+    assert not results.exists()
+
+
 
 def test_progress_shows_the_time_left_on_a_terminal():
     command = ("eval", "ppl", DEMO, "--text-file", TEXT, "--policies", "none")

@@ -274,6 +274,8 @@ def test_the_example_report_takes_no_old_page(tmp_path):
         (("FILE",), {"SCENARIOS": "name=a model=m"}, ("SCENARIOS", "a.measure", "missing")),
         (("FILE",), {"FORCE_RERUN": "yes"}, ("FORCE_RERUN", "yes", "0 or 1")),
         (("FILE", "--csv", "/nowhere/x"), {}, ("/nowhere",)),
+        (("FILE", "--csv", "x", "--html", "./x"), {}, ("--html", "--csv")),
+        (("FILE", "--out", ".", "--csv", "report.html"), {}, ("--csv", "report.html")),
     ],
 )
 def test_bad_input(dms, scenarios, command, env, words):
