@@ -67,7 +67,7 @@ eval::Contender contender_of(const BenchPolicy& policy, const std::string& optio
   if (auto weights = take(cache, "weights")) contender.variant.weights = std::move(*weights);
   if (auto adapter = take(cache, "adapter")) {
     contender.variant.adapter = std::move(*adapter);
-    contender.files = state_of_files(contender.variant.adapter);
+    contender.files = content_of(contender.variant.adapter);
   }
   for (const auto& [name, value] : cache.policy_args) {
     if (!eval::is_share(name, value) || eval::is_valid_share(value)) continue;

@@ -18,7 +18,8 @@ namespace dms::cli {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{100};
-constexpr const char* kRecordFormat = "2";  // another one where a record's numbers mean others
+// Another one where a record's numbers mean others, or files are told apart another way.
+constexpr const char* kRecordFormat = "3";
 
 ModelOptions held_so(ModelOptions options, const eval::Variant& variant) {
   if (!variant.weights.empty()) options.weights = variant.weights;
@@ -93,17 +94,15 @@ eval::Identity common_identity(const EvalOptions& options) {
   const CacheOptions& cache = options.cache;
   const ModelOptions& model = options.model_options;
   return {{"action", options.action},
-          {"model", options.model},
+          {"model", content_of(options.model)},
           {"dtype", model.dtype},
           {"weights", model.device == "cpu" ? model.weights : model.device + " " + model.weights},
-          {"adapter", model.adapter.string()},
+          {"adapter", content_of(model.adapter)},
           {"policy_args", settings_text(cache.policy_args)},
           {"window", cache.window_tokens ? std::to_string(*cache.window_tokens) : ""},
           {"kv_dtype", cache.kv_dtype},
           {"kv_exact_layers", std::to_string(cache.kv_exact_layers)},
           {"format", kRecordFormat},
-          {"model_files", state_of_files(options.model)},
-          {"adapter_files", state_of_files(model.adapter)},
           {"decisions", checksum(cache.decisions_file)},
           {"chunk", std::to_string(model.chunk_tokens)},
           {"threads", std::to_string(model.threads)},

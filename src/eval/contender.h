@@ -22,7 +22,7 @@ struct Contender {
   std::string label;     // as the user wrote it
   CacheOptions cache{};  // policy arguments may be shares of a text (relative_size.h)
   Variant variant{};
-  std::string files = "";  // what its own adapter is; another one's results are not this one's
+  std::string files = "";  // what its own adapter holds; another one's results are not this one's
 };
 
 /// What a contender's records are found by, beside what was measured.

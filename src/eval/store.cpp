@@ -15,6 +15,7 @@ namespace dms::eval {
 namespace {
 
 constexpr int64_t kMaxBytes = int64_t{1} << 30;
+constexpr const char* kFormat = "format";
 
 Json to_json(const Identity& identity) { return {{"evaluation", identity}}; }
 
@@ -41,24 +42,31 @@ Record record_of(const JsonFields& fields) {
   return record;
 }
 
-/// Names the first setting that differs.
+/// Names the first setting that differs; the form of the records before any other.
 void require_same(const Json& found, const Identity& identity, const std::string& where) {
   const Json* stored =
       found.is_object() && found.contains("evaluation") ? &found["evaluation"] : nullptr;
   if (stored == nullptr || !stored->is_object()) {
     throw InputError({.where = where, .what = "not the results of an evaluation"});
   }
-  for (const auto& [name, value] : identity) {
+  const auto require = [&](const std::string& name, const std::string& value, const char* what) {
     const std::string other = stored->contains(name) && (*stored)[name].is_string()
                                   ? (*stored)[name].get<std::string>()
                                   : "";
-    if (other == value) continue;
+    if (other == value) return;
     throw InputError({.where = where,
                       .field = name,
-                      .what = "holds results of other settings",
+                      .what = what,
                       .got = fmt::format("'{}'", other),
                       .expected = fmt::format("'{}'", value),
                       .hint = "name another folder, or --force to begin again"});
+  };
+  const auto format = identity.find(kFormat);
+  if (format != identity.end()) {
+    require(kFormat, format->second, "holds results of another version of dms");
+  }
+  for (const auto& [name, value] : identity) {
+    require(name, value, "holds results of other settings");
   }
 }
 

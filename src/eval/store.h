@@ -20,7 +20,8 @@ struct Record {
   bool operator==(const Record&) const = default;
 };
 
-/// What the records depend on beside their keys: model, text, lengths, seeds.
+/// What the records depend on beside their keys: model, text, lengths, seeds; `format` says what
+/// they mean.
 using Identity = std::map<std::string, std::string>;
 
 class Store {

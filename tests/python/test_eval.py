@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 import signal
 import subprocess
 
@@ -245,7 +246,35 @@ def test_a_run_does_not_go_on_over_other_files(dms, dms_json, tmp_path, seed):
     assert_error(dms(*command, check=False), "results.jsonl", "decisions", "--force")
     dms_json(*command, "--force")
     models.build(folder, SHAPE, seed + 1)
-    assert_error(dms(*command, check=False), "results.jsonl", "model_files", "--force")
+    assert_error(dms(*command, check=False), "results.jsonl", "model", "--force")
+
+
+def test_a_run_goes_on_over_the_same_files_elsewhere(dms, dms_json, tmp_path, model):
+    """As in another checkout: files are what they hold, not where they lie or when they came."""
+    folder, _, file = model
+    elsewhere = tmp_path / "elsewhere"
+    adapter = write_kvzap(folder, tmp_path / "zap", KvzapSettings())
+    out = tmp_path / "out"
+
+    def command(model_folder, adapter_folder):
+        policies = ("--policies", "none,kvzap", "--adapter", adapter_folder, "--out", out)
+        return ("eval", "ppl", model_folder, "--ids", file, *CUT, *policies)
+
+    before = dms_json(*command(folder, adapter))["rows"]
+    kept = (out / "results.jsonl").read_text()
+    shutil.copytree(folder, elsewhere / "m", copy_function=shutil.copyfile)
+    shutil.copytree(adapter, elsewhere / "zap", copy_function=shutil.copyfile)
+    assert dms_json(*command(elsewhere / "m", elsewhere / "zap"))["rows"] == before
+    assert (out / "results.jsonl").read_text() == kept
+    other = write_kvzap(folder, elsewhere / "other", KvzapSettings(), seed=1)
+    done = dms(*command(folder, other), check=False)
+    assert_error(done, "results.jsonl", "adapter", "--force")
+    first, rest = kept.split("\n", 1)
+    older = json.loads(first)
+    older["evaluation"] |= {"format": "2", "model_files": older["evaluation"].pop("model")}
+    (out / "results.jsonl").write_text(json.dumps(older) + "\n" + rest)
+    done = dms(*command(folder, adapter), check=False)
+    assert_error(done, "results.jsonl", "format: holds results of another version", "--force")
 
 
 def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path):
@@ -444,6 +473,22 @@ def test_bad_input_is_refused_before_anything_is_measured(dms, command, words):
     assert_error(dms("eval", *command, check=False), *words)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval", "ppl", DEMO, *TEXT_FILE),
+        ("bench", DEMO, "--methods", "none", "--prompt-lens", 200),
+    ],
+    ids=("eval", "bench"),
+)
+def test_kept_results_are_not_written_over(dms, tmp_path, command):
+    results = tmp_path / "results.jsonl"
+    for option in ("--csv", "--html"):
+        done = dms(*command, "--out", tmp_path, option, results, check=False)
+        assert_error(done, f"{option}: is the file of --out")
+    assert not results.exists()
+
+
 def test_a_windows_reference_is_bounded(dms, tmp_path):
     shape = models.Shape("llama", layers=1, vocab=70_000, context=8192)
     folder = models.build(tmp_path / "m", shape)
@@ -472,22 +517,6 @@ def test_an_adapter_is_of_use_to_its_policy(dms, model, tmp_path, policy):
     command = ("eval", "ppl", folder, "--ids", file, "--policies")
     done = dms(*command, f"none,{policy}:adapter={adapter}:budget=60", check=False)
     assert_error(done, f"--policies: {policy}:adapter", "adapter: has no effect", "one of kvzap")
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("eval", "ppl", DEMO, *TEXT_FILE),
-        ("bench", DEMO, "--methods", "none", "--prompt-lens", 200),
-    ],
-    ids=("eval", "bench"),
-)
-def test_kept_results_are_not_written_over(dms, tmp_path, command):
-    results = tmp_path / "results.jsonl"
-    for option in ("--csv", "--html"):
-        done = dms(*command, "--out", tmp_path, option, results, check=False)
-        assert_error(done, f"{option}: is the file of --out")
-    assert not results.exists()
-
 
 
 def test_progress_shows_the_time_left_on_a_terminal():
