@@ -18,7 +18,7 @@ namespace dms::cli {
 namespace {
 
 constexpr int64_t kLength = 4096;
-constexpr const char* kScores = "2";  // another one where a kept score means another
+constexpr const char* kScores = "3";  // another one where a kept score means another
 
 struct LoadedTask {
   const tasks::LongBenchTask* task;

@@ -14,30 +14,66 @@
 namespace dms::tasks {
 namespace {
 
-bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
+/// What Python's str.split() divides at.
+bool is_space(uint32_t point) {
+  const bool is_separator = point >= 0x1C && point <= 0x1F;
+  return is_separator || text::is_space(text::code_point_bits()[point]);
+}
+
+/// What \w matches in Python; the underscore is punctuation here.
+bool is_word_character(uint32_t point) {
+  const uint16_t bits = text::code_point_bits()[point];
+  return text::is_letter(bits) || text::is_number(bits);
+}
+
+/// Calls `take(code point, its bytes)` for each.
+template <class Take>
+void for_each_code_point(std::string_view text, const Take& take) {
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = code_point_at(text, at);
+    const auto bytes = static_cast<size_t>(point.bytes);
+    take(point.value, text.substr(at, bytes));
+    at += bytes;
+  }
+}
 
 std::vector<std::string> words_of(std::string_view text) {
   std::vector<std::string> words(1);
-  for (const char c : text) {
-    if (!is_space(c)) {
-      words.back() += c;
+  for_each_code_point(text, [&words](uint32_t point, std::string_view bytes) {
+    if (!is_space(point)) {
+      words.back() += bytes;
     } else if (!words.back().empty()) {
       words.emplace_back();
     }
-  }
+  });
   if (words.back().empty()) words.pop_back();
   return words;
 }
 
-std::vector<std::string> plain_words(std::string_view text) {
+/// Blanks for articles: between any two characters that are no part of a word, be they marks.
+std::string without_articles(std::string_view text) {
   std::string plain;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::ispunct(byte) == 0) plain += static_cast<char>(std::tolower(byte));
-  }
-  std::vector<std::string> words = words_of(plain);
-  std::erase_if(words, [](const std::string& w) { return w == "a" || w == "an" || w == "the"; });
-  return words;
+  std::string run;  // of a word's characters
+  const auto end_run = [&] {
+    plain += run == "a" || run == "an" || run == "the" ? " " : run;
+    run.clear();
+  };
+  for_each_code_point(text, [&](uint32_t point, std::string_view bytes) {
+    if (is_word_character(point)) {
+      run += bytes;
+    } else {
+      end_run();
+      plain += bytes;
+    }
+  });
+  end_run();
+  return plain;
+}
+
+std::vector<std::string> plain_words(std::string_view text) {
+  std::string plain = text::to_lowercase_in_words(to_well_formed(text));
+  std::erase_if(plain, [](char c) { return std::ispunct(static_cast<unsigned char>(c)) != 0; });
+  return words_of(without_articles(plain));
 }
 
 /// LongBench's list, gaps included: U+300A, the opening 《, is no part of it, 》 is.
@@ -68,13 +104,12 @@ bool is_punctuation(uint32_t point) {
 
 std::vector<std::string> plain_chinese_words(std::string_view text) {
   std::vector<std::string> words;
-  for (const std::string& word : words_of(text::to_lowercase(text))) {
+  for (const std::string& word : words_of(text)) {
     std::string plain;
-    for (size_t at = 0; at < word.size();) {
-      const CodePoint point = code_point_at(word, at);
-      if (!is_punctuation(point.value)) append_utf8(plain, point.value);
-      at += static_cast<size_t>(point.bytes);
-    }
+    const std::string lower = text::to_lowercase_in_words(to_well_formed(word));
+    for_each_code_point(lower, [&plain](uint32_t point, std::string_view bytes) {
+      if (!is_punctuation(point)) plain += bytes;
+    });
     if (!plain.empty()) words.push_back(std::move(plain));
   }
   return words;
@@ -175,11 +210,7 @@ std::string_view code_line(std::string_view answer) {
 
 std::vector<uint32_t> code_points(std::string_view text) {
   std::vector<uint32_t> points;
-  for (size_t at = 0; at < text.size();) {
-    const CodePoint point = code_point_at(text, at);
-    points.push_back(point.value);
-    at += static_cast<size_t>(point.bytes);
-  }
+  for_each_code_point(text, [&](uint32_t point, std::string_view) { points.push_back(point); });
   return points;
 }
 

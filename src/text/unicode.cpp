@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 #include <unordered_map>
 
@@ -14,6 +15,72 @@ constexpr uint32_t kLimit = 0x110000;
 constexpr std::array<std::string_view, 30> kCategoryNames = {
     "Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe",
     "Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co", "Cn"};
+
+/// Categories, as kCategoryNames has them.
+enum Category : uint16_t { kLt = 2, kLm = 3, kMn = 5, kMe = 7, kSk = 20, kCf = 26 };
+
+bool is_listed(std::span<const CodePointRange> list, uint32_t point) {
+  return std::ranges::any_of(list, [point](const CodePointRange& range) {
+    return point >= range.first && point <= range.last;
+  });
+}
+
+/// Unicode's Case_Ignorable.
+bool is_case_ignorable(uint32_t point) {
+  // Marks within words and numbers.
+  static constexpr std::array kOthers{CodePointRange{0x27, 0x27},
+                                      CodePointRange{0x2E, 0x2E},
+                                      CodePointRange{0x3A, 0x3A},
+                                      CodePointRange{0xB7, 0xB7},
+                                      CodePointRange{0x387, 0x387},
+                                      CodePointRange{0x55F, 0x55F},
+                                      CodePointRange{0x5F4, 0x5F4},
+                                      CodePointRange{0x2018, 0x2019},
+                                      CodePointRange{0x2024, 0x2024},
+                                      CodePointRange{0x2027, 0x2027},
+                                      CodePointRange{0xFE13, 0xFE13},
+                                      CodePointRange{0xFE52, 0xFE52},
+                                      CodePointRange{0xFE55, 0xFE55},
+                                      CodePointRange{0xFF07, 0xFF07},
+                                      CodePointRange{0xFF0E, 0xFF0E},
+                                      CodePointRange{0xFF1A, 0xFF1A}};
+  const auto category = static_cast<uint16_t>(code_point_bits()[point] & kCategoryMask);
+  const bool is_by_category =
+      category == kMn || category == kMe || category == kCf || category == kLm || category == kSk;
+  return is_by_category || is_listed(kOthers, point);
+}
+
+/// Unicode's Cased, of those that are not Case_Ignorable.
+bool is_cased(uint32_t point) {
+  // Ordinals, Roman numerals, letters in circles and squares.
+  static constexpr std::array kOthers{CodePointRange{0xAA, 0xAA},
+                                      CodePointRange{0xBA, 0xBA},
+                                      CodePointRange{0x2160, 0x217F},
+                                      CodePointRange{0x24B6, 0x24E9},
+                                      CodePointRange{0x1F130, 0x1F149},
+                                      CodePointRange{0x1F150, 0x1F169},
+                                      CodePointRange{0x1F170, 0x1F189}};
+  return (code_point_bits()[point] & kCategoryMask) <= kLt || is_listed(kOthers, point);
+}
+
+/// Whether the next code point before `end` that counts is cased.
+bool is_cased_before(std::string_view text, size_t end) {
+  while (end > 0) {
+    const CodePoint point = code_point_before(text, end);
+    if (!is_case_ignorable(point.value)) return is_cased(point.value);
+    end -= static_cast<size_t>(point.bytes);
+  }
+  return false;
+}
+
+bool is_cased_after(std::string_view text, size_t begin) {
+  while (begin < text.size()) {
+    const CodePoint point = code_point_at(text, begin);
+    if (!is_case_ignorable(point.value)) return is_cased(point.value);
+    begin += static_cast<size_t>(point.bytes);
+  }
+  return false;
+}
 
 std::vector<uint16_t> expand_runs() {
   std::vector<uint16_t> bits(kLimit);
@@ -67,6 +134,24 @@ std::string to_lowercase(std::string_view text) {
       const auto it = lower.find(next.value);
       append_utf8(out, it == lower.end() ? next.value : it->second);
     }
+  }
+  return out;
+}
+
+std::string to_lowercase_in_words(std::string_view text) {
+  constexpr std::string_view kCapital = "\u03a3";
+  constexpr std::string_view kFinal = "\u03c2";
+  std::string out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t sigma = std::min(text.find(kCapital, begin), text.size());
+    const size_t end = std::min(sigma + kCapital.size(), text.size());
+    if (sigma < text.size() && is_cased_before(text, sigma) && !is_cased_after(text, end)) {
+      out += to_lowercase(text.substr(begin, sigma - begin));
+      out += kFinal;
+    } else {
+      out += to_lowercase(text.substr(begin, end - begin));
+    }
+    begin = end;
   }
   return out;
 }

@@ -31,6 +31,10 @@ inline bool is_space(uint16_t bits) { return (bits & kSpace) != 0; }
 /// Well-formed `text` in lower case, code point by code point.
 std::string to_lowercase(std::string_view text);
 
+/// Well-formed `text` in lower case as Python's str.lower() has it: a final capital sigma becomes
+/// the small one that words end with.
+std::string to_lowercase_in_words(std::string_view text);
+
 /// Code points of a general category ("Lu") or a group of them ("L"); nothing for other names.
 std::optional<CodePointSet> category_set(std::string_view name);
 

@@ -18,7 +18,10 @@ TEST(LongBenchScores, ByHand) {
   EXPECT_DOUBLE_EQ(word_f1("The cat, sat!", "a CAT sat down"), 2 * 1.0 * (2.0 / 3) / (5.0 / 3));
   EXPECT_DOUBLE_EQ(word_f1("cat cat", "cat"), 2 * 0.5 / 1.5);
   EXPECT_EQ(word_f1("", "cat"), 0);
-  EXPECT_EQ(word_f1("the", "the"), 0);  // nothing is left of either
+  EXPECT_EQ(word_f1("the", "the"), 0);                              // nothing is left of either
+  EXPECT_EQ(word_f1("ÉCOLE\u00a0ΛΟΓΟΣ\x1fΣ", "école λογος σ"), 1);  // final sigmas, blanks
+  EXPECT_EQ(word_f1("cat—the—cat", "cat— —cat"), 1);  // an article ends where no letter follows
+  EXPECT_EQ(word_f1("thé an_a", "thé ana"), 1);       // the underscore is punctuation
   EXPECT_DOUBLE_EQ(rouge_l("one two. three", "one two. three"), 1);
   EXPECT_EQ(rouge_l(". .", "one"), 0);
   EXPECT_DOUBLE_EQ(rouge_l("a", "a b c"), 2 * (1.0 / 3) / (4.0 / 3));  // F1, of neither side more
