@@ -62,8 +62,9 @@ void ChunkAttention::add(const cache::SeenTokens& seen) {
     rows_.insert(rows_.end(), seen.queries[i].begin(), seen.queries[i].end());
     rows_.insert(rows_.end(), seen.keys[i].begin(), seen.keys[i].end());
     if (waiting() < shape_.chunk_size + shape_.spare) continue;
+    const int64_t first = seen.first + static_cast<int64_t>(i) + 1 - waiting();
     parallel_for(shape_.kv_heads, 1, [&](int64_t head) {
-      const std::vector<float> sums = chunk_sums(head, shape_.chunk_size);
+      const std::vector<float> sums = chunk_sums(head, shape_.chunk_size, first);
       std::vector<float>& of_head = sums_[static_cast<size_t>(head)];
       of_head.insert(of_head.end(), sums.begin(), sums.end());
     });
@@ -72,12 +73,10 @@ void ChunkAttention::add(const cache::SeenTokens& seen) {
   }
 }
 
-/// What ALiBi adds to a key at each place of the chunk under way; empty: nothing.
-std::vector<float> ChunkAttention::places_of_chunk(int64_t q_head) const {
+/// What ALiBi adds to a key at each place of the chunk under way, which begins at `first`; empty:
+/// nothing.
+std::vector<float> ChunkAttention::places_of_chunk(int64_t q_head, int64_t first) const {
   if (!shape_.position_bias) return {};
-  // Its own head's sums: others may just be growing.
-  const auto& finished = sums_[static_cast<size_t>(q_head / shape_.group)];
-  const int64_t first = shape_.skipped + std::ssize(finished);
   std::vector<float> places;
   for (int64_t i = 0; i < shape_.chunk_size; ++i) {
     places.push_back(shape_.position_bias(q_head, first + i, first));
@@ -102,9 +101,9 @@ void ChunkAttention::multiply(int64_t token,
   }
 }
 
-/// Of the first `count` waiting tokens. What a chunk lacks counts as tokens whose products with all
-/// others are zero, as in kvpress.
-std::vector<float> ChunkAttention::chunk_sums(int64_t kv_head, int64_t count) const {
+/// Of the first `count` waiting tokens, from position `first` on. What a chunk lacks counts as
+/// tokens whose products with all others are zero, as in kvpress.
+std::vector<float> ChunkAttention::chunk_sums(int64_t kv_head, int64_t count, int64_t first) const {
   const auto width = static_cast<size_t>(shape_.head_dim);
   const auto tokens = static_cast<size_t>(count);
   const auto key_at = static_cast<size_t>(shape_.kv_heads * shape_.group + kv_head) * width;
@@ -116,7 +115,7 @@ std::vector<float> ChunkAttention::chunk_sums(int64_t kv_head, int64_t count) co
   std::vector<float> sums(tokens, 0.0f);
   std::vector<float> scores(static_cast<size_t>(shape_.chunk_size));
   for (int64_t q_head = kv_head * shape_.group; q_head < (kv_head + 1) * shape_.group; ++q_head) {
-    const std::vector<float> places = places_of_chunk(q_head);
+    const std::vector<float> places = places_of_chunk(q_head, first);
     for (int64_t i = 0; i < shape_.chunk_size; ++i) {
       if (i < count) {
         multiply(i, q_head, channels, scores);
@@ -132,11 +131,16 @@ std::vector<float> ChunkAttention::chunk_sums(int64_t kv_head, int64_t count) co
   return sums;
 }
 
-std::vector<float> ChunkAttention::sums(int64_t kv_head) const {
+void ChunkAttention::forget_finished() {
+  for (std::vector<float>& head : sums_) head = std::vector<float>();
+  rows_.shrink_to_fit();
+}
+
+std::vector<float> ChunkAttention::sums(int64_t kv_head, int64_t tokens) const {
   std::vector<float> all = sums_[static_cast<size_t>(kv_head)];
   const int64_t count = waiting() - shape_.spare;
   if (count > 0) {
-    const std::vector<float> last = chunk_sums(kv_head, count);
+    const std::vector<float> last = chunk_sums(kv_head, count, tokens - waiting());
     all.insert(all.end(), last.begin(), last.end());
   }
   return all;

@@ -40,17 +40,22 @@ class ChunkAttention final : public cache::PolicyState {
 
   void add(const cache::SeenTokens& seen);
 
-  /// For each token from position `skipped` on, but for the last `spare`: its weights, summed over
-  /// the chunk's queries, their mean over the group.
-  std::vector<float> sums(int64_t kv_head) const;
+  /// For each token from first_sum() on, but for the last `spare`: its weights, summed over the
+  /// chunk's queries, their mean over the group. `tokens`: of the sequence, all of them added.
+  std::vector<float> sums(int64_t kv_head, int64_t tokens) const;
+  /// Position `skipped`, or that of the chunk that was under way at the last forget_finished().
+  int64_t first_sum(int64_t tokens) const { return tokens - waiting() - std::ssize(sums_.front()); }
+  /// Gives back what is known of finished chunks, and room that is not used. The chunk under way
+  /// stays: tokens to come attend its tokens.
+  void forget_finished();
 
  private:
   size_t row_width() const {
     return static_cast<size_t>((shape_.group + 1) * shape_.kv_heads * shape_.head_dim);
   }
   int64_t waiting() const { return std::ssize(rows_) / static_cast<int64_t>(row_width()); }
-  std::vector<float> chunk_sums(int64_t kv_head, int64_t count) const;
-  std::vector<float> places_of_chunk(int64_t q_head) const;
+  std::vector<float> chunk_sums(int64_t kv_head, int64_t count, int64_t first) const;
+  std::vector<float> places_of_chunk(int64_t q_head, int64_t first) const;
   void multiply(int64_t token,
                 int64_t q_head,
                 std::span<const float> channels,
@@ -58,7 +63,7 @@ class ChunkAttention final : public cache::PolicyState {
 
   Shape shape_;
   std::vector<float> rows_;               // of the chunk under way: [queries | keys] of each token
-  std::vector<std::vector<float>> sums_;  // [kv_heads][tokens of finished chunks]
+  std::vector<std::vector<float>> sums_;  // [kv_heads][tokens of finished chunks that are kept]
 };
 
 }  // namespace dms::policy

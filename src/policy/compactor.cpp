@@ -86,16 +86,22 @@ class Compactor final : public Score {
     static_cast<ChunkAttention&>(state).add(seen);
   }
 
+  void forget_ranked(cache::PolicyState& state) const override {
+    static_cast<ChunkAttention&>(state).forget_finished();
+  }
+
   /// Leverage, then attention, of the entries that are rated.
   std::vector<float> measure(const cache::HeadContents& head,
                              const cache::PolicyState* state) const override {
     const Middle middle = middle_of(head.positions, head.tokens);
     std::vector<float> measured = leverage_of(head, middle);
-    const std::vector<float> sums = static_cast<const ChunkAttention&>(*state).sums(head.head);
+    const auto& chunks = static_cast<const ChunkAttention&>(*state);
+    const std::vector<float> sums = chunks.sums(head.head, head.tokens);
+    const int64_t first = chunks.first_sum(head.tokens);
     const auto width = static_cast<size_t>(head.head_dim);
     std::vector<float> attention;
     for (size_t i = middle.begin; i < middle.end; ++i) {
-      const auto at = static_cast<size_t>(head.positions[i] - shape_.skipped);
+      const auto at = static_cast<size_t>(head.positions[i] - first);
       const double sum = at < sums.size() ? sums[at] : 0.0f;  // a stranger's file may lack some
       attention.push_back(static_cast<float>(sum * length(head.values.subspan(i * width, width))));
     }

@@ -49,6 +49,10 @@ class Ranking final : public cache::Policy {
   void see_replay(const cache::ReplayedTokens& replayed, cache::PolicyState& state) const override {
     score_->see_replay(replayed, state);
   }
+  /// Before the plan, when all has been measured for it. Under a size, entries are ranked again.
+  void observe(const cache::LayerEntries&, cache::PolicyState& state) const override {
+    if (!budget_.entries) score_->forget_ranked(state);
+  }
 
   cache::EvictionPlan plan(const cache::LayerEntries& layer,
                            const cache::PolicyState*) const override {

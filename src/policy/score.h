@@ -30,6 +30,8 @@ class Score {
   virtual std::unique_ptr<cache::PolicyState> new_state() const { return nullptr; }
   virtual void see(const cache::SeenTokens&, cache::PolicyState&) const {}
   virtual void see_replay(const cache::ReplayedTokens&, cache::PolicyState&) const {}
+  /// No entry is asked for again that is there: what the state has of them may go.
+  virtual void forget_ranked(cache::PolicyState&) const {}
   /// A score for each entry.
   virtual Scores rate(const cache::LayerEntries& layer) const = 0;
 };
