@@ -7,7 +7,7 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
-#include <iterator>
+#include <sstream>
 #include <string>
 
 #include <dms/compressor.h>
@@ -55,10 +55,13 @@ dms::MiddleEntries join_smallest(const dms::MiddleEntries& entries,
 
 /// Throws InputError where there is no text.
 std::string read_text(const std::string& path) {
-  std::ifstream file(path);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (text.empty()) throw dms::InputError({.where = path, .what = "cannot be read, or is empty"});
-  return text;
+  const std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();  // a folder opens, but cannot be read
+  if (text.view().empty()) {
+    throw dms::InputError({.where = path, .what = "cannot be read, or is empty"});
+  }
+  return text.str();
 }
 
 int run(const std::string& model, const std::string& text_file) {
