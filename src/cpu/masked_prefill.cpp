@@ -80,7 +80,8 @@ void masked_prefill(const FusedPrefill& prompt, std::span<float> out) {
        .window_format = format,
        .survivor_format = format},
       std::make_shared<cache::CachePools>(0),
-      std::make_shared<GivenFates>(prompt.evicted, prompt.tokens, prompt.window));
+      std::make_shared<GivenFates>(
+          prompt.evicted, prompt.tokens, std::min(prompt.window, prompt.tokens)));
   const cache::Growth growth{.cache = &sequence, .tokens = prompt.tokens};
   if (!cache::reserve_memory({&growth, 1})) throw cache::memory_shortage({&growth, 1});
   const int64_t width = model::qkv_width(spec);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <string>
@@ -316,6 +317,19 @@ TEST(Operations, FusedPrefillRefusesScalesThatAreNoNumberAboveZero) {
   }
   call.scale = 1e-30;
   EXPECT_NO_THROW(dms_fused_prefill(call, out));
+}
+
+/// As one of all tokens, however much room it would ask for.
+TEST(Operations, FusedPrefillTakesAnyWindow) {
+  Random random(4);
+  Prompt prompt(random, 70, 70);
+  std::vector<float> want(prompt.queries.size()), out(want.size());
+  dms_fused_prefill(prompt.call, want);
+  for (const int64_t window : {int64_t{1} << 40, std::numeric_limits<int64_t>::max()}) {
+    prompt.call.window = window;
+    dms_fused_prefill(prompt.call, out);
+    EXPECT_EQ(out, want) << window;
+  }
 }
 
 TEST(Operations, FusedPrefillRefusesToWriteWhatItReads) {
