@@ -111,24 +111,28 @@ def test_fused_prefill_is_attention_under_the_mask(
             lambda operations, x: operations.scatter_by_index(x[0, 0], [0, 1, 2], np.zeros((3, 9))),
             "out",
         ),
-        (lambda operations, x: operations.bool_gather_left_pad(x, np.ones((2, 2))), "mask"),
+        (lambda operations, x: operations.bool_gather_left_pad(x, np.ones((2, 2), bool)), "mask"),
         (
-            lambda operations, x: operations.bool_gather_left_pad(x, np.ones((2, 2, 3)), width=2),
+            lambda operations, x: operations.bool_gather_left_pad(
+                x, np.ones((2, 2, 3), bool), width=2
+            ),
             "width",
         ),
         (
             lambda operations, x: operations.dms_fused_prefill(
-                x[0], x[0], x[0, :1], np.ones((3, 2))
+                x[0], x[0], x[0, :1], np.ones((3, 2), bool)
             ),
             "disagree",
         ),
         (
-            lambda operations, x: operations.dms_fused_prefill(x[0], x[0], x[0], np.ones((2, 2))),
+            lambda operations, x: operations.dms_fused_prefill(
+                x[0], x[0], x[0], np.ones((2, 2), bool)
+            ),
             "evicted",
         ),
         (
             lambda operations, x: operations.dms_fused_prefill(
-                x[0], x[0], x[0], np.ones((3, 2)), -1
+                x[0], x[0], x[0], np.ones((3, 2), bool), -1
             ),
             "window",
         ),
