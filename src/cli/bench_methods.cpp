@@ -56,6 +56,7 @@ class MethodBench {
 
  private:
   void check_length(int64_t context) const;
+  void note_short_answers() const;
   NeedlePrompt prompt(int64_t context, int64_t index) const;
   eval::Identity identity() const;
   std::vector<Case> cases() const;
@@ -106,6 +107,7 @@ MethodBench::MethodBench(const BenchOptions& options)
     check_sizes(methods_, context, context, kOption);
     check_length(context);
   }
+  note_short_answers();
   store_ = open_store(model_, identity());
 }
 
@@ -119,6 +121,18 @@ void MethodBench::check_length(int64_t context) const {
     parts.field.clear();  // --lengths, elsewhere
     throw InputError(parts);
   }
+}
+
+/// Speed is measured all the same, so few tokens are no error.
+void MethodBench::note_short_answers() const {
+  const std::string answer = " " + prompt(options_.prompt_lens.front(), 0).answers.front();
+  const int64_t needed = tokenizer_.count(answer) - tokenizer_.count("");
+  if (options_.gen_tokens >= needed) return;
+  note(
+      fmt::format("--gen {}: too few tokens to say the number that is hidden: none will be found "
+                  "(expected at least {})",
+                  options_.gen_tokens,
+                  needed));
 }
 
 NeedlePrompt MethodBench::prompt(int64_t context, int64_t index) const {

@@ -143,6 +143,17 @@ def test_ctrl_c_keeps_the_prompts_that_are_done(tmp_path):
     assert f",{prompts}," in (tmp_path / "rows.csv").read_text().splitlines()[1]
 
 
+def test_answers_too_short_for_the_needle_are_noted(dms):
+    """The demo writes a space and seven digits in a token each."""
+    command = ("bench", DEMO, "--prompt-lens", 200, "--repeat", 4, "--methods", "none")
+    short, enough = (dms(*command, "--gen", tokens).stderr.decode() for tokens in (7, 8))
+    assert "--gen 7: too few tokens to say the number that is hidden" in short
+    assert "expected at least 8" in short
+    assert "0 of 4 found" in short
+    assert "too few tokens" not in enough
+    assert "0 of 4 found" not in enough
+
+
 def test_ctrl_c_prints_the_rows_that_are_done():
     command = ["bench", DEMO, "--prompt-lens", "200,4000", "--gen", 12, "--repeat", 1]
     command += ["--methods", "none,streaming:recent_size=64", "--threads", 1]
