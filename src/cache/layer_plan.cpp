@@ -146,6 +146,7 @@ HeadEntries read_head(const PlanContext& context,
                           : std::span(rows.values).subspan(skipped * head_dim, count * head_dim);
   HeadEntries entries{
       .positions = {positions.begin(), positions.end()}, .key_norms = {}, .attention = {}};
+  entries.digested = cache.digest().held_entries();
   if (needs.key_norms) entries.key_norms = norms(keys, head_dim);
   const std::vector<kernels::QueryRow> queries = last_queries(context, head);
   if (!queries.empty()) {

@@ -103,6 +103,7 @@ struct HeadEntries {
   // Sum of absolute values of what the output projection makes of a value, its mean over the
   // group's heads; where needed.
   std::vector<float> output_norms{};
+  int64_t digested = 0;  // entries of full size that its digest takes
 };
 
 /// What a layer holds when a plan is due.

@@ -95,7 +95,9 @@ class Layer {
       layer.heads.push_back({.positions = ranked.back().positions,
                              .key_norms = {},
                              .attention = {},
-                             .measured = policy_->measure(contents, nullptr)});
+                             .measured = policy_->measure(contents, nullptr),
+                             .output_norms = {},
+                             .digested = entries(static_cast<size_t>(h)) - std::ssize(head.exact)});
     }
     const cache::EvictionPlan plan = policy_->plan(layer, nullptr);
     for (int64_t h = 0; h < kHeads; ++h) {
@@ -202,6 +204,24 @@ TEST(Adms, KeepsAllWhileTheBudgetHasRoom) {
   EXPECT_EQ(layer.digest(0).block.tokens(), 0);
   layer.plan(135);
   EXPECT_EQ(layer.exact(0), 25);
+}
+
+TEST(Adms, HeadsThatShareABudgetHoldAllOfIt) {
+  constexpr int64_t kTokens = 500;
+  for (const char* metric : {"value_norm", "key_norm"}) {
+    Layer layer({{"compressor_type", "vq"},
+                 {"num_clusters", "200"},
+                 {"importance_metric", metric},
+                 {"use_adaptive_budget", "true"},
+                 {"compressed_budget", "100"}},
+                kTokens);
+    for (int64_t tokens = 100; tokens <= kTokens; tokens += 8) {
+      layer.plan(tokens);
+      const int64_t middle = tokens - kRecent - kSinks;
+      EXPECT_EQ(layer.entries(0) + layer.entries(1), 2 * std::min<int64_t>(middle, 100))
+          << metric << " after " << tokens;
+    }
+  }
 }
 
 TEST(Adms, SinksGrowWithTheLengthInMind) {
@@ -473,13 +493,6 @@ TEST(Importance, LeavesNoStretchWithoutEntries) {
   EXPECT_EQ(staying(0.3), (std::vector<int32_t>{24, 49, 74, 93, 94, 95, 96, 97, 98, 99}));
   EXPECT_EQ(staying(0.3, 4), (std::vector<int32_t>{24, 49, 74, 99}));
   EXPECT_EQ(staying(0.1, 3), (std::vector<int32_t>{49, 74, 99}));
-}
-
-TEST(Importance, GivesHeadsBudgetsByVariance) {
-  const std::vector<std::vector<float>> importance{{1, 1, 1}, {0, 2, 4}, {1, 2, 3}};
-  EXPECT_EQ(budgets_by_variance(importance, 60, 5), (std::vector<int64_t>{5, 41, 14}));
-  const std::vector<std::vector<float>> flat{{1, 1}, {2, 2}, {3}};
-  EXPECT_EQ(budgets_by_variance(flat, 62, 5), (std::vector<int64_t>{21, 21, 20}));
 }
 
 }  // namespace

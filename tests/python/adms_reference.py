@@ -87,6 +87,7 @@ class Head:
     exact: list[int] = field(default_factory=list)  # positions, candidates among them
     merged: Entries | None = None
     block: Entries | None = None  # its keys are turned
+    block_rank: int = 0
     block_place: int = 0
     dropped: int = 0
     planned_end: int = 0  # positions below it went through a plan that merged
@@ -121,18 +122,38 @@ def stay(policy: Adms, positions, scores, kept: int, begin: int, end: int) -> se
     return {positions[i] for i in chosen}
 
 
-def budgets(policy: Adms, scores: list[np.ndarray]) -> list[int]:
+def budgets(policy: Adms, scores: list[np.ndarray], sizes: np.ndarray) -> list[int]:
+    """By variance, no more than a head has a use for; the level of all others is found by
+    halving."""
     heads = len(scores)
-    total = policy.compressed_budget * heads
     if not policy.use_adaptive_budget:
         return [policy.compressed_budget] * heads
-    least = min(policy.min_importance_tokens, policy.compressed_budget)
+    total = min(policy.compressed_budget * heads, sizes.sum())
+    least = min(policy.min_importance_tokens, total // heads)
     variances = np.array([s.var() if len(s) else 0.0 for s in scores])
-    shares = variances / variances.sum() if variances.sum() > 0 else np.full(heads, 1 / heads)
-    given = [least + int(share * (total - least * heads)) for share in shares]
-    for i in range(total - sum(given)):
-        given[i % heads] += 1
-    return given
+    if not variances.any():
+        variances = np.ones(heads)
+
+    def levels(height: float) -> np.ndarray:
+        return np.minimum(least + height * variances, sizes)
+
+    low, high = 0.0, sizes.max() / variances[variances > 0].min()
+    for _ in range(200):
+        half = (low + high) / 2
+        low, high = (half, high) if levels(half).sum() < total else (low, half)
+    given = levels(high)
+    if given.sum() < total - 0.5:  # heads that do not vary take the rest
+        even = variances == 0
+        low, high = 0.0, float(total)
+        for _ in range(200):
+            half = (low + high) / 2
+            level = np.where(even, np.minimum(half, sizes), given)
+            low, high = (half, high) if level.sum() < total else (low, half)
+        given = np.where(even, np.minimum(high, sizes), given)
+    whole = np.floor(given + 1e-6).astype(int)
+    for i in sorted(range(heads), key=lambda i: whole[i] - given[i])[: total - whole.sum()]:
+        whole[i] += 1
+    return whole.tolist()
 
 
 def anchors(policy: Adms, means: np.ndarray, begin: int, end: int) -> np.ndarray:
@@ -208,11 +229,18 @@ class AdmsHead:
         self.held.exact += list(range(self.taken_end, end))
         self.taken_end = end
 
+    def size(self, tokens: int, sliding: int | None) -> int:
+        """Entries that the middle is worth."""
+        held, d = self.held, self.keys.shape[1]
+        of_block = math.ceil(held.block_rank * (len(held.block) + d) / d)
+        return len(self.ranked(tokens, sliding)) + len(held.merged) + of_block
+
     def plan(self, tokens: int, scores: np.ndarray, budget: int, sliding: int | None) -> None:
         policy, held = self.policy, self.held
         begin = policy.start_size
         end = max(tokens - policy.recent_size, begin)
-        if end - begin <= budget:
+        size = self.size(tokens, sliding) if policy.use_adaptive_budget else end - begin
+        if size <= budget:
             return
         ranked = self.ranked(tokens, sliding)
         kept = stay(policy, ranked, scores, policy.exact(budget), begin, end)
@@ -246,6 +274,7 @@ class AdmsHead:
         block = block.take(slice(max(len(block) - most, 0), None))
         if len(block):
             block.keys, block.values = truncated(block.keys, rank), truncated(block.values, rank)
+        held.block_rank = min(rank, len(block))
         held.block = block
 
     def count(self) -> int:
@@ -347,7 +376,9 @@ class AdmsReference(Reference):
                 head.take_candidates(tokens)
                 mass = self._mass(tokens, head, of_group, sliding)
             scores.append(head.scores(tokens, mass, sliding))
-        for head, score, budget in zip(heads, scores, budgets(policy, scores), strict=True):
+        sizes = np.array([head.size(tokens, sliding) for head in heads])
+        shares = budgets(policy, scores, sizes)
+        for head, score, budget in zip(heads, scores, shares, strict=True):
             head.plan(tokens, score, budget, sliding)
 
     def _mass(self, tokens: int, head: AdmsHead, queries, sliding) -> np.ndarray:

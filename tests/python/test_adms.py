@@ -26,6 +26,7 @@ POLICIES = {
     "vq": Adms(compressor_type="vq", num_clusters=5, importance_metric="key_norm"),
     "vq_shift": Adms(compressor_type="vq", anchor_mode="hybrid", enable_pos_shift=True),
     "vq_adaptive": Adms(compressor_type="vq", use_adaptive_budget=True, compressed_budget=24),
+    "low_rank_adaptive": Adms(use_adaptive_budget=True, recent_size=25),
     "summary": Adms(compressor_type="summary", anchor_mode="grid", coverage_priority=1.0),
     "summary_attention": Adms(
         compressor_type="summary", importance_metric="attention", coverage_segments=1

@@ -76,11 +76,12 @@ class Adms final : public cache::Policy {
   cache::EvictionPlan plan(const cache::LayerEntries& layer,
                            const cache::PolicyState*) const override {
     const Middle middle = middle_of(layer.tokens);
-    const std::vector<int64_t> budgets = budgets_of(layer);
+    const std::vector<int64_t> sizes = sizes_of(layer);
+    const std::vector<int64_t> budgets = budgets_of(layer, sizes);
     cache::EvictionPlan plan;
     for (size_t head = 0; head < layer.heads.size(); ++head) {
       const cache::HeadEntries& entries = layer.heads[head];
-      if (middle.tokens() <= budgets[head]) {
+      if (sizes[head] <= budgets[head]) {
         plan.emplace_back(entries.positions.size(), 0);
         continue;
       }
@@ -120,8 +121,9 @@ class Adms final : public cache::Policy {
     const cache::HeadContents& leaving = request.leaving;
     const Middle middle = middle_of(request.layer.tokens);
     const auto head = static_cast<size_t>(leaving.head);
-    const int64_t budget = budgets_of(request.layer)[head];
-    if (middle.tokens() <= budget) return std::move(request.before);
+    const std::vector<int64_t> sizes = sizes_of(request.layer);
+    const int64_t budget = budgets_of(request.layer, sizes)[head];
+    if (sizes[head] <= budget) return std::move(request.before);
     cache::Digest digest = std::move(request.before);
     if (!leaving.positions.empty()) {
       digest = compressor_->compress({.leaving = leaving,
@@ -148,13 +150,24 @@ class Adms final : public cache::Policy {
     return settings_.metric == ImportanceMetric::attention ? entries.attention : entries.measured;
   }
 
-  std::vector<int64_t> budgets_of(const cache::LayerEntries& layer) const {
+  /// What each head's middle takes before a plan. Where heads share a budget, one that was
+  /// compressed has no use for more than what is left of it, and the others do.
+  std::vector<int64_t> sizes_of(const cache::LayerEntries& layer) const {
+    std::vector<int64_t> sizes(layer.heads.size(), middle_of(layer.tokens).tokens());
+    for (size_t head = 0; settings_.adaptive && head < sizes.size(); ++head) {
+      sizes[head] = std::ssize(layer.heads[head].positions) + layer.heads[head].digested;
+    }
+    return sizes;
+  }
+
+  std::vector<int64_t> budgets_of(const cache::LayerEntries& layer,
+                                  std::span<const int64_t> sizes) const {
     std::vector<int64_t> even(layer.heads.size(), settings_.budget);
     if (!settings_.adaptive) return even;
     std::vector<std::vector<float>> all;
     for (const cache::HeadEntries& entries : layer.heads) all.push_back(importance(entries));
     return budgets_by_variance(
-        all, settings_.budget * std::ssize(layer.heads), settings_.min_importance_tokens);
+        all, settings_.budget * std::ssize(all), settings_.min_importance_tokens, sizes);
   }
 
   /// The middle at its places: entries by rising position, the last one just before the recent

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -30,12 +31,54 @@ int64_t room_of_segment(const Coverage& coverage, int64_t kept) {
   return std::max<int64_t>(covering / coverage.segments, 1);
 }
 
+/// Of differences from the first, so that it is zero where all are the same, without rounding.
 double variance_of(std::span<const float> x) {
-  const std::vector<double> wide(x.begin(), x.end());
+  std::vector<double> wide(x.begin(), x.end());
+  for (double& value : wide) value -= static_cast<double>(x.front());
   const double mean = mean_of(wide);
   double sum = 0;
   for (const double value : wide) sum += (value - mean) * (value - mean);
-  return sum / static_cast<double>(std::max<size_t>(wide.size(), 1));
+  const double variance = sum / static_cast<double>(std::max<size_t>(wide.size(), 1));
+  return std::isfinite(variance) ? variance : 0.0;
+}
+
+/// `total` in proportion to `weights`, but to none more than its `room`: what one can't take the
+/// others get. Evenly where all that can take more weigh nothing. All of them have room for it.
+std::vector<double> filled(std::span<const double> weights,
+                           std::span<const int64_t> room,
+                           int64_t total) {
+  std::vector<double> shares(weights.size());
+  std::vector<size_t> open(weights.size());
+  std::iota(open.begin(), open.end(), size_t{0});
+  auto left = static_cast<double>(total);
+  while (!open.empty()) {
+    double sum = 0;
+    for (const size_t i : open) sum += weights[i];
+    const double even = left / static_cast<double>(open.size());
+    for (const size_t i : open) shares[i] = sum > 0 ? left * (weights[i] / sum) : even;
+    const auto full = std::ranges::partition(
+        open, [&](size_t i) { return shares[i] < static_cast<double>(room[i]); });
+    if (full.empty()) break;
+    for (const size_t i : full) {
+      shares[i] = static_cast<double>(room[i]);
+      left -= shares[i];
+    }
+    open.erase(full.begin(), full.end());
+  }
+  return shares;
+}
+
+/// Whole numbers that sum up to `total`: the largest fractions are rounded up, of equals the first.
+std::vector<int64_t> rounded(std::span<const double> shares, int64_t total) {
+  std::vector<int64_t> whole;
+  for (const double share : shares) whole.push_back(static_cast<int64_t>(share));
+  std::vector<size_t> order(shares.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(
+      order, std::greater{}, [&](size_t i) { return shares[i] - static_cast<double>(whole[i]); });
+  const int64_t left = total - std::accumulate(whole.begin(), whole.end(), int64_t{0});
+  for (int64_t i = 0; i < left; ++i) ++whole[order[static_cast<size_t>(i)]];
+  return whole;
 }
 
 }  // namespace
@@ -92,21 +135,22 @@ std::vector<uint8_t> least_important(std::span<const int32_t> positions,
 
 std::vector<int64_t> budgets_by_variance(std::span<const std::vector<float>> importance,
                                          int64_t total,
-                                         int64_t least) {
-  const auto heads = std::ssize(importance);
+                                         int64_t least,
+                                         std::span<const int64_t> most) {
+  total = std::min(total, std::accumulate(most.begin(), most.end(), int64_t{0}));
+  least = std::min(least, total / std::ssize(importance));
   std::vector<double> variances;
-  for (const std::vector<float>& of_head : importance) variances.push_back(variance_of(of_head));
-  const double sum = std::accumulate(variances.begin(), variances.end(), 0.0);
-  least = std::min(least, total / heads);
-  const int64_t shared = total - least * heads;
+  std::vector<int64_t> room;
+  int64_t shared = total;
   std::vector<int64_t> budgets;
-  int64_t given = 0;
-  for (const double variance : variances) {
-    const double share = sum > 0 ? variance / sum : 1.0 / static_cast<double>(heads);
-    budgets.push_back(least + static_cast<int64_t>(share * static_cast<double>(shared)));
-    given += budgets.back();
+  for (size_t head = 0; head < importance.size(); ++head) {
+    variances.push_back(variance_of(importance[head]));
+    budgets.push_back(std::min(least, most[head]));
+    room.push_back(most[head] - budgets.back());
+    shared -= budgets.back();
   }
-  for (size_t i = 0; given < total; ++i, ++given) ++budgets[i % budgets.size()];
+  const std::vector<int64_t> added = rounded(filled(variances, room, shared), shared);
+  for (size_t head = 0; head < budgets.size(); ++head) budgets[head] += added[head];
   return budgets;
 }
 
