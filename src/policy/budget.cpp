@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -12,7 +11,6 @@
 namespace dms::policy {
 namespace {
 
-constexpr float kStays = std::numeric_limits<float>::infinity();
 // CriticalKV (Feng et al. 2025): the share of a head's budget that the score alone fills, and what
 // is added to a score before it is weighed.
 constexpr double kFirstStage = 0.5;

@@ -12,9 +12,11 @@
 
 namespace dms::policy {
 
-/// [kv_heads][entries], the higher the better; infinity: it stays in any case.
+/// [kv_heads][entries], the higher the better.
 using Scores = std::vector<std::vector<float>>;
 
+/// Of what stays in any case.
+inline constexpr float kStays = std::numeric_limits<float>::infinity();
 /// Better than any other, yet within the budget.
 inline constexpr float kBest = std::numeric_limits<float>::max();
 

@@ -125,6 +125,7 @@ class Compactor final : public Score {
       const std::vector<int32_t>& positions = layer.heads[head].positions;
       std::vector<float>& of_head = scores.emplace_back(positions.size(), kBest);
       const size_t begin = middle_of(positions, layer.tokens).begin;
+      std::fill_n(of_head.begin(), begin, kStays);
       for (size_t i = 0; i < leverages[head].size(); ++i) {
         of_head[begin + i] =
             static_cast<float>(settings_.blending * of_leverage.scaled(leverages[head][i]) +

@@ -80,7 +80,7 @@ class ExpectedAttention final : public Score {
       const Expected queries = expect(moments, ahead, head.head * head.group + i);
       add_attention(head, i, queries, std::span(attention).subspan(sinks));
     }
-    std::vector<float> scores(sinks, kBest);
+    std::vector<float> scores(sinks, kStays);
     for (size_t i = sinks; i < count; ++i) {
       double score = attention[i] / static_cast<double>(head.group);
       if (settings_.use_vnorm) {

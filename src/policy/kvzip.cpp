@@ -13,8 +13,8 @@
 namespace dms::policy {
 namespace {
 
-/// Of tokens that no replay has seen: below the sinks' kBest.
-constexpr float kUnseen = kBest / 2;
+/// Of tokens that no replay has seen.
+constexpr float kUnseen = kBest;
 
 /// What the last replay gave.
 class ReplayScores final : public cache::PolicyState {
@@ -85,7 +85,7 @@ class Kvzip final : public Score {
     const auto& scores = static_cast<const ReplayScores&>(*state);
     std::vector<float> measured;
     for (const int32_t position : head.positions) {
-      measured.push_back(position < n_sink_ ? kBest : scores.score(head.head, position));
+      measured.push_back(position < n_sink_ ? kStays : scores.score(head.head, position));
     }
     return measured;
   }

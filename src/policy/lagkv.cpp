@@ -74,11 +74,11 @@ class Lagkv final : public Score {
   std::vector<float> measure(const cache::HeadContents& head,
                              const cache::PolicyState*) const override {
     const size_t count = head.positions.size();
-    if (count < n_sink_ + 2 * lag_size_) return by_age(count);
+    if (count < n_sink_ + 2 * lag_size_) return by_age(head.positions);
     // The last whole partition has none to be compared with, and stays with what follows it.
     const size_t compared = (count - n_sink_) / lag_size_ - 1;
     std::vector<float> scores(count, 1.0f);
-    for (size_t i = 0; i < n_sink_; ++i) scores[i] = kBest;
+    for (size_t i = 0; i < n_sink_; ++i) scores[i] = of_sink(head.positions[i]);
     for (size_t partition = 0; partition < compared; ++partition) {
       rate_partition(head, n_sink_ + partition * lag_size_, scores);
     }
@@ -88,9 +88,17 @@ class Lagkv final : public Score {
   Scores rate(const cache::LayerEntries& layer) const override { return measured(layer); }
 
  private:
+  /// A later prompt's first entries are not compared either, but may go.
+  float of_sink(int64_t position) const {
+    return position < static_cast<int64_t>(n_sink_) ? kStays : kBest;
+  }
+
   /// Where there are no two partitions, the newer stay.
-  std::vector<float> by_age(size_t count) const {
-    std::vector<float> scores(count, kBest);
+  std::vector<float> by_age(std::span<const int32_t> positions) const {
+    const size_t count = positions.size();
+    std::vector<float> scores;
+    for (size_t i = 0; i < std::min(n_sink_, count); ++i) scores.push_back(of_sink(positions[i]));
+    scores.resize(count);
     for (size_t i = n_sink_; i < count; ++i) {
       scores[i] = static_cast<float>(i - n_sink_) / static_cast<float>(count - n_sink_);
     }

@@ -20,7 +20,7 @@ class Score {
   virtual cache::PolicyNeeds needs() const = 0;
   /// The entries of so many last tokens stay whatever their scores.
   virtual int64_t newest() const { return 0; }
-  /// So many first tokens are better than any other.
+  /// So do those of so many first ones.
   virtual int64_t sinks() const { return 0; }
   /// As Policy::measure().
   virtual std::vector<float> measure(const cache::HeadContents&, const cache::PolicyState*) const {

@@ -18,7 +18,6 @@
 namespace dms::policy {
 namespace {
 
-constexpr float kStays = std::numeric_limits<float>::infinity();
 constexpr double kLeastDeviation = 1e-6;
 
 struct Settings {

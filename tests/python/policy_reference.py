@@ -161,8 +161,7 @@ def rate(moment: Moment) -> Rated:
             stays[head] = max(stays[head], 1)
         if not policy.count_prompt_tokens:
             stays[head] += protected
-        if policy.budget or protected == len(places):
-            stays[head] = max(stays[head], protected)
+        stays[head] = max(stays[head], protected)
         ranked[head] = len(places)
     untouched = held[:, :begin].sum(axis=1) + held[:, moment.tokens :].sum(axis=1)
     return Rated(

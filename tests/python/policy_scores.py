@@ -13,7 +13,7 @@ import numpy as np
 
 import triattention_reference as triattention
 
-BEST = float(np.finfo(np.float32).max)  # of sinks: above all others, but within the budget
+BEST = float(np.finfo(np.float32).max)  # above all others, but within the budget
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ def lagkv_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
     policy, count = moment.policy, len(places)
     sink, lag = policy.n_sink, policy.lag_size
     scores = np.ones(count)
-    scores[:sink] = BEST
+    scores[:sink] = BEST  # those of a later prompt; the first of all stay
+    scores[places < sink] = np.inf
     if count < sink + 2 * lag:
         scores[sink:] = np.arange(max(count - sink, 0)) / max(count - sink, 1)
         return scores
@@ -207,7 +208,7 @@ def expected_attention_scores(moment: Moment, head: int, places: np.ndarray) -> 
         ],
         axis=1,
     )
-    scores = np.full(len(places), BEST)
+    scores = np.full(len(places), np.inf)
     rated = places >= policy.n_sink
     keys, values = moment.keys[head, places[rated]], moment.values[head, places[rated]]
     if not rated.any():
@@ -286,7 +287,7 @@ def compactor_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarra
     policy, group, tokens = moment.policy, moment.group, moment.tokens
     first, end = policy.sink_size_start, tokens - policy.sink_size_end
     begin = max(first, moment.first_seen)
-    scores = np.full(len(places), BEST)
+    scores = np.where(places < first, np.inf, BEST)
     if end - begin < 2:
         return scores
     leverages, attentions = [], []
@@ -340,7 +341,7 @@ def replay_scores(moment: Moment, head: int, places: np.ndarray) -> np.ndarray:
     scores = np.full(len(places), BEST / 2)
     repeated = places < moment.prompt
     scores[repeated] = moment.replayed[head, places[repeated]]
-    scores[places < moment.policy.n_sink] = BEST
+    scores[places < moment.policy.n_sink] = np.inf
     return scores
 
 

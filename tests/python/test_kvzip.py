@@ -70,7 +70,7 @@ def check(score, model, policy: PromptPolicy, tokens: int, prompt: int, chunk: i
     assert_equal(score(folder, ids[:tokens], *options), held, f"{policy} prompt {prompt}")
 
 
-@pytest.mark.parametrize(("prompt", "chunk"), [(2, 256), (33, 7), (130, 64)])
+@pytest.mark.parametrize(("prompt", "chunk"), [(2, 256), (10, 256), (33, 7), (130, 64)])
 @pytest.mark.parametrize("name", POLICIES)
 def test_which_entries_stay(score, make, name, prompt, chunk):
     check(score, make("llama"), POLICIES[name], 170, prompt, chunk)
