@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/euclidean_norm.h"
 #include "policy/chunk_attention.h"
 #include "policy/leverage.h"
 #include "policy/rotation.h"
 #include "policy/score.h"
+#include "policy/weights.h"
 
 namespace dms::policy {
 namespace {
@@ -26,17 +28,6 @@ struct Middle {
   size_t begin = 0;
   size_t end = 0;
 };
-
-/// Means over three neighbours; those beyond the ends count as nothing.
-std::vector<float> pooled(const std::vector<float>& x) {
-  std::vector<float> result(x.size());
-  for (size_t i = 0; i < x.size(); ++i) {
-    const float before = i > 0 ? x[i - 1] : 0.0f;
-    const float after = i + 1 < x.size() ? x[i + 1] : 0.0f;
-    result[i] = (before + x[i] + after) / 3.0f;
-  }
-  return result;
-}
 
 /// Mean and standard deviation of what all heads' measurements hold in one of their halves.
 struct Spread {
@@ -103,9 +94,10 @@ class Compactor final : public Score {
     for (size_t i = middle.begin; i < middle.end; ++i) {
       const auto at = static_cast<size_t>(head.positions[i] - first);
       const double sum = at < sums.size() ? sums[at] : 0.0f;  // a stranger's file may lack some
-      attention.push_back(static_cast<float>(sum * length(head.values.subspan(i * width, width))));
+      const double size = euclidean_norm(head.values.subspan(i * width, width));
+      attention.push_back(static_cast<float>(sum * size));
     }
-    const std::vector<float> smooth = pooled(attention);
+    const std::vector<float> smooth = pooled(attention, 3);
     measured.insert(measured.end(), smooth.begin(), smooth.end());
     return measured;
   }

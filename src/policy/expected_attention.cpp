@@ -7,9 +7,11 @@
 #include <numeric>
 #include <utility>
 
+#include "base/euclidean_norm.h"
 #include "policy/query_moments.h"
 #include "policy/rotation.h"
 #include "policy/score.h"
+#include "policy/weights.h"
 
 namespace dms::policy {
 namespace {
@@ -84,7 +86,7 @@ class ExpectedAttention final : public Score {
     for (size_t i = sinks; i < count; ++i) {
       double score = attention[i] / static_cast<double>(head.group);
       if (settings_.use_vnorm) {
-        score = (score + settings_.epsilon) * length(head.values.subspan(i * width, width));
+        score = (score + settings_.epsilon) * euclidean_norm(head.values.subspan(i * width, width));
       }
       scores.push_back(static_cast<float>(score));
     }
@@ -128,11 +130,8 @@ class ExpectedAttention final : public Score {
         weights.back() += static_cast<double>(head.attention_scale) * head.biases[first + i];
       }
     }
-    if (weights.empty()) return;
-    const double max = *std::ranges::max_element(weights);
-    double sum = 0;
-    for (double& weight : weights) sum += weight = std::exp(weight - max);
-    for (size_t i = 0; i < weights.size(); ++i) attention[i] += weights[i] / sum;
+    softmax(weights);
+    for (size_t i = 0; i < weights.size(); ++i) attention[i] += weights[i];
   }
 
   Settings settings_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/euclidean_norm.h"
 #include "policy/score.h"
 
 namespace dms::policy {
@@ -25,7 +26,7 @@ class Keydiff final : public Score {
     std::vector<double> anchor(width, 0.0);
     for (size_t i = 0; i < count; ++i) {
       const auto key = head.keys.subspan(i * width, width);
-      lengths.push_back(length(key));
+      lengths.push_back(euclidean_norm(key));
       const double share = 1.0 / (std::max(lengths.back(), kShortest) * static_cast<double>(count));
       for (size_t c = 0; c < width; ++c) anchor[c] += share * static_cast<double>(key[c]);
     }

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "policy/score.h"
+#include "policy/weights.h"
 
 namespace dms::policy {
 namespace {
@@ -55,10 +56,8 @@ void add_half(std::span<const float> rows,
   for (size_t i = 0; i < scores.size(); ++i) {
     spreads.push_back(spread(rows.subspan(i * width, width), reference));
   }
-  const double max = *std::ranges::max_element(spreads);
-  double sum = 0;
-  for (double& value : spreads) sum += value = std::exp(value - max);
-  for (size_t i = 0; i < scores.size(); ++i) scores[i] += 0.5 * spreads[i] / sum;
+  softmax(spreads);
+  for (size_t i = 0; i < scores.size(); ++i) scores[i] += 0.5 * spreads[i];
 }
 
 class Lagkv final : public Score {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -160,12 +159,6 @@ void refuse_without_replay(const Budget& budget, const cache::PolicyNeeds& needs
 }
 
 }  // namespace
-
-double length(std::span<const float> x) {
-  double sum = 0;
-  for (const float value : x) sum += static_cast<double>(value) * value;
-  return std::sqrt(sum);
-}
 
 Scores measured(const cache::LayerEntries& layer) {
   Scores scores;

@@ -7,22 +7,15 @@
 #include <cmath>
 #include <limits>
 
+#include "base/euclidean_norm.h"
 #include "policy/score.h"
+#include "policy/weights.h"
 
 namespace dms::policy {
 namespace {
 
 constexpr float kSame = 0.5f;       // keys with a larger cosine say the same
 constexpr double kShortest = 1e-8;  // what is added to a key's length
-
-/// In place.
-void softmax(std::span<double> x) {
-  if (x.empty()) return;
-  const double max = *std::ranges::max_element(x);
-  double sum = 0;
-  for (double& value : x) sum += value = std::exp(value - max);
-  for (double& value : x) value /= sum;
-}
 
 /// Keys of length one. Of cosines only sums are needed, which a sum of directions has, and which is
 /// the last above a threshold, which is looked for from the end: mostly it is not far.
@@ -35,7 +28,7 @@ class Directions {
         blocks_((count_ + kBlock - 1) / kBlock * kBlock * width_) {
     for (size_t i = 0; i < count_; ++i) {
       const auto key = head.keys.subspan(i * width_, width_);
-      const auto scale = static_cast<float>(1.0 / (length(key) + kShortest));
+      const auto scale = static_cast<float>(1.0 / (euclidean_norm(key) + kShortest));
       for (size_t c = 0; c < width_; ++c) {
         const float x = scale * key[c];
         rows_[i * width_ + c] = x;

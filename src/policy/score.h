@@ -36,9 +36,6 @@ class Score {
   virtual Scores rate(const cache::LayerEntries& layer) const = 0;
 };
 
-/// The Euclidean norm.
-double length(std::span<const float> x);
-
 /// What measure() made of each head, where that is the score.
 Scores measured(const cache::LayerEntries& layer);
 

@@ -4,24 +4,10 @@
 #include <algorithm>
 
 #include "policy/score.h"
+#include "policy/weights.h"
 
 namespace dms::policy {
 namespace {
-
-/// Means over kernel_size neighbours; those beyond the ends count as nothing.
-std::vector<float> pooled(std::span<const float> x, int64_t kernel_size) {
-  const auto count = std::ssize(x);
-  const int64_t reach = kernel_size / 2;
-  std::vector<float> result;
-  for (int64_t i = 0; i < count; ++i) {
-    float sum = 0;
-    for (int64_t j = std::max<int64_t>(i - reach, 0); j <= std::min(i + reach, count - 1); ++j) {
-      sum += x[static_cast<size_t>(j)];
-    }
-    result.push_back(sum / static_cast<float>(kernel_size));
-  }
-  return result;
-}
 
 class Snapkv final : public Score {
  public:

@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 
-#include "policy/score.h"
+#include "base/euclidean_norm.h"
 
 namespace dms::policy {
 namespace {
@@ -15,7 +15,7 @@ std::vector<double> lengths(std::span<const float> rows, int64_t width) {
   const auto step = static_cast<size_t>(width);
   std::vector<double> result;
   for (size_t at = 0; at < rows.size(); at += step)
-    result.push_back(length(rows.subspan(at, step)));
+    result.push_back(euclidean_norm(rows.subspan(at, step)));
   return result;
 }
 
