@@ -35,6 +35,17 @@ class Stepping {
   bool& flag_;
 };
 
+/// Prefixes make way for what `owner` may copy in this step: for the other answers to its prompt,
+/// or to keep what it ends with. About as much as the copies would take, did they share nothing.
+void make_room_to_copy(Scheduler& scheduler, const Running& owner) {
+  const int64_t copies = owner.answers() - 1 + (owner.request().keeps_document ? 1 : 0);
+  if (copies == 0 || !owner.is_owned()) return;
+  const int64_t tokens = owner.sequence().tokens();
+  if (owner.plan().copied_bytes(tokens) == 0) return;
+  scheduler.make_room(
+      {.plan = &owner.plan(), .to_tokens = tokens, .ratio = static_cast<double>(copies)});
+}
+
 }  // namespace
 
 Engine::Engine(Model& model, Vocabulary vocabulary, EngineOptions options)
@@ -206,8 +217,10 @@ void Engine::commit(const Pass& pass, std::span<const float> logits) {
   for (size_t i = 0; i < pass.parts.size(); ++i) {
     const auto values = static_cast<size_t>(pass.work[i].row_count() * model_.vocab());
     Running& owner = *pass.owners[i];
-    if (!owner.is_done())
+    if (!owner.is_done()) {
+      make_room_to_copy(scheduler_, owner);
       owner.advance(model_, pass.work[i], logits.first(values), [&] { return is_unwanted(owner); });
+    }
     logits = logits.subspan(values);
   }
   scheduler_.settle(pass);

@@ -16,6 +16,7 @@ constexpr uint64_t kMagic = 0x3130'5145'5353'4d44;  // "DMSSEQ01"
 constexpr int64_t kVersion = 4;
 constexpr size_t kSizeAt = 16;  // where the size of the file stands
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMostHeld = int64_t{1} << 50;  // bytes
 
 void write_text(ByteWriter& out, std::string_view text) { out.list(std::span(text)); }
 
@@ -81,7 +82,9 @@ SessionHead read_head(std::string_view bytes,
   SessionHead head{.options = read_options(in), .note = read_text(in)};
   head.dense_tokens = in.number(0, kMost, "the number of entries");
   head.held_tokens = in.number(0, kMost, "the number of entries held");
-  head.held_bytes = in.number(0, most_bytes, "the number of bytes held");
+  // What is not written, as queries and what lies in trees, does not count: nobody makes more room
+  // for a file than it has bytes.
+  head.held_bytes = std::min(in.number(0, kMostHeld, "the number of bytes held"), most_bytes);
   head.ids = in.list<int32_t>();
   in.require(in.left() == 0, "something follows its head");
   return head;

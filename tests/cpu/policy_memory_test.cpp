@@ -268,5 +268,29 @@ TEST_P(CrowdTest, StaysWithinTheLimitAndEveryRequestEndsAsWithoutIt) {
 
 INSTANTIATE_TEST_SUITE_P(Cpu, CrowdTest, testing::ValuesIn(crowds()), crowd_name);
 
+TEST(PolicyMemory, IsCopiedForOtherAnswersInThePlaceOfPrefixes) {
+  const CacheOptions cache{.policy = "h2o", .policy_args = {{"budget", "90"}, {"interval", "20"}}};
+  constexpr int64_t kLimit = 1 << 20;
+  CpuModel model = tiny_model({}, seed(), DType::f32, kLimit);
+  engine::Engine engine(model, {}, {.chunk_tokens = 48, .prefix_cache = true});
+  int64_t most_preempted = 0;
+  const auto answer = [&](int64_t answers, uint64_t prompt) {
+    Request request;
+    request.prompt = random_ids(kPrompt, model.vocab(), prompt);
+    request.cache = cache;
+    request.sampling.max_new_tokens = 3;
+    request.sampling.ignore_eos = true;
+    request.answers = answers;
+    engine.submit({.request = std::move(request)});
+    while (engine.step()) most_preempted = std::max(most_preempted, engine.stats().preempted);
+  };
+  uint64_t prompts = 0;
+  while (prompts < 100 && model.memory().used_bytes < kLimit * 9 / 10) answer(1, ++prompts);
+  ASSERT_LT(prompts, 100) << "prefixes do not fill the memory";
+  answer(4, ++prompts);
+  EXPECT_EQ(most_preempted, 0);
+  EXPECT_LE(model.memory().peak_bytes, kLimit);
+}
+
 }  // namespace
 }  // namespace dms::cpu
