@@ -1,17 +1,22 @@
 #include "cli/adapter_use.h"
 
 #include <algorithm>
+#include <vector>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "cli/output.h"
+#include "dms/policy_traits.h"
 
 namespace dms::cli {
 
-bool reads_adapter(const std::string& policy, const ModelInfo& info) {
-  if (policy.empty() || policy == "triattention") return policy.empty() || info.policy == policy;
-  return policy == "dms" || policy == "forced" || policy == "kvzap" || policy == "random";
+bool reads_adapter(const CacheOptions& cache, const ModelInfo& info) {
+  if (cache.policy.empty()) return true;
+  const AdapterPart part = adapter_part_of(cache);
+  const bool has_eviction = info.dms || info.kvzap;
+  return part == AdapterPart::eviction ? has_eviction
+                                       : part == AdapterPart::queries && !has_eviction;
 }
 
 std::string usual_policies(const ModelInfo& info) {
@@ -20,19 +25,14 @@ std::string usual_policies(const ModelInfo& info) {
 }
 
 void note_idle_adapter(const std::filesystem::path& adapter,
-                       std::span<const std::string> policies,
+                       std::span<const CacheOptions> caches,
                        const ModelInfo& info) {
-  const auto is_read = [&info](const std::string& policy) { return reads_adapter(policy, info); };
-  if (adapter.empty() || std::ranges::any_of(policies, is_read)) return;
-  note(fmt::format("--adapter: without effect with {}; it is one of {}",
-                   fmt::join(policies, ", "),
-                   info.policy));
-}
-
-void note_idle_adapter(const std::filesystem::path& adapter,
-                       const std::string& policy,
-                       const ModelInfo& info) {
-  note_idle_adapter(adapter, {&policy, 1}, info);
+  const auto is_read = [&info](const CacheOptions& cache) { return reads_adapter(cache, info); };
+  if (adapter.empty() || std::ranges::any_of(caches, is_read)) return;
+  std::vector<std::string> names;
+  for (const CacheOptions& cache : caches) names.push_back(cache.policy);
+  note(fmt::format(
+      "--adapter: without effect with {}; it is one of {}", fmt::join(names, ", "), info.policy));
 }
 
 }  // namespace dms::cli

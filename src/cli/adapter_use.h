@@ -10,21 +10,17 @@
 
 namespace dms::cli {
 
-/// Three policies are an adapter's own (dms, kvzap, triattention), and two take the window of one
-/// that decides as tokens leave it (forced, random). `info` is the model's with the adapter.
-bool reads_adapter(const std::string& policy, const ModelInfo& info);
+/// Whether the policy, where none is named the model's own, reads what the adapter is of. `info` is
+/// the model's with the adapter.
+bool reads_adapter(const CacheOptions& cache, const ModelInfo& info);
 
 /// The list to measure where none is asked for: the full cache, and what the model or its adapter
 /// evicts by.
 std::string usual_policies(const ModelInfo& info);
 
-/// A note where `adapter` is given and none of `policies` (names alone; an empty one is the
-/// model's own) reads it.
+/// A note where `adapter` is given and no policy of `caches` reads it.
 void note_idle_adapter(const std::filesystem::path& adapter,
-                       std::span<const std::string> policies,
-                       const ModelInfo& info);
-void note_idle_adapter(const std::filesystem::path& adapter,
-                       const std::string& policy,
+                       std::span<const CacheOptions> caches,
                        const ModelInfo& info);
 
 }  // namespace dms::cli

@@ -280,9 +280,9 @@ void bench_methods(const BenchOptions& options) {
 void bench(const BenchOptions& options) {
   ModelSource source = open_source(options);
   const std::vector<BenchPolicy> policies = bench_policies(options, source);
-  std::vector<std::string> names;
-  for (const BenchPolicy& policy : policies) names.push_back(policy.cache.policy);
-  note_idle_adapter(options.model_options.adapter, names, source.info());
+  std::vector<CacheOptions> caches;
+  for (const BenchPolicy& policy : policies) caches.push_back(policy.cache);
+  note_idle_adapter(options.model_options.adapter, caches, source.info());
   BenchReport report = open_report(options, source.info());
   measure_all(options, std::move(source), policies, report);
   report.peak_rss_bytes = peak_rss_bytes();  // before the probe, whose buffer is not the model's

@@ -104,7 +104,7 @@ MethodBench::MethodBench(const BenchOptions& options)
   for (const int64_t context : options.prompt_lens) {
     longest_ = plan_contenders(source_of, methods_, context, kOption);
     require_length({.model = longest_.model}, {}, context, "--prompt-lens");
-    check_sizes(methods_, context, context, kOption);
+    check_sizes(methods_, context, {}, kOption);
     check_length(context);
   }
   note_short_answers();

@@ -72,7 +72,7 @@ void chat(const Options& options) {
   SamplingParams sampling = options.sampling.resolve(source.info());
   source.check(sampling);
   check_draft(options.model_options, sampling);
-  note_idle_adapter(options.model_options.adapter, cache.policy, source.info());
+  note_idle_adapter(options.model_options.adapter, {&cache, 1}, source.info());
   LLM llm = load_model(std::move(source), options.model);
   for (const std::string& stop : prompt.stops()) sampling.stop.push_back(stop);
   const auto talk = begin(llm, prompt, cache, options);

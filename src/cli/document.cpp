@@ -143,7 +143,7 @@ void make(const Options& options) {
                                        ? ids_of(options, source, most)
                                        : beginning_of(note.messages, *chat, source, most);
   source.check_prompt(ids, most - 1);  // there must be room for a question
-  note_idle_adapter(options.model_options.adapter, options.cache.policy, source.info());
+  note_idle_adapter(options.model_options.adapter, {&options.cache, 1}, source.info());
   LLM llm = load_model(std::move(source), options.model, options.json);
   const auto start = std::chrono::steady_clock::now();
   ProgressLine progress("prefill");

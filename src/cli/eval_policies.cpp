@@ -1,7 +1,6 @@
 #include "cli/eval_policies.h"
 
 #include <algorithm>
-#include <array>
 #include <exception>
 #include <optional>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include "cli/parse.h"
 #include "dms/error.h"
 #include "dms/kept_tokens.h"
+#include "dms/policy_traits.h"
 #include "eval/relative_size.h"
 
 namespace dms::cli {
@@ -118,21 +118,32 @@ std::string hint_of(const eval::Contender& contender, int64_t ranked, int64_t to
       100 * ranked / tokens);
 }
 
-/// Whether it evicts as a text grows; the others rank a prompt when it ends.
-bool is_continuous(std::string_view policy) {
-  constexpr std::array<std::string_view, 9> kContinuous{
-      "adms", "dms", "forced", "h2o", "kvzap", "random", "streaming", "tova", "triattention"};
-  return std::ranges::find(kContinuous, policy) != kContinuous.end();
+/// Of how many tokens it evicts.
+int64_t ranked_of(const eval::Contender& contender,
+                  int64_t tokens,
+                  std::span<const AppendedText> texts) {
+  const CacheOptions sized = eval::sized_for(contender.cache, tokens);
+  int64_t ranked = texts.empty() ? tokens : 0;
+  for (const AppendedText& text : texts) {
+    ranked = std::max(ranked, compressed_tokens(sized, text));
+  }
+  return ranked;
 }
 
+/// Some take an adapter's window without its eviction.
 void refuse_idle_adapter(const eval::Contender& contender, const ModelInfo& info) {
-  const std::string& policy = contender.cache.policy;
-  if (reads_adapter(policy, info)) return;
-  const char* const found = info.dms ? "one of dms" : info.kvzap ? "one of kvzap" : "an adapter";
+  if (reads_adapter(contender.cache, info)) return;
+  const AdapterPart part = adapter_part_of(contender.cache);
+  const char* const found = info.dms     ? "one of dms"
+                            : info.kvzap ? "one of kvzap"
+                                         : "one of triattention";
+  const char* const expected = part == AdapterPart::none      ? "none"
+                               : part == AdapterPart::queries ? "one of triattention"
+                                                              : "one of dms or kvzap";
   throw InputError({.field = "adapter",
                     .what = "has no effect on this policy",
                     .got = found,
-                    .expected = policy == "triattention" ? "one of triattention" : "none"});
+                    .expected = expected});
 }
 
 /// The plan; whether the policy leaves the window that all share goes to `is_left`.
@@ -231,14 +242,13 @@ void require_length(const eval::Contender& contender,
 }
 
 void check_sizes(const std::vector<eval::Contender>& contenders,
-                 int64_t prompt,
                  int64_t tokens,
+                 std::span<const AppendedText> texts,
                  const std::string& option) {
   for (const eval::Contender& contender : contenders) {
-    const std::string& policy = contender.cache.policy;
-    const int64_t ranked = is_continuous(policy) ? tokens : prompt;
+    const int64_t ranked = ranked_of(contender, tokens, texts);
     try {
-      require_eviction(policy, eval::sized_for(contender.cache, tokens), ranked);
+      require_eviction(contender.cache.policy, eval::sized_for(contender.cache, tokens), ranked);
     } catch (const InputError& error) {
       ErrorParts parts = error.parts();
       parts.hint = hint_of(contender, ranked, tokens);

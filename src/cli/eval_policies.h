@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "dms/llm.h"
+#include "dms/policy_traits.h"
 #include "eval/contender.h"
 
 namespace dms::cli {
@@ -52,11 +54,11 @@ void require_length(const eval::Contender& contender,
                     int64_t tokens,
                     const std::string& option);
 
-/// Throws InputError naming a policy that by its settings would take nothing of what it ranks: a
-/// prompt of `prompt` tokens, or, where it does as a text grows, a text of `tokens`.
+/// Throws InputError naming a policy that by its settings would keep all: of texts of `tokens`, or
+/// of what it takes of them where they come as `texts` says (compressed_tokens()).
 void check_sizes(const std::vector<eval::Contender>& contenders,
-                 int64_t prompt,
                  int64_t tokens,
+                 std::span<const AppendedText> texts = {},
                  const std::string& option = "--policies");
 
 }  // namespace dms::cli

@@ -53,9 +53,9 @@ EvalModels::EvalModels(const EvalOptions& options,
                        const std::string& option)
     : options_(options) {
   sources_.emplace(eval::Variant{}, ModelSource(options.model, options.model_options));
-  std::vector<std::string> shared;  // policies that have what --adapter names, and no other
+  std::vector<CacheOptions> shared;  // policies that have what --adapter names, and no other
   for (const eval::Contender& contender : contenders) {
-    if (contender.variant.adapter.empty()) shared.push_back(contender.cache.policy);
+    if (contender.variant.adapter.empty()) shared.push_back(contender.cache);
     if (sources_.contains(contender.variant)) continue;
     sources_.emplace(contender.variant, source_with(options, contender, option));
   }

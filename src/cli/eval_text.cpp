@@ -80,6 +80,20 @@ Cut cut_of(const EvalOptions& options,
   return {.context = context, .stride = stride, .first = first};
 }
 
+/// How the first window comes into a cache, and the others. A first one may be scored behind a
+/// single token, which no policy compresses: it says nothing, or where it is alone counts as a
+/// prompt.
+std::vector<AppendedText> texts_of(const Cut& cut, size_t windows, int64_t decoded) {
+  std::vector<AppendedText> texts;
+  const auto add = [&](int64_t prompt) {
+    texts.push_back({.prompt = prompt, .decoded = decoded, .tokens = cut.context});
+  };
+  if (cut.first > 1) add(cut.first);
+  if (windows > 1 && cut.context - cut.stride > 1) add(cut.context - cut.stride);
+  if (texts.empty()) add(cut.context);
+  return texts;
+}
+
 /// As many of the text's first tokens as are wanted.
 std::vector<int32_t> text_ids(const EvalOptions& options,
                               const ModelSource& source,
@@ -171,9 +185,8 @@ void eval_text(const EvalOptions& options, const ReportSink& sink) {
       cut_of(options, models.source().info(), longest, plan.contenders, std::ssize(ids));
   plan.ids = ids;
   plan.windows = eval::score_windows(std::ssize(ids), cut.context, cut.stride, cut.first);
-  // A first window may be scored behind a single token, which no policy compresses.
-  const int64_t ranked = std::ssize(plan.windows) > 1 ? cut.context - cut.stride : cut.first;
-  check_sizes(plan.contenders, ranked > 1 ? ranked : cut.context, cut.context);
+  check_sizes(
+      plan.contenders, cut.context, texts_of(cut, plan.windows.size(), options.decode_tokens));
   plan_contenders(source_of, plan.contenders, cut.context);
   plan.context = cut.context;
   plan.decode_tokens = options.decode_tokens;

@@ -152,7 +152,7 @@ void generate(const Options& options) {
   source.check(sampling);
   const std::vector<int32_t> ids = ids_of(options, source, std::move(prompt), chat, max_tokens);
   source.check_prompt(ids, max_tokens);
-  note_idle_adapter(options.model_options.adapter, cache.policy, source.info());
+  note_idle_adapter(options.model_options.adapter, {&cache, 1}, source.info());
   LLM llm = load_model(std::move(source), options.model, options.json);
   Session session = llm.new_session(cache);
   const std::string policy = policy_name(cache, llm.info());

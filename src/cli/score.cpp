@@ -238,7 +238,7 @@ void score(const Options& options) {
       {{"--logits", options.logits_file}, {"--save-decisions", options.decisions_file}});
   check_writable(options.decisions_file);
   Scorer scorer(ids, source.info().vocab, options.logits_file);
-  note_idle_adapter(options.model_options.adapter, cache.policy, source.info());
+  note_idle_adapter(options.model_options.adapter, {&cache, 1}, source.info());
   LLM llm = load_model(std::move(source), options.model, options.json);
   const KvStats kv = score_tokens(options, cache, llm, ids, plan, scorer);
   scorer.close();

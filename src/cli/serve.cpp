@@ -185,7 +185,7 @@ void serve(Options options) {
   auto source = std::make_shared<ModelSource>(options.model, model_options);
   source->check(cache);
   const serve::ServedModel model = serve::describe_model(*source, cache, options.served);
-  note_idle_adapter(model_options.adapter, cache.policy, source->info());
+  note_idle_adapter(model_options.adapter, {&cache, 1}, source->info());
   note_open_doors(options.server);
   serve::run_server(options.server,
                     model,

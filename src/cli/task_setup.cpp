@@ -104,7 +104,7 @@ void TaskSetup::run(eval::TaskPlan plan,
   plan.hides_question = options_.hides_question;
   int64_t shortest = longest_.model;
   for (const eval::TaskItem& item : plan.items) shortest = std::min(shortest, item.length);
-  check_sizes(contenders_, shortest, shortest);
+  check_sizes(contenders_, shortest);
   plan_for(shortest);
   plan.contenders = contenders_;
   write_firsts(plan);

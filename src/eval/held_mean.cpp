@@ -1,27 +1,10 @@
 #include "eval/held_mean.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <string_view>
 
 namespace dms::eval {
 namespace {
-
-constexpr std::array<std::string_view, 14> kRanking{"knorm",
-                                                    "keydiff",
-                                                    "lagkv",
-                                                    "snapkv",
-                                                    "expected_attention",
-                                                    "compactor",
-                                                    "rkv",
-                                                    "kvzip",
-                                                    "kvzip_plus",
-                                                    "triattention",
-                                                    "criticalkv",
-                                                    "adaptive",
-                                                    "h2o",
-                                                    "tova"};
 
 double middle(int64_t before, int64_t after) {
   return (static_cast<double>(before) + static_cast<double>(after)) / 2;
@@ -55,12 +38,6 @@ KvStats unranked(const KvStats& before, const KvStats& after) {
 }
 
 }  // namespace
-
-bool holds_all_between_rankings(const CacheOptions& cache) {
-  // A threshold settles tokens, and cuts by chunks come within a pass.
-  return std::ranges::find(kRanking, cache.policy) != kRanking.end() &&
-         !cache.policy_args.contains("threshold") && !cache.policy_args.contains("chunk_length");
-}
 
 void HeldMean::add(const KvStats& before, const KvStats& after, int64_t rows) {
   const KvStats end = holds_all_ ? unranked(before, after) : after;

@@ -8,10 +8,6 @@
 
 namespace dms::eval {
 
-/// Whether the policy ranks what it holds when a prompt or an interval ends, and holds
-/// everything in between.
-bool holds_all_between_rankings(const CacheOptions& cache);
-
 class HeldMean {
  public:
   /// `holds_all`: holds_all_between_rankings(). What such a policy evicts at the end of a pass, no

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dms/policy_traits.h"
 #include "eval/held_mean.h"
 
 namespace dms::eval {

@@ -16,7 +16,6 @@ namespace {
 constexpr double kFirstStage = 0.5;
 constexpr float kEpsilon = 1e-4f;
 /// What a size is kept by while answers grow, unless told otherwise.
-constexpr int64_t kDefaultInterval = 128;
 
 /// An entry of one of the heads.
 struct Place {

@@ -15,6 +15,10 @@ namespace dms::policy {
 /// [kv_heads][entries], the higher the better.
 using Scores = std::vector<std::vector<float>>;
 
+/// Tokens between the cuts under a size, and of a chunk of the policy `chunked`.
+inline constexpr int64_t kDefaultInterval = 128;
+inline constexpr int64_t kDefaultChunkLength = 1024;
+
 /// Of what stays in any case.
 inline constexpr float kStays = std::numeric_limits<float>::infinity();
 /// Better than any other, yet within the budget.

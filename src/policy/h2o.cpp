@@ -133,7 +133,6 @@ class H2o final : public cache::Policy {
 
 PolicyPtr make_h2o(const PolicyRequest& request) {
   constexpr int64_t kDefaultBudget = 1024;
-  constexpr int64_t kDefaultInterval = 128;
   constexpr int64_t kMaxInterval = 4096;  // so many queries of each layer are kept
   refuse_window("h2o", request);
   ArgReader args("h2o", request.args);

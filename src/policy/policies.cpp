@@ -4,39 +4,69 @@
 #include "base/suggest.h"
 #include "dms/error.h"
 #include "dms/kept_tokens.h"
+#include "policy/budget.h"
 #include "policy/policy.h"
+#include "policy/traits.h"
 
 namespace dms::policy {
 namespace {
 
+constexpr KeptSetting kBudget{.name = "budget", .least = 1};
+constexpr KeptSetting kWindow{.name = "window"};
+constexpr KeptSetting kSinks{.name = "n_sink"};
+
+/// Of policies that make_ranking() makes: a budget has the newest entries in it.
+constexpr Traits kRanking{
+    .cuts = Cuts::prompts,
+    .kept = {kBudget, {.name = "window_size", .least = 1, .is_beside_last = true}}};
+constexpr Traits kChunked{
+    .cuts = kRanking.cuts, .kept = kRanking.kept, .chunk_length = kDefaultChunkLength};
+/// Also of a ranking policy under a `threshold`.
+constexpr Traits kSettled{
+    .cuts = Cuts::leaving, .kept = {kWindow}, .adapter_part = AdapterPart::eviction};
+constexpr Traits kRunning{.cuts = Cuts::intervals, .kept = {kBudget}};
+constexpr Traits kAnswers{
+    .cuts = Cuts::answers, .kept = {kBudget}, .adapter_part = AdapterPart::queries};
+constexpr Traits kTrained{
+    .cuts = Cuts::leaving, .kept = {kWindow, kSinks}, .adapter_part = AdapterPart::eviction};
+constexpr Traits kStreaming{.cuts = Cuts::leaving,
+                            .kept = {{{.name = "recent_size"}, {.name = "start_size"}}}};
+constexpr Traits kAdms{
+    .cuts = Cuts::leaving,
+    .kept = {{{.name = "recent_size"},
+              {.name = "start_size"},
+              {.name = "max_seq_length", .least = 1, .divisor = 100, .is_beside_last = true},
+              {.name = "compressed_budget", .least = 1}}}};
+
 struct Entry {
   std::string_view name;
   PolicyPtr (*make)(const PolicyRequest&);
+  Traits traits{};
 };
 
 constexpr std::array kPolicies{
     Entry{"none", make_none},
-    Entry{"dms", make_dms},
-    Entry{"streaming", make_streaming},
-    Entry{"adms", make_adms},
-    Entry{"forced", make_forced},
-    Entry{"random", make_random},
-    Entry{"knorm", make_knorm},
-    Entry{"keydiff", make_keydiff},
-    Entry{"lagkv", make_lagkv},
-    Entry{"snapkv", make_snapkv},
-    Entry{"tova", make_tova},
-    Entry{"h2o", make_h2o},
-    Entry{"expected_attention", make_expected_attention},
-    Entry{"compactor", make_compactor},
-    Entry{"rkv", make_rkv},
-    Entry{"criticalkv", make_criticalkv},
-    Entry{"adaptive", make_adaptive},
-    Entry{"chunked", make_chunked},
-    Entry{"kvzap", make_kvzap},
-    Entry{"kvzip", make_kvzip},
-    Entry{"kvzip_plus", make_kvzip_plus},
-    Entry{"triattention", make_triattention},
+    Entry{"dms", make_dms, kTrained},
+    Entry{"streaming", make_streaming, kStreaming},
+    Entry{"adms", make_adms, kAdms},
+    Entry{"forced", make_forced, kSettled},
+    Entry{"random", make_random, kSettled},
+    Entry{"knorm", make_knorm, kRanking},
+    Entry{"keydiff", make_keydiff, kRanking},
+    Entry{"lagkv", make_lagkv, kRanking},
+    Entry{"snapkv", make_snapkv, kRanking},
+    Entry{"tova", make_tova, kRunning},
+    Entry{"h2o", make_h2o, kRunning},
+    Entry{"expected_attention", make_expected_attention, kRanking},
+    Entry{"compactor", make_compactor, kRanking},
+    Entry{"rkv", make_rkv, kRanking},
+    Entry{"criticalkv", make_criticalkv, kRanking},
+    Entry{"adaptive", make_adaptive, kRanking},
+    Entry{"chunked", make_chunked, kChunked},
+    Entry{"kvzap", make_kvzap, kTrained},
+    Entry{"kvzip", make_kvzip, kRanking},
+    Entry{"kvzip_plus", make_kvzip_plus, kRanking},
+    Entry{"triattention", make_triattention, kAnswers},
 };
 
 constexpr auto kNames = [] {
@@ -54,6 +84,13 @@ std::string joined_names() {
 }  // namespace
 
 std::span<const std::string_view> policy_names() { return kNames; }
+
+Traits traits_of(std::string_view policy, const PolicyArgs& args) {
+  const auto* const entry = std::ranges::find(kPolicies, policy, &Entry::name);
+  if (entry == kPolicies.end()) return {};
+  const bool is_settled = entry->traits.cuts == Cuts::prompts && args.contains("threshold");
+  return is_settled ? kSettled : entry->traits;
+}
 
 PolicyPtr make_policy(std::string_view name, const PolicyRequest& request) {
   const auto* entry = std::ranges::find(kPolicies, name, &Entry::name);

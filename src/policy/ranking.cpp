@@ -190,8 +190,7 @@ PolicyPtr make_adaptive(const PolicyRequest& request) {
 }
 
 PolicyPtr make_chunked(const PolicyRequest& request) {
-  constexpr int64_t kDefaultChunk = 1024;
-  return make_ranking("chunked", request, nullptr, {.chunk_length = kDefaultChunk});
+  return make_ranking("chunked", request, nullptr, {.chunk_length = kDefaultChunkLength});
 }
 
 }  // namespace dms::policy

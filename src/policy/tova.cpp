@@ -45,7 +45,6 @@ class Tova final : public cache::Policy {
 
 PolicyPtr make_tova(const PolicyRequest& request) {
   constexpr int64_t kDefaultBudget = 1024;
-  constexpr int64_t kDefaultInterval = 128;
   refuse_window("tova", request);
   ArgReader args("tova", request.args);
   const int64_t budget = args.integer("budget", kDefaultBudget, 1, kMaxWindow);

@@ -22,7 +22,7 @@ constexpr double kLeastDeviation = 1e-6;
 
 struct Settings {
   int64_t budget = 2048;
-  int64_t interval = 128;
+  int64_t interval = kDefaultInterval;
   int64_t offset_max_length = 65536;
   bool count_prompt_tokens = true;
 };
@@ -181,7 +181,7 @@ PolicyPtr make_triattention(const PolicyRequest& request) {
   refuse_window("triattention", request);
   ArgReader args("triattention", request.args);
   const Settings settings{.budget = args.integer("budget", 2048, 1, kMax),
-                          .interval = args.integer("interval", 128, 1, kMax),
+                          .interval = args.integer("interval", kDefaultInterval, 1, kMax),
                           .offset_max_length = args.integer("offset_max_length", 65536, 1, kMax),
                           .count_prompt_tokens = args.boolean("count_prompt_tokens", true)};
   args.finish();

@@ -43,13 +43,20 @@ LongestTexts plan(std::vector<eval::Contender>& contenders, int64_t tokens = 102
       [&model](const eval::Variant&) -> const ModelSource& { return model; }, contenders, tokens);
 }
 
-/// What an evaluation of 512 tokens says to these policies.
+/// Evaluates a text of 1024 tokens by these policies.
+void check(const std::string& text,
+           const CacheOptions& shared = {},
+           int64_t prompt = 512,
+           int64_t decoded = 16) {
+  const std::vector<AppendedText> texts{{.prompt = prompt, .decoded = decoded, .tokens = 1024}};
+  std::vector<eval::Contender> contenders = parse_contenders(text, shared);
+  plan(contenders);
+  check_sizes(contenders, 1024, texts);
+}
+
+/// What that says to these policies.
 std::string refusal(const std::string& text, const CacheOptions& shared = {}) {
-  return testing_support::input_error([&] {
-    std::vector<eval::Contender> contenders = parse_contenders(text, shared);
-    plan(contenders);
-    check_sizes(contenders, 512, 1024);
-  });
+  return testing_support::input_error([&] { check(text, shared); });
 }
 
 TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
@@ -62,7 +69,9 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("snapkv:budget=0", {"--policies: snapkv:budget=0:", "budget"});
   expect("snapkv:budget=512", {"budget", "got 512, expected 1 to 511"});
   expect("h2o:budget=1024", {"budget", "got 1024, expected 1 to 1023"});
-  EXPECT_NO_THROW(check_sizes(parse_contenders("h2o:budget=1023", {}), 512, 1024));
+  EXPECT_NO_THROW(check("h2o:budget=1023"));
+  expect("tova:budget=1000:interval=100", {"budget", "got 1000, expected 1 to 999"});
+  expect("snapkv:window_size=512", {"window_size", "got 512, expected 1 to 511"});
   expect("knorm:compression_ratio=0", {"compression_ratio", "above 0 and below 1"});
   expect("knorm:compression_ratio=1", {"compression_ratio", "above 0 and below 1"});
   expect("knorm:compression_ratio=1.5", {"--policies: knorm:compression_ratio=1.5:"});
@@ -89,6 +98,20 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   expect("none,none", {"--policies", "twice"});
   expect("none,", {"--policies"});
   expect("dms:kv_dtype=int3", {"--policies: dms:kv_dtype=int3:", "int3"});
+}
+
+TEST(EvalPolicies, WhatEvictsAsATextGrowsIsHeldToTheLastOfIt) {
+  const auto expect = [](const std::string& text, int64_t decoded, const std::string& part) {
+    testing_support::expect_parts(
+        testing_support::input_error([&] { check(text, {}, 200, decoded); }), {part});
+  };
+  EXPECT_NO_THROW(check("chunked:budget=210:chunk_length=70", {}, 200, 0));
+  EXPECT_NO_THROW(check("knorm:budget=979:chunk_length=70", {}, 200, 0));
+  expect("knorm:budget=980:chunk_length=70", 0, "got 980, expected 1 to 979");
+  EXPECT_NO_THROW(check("rkv:budget=287:interval=32", {}, 200, 100));
+  expect("rkv:budget=288:interval=32", 100, "got 288, expected 1 to 287");
+  expect("rkv:budget=200:interval=32", 16, "got 200, expected 1 to 199");  // none ends in it
+  expect("triattention:budget=512", 400, "got 512, expected 1 to 511");
 }
 
 TEST(EvalPolicies, ALimitIsThePolicysOrTheModels) {

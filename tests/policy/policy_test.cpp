@@ -96,6 +96,25 @@ TEST(Policies, RefusesWhatIsGivenAndKeepsAllOfTheContext) {
       {"dms", {}, 4096, {"window_tokens", "got 4096"}},
       {"dms", {{"n_sink", "96"}}, 4000, {"window 4000 + n_sink 96"}},
       {"random", {{"window", "5000"}}, {}, {"policy_args.window", "got 5000"}},
+      {"knorm",
+       {{"threshold", "-14"}, {"window", "5000"}},
+       {},
+       {"policy_args.window", "got 5000, expected 0 to 4095"}},
+      {"knorm", {{"threshold", "-14"}}, 5000, {"window_tokens", "got 5000"}},
+      {"adms",
+       {{"max_seq_length", "500000"}},
+       {},
+       {"max_seq_length", "got 500000, expected 1 to 409599"}},
+      {"adms",
+       {{"recent_size", "96"}, {"start_size", "4"}, {"max_seq_length", "400000"}},
+       {},
+       {"got recent_size 96 + max_seq_length 400000 / 100, expected fewer than 4096 together"}},
+      {"adms",
+       {{"compressed_budget", "4096"}},
+       {},
+       {"compressed_budget", "got 4096, expected 1 to 4095"}},
+      {"snapkv", {{"window_size", "4096"}}, {}, {"window_size", "got 4096, expected 1 to 4095"}},
+      {"adaptive", {{"base", "rkv"}, {"window_size", "4096"}}, {}, {"window_size", "got 4096"}},
   };
   for (const Case& c : cases) {
     PolicyRequest bad = request(c.args);
@@ -106,6 +125,13 @@ TEST(Policies, RefusesWhatIsGivenAndKeepsAllOfTheContext) {
     for (const std::string& part : c.parts) testing_support::expect_parts(error, {part});
     bad.context = 16384;
     EXPECT_NO_THROW(make_policy(c.policy, bad)) << c.policy;
+  }
+  // Of two settings of the sinks the larger counts,.
+  for (PolicyRequest good :
+       {request({{"recent_size", "90"}, {"start_size", "3000"}, {"max_seq_length", "200000"}}),
+        request({{"recent_size", "90"}, {"start_size", "2000"}, {"max_seq_length", "300000"}})}) {
+    good.context = 4096;
+    EXPECT_NO_THROW(make_policy("adms", good));
   }
   PolicyRequest by_default = request({{"start_size", "8"}});  // beside 2000 that nobody asked for
   by_default.context = 256;

@@ -188,6 +188,21 @@ def test_what_is_held_is_a_mean_over_scored_tokens(dms_json, tmp_path, policy, h
 
 
 @pytest.mark.parametrize(
+    ("policy", "size"),
+    [
+        # More than the first window's 50 tokens, and less than it becomes.
+        ("chunked:budget=70:chunk_length=30:window_size=8", ("--decode", 0)),
+        ("rkv:budget=70:interval=16", ("--decode", 50)),
+    ],
+)
+def test_what_evicts_as_a_text_grows_is_not_held_to_its_prompt(dms_json, model, policy, size):
+    folder, _, file = model
+    command = ("eval", "ppl", folder, "--ids", file, "--context", 100, "--max-tokens", 100)
+    row = dms_json(*command, *size, "--first-scored", 50, "--policies", policy)["rows"][0]
+    assert row["kv"]["held_tokens"] < row["kv"]["dense_tokens"]
+
+
+@pytest.mark.parametrize(
     "policy", ["knorm:compression_ratio=0.5", "snapkv:budget=16:window_size=8"]
 )
 def test_an_eviction_that_no_scored_token_sees_does_not_count(dms_json, model, tmp_path, policy):
