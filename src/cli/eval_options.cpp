@@ -148,11 +148,13 @@ void refuse(const std::string& where, const std::string& what) {
 void add_eval_options(CLI::App& app, EvalOptions& options) {
   add_text(app, "ACTION", options.action, "", "ppl, kld, needle, ruler or longbench");
   add_model_folder(app, options.model);
-  add_list(app,
-           "--policies",
-           options.policies,
-           "What to compare, with settings as\ndms:kv_dtype=int8,random:cr=8 (default: none, "
-           "and\nwhat the model or --adapter evicts by)");
+  add_list(
+      app,
+      "--policies",
+      options.policies,
+      "What to compare, with settings as\ndms:kv_dtype=int8,snapkv:budget=25% (of the text);\n"
+      "window=N, weights=TYPE and adapter=DIR are settings\nof each (default: none, and what the "
+      "model or\n--adapter evicts by)");
   add_output_options(app, options);
   add_text_options(app, options);
   add_task_options(app, options);
