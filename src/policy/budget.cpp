@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dms/error.h"
+#include "policy/idle.h"
 
 namespace dms::policy {
 namespace {
@@ -171,10 +172,14 @@ void read_amount(ArgReader& args, Budget& budget) {
   if (has_ratio || (!budget.entries && !args.has("budget"))) {
     budget.entries.reset();
     budget.compression_ratio = args.share("compression_ratio", budget.compression_ratio);
+    refuse_idle(args, {"interval"}, "only with budget");
     return;
   }
   budget.entries = args.integer("budget", budget.entries.value_or(0), 1, kMaxWindow);
-  if (budget.chunk_length > 0) return;
+  if (budget.chunk_length > 0) {
+    refuse_idle(args, {"interval"}, "chunk_length alone, at whose multiples cuts come");
+    return;
+  }
   budget.interval = args.integer("interval", kDefaultInterval, 1, kMaxWindow);
 }
 
@@ -192,6 +197,8 @@ Budget Budget::read(ArgReader& args, const Budget& defaults) {
   }
   if (budget.over == BudgetOver::layer) {
     budget.alpha_safeguard = args.number("alpha_safeguard", budget.alpha_safeguard, 0.0, 1.0);
+  } else {
+    refuse_idle(args, {"alpha_safeguard"}, "only with budget_over=layer");
   }
   budget.critical = args.boolean("critical", budget.critical);
   return budget;

@@ -2,6 +2,7 @@
 // Strategy for KV Cache Compression"): the entries with the largest go. By rank, or where a
 // threshold is given, each as it leaves the window (NVIDIA/kvpress's DMSPress over KnormPress).
 
+#include "policy/idle.h"
 #include "policy/score.h"
 
 namespace dms::policy {
@@ -57,6 +58,7 @@ PolicyPtr make_knorm(const PolicyRequest& request) {
     args.finish();
     return std::make_shared<KnormThreshold>(threshold, request.kv_heads, window);
   }
+  refuse_idle(args, {"window"}, "only with threshold");
   return make_ranking("knorm", request, knorm_score);
 }
 

@@ -268,8 +268,8 @@ inline std::vector<Case> adms_cases() {
                  {"recent_size", "20"},
                  {"compressed_budget", "18"},
                  {"compression_interval", interval},
-                 {"prompt_interval", interval},
-                 {"rank", "3"}});
+                 {"prompt_interval", interval}});
+    if (!args.contains("compressor_type")) args.emplace("rank", "3");
     Case& added = all.emplace_back();
     added.name = "adms_" + name;
     added.shape = shape;

@@ -53,8 +53,36 @@ TEST(Policies, MisspeltNamesAndValuesAreAnsweredWithTheNearest) {
   expect("SNAPKV", {}, "did you mean snapkv?");
   expect("kvzip-plus", {}, "did you mean kvzip_plus?");
   expect("adms", {{"compressor_type", "lowrank"}}, "did you mean low_rank?");
-  expect("adms", {{"anchor_mode", "gird"}}, "did you mean grid?");
+  expect("adms", {{"compressor_type", "vq"}, {"anchor_mode", "gird"}}, "did you mean grid?");
   expect("knorm", {{"budget_over", "modle"}}, "did you mean model?");
+}
+
+TEST(Policies, ArgumentsWithoutEffectAreRefusedByWhatTheyTake) {
+  const auto expect =
+      [](const char* policy, std::map<std::string, std::string> args, const char* expected) {
+        const std::string error =
+            testing_support::input_error([&] { make_policy(policy, request(std::move(args))); });
+        testing_support::expect_parts(error, {"has no effect here", expected});
+      };
+  expect("snapkv", {{"alpha_safeguard", "0.5"}}, "alpha_safeguard");
+  expect("kvzip", {{"alpha_safeguard", "0.5"}}, "only with budget_over=layer");
+  expect("snapkv", {{"interval", "5"}}, "got 5, expected only with budget");
+  expect("chunked", {{"budget", "90"}, {"interval", "5"}}, "chunk_length alone");
+  expect("knorm", {{"window", "5"}}, "only with threshold");
+  expect("adms", {{"compressor", "foo"}}, "got foo, expected only with compressor_type=custom");
+  expect("adms", {{"num_clusters", "9"}}, "only with compressor_type=vq");
+  expect("adms", {{"anchor_mode", "mean"}}, "only with compressor_type=vq, summary or custom");
+  for (const char* argument : {"rank", "svd_max_tokens"}) {
+    expect("adms", {{"compressor_type", "summary"}, {argument, "9"}}, "compressor_type=low_rank");
+  }
+  expect("adms", {{"compressor_type", "summary"}, {"num_clusters", "9"}}, "compressor_type=vq");
+  expect("adms",
+         {{"enable_dynamic_sink", "false"}, {"max_seq_length", "9"}},
+         "only with enable_dynamic_sink=true");
+  const std::string listed = testing_support::input_error([] {
+    make_policy("snapkv", request({{"alpha", "0.5"}}));
+  });
+  testing_support::expect_parts(listed, {"no such argument", "alpha_safeguard", "interval"});
 }
 
 TEST(Policies, RefusesWhatTakesNothingOrAllOfAPrompt) {

@@ -16,6 +16,13 @@ from reference import Reference, Request
 K_MEANS_ROUNDS = 4
 ATTENTION_QUERIES = 32
 
+# What each kind of compressor has of the arguments that not all have.
+OWN = {
+    "low_rank": {"rank", "svd_max_tokens"},
+    "vq": {"num_clusters", "anchor_mode"},
+    "summary": {"anchor_mode"},
+}
+
 
 @dataclass(frozen=True)
 class Adms:
@@ -38,7 +45,9 @@ class Adms:
     use_adaptive_budget: bool = False
 
     def arguments(self) -> str:
-        pairs = [f"{name}={str(value).lower()}" for name, value in vars(self).items()]
+        others = set().union(*OWN.values()) - OWN[self.compressor_type]
+        given = {name: value for name, value in vars(self).items() if name not in others}
+        pairs = [f"{name}={str(value).lower()}" for name, value in given.items()]
         return ",".join(["enable_dynamic_sink=false", *pairs])
 
     def exact(self, budget: int) -> int:

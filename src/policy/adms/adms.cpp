@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "dms/error.h"
 #include "policy/adms/compressor.h"
 #include "policy/adms/importance.h"
+#include "policy/idle.h"
 #include "policy/policy.h"
 #include "policy/turn_table.h"
 
@@ -238,6 +241,7 @@ int64_t read_sinks(ArgReader& args) {
   const int64_t start_size = args.integer("start_size", 4, 0, kMaxWindow);
   const int64_t length = args.integer("max_seq_length", kDefaultLength, 1, kMaxWindow);
   const bool is_dynamic = args.boolean("enable_dynamic_sink", true);
+  if (!is_dynamic) refuse_idle(args, {"max_seq_length"}, "only with enable_dynamic_sink=true");
   return is_dynamic ? std::max(start_size, length / kShare) : start_size;
 }
 
@@ -265,20 +269,32 @@ Settings read_settings(ArgReader& args) {
   return settings;
 }
 
-/// Reads the arguments of all compressors, of which one is meant.
-CompressorPtr read_compressor(ArgReader& args, std::shared_ptr<const TurnTables> turns) {
-  constexpr std::array kAnchors{Anchor::mean, Anchor::grid, Anchor::hybrid};
+CompressorPtr read_low_rank(ArgReader& args) {
   const int64_t rank = args.integer("rank", 16, 1, kMaxWindow);
-  const int64_t most_tokens = args.integer("svd_max_tokens", 512, 1, kMaxWindow);
-  const int64_t clusters = args.integer("num_clusters", 64, 1, kMaxWindow);
-  const Anchor anchor = kAnchors.at(args.choice("anchor_mode", {"mean", "grid", "hybrid"}));
-  const size_t type = args.choice("compressor_type", {"low_rank", "vq", "summary", "custom"});
-  const std::string custom = args.text("compressor");
-  if (type == 0) return low_rank_compressor(rank, most_tokens);
-  Merging merging(std::move(turns), anchor);
-  if (type == 1) return vq_compressor(std::move(merging), clusters);
-  return type == 2 ? summary_compressor(std::move(merging))
-                   : custom_compressor(std::move(merging), custom);
+  return low_rank_compressor(rank, args.integer("svd_max_tokens", 512, 1, kMaxWindow));
+}
+
+Merging read_merging(ArgReader& args, std::shared_ptr<const TurnTables> turns) {
+  constexpr std::array kAnchors{Anchor::mean, Anchor::grid, Anchor::hybrid};
+  return {std::move(turns), kAnchors.at(args.choice("anchor_mode", {"mean", "grid", "hybrid"}))};
+}
+
+/// Reads the arguments of the one that is meant.
+CompressorPtr read_compressor(ArgReader& args, std::shared_ptr<const TurnTables> turns) {
+  const std::vector<std::string_view> types{"low_rank", "vq", "summary", "custom"};
+  const std::string_view type = types[args.choice("compressor_type", types)];
+  const std::string only = "only with compressor_type=";
+  if (type != "low_rank") refuse_idle(args, {"rank", "svd_max_tokens"}, only + "low_rank");
+  if (type != "vq") refuse_idle(args, {"num_clusters"}, only + "vq");
+  if (type != "custom") refuse_idle(args, {"compressor"}, only + "custom");
+  if (type == "low_rank") {
+    refuse_idle(args, {"anchor_mode"}, only + "vq, summary or custom");
+    return read_low_rank(args);
+  }
+  Merging merging = read_merging(args, std::move(turns));
+  if (type == "summary") return summary_compressor(std::move(merging));
+  if (type == "custom") return custom_compressor(std::move(merging), args.text("compressor"));
+  return vq_compressor(std::move(merging), args.integer("num_clusters", 64, 1, kMaxWindow));
 }
 
 /// Entries can only be moved to other places where positions turn keys, and where no head has more
