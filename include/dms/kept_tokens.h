@@ -14,4 +14,10 @@ namespace dms {
 /// `tokens` tokens under the policy of this name.
 void require_eviction(std::string_view policy, const CacheOptions& options, int64_t tokens);
 
+/// What somebody should know who lets a prompt of so many tokens be answered under the policy of
+/// this name; empty: nothing.
+std::string_view note_on_prompt(std::string_view policy,
+                                const CacheOptions& options,
+                                int64_t tokens);
+
 }  // namespace dms

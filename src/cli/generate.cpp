@@ -21,6 +21,7 @@
 #include "cli/structure_options.h"
 #include "cli/text_table.h"
 #include "dms/error.h"
+#include "dms/kept_tokens.h"
 
 namespace dms::cli {
 namespace {
@@ -156,6 +157,8 @@ void generate(const Options& options) {
   LLM llm = load_model(std::move(source), options.model, options.json);
   Session session = llm.new_session(cache);
   const std::string policy = policy_name(cache, llm.info());
+  const std::string_view known = note_on_prompt(policy, cache, std::ssize(ids));
+  if (!known.empty()) note(known);
   Generation result;
   if (options.json) {
     ProgressLine progress("prefill");

@@ -9,6 +9,7 @@
 #include "cli/saved_conversation.h"
 #include "dms/document_prompt.h"
 #include "dms/error.h"
+#include "dms/kept_tokens.h"
 
 namespace dms::cli {
 
@@ -85,6 +86,9 @@ Conversation::Answer LocalConversation::answer(const std::vector<ChatMessage>& m
   keep_common_with(ids, progress);
   const auto fresh = std::span(ids).subspan(static_cast<size_t>(session_.tokens()));
   if (progress) progress(0, std::ssize(fresh));  // a caller who gave up meanwhile may throw
+  const std::string& policy = cache_.policy.empty() ? llm_.info().policy : cache_.policy;
+  const std::string_view known = note_on_prompt(policy, cache_, std::ssize(fresh));
+  if (!known.empty()) note(known);
   Generation answer = session_.generate(fresh, sampling, on_text, progress);
   if (!answer.error.empty() && answer.ids.empty()) {
     throw RunError({.what = answer.error, .hint = "/undo or /reset makes room"});

@@ -24,6 +24,7 @@
 #include "cli/progress.h"
 #include "cli/text_table.h"
 #include "dms/error.h"
+#include "dms/kept_tokens.h"
 #include "eval/log_likelihood.h"
 #include "eval/windows.h"
 
@@ -225,6 +226,17 @@ void check_one_window(const Options& options, int64_t tokens, const Plan& plan) 
   refuse("--save-decisions", !options.decisions_file.empty());
 }
 
+/// What is decoded one by one is an answer to what comes before it.
+void note_answer(const Options& options,
+                 const CacheOptions& cache,
+                 const ModelInfo& info,
+                 const Plan& plan) {
+  if (options.decode_from >= plan.windows.front().end) return;
+  const std::string& policy = cache.policy.empty() ? info.policy : cache.policy;
+  const std::string_view known = note_on_prompt(policy, cache, options.decode_from);
+  if (!known.empty()) note(known);
+}
+
 void score(const Options& options) {
   require_model(options.model);
   const Prompt prompt = read_prompt(options.prompt, "--text-file, --ids");
@@ -240,6 +252,7 @@ void score(const Options& options) {
   Scorer scorer(ids, source.info().vocab, options.logits_file);
   note_idle_adapter(options.model_options.adapter, {&cache, 1}, source.info());
   LLM llm = load_model(std::move(source), options.model, options.json);
+  note_answer(options, cache, llm.info(), plan);
   const KvStats kv = score_tokens(options, cache, llm, ids, plan, scorer);
   scorer.close();
   print_score(options, std::ssize(ids), plan, scorer.mean_nll(), kv, llm.info());

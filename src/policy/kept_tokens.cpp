@@ -7,6 +7,7 @@
 
 #include "dms/error.h"
 #include "policy/traits.h"
+#include "policy/triattention.h"
 
 namespace dms {
 namespace {
@@ -52,9 +53,15 @@ std::vector<Given> given_settings(const policy::Traits& traits, const CacheOptio
   return given;
 }
 
+/// One of policy_args as it is given; empty: it is not.
+std::string argument(const CacheOptions& options, const std::string& name) {
+  const auto found = options.policy_args.find(name);
+  return found == options.policy_args.end() ? std::string() : found->second;
+}
+
 bool is_switched_off(const CacheOptions& options) {
-  const auto found = options.policy_args.find("disable_eviction");
-  return found != options.policy_args.end() && (found->second == "true" || found->second == "1");
+  const std::string given = argument(options, "disable_eviction");
+  return given == "true" || given == "1";
 }
 
 }  // namespace
@@ -79,6 +86,19 @@ void require_eviction(std::string_view policy, const CacheOptions& options, int6
                     .expected = is_enough ? std::to_string(setting.least) + " to " +
                                                 std::to_string(tokens * setting.divisor - 1)
                                           : "fewer than " + std::to_string(tokens) + " together"});
+}
+
+std::string_view note_on_prompt(std::string_view policy,
+                                const CacheOptions& options,
+                                int64_t tokens) {
+  if (policy != "triattention") return {};
+  const policy::PolicyArgs& args = options.policy_args;
+  const int64_t budget =
+      policy::given_integer(args, "budget").value_or(policy::kTriAttentionBudget);
+  if (!policy::counts_prompts(args) || tokens < budget) return {};
+  return "triattention: the prompt fills the budget: at every cut the whole answer goes, its "
+         "newest "
+         "tokens too; a larger budget or count_prompt_tokens=false leaves it room";
 }
 
 }  // namespace dms

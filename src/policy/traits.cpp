@@ -18,6 +18,11 @@ std::optional<int64_t> given_integer(const PolicyArgs& args, std::string_view na
   return value;
 }
 
+bool counts_prompts(const PolicyArgs& args) {
+  const auto found = args.find("count_prompt_tokens");
+  return found == args.end() || (found->second != "false" && found->second != "0");
+}
+
 namespace {
 
 int64_t chunk_length(const Traits& traits, const PolicyArgs& args) {
@@ -34,11 +39,6 @@ int64_t last_of_answer(const PolicyArgs& args, const AppendedText& text) {
   const int64_t interval = given_integer(args, "interval").value_or(kDefaultInterval);
   const int64_t last = last_multiple(std::min(text.prompt + text.decoded, text.tokens), interval);
   return last > text.prompt ? last : 0;
-}
-
-bool counts_prompts(const PolicyArgs& args) {
-  const auto found = args.find("count_prompt_tokens");
-  return found == args.end() || (found->second != "false" && found->second != "0");
 }
 
 /// The most tokens that a cut finds new. Cuts come where the prompt ends, and by chunks at their

@@ -45,4 +45,7 @@ Traits traits_of(std::string_view policy, const PolicyArgs& args);
 /// A setting where it is given, and a whole number.
 std::optional<int64_t> given_integer(const PolicyArgs& args, std::string_view name);
 
+/// Whether triattention's budget is of prompts too.
+bool counts_prompts(const PolicyArgs& args);
+
 }  // namespace dms::policy

@@ -5,6 +5,8 @@
 // are ranked, prompts stay. As the authors' code where each head of each layer chooses by itself;
 // where no calibration gave the means, they are those of the sequence's own queries so far.
 
+#include "policy/triattention.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -21,7 +23,7 @@ namespace {
 constexpr double kLeastDeviation = 1e-6;
 
 struct Settings {
-  int64_t budget = 2048;
+  int64_t budget = kTriAttentionBudget;
   int64_t interval = kDefaultInterval;
   int64_t offset_max_length = 65536;
   bool count_prompt_tokens = true;
@@ -180,7 +182,7 @@ PolicyPtr make_triattention(const PolicyRequest& request) {
   constexpr int64_t kMax = int64_t{1} << 30;
   refuse_window("triattention", request);
   ArgReader args("triattention", request.args);
-  const Settings settings{.budget = args.integer("budget", 2048, 1, kMax),
+  const Settings settings{.budget = args.integer("budget", kTriAttentionBudget, 1, kMax),
                           .interval = args.integer("interval", kDefaultInterval, 1, kMax),
                           .offset_max_length = args.integer("offset_max_length", 65536, 1, kMax),
                           .count_prompt_tokens = args.boolean("count_prompt_tokens", true)};

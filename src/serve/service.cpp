@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "dms/kept_tokens.h"
 #include "serve/apis/prepare.h"
 #include "serve/attempt.h"
 #include "serve/model_report.h"
@@ -338,6 +339,12 @@ void Service::start(const std::shared_ptr<Exchange>& exchange,
                     Prepared prepared,
                     Clock::time_point arrival) {
   if (const auto error = place_.engine_fault()) return respond(*exchange, *error);
+  const CacheOptions& cache = prepared.requests.front().cache;
+  const std::string policy = cache.policy.empty() ? engine_.llm().info().policy : cache.policy;
+  const Request& longest = *std::ranges::max_element(
+      prepared.requests, {}, [](const Request& request) { return request.prompt.size(); });
+  const std::string_view known = note_on_prompt(policy, cache, std::ssize(longest.prompt));
+  if (!known.empty()) prepared.notes.emplace_back(known);
   for (const std::string& note : prepared.notes) {
     if (noted_.insert(note).second) place_.notice(note);
   }

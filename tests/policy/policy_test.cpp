@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "dms/error.h"
+#include "dms/kept_tokens.h"
 #include "support/errors.h"
 #include "support/temp_folder.h"
 
@@ -180,6 +181,21 @@ TEST(Policies, RefusesABudgetBelowWhatComesFirst) {
     });
     testing_support::expect_parts(error, {"budget", "got 60", "300 first entries"});
   }
+}
+
+TEST(Policies, SayWhereAPromptLeavesAnswersNoRoom) {
+  const auto says =
+      [](std::string_view policy, std::map<std::string, std::string> args, int64_t tokens) {
+        CacheOptions options;
+        options.policy_args = std::move(args);
+        return !note_on_prompt(policy, options, tokens).empty();
+      };
+  EXPECT_FALSE(says("triattention", {}, 2047));
+  EXPECT_TRUE(says("triattention", {}, 2048));
+  EXPECT_TRUE(says("triattention", {{"budget", "50"}}, 50));
+  EXPECT_FALSE(says("triattention", {{"budget", "51"}}, 50));
+  EXPECT_FALSE(says("triattention", {{"count_prompt_tokens", "false"}}, 9999));
+  EXPECT_FALSE(says("h2o", {{"budget", "50"}}, 9999));
 }
 
 TEST(Policies, OfferNoBaseThatTheyRefuse) {
