@@ -170,6 +170,8 @@ class SequenceCache final : public SequenceView {
 
   /// Of the pages it refers to, and policy_bytes().
   int64_t held_bytes() const;
+  /// Likewise of what read() makes of what write() wrote.
+  int64_t saved_bytes() const;
   CacheUsage usage() const;
   /// uint8 [layers, kv_heads, tokens]: 1 = the token's own fate is eviction.
   std::vector<uint8_t> decisions() const;

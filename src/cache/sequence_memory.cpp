@@ -200,6 +200,13 @@ int64_t SequenceCache::held_bytes() const {
   return bytes;
 }
 
+int64_t SequenceCache::saved_bytes() const {
+  int64_t bytes = held_bytes();
+  if (saves_queries()) return bytes;
+  for (const LayerState& state : layers_) bytes -= state.queries.bytes();
+  return bytes;
+}
+
 CacheUsage SequenceCache::usage() const {
   CacheUsage usage;
   usage.dense_tokens = tokens_ * shape_.layers * shape_.kv_heads;

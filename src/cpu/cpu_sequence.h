@@ -18,6 +18,7 @@ class CpuSequence final : public engine::SequenceState {
 
   int64_t tokens() const override { return cache_->tokens(); }
   int64_t held_bytes() const override { return cache_->held_bytes(); }
+  int64_t saved_bytes() const override { return cache_->saved_bytes(); }
   int64_t pass_limit() const override { return cache_->pass_limit(); }
   int64_t draft_limit() const override { return cache_->draft_limit(); }
   bool can_truncate(int64_t tokens) const override { return cache_->can_truncate(tokens); }

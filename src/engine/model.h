@@ -66,6 +66,9 @@ class SequenceState {
   /// Of the pages it refers to, of which one that others refer to counts in full, and beside them.
   virtual int64_t held_bytes() const = 0;
 
+  /// Of them what one holds that read() makes of what write() wrote.
+  virtual int64_t saved_bytes() const { return held_bytes(); }
+
   /// Most tokens that the next pass may append, because something is to be done after them.
   virtual int64_t pass_limit() const { return std::numeric_limits<int64_t>::max(); }
 

@@ -82,8 +82,8 @@ SessionHead read_head(std::string_view bytes,
   SessionHead head{.options = read_options(in), .note = read_text(in)};
   head.dense_tokens = in.number(0, kMost, "the number of entries");
   head.held_tokens = in.number(0, kMost, "the number of entries held");
-  // What is not written, as queries and what lies in trees, does not count: nobody makes more room
-  // for a file than it has bytes.
+  // Trees take more in memory than when they are written: nobody makes more room for a file than it
+  // has bytes.
   head.held_bytes = std::min(in.number(0, kMostHeld, "the number of bytes held"), most_bytes);
   head.ids = in.list<int32_t>();
   in.require(in.left() == 0, "something follows its head");
@@ -102,7 +102,7 @@ SessionHead head_of(const CacheOptions& options,
   return {.options = options,
           .dense_tokens = kv.dense_tokens,
           .held_tokens = kv.held_tokens,
-          .held_bytes = sequence.state().held_bytes(),
+          .held_bytes = sequence.state().saved_bytes(),
           .ids = {sequence.ids().begin(), sequence.ids().end()}};
 }
 

@@ -20,7 +20,7 @@ struct SessionHead {
   std::string note{};  // whatever its writer wants to find again
   int64_t dense_tokens = 0;
   int64_t held_tokens = 0;
-  int64_t held_bytes = 0;
+  int64_t held_bytes = 0;  // when it has been read
   std::vector<int32_t> ids{};
 };
 

@@ -170,9 +170,10 @@ TEST_P(Documents, ComeBackFromTheirFiles) {
   EXPECT_EQ(saved.note(), "a note");
   EXPECT_EQ(saved.cache(), made.cache());
   EXPECT_EQ(saved.held_tokens(), made.kv().held_tokens);
-  EXPECT_EQ(saved.held_bytes(), made.held_bytes());
+  EXPECT_LE(saved.held_bytes(), made.held_bytes()) << "queries of the prompt are not written";
   other.check_document(saved);
   const Document loaded = other.load_document(saved);
+  EXPECT_EQ(saved.held_bytes(), loaded.held_bytes());
   EXPECT_THROW(other.load_document(saved), InputError) << "its pages are the first one's";
   EXPECT_EQ(other.stats().kv_used_bytes, 0) << "as of its last step";
   std::filesystem::remove(file);  // what it holds stays
