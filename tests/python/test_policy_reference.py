@@ -64,9 +64,12 @@ def press_scores(policy: PromptPolicy, weights: torch.Tensor, keys: torch.Tensor
 
 
 def press_kept(policy: PromptPolicy, scores: torch.Tensor) -> torch.Tensor:
-    """Which entries ScorerPress or AdaKVPress leaves; bool [kv_heads, tokens]."""
+    """Which entries ScorerPress or AdaKVPress leaves; bool [kv_heads, tokens]. A ratio that cuts
+    into snapkv's window, which stays as a whole here, is taken for one that comes to it."""
     heads, tokens = scores.shape
     n_kept = int(tokens * (1 - policy.compression_ratio))
+    if policy.name == "snapkv":
+        n_kept = max(n_kept, policy.window_size)
     if policy.budget_over == "head":
         kept = torch.zeros_like(scores, dtype=torch.bool)
         return kept.scatter(-1, scores.topk(n_kept, dim=-1).indices, True)
