@@ -220,7 +220,7 @@ class CrowdedEngine {
   int64_t waiting() const { return engine_.stats().waiting; }
 
   CpuModel& model_;
-  const Crowd& crowd_;
+  const Crowd crowd_;
   engine::Engine engine_;
   std::mt19937_64 random_{seed()};
   int64_t asked_ = 0;
