@@ -91,6 +91,7 @@ eval::Store open_store(const EvalOptions& options, const eval::Identity& identit
 }
 
 eval::Identity common_identity(const EvalOptions& options) {
+  if (options.out.empty()) return {};  // a model's files may be many GiB
   const CacheOptions& cache = options.cache;
   const ModelOptions& model = options.model_options;
   return {{"action", options.action},

@@ -69,7 +69,7 @@ class EvalProgress {
 };
 
 eval::Store open_store(const EvalOptions& options, const eval::Identity& identity);
-/// The settings and files that results of every action depend on.
+/// The settings and files that results of every action depend on; empty without `options.out`.
 eval::Identity common_identity(const EvalOptions& options);
 
 /// Runs `measure`; then, whatever came of it, `report`, which prints what is done and says whether
