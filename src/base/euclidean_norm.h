@@ -5,6 +5,7 @@
 
 namespace dms {
 
+/// Summed in float64, in ascending order.
 inline double euclidean_norm(std::span<const float> x) {
   double sum = 0;
   for (const float value : x) sum += static_cast<double>(value) * value;

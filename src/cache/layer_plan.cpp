@@ -1,10 +1,10 @@
 #include "cache/layer_plan.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "base/check.h"
+#include "base/euclidean_norm.h"
 #include "base/parallel.h"
 #include "cache/view.h"
 #include "kernels/attention_mass.h"
@@ -42,7 +42,7 @@ namespace {
 std::vector<float> norms(std::span<const float> rows, size_t width) {
   std::vector<float> result;
   for (size_t at = 0; at < rows.size(); at += width) {
-    result.push_back(euclidean_norm(rows.subspan(at, width)));
+    result.push_back(static_cast<float>(euclidean_norm(rows.subspan(at, width))));
   }
   return result;
 }
@@ -238,12 +238,6 @@ std::vector<Digest> make_digests(const PlanContext& context,
 }
 
 }  // namespace
-
-float euclidean_norm(std::span<const float> x) {
-  double sum = 0;
-  for (const float value : x) sum += static_cast<double>(value) * value;
-  return static_cast<float>(std::sqrt(sum));
-}
 
 void QueryRing::store(int64_t position,
                       std::span<const float> queries,

@@ -24,9 +24,6 @@ struct StoredRows {
 StoredRows read_rows(
     const HeadCache& head, int64_t head_dim, int64_t begin, int64_t end, bool with_values);
 
-/// Summed in float64, in ascending order.
-float euclidean_norm(std::span<const float> x);
-
 /// A layer's last queries, or queries and keys, by position.
 class QueryRing {
  public:

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/euclidean_norm.h"
 
 namespace dms::cache {
 namespace {
@@ -156,7 +157,8 @@ std::vector<float> SequenceCache::key_norms(const LayerChunk& chunk, int64_t fir
   for (int64_t i = first - tokens_; i < chunk.count; ++i) {
     for (int64_t head = 0; head < shape_.kv_heads; ++head) {
       const auto at = static_cast<size_t>(i * chunk.token_stride + head * shape_.head_dim);
-      norms.push_back(euclidean_norm(chunk.keys.subspan(at, static_cast<size_t>(shape_.head_dim))));
+      const auto key = chunk.keys.subspan(at, static_cast<size_t>(shape_.head_dim));
+      norms.push_back(static_cast<float>(euclidean_norm(key)));
     }
   }
   return norms;

@@ -19,9 +19,9 @@ bool reads_adapter(const CacheOptions& cache, const ModelInfo& info) {
                                        : part == AdapterPart::queries && !has_eviction;
 }
 
-std::string usual_policies(const ModelInfo& info) {
-  const std::string own = info.dms ? "dms" : info.policy;
-  return own == "none" ? own : "none," + own;
+std::string own_policy(const ModelInfo& info) {
+  if (info.dms) return "dms";  // asked for, also where the model's own eviction is switched off
+  return info.policy == "none" ? "" : info.policy;
 }
 
 void note_idle_adapter(const std::filesystem::path& adapter,

@@ -1,6 +1,5 @@
-// Whether a policy does anything with --adapter: one that is given and not read is told of.
-
 #pragma once
+// Whether a policy does anything with --adapter: one that is given and not read is told of.
 
 #include <filesystem>
 #include <span>
@@ -14,9 +13,8 @@ namespace dms::cli {
 /// the model's with the adapter.
 bool reads_adapter(const CacheOptions& cache, const ModelInfo& info);
 
-/// The list to measure where none is asked for: the full cache, and what the model or its adapter
-/// evicts by.
-std::string usual_policies(const ModelInfo& info);
+/// What the model or its adapter evicts by; empty: neither does.
+std::string own_policy(const ModelInfo& info);
 
 /// A note where `adapter` is given and no policy of `caches` reads it.
 void note_idle_adapter(const std::filesystem::path& adapter,

@@ -52,7 +52,8 @@ void evaluate(const EvalOptions& options, const ReportSink& sink) {
 }
 
 std::string policy_list_of(const EvalOptions& options, const ModelInfo& info, bool needs_full) {
-  if (options.policies.empty()) return usual_policies(info);
+  const std::string own = own_policy(info);
+  if (options.policies.empty()) return own.empty() ? "none" : "none," + own;
   if (!needs_full) return options.policies;
   const std::vector<std::string> names = parse_list("--policies", options.policies);
   const bool has_full = std::ranges::find(names, "none") != names.end();

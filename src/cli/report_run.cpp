@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/adapter_use.h"
 #include "cli/eval_actions.h"
 #include "cli/eval_report.h"
 #include "cli/eval_run.h"
@@ -98,8 +99,8 @@ std::string policies_of(const Run& run) {
   const ModelInfo info = inspect_model(run.options.model,
                                        run.options.model_options.adapter,
                                        run.options.model_options.metadata_scope);
-  return run.profile.policies +
-         (run.profile.adds_trained && info.policy != "none" ? "," + info.policy : "");
+  const std::string own = run.profile.adds_trained ? own_policy(info) : "";
+  return run.profile.policies + (own.empty() ? "" : "," + own);
 }
 
 /// What is wrong with a policy is said of the place where it stands.

@@ -16,7 +16,6 @@ namespace {
 // is added to a score before it is weighed.
 constexpr double kFirstStage = 0.5;
 constexpr float kEpsilon = 1e-4f;
-/// What a size is kept by while answers grow, unless told otherwise.
 
 /// An entry of one of the heads.
 struct Place {
