@@ -125,3 +125,61 @@ def test_the_end_of_a_conversation_stays_in_sight(reader):
     expect(tools).not_to_be_in_viewport()
     reader.page.set_viewport_size({"width": 390, "height": 500})
     expect(reader.messages("user")).to_be_in_viewport()
+
+
+def test_a_scroll_event_ahead_of_a_resize_does_not_let_go_of_the_end(reader):
+    """Browsers send what is left of the last scrolling before observers hear of a new size."""
+    answer_with(reader, stream({"content": "A line of a long answer.\n\n" * 60}))
+    reader.ask("Write")
+    reader.wait()
+    tools = reader.messages("assistant").locator(".tools")
+    expect(tools).to_be_in_viewport()
+    reader.page.locator("#scroll").evaluate(
+        """scroll => {
+             document.body.style.width = '390px';
+             scroll.dispatchEvent(new Event('scroll'));
+           }"""
+    )
+    expect(tools).to_be_in_viewport()
+
+
+def test_a_reader_who_scrolls_up_is_left_there_while_an_answer_grows(reader):
+    reader.page.evaluate(
+        """() => {
+             const asked = window.fetch;
+             window.fetch = (url, options) => {
+               if (!String(url).endsWith('/v1/chat/completions')) return asked(url, options);
+               const body = new ReadableStream({start: (growing) => {
+                 window.say = (content) => {
+                   const delta = {choices: [{index: 0, delta: {content}, finish_reason: null}]};
+                   const line = `data: ${JSON.stringify(delta)}\\n\\n`;
+                   growing.enqueue(new TextEncoder().encode(line));
+                 };
+               }});
+               return Promise.resolve(
+                 new Response(body, {headers: {'content-type': 'text/event-stream'}}));
+             };
+           }"""
+    )
+    lines = "A line of a long answer.\n\n" * 60
+    answer = reader.messages("assistant").locator("> .body")
+    to_end = "scroll => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight"
+
+    def says(text: str) -> None:
+        reader.page.evaluate("content => window.say(content)", text)
+        expect(answer).to_contain_text(text.strip().splitlines()[-1])
+
+    def is_at_end() -> bool:
+        return reader.page.locator("#scroll").evaluate(to_end) < 2
+
+    reader.ask("Write")
+    reader.page.wait_for_function("window.say !== undefined")
+    says(lines + "one")
+    assert is_at_end()
+    reader.page.locator("#scroll").evaluate("scroll => scroll.scrollBy(0, -300)")
+    says(lines + "two")
+    assert not is_at_end()
+    reader.page.locator("#scroll").evaluate("scroll => scroll.scrollTo(0, scroll.scrollHeight)")
+    says("\n\nthree")
+    says("\n\n" + lines + "four")
+    assert is_at_end()

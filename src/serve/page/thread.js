@@ -17,11 +17,25 @@ export class Thread {
     this.views = new Map();
     this.system = new SystemPrompt(actions.onSystem);
     this.followsEnd = true;
-    scroller.addEventListener('scroll', () => {
-      const {scrollHeight, scrollTop, clientHeight} = scroller;
-      this.followsEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
-    }, {passive: true});
-    new ResizeObserver(() => this.#keepEnd()).observe(scroller);  // a phone is turned, a keyboard comes up
+    this.sizes = '';
+    scroller.addEventListener('scroll', () => this.#heedReader(), {passive: true});
+    // A phone is turned, a keyboard comes up: the end stays. A text unfolds: what is read stays.
+    const observer = new ResizeObserver((changes) => {
+      this.#settle(changes.some(({target}) => target === scroller));
+    });
+    for (const observed of [scroller, element]) observer.observe(observed);
+  }
+
+  /** Only a reader scrolls between unchanged sizes; a change of them moves the end by itself, and its
+   *  scroll event may come before the observer is told of it. */
+  #heedReader() {
+    if (this.sizes !== this.#sizesNow()) return;
+    const {scrollHeight, scrollTop, clientHeight} = this.scroller;
+    this.followsEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+  }
+
+  #sizesNow() {
+    return `${this.scroller.scrollHeight} of ${this.scroller.clientHeight}`;
   }
 
   /** @param {{conversation: object, isShaded: boolean, info: object, isRunning: Function}} state */
@@ -50,11 +64,12 @@ export class Thread {
     });
     this.system.show(conversation.options.system);
     arrange(this.element, [this.system.element, ...(rows.length ? rows : [this.#welcome(state)])]);
-    this.#keepEnd();
+    this.#settle();
   }
 
-  #keepEnd() {
-    if (this.followsEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
+  #settle(keepsEnd = true) {
+    if (keepsEnd && this.followsEnd) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.sizes = this.#sizesNow();
   }
 
   #viewOf(message) {
