@@ -80,6 +80,9 @@ TEST(Policies, ArgumentsWithoutEffectAreRefusedByWhatTheyTake) {
   expect("adms",
          {{"enable_dynamic_sink", "false"}, {"max_seq_length", "9"}},
          "only with enable_dynamic_sink=true");
+  expect("adms",
+         {{"coverage_priority", "0"}, {"coverage_segments", "9"}},
+         "only with coverage_priority above 0");
   const std::string listed = testing_support::input_error([] {
     make_policy("snapkv", request({{"alpha", "0.5"}}));
   });

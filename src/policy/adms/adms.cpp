@@ -264,6 +264,9 @@ Settings read_settings(ArgReader& args) {
       args.integer("min_importance_tokens", settings.min_importance_tokens, 0, kMaxWindow);
   settings.coverage.priority = args.number("coverage_priority", 0.3, 0.0, 1.0);
   settings.coverage.segments = args.integer("coverage_segments", 4, 1, 1 << 16);
+  if (settings.coverage.priority == 0.0) {
+    refuse_idle(args, {"coverage_segments"}, "only with coverage_priority above 0");
+  }
   settings.adaptive = args.boolean("use_adaptive_budget", false);
   settings.shift = args.boolean("enable_pos_shift", false);
   return settings;
