@@ -124,6 +124,12 @@ class Session {
   /// forgotten all the same, and the next call goes on with what is missing.
   void truncate(int64_t tokens, const Progress& progress = {});
 
+  /// Where to truncate() before `ids` are given in place of what it holds: after the tokens that
+  /// both begin with, one of `ids` left to compute. Under a policy that takes a prompt as a whole
+  /// (`snapkv`, `adms`), where that is within a prompt, before it: the rest alone would be ranked
+  /// as another prompt, and what came before it not at all.
+  int64_t reusable_tokens(std::span<const int32_t> ids) const;
+
   /// Writes tokens, compact cache and options to a file, whole or not at all, for
   /// LLM::load_session(). Throws InputError where the file cannot be made, RunError on a full disk.
   void save(const std::filesystem::path& file);

@@ -44,6 +44,10 @@ OwnedArray<float, 1> append(HeldSession& session, const IdArray& ids) {
   return own_array<1>(std::move(logits), data, {static_cast<size_t>(session.info().vocab)});
 }
 
+int64_t reusable_tokens(HeldSession& session, const IdArray& ids) {
+  return unlocked<&HeldSession::reusable_tokens>(session, ids_of(ids));
+}
+
 OwnedArray<uint8_t, 3> decisions(HeldSession& session) {
   std::vector<uint8_t> values = unlocked<&HeldSession::decisions>(session);
   const auto layers = static_cast<size_t>(session.info().layers);
@@ -117,6 +121,7 @@ void bind_session(nb::module_& module) {
            nb::arg("delivery"))
       .def("fork", &unlocked<&HeldSession::fork, HeldSession>)
       .def("truncate", &unlocked<&HeldSession::truncate, HeldSession, int64_t>, nb::arg("tokens"))
+      .def("reusable_tokens", &reusable_tokens, nb::arg("ids"))
       .def("save",
            &unlocked<&HeldSession::save, HeldSession, const std::filesystem::path&>,
            nb::arg("file"));

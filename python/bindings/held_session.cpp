@@ -102,6 +102,10 @@ void HeldSession::truncate(int64_t tokens) {
   driver_->in_turn([&] { session_.truncate(tokens, watch_signals); });
 }
 
+int64_t HeldSession::reusable_tokens(std::span<const int32_t> ids) {
+  return driver_->in_turn([&] { return session_.reusable_tokens(ids); });
+}
+
 void HeldSession::save(const std::filesystem::path& file) {
   driver_->in_turn([&] { session_.save(file); });
 }

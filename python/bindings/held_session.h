@@ -44,6 +44,7 @@ class HeldSession {
 
   std::unique_ptr<HeldSession> fork();
   void truncate(int64_t tokens);
+  int64_t reusable_tokens(std::span<const int32_t> ids);
   void save(const std::filesystem::path& file);
 
   const ModelInfo& info() const { return driver_->llm().info(); }

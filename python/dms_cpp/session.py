@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dms_cpp import _core
 from dms_cpp.outputs import RequestOutput, Score
 from dms_cpp.pending import Pending
-from dms_cpp.prompts import Prompt, read_prompt
+from dms_cpp.prompts import Prompt, TokenIds, as_ids, read_prompt
 from dms_cpp.sampling import SamplingParams
 from dms_cpp.stream import Stream
 
@@ -100,6 +100,15 @@ class Session:
     def truncate(self, tokens: int) -> None:
         """Forgets all but the first tokens: up to 32 at once, beyond it by computing again."""
         self._core.truncate(tokens)
+
+    def reusable_tokens(self, token_ids: TokenIds) -> int:
+        """Where to truncate() to before these tokens follow in place of what it holds.
+
+        After those that both begin with, one of the new ones left to compute. Under a policy that
+        takes a prompt as a whole (`snapkv`, `adms`), where that is within a prompt, before it: the
+        rest alone would be ranked as another prompt, and what came before it not at all.
+        """
+        return self._core.reusable_tokens(as_ids(token_ids))
 
     def save(self, file: str | os.PathLike[str]) -> None:
         """Writes tokens, compact cache and options, for LLM.load_session()."""

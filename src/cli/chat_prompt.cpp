@@ -89,8 +89,4 @@ std::string template_arguments(const std::vector<std::string>& texts) {
   return arguments.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
-int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
-  return std::ranges::mismatch(a, b).in1 - a.begin();
-}
-
 }  // namespace dms::cli

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -40,8 +39,5 @@ class ChatPrompt {
 /// "key=value" texts as the text of a JSON object; a value that is not JSON is a text. Throws
 /// InputError on what is no such text.
 std::string template_arguments(const std::vector<std::string>& texts);
-
-/// Length of the common beginning of two token sequences.
-int64_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b);
 
 }  // namespace dms::cli

@@ -72,6 +72,14 @@ std::vector<ChatMessage> system_message(std::string text) {
   return messages;
 }
 
+void add(Timings& sum, const Timings& more) {
+  sum.prefill_s += more.prefill_s;
+  sum.decode_s += more.decode_s;
+  sum.attention_s += more.attention_s;
+  sum.prefill_tokens += more.prefill_tokens;
+  sum.decode_tokens += more.decode_tokens;
+}
+
 bool holds_messages_alone(const std::filesystem::path& path) { return path.extension() == ".json"; }
 
 }  // namespace dms::cli

@@ -87,6 +87,9 @@ class Conversation {
 /// As Conversation begins: with one message, or with none where it is empty.
 std::vector<ChatMessage> system_message(std::string text);
 
+/// Adds what another turn, or another session, took.
+void add(Timings& sum, const Timings& more);
+
 /// Whether a file of that name holds messages alone, without a cache.
 bool holds_messages_alone(const std::filesystem::path& path);
 

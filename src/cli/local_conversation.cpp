@@ -29,7 +29,8 @@ LocalConversation::LocalConversation(LLM& llm, const ChatPrompt& prompt, ChatDoc
       prompt_(prompt),
       cache_(document.document.cache()),
       document_(std::move(document)),
-      session_(llm.new_session(document_->document)) {}
+      session_(llm.new_session(document_->document)),
+      is_of_document_(true) {}
 
 std::string LocalConversation::message_of(const Generation& answer,
                                           const std::vector<std::string>& stops) const {
@@ -47,8 +48,17 @@ std::string LocalConversation::message_of(const Generation& answer,
 }
 
 void LocalConversation::keep_common_with(std::span<const int32_t> ids, const Progress& progress) {
-  const int64_t common = std::min(common_prefix(session_.ids(), ids), std::ssize(ids) - 1);
-  if (common < session_.tokens()) session_.truncate(common, progress);
+  const int64_t reusable = session_.reusable_tokens(ids);
+  if (reusable == session_.tokens()) return;
+  if (is_of_document_ && reusable == std::ssize(document_->document.ids())) return begin_anew();
+  session_.truncate(reusable, progress);
+}
+
+void LocalConversation::begin_anew() {
+  earlier_ = timings();
+  session_.truncate(0);  // first: old and new cache together may be above the memory limit
+  session_ = document_ ? llm_.new_session(document_->document) : llm_.new_session(cache_);
+  is_of_document_ = document_.has_value();
 }
 
 std::vector<int32_t> LocalConversation::ids_of(const std::vector<ChatMessage>& messages) const {
@@ -98,8 +108,8 @@ Conversation::Answer LocalConversation::answer(const std::vector<ChatMessage>& m
 }
 
 void LocalConversation::forget() {
-  session_.truncate(0);  // first: old and new cache together may be above the memory limit
-  session_ = document_ ? llm_.new_session(document_->document) : llm_.new_session(cache_);
+  begin_anew();
+  earlier_ = {};
 }
 
 void LocalConversation::save(const std::filesystem::path& path) {
@@ -151,12 +161,20 @@ void LocalConversation::load_with_cache(const std::filesystem::path& folder) {
     parts.hint = "/reset makes room for it";
     throw RunError(parts);
   }
+  earlier_ = {};
+  is_of_document_ = false;
   replace(std::move(saved.messages), saved.beginning, saved.retries);
   keep_document();
 }
 
 std::string LocalConversation::holdings() const {
   return fmt::format("{} tokens in the cache", session_.tokens());
+}
+
+Timings LocalConversation::timings() const {
+  Timings sum = earlier_;
+  add(sum, session_.timings());
+  return sum;
 }
 
 std::string LocalConversation::memory() const { return kv_summary(session_.kv()); }

@@ -30,7 +30,7 @@ class LocalConversation final : public Conversation {
   /// From messages alone the cache is computed with the next question.
   void load(const std::filesystem::path& path) override;
 
-  Timings timings() const override { return session_.timings(); }
+  Timings timings() const override;
   std::string holdings() const override;
   std::string memory() const override;
   std::string what_is_full() const override;
@@ -51,14 +51,18 @@ class LocalConversation final : public Conversation {
   /// What the history holds of an answer: its text with the marks a template may look for ([THINK])
   /// although they are special tokens, without end-of-turn tokens.
   std::string message_of(const Generation& answer, const std::vector<std::string>& stops) const;
-  /// Rolls the cache back to what it shares with `ids`, less at least one token to compute.
+  /// Rolls the cache back to what `ids` can go on from.
   void keep_common_with(std::span<const int32_t> ids, const Progress& progress);
+  /// With the document's cache, or an empty one.
+  void begin_anew();
 
   LLM& llm_;
   const ChatPrompt& prompt_;
   CacheOptions cache_;
   std::optional<ChatDocument> document_;
   Session session_;
+  bool is_of_document_ = false;  // session_ began with document_'s cache
+  Timings earlier_;              // of sessions before this one
 };
 
 }  // namespace dms::cli

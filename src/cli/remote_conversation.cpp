@@ -61,13 +61,6 @@ Timings timings_of(const std::optional<client::ApiUsage>& usage,
           .decode_tokens = std::max<int64_t>(usage->completion_tokens - 1, 0)};
 }
 
-void add(Timings& sum, const Timings& turn) {
-  sum.prefill_s += turn.prefill_s;
-  sum.decode_s += turn.decode_s;
-  sum.prefill_tokens += turn.prefill_tokens;
-  sum.decode_tokens += turn.decode_tokens;
-}
-
 }  // namespace
 
 RemoteConversation::RemoteConversation(client::ApiClient client,

@@ -1,5 +1,6 @@
 #include "engine/sequence.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -8,8 +9,18 @@
 
 namespace dms::engine {
 
-void Sequence::begin_prompt(int64_t tokens) {
-  if (this->tokens() == 0) length_ = tokens;
+void Sequence::begin_prompt(int64_t tokens, int64_t given) {
+  const int64_t begin = this->tokens();
+  if (begin == 0) length_ = tokens;
+  if (!prompts_.empty()) prompts_.back().end = std::min(prompts_.back().end, begin);
+  // A single token is no prompt: so is decoding driven from outside.
+  if (tokens - given > 1) prompts_.push_back({.begin = begin, .end = begin + tokens - given});
+}
+
+int64_t Sequence::before_prompt_at(int64_t tokens) const {
+  const auto prompt = std::ranges::find_if(
+      prompts_, [tokens](const Prompt& one) { return one.begin <= tokens && tokens < one.end; });
+  return prompt == prompts_.end() ? tokens : prompt->begin;
 }
 
 void Sequence::cross_border(const Model& model, int64_t count) {
@@ -49,6 +60,8 @@ void Sequence::truncate(int64_t tokens) {
     state_->restart(tokens);
   }
   ids_.resize(static_cast<size_t>(tokens));
+  std::erase_if(prompts_, [tokens](const Prompt& prompt) { return prompt.begin >= tokens; });
+  if (!prompts_.empty()) prompts_.back().end = std::min(prompts_.back().end, tokens);
 }
 
 std::shared_ptr<Sequence> Sequence::fork() const {
@@ -61,6 +74,7 @@ std::shared_ptr<Sequence> Sequence::fork() const {
   auto copy = std::make_shared<Sequence>(std::move(state), max_tokens_);
   copy->length_ = length_;
   copy->ids_ = ids_;
+  copy->prompts_ = prompts_;
   return copy;
 }
 
@@ -69,6 +83,7 @@ void Sequence::write(ByteWriter& out) const {
   out.value(length_);
   out.list(std::span(ids_));
   state_->write(out);
+  out.list(std::span(prompts_));
 }
 
 std::shared_ptr<Sequence> Sequence::read(ByteReader& in,
@@ -82,7 +97,18 @@ std::shared_ptr<Sequence> Sequence::read(ByteReader& in,
                                              plan->max_tokens());
   sequence->length_ = length;
   sequence->ids_ = std::move(ids);
+  sequence->read_prompts(in);
   return sequence;
+}
+
+void Sequence::read_prompts(ByteReader& in) {
+  prompts_ = in.list<Prompt>();
+  int64_t begin = 0;
+  for (const Prompt& prompt : prompts_) {
+    in.require(prompt.begin >= begin && prompt.begin < tokens() && prompt.end > prompt.begin,
+               "prompts that this sequence can't have had");
+    begin = prompt.end;
+  }
 }
 
 }  // namespace dms::engine

@@ -1,5 +1,6 @@
 // One conversation over one cache: each call is a request to the engine, run to its end.
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -67,6 +68,15 @@ void Session::truncate(int64_t tokens, const Progress& progress) {
   }
   state_->sequence->truncate(tokens);
   if (!state_->sequence->missing().empty()) append_rows({}, false, {}, progress);
+}
+
+int64_t Session::reusable_tokens(std::span<const int32_t> ids) const {
+  const engine::Sequence& sequence = *state_->sequence;
+  const std::span<const int32_t> held = sequence.ids();
+  const int64_t common = std::ranges::mismatch(held, ids).in1 - held.begin();
+  const int64_t reusable = std::min(common, std::max<int64_t>(std::ssize(ids) - 1, 0));
+  if (state_->core->model->plan(state_->options)->shares_prefixes()) return reusable;
+  return sequence.before_prompt_at(reusable);
 }
 
 Session Session::fork() const {

@@ -13,7 +13,7 @@ namespace {
 
 // The byte order of the machine is part of it: read on another one, it is another text.
 constexpr uint64_t kMagic = 0x3130'5145'5353'4d44;  // "DMSSEQ01"
-constexpr int64_t kVersion = 4;
+constexpr int64_t kVersion = 5;
 constexpr size_t kSizeAt = 16;  // where the size of the file stands
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMostHeld = int64_t{1} << 50;  // bytes

@@ -87,13 +87,5 @@ TEST(ChatPrompt, RefusesArgumentsThatAreNone) {
               ThrowsMessage<InputError>(HasSubstr("plain form takes no arguments")));
 }
 
-TEST(CommonPrefix, EndsAtTheFirstDifference) {
-  const std::vector<int32_t> a{1, 2, 3};
-  EXPECT_EQ(common_prefix(a, std::vector<int32_t>{1, 2, 4, 5}), 2);
-  EXPECT_EQ(common_prefix(a, std::vector<int32_t>{1, 2, 3, 4}), 3);
-  EXPECT_EQ(common_prefix(a, std::vector<int32_t>{1}), 1);
-  EXPECT_EQ(common_prefix({}, a), 0);
-}
-
 }  // namespace
 }  // namespace dms::cli

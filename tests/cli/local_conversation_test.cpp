@@ -71,7 +71,8 @@ class Talk {
   int64_t expect_as_fresh(const std::string& question) {
     const std::vector<int32_t> ids = ids_with(question);
     const Generation answer = talk_.say(question, kSampling, {}, {});
-    const int64_t reused = std::min(common_prefix(cached_, ids), std::ssize(ids) - 1);
+    const int64_t common = std::ranges::mismatch(cached_, ids).in1 - cached_.begin();
+    const int64_t reused = std::min(common, std::ssize(ids) - 1);
     EXPECT_EQ(answer.timings.prefill_tokens, std::ssize(ids) - reused) << question;
     Session fresh = model().new_session(cache_);
     EXPECT_EQ(answer.ids, fresh.generate(ids, kSampling).ids) << question;

@@ -117,6 +117,30 @@ TEST(Llm, ASessionsSubmittedRequestIsAnsweredByAnybodysSteps) {
   session.truncate(1);
 }
 
+TEST(Llm, APromptThatIsRankedAsAWholeIsTakenBackAsAWhole) {
+  LLM llm = tiny_llm({.dtype = "f32"});
+  const auto reusable = [&llm](const CacheOptions& cache, int64_t common, int64_t more) {
+    Session session = llm.new_session(cache);
+    session.append(random_ids(30));
+    const std::vector<int32_t> one{7};
+    for (int i = 0; i < 5; ++i) session.append(one);
+    session.append(random_ids(10));
+    const Session fork = session.fork();
+    std::vector<int32_t> ids(fork.ids().begin(), fork.ids().begin() + common);
+    for (int64_t i = 0; i < more; ++i) ids.push_back((session.ids()[0] + 1) % 9);
+    EXPECT_EQ(fork.reusable_tokens(ids), session.reusable_tokens(ids));
+    return session.reusable_tokens(ids);
+  };
+  const CacheOptions ranked{.policy = "knorm", .policy_args = {{"compression_ratio", "0.5"}}};
+  for (const int64_t common : {1, 29, 30, 33, 35, 36, 44, 45}) {
+    EXPECT_EQ(reusable({.policy = "none"}, common, 0), common - 1);
+    const int64_t last = common - 1;  // it is left to compute
+    EXPECT_EQ(reusable(ranked, common, 0), last < 30 ? 0 : std::min<int64_t>(last, 35)) << common;
+  }
+  EXPECT_EQ(reusable(ranked, 45, 3), 45);
+  EXPECT_EQ(reusable(ranked, 0, 3), 0);
+}
+
 TEST(Llm, WhatACallersFunctionThrowsComesOutOfTheCall) {
   LLM llm = tiny_llm();
   Session session = llm.new_session();

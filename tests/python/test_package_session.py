@@ -62,6 +62,15 @@ def test_fork_and_truncate(demo, ids, greedy):
     assert fork.generate(" Then", greedy).outputs[0].text == expected
 
 
+def test_what_another_prompt_can_reuse(dms_cpp, demo, ids):
+    for policy, within in (("none", len(ids) - 1), ("snapkv", 0)):
+        session = demo.session(cache=dms_cpp.CacheOptions(policy=policy))
+        session.append(ids)
+        assert session.reusable_tokens(ids) == within
+        assert session.reusable_tokens([*ids, ids[0]]) == len(ids)
+        assert session.reusable_tokens([]) == 0
+
+
 @pytest.mark.parametrize(
     "storage",
     [{}, {"window": 8, "kv_cache_dtype": "k=int8,v=lloyd4", "kv_exact_layers": 1}],
