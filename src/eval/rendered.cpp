@@ -135,13 +135,11 @@ std::string text_chart(const std::vector<TextRow>& rows,
 }
 
 std::string shaded_text(const TextRow& row, const std::vector<std::string>& pieces) {
-  const size_t count = std::min(row.kept.size(), pieces.size());
-  const auto end = static_cast<std::ptrdiff_t>(count);
   return report::render(report::ShadedText{
       .title = fmt::format("{}: the text it holds", row.label),
       .unit = "the darker, the more heads of all layers still hold a token where the prompt ends",
-      .pieces = {pieces.begin(), pieces.begin() + end},
-      .shares = {row.kept.begin(), row.kept.begin() + end}});
+      .pieces = pieces,
+      .shares = row.kept});
 }
 
 const TaskRow* find_row(const std::vector<TaskRow>& rows, const std::string& cell) {

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include <fmt/format.h>
 
-#include "base/utf8.h"
+#include "base/whole_characters.h"
 #include "report/page.h"
 
 namespace dms::report {
@@ -20,16 +21,29 @@ int level_of(double share) {
   return static_cast<int>(std::lround(std::sqrt(std::clamp(share, 0.0, 1.0)) * (kLevels - 1)));
 }
 
-/// Neighbours of one shade are one element.
-std::string shaded(const ShadedText& text, size_t begin, size_t end) {
+/// The whole characters of each piece that is shown.
+std::vector<std::string> shown_pieces(const ShadedText& text) {
+  WholeCharacters characters;
+  std::vector<std::string> shown;
+  for (const std::string& piece : text.pieces) shown.push_back(characters.take(piece));
+  if (!shown.empty()) shown.back() += characters.rest();
+  shown.resize(std::min(shown.size(), text.shares.size()));
+  return shown;
+}
+
+/// Neighbours of one shade are one element; what shows nothing is none.
+std::string shaded(std::span<const std::string> pieces, std::span<const double> shares) {
   std::string html;
-  for (size_t at = begin; at < end;) {
-    const int level = level_of(text.shares[at]);
+  for (size_t at = 0; at < pieces.size();) {
+    const int level = level_of(shares[at]);
     std::string run;
-    for (; at < end && level_of(text.shares[at]) == level; ++at) run += text.pieces[at];
+    for (; at < pieces.size() && (pieces[at].empty() || level_of(shares[at]) == level); ++at) {
+      run += pieces[at];
+    }
+    if (run.empty()) continue;
     html += fmt::format(R"-(<span style="background:rgba(64,132,224,{:.2f})">{}</span>)-",
                         kStrongest * level / (kLevels - 1),
-                        escape_html(to_well_formed(run)));
+                        escape_html(run));
   }
   return html;
 }
@@ -37,15 +51,18 @@ std::string shaded(const ShadedText& text, size_t begin, size_t end) {
 }  // namespace
 
 std::string render(const ShadedText& text) {
-  if (text.pieces.empty()) return "";
-  const size_t count = text.pieces.size();
+  const std::vector<std::string> pieces = shown_pieces(text);
+  if (pieces.empty()) return "";
+  const std::span<const std::string> all(pieces);
+  const std::span<const double> shares(text.shares);
+  constexpr size_t kHalf = kMostPieces / 2;
   std::string body;
-  if (count <= kMostPieces) {
-    body = shaded(text, 0, count);
+  if (all.size() <= kMostPieces) {
+    body = shaded(all, shares);
   } else {
-    body = shaded(text, 0, kMostPieces / 2);
-    body += fmt::format("<p class=\"unit\">{} tokens left out</p>", count - kMostPieces);
-    body += shaded(text, count - kMostPieces / 2, count);
+    body = shaded(all.first(kHalf), shares);
+    body += fmt::format("<p class=\"unit\">{} tokens left out</p>", all.size() - kMostPieces);
+    body += shaded(all.last(kHalf), shares.subspan(all.size() - kHalf));
   }
   return fmt::format(
       R"(<figure class="card wide"><figcaption><h2>{}</h2><span class="unit">{}</span>)"

@@ -9,11 +9,11 @@ namespace dms::report {
 struct ShadedText {
   std::string title;
   std::string unit;
-  std::vector<std::string> pieces;  // of UTF-8; what is cut inside a character is repaired
-  std::vector<double> shares;       // of each piece, 0 to 1
+  std::vector<std::string> pieces;  // bytes of UTF-8; a character is shown by the one that ends it
+  std::vector<double> shares;       // 0 to 1, of the pieces that are shown: the first ones or all
 };
 
-/// Empty where there is no piece. Of long texts the beginning and the end are shown.
+/// Empty where no piece is shown. Of long texts the beginning and the end are shown.
 std::string render(const ShadedText& text);
 
 }  // namespace dms::report

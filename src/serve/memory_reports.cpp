@@ -1,10 +1,7 @@
 #include "serve/memory_reports.h"
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
-
-#include "base/utf8.h"
 
 namespace dms::serve {
 namespace {
@@ -43,18 +40,6 @@ Span next_counts(const std::vector<int32_t>& told,
   return difference(told, now, {first, std::min(first + most, all.end)});
 }
 
-/// Bytes at the end that may become a character with those to come.
-size_t open_bytes(std::string_view text) {
-  constexpr size_t kMost = 3;
-  for (size_t count = 1; count <= std::min(kMost, text.size()); ++count) {
-    const auto byte = static_cast<unsigned char>(text[text.size() - count]);
-    if ((byte & 0xC0U) == 0x80U) continue;
-    const size_t wanted = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
-    return wanted > count ? count : 0;
-  }
-  return 0;
-}
-
 }  // namespace
 
 MemoryReports::MemoryReports(Tokenizer tokenizer, int64_t choices, const ReportLimits& limits)
@@ -68,13 +53,10 @@ OutJson MemoryReports::texts_json(Told& told,
   size_t bytes = 0;
   while (told.texts < std::ssize(report.ids) && told.texts - first < limits.tokens &&
          bytes < limits.text_bytes) {
-    std::string text = std::exchange(told.pending, {}) +
-                       texts_.bytes(report.ids[static_cast<size_t>(told.texts++)]);
-    const size_t whole = text.size() - open_bytes(text);
-    told.pending = text.substr(whole);
-    text.resize(whole);
-    bytes += whole;
-    texts.push_back(to_well_formed(text));
+    const int32_t id = report.ids[static_cast<size_t>(told.texts++)];
+    std::string text = told.characters.take(texts_.bytes(id));
+    bytes += text.size();
+    texts.push_back(std::move(text));
   }
   return {{"first", first}, {"texts", std::move(texts)}};
 }

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <string>
 #include <vector>
 
+#include "base/whole_characters.h"
 #include "dms/cache.h"
 #include "serve/token_texts.h"
 
@@ -44,7 +44,7 @@ class MemoryReports {
     std::vector<int32_t> counts{};
     int64_t counts_end = 0;  // of those of the last report
     int64_t texts = 0;
-    std::string pending{};  // the beginning of a character that the next token goes on with
+    WholeCharacters characters{};
   };
 
   OutJson report_json(Told& told, const MemoryReport& report, const ReportLimits& limits) const;

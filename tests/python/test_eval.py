@@ -215,6 +215,15 @@ def test_an_eviction_that_no_scored_token_sees_does_not_count(dms_json, model, t
     assert set(record["texts"]["kept"]) == {"z"}
 
 
+def test_the_shaded_text_has_whole_characters(dms, tmp_path):
+    text, page = tmp_path / "uni.txt", tmp_path / "page.html"
+    text.write_text("Übergrößen für 日本語 🙂 naïve. " * 12)
+    command = ("eval", "ppl", DEMO, "--text-file", text, "--context", 200, "--html", page)
+    dms(*command, "--policies", "random:cr=2,dms")
+    assert "日" in page.read_text()
+    assert "\ufffd" not in page.read_text()
+
+
 def numbers(rows: list[dict]) -> list[dict]:
     """The rows without what the clock says."""
     return [{k: v for k, v in row.items() if not k.endswith("tok_s")} for row in rows]

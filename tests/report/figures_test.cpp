@@ -116,6 +116,22 @@ TEST(Scatter, LinesOfASeriesGoThroughWhatNamesThem) {
   EXPECT_EQ(count("class=\"label fill-2"), 1);
 }
 
+/// As the server's page has them: by the token that ends them.
+TEST(ShadedText, ShadesWholeCharacters) {
+  const auto shaded = [](const std::vector<std::string>& pieces,
+                         const std::vector<double>& shares) {
+    return render(ShadedText{.title = "", .unit = "", .pieces = pieces, .shares = shares});
+  };
+  const std::string html = shaded({"\xe6", "\x97\xa5", "\xc3", "\x9c", "\xff"}, {1, 0, 0, 1, 0});
+  EXPECT_THAT(html, HasSubstr("0.00)\">日</span>"));
+  EXPECT_THAT(html, HasSubstr("0.62)\">Ü</span>"));
+  EXPECT_THAT(html, HasSubstr("0.00)\">\ufffd</span>"));
+  EXPECT_EQ(html.find("\ufffd"), html.rfind("\ufffd"));
+  // One that ends behind the shown ones is no part of them.
+  EXPECT_THAT(shaded({"a", "\xc3", "\x9c"}, {1, 1}), HasSubstr("0.62)\">a</span></div>"));
+  EXPECT_THAT(shaded({"a", "\xc3"}, {1, 1}), HasSubstr("0.62)\">a\ufffd</span></div>"));
+}
+
 TEST(ShadedText, JoinsNeighboursAndRepairsCharacters) {
   const std::string html = render(ShadedText{.title = "dms",
                                              .unit = "",
