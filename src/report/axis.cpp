@@ -84,9 +84,11 @@ Axis log_axis(double min, double max) {
 bool is_drawable(double value) { return std::abs(value) <= kLargest; }
 
 double Axis::place(double value) const {
+  if (has_zero && value <= 0) return kZeroPlace;
   const double share = is_log ? std::log(std::max(value, min) / min) / std::log(max / min)
                               : (value - min) / (max - min);
-  return std::clamp(share, 0.0, 1.0);
+  const double least = has_zero ? kLeastPlace : 0.0;
+  return least + (1.0 - least) * std::clamp(share, 0.0, 1.0);
 }
 
 std::optional<Axis> make_axis(std::span<const double> values, const AxisOptions& options) {
@@ -96,7 +98,10 @@ std::optional<Axis> make_axis(std::span<const double> values, const AxisOptions&
                       found.max > kLogFactor * found.min_positive;
   if (!is_log) return linear_axis(found.min, found.max, options);
   const double least = std::max(found.min_positive, found.max * std::pow(10.0, -kMaxDecades));
-  return log_axis(least / 1.1, found.max * 1.1);
+  Axis axis = log_axis(least / 1.1, found.max * 1.1);
+  axis.has_zero = options.shows_zero && found.min == 0;
+  if (axis.has_zero) axis.ticks.insert(axis.ticks.begin(), {0.0, "0"});
+  return axis;
 }
 
 }  // namespace dms::report

@@ -7,6 +7,27 @@
 #include "report/page.h"
 
 namespace dms::report {
+namespace {
+
+/// Two strokes through the vertical axis, where a scale ends and 0 follows.
+std::string axis_break(const ChartFrame& frame) {
+  constexpr double kHalfWidth = 6;
+  constexpr double kHalfRise = 2.5;
+  constexpr double kApart = 5;
+  const double middle = (frame.top(0) + frame.top(frame.y.min)) / 2;
+  std::string svg;
+  for (const double y : {middle - kApart / 2, middle + kApart / 2}) {
+    svg +=
+        fmt::format(R"(<line class="axis break" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>)",
+                    frame.size.left - kHalfWidth,
+                    y + kHalfRise,
+                    frame.size.left + kHalfWidth,
+                    y - kHalfRise);
+  }
+  return svg;
+}
+
+}  // namespace
 
 std::string draw_axes(const ChartFrame& frame, const std::string& x_name, double name_below) {
   std::string svg;
@@ -44,6 +65,7 @@ std::string draw_axes(const ChartFrame& frame, const std::string& x_name, double
                  bottom,
                  bottom + name_below,
                  escape_html(x_name));
+  if (frame.y.has_zero) svg += axis_break(frame);
   return svg;
 }
 

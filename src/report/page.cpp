@@ -61,6 +61,7 @@ figure.card, .scroll {
               margin-right: 3px; }
 .rule { stroke: var(--grid); }
 .axis { stroke: var(--axis); }
+.break { stroke: var(--faint); }
 .tick { fill: var(--faint); font-size: 11px; font-variant-numeric: tabular-nums; }
 .end { text-anchor: end; }
 .middle { text-anchor: middle; }

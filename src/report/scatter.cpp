@@ -32,12 +32,26 @@ constexpr double kLegendGap = 8;    // from its marks to its names
 
 bool is_drawn(const NamedPoint& point) { return is_drawable(point.x) && is_drawable(point.y); }
 
-std::string front(const ChartFrame& frame, const std::vector<NamedPoint>& points) {
-  std::string corners;
-  for (const NamedPoint& point : pareto_front(points)) {
-    corners += fmt::format("{:.1f},{:.1f} ", frame.left(point.x), frame.top(point.y));
+/// No line crosses the break of an axis: what leads to 0 has no slope there.
+bool are_joined(const ChartFrame& frame, const NamedPoint& a, const NamedPoint& b) {
+  return !frame.y.has_zero || (a.y > 0) == (b.y > 0);
+}
+
+/// Lines through points, whose look `style` names: classes of the page.
+std::string lines_through(const std::vector<NamedPoint>& points,
+                          const ChartFrame& frame,
+                          const std::string& style) {
+  std::string svg;
+  for (size_t begin = 0, end = 0; begin < points.size(); begin = end) {
+    std::string corners;
+    do {
+      corners += fmt::format("{:.1f},{:.1f} ", frame.left(points[end].x), frame.top(points[end].y));
+      ++end;
+    } while (end < points.size() && are_joined(frame, points[end - 1], points[end]));
+    if (end - begin < 2) continue;
+    svg += fmt::format(R"(<polyline class="{}" points="{}"/>)", style, corners);
   }
-  return fmt::format(R"(<polyline class="line dashed front" points="{}"/>)", corners);
+  return svg;
 }
 
 /// The names of series, in the order of their first points; points without one are of series of
@@ -88,16 +102,13 @@ std::string curves(const Scatter& chart,
   std::string svg;
   for (size_t series = 0; series < list.names.size(); ++series) {
     for (const std::vector<NamedPoint>& points : lines_of(chart, list, series)) {
-      std::string corners;
-      for (size_t i = 0; i < points.size(); ++i) {
-        const double x = frame.left(points[i].x);
-        const double y = frame.top(points[i].y);
-        corners += fmt::format("{:.1f},{:.1f} ", x, y);
-        if (i + 1 == points.size()) continue;
-        labels.add_line({x, y, frame.left(points[i + 1].x), frame.top(points[i + 1].y)});
+      for (size_t i = 1; i < points.size(); ++i) {
+        const NamedPoint& a = points[i - 1];
+        const NamedPoint& b = points[i];
+        if (!are_joined(frame, a, b)) continue;
+        labels.add_line({frame.left(a.x), frame.top(a.y), frame.left(b.x), frame.top(b.y)});
       }
-      svg += fmt::format(
-          R"(<polyline class="line stroke-{}" points="{}"/>)", colour_of(series), corners);
+      svg += lines_through(points, frame, fmt::format("line stroke-{}", colour_of(series)));
     }
   }
   return svg;
@@ -166,13 +177,11 @@ std::string point_names(const Scatter& chart, const ChartFrame& frame, LabelPlac
   std::string svg;
   for (const NamedPoint& point : chart.points) {
     if (!is_drawn(point)) continue;
-    const bool is_beyond = frame.y.is_log && point.y <= 0;  // such an axis has no zero
-    const std::string name = is_beyond ? point.name + " (0)" : point.name;
     const double x = frame.left(point.x);
     const double y = frame.top(point.y);
-    const LabelPlace place = labels.near(x, y, text_width(name));
+    const LabelPlace place = labels.near(x, y, text_width(point.name));
     labels.take(place);
-    svg += label(name, "name", place, x, y);
+    svg += label(point.name, "name", place, x, y);
   }
   return svg;
 }
@@ -230,7 +239,8 @@ std::string plot(const Scatter& chart, const Axis& x_axis, const Axis& y_axis) {
                   size.height,
                   escape_html(chart.title));
   svg += fmt::format(R"(<text class="tick" x="4" y="13">{}</text>)", escape_html(chart.unit));
-  svg += draw_axes(frame, chart.x_name, kNameBelow) + front(frame, chart.points);
+  svg += draw_axes(frame, chart.x_name, kNameBelow) +
+         lines_through(pareto_front(chart.points), frame, "line dashed front");
   LabelPlaces labels({.left = size.left,
                       .top = size.top - kRoomAbove,
                       .right = list.has_curves ? size.width - size.right + kLegendLeft : size.width,
@@ -268,7 +278,7 @@ std::string render(const Scatter& chart) {
     ys.push_back(point.y);
   }
   const auto x = make_axis(xs, {.may_be_log = chart.may_be_log, .ticks = 6});
-  const auto y = make_axis(ys, {.may_be_log = chart.may_be_log});
+  const auto y = make_axis(ys, {.may_be_log = chart.may_be_log, .shows_zero = true});
   const std::string head = fmt::format(
       R"(<figure class="card wide"><figcaption><h2>{}</h2><span class="unit">{}</span></figcaption>)",
       escape_html(chart.title),

@@ -53,6 +53,17 @@ TEST(Axis, IsLogarithmicOnlyWhereValuesAskForIt) {
   EXPECT_NEAR(axis.place(0.03162) - axis.place(0.01), axis.place(1) - axis.place(0.3162), 1e-3);
 }
 
+TEST(Axis, ALogarithmicOneMayHaveAPlaceForZero) {
+  const AxisOptions options{.may_be_log = true, .shows_zero = true};
+  const Axis axis = axis_of({0, 0.001, 1}, options);
+  EXPECT_THAT(labels(axis), ElementsAre("0", "0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1"));
+  EXPECT_EQ(axis.place(0), kZeroPlace);
+  EXPECT_EQ(axis.place(axis.min), kLeastPlace);
+  EXPECT_EQ(axis.place(axis.max), 1);
+  EXPECT_FALSE(axis_of({0.001, 1}, options).has_zero);
+  EXPECT_FALSE(axis_of({0, 1, 2}, options).has_zero);
+}
+
 TEST(Axis, AFirstValueNearZeroDoesNotFlattenTheOthers) {
   const Axis axis = axis_of({1e-300, 0.5, 1}, {.may_be_log = true});
   EXPECT_GT(axis.min, 1e-7);

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -93,6 +94,36 @@ TEST(Scatter, JoinsSizesOfOnePolicy) {
   EXPECT_THAT(html, HasSubstr("<title>a:cr=4: 2, 2</title>"));
   EXPECT_THAT(html, Not(HasSubstr(">a:cr=4</text>")));
   EXPECT_THAT(html, Not(HasSubstr("stroke-2\" points")));  // one point is no curve
+}
+
+/// Of a point's round mark, downwards in the picture's units.
+double height_of(const std::string& html, const std::string& name) {
+  const std::string before = "cy=\"";
+  const size_t mark = html.find(before, html.find("<title>" + name + ":"));
+  return mark == std::string::npos ? 0 : std::stod(html.substr(mark + before.size()));
+}
+
+TEST(Scatter, ZeroStandsBelowALogarithmicScale) {
+  const auto html_of = [](const std::string& series) {
+    return render(Scatter{
+        .title = "t",
+        .unit = "KLD",
+        .x_name = "MiB",
+        .points = {{"none", 4, 0, series}, {"int8", 2, 1e-4, series}, {"int4", 1, 0.5, series}},
+        .may_be_log = true});
+  };
+  for (const std::string series : {"", "full"}) {
+    const std::string html = html_of(series);
+    EXPECT_THAT(html, HasSubstr(">0</text>"));
+    EXPECT_THAT(html, HasSubstr("<title>none: 4, 0</title>"));
+    EXPECT_THAT(html, HasSubstr("class=\"axis break\""));
+    const double zero = height_of(html, "none");
+    EXPECT_GT(zero, height_of(html, "int8") + 20);
+    EXPECT_THAT(html, HasSubstr(fmt::format(",{:.1f} ", height_of(html, "int8"))));
+    EXPECT_THAT(html, Not(HasSubstr(fmt::format(",{:.1f} ", zero))));  // no line leads there
+    EXPECT_THAT(html, HasSubstr("class=\"line dashed front\""));
+  }
+  EXPECT_THAT(html_of("full"), HasSubstr("class=\"line stroke-1\" points"));
 }
 
 TEST(Scatter, LinesOfASeriesGoThroughWhatNamesThem) {
