@@ -135,9 +135,14 @@ std::string text_chart(const std::vector<TextRow>& rows,
 }
 
 std::string shaded_text(const TextRow& row, const std::vector<std::string>& pieces) {
+  const int64_t tokens = std::ssize(row.kept);
+  const char* where = tokens == row.prompt_tokens ? "where the prompt ends, " : "";
   return report::render(report::ShadedText{
       .title = fmt::format("{}: the text it holds", row.label),
-      .unit = "the darker, the more heads of all layers still hold a token where the prompt ends",
+      .unit = fmt::format(
+          "the darker, the more heads of all layers still hold a token {}behind {} tokens",
+          where,
+          tokens),
       .pieces = pieces,
       .shares = row.kept});
 }

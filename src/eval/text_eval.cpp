@@ -310,6 +310,7 @@ std::vector<TextRow> text_rows(const TextPlan& plan, const Store& store) {
     Total total = total_of(plan, store, contender);
     if (total.windows == 0) continue;
     rows.push_back(row_of(contender, total, plan.has_reference));
+    rows.back().prompt_tokens = plan.windows.front().first_scored;
     const Record* first = store.find(key_of(contender, plan.windows.front()));
     if (first != nullptr && first->texts.contains(kKept)) {
       rows.back().kept = shares_of(first->texts.at(kKept));

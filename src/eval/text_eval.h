@@ -54,8 +54,10 @@ struct TextRow {
   int64_t peak_bytes = 0;                     // highest between passes
   double prefill_tok_s = 0;
   double decode_tok_s = 0;
-  std::vector<double> kept{};  // where the first window's prompt ends: of each token before, the
-                               // share of heads that hold it, in 35ths
+  int64_t prompt_tokens = 0;  // of the first window
+  std::vector<double>
+      kept{};  // where that prompt ends, or the window behind one of a single token:
+               // of each token before, the share of heads that hold it, in 35ths
 
   double ppl() const;
 };

@@ -116,11 +116,12 @@ WindowRun Runner::run(int64_t decode_tokens, int64_t cache_window) {
   const bool is_first = window_.begin == 0;
   WindowRun result{.decode_tokens = decode_end - prompt_end};
   prefill(window_.begin, prompt_end);
+  if (is_first && has_prompt) result.kept = kept(cache_window);
   const double prefilled = computed_s();
   decode(prompt_end, decode_end);
   const double decoded = computed_s();
   result.decode_s = decoded - prefilled;
-  if (is_first) result.kept = kept(cache_window);
+  if (is_first && !has_prompt) result.kept = kept(cache_window);
   append_rest(decode_end, last, [&](bool is_last) {
     // The rest is a request, and a policy that ranks prompts evicts where it ends.
     const bool is_seen = !is_last || !holds_all_;

@@ -13,10 +13,10 @@ namespace dms::eval {
 
 struct WindowRun {
   CacheMemory memory{};        // mean over the scored tokens, each with what it is predicted from
-  std::vector<double> kept{};  // of the text's first window only: where the prompt ends and tokens
-                               // are decoded, of each token before, the share of all heads that
-                               // hold it; of a prompt of one token where the window ends, before
-                               // the last pass of a policy that ranks
+  std::vector<double> kept{};  // of the text's first window only: where the prompt ends, of each
+                               // token before, the share of all heads that hold it; of a prompt of
+                               // one token where the window ends, before the last pass of a policy
+                               // that ranks
   int64_t prefill_tokens = 0;
   double prefill_s = 0;
   int64_t decode_tokens = 0;

@@ -215,6 +215,21 @@ def test_an_eviction_that_no_scored_token_sees_does_not_count(dms_json, model, t
     assert set(record["texts"]["kept"]) == {"z"}
 
 
+@pytest.mark.parametrize(("first", "shown"), [(30, 30), (1, 63)])
+def test_the_shaded_text_is_the_prompts(dms, tmp_path, first, shown):
+    """Whatever is decoded behind it. A prompt of one token has nothing to show: the window has."""
+    page, out = tmp_path / "page.html", tmp_path / "out"
+    command = ("eval", "ppl", DEMO, *TEXT_FILE, "--max-tokens", 64, "--decode", 20, "--html", page)
+    command += ("--first-scored", first, "--policies", "streaming:recent_size=8", "--out", out)
+    dms(*command)
+    record = json.loads((out / "results.jsonl").read_text().splitlines()[1])
+    assert len(record["texts"]["kept"]) == shown
+    assert record["texts"]["kept"][-9:] == "z" * 9
+    text = page.read_text()
+    assert f"{shown} tokens<" in text
+    assert ("where the prompt ends" in text) == (shown == first)
+
+
 def test_the_shaded_text_has_whole_characters(dms, tmp_path):
     text, page = tmp_path / "uni.txt", tmp_path / "page.html"
     text.write_text("Übergrößen für 日本語 🙂 naïve. " * 12)
