@@ -11,6 +11,7 @@
 
 #include "cli/eval_policies.h"
 #include "cli/eval_run.h"
+#include "cli/flags.h"
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/roofline.h"
@@ -219,7 +220,7 @@ std::string failure_of(const std::function<void()>& work) {
   try {
     work();
   } catch (const Error& error) {
-    return error.what();
+    return in_flags(error);
   } catch (const std::bad_alloc&) {
     return out_of_memory().what();
   }

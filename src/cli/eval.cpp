@@ -13,9 +13,19 @@
 #include "cli/eval_run.h"
 #include "cli/output.h"
 #include "cli/parse.h"
+#include "dms/error.h"
 
 namespace dms::cli {
 namespace {
+
+/// Results that are kept know the text by its tokens, which either of two options may have named.
+InputError of_option(const InputError& error, const EvalOptions& options) {
+  ErrorParts parts = error.parts();
+  if (options.is_text() && parts.field == "text") {
+    parts.field = options.text.text_file.empty() ? "--ids" : "--text-file";
+  }
+  return InputError(parts);
+}
 
 void evaluate_and_write(const EvalOptions& options) {
   check_report_files(options.csv, options.html, options.out);
@@ -25,6 +35,8 @@ void evaluate_and_write(const EvalOptions& options) {
     });
   } catch (const Interrupted& interrupted) {
     end_as_interrupted(interrupted);
+  } catch (const InputError& error) {
+    throw of_option(error, options);
   }
 }
 

@@ -71,9 +71,9 @@ std::string place_in_flags(const std::string& field) {
   return std::string(option) + (dot < field.size() ? ": " + field.substr(dot + 1) : "");
 }
 
-/// A part of a path or of a longer name is not meant.
+/// A part of a path, of a longer name or of a policy's label is not meant.
 bool stands_alone(std::string_view text, size_t begin, size_t end) {
-  constexpr std::string_view kJoining = "/.-";
+  constexpr std::string_view kJoining = "/.-:";
   return (begin == 0 || kJoining.find(text[begin - 1]) == std::string_view::npos) &&
          (end == text.size() || text[end] != '/');
 }

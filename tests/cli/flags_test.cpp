@@ -25,6 +25,8 @@ TEST(Flags, LeaveFilesAndValuesAlone) {
             "x/window_tokens: bad (got top_k)");
   EXPECT_EQ(in_flags("a policy of /tmp/top_k/x, top_k/y, -top_k and my_top_k"),
             "a policy of /tmp/top_k/x, top_k/y, -top_k and my_top_k");
+  EXPECT_EQ(told({.what = "1 policy was refused: snapkv:budget=20%:kv_dtype=int8"}),
+            "1 policy was refused: snapkv:budget=20%:kv_dtype=int8");
 }
 
 TEST(Flags, TranslateWordsInSentences) {

@@ -50,6 +50,7 @@ def test_a_method_without_memory_is_a_row_that_says_so(dms, dms_json):
     none, streaming = dms_json(*command)["methods"]
     assert (none["method"], streaming["method"]) == ("none", "streaming:recent_size=64")
     assert "KV memory" in none["failed"]
+    assert "raise --kv-memory" in none["failed"]
     assert streaming["prompts"] == 1
     row = dms(*command).stdout.decode().splitlines()[2]
     assert row.startswith("|    1000 | none ")

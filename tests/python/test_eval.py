@@ -269,6 +269,18 @@ def test_a_second_run_goes_on(dms, dms_json, tmp_path, model):
     dms_json(*command, "--context", 60, "--force")
 
 
+@pytest.mark.parametrize("option", ["--text-file", "--ids"])
+def test_kept_results_of_another_text_are_refused(dms, tmp_path, option):
+    def run(tokens: range, **kwargs):
+        given = tmp_path / "given"
+        given.write_text(json.dumps(list(tokens)))
+        return dms("eval", "ppl", DEMO, option, given, "--context", 16, "--out", tmp_path, **kwargs)
+
+    run(range(40))
+    where = f"results.jsonl: {option}: holds results of other settings"
+    assert_error(run(range(1, 41), check=False), where)
+
+
 def test_a_run_does_not_go_on_over_other_files(dms, dms_json, tmp_path, seed):
     folder = models.build(tmp_path / "m", SHAPE, seed)
     ids = tmp_path / "ids.json"
