@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 #include <random>
+#include <span>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -18,23 +19,28 @@ namespace {
 using Importance = std::vector<std::vector<float>>;
 using Counts = std::vector<int64_t>;
 
+Counts budgets_of(const Importance& importance, int64_t total, int64_t least, const Counts& most) {
+  const std::vector<std::span<const float>> heads(importance.begin(), importance.end());
+  return budgets_by_variance(heads, total, least, most);
+}
+
 int64_t sum(const Counts& counts) {
   return std::accumulate(counts.begin(), counts.end(), int64_t{0});
 }
 
 TEST(HeadBudgets, AreInProportionToVariance) {
   const Importance importance{{1, 1, 1}, {0, 2, 4}, {1, 2, 3}};
-  EXPECT_EQ(budgets_by_variance(importance, 60, 5, Counts{99, 99, 99}), (Counts{5, 41, 14}));
+  EXPECT_EQ(budgets_of(importance, 60, 5, Counts{99, 99, 99}), (Counts{5, 41, 14}));
   const Importance flat{{1, 1}, {2, 2}, {3}};
-  EXPECT_EQ(budgets_by_variance(flat, 62, 5, Counts{99, 99, 99}), (Counts{21, 21, 20}));
+  EXPECT_EQ(budgets_of(flat, 62, 5, Counts{99, 99, 99}), (Counts{21, 21, 20}));
 }
 
 TEST(HeadBudgets, GiveWhatOneHeadCannotTakeToTheOthers) {
   const Importance importance{{1, 1, 1}, {0, 2, 4}, {1, 2, 3}};
-  EXPECT_EQ(budgets_by_variance(importance, 60, 5, Counts{30, 30, 30}), (Counts{5, 30, 25}));
-  EXPECT_EQ(budgets_by_variance(importance, 80, 5, Counts{30, 30, 30}), (Counts{20, 30, 30}));
-  EXPECT_EQ(budgets_by_variance(importance, 99, 5, Counts{30, 3, 30}), (Counts{30, 3, 30}));
-  EXPECT_EQ(budgets_by_variance(importance, 9, 5, Counts{0, 0, 0}), (Counts{0, 0, 0}));
+  EXPECT_EQ(budgets_of(importance, 60, 5, Counts{30, 30, 30}), (Counts{5, 30, 25}));
+  EXPECT_EQ(budgets_of(importance, 80, 5, Counts{30, 30, 30}), (Counts{20, 30, 30}));
+  EXPECT_EQ(budgets_of(importance, 99, 5, Counts{30, 3, 30}), (Counts{30, 3, 30}));
+  EXPECT_EQ(budgets_of(importance, 9, 5, Counts{0, 0, 0}), (Counts{0, 0, 0}));
 }
 
 /// Of as many heads and entries as it draws, some alike, some without variance.
@@ -72,7 +78,7 @@ TEST(HeadBudgets, SumUpAndStayWithinTheirLimits) {
     if (round % 2 == 0) std::ranges::generate(most, [&] { return up_to(300); });
     const int64_t total = up_to(round % 3 == 0 ? heads * 300 : 12);
     const int64_t least = up_to(8);
-    const Counts budgets = budgets_by_variance(importance, total, least, most);
+    const Counts budgets = budgets_of(importance, total, least, most);
     ASSERT_EQ(std::ssize(budgets), heads);
     ASSERT_EQ(sum(budgets), std::min(total, sum(most))) << "round " << round;
     for (size_t i = 0; i < budgets.size(); ++i) {

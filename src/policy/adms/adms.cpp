@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -167,8 +168,8 @@ class Adms final : public cache::Policy {
                                   std::span<const int64_t> sizes) const {
     std::vector<int64_t> even(layer.heads.size(), settings_.budget);
     if (!settings_.adaptive) return even;
-    std::vector<std::vector<float>> all;
-    for (const cache::HeadEntries& entries : layer.heads) all.push_back(importance(entries));
+    std::vector<std::span<const float>> all;
+    for (const cache::HeadEntries& entries : layer.heads) all.emplace_back(importance(entries));
     return budgets_by_variance(
         all, settings_.budget * std::ssize(all), settings_.min_importance_tokens, sizes);
   }

@@ -133,7 +133,7 @@ std::vector<uint8_t> least_important(std::span<const int32_t> positions,
   return goes;
 }
 
-std::vector<int64_t> budgets_by_variance(std::span<const std::vector<float>> importance,
+std::vector<int64_t> budgets_by_variance(std::span<const std::span<const float>> importance,
                                          int64_t total,
                                          int64_t least,
                                          std::span<const int64_t> most) {

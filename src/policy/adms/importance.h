@@ -33,7 +33,7 @@ std::vector<uint8_t> least_important(std::span<const int32_t> positions,
 /// `total` entries over heads in proportion to the variance of each one's importance, all alike
 /// where nothing varies: none less than `least`, and none more than `most` says of it, beyond which
 /// the others get its share. No more in all than all of `most`.
-std::vector<int64_t> budgets_by_variance(std::span<const std::vector<float>> importance,
+std::vector<int64_t> budgets_by_variance(std::span<const std::span<const float>> importance,
                                          int64_t total,
                                          int64_t least,
                                          std::span<const int64_t> most);
