@@ -1,6 +1,11 @@
 // Sequences that outlive a request, on every model behind the engine's seam: continued, taken back,
 // forked, saved, and computed again where something was lost.
 
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -157,6 +162,58 @@ TEST_P(EngineSequenceTest, ASequenceReadBackGoesOnAsIfNeverInterrupted) {
   for (size_t length = 0; length < out.data().size(); length += 97) {
     ByteReader cut(out.data().substr(0, length), "cut");
     EXPECT_THROW(Sequence::read(cut, model_, model_.plan({})), InputError) << length;
+  }
+}
+
+TEST_P(EngineSequenceTest, KnowsWhereItsPromptsBegan) {
+  engine();
+  const auto kept = sequence();
+  go_on(kept, Ids(20, 7), 5);  // 24 tokens: an answer's last one is not in it
+  go_on(kept, {8}, 0);
+  go_on(kept, Ids(10, 9), 0);
+  const auto begins = [](const Sequence& of) {
+    Ids all;
+    for (const int64_t tokens : {0, 19, 20, 24, 25, 30, 34, 35}) {
+      all.push_back(static_cast<int32_t>(of.before_prompt_at(tokens)));
+    }
+    return all;
+  };
+  EXPECT_EQ(begins(*kept), (Ids{0, 0, 20, 24, 25, 25, 25, 35}));
+  EXPECT_EQ(begins(*kept->fork()), begins(*kept));
+  ByteWriter out;
+  kept->write(out);
+  ByteReader in(out.data(), "saved");
+  EXPECT_EQ(begins(*Sequence::read(in, model_, model_.plan({}))), begins(*kept));
+  kept->truncate(30);
+  EXPECT_EQ(begins(*kept), (Ids{0, 0, 20, 24, 25, 30, 34, 35}));
+  kept->truncate(12);
+  EXPECT_EQ(kept->before_prompt_at(11), 0);
+  EXPECT_EQ(kept->before_prompt_at(12), 12);
+}
+
+TEST_P(EngineSequenceTest, RefusesPromptsThatItCannotHaveHad) {
+  engine();
+  const auto kept = sequence();
+  go_on(kept, Ids(20, 7), 0);
+  ByteWriter out;
+  kept->write(out);
+  struct Prompt {
+    int64_t begin, end;
+  };
+  constexpr size_t kOne = sizeof(int64_t) + sizeof(Prompt);  // their number and one of them
+  const std::string before(out.data().substr(0, out.data().size() - kOne));
+  const auto read_with = [&](const std::vector<Prompt>& prompts) {
+    ByteWriter changed;
+    changed.bytes(std::as_bytes(std::span(before)));
+    changed.list(std::span(prompts));
+    ByteReader in(changed.data(), "changed");
+    return Sequence::read(in, model_, model_.plan({}))->before_prompt_at(8);
+  };
+  EXPECT_EQ(read_with({{0, 20}}), 0);
+  EXPECT_EQ(read_with({{0, 5}, {6, 99}}), 6);
+  for (const std::vector<Prompt>& wrong :
+       {std::vector<Prompt>{{20, 25}}, {{-1, 5}}, {{5, 5}}, {{0, 8}, {7, 9}}}) {
+    EXPECT_THROW(read_with(wrong), InputError);
   }
 }
 
