@@ -57,6 +57,16 @@ def test_biases(score, tmp_path, family, bias):
     check(score, folder, models.random_ids(shape, TOKENS), str(shape))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["silu", "swish", "gelu", "gelu_python", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu"],
+)
+def test_activation_by_its_name(score, tmp_path, name):
+    shape = models.Shape("gpt_neox", extra={"hidden_act": name})
+    folder = models.build(tmp_path / "m", shape)
+    check(score, folder, models.random_ids(shape, 70), name)
+
+
 @pytest.mark.parametrize("case", range(16))
 def test_random_shape(score, seed, tmp_path, case):
     rng = random.Random(f"{seed} {case}")

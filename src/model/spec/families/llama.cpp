@@ -51,7 +51,9 @@ constexpr std::array kActivations{
     ActivationName{"silu", Activation::silu},
     ActivationName{"swish", Activation::silu},
     ActivationName{"gelu", Activation::gelu},
+    ActivationName{"gelu_python", Activation::gelu},
     ActivationName{"gelu_new", Activation::gelu_tanh},
+    ActivationName{"gelu_fast", Activation::gelu_tanh},  // GPT-NeoX-20B's
     ActivationName{"gelu_pytorch_tanh", Activation::gelu_tanh},
     ActivationName{"relu", Activation::relu},
 };
@@ -92,10 +94,11 @@ Activation read_activation(const JsonFields& config, const char* key, const char
   const std::string name = config.string_or(key, absent);
   const auto* it = std::ranges::find(kActivations, name, &ActivationName::name);
   if (it != kActivations.end()) return it->activation;
-  throw InputError({.where = config.where() + ": " + key,
-                    .what = "unknown activation",
-                    .got = name,
-                    .expected = "silu, gelu, gelu_new, gelu_pytorch_tanh or relu"});
+  throw InputError(
+      {.where = config.where() + ": " + key,
+       .what = "unknown activation",
+       .got = name,
+       .expected = "silu, gelu, gelu_python, gelu_new, gelu_fast, gelu_pytorch_tanh or relu"});
 }
 
 void read_context(const JsonFields& config, const char* key, int64_t absent, ModelSpec& spec) {
