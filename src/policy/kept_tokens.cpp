@@ -37,18 +37,17 @@ std::optional<Given> given_setting(const policy::KeptSetting& setting,
 
 std::vector<Given> given_settings(const policy::Traits& traits, const CacheOptions& options) {
   std::vector<Given> given;
-  std::string_view last;
+  bool is_one_of_several = false;  // that are given, of those that stand beside each other
   for (const policy::KeptSetting& setting : traits.kept) {
-    const std::string_view beside = setting.is_beside_last ? last : "";
-    last = setting.name;
+    is_one_of_several &= setting.is_beside_last;
     auto found = given_setting(setting, options);
     if (!found) continue;
-    const bool is_one_of_two = !given.empty() && given.back().setting.name == beside;
-    if (!is_one_of_two) {
+    if (!is_one_of_several) {
       given.push_back(std::move(*found));
     } else if (found->tokens() > given.back().tokens()) {
       given.back() = std::move(*found);
     }
+    is_one_of_several = true;
   }
   return given;
 }

@@ -15,10 +15,12 @@ constexpr KeptSetting kBudget{.name = "budget", .least = 1};
 constexpr KeptSetting kWindow{.name = "window"};
 constexpr KeptSetting kSinks{.name = "n_sink"};
 
-/// Of policies that make_ranking() makes: a budget has the newest entries in it.
-constexpr Traits kRanking{
-    .cuts = Cuts::prompts,
-    .kept = {kBudget, {.name = "window_size", .least = 1, .is_beside_last = true}}};
+/// Of policies that make_ranking() makes: a budget has the newest entries and the first in it.
+constexpr Traits kRanking{.cuts = Cuts::prompts,
+                          .kept = {{kBudget,
+                                    {.name = "window_size", .least = 1, .is_beside_last = true},
+                                    {.name = "n_sink", .is_beside_last = true},
+                                    {.name = "sink_size_start", .is_beside_last = true}}}};
 constexpr Traits kChunked{
     .cuts = kRanking.cuts, .kept = kRanking.kept, .chunk_length = kDefaultChunkLength};
 /// Also of a ranking policy under a `threshold`.

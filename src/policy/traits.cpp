@@ -50,6 +50,11 @@ int64_t longest_piece(const AppendedText& text, int64_t chunk) {
   return next <= text.tokens ? std::max(text.prompt, next - text.prompt) : text.prompt;
 }
 
+/// First tokens are those of the whole text, whatever a cut ranks.
+bool keeps_first(const PolicyArgs& args) {
+  return args.contains("n_sink") || args.contains("sink_size_start");
+}
+
 /// What is ranked at most; 0: no cut comes.
 int64_t ranked_tokens(const Traits& traits, const PolicyArgs& args, const AppendedText& text) {
   switch (traits.cuts) {
@@ -61,10 +66,10 @@ int64_t ranked_tokens(const Traits& traits, const PolicyArgs& args, const Append
     }
     case Cuts::prompts: {
       const int64_t chunk = chunk_length(traits, args);
-      if (!args.contains("budget")) return longest_piece(text, chunk);
-      const int64_t later =
-          chunk > 0 ? last_multiple(text.tokens, chunk) : last_of_answer(args, text);
-      return std::max(text.prompt, later);
+      const bool is_size = args.contains("budget");
+      if (!is_size && !keeps_first(args)) return longest_piece(text, chunk);
+      if (chunk > 0) return std::max(text.prompt, last_multiple(text.tokens, chunk));
+      return is_size ? std::max(text.prompt, last_of_answer(args, text)) : text.prompt;
     }
     case Cuts::never:
     case Cuts::leaving:

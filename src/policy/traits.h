@@ -27,7 +27,7 @@ struct KeptSetting {
   std::string_view name{};      // empty: there is none
   int64_t least = 0;            // that it may be
   int64_t divisor = 1;          // of so many tokens one stays
-  bool is_beside_last = false;  // of it and the setting before the larger one counts
+  bool is_beside_last = false;  // of a row of such, and of the one before it, the largest counts
 };
 
 struct Traits {

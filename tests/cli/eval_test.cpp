@@ -72,6 +72,7 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   EXPECT_NO_THROW(check("h2o:budget=1023"));
   expect("tova:budget=1000:interval=100", {"budget", "got 1000, expected 1 to 999"});
   expect("snapkv:window_size=512", {"window_size", "got 512, expected 1 to 511"});
+  expect("lagkv:n_sink=512", {"n_sink", "got 512, expected 0 to 511"});
   expect("knorm:compression_ratio=0", {"compression_ratio", "above 0 and below 1"});
   expect("knorm:compression_ratio=1", {"compression_ratio", "above 0 and below 1"});
   expect("knorm:compression_ratio=1.5", {"--policies: knorm:compression_ratio=1.5:"});
@@ -108,6 +109,8 @@ TEST(EvalPolicies, WhatEvictsAsATextGrowsIsHeldToTheLastOfIt) {
   EXPECT_NO_THROW(check("chunked:budget=210:chunk_length=70", {}, 200, 0));
   EXPECT_NO_THROW(check("knorm:budget=979:chunk_length=70", {}, 200, 0));
   expect("knorm:budget=980:chunk_length=70", 0, "got 980, expected 1 to 979");
+  EXPECT_NO_THROW(check("lagkv:n_sink=979:chunk_length=70", {}, 200, 0));
+  expect("lagkv:n_sink=980:chunk_length=70", 0, "got 980, expected 0 to 979");
   EXPECT_NO_THROW(check("rkv:budget=287:interval=32", {}, 200, 100));
   expect("rkv:budget=288:interval=32", 100, "got 288, expected 1 to 287");
   expect("rkv:budget=200:interval=32", 16, "got 200, expected 1 to 199");  // none ends in it

@@ -147,6 +147,15 @@ TEST(Policies, RefusesWhatIsGivenAndKeepsAllOfTheContext) {
        {"compressed_budget", "got 4096, expected 1 to 4095"}},
       {"snapkv", {{"window_size", "4096"}}, {}, {"window_size", "got 4096, expected 1 to 4095"}},
       {"adaptive", {{"base", "rkv"}, {"window_size", "4096"}}, {}, {"window_size", "got 4096"}},
+      {"lagkv",
+       {{"n_sink", "5000"}, {"compression_ratio", "0.9"}},
+       {},
+       {"policy_args.n_sink", "got 5000, expected 0 to 4095"}},
+      {"expected_attention", {{"n_sink", "4096"}}, {}, {"n_sink", "got 4096, expected 0 to 4095"}},
+      {"kvzip", {{"n_sink", "5000"}}, {}, {"n_sink", "got 5000"}},
+      {"kvzip_plus", {{"n_sink", "5000"}}, {}, {"n_sink", "got 5000"}},
+      {"chunked", {{"base", "lagkv"}, {"n_sink", "5000"}}, {}, {"n_sink", "got 5000"}},
+      {"lagkv", {{"n_sink", "5000"}, {"budget", "6000"}}, {}, {"budget", "got 6000"}},
   };
   for (const Case& c : cases) {
     PolicyRequest bad = request(c.args);
@@ -165,6 +174,15 @@ TEST(Policies, RefusesWhatIsGivenAndKeepsAllOfTheContext) {
     good.context = 4096;
     EXPECT_NO_THROW(make_policy("adms", good));
   }
+  PolicyRequest within = request({{"n_sink", "3000"}, {"budget", "3001"}});  // the first are in it
+  within.context = 4096;
+  EXPECT_NO_THROW(make_policy("lagkv", within));
+  PolicyRequest few = request({{"sink_size_start", "1000"}});
+  EXPECT_NO_THROW(make_policy("compactor", few));
+  few.context = 1000;
+  testing_support::expect_parts(
+      testing_support::input_error([&] { make_policy("compactor", few); }),
+      {"sink_size_start", "got 1000, expected 0 to 999"});
   PolicyRequest by_default = request({{"start_size", "8"}});  // beside 2000 that nobody asked for
   by_default.context = 256;
   EXPECT_NO_THROW(make_policy("streaming", by_default));

@@ -55,6 +55,8 @@ TEST(PolicyTraits, ATextIsCutWhereThePolicyCutsIt) {
                                 {"keydiff", {{"budget", "9"}, {"interval", "50"}}},
                                 {"lagkv", {{"budget", "9"}, {"chunk_length", "30"}}},
                                 {"compactor", {{"chunk_length", "13"}}},
+                                {"compactor", {{"sink_size_start", "9"}, {"chunk_length", "13"}}},
+                                {"lagkv", {{"n_sink", "9"}}},
                                 {"chunked", {{"base", "keydiff"}}},
                                 {"chunked", {{"base", "keydiff"}, {"chunk_length", "70"}}},
                                 {"chunked", {{"base", "keydiff"}, {"chunk_length", "101"}}},
@@ -72,7 +74,10 @@ TEST(PolicyTraits, ATextIsCutWhereThePolicyCutsIt) {
   for (const Case& c : cases) {
     for (const AppendedText& text : texts) {
       const PolicyPtr policy = made(c.policy, c.args);
-      const int64_t most = most_ranked(*policy, text, !c.args.contains("budget"));
+      // A budget and first tokens are of all that a cut finds.
+      const bool is_of_text = c.args.contains("budget") || c.args.contains("n_sink") ||
+                              c.args.contains("sink_size_start");
+      const int64_t most = most_ranked(*policy, text, !is_of_text);
       EXPECT_EQ(compressed_tokens({.policy = c.policy, .policy_args = c.args}, text),
                 most > 0 ? most : text.tokens)
           << c.policy << " " << testing::PrintToString(c.args) << " " << text.prompt << " "
