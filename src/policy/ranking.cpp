@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -143,6 +144,21 @@ void refuse_idle_budget(const Budget& budget, const Score& score) {
   }
 }
 
+/// An entry of each chunk stays in any case: of a chunk whose share is less, more than was asked
+/// for. Over the model the ratio is that of all layers' entries together.
+void refuse_short_chunks(const Budget& budget) {
+  if (budget.chunk_length == 0 || budget.entries || budget.over == BudgetOver::model) return;
+  constexpr double kRounding = 1e-6;
+  const auto shortest =
+      static_cast<int64_t>(std::ceil(1.0 / (1.0 - budget.compression_ratio) - kRounding));
+  if (budget.chunk_length >= shortest) return;
+  throw InputError({.field = "policy_args.chunk_length",
+                    .what = "too short: one entry of each chunk stays, which is more than "
+                            "compression_ratio leaves of it",
+                    .got = std::to_string(budget.chunk_length),
+                    .expected = "at least " + std::to_string(shortest)});
+}
+
 /// The model repeats prompts, once each when they have ended, and a repetition can't weigh values.
 void refuse_without_replay(const Budget& budget, const cache::PolicyNeeds& needs) {
   if (needs.replay == cache::ReplayScore::none) return;
@@ -177,6 +193,7 @@ PolicyPtr make_ranking(std::string_view name,
   ScorePtr score = make(args, request);
   args.finish();
   refuse_idle_budget(budget, *score);
+  refuse_short_chunks(budget);
   refuse_without_replay(budget, score->needs());
   return std::make_shared<Ranking>(std::move(score), budget);
 }

@@ -204,6 +204,32 @@ TEST(Policies, RefusesABudgetBelowWhatComesFirst) {
   }
 }
 
+TEST(Policies, RefuseChunksOfWhichTheRatioLeavesLessThanAnEntry) {
+  struct Case {
+    std::map<std::string, std::string> args;
+    int64_t shortest;
+  };
+  // At 0.9 a chunk of ten keeps one; 1 / (1 - 0.9) is a little more than ten.
+  for (const auto& [args, shortest] :
+       std::vector<Case>{{{{"base", "knorm"}}, 2},
+                         {{{"base", "lagkv"}, {"compression_ratio", "0.9"}}, 10},
+                         {{{"base", "knorm"}, {"compression_ratio", "0.65"}}, 3},
+                         {{{"base", "knorm"}, {"budget_over", "layer"}}, 2}}) {
+    PolicyRequest chunked = request(args);
+    chunked.args["chunk_length"] = std::to_string(shortest);
+    EXPECT_NO_THROW(make_policy("chunked", chunked)) << shortest;
+    chunked.args["chunk_length"] = std::to_string(shortest - 1);
+    testing_support::expect_parts(
+        testing_support::input_error([&] { make_policy("chunked", chunked); }),
+        {"chunk_length", "compression_ratio", "expected at least " + std::to_string(shortest)});
+  }
+  for (const char* argument : {"budget", "budget_over"}) {
+    const char* const value = std::string_view(argument) == "budget" ? "9" : "model";
+    EXPECT_NO_THROW(make_policy("knorm", request({{"chunk_length", "1"}, {argument, value}})))
+        << argument;
+  }
+}
+
 TEST(Policies, SayWhereAPromptLeavesAnswersNoRoom) {
   const auto says =
       [](std::string_view policy, std::map<std::string, std::string> args, int64_t tokens) {
