@@ -130,10 +130,10 @@ void refuse_idle_budget(const Budget& budget, const Score& score) {
                       .expected = "more than the " + std::to_string(spared) + " " + which});
   };
   const char* const newest = "newest entries, which always stay";
-  if (budget.entries && *budget.entries < score.newest()) {
+  if (budget.entries && *budget.entries <= score.newest()) {
     refuse("policy_args.budget", *budget.entries, score.newest(), newest);
   }
-  if (budget.entries && *budget.entries < score.sinks()) {
+  if (budget.entries && *budget.entries <= score.sinks()) {
     refuse("policy_args.budget",
            *budget.entries,
            score.sinks(),

@@ -193,14 +193,32 @@ TEST(Policies, RefusesWhatIsGivenAndKeepsAllOfTheContext) {
   EXPECT_NO_THROW(make_policy("dms", off));
 }
 
-TEST(Policies, RefusesABudgetBelowWhatComesFirst) {
-  for (const char* policy : {"lagkv", "expected_attention", "compactor", "kvzip"}) {
-    const char* const sinks =
-        std::string_view(policy) == "compactor" ? "sink_size_start" : "n_sink";
-    const std::string error = testing_support::input_error([&] {
-      make_policy(policy, request({{sinks, "300"}, {"budget", "60"}}));
-    });
-    testing_support::expect_parts(error, {"budget", "got 60", "300 first entries"});
+TEST(Policies, RefuseABudgetThatIsNoMoreThanWhatStaysAnyhow) {
+  struct Case {
+    const char* policy;
+    std::map<std::string, std::string> args;
+    int64_t spared;
+    const char* part;
+  };
+  const std::vector<Case> cases{{"lagkv", {{"n_sink", "300"}}, 300, "300 first entries"},
+                                {"expected_attention", {{"n_sink", "300"}}, 300, "300 first"},
+                                {"compactor", {{"sink_size_start", "300"}}, 300, "300 first"},
+                                {"kvzip", {{"n_sink", "300"}}, 300, "300 first"},
+                                {"compactor", {}, 8, "8 first"},
+                                {"snapkv", {}, 64, "64 newest entries"},
+                                {"adaptive", {}, 64, "64 newest"},
+                                {"criticalkv", {{"window_size", "5"}}, 5, "5 newest"},
+                                {"rkv", {}, 8, "8 newest"}};
+  for (const Case& c : cases) {
+    PolicyRequest ranked = request(c.args);
+    ranked.args["budget"] = std::to_string(c.spared + 1);
+    EXPECT_NO_THROW(make_policy(c.policy, ranked)) << c.policy;
+    for (const int64_t budget : {c.spared, c.spared / 2}) {
+      ranked.args["budget"] = std::to_string(budget);
+      testing_support::expect_parts(
+          testing_support::input_error([&] { make_policy(c.policy, ranked); }),
+          {"budget", "got " + std::to_string(budget), c.part});
+    }
   }
 }
 
