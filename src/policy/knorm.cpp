@@ -55,6 +55,15 @@ PolicyPtr make_knorm(const PolicyRequest& request) {
   if (args.has("threshold")) {
     const double threshold = args.number("threshold", 0.0, -1e9, 0.0);
     const int64_t window = window_argument(args, request);
+    refuse_idle(args,
+                {"compression_ratio",
+                 "budget",
+                 "interval",
+                 "budget_over",
+                 "alpha_safeguard",
+                 "critical",
+                 "chunk_length"},
+                "no threshold, under which nothing is ranked");
     args.finish();
     return std::make_shared<KnormThreshold>(threshold, request.kv_heads, window);
   }

@@ -70,6 +70,15 @@ TEST(Policies, ArgumentsWithoutEffectAreRefusedByWhatTheyTake) {
   expect("snapkv", {{"interval", "5"}}, "got 5, expected only with budget");
   expect("chunked", {{"budget", "90"}, {"interval", "5"}}, "chunk_length alone");
   expect("knorm", {{"window", "5"}}, "only with threshold");
+  for (const char* argument : {"compression_ratio",
+                               "budget",
+                               "interval",
+                               "budget_over",
+                               "alpha_safeguard",
+                               "critical",
+                               "chunk_length"}) {
+    expect("knorm", {{"threshold", "-1"}, {argument, "0.5"}}, "got 0.5, expected no threshold");
+  }
   expect("adms", {{"compressor", "foo"}}, "got foo, expected only with compressor_type=custom");
   expect("adms", {{"num_clusters", "9"}}, "only with compressor_type=vq");
   expect("adms", {{"anchor_mode", "mean"}}, "only with compressor_type=vq, summary or custom");
