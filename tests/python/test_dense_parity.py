@@ -149,6 +149,16 @@ def test_sliding_window(score, tmp_path, family, window, old_config):
     check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 31), ("--decode-from", 3))
 
 
+def test_layers_that_slide_by_their_types_alone(score, tmp_path):
+    """SmolLM3's use_sliding_window is asked only where there are no layer_types."""
+    kinds = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
+    fields = {"layer_types": kinds, "use_sliding_window": False, "sliding_window": 9}
+    shape = models.Shape("smollm3", layers=4)
+    folder = models.build(tmp_path / "m", shape)
+    models.edit_config(folder, lambda config: {**config, **fields})
+    check(score, folder, models.random_ids(shape, TOKENS), str(fields), ("--chunk", 31))
+
+
 def test_what_transformers_leaves_out_of_mpt(score, tmp_path):
     """Norms over all heads, and slopes up to another one than 2^-8: the reference has them."""
     shape = models.Shape("mpt", q_heads=3, head_dim=24)

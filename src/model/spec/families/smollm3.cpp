@@ -53,7 +53,9 @@ ModelSpec make_smollm3(const JsonFields& config) {
   spec.output_bias = spec.qkv_bias;
   spec.mlp_bias = config.boolean_or("mlp_bias", false);
   spec.unrotated = unrotated_layers(config, spec.layers);
-  if (config.boolean_or("use_sliding_window", false) && config.has("sliding_window")) {
+  // As in transformers the switch is asked only where layer_types does not say which layers slide.
+  const bool slides = config.has("layer_types") || config.boolean_or("use_sliding_window", false);
+  if (slides && config.has("sliding_window")) {
     const int64_t window = config.integer("sliding_window", 1, kMaxWindow);
     spec.sliding_window = layer_windows(config, spec.layers, window, [&](int64_t layer) {
       return spec.unrotated[static_cast<size_t>(layer)] != 0;
