@@ -149,6 +149,20 @@ def test_sliding_window(score, tmp_path, family, window, old_config):
     check(score, folder, ids, str(shape), ("--chunk", 256), ("--chunk", 31), ("--decode-from", 3))
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gemma3_text", "phi3"])
+def test_part_of_a_head_turns_where_transformers_lets_it(score, tmp_path, family):
+    folder = models.build(tmp_path / "m", shape := models.Shape(family))
+
+    def with_part(config: dict) -> dict:
+        rope = config["rope_parameters"]
+        for parameters in rope.values() if family == "gemma3_text" else [rope]:
+            parameters["partial_rotary_factor"] = 0.5
+        return config
+
+    models.edit_config(folder, with_part)
+    check(score, folder, models.random_ids(shape, TOKENS), family)
+
+
 def test_layers_that_slide_by_their_types_alone(score, tmp_path):
     """SmolLM3's use_sliding_window is asked only where there are no layer_types."""
     kinds = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]

@@ -98,10 +98,10 @@ int64_t head_dim_of(const Settings& settings, int64_t hidden, int64_t heads) {
 }
 
 /// Channels that turn. llama's rows are stored in pairs over all of a head.
-void add_rotary_channels(const Settings& settings, bool in_pairs, int64_t head_dim, Json& config) {
+int64_t rotary_channels(const Settings& settings, bool in_pairs, int64_t head_dim) {
   constexpr const char* kKey = "rope.dimension_count";
   const int64_t channels = settings.size_or(kKey, head_dim);
-  if (channels == head_dim) return;
+  if (channels == head_dim) return channels;
   if (in_pairs || channels < 2 || channels > head_dim || channels % 2 != 0) {
     settings.refuse(
         kKey,
@@ -109,9 +109,7 @@ void add_rotary_channels(const Settings& settings, bool in_pairs, int64_t head_d
         std::to_string(channels),
         in_pairs ? std::to_string(head_dim) : "an even number, 2 to " + std::to_string(head_dim));
   }
-  // The half keeps the product from being rounded to less than it is.
-  config["partial_rotary_factor"] =
-      (static_cast<double>(channels) + 0.5) / static_cast<double>(head_dim);
+  return channels;
 }
 
 void add_yarn(const Settings& settings, double factor, Json& scaling) {
@@ -199,7 +197,6 @@ Json config_of(const gguf::File& file,
               {"attention_bias", has_weight(file, WeightRole::q_bias)},
               {"mlp_bias", has_weight(file, WeightRole::gate_bias)}};
   if (is_llama && window > 0) config["sliding_window"] = window;
-  add_rotary_channels(settings, is_llama, head_dim, config);
   add_rope_scaling(settings, config);
   add_token_ids(metadata, config);
   return config;
@@ -249,7 +246,9 @@ ModelSpec load_gguf_spec(const gguf::File& file) {
   const std::string architecture = architecture_of(metadata);
   const Json config = config_of(file, metadata, architecture);
   ModelSpec spec = spec_of(JsonFields(config, file.where() + ": as config.json"));
-  if (architecture == "llama") read_rope_factors(file, spec);
+  const bool is_llama = architecture == "llama";
+  spec.rope.rotary_dim = rotary_channels(Settings(metadata, architecture), is_llama, spec.head_dim);
+  if (is_llama) read_rope_factors(file, spec);
   note_unread_tensors(file, spec);
   return spec;
 }

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kRopeScaling = "rope_scaling";
 constexpr std::string_view kRopeParameters = "rope_parameters";
+constexpr const char* kPartialFactor = "partial_rotary_factor";
 constexpr double kMaxTheta = 1e12;
 constexpr double kMaxFactor = 1e6;
 constexpr double kMinBound = 1e-6;
@@ -188,27 +189,46 @@ void note_dropped_theta(const JsonFields& config, ModelSpec& spec) {
             .hint = "state rope_theta in rope_scaling"});
 }
 
+/// Channels of a head that turn, by the factor in `fields`, else beside the sizes.
+int64_t rotary_dim(const JsonFields& config,
+                   const JsonFields& fields,
+                   const RopeKeys& keys,
+                   int64_t head_dim) {
+  if (keys.partial_factor == nullptr) {
+    return rotary_channels(config.where() + ": head_dim", 1.0, head_dim);
+  }
+  const double beside =
+      config.number_or(keys.partial_factor, keys.default_partial_factor, 0.0, 1.0);
+  const std::string where = fields.has(kPartialFactor)
+                                ? fields.where() + ": " + kPartialFactor
+                                : config.where() + ": " + keys.partial_factor;
+  return rotary_channels(where, fields.number_or(kPartialFactor, beside, 0.0, 1.0), head_dim);
+}
+
+/// transformers has code for the factor in some families only: the same here, but said.
+void note_ignored_factor(const JsonFields& fields, const RopeKeys& keys, ModelSpec& spec) {
+  const Json* factor = fields.find(kPartialFactor);
+  if (keys.partial_factor != nullptr || factor == nullptr || *factor == 1) return;
+  add_note(spec,
+           {.where = fields.where() + ": " + kPartialFactor,
+            .what = "ignored as in transformers: in this family whole heads turn",
+            .got = quote_json(*factor)});
+}
+
 /// One set of parameters, in `object`; null: there are none but beside the sizes.
 RopeSpec read_set(const JsonFields& config,
                   const Json* object,
                   const std::string& where,
                   const RopeKeys& keys,
-                  const ModelSpec& spec) {
+                  ModelSpec& spec) {
+  const Json none = Json::object();
+  const JsonFields fields(object == nullptr ? none : *object, where);
+  refuse_nested(fields, object == nullptr ? none : *object);
   RopeSpec rope;
-  rope.theta = config.number_or(keys.theta, keys.default_theta, 1.0, kMaxTheta);
-  double factor = config.number_or(keys.partial_factor, keys.default_partial_factor, 0.0, 1.0);
-  const std::string top_key = config.where() + ": " + keys.partial_factor;
-  if (object == nullptr) {
-    rope.rotary_dim = rotary_channels(top_key, factor, spec.head_dim);
-    return rope;
-  }
-  const JsonFields fields(*object, where);
-  refuse_nested(fields, *object);
-  constexpr const char* kPartial = "partial_rotary_factor";
-  const std::string factor_key = fields.has(kPartial) ? where + ": " + kPartial : top_key;
-  rope.theta = fields.number_or("rope_theta", rope.theta, 1.0, kMaxTheta);
-  factor = fields.number_or(kPartial, factor, 0.0, 1.0);
-  rope.rotary_dim = rotary_channels(factor_key, factor, spec.head_dim);
+  const double beside = config.number_or(keys.theta, keys.default_theta, 1.0, kMaxTheta);
+  rope.theta = fields.number_or("rope_theta", beside, 1.0, kMaxTheta);
+  rope.rotary_dim = rotary_dim(config, fields, keys, spec.head_dim);
+  note_ignored_factor(fields, keys, spec);
   read_scaling(config, fields, keys, spec, rope);
   return rope;
 }
@@ -240,6 +260,7 @@ void read_rope_per_kind(const JsonFields& config, ModelSpec& spec, const RopeKey
 }  // namespace
 
 void read_rope(const JsonFields& config, ModelSpec& spec, const RopeKeys& keys) {
+  note_ignored_factor(config, keys, spec);
   if (keys.default_local_theta > 0.0) return read_rope_per_kind(config, spec, keys);
   const std::string_view key = rope_key(config);
   const std::string where = config.where() + ": " + std::string(key);

@@ -9,8 +9,8 @@ namespace dms {
 
 /// What families name and assume otherwise.
 struct RopeKeys {
-  const char* theta = "rope_theta";                      // beside the sizes
-  const char* partial_factor = "partial_rotary_factor";  // likewise
+  const char* theta = "rope_theta";      // beside the sizes
+  const char* partial_factor = nullptr;  // likewise; null: whole heads turn
   double default_theta = 10000.0;
   double default_partial_factor = 1.0;
   // Of a length before scaling beside the sizes, which is assumed to be there; 0: it is not.
@@ -20,8 +20,8 @@ struct RopeKeys {
 
 /// Fills spec.rope from `config`, and spec.local_rope where layers with a sliding window have their
 /// own; needs spec.head_dim and, as config.json states it, spec.context, which becomes the length
-/// that the scaling is meant for. What is replaced goes to spec.notes. Throws InputError on unknown
-/// scalings.
+/// that the scaling is meant for. What is replaced or ignored goes to spec.notes. Throws InputError
+/// on unknown scalings.
 void read_rope(const JsonFields& config, ModelSpec& spec, const RopeKeys& keys = {});
 
 }  // namespace dms

@@ -137,7 +137,7 @@ TEST(RopeConfig, YarnDerivesItsFactor) {
 }
 
 TEST(RopeConfig, PartOfTheChannelsMayTurn) {
-  Json config = tiny_config();
+  Json config = tiny_config("phi3");
   config["head_dim"] = 16;
   config["partial_rotary_factor"] = 0.5;
   EXPECT_EQ(spec_of(config).rope.rotary_dim, 8);
@@ -146,6 +146,25 @@ TEST(RopeConfig, PartOfTheChannelsMayTurn) {
   config["rope_parameters"] = {{"partial_rotary_factor", 0.2}};
   expect_parts(input_error([&] { spec_of(config); }),
                {"partial_rotary_factor", "got 3 channels of 16", "an even number"});
+}
+
+TEST(RopeConfig, WholeHeadsTurnWhereTransformersKnowsNoPart) {
+  for (const char* family : {"llama", "gemma2", "gemma3_text", "smollm3", "falcon"}) {
+    Json config = tiny_config(family);
+    config["partial_rotary_factor"] = 1.0;
+    EXPECT_TRUE(spec_of(config).notes.empty()) << family;
+    config["partial_rotary_factor"] = 0.5;
+    const ModelSpec spec = spec_of(config);
+    EXPECT_EQ(spec.rope.rotary_dim, 4) << family;
+    ASSERT_EQ(spec.notes.size(), 1u) << family;
+    expect_parts(spec.notes[0], {"config.json: partial_rotary_factor: ignored", "got 0.5"});
+  }
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const ModelSpec spec = spec_of(with_rope(key, {{"partial_rotary_factor", 0.5}}));
+    EXPECT_EQ(spec.rope.rotary_dim, 4) << key;
+    ASSERT_EQ(spec.notes.size(), 1u) << key;
+    expect_parts(spec.notes[0], {key, "partial_rotary_factor", "ignored"});
+  }
 }
 
 TEST(RopeConfig, WhatIsUnknownOrAbsurdIsRefused) {

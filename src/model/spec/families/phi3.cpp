@@ -33,7 +33,8 @@ ModelSpec make_phi3(const JsonFields& config) {
   ModelSpec spec = llama_like(config,
                               {.context = kDefaultContext,
                                .norm_eps = 1e-5,
-                               .rope = {.default_original_context = kDefaultContext}});
+                               .rope = {.partial_factor = "partial_rotary_factor",
+                                        .default_original_context = kDefaultContext}});
   spec.qkv_layout = QkvLayout::concatenated;
   spec.fused_gate_up = true;
   if (config.has("sliding_window")) {
