@@ -178,7 +178,7 @@ void eval_text(const EvalOptions& options, const ReportSink& sink) {
   const SourceOf source_of = [&models](const eval::Variant& variant) -> const ModelSource& {
     return models.source(variant);
   };
-  const int64_t usual = options.context.value_or(std::min(info.context, kDefaultContext));
+  const int64_t usual = std::min(options.context.value_or(kDefaultContext), info.context);
   const LongestTexts longest = plan_contenders(source_of, plan.contenders, usual);
   const std::vector<int32_t> ids = text_ids(options, models.source(), prompt);
   const Cut cut =

@@ -510,6 +510,10 @@ def test_ruler_asks_questions_of_given_files(dms, dms_json, tmp_path):
             ("--policies: kvzip", "got 2048", "at most 20"),
         ),
         (
+            ("ppl", DEMO, *TEXT_FILE, "--context", 10**8, "--policies", "snapkv:budget=12.5%"),
+            ("--context: longer than the model's context", "at most 4096"),
+        ),
+        (
             ("ppl", DEMO, *TEXT_FILE, "--context", 64, "--policies", "dms:window=64"),
             ("dms:window=64: window: keeps every token", "got 64, expected 0 to 63"),
         ),
