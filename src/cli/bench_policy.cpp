@@ -54,13 +54,13 @@ std::vector<BenchPolicy> parse_bench_policies(const std::string& text,
 }
 
 CachePlan plan_cache(const ModelSource& source, CacheOptions& cache, std::exception_ptr& refusal) {
-  // Too large a window is a fault, not one that the policy does without.
-  const std::string& policy = cache.policy.empty() ? source.info().policy : cache.policy;
-  require_eviction(policy, cache, source.info().context);
   try {
     return source.check(cache);
   } catch (const InputError& error) {
     if (error.parts().field != "window_tokens") throw;
+    // Too large a window is a fault, not one that the policy does without.
+    const std::string& policy = cache.policy.empty() ? source.info().policy : cache.policy;
+    require_eviction(policy, cache, source.info().context);
     refusal = std::current_exception();
   }
   cache.window_tokens.reset();

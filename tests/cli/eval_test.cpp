@@ -72,6 +72,7 @@ TEST(EvalPolicies, WhatIsWrongIsSaidOfThePolicyThatHasIt) {
   EXPECT_NO_THROW(check("h2o:budget=1023"));
   expect("tova:budget=1000:interval=100", {"budget", "got 1000, expected 1 to 999"});
   expect("snapkv:window_size=512", {"window_size", "got 512, expected 1 to 511"});
+  expect("knorm:n_sink=5000", {"no such argument", "n_sink"});
   expect("lagkv:n_sink=512", {"n_sink", "got 512, expected 0 to 511"});
   expect("knorm:compression_ratio=0", {"compression_ratio", "above 0 and below 1"});
   expect("knorm:compression_ratio=1", {"compression_ratio", "above 0 and below 1"});
