@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,10 @@ struct EvalOptions {
   CacheOptions cache;
 
   std::string out;
-  bool force = false;
-  bool is_recalled = false;  // nothing is measured: what `out` holds is told
+  bool force = false;         // measure again what `out` holds
+  bool keeps_others = false;  // but keep what is not asked for, where its settings are the same
+  std::set<std::string> renewed{};  // policies that were measured again before, and are kept too
+  bool is_recalled = false;         // nothing is measured: what `out` holds is told
   std::string csv;
   std::string html;
   bool json = false;

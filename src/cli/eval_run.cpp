@@ -46,6 +46,24 @@ std::string settings_text(const std::map<std::string, std::string>& settings) {
   return text;
 }
 
+/// What is asked for goes, unless it was renewed before.
+eval::Store store_of_others(const EvalOptions& options,
+                            const eval::Identity& identity,
+                            const std::vector<eval::PlannedRecord>& planned) {
+  std::vector<std::string> keys;
+  for (const eval::PlannedRecord& record : planned) {
+    if (!options.renewed.contains(record.policy)) keys.push_back(record.key);
+  }
+  try {
+    eval::Store store(options.out, identity, false);
+    store.forget(keys);
+    return store;
+  } catch (const InputError&) {
+    if (!options.renewed.empty()) throw;
+    return eval::Store(options.out, identity, true);  // nothing that is there is of use
+  }
+}
+
 }  // namespace
 
 EvalModels::EvalModels(const EvalOptions& options,
@@ -79,9 +97,13 @@ void EvalProgress::show(const eval::Step& step) {
   line_.show(eval::step_text(step, std::chrono::duration<double>(now - start_).count()));
 }
 
-eval::Store open_store(const EvalOptions& options, const eval::Identity& identity) {
+eval::Store open_store(const EvalOptions& options,
+                       const eval::Identity& identity,
+                       const std::vector<eval::PlannedRecord>& planned) {
   if (options.out.empty()) return {};
-  eval::Store store(options.out, identity, options.force);
+  eval::Store store = options.force && options.keeps_others
+                          ? store_of_others(options, identity, planned)
+                          : eval::Store(options.out, identity, options.force);
   if (store.found() > 0 && !options.is_recalled && stderr_is_terminal()) {
     note(fmt::format("{}: goes on behind {} that are measured",
                      options.out,

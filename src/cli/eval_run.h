@@ -68,7 +68,10 @@ class EvalProgress {
   Clock::time_point last_shown_{};
 };
 
-eval::Store open_store(const EvalOptions& options, const eval::Identity& identity);
+/// `planned`: what the evaluation asks for, as `options.keeps_others` wants to know.
+eval::Store open_store(const EvalOptions& options,
+                       const eval::Identity& identity,
+                       const std::vector<eval::PlannedRecord>& planned = {});
 /// The settings and files that results of every action depend on; empty without `options.out`.
 eval::Identity common_identity(const EvalOptions& options);
 

@@ -192,7 +192,8 @@ void eval_text(const EvalOptions& options, const ReportSink& sink) {
   plan.decode_tokens = options.decode_tokens;
   plan.has_reference = options.action == "kld";
   check_reference(plan, models.source().info().vocab);
-  eval::Store store = open_store(options, identity_of(seekable, cut, ids));
+  eval::Store store =
+      open_store(options, identity_of(seekable, cut, ids), eval::planned_records(plan));
   measure_and_report(
       [&] {
         if (options.is_recalled) return;

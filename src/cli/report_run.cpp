@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <new>
 #include <set>
 #include <string>
@@ -142,15 +143,17 @@ bool is_whole(const Run& run, const OutputJson& rows) {
   });
 }
 
-/// `begun`: folders that this report has opened; later profiles add to what is in them.
-void measure(const ReportPlan& plan,
-             Run& run,
-             std::set<std::string>& begun,
-             ReportResults& results) {
+/// Of each folder the policies that this report has measured: later profiles have them too.
+using Renewed = std::map<std::string, std::set<std::string>>;
+
+void measure(const ReportPlan& plan, Run& run, Renewed& renewed, ReportResults& results) {
   run.options.out = folder_of(plan, run);
-  run.options.force = plan.force && !run.options.is_recalled && !begun.contains(run.options.out);
+  run.options.force = plan.force && !run.options.is_recalled;
+  run.options.keeps_others = true;
+  std::set<std::string>& policies = renewed[run.options.out];
+  run.options.renewed = policies;
   evaluate(run.options, [&](const EvalReport& report, const ModelInfo&) {
-    begun.insert(run.options.out);
+    for (const OutputJson& row : report.rows) policies.insert(row["policy"].get<std::string>());
     if (report.rows.empty()) return false;
     if (run.options.is_recalled && !is_whole(run, report.rows)) return false;
     note_idle_policies(report.rows, "policy");
@@ -165,14 +168,14 @@ void measure(const ReportPlan& plan,
 /// A policy that is refused is left out; nothing was measured before it was, and the others are.
 void measure_others(const ReportPlan& plan,
                     Run& run,
-                    std::set<std::string>& begun,
+                    Renewed& renewed,
                     const InterruptFlag& interrupt,
                     ReportResults& results) {
   run.options.policies = policies_of(run);
   while (true) {
     if (!run.options.is_recalled && interrupt.is_set()) throw Interrupted();
     try {
-      return measure(plan, run, begun, results);
+      return measure(plan, run, renewed, results);
     } catch (const InputError& error) {
       const std::string policy = policy_of(error);
       const std::string rest = policy.empty() ? "" : without(run.options.policies, policy);
@@ -199,9 +202,9 @@ void recall(const ReportPlan& plan,
             const InterruptFlag& interrupt,
             ReportResults& results) {
   if (!is_kept(plan, run)) return;
-  std::set<std::string> begun;
+  Renewed none;
   try {
-    measure_others(plan, run, begun, interrupt, results);
+    measure_others(plan, run, none, interrupt, results);
   } catch (const Error& error) {
     note(fmt::format("{}: what {} holds of it is not shown: {}",
                      run.name(),
@@ -217,7 +220,7 @@ ReportResults run_report(const ReportPlan& plan) {
   ReportResults results;
   results.wanted = static_cast<size_t>(
       std::ranges::count_if(runs, [](const Run& run) { return !run.options.is_recalled; }));
-  std::set<std::string> begun;
+  Renewed renewed;
   const InterruptFlag interrupt;  // an evaluation has its own only while it measures
   size_t count = 0;
   for (Run& run : runs) {
@@ -228,7 +231,7 @@ ReportResults run_report(const ReportPlan& plan) {
     }
     try {
       run.options.caption = fmt::format("report {} of {}: {}", ++count, results.wanted, run.name());
-      measure_others(plan, run, begun, interrupt, results);
+      measure_others(plan, run, renewed, interrupt, results);
     } catch (const Interrupted&) {
       results.is_interrupted = true;
     } catch (const Error& error) {

@@ -41,7 +41,7 @@ struct ReportPlan {
   std::vector<Scenario> all_scenarios{};
   std::vector<Profile> usual_profiles{};
   std::filesystem::path folder{};  // results are kept in it and not measured again
-  bool force = false;              // begin again
+  bool force = false;              // but then what is asked for is
 };
 
 /// What fails is told on standard error at once; a Ctrl-C ends it with what is done until then.

@@ -108,7 +108,7 @@ void TaskSetup::run(eval::TaskPlan plan,
   plan_for(shortest);
   plan.contenders = contenders_;
   write_firsts(plan);
-  eval::Store store = open_store(options_, identity_);
+  eval::Store store = open_store(options_, identity_, eval::planned_records(plan));
   measure_and_report(
       [&] {
         if (options_.is_recalled) return;

@@ -1,5 +1,6 @@
 #include "eval/store.h"
 
+#include <algorithm>
 #include <fstream>
 #include <system_error>
 #include <utility>
@@ -83,7 +84,7 @@ std::string Record::text(const std::string& name) const {
 }
 
 Store::Store(const std::filesystem::path& folder, const Identity& identity, bool force)
-    : file_(file_in(folder)) {
+    : file_(file_in(folder)), identity_(identity) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw_write_error(folder, error.value());
@@ -91,7 +92,7 @@ Store::Store(const std::filesystem::path& folder, const Identity& identity, bool
   if (!force && std::filesystem::exists(file_, error)) {
     load(identity);
   } else {
-    write_text_file(file_, line_of(to_json(identity)));
+    write_all();
   }
 }
 
@@ -126,6 +127,20 @@ const Record* Store::find(const std::string& key) const {
 void Store::put(const std::string& key, Record record) {
   if (!file_.empty()) append(line_of(to_json(key, record)));
   records_[key] = std::move(record);
+}
+
+void Store::forget(const std::vector<std::string>& keys) {
+  size_t gone = 0;
+  for (const std::string& key : keys) gone += records_.erase(key);
+  if (gone == 0) return;
+  found_ -= std::min(found_, gone);
+  if (!file_.empty()) write_all();
+}
+
+void Store::write_all() const {
+  std::string lines = line_of(to_json(identity_));
+  for (const auto& [key, record] : records_) lines += line_of(to_json(key, record));
+  write_text_file(file_, lines);
 }
 
 void Store::append(const std::string& line) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/folder_lock.h"
 
@@ -24,6 +25,12 @@ struct Record {
 /// they mean.
 using Identity = std::map<std::string, std::string>;
 
+/// A record that an evaluation comes to, whether it is there yet or not.
+struct PlannedRecord {
+  std::string policy;  // as the user wrote it
+  std::string key;
+};
+
 class Store {
  public:
   /// In memory only.
@@ -40,15 +47,19 @@ class Store {
   const Record* find(const std::string& key) const;
   /// Throws RunError on a full disk.
   void put(const std::string& key, Record record);
-  /// Records that were there when it was opened.
+  /// Takes records out, in the folder too. Throws RunError as put().
+  void forget(const std::vector<std::string>& keys);
+  /// Records that were there when it was opened, without those that were taken out.
   size_t found() const { return found_; }
 
  private:
   void load(const Identity& identity);
   void append(const std::string& line);
+  void write_all() const;
 
   std::filesystem::path file_;  // empty: in memory
   FolderLock lock_;
+  Identity identity_;
   std::map<std::string, Record> records_;
   size_t found_ = 0;
 };

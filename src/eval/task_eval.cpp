@@ -195,6 +195,16 @@ void evaluate_tasks(const TaskPlan& plan,
   TaskEvaluation(plan, tokenizer, model_with, on_step, store).run();
 }
 
+std::vector<PlannedRecord> planned_records(const TaskPlan& plan) {
+  std::vector<PlannedRecord> records;
+  for (const TaskItem& item : plan.items) {
+    for (const Contender& contender : plan.contenders) {
+      records.push_back({.policy = contender.label, .key = key_of(contender, item)});
+    }
+  }
+  return records;
+}
+
 std::vector<TaskRow> task_rows(const TaskPlan& plan, const Store& store) {
   const bool has_last = hear_last(plan, store);
   std::vector<TaskRow> rows;

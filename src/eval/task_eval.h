@@ -52,6 +52,9 @@ void evaluate_tasks(const TaskPlan& plan,
                     const OnStep& on_step,
                     Store& store);
 
+/// In no order that matters.
+std::vector<PlannedRecord> planned_records(const TaskPlan& plan);
+
 /// One contender's share of one task and cell, over the samples that are done.
 struct TaskScore {
   std::string label;

@@ -300,6 +300,16 @@ void evaluate_text(const TextPlan& plan,
   TextEvaluation(plan, model_with, on_step, store).run();
 }
 
+std::vector<PlannedRecord> planned_records(const TextPlan& plan) {
+  std::vector<PlannedRecord> records;
+  for (const ScoreWindow& window : plan.windows) {
+    for (const Contender& contender : plan.contenders) {
+      records.push_back({.policy = contender.label, .key = key_of(contender, window)});
+    }
+  }
+  return records;
+}
+
 std::vector<TextRow> text_rows(const TextPlan& plan, const Store& store) {
   ensure(!plan.contenders.empty(), "something to compare");
   const auto none = std::ranges::find_if(

@@ -37,6 +37,9 @@ void evaluate_text(const TextPlan& plan,
                    const OnStep& on_step,
                    Store& store);
 
+/// In no order that matters.
+std::vector<PlannedRecord> planned_records(const TextPlan& plan);
+
 /// A contender's results over the windows that are done.
 struct TextRow {
   std::string label;

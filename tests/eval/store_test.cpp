@@ -82,6 +82,26 @@ TEST(EvalStore, RefusesWhatIsNoStore) {
   EXPECT_THROW(Store(file, kIdentity, false), InputError);
 }
 
+TEST(EvalStore, ForgetsRecordsForGood) {
+  const testing_support::TempFolder folder;
+  {
+    Store store(folder.path(), kIdentity, false);
+    for (const char* key : {"a", "b", "c"}) store.put(key, record(1));
+  }
+  {
+    Store store(folder.path(), kIdentity, false);
+    store.forget({"a", "c", "never there"});
+    EXPECT_EQ(store.found(), 1u);
+    EXPECT_EQ(store.find("a"), nullptr);
+    store.put("c", record(2));
+  }
+  const Store store(folder.path(), kIdentity, false);
+  EXPECT_EQ(store.found(), 2u);
+  EXPECT_EQ(store.find("a"), nullptr);
+  EXPECT_EQ(*store.find("b"), record(1));
+  EXPECT_EQ(*store.find("c"), record(2));
+}
+
 TEST(EvalStore, LivesInMemoryWithoutAFolder) {
   Store store;
   store.put("a", record(1));

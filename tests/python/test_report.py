@@ -149,6 +149,40 @@ scenarios: [{{name: a}}, {{name: b}}, {{name: gone, model: nowhere}}]
     assert parts() == [("a", "p"), ("b", "p"), ("b", "q")]
 
 
+def test_force_renews_only_what_is_asked_for(dms, tmp_path):
+    file, out = tmp_path / "s.yaml", tmp_path / "out"
+    yaml = f"""
+profiles: {{p: [none, "random:cr=3:window=4"], q: [none, "random:cr=4:window=4"]}}
+defaults: {{model: {DEMO}, text: {TEXT}, max_tokens: TOKENS, samples: 1, depths: 50, digits: 4}}
+scenarios: [{{name: a, measure: [ppl, needle], lengths: 200, profiles: [p, q]}}]
+"""
+    file.write_text(yaml.replace("TOKENS", "220"))
+    folders = ("ppl-200", "needle")
+
+    def records(folder: str) -> dict[str, str]:
+        lines = (out / "a" / folder / "results.jsonl").read_text().splitlines()[1:]
+        keys = [json.loads(line)["key"] for line in lines]
+        assert len(set(keys)) == len(keys)
+        return dict(zip(keys, lines, strict=True))
+
+    def rows(*options) -> set[tuple[str, ...]]:
+        report = json.loads(dms("report", file, "--out", out, "--json", *options).stdout)
+        return {tuple(row[k] for k in ("measure", "profile", "policy")) for row in report["rows"]}
+
+    whole = rows()
+    assert len(whole) == 2 * 2 * 2
+    before = {folder: records(folder) for folder in folders}
+    assert rows("--profiles", "q", "--force") == whole
+    for folder, kept in before.items():
+        after = records(folder)
+        assert after.keys() == kept.keys()
+        assert {key for key in kept if after[key] == kept[key]} == {k for k in kept if "cr=3" in k}
+    # Results of another text are of no use to anyone.
+    file.write_text(yaml.replace("TOKENS", "230"))
+    rows("--profiles", "q", "--force")
+    assert not any("cr=3" in key for key in records("ppl-200"))
+
+
 def test_the_environment_stands_for_options(dms, scenarios, tmp_path):
     out = tmp_path / "elsewhere"
     env = {**os.environ, "OUTPUT_ROOT": str(out), "PROFILES": "large", "SCENARIOS": "text"}
