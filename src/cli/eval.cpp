@@ -34,7 +34,7 @@ void evaluate_and_write(const EvalOptions& options) {
       return write_report(options, info, report);
     });
   } catch (const Interrupted& interrupted) {
-    end_as_interrupted(interrupted);
+    end_as_interrupted(interrupted, options.out.empty() ? "" : next_command(options.force));
   } catch (const InputError& error) {
     throw of_option(error, options);
   }

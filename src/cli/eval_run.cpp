@@ -154,9 +154,14 @@ void end_as_interrupted(const std::string& what) {
   std::raise(SIGINT);
 }
 
-void end_as_interrupted(const Interrupted& interrupted) {
-  end_as_interrupted(interrupted.has_rows() ? "what was measured until then is above"
-                                            : "nothing was measured");
+void end_as_interrupted(const Interrupted& interrupted, const std::string& next) {
+  if (!interrupted.has_rows()) return end_as_interrupted("nothing was measured");
+  end_as_interrupted(
+      fmt::format("what was measured until then is above{}{}", next.empty() ? "" : "; ", next));
+}
+
+std::string next_command(bool is_forced) {
+  return is_forced ? "the command goes on without --force" : "the same command goes on";
 }
 
 }  // namespace dms::cli

@@ -81,7 +81,9 @@ void measure_and_report(const std::function<void()>& measure, const std::functio
 
 /// Ends the process as a Ctrl-C ends others, saying `what` became of the results.
 void end_as_interrupted(const std::string& what);
-/// The same where they were printed.
-void end_as_interrupted(const Interrupted& interrupted);
+/// The same where they were printed. `next`: what to do about the rest; empty: nothing is kept.
+void end_as_interrupted(const Interrupted& interrupted, const std::string& next = {});
+/// Which command does what an interrupted one left.
+std::string next_command(bool is_forced);
 
 }  // namespace dms::cli

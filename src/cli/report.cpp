@@ -177,7 +177,7 @@ void report(const Options& options) {
   write_forms(options, plan, render_report(title, results));
   if (results.is_interrupted) {
     end_as_interrupted(
-        fmt::format("what was measured is in {}; the same command goes on", plan.folder.string()));
+        fmt::format("what was measured is in {}; {}", plan.folder.string(), next_of(results)));
   }
   if (results.failures.empty()) return;
   throw RunError(

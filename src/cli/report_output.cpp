@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/eval_run.h"
 #include "report/data_table.h"
 #include "report/page.h"
 
@@ -159,7 +160,7 @@ report::DataTable failures_of(const ReportResults& results) {
     table.rows.push_back({failure.part, failure.reason});
   }
   if (results.is_interrupted) {
-    table.rows.push_back({"what follows", "interrupted; the same command goes on"});
+    table.rows.push_back({"what follows", "interrupted; " + next_of(results)});
   }
   return table;
 }
@@ -189,6 +190,11 @@ std::string facts_of(const ReportPart& part) {
 }
 
 }  // namespace
+
+std::string next_of(const ReportResults& results) {
+  const std::string next = next_command(results.is_forced);
+  return results.is_forced ? next + " (FORCE_RERUN), and leaves what was not begun as it is" : next;
+}
 
 ReportForms render_report(const std::string& title, const ReportResults& results) {
   ReportForms forms;

@@ -15,6 +15,9 @@ struct ReportForms {
   std::string summary;  // that one table, and what failed
 };
 
+/// How an interrupted report is gone on with.
+std::string next_of(const ReportResults& results);
+
 ReportForms render_report(const std::string& title, const ReportResults& results);
 
 }  // namespace dms::cli

@@ -218,6 +218,7 @@ void recall(const ReportPlan& plan,
 ReportResults run_report(const ReportPlan& plan) {
   std::vector<Run> runs = runs_of(plan);
   ReportResults results;
+  results.is_forced = plan.force;
   results.wanted = static_cast<size_t>(
       std::ranges::count_if(runs, [](const Run& run) { return !run.options.is_recalled; }));
   Renewed renewed;

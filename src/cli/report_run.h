@@ -30,6 +30,7 @@ struct ReportResults {
   std::vector<ReportFailure> failures{};
   size_t wanted = 0;  // evaluations that are asked for
   bool is_interrupted = false;
+  bool is_forced = false;
 };
 
 struct ReportPlan {

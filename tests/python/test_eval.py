@@ -328,9 +328,11 @@ def test_a_run_goes_on_over_the_same_files_elsewhere(dms, dms_json, tmp_path, mo
     assert_error(done, "results.jsonl", "format: holds results of another version", "--force")
 
 
-def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path):
+@pytest.mark.parametrize("force", [False, True])
+def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path, force):
     command = ["eval", "kld", DEMO, "--text-file", TEXT, "--context", 64, "--stride", 1]
     command += ["--out", tmp_path, "--policies", "none,dms", "--html", tmp_path / "page.html"]
+    command += ["--force"] * force
     process = subprocess.Popen(
         [str(binary()), *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -341,7 +343,8 @@ def test_ctrl_c_keeps_the_rows_that_are_done(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=HANG_GUARD_S)
     assert process.returncode == -signal.SIGINT
-    assert "interrupted" in err.decode()
+    goes_on = "the command goes on without --force" if force else "the same command goes on"
+    assert f"interrupted: what was measured until then is above; {goes_on}" in err.decode()
     assert "| none " in out.decode()
     assert "| dms " in out.decode()
     assert "</svg>" in (tmp_path / "page.html").read_text()

@@ -206,7 +206,8 @@ def test_the_environment_stands_for_options(dms, scenarios, tmp_path):
     assert rows[-1]["policy"] == "dms"  # the demo's own
 
 
-def test_ctrl_c_keeps_what_is_done(dms, tmp_path):
+@pytest.mark.parametrize("force", [None, "--force", "FORCE_RERUN=1"])
+def test_ctrl_c_keeps_what_is_done(dms, tmp_path, force):
     file, out = tmp_path / "s.yaml", tmp_path / "out"
     file.write_text(f"""
 scenarios:
@@ -214,10 +215,12 @@ scenarios:
 - {{name: b, model: {DEMO}, measure: ppl, text: {TEXT}, lengths: 64, profiles: p}}
 profiles: {{p: [none]}}
 """)
+    option = ["--force"] if force == "--force" else []
     process = subprocess.Popen(
-        [str(binary()), "report", str(file), "--out", str(out)],
+        [str(binary()), "report", str(file), "--out", str(out), *option],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={**os.environ, "FORCE_RERUN": "1" if force and "=" in force else ""},
     )
     results = out / "a" / "ppl-64" / "results.jsonl"
     wait_until(
@@ -226,8 +229,11 @@ profiles: {{p: [none]}}
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=HANG_GUARD_S)
     assert process.returncode == -signal.SIGINT
-    assert f"what was measured is in {out}" in err.decode()
-    assert "interrupted" in (out / "report.md").read_text()
+    # What wiped the folder would wipe it again.
+    goes_on = "the same command goes on" if not force else "the command goes on without --force"
+    assert f"what was measured is in {out}; {goes_on}" in err.decode()
+    for page in ("report.md", "report.html"):
+        assert f"interrupted; {goes_on}" in (out / page).read_text()
     kept = results.read_text()
     # The second call goes on: what is there stays, and scenario b is done as well.
     dms("report", file, "--out", out, "--scenarios", "b")
