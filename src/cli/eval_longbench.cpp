@@ -118,7 +118,7 @@ void eval_longbench(const EvalOptions& options, const ReportSink& sink) {
   setup.add_identity("scores", kScores);
   words.divide_references(records_of_words(loaded));
   for (const LoadedTask& source : loaded) {
-    setup.add_identity(std::string(source.task->name), checksum(source.file));
+    setup.add_file(std::string(source.task->name), checksum(source.file));
     for (const int64_t length : lengths) add_items(source, length, setup, words, plan.items);
   }
   plan.before_last = [&words](const std::vector<std::string>& answers) {

@@ -49,18 +49,19 @@ std::string settings_text(const std::map<std::string, std::string>& settings) {
 /// What is asked for goes, unless it was renewed before.
 eval::Store store_of_others(const EvalOptions& options,
                             const eval::Identity& identity,
-                            const std::vector<eval::PlannedRecord>& planned) {
+                            const std::vector<eval::PlannedRecord>& planned,
+                            const eval::Identity& files) {
   std::vector<std::string> keys;
   for (const eval::PlannedRecord& record : planned) {
     if (!options.renewed.contains(record.policy)) keys.push_back(record.key);
   }
   try {
-    eval::Store store(options.out, identity, false);
+    eval::Store store(options.out, identity, false, files);
     store.forget(keys);
     return store;
   } catch (const InputError&) {
     if (!options.renewed.empty()) throw;
-    return eval::Store(options.out, identity, true);  // nothing that is there is of use
+    return eval::Store(options.out, identity, true, files);  // nothing that is there is of use
   }
 }
 
@@ -99,11 +100,12 @@ void EvalProgress::show(const eval::Step& step) {
 
 eval::Store open_store(const EvalOptions& options,
                        const eval::Identity& identity,
-                       const std::vector<eval::PlannedRecord>& planned) {
+                       const std::vector<eval::PlannedRecord>& planned,
+                       const eval::Identity& files) {
   if (options.out.empty()) return {};
   eval::Store store = options.force && options.keeps_others
-                          ? store_of_others(options, identity, planned)
-                          : eval::Store(options.out, identity, options.force);
+                          ? store_of_others(options, identity, planned, files)
+                          : eval::Store(options.out, identity, options.force, files);
   if (store.found() > 0 && !options.is_recalled && stderr_is_terminal()) {
     note(fmt::format("{}: goes on behind {} that are measured",
                      options.out,

@@ -68,10 +68,12 @@ class EvalProgress {
   Clock::time_point last_shown_{};
 };
 
-/// `planned`: what the evaluation asks for, as `options.keeps_others` wants to know.
+/// `planned`: what the evaluation asks for, as `options.keeps_others` wants to know; `files`:
+/// eval::Store's.
 eval::Store open_store(const EvalOptions& options,
                        const eval::Identity& identity,
-                       const std::vector<eval::PlannedRecord>& planned = {});
+                       const std::vector<eval::PlannedRecord>& planned = {},
+                       const eval::Identity& files = {});
 /// The settings and files that results of every action depend on; empty without `options.out`.
 eval::Identity common_identity(const EvalOptions& options);
 

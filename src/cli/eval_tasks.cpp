@@ -13,11 +13,18 @@ namespace dms::cli {
 namespace {
 
 constexpr int64_t kRulerLength = 4096;
+constexpr const char* kSquad = "squad";
+constexpr const char* kHotpot = "hotpotqa";
 constexpr int64_t kNeedleAnswer = 8;  // tokens beside one for each digit
 
 eval::AnswerRule rule_of(const tasks::RulerTask& task) {
   return task.metric == tasks::RulerMetric::any ? eval::AnswerRule::any_given
                                                 : eval::AnswerRule::all_given;
+}
+
+/// Whose file a task of questions asks.
+std::string question_option(const tasks::RulerTask& task) {
+  return task.name == "qa_1" ? kSquad : kHotpot;
 }
 
 /// Those that are asked for and can be made, in RULER's order; the others go to `left_out`.
@@ -30,10 +37,10 @@ std::vector<const tasks::RulerTask*> chosen_tasks(const EvalOptions& options,
     const bool is_wanted =
         options.tasks.empty() || std::ranges::find(options.tasks, task.name) != options.tasks.end();
     if (!is_wanted) continue;
-    const bool is_squad = task.name == "qa_1";
-    const bool has_questions = (is_squad ? setup.squad() : setup.hotpot()) != nullptr;
+    const std::string option = question_option(task);
+    const bool has_questions = (option == kSquad ? setup.squad() : setup.hotpot()) != nullptr;
     if (task.needs_questions && !has_questions) {
-      left_out.emplace_back(task.name, is_squad ? "no --squad file" : "no --hotpotqa file");
+      left_out.emplace_back(task.name, fmt::format("no --{} file", option));
     } else {
       chosen.push_back(&task);
     }
@@ -90,6 +97,11 @@ void eval_ruler(const EvalOptions& options, const ReportSink& sink) {
   const std::vector<const tasks::RulerTask*> chosen = chosen_tasks(options, setup, left_out);
   const std::vector<int64_t> lengths = setup.lengths({kRulerLength});
   eval::TaskPlan plan;
+  for (const tasks::RulerTask* task : chosen) {
+    if (!task->needs_questions) continue;
+    const std::string option = question_option(*task);
+    setup.add_file(option, setup.question_file(option));
+  }
   for (const int64_t length : lengths) {
     for (const tasks::RulerTask* task : chosen) {
       for (int64_t index = 0; index < options.samples; ++index) {

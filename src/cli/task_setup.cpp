@@ -77,10 +77,9 @@ void TaskSetup::read_files() {
   };
   squad_ = set_of(squad, tasks::read_squad);
   hotpot_ = set_of(hotpot, tasks::read_hotpot);
+  question_files_ = {{"squad", checksum(squad)}, {"hotpotqa", checksum(hotpot)}};
   identity_ = common_identity(options_);
   identity_.insert({{"haystack", fmt::format("{:016x}", stable_hash(haystack))},
-                    {"squad", checksum(squad)},
-                    {"hotpotqa", checksum(hotpot)},
                     {"seed", std::to_string(options_.seed)},
                     {"hide_question", options_.hides_question ? "yes" : "no"},
                     {"chat", options_.is_chat ? "yes" : "no"},
@@ -108,7 +107,7 @@ void TaskSetup::run(eval::TaskPlan plan,
   plan_for(shortest);
   plan.contenders = contenders_;
   write_firsts(plan);
-  eval::Store store = open_store(options_, identity_, eval::planned_records(plan));
+  eval::Store store = open_store(options_, identity_, eval::planned_records(plan), files_);
   measure_and_report(
       [&] {
         if (options_.is_recalled) return;

@@ -3,7 +3,9 @@
 // tokens.
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "cli/eval_actions.h"
@@ -34,8 +36,14 @@ class TaskSetup {
   }
   const tasks::QuestionSet* squad() const { return squad_.get(); }
   const tasks::QuestionSet* hotpot() const { return hotpot_.get(); }
-  /// Another setting or file that the results depend on.
+  /// Another setting that the results depend on.
   void add_identity(const std::string& name, const std::string& value) { identity_[name] = value; }
+  /// A file that results of one task depend on.
+  void add_file(const std::string& name, const std::string& content) { files_[name] = content; }
+  /// What they hold, by their options' names.
+  const std::string& question_file(const std::string& name) const {
+    return question_files_.at(name);
+  }
   const ModelInfo& info() const { return models_->source().info(); }
   /// Measures what the plan's items ask for, and hands the rows to `report`.
   void run(eval::TaskPlan plan,
@@ -55,7 +63,9 @@ class TaskSetup {
   tasks::Haystack essay_;
   std::unique_ptr<tasks::QuestionSet> squad_;
   std::unique_ptr<tasks::QuestionSet> hotpot_;
+  std::map<std::string, std::string> question_files_;
   eval::Identity identity_;
+  eval::Identity files_;
 };
 
 /// What every evaluation of tasks says of itself.

@@ -43,32 +43,48 @@ Record record_of(const JsonFields& fields) {
   return record;
 }
 
-/// Names the first setting that differs; the form of the records before any other.
-void require_same(const Json& found, const Identity& identity, const std::string& where) {
+/// What a folder's first line says that its records depend on.
+Identity identity_of(const Json& line, const std::string& where) {
   const Json* stored =
-      found.is_object() && found.contains("evaluation") ? &found["evaluation"] : nullptr;
+      line.is_object() && line.contains("evaluation") ? &line["evaluation"] : nullptr;
   if (stored == nullptr || !stored->is_object()) {
     throw InputError({.where = where, .what = "not the results of an evaluation"});
   }
-  const auto require = [&](const std::string& name, const std::string& value, const char* what) {
-    const std::string other = stored->contains(name) && (*stored)[name].is_string()
-                                  ? (*stored)[name].get<std::string>()
-                                  : "";
-    if (other == value) return;
-    throw InputError({.where = where,
-                      .field = name,
-                      .what = what,
-                      .got = fmt::format("'{}'", other),
-                      .expected = fmt::format("'{}'", value),
-                      .hint = "name another folder, or --force to begin again"});
+  Identity identity;
+  for (const auto& [name, value] : stored->items()) {
+    if (value.is_string()) identity[name] = value.get<std::string>();
+  }
+  return identity;
+}
+
+/// Of no such setting: empty.
+std::string value_of(const Identity& identity, const std::string& name) {
+  const auto found = identity.find(name);
+  return found == identity.end() ? "" : found->second;
+}
+
+[[noreturn]] void refuse(const std::string& where,
+                         const std::string& name,
+                         const char* what,
+                         const std::string& got,
+                         const std::string& expected) {
+  throw InputError({.where = where,
+                    .field = name,
+                    .what = what,
+                    .got = fmt::format("'{}'", got),
+                    .expected = fmt::format("'{}'", expected),
+                    .hint = "name another folder, or --force to begin again"});
+}
+
+/// Names the first setting that differs; the form of the records before any other.
+void require_same(const Identity& stored, const Identity& wanted, const std::string& where) {
+  const auto require = [&](const std::string& name, const char* what) {
+    const std::string got = value_of(stored, name);
+    const std::string expected = value_of(wanted, name);
+    if (got != expected) refuse(where, name, what, got, expected);
   };
-  const auto format = identity.find(kFormat);
-  if (format != identity.end()) {
-    require(kFormat, format->second, "holds results of another version of dms");
-  }
-  for (const auto& [name, value] : identity) {
-    require(name, value, "holds results of other settings");
-  }
+  if (wanted.contains(kFormat)) require(kFormat, "holds results of another version of dms");
+  for (const auto& [name, value] : wanted) require(name, "holds results of other settings");
 }
 
 }  // namespace
@@ -83,15 +99,19 @@ std::string Record::text(const std::string& name) const {
   return found == texts.end() ? "" : found->second;
 }
 
-Store::Store(const std::filesystem::path& folder, const Identity& identity, bool force)
+Store::Store(const std::filesystem::path& folder,
+             const Identity& identity,
+             bool force,
+             const Identity& files)
     : file_(file_in(folder)), identity_(identity) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) throw_write_error(folder, error.value());
   lock_ = FolderLock(folder);
   if (!force && std::filesystem::exists(file_, error)) {
-    load(identity);
+    load(files);
   } else {
+    identity_.insert(files.begin(), files.end());
     write_all();
   }
 }
@@ -100,23 +120,41 @@ std::filesystem::path Store::file_in(const std::filesystem::path& folder) {
   return folder / "results.jsonl";
 }
 
-void Store::load(const Identity& identity) {
+void Store::load(const Identity& files) {
+  const std::string where = file_.string();
   const std::string text = read_text_file(file_, kMaxBytes);
+  Identity stored;
   size_t begin = 0;
   for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-    const std::string where = file_.string();
     const Json line = parse_json(std::string_view(text).substr(begin, end - begin), where);
     if (begin == 0) {
-      require_same(line, identity, where);
+      stored = identity_of(line, where);
+      require_same(stored, identity_, where);
     } else {
       const JsonFields fields(line, where);
       records_[fields.string("key")] = record_of(fields);
     }
     begin = end + 1;
   }
-  if (begin == 0) require_same({}, identity, file_.string());
+  if (begin == 0) identity_of({}, where);
   if (begin < text.size()) std::filesystem::resize_file(file_, begin);
   found_ = records_.size();
+  add_files(stored, files);
+}
+
+void Store::add_files(const Identity& stored, const Identity& files) {
+  identity_.insert(stored.begin(), stored.end());
+  bool has_more = false;
+  for (const auto& [name, content] : files) {
+    std::string& known = identity_[name];
+    if (known == content) continue;
+    if (!known.empty()) {
+      refuse(file_.string(), name, "holds results of another file", known, content);
+    }
+    known = content;
+    has_more = true;
+  }
+  if (has_more) write_all();
 }
 
 const Record* Store::find(const std::string& key) const {

@@ -39,7 +39,12 @@ class Store {
   /// and one for each record. Of a line that a killed run left unfinished nothing is taken. Throws
   /// InputError where the folder holds results of another identity and not `force`, is no such
   /// folder, or is another process's at the moment: it holds a lock on it as long as it lives.
-  Store(const std::filesystem::path& folder, const Identity& identity, bool force);
+  /// `files`: what only some records depend on, such as a task's questions; more of them may come
+  /// with later runs, but none may become another one.
+  Store(const std::filesystem::path& folder,
+        const Identity& identity,
+        bool force,
+        const Identity& files = {});
 
   /// Where a folder has its records.
   static std::filesystem::path file_in(const std::filesystem::path& folder);
@@ -53,13 +58,14 @@ class Store {
   size_t found() const { return found_; }
 
  private:
-  void load(const Identity& identity);
+  void load(const Identity& files);
+  void add_files(const Identity& stored, const Identity& files);
   void append(const std::string& line);
   void write_all() const;
 
   std::filesystem::path file_;  // empty: in memory
   FolderLock lock_;
-  Identity identity_;
+  Identity identity_;  // with all files that records depend on
   std::map<std::string, Record> records_;
   size_t found_ = 0;
 };

@@ -59,6 +59,29 @@ TEST(EvalStore, RefusesOtherSettingsUnlessForced) {
   EXPECT_EQ(Store(folder.path(), other, false).found(), 0u);
 }
 
+TEST(EvalStore, TakesFilesThatItLacks) {
+  const testing_support::TempFolder folder;
+  const Identity trec{{"trec", "01"}};
+  const Identity both{{"trec", "01"}, {"lcc", "02"}};
+  { Store(folder.path(), kIdentity, false, trec).put("a", record(1)); }
+  { Store(folder.path(), kIdentity, false, both).put("b", record(2)); }
+  // What one run does not ask for, later ones are held to.
+  EXPECT_EQ(Store(folder.path(), kIdentity, false).found(), 2u);
+  for (const Identity& other : {Identity{{"trec", "03"}}, Identity{{"lcc", "03"}}}) {
+    testing_support::expect_parts(
+        testing_support::input_error([&] { Store(folder.path(), kIdentity, false, other); }),
+        {other.begin()->first + ": holds results of another file", "expected '03'"});
+  }
+  EXPECT_EQ(Store(folder.path(), kIdentity, false, both).found(), 2u);
+}
+
+TEST(EvalStore, ASettingIsNoFileThatMayComeLater) {
+  const testing_support::TempFolder folder;
+  { Store(folder.path(), kIdentity, false).put("a", record(1)); }
+  const Identity more{{"model", "demo"}, {"text", "0123"}, {"adapter", "zap"}};
+  EXPECT_THROW(Store(folder.path(), more, false), InputError);
+}
+
 TEST(EvalStore, IsWrittenByOneAtATime) {
   const testing_support::TempFolder folder;
   {

@@ -466,9 +466,20 @@ def test_ruler_asks_questions_of_given_files(dms, dms_json, tmp_path):
     ]
     squad.write_text(json.dumps({"data": [{"title": "towns", "paragraphs": paragraphs}]}))
     command = ("eval", "ruler", DEMO, "--lengths", 400, "--samples", 2, "--tasks", "qa_1")
-    rows = dms_json(*command, "--squad", squad)["rows"]
+    # The questions may come later: what is kept of other tasks does not depend on them.
+    kept = tmp_path / "kept"
+    without = (*command[:-1], "niah_single_1", "--policies", "none,dms", "--out", kept)
+    dms_json(*without)
+    lines = (kept / "results.jsonl").read_text().splitlines()[1:]
+    both = (*command[:-1], "niah_single_1,qa_1", "--squad", squad, "--out", kept)
+    rows = [row for row in dms_json(*both)["rows"] if row["task"] == "qa_1"]
+    assert set(lines) < set((kept / "results.jsonl").read_text().splitlines())
     assert [row["policy"] for row in rows] == ["none", "dms"]
     assert rows[0]["samples"] == 2
+    # From then on they are the same ones.
+    squad.write_text(squad.read_text() + " ")
+    assert_error(dms(*both, check=False), "squad: holds results of another file", "--force")
+    dms_json(*without, "--squad", squad)
     # A sample that has no room is found before the first one is measured.
     paragraphs[1]["context"] *= 100
     squad.write_text(json.dumps({"data": [{"title": "towns", "paragraphs": paragraphs}]}))

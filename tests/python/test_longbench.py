@@ -91,6 +91,26 @@ def test_scores_are_those_of_the_reference(dms_json, dms, tmp_path):
     assert sum(score > 0 for score in scores.values()) >= 4
 
 
+def test_tasks_may_be_added(dms, dms_json, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write(data, {})
+    command = ("eval", "longbench", DEMO, "--data", data, "--lengths", LENGTH, "--samples", 1)
+    command += ("--policies", "none", "--out", out)
+
+    def tasks(names: str) -> set[str]:
+        return {row["task"] for row in dms_json(*command, "--tasks", names)["rows"]}
+
+    assert tasks("hotpotqa") == {"hotpotqa"}
+    kept = records(out)["hotpotqa"]
+    assert tasks("hotpotqa,trec") == {"hotpotqa", "trec"}
+    assert records(out)["hotpotqa"] == kept
+    # Nobody asks for it, so its file does not matter now; where somebody does, it must be the same.
+    (data / "trec.jsonl").write_text((data / "lsht.jsonl").read_text())
+    assert tasks("hotpotqa") == {"hotpotqa"}
+    done = dms(*command, "--tasks", "trec,lcc", check=False)
+    assert_error(done, "results.jsonl: trec: holds results of another file", "--force")
+
+
 @pytest.mark.parametrize(
     ("options", "words_said"),
     [
