@@ -106,6 +106,7 @@ eval::Store open_store(const EvalOptions& options,
   eval::Store store = options.force && options.keeps_others
                           ? store_of_others(options, identity, planned, files)
                           : eval::Store(options.out, identity, options.force, files);
+  store.check(planned);
   if (store.found() > 0 && !options.is_recalled && stderr_is_terminal()) {
     note(fmt::format("{}: goes on behind {} that are measured",
                      options.out,

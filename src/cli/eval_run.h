@@ -68,7 +68,7 @@ class EvalProgress {
   Clock::time_point last_shown_{};
 };
 
-/// `planned`: what the evaluation asks for, as `options.keeps_others` wants to know; `files`:
+/// `planned`: what the evaluation comes to, whose records must be whole; `files`:
 /// eval::Store's.
 eval::Store open_store(const EvalOptions& options,
                        const eval::Identity& identity,

@@ -16,6 +16,7 @@ namespace dms::eval {
 namespace {
 
 constexpr int64_t kMaxBytes = int64_t{1} << 30;
+constexpr double kMostNumber = 0x1p53;  // counts of tokens and bytes are whole up to there
 constexpr const char* kFormat = "format";
 
 Json to_json(const Identity& identity) { return {{"evaluation", identity}}; }
@@ -28,19 +29,46 @@ std::string line_of(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+[[noreturn]] void refuse_line(const Error& error, const std::string& place = {}) {
+  ErrorParts parts = error.parts();
+  if (!place.empty()) parts.where = place;
+  parts.hint = "take the line out to measure it again, or --force to begin again";
+  throw InputError(parts);
+}
+
+/// `place` stands for the line that the parser counts, which is always its first.
+Json parse_line(std::string_view text, const std::string& place) {
+  try {
+    return parse_json(text, place);
+  } catch (const InputError& error) {
+    refuse_line(error, place);
+  }
+}
+
 Record record_of(const JsonFields& fields) {
   Record record;
   if (const Json* numbers = fields.find("numbers")) {
+    const JsonFields list(*numbers, fields.where() + ": numbers");
     for (const auto& [name, value] : numbers->items()) {
-      if (value.is_number()) record.numbers[name] = value.get<double>();
+      if (!value.is_null()) record.numbers[name] = list.number(name, -kMostNumber, kMostNumber);
     }
   }
   if (const Json* texts = fields.find("texts")) {
+    const JsonFields list(*texts, fields.where() + ": texts");
     for (const auto& [name, value] : texts->items()) {
-      if (value.is_string()) record.texts[name] = value.get<std::string>();
+      if (!value.is_null()) record.texts[name] = list.string(name);
     }
   }
   return record;
+}
+
+/// Names the first that a record lacks of what its form has.
+template <class Values>
+void require_all(const Values& found, const Values& form, const std::string& place) {
+  for (const auto& [name, value] : form) {
+    if (!found.contains(name))
+      refuse_line(InputError({.where = place, .field = name, .what = "missing"}));
+  }
 }
 
 /// What a folder's first line says that its records depend on.
@@ -125,14 +153,15 @@ void Store::load(const Identity& files) {
   const std::string text = read_text_file(file_, kMaxBytes);
   Identity stored;
   size_t begin = 0;
+  size_t number = 0;
   for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-    const Json line = parse_json(std::string_view(text).substr(begin, end - begin), where);
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    const std::string place = fmt::format("{}:{}", where, ++number);
     if (begin == 0) {
-      stored = identity_of(line, where);
+      stored = identity_of(parse_line(line, place), where);
       require_same(stored, identity_, where);
     } else {
-      const JsonFields fields(line, where);
-      records_[fields.string("key")] = record_of(fields);
+      load_record(line, place, number);
     }
     begin = end + 1;
   }
@@ -140,6 +169,30 @@ void Store::load(const Identity& files) {
   if (begin < text.size()) std::filesystem::resize_file(file_, begin);
   found_ = records_.size();
   add_files(stored, files);
+}
+
+void Store::load_record(std::string_view text, const std::string& place, size_t line) {
+  const Json json = parse_line(text, place);
+  try {
+    const JsonFields fields(json, place);
+    const std::string key = fields.string("key");
+    records_[key] = record_of(fields);
+    lines_[key] = line;
+  } catch (const InputError& error) {
+    refuse_line(error);
+  }
+}
+
+void Store::check(const std::vector<PlannedRecord>& planned) const {
+  for (const PlannedRecord& wanted : planned) {
+    const auto found = records_.find(wanted.key);
+    if (found == records_.end() || wanted.form == nullptr) continue;
+    const auto line = lines_.find(wanted.key);
+    if (line == lines_.end()) continue;  // of this run
+    const std::string place = fmt::format("{}:{}", file_.string(), line->second);
+    require_all(found->second.numbers, wanted.form->numbers, place + ": numbers");
+    require_all(found->second.texts, wanted.form->texts, place + ": texts");
+  }
 }
 
 void Store::add_files(const Identity& stored, const Identity& files) {
@@ -175,9 +228,14 @@ void Store::forget(const std::vector<std::string>& keys) {
   if (!file_.empty()) write_all();
 }
 
-void Store::write_all() const {
+void Store::write_all() {
   std::string lines = line_of(to_json(identity_));
-  for (const auto& [key, record] : records_) lines += line_of(to_json(key, record));
+  lines_.clear();
+  size_t line = 1;
+  for (const auto& [key, record] : records_) {
+    lines += line_of(to_json(key, record));
+    lines_[key] = ++line;
+  }
   write_text_file(file_, lines);
 }
 

@@ -1,6 +1,8 @@
 #include "eval/task_eval.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -14,6 +16,23 @@ namespace {
 
 std::string key_of(const Contender& contender, const TaskItem& item) {
   return fmt::format("{} {} {} {}", item.task, item.cell, item.index, key_of(contender));
+}
+
+Record record_of(const Timings& timings,
+                 const CacheMemory& memory,
+                 const std::string& answer,
+                 const std::vector<std::string>& references,
+                 std::optional<double> score) {
+  Record record;
+  record.texts["answer"] = answer;
+  record.texts["expected"] = fmt::format("{}", fmt::join(references, ", "));
+  record.numbers = {{"prefill_tokens", static_cast<double>(timings.prefill_tokens)},
+                    {"prefill_s", timings.prefill_s},
+                    {"decode_tokens", static_cast<double>(timings.decode_tokens)},
+                    {"decode_s", timings.decode_s}};
+  if (score) record.numbers["score"] = *score;
+  put_memory(memory, record);
+  return record;
 }
 
 /// An answer and what it cost.
@@ -48,20 +67,11 @@ Record answer(LLM& llm,
   if (!result.error.empty()) throw RunError({.what = result.error});
   look(0, 0);
   memory.kv = session.kv();
-  const Timings& timings = session.timings();
-  Record record;
-  record.texts["answer"] = result.text;
-  record.texts["expected"] = fmt::format("{}", fmt::join(references, ", "));
-  record.numbers = {{"prefill_tokens", static_cast<double>(timings.prefill_tokens)},
-                    {"prefill_s", timings.prefill_s},
-                    {"decode_tokens", static_cast<double>(timings.decode_tokens)},
-                    {"decode_s", timings.decode_s}};
+  std::optional<double> score;
   if (!item.is_scored_last) {
-    record.numbers["score"] =
-        item.score ? item.score(result.text) : score_answer(result.text, references, item.rule);
+    score = item.score ? item.score(result.text) : score_answer(result.text, references, item.rule);
   }
-  put_memory(memory, record);
-  return record;
+  return record_of(session.timings(), memory, result.text, references, score);
 }
 
 class TaskEvaluation {
@@ -196,10 +206,14 @@ void evaluate_tasks(const TaskPlan& plan,
 }
 
 std::vector<PlannedRecord> planned_records(const TaskPlan& plan) {
+  const auto scored = std::make_shared<const Record>(record_of({}, {}, "", {}, 0.0));
+  const auto scored_last = std::make_shared<const Record>(record_of({}, {}, "", {}, std::nullopt));
   std::vector<PlannedRecord> records;
   for (const TaskItem& item : plan.items) {
     for (const Contender& contender : plan.contenders) {
-      records.push_back({.policy = contender.label, .key = key_of(contender, item)});
+      records.push_back({.policy = contender.label,
+                         .key = key_of(contender, item),
+                         .form = item.is_scored_last ? scored_last : scored});
     }
   }
   return records;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include <fmt/format.h>
@@ -301,10 +302,12 @@ void evaluate_text(const TextPlan& plan,
 }
 
 std::vector<PlannedRecord> planned_records(const TextPlan& plan) {
+  const auto form = std::make_shared<const Record>(record_of({}, {}, plan.has_reference));
   std::vector<PlannedRecord> records;
   for (const ScoreWindow& window : plan.windows) {
     for (const Contender& contender : plan.contenders) {
-      records.push_back({.policy = contender.label, .key = key_of(contender, window)});
+      records.push_back(
+          {.policy = contender.label, .key = key_of(contender, window), .form = form});
     }
   }
   return records;

@@ -3,7 +3,9 @@
 #include "eval/store.h"
 
 #include <fstream>
+#include <memory>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "support/errors.h"
@@ -46,6 +48,58 @@ TEST(EvalStore, TakesNothingOfALineThatWasCut) {
   const Store store(folder.path(), kIdentity, false);
   EXPECT_EQ(store.found(), 2u);
   EXPECT_NE(store.find("c"), nullptr);
+}
+
+/// What is said of a folder whose third line is this one.
+std::string refusal_of(const std::string& line) {
+  const testing_support::TempFolder folder;
+  { Store(folder.path(), kIdentity, false).put("a", record(1)); }
+  std::ofstream(folder.path() / "results.jsonl", std::ios::app) << line << "\n";
+  return testing_support::input_error([&] {
+    const auto form = std::make_shared<const Record>(record(0));
+    Store(folder.path(), kIdentity, false)
+        .check({{.policy = "none", .key = "b", .form = form},
+                {.policy = "none", .key = "not there", .form = form}});
+  });
+}
+
+TEST(EvalStore, SaysWhatIsWrongWithWhichLine) {
+  const auto expect = [](const std::string& line, std::initializer_list<std::string> parts) {
+    testing_support::expect_parts(refusal_of(line), parts);
+  };
+  expect(R"({"key": "b", "numb)", {"results.jsonl:3: ", "take the line out", "--force"});
+  expect(R"({"key": 7})", {"results.jsonl:3: key", "got 7", "take the line out"});
+  expect(R"({"key": "b", "numbers": 3})", {"results.jsonl:3: numbers", "got 3", "a JSON object"});
+  for (const char* bad : {R"("9")", "true", "1e300", "Infinity"}) {
+    expect(fmt::format(R"({{"key": "b", "numbers": {{"nll": {}}}}})", bad),
+           {"results.jsonl:3: numbers: nll", "got ", "a number"});
+  }
+  const std::string texts = R"("texts": {"answer": "x"})";
+  expect(R"({"key": "b", "numbers": {"score": 1}, )" + texts + "}",
+         {"results.jsonl:3: numbers: nll", "missing", "take the line out"});
+  expect(R"({"key": "b", "numbers": {"nll": null}, )" + texts + "}", {"numbers: nll", "missing"});
+  expect(R"({"key": "b", "numbers": {"nll": 1}})", {"texts: answer", "missing"});
+  expect(R"({"key": "b", "numbers": {"nll": 1}, "texts": {"answer": 2}})",
+         {"results.jsonl:3: texts: answer", "got 2"});
+}
+
+TEST(EvalStore, KnowsTheLinesOfAFileThatItHasWrittenAnew) {
+  const testing_support::TempFolder folder;
+  {
+    Store store(folder.path(), kIdentity, false);
+    store.put("b", record(1));
+    store.put("a", record(1));
+  }
+  Store store(folder.path(), kIdentity, false, {{"trec", "01"}});
+  const auto form = std::make_shared<const Record>(Record{.numbers = {{"score", 0}}});
+  testing_support::expect_parts(testing_support::input_error([&] {
+                                  store.check({{.policy = "none", .key = "b", .form = form}});
+                                }),
+                                {"results.jsonl:3: numbers: score", "missing"});
+  std::ifstream file(folder.path() / "results.jsonl");
+  std::string third;
+  for (int i = 0; i < 3; ++i) std::getline(file, third);
+  EXPECT_NE(third.find(R"("key":"b")"), std::string::npos) << third;
 }
 
 TEST(EvalStore, RefusesOtherSettingsUnlessForced) {

@@ -281,6 +281,29 @@ def test_kept_results_of_another_text_are_refused(dms, tmp_path, option):
     assert_error(run(range(1, 41), check=False), where)
 
 
+@pytest.mark.parametrize(
+    ("action", "spoil", "words"),
+    [
+        ("ppl", lambda record: record["numbers"].pop("nll"), ("numbers: nll", "missing")),
+        ("kld", lambda record: record["numbers"].update(scored="9"), ("scored", 'got "9"')),
+        ("needle", lambda record: record["numbers"].pop("score"), ("numbers: score", "missing")),
+    ],
+)
+def test_a_spoilt_record_does_not_count_as_nothing(dms, tmp_path, action, spoil, words):
+    sizes = ("--lengths", 200, "--depths", 50, "--samples", 1, "--digits", 4)
+    command = ("eval", action, DEMO, "--policies", "none,dms", "--out", tmp_path)
+    command += sizes if action == "needle" else (*TEXT_FILE, "--max-tokens", 40)
+    dms(*command)
+    results = tmp_path / "results.jsonl"
+    head, first, second = results.read_text().splitlines()
+    record = json.loads(second)
+    spoil(record)
+    results.write_text(f"{head}\n{first}\n{json.dumps(record)}\n")
+    assert_error(dms(*command, check=False), "results.jsonl:3", *words, "take the line out")
+    results.write_text(f"{head}\n{first}\n")
+    assert len(dms(*command).stdout.decode().splitlines()) >= 4
+
+
 def test_a_run_does_not_go_on_over_other_files(dms, dms_json, tmp_path, seed):
     folder = models.build(tmp_path / "m", SHAPE, seed)
     ids = tmp_path / "ids.json"
