@@ -1,6 +1,8 @@
 #include "cli/scenario_file.h"
 
 #include <algorithm>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -92,20 +94,60 @@ yaml::Node value_node(const std::string& key, const std::string& text, const std
   return node;
 }
 
+constexpr size_t kMostQuoted = 60;  // of a text, in an error
+constexpr const char* kBlanks = " \t\r";
+
 yaml::Node scenario_node(const std::string& line, const std::string& where) {
   yaml::Node node{.kind = yaml::Node::Kind::map, .where = where};
-  size_t begin = line.find_first_not_of(' ');
+  size_t begin = line.find_first_not_of(kBlanks);
   while (begin != std::string::npos) {
-    const size_t end = std::min(line.find(' ', begin), line.size());
+    const size_t end = std::min(line.find_first_of(kBlanks, begin), line.size());
     const std::string word = line.substr(begin, end - begin);
     const size_t equals = word.find('=');
     if (equals == std::string::npos || equals == 0) {
       throw InputError({.where = where, .what = "bad value", .got = word, .expected = "key=value"});
     }
-    node.children.push_back(value_node(word.substr(0, equals), word.substr(equals + 1), where));
-    begin = line.find_first_not_of(' ', end);
+    const std::string key = word.substr(0, equals);
+    if (node.find(key) != nullptr) {
+      throw InputError({.where = where, .what = fmt::format("key '{}' stands here twice", key)});
+    }
+    node.children.push_back(value_node(key, word.substr(equals + 1), where));
+    begin = line.find_first_not_of(kBlanks, end);
   }
   return node;
+}
+
+/// What stands between the brackets of a bash array as it was written; nothing where there are
+/// none.
+std::optional<std::string> array_of(const std::string& text) {
+  constexpr const char* kSpace = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kSpace);
+  const size_t end = text.find_last_not_of(kSpace);
+  if (begin == end || text[begin] != '(' || text[end] != ')') return std::nullopt;
+  return text.substr(begin + 1, end - begin - 1);
+}
+
+/// A line for each of an array's texts: "…" or '…', where a word may begin.
+std::string lines_of_array(const std::string& array, const std::string& where) {
+  std::string lines;
+  bool begins_word = true;
+  for (size_t at = 0; at < array.size(); ++at) {
+    const char c = array[at];
+    if (begins_word && (c == '"' || c == '\'')) {
+      const size_t end = array.find(c, at + 1);
+      if (end == std::string::npos) {
+        throw InputError({.where = where,
+                          .what = "a quote without its end",
+                          .got = array.substr(at, kMostQuoted)});
+      }
+      lines += fmt::format("\n{}\n", array.substr(at + 1, end - at - 1));
+      at = end;
+      continue;
+    }
+    lines += c;
+    begins_word = std::string_view(" \t\r\n;").find(c) != std::string_view::npos;
+  }
+  return lines;
 }
 
 }  // namespace
@@ -145,15 +187,14 @@ ScenarioFile read_scenario_file(const std::string& path) {
 }
 
 std::vector<Scenario> parse_scenarios(const std::string& text, const std::string& where) {
-  std::string lines = text;
-  // bash hands an array over as it was written.
-  std::erase_if(lines, [](char c) { return c == '(' || c == ')' || c == '"' || c == '\''; });
+  const std::optional<std::string> array = array_of(text);
+  std::string lines = array ? lines_of_array(*array, where) : text;
   std::ranges::replace(lines, ';', '\n');
   std::vector<Scenario> scenarios;
   for (size_t begin = 0; begin < lines.size();) {
     const size_t end = std::min(lines.find('\n', begin), lines.size());
     const std::string line = lines.substr(begin, end - begin);
-    if (line.find_first_not_of(' ') != std::string::npos) {
+    if (line.find_first_not_of(kBlanks) != std::string::npos) {
       add_scenario(scenarios, read_scenario(scenario_node(line, where), nullptr, where), where);
     }
     begin = end + 1;

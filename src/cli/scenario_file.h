@@ -33,7 +33,8 @@ struct ScenarioFile {
 ScenarioFile read_scenario_file(const std::string& path);
 
 /// Scenarios as the variable SCENARIOS defines them: "name=a model=DIR measure=ppl text=FILE
-/// lengths=2048,4096", one a line or between semicolons. Throws InputError.
+/// lengths=2048,4096", one a line or between semicolons, or quoted in the brackets of a bash array.
+/// Throws InputError.
 std::vector<Scenario> parse_scenarios(const std::string& text, const std::string& where);
 
 /// balanced and quality.

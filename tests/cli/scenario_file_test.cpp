@@ -142,8 +142,7 @@ TEST(ScenarioFile, WhatIsWrongIsSaidWithItsLine) {
 
 TEST(ScenarioFile, TheVariableDefinesThemAsPairs) {
   const auto scenarios = parse_scenarios(
-      "(\"name=a model=m measure=ppl,needle text=t.txt lengths=64,128\" ; name=b model=m "
-      "measure=ruler\")",
+      "name=a model=m measure=ppl,needle text=t.txt lengths=64,128 ; name=b model=m measure=ruler",
       "SCENARIOS");
   ASSERT_EQ(scenarios.size(), 2u);
   ASSERT_EQ(scenarios[0].parts.size(), 3u);
@@ -157,6 +156,36 @@ TEST(ScenarioFile, TheVariableDefinesThemAsPairs) {
                                 {"SCENARIOS: a.sample", "unknown key", "'samples'"});
   const std::string one = "name=a model=m measure=needle";
   testing_support::expect_parts(refused(one + ";" + one), {"SCENARIOS: two of the same name", "a"});
+  testing_support::expect_parts(refused(one + " name=b"),
+                                {"SCENARIOS: key 'name' stands here twice"});
+}
+
+TEST(ScenarioFile, ABashArrayHasAScenarioInEachPairOfQuotes) {
+  const auto names = [](const std::string& text) {
+    std::vector<std::string> found;
+    for (const Scenario& one : parse_scenarios(text, "SCENARIOS")) found.push_back(one.name);
+    return found;
+  };
+  const std::string rest = " model=m measure=needle lengths=300";
+  const auto both = ElementsAre("x", "y");
+  EXPECT_THAT(names("(\"name=x" + rest + "\" \"name=y" + rest + "\")"), both);
+  EXPECT_THAT(names(" (\n\t'name=x" + rest + "'\n\t\"name=y" + rest + "\"\n)\n"), both);
+  EXPECT_THAT(names("(name=x" + rest + "; \"name=y" + rest + "\")"), both);
+  EXPECT_THAT(names("(\"name=x" + rest + "\")"), ElementsAre("x"));
+  const std::string error = testing_support::input_error(
+      [&] { parse_scenarios("(\"name=x" + rest + "\" \"name=y)", "SCENARIOS"); });
+  testing_support::expect_parts(error, {"SCENARIOS: a quote without its end", "got \"name=y"});
+}
+
+TEST(ScenarioFile, BracketsAndQuotesOfAPathAreItsOwn) {
+  const std::string path = "it's_w(t).txt";
+  const std::string one = "name=x model=m(1) measure=ppl text=" + path;
+  for (const std::string& text : {one, "(\"" + one + "\")", "(" + one + ")"}) {
+    const auto scenarios = parse_scenarios(text, "SCENARIOS");
+    ASSERT_EQ(scenarios.size(), 1u) << text;
+    EXPECT_EQ(scenarios[0].parts.at(0).text.text_file, path);
+    EXPECT_EQ(scenarios[0].parts.at(0).model, "m(1)");
+  }
 }
 
 }  // namespace
