@@ -32,6 +32,7 @@ struct EvalOptions {
   // Of ppl and kld.
   PromptSource text;
   std::optional<int64_t> context;
+  bool is_filled = false;  // a text shorter than `context` is refused
   std::optional<int64_t> stride;
   std::optional<int64_t> first_scored;
   std::optional<int64_t> max_tokens;

@@ -60,6 +60,13 @@ Cut cut_of(const EvalOptions& options,
   const int64_t fitting = std::min({longest.all(), model.context, kDefaultContext});
   const int64_t wanted = options.context.value_or(fitting);
   require_length(longest, contenders, wanted, "--context");
+  if (options.is_filled && tokens < wanted) {
+    refuse("lengths",
+           "longer than the text",
+           wanted,
+           fmt::format("at most {}", counted(tokens, "token")),
+           "a longer text, or more of its max_tokens");
+  }
   const int64_t context = std::min(wanted, tokens);
   int64_t half = std::max<int64_t>(context / 2, 1);
   if (options.action == "kld") half = std::min(half, fitting_rows(model.vocab));

@@ -189,6 +189,7 @@ void add_parts(const EvalOptions& options, const std::string& measure, Scenario&
   if (options.lengths.empty()) scenario.parts.push_back(part);
   for (const int64_t length : options.lengths) {
     part.context = length;
+    part.is_filled = true;  // or several lengths would be the same evaluation
     scenario.parts.push_back(part);
   }
 }

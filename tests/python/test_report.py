@@ -118,6 +118,28 @@ scenarios:
     )
 
 
+def test_a_length_that_the_text_does_not_fill_is_refused(dms, tmp_path):
+    """Two of them would be one evaluation, measured twice."""
+    file, out = tmp_path / "s.yaml", tmp_path / "out"
+    file.write_text(f"""
+profiles: {{p: [none]}}
+defaults: {{model: {DEMO}, measure: ppl, text: {TEXT}, max_tokens: 90}}
+scenarios: [{{name: a, lengths: [64, 90, 91, 128]}}, {{name: b}}]
+""")
+    done = dms("report", file, "--out", out, "--json", check=False)
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    # Without a length the whole text is one.
+    assert [(row["scenario"], row["tokens"]) for row in report["rows"]] == [
+        ("a", 64),
+        ("a", 90),
+        ("b", 90),
+    ]
+    assert [failure["part"] for failure in report["failed"]] == ["a, p, ppl 91", "a, p, ppl 128"]
+    reason = "lengths: longer than the text (got 128, expected at most 90 tokens)"
+    assert reason in report["failed"][1]["reason"]
+
+
 def test_the_page_holds_all_that_lies_in_the_folder(dms, tmp_path):
     file, out = tmp_path / "s.yaml", tmp_path / "out"
     file.write_text(f"""
