@@ -11,6 +11,7 @@
 #include "base/suggest.h"
 #include "cli/input.h"
 #include "cli/options.h"
+#include "cli/parse.h"
 #include "dms/error.h"
 #include "yaml/fields.h"
 
@@ -106,6 +107,8 @@ std::vector<std::string> measures_of(yaml::Fields& fields, const yaml::Node& nod
   return measures;
 }
 
+bool is_text_source(std::string_view key) { return key == "text" || key == "ids"; }
+
 /// The scenario's keys, and of the defaults' those that it does not have and has a use for.
 yaml::Node with_defaults(yaml::Node node, const yaml::Node* defaults) {
   if (defaults == nullptr) return node;
@@ -116,7 +119,9 @@ yaml::Node with_defaults(yaml::Node node, const yaml::Node* defaults) {
   if (measure != nullptr) {
     for (const yaml::Node& item : measure->children) measures.push_back(item.text);
   }
+  const bool has_text = node.find("text") != nullptr || node.find("ids") != nullptr;
   for (const yaml::Node& value : defaults->children) {
+    if (has_text && is_text_source(value.key)) continue;
     if (node.find(value.key) == nullptr && is_used(value.key, measures)) {
       node.children.push_back(value);
     }
@@ -156,6 +161,9 @@ void read_file_name(yaml::Fields& fields, std::string_view key, std::string& tar
 void read_text_fields(yaml::Fields& fields, EvalOptions& options) {
   read_file_name(fields, "text", options.text.text_file);
   read_file_name(fields, "ids", options.text.ids_file);
+  if (!options.text.text_file.empty() && !options.text.ids_file.empty()) {
+    fields.refuse("ids", "stands beside text", "one of the two");
+  }
   optional_count(fields, "max_tokens", options.max_tokens, 2);
   optional_count(fields, "stride", options.stride, 1);
   optional_count(fields, "first_scored", options.first_scored, 1);
@@ -257,6 +265,7 @@ Profile read_profile(const yaml::Node& node) {
                       .expected = "a list of policies, '- snapkv:budget=12.5%' each"});
   }
   Profile profile{.name = node.key, .policies = {}, .where = place};
+  std::vector<std::string> policies;
   for (const yaml::Node& item : node.children) {
     if (!item.is_scalar() && !item.is_map()) {
       throw InputError({.where = fmt::format("{}: profiles.{}", item.where, node.key),
@@ -264,9 +273,16 @@ Profile read_profile(const yaml::Node& node) {
                         .got = yaml::describe(item),
                         .expected = "a policy, or a mapping with the key policy"});
     }
-    const std::string_view comma = profile.policies.empty() ? "" : ",";
-    profile.policies += fmt::format("{}{}", comma, policy_text(item));
+    const std::string here = fmt::format("{}: profiles.{}", item.where, node.key);
+    for (const std::string& policy : parse_list(here, policy_text(item))) {
+      if (std::ranges::find(policies, policy) != policies.end()) {
+        throw InputError(
+            {.where = here, .what = policy + " stands there twice", .expected = "each once"});
+      }
+      policies.push_back(policy);
+    }
   }
+  profile.policies = fmt::format("{}", fmt::join(policies, ","));
   return profile;
 }
 

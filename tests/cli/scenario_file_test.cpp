@@ -77,6 +77,19 @@ TEST(ScenarioFile, EachLengthOfATextIsAnEvaluation) {
   EXPECT_THAT(tasks.parts.at(0).tasks, ElementsAre("vt", "fwe"));
 }
 
+TEST(ScenarioFile, AScenariosOwnTextIsNotBesideThatOfTheDefaults) {
+  const std::string rest = "name: a, model: m, measure: ppl";
+  const auto text_of = [&](const std::string& usual, const std::string& own) {
+    const std::string yaml = "defaults: {" + usual + "}\nscenarios: [{" + rest + own + "}]\n";
+    const PromptSource text = read(yaml).scenarios.at(0).parts.at(0).text;
+    return text.text_file + "|" + text.ids_file;
+  };
+  EXPECT_EQ(text_of("text: t", ""), "t|");
+  EXPECT_EQ(text_of("text: t", ", ids: i"), "|i");
+  EXPECT_EQ(text_of("ids: i", ", text: t"), "t|");
+  EXPECT_EQ(text_of("text: t", ", text: u"), "u|");
+}
+
 TEST(ScenarioFile, ProfilesAreThePoliciesOfOneLine) {
   const ScenarioFile file = read(kWhole);
   ASSERT_EQ(file.profiles.size(), 3u);
@@ -121,6 +134,9 @@ TEST(ScenarioFile, WhatIsWrongIsSaidWithItsLine) {
   for (const char* key : {"text", "ids"}) {
     expect(kld + "  " + key + ": '-'\n", {"s.yaml:5: a.", key, "standard input", "a file"});
   }
+  expect(kld + "  text: t\n  ids: i\n",
+         {"s.yaml:6: a.ids", "stands beside text", "one of the two"});
+  expect("defaults: {text: t, ids: i}\n" + kld, {"s.yaml:1: a.ids", "stands beside text"});
   const std::string needle = begin + "  measure: needle\n  model: m\n";
   expect(needle + "  lenghts: 9\n", {"s.yaml:5: a.lenghts", "unknown key", "'lengths'"});
   expect(needle + "  lengths: 1\n", {"s.yaml:5: a.lengths", "got 1", "2 to"});
@@ -136,6 +152,9 @@ TEST(ScenarioFile, WhatIsWrongIsSaidWithItsLine) {
   expect(needle + "- name: a\n  measure: needle\n  model: m\n", {"s.yaml:5", "same name", "a"});
   expect(needle + "profiles:\n  p: []\n", {"s.yaml:6: profiles.p", "empty list"});
   expect(needle + "profiles:\n  p:\n  - {budget: 3}\n", {"policy", "missing"});
+  expect(needle + "profiles:\n  p:\n  - none\n  - random:cr=3\n  - {policy: none}\n",
+         {"s.yaml:9: profiles.p", "none stands there twice"});
+  expect(needle + "profiles:\n  p: ['none,random:cr=3', none]\n", {"none stands there twice"});
   expect(needle + "output: [a]\n", {"s.yaml:5: output", "got a list"});
   expect(needle + "profile: {}\n", {"s.yaml:5: profile", "unknown key", "'profiles'"});
 }
