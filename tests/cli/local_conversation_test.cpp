@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "base/json.h"
+#include "cli/demo_chat.h"
 #include "support/errors.h"
 #include "support/temp_folder.h"
 
@@ -23,12 +24,9 @@ using testing_support::expect_parts;
 using testing_support::input_error;
 using testing_support::TempFolder;
 
-const std::filesystem::path kDemo = std::filesystem::path(DMS_SOURCE_DIR) / "models" / "demo";
 const SamplingParams kSampling{.max_new_tokens = 40, .ignore_eos = true};
 
-// Each turn adds to the text; earlier answers are shortened; the very first words change.
-constexpr const char* kGrowing =
-    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
+// Earlier answers are shortened; the very first words change.
 constexpr const char* kShortening =
     "{% for m in messages %}[{{ m.role }}] "
     "{{ '(...)' if m.role == 'assistant' else m.content }}\n{% endfor %}[assistant]";
@@ -36,25 +34,15 @@ constexpr const char* kCounting =
     "{{ messages|length }} messages\n"
     "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
 
-/// float32, so that chunks that are cut otherwise differ by rounding alone.
-LLM& model() {
-  static LLM llm(kDemo, {.dtype = "f32"});
-  return llm;
-}
-
-ChatPrompt prompt_of(const std::string& chat_template) {
-  const TempFolder folder;
-  return ChatPrompt::make(kDemo,
-                          {.chat_template = folder.write("t.jinja", chat_template).string()});
-}
-
 /// A conversation, and what its cache should hold by the tokens of each turn.
 class Talk {
  public:
   explicit Talk(const char* chat_template,
                 const CacheOptions& cache = {.policy = "none"},
                 const std::string& system = "")
-      : prompt_(prompt_of(chat_template)), cache_(cache), talk_(model(), prompt_, cache, system) {}
+      : prompt_(prompt_of(chat_template)),
+        cache_(cache),
+        talk_(demo_model(), prompt_, cache, system) {}
 
   LocalConversation& operator*() { return talk_; }
   LocalConversation* operator->() { return &talk_; }
@@ -63,7 +51,7 @@ class Talk {
   std::vector<int32_t> ids_with(const std::string& question) const {
     std::vector<ChatMessage> messages = talk_.messages();
     messages.push_back({.role = "user", .content = question});
-    return model().encode(prompt_.render(messages), prompt_.adds_special_tokens());
+    return demo_model().encode(prompt_.render(messages), prompt_.adds_special_tokens());
   }
 
   /// Says it, and expects the answer, decisions and logits of a session that never spoke before,
@@ -74,7 +62,7 @@ class Talk {
     const int64_t common = std::ranges::mismatch(cached_, ids).in1 - cached_.begin();
     const int64_t reused = std::min(common, std::ssize(ids) - 1);
     EXPECT_EQ(answer.timings.prefill_tokens, std::ssize(ids) - reused) << question;
-    Session fresh = model().new_session(cache_);
+    Session fresh = demo_model().new_session(cache_);
     EXPECT_EQ(answer.ids, fresh.generate(ids, kSampling).ids) << question;
     EXPECT_EQ(talk_.session().decisions(), fresh.decisions()) << question;
     Session copy = talk_.session().fork();
@@ -223,7 +211,7 @@ TEST(Conversation, StopsBeforeTheFirstTokenWhereProgressThrows) {
   EXPECT_EQ(talk->messages().size(), 2u);
   const Generation answer = talk->say("And then?", kSampling, {}, {});
   talk->undo();
-  Session fresh = model().new_session({.policy = "none"});
+  Session fresh = demo_model().new_session({.policy = "none"});
   EXPECT_EQ(answer.ids, fresh.generate(talk.ids_with("And then?"), kSampling).ids);
 }
 
@@ -245,7 +233,7 @@ TEST(Conversation, StopsARecomputationWhereProgressThrows) {
   EXPECT_TRUE(talk->messages().empty());
   const Generation answer = talk->say("And then?", kSampling, {}, {});
   talk->undo();
-  Session fresh = model().new_session({.policy = "dms", .window_tokens = 8});
+  Session fresh = demo_model().new_session({.policy = "dms", .window_tokens = 8});
   EXPECT_EQ(answer.ids, fresh.generate(talk.ids_with("And then?"), kSampling).ids);
 }
 
@@ -265,7 +253,7 @@ TEST(Conversation, AsksAStoppedQuestionAgainFromWhereItWas) {
   const auto all = std::ssize(talk.ids_with(question));
   const Generation answer = talk->say(question, kSampling, {}, {});
   EXPECT_EQ(answer.timings.prefill_tokens, all - computed);
-  Session fresh = model().new_session({.policy = "none"});
+  Session fresh = demo_model().new_session({.policy = "none"});
   talk->undo();
   EXPECT_EQ(answer.ids, fresh.generate(talk.ids_with(question), kSampling).ids);
 }
@@ -275,9 +263,9 @@ class MarkedModel {
  public:
   MarkedModel(const std::string& question, const ChatPrompt& prompt) {
     const std::string rendered = prompt.render("", question);
-    const std::vector<int32_t> ids = model().encode(rendered, prompt.adds_special_tokens());
-    for (const int32_t id : model().new_session({}).generate(ids, kSampling).ids) {
-      const std::string text = model().decode(std::span(&id, 1), false);
+    const std::vector<int32_t> ids = demo_model().encode(rendered, prompt.adds_special_tokens());
+    for (const int32_t id : demo_model().new_session({}).generate(ids, kSampling).ids) {
+      const std::string text = demo_model().decode(std::span(&id, 1), false);
       // Spelled in the vocabulary as it is in texts.
       const bool plain = std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
       if (plain && rendered.find(text) == std::string::npos) {
@@ -358,7 +346,7 @@ TEST(Conversation, IsAsBeforeAfterAnError) {
   EXPECT_EQ(talk->messages().size(), 2u);
   Generation answer = talk->say("And then?", kSampling, {}, {});
   talk->undo();
-  Session fresh = model().new_session({.policy = "none"});
+  Session fresh = demo_model().new_session({.policy = "none"});
   EXPECT_EQ(answer.ids, fresh.generate(talk.ids_with("And then?"), kSampling).ids);
 }
 
@@ -395,15 +383,15 @@ TEST(Conversation, KeepsAnAnswerThatMeetsTheMemoryLimit) {
   talk.undo();
   std::vector<ChatMessage> messages = talk.messages();
   messages.push_back({.role = "user", .content = "How did it end?"});
-  const std::vector<int32_t> ids = model().encode(prompt.render(messages), false);
-  EXPECT_EQ(answer.ids, model().new_session({.policy = "none"}).generate(ids, kSampling).ids);
+  const std::vector<int32_t> ids = demo_model().encode(prompt.render(messages), false);
+  EXPECT_EQ(answer.ids, demo_model().new_session({.policy = "none"}).generate(ids, kSampling).ids);
 }
 
 TEST(Conversation, NamesATemplateThatRendersNothing) {
   const TempFolder folder;
   const std::string path = folder.write("silent.jinja", "{% if false %}x{% endif %}").string();
   const ChatPrompt prompt = ChatPrompt::make(kDemo, {.chat_template = path});
-  LocalConversation talk(model(), prompt, {.policy = "none"}, "");
+  LocalConversation talk(demo_model(), prompt, {.policy = "none"}, "");
   expect_parts(input_error([&] { talk.say("Hello", kSampling, {}, {}); }),
                {"silent.jinja", "renders", "0 tokens"});
   EXPECT_TRUE(talk.messages().empty());

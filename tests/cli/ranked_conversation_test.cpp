@@ -2,7 +2,6 @@
 // it.
 
 #include <algorithm>
-#include <filesystem>
 #include <ostream>
 #include <stdexcept>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cli/demo_chat.h"
 #include "cli/local_conversation.h"
 #include "support/temp_folder.h"
 
@@ -18,26 +18,12 @@ namespace {
 
 using testing_support::TempFolder;
 
-const std::filesystem::path kDemo = std::filesystem::path(DMS_SOURCE_DIR) / "models" / "demo";
 const SamplingParams kSampling{.max_new_tokens = 24, .ignore_eos = true};
 
-constexpr const char* kGrowing =
-    "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
 // Thoughts begin where an answer is asked for, and are cut out of what was said.
 constexpr const char* kThinking =
     "{% for m in messages %}[{{ m.role }}] {{ m.content.split('</think>')[-1] }}\n{% endfor %}"
     "[assistant]<think>\n";
-
-LLM& model() {
-  static LLM llm(kDemo, {.dtype = "f32"});
-  return llm;
-}
-
-ChatPrompt prompt_of(const std::string& chat_template) {
-  const TempFolder folder;
-  return ChatPrompt::make(kDemo,
-                          {.chat_template = folder.write("t.jinja", chat_template).string()});
-}
 
 std::string long_question() {
   std::string question = "It was a dark night, and who came to the door?";
@@ -56,7 +42,7 @@ struct Said {
 class Talk {
  public:
   Talk(const char* chat_template, const CacheOptions& cache)
-      : prompt_(prompt_of(chat_template)), talk_(model(), prompt_, cache, "") {}
+      : prompt_(prompt_of(chat_template)), talk_(demo_model(), prompt_, cache, "") {}
 
   LocalConversation* operator->() { return &talk_; }
 
@@ -66,7 +52,7 @@ class Talk {
   std::vector<int32_t> ids_with(const std::string& question) const {
     std::vector<ChatMessage> messages = talk_.messages();
     messages.push_back({.role = "user", .content = question});
-    return model().encode(prompt_.render(messages), prompt_.adds_special_tokens());
+    return demo_model().encode(prompt_.render(messages), prompt_.adds_special_tokens());
   }
 
  private:
@@ -79,7 +65,7 @@ class Talk {
 };
 
 Said fresh(const std::vector<int32_t>& ids, const CacheOptions& cache) {
-  Session session = model().new_session(cache);
+  Session session = demo_model().new_session(cache);
   const Generation answer = session.generate(ids, kSampling);
   return {.ids = answer.ids, .held = session.kv().held_per_head};
 }
@@ -169,17 +155,17 @@ TEST(DocumentConversation, AnswersAgainFromTheDocument) {
   const ChatPrompt prompt = prompt_of(kGrowing);
   const ChatMessage text{.role = "system", .content = long_question()};
   const auto ids_of = [&](const std::string& question) {
-    return model().encode(prompt.render({text, {.role = "user", .content = question}}),
-                          prompt.adds_special_tokens());
+    return demo_model().encode(prompt.render({text, {.role = "user", .content = question}}),
+                               prompt.adds_special_tokens());
   };
   std::vector<int32_t> ids = ids_of("Who?");
   const std::vector<int32_t> others = ids_of("Then?");
   ids.erase(std::ranges::mismatch(ids, others).in1, ids.end());
   const CacheOptions cache{.policy = "snapkv", .policy_args = {{"compression_ratio", "0.8"}}};
   LocalConversation talk(
-      model(),
+      demo_model(),
       prompt,
-      ChatDocument{.document = model().make_document(ids, cache), .messages = {text}});
+      ChatDocument{.document = demo_model().make_document(ids, cache), .messages = {text}});
   const Generation answer = talk.say("Who came?", kSampling, {}, {});
   const auto held = talk.session().kv().held_per_head;
   const Generation again = talk.retry(kSampling, {}, {});
