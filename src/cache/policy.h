@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/prompt_span.h"
 #include "cache/digest.h"
 
 namespace dms::cache {
@@ -34,12 +35,6 @@ enum class ReplayScore {
   none,
   attention,  // KVzip: softmax weights
   output,     // KVzip+: weights times |v W_O| / |h|, h the attention's input of the query
-};
-
-/// Positions of a prompt's tokens.
-struct PromptSpan {
-  int64_t begin = 0;
-  int64_t end = 0;
 };
 
 /// What the model computes and the cache gathers for a policy, and for none that does not ask.

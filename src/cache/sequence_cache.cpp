@@ -357,12 +357,12 @@ void SequenceCache::truncate(int64_t tokens) {
     }
   }
   tokens_ = tokens;
-  cut_prompts(tokens);
+  cut_prompts(prompts_, tokens);
 }
 
 void SequenceCache::restart(int64_t tokens) {
   plans_.erase(std::ranges::upper_bound(plans_, tokens), plans_.end());
-  cut_prompts(tokens);
+  cut_prompts(prompts_, tokens);
   replay_from_.reset();
   failure_ = nullptr;
   computed_before_ = tokens;
@@ -441,7 +441,7 @@ void SequenceCache::read(ByteReader& in, int64_t tokens) {
   const bool is_inside = plans_.empty() || (plans_.front() > 0 && plans_.back() <= tokens_);
   in.require(is_rising && is_inside && (plans_.empty() || policy_->plans()),
              "plans that this sequence can't have had");
-  if (policy_->needs().prompts) read_prompts(in);
+  if (policy_->needs().prompts) prompts_ = read_prompts(in, tokens_, tokens_);
   for (LayerState& state : layers_) {
     state.decided_end = in.number(0, tokens_, "the number of decisions");
     if (policy_->needs().every_token) {

@@ -219,8 +219,6 @@ class SequenceCache final : public SequenceView {
   int64_t until_multiple(int64_t interval) const;
   int64_t ended_begin(int64_t end) const;
   void note_prompt(int64_t end, bool waits);
-  void cut_prompts(int64_t tokens);
-  void read_prompts(ByteReader& in);
   void carry_out_plan(int64_t layer, int64_t end);
   void plan_over_model(LayerEntries entries);
   void pack_pages();

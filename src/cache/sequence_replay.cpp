@@ -54,7 +54,7 @@ StoredRows SequenceCache::seen_rows(
 void SequenceCache::note_prompt(int64_t end, bool waits) {
   if (pass_.ended_prompt > 0 && policy_->needs().prompts) {
     const int64_t begin = end - pass_.ended_prompt;
-    cut_prompts(begin);  // after a pass that failed it ends once more
+    cut_prompts(prompts_, begin);  // after a pass that failed it ends once more
     prompts_.push_back({.begin = begin, .end = end});
   }
   if (!waits) return;
@@ -64,22 +64,7 @@ void SequenceCache::note_prompt(int64_t end, bool waits) {
 
 void SequenceCache::forget_later_plans() {
   plans_.erase(std::ranges::upper_bound(plans_, tokens_), plans_.end());
-  cut_prompts(tokens_);
-}
-
-void SequenceCache::cut_prompts(int64_t tokens) {
-  std::erase_if(prompts_, [&](const PromptSpan& prompt) { return prompt.begin >= tokens; });
-  if (!prompts_.empty()) prompts_.back().end = std::min(prompts_.back().end, tokens);
-}
-
-void SequenceCache::read_prompts(ByteReader& in) {
-  prompts_ = in.list<PromptSpan>();
-  int64_t begin = 0;
-  for (const PromptSpan& prompt : prompts_) {
-    in.require(prompt.begin >= begin && prompt.begin < prompt.end && prompt.end <= tokens_,
-               "prompts that this sequence can't have had");
-    begin = prompt.end;
-  }
+  cut_prompts(prompts_, tokens_);
 }
 
 }  // namespace dms::cache

@@ -111,7 +111,7 @@ void Running::activate(Model& model) {
   }
   is_ready_ = true;
   const std::vector<int32_t>& prompt = submission_.request.prompt;
-  sequence().begin_prompt(prompt_tokens(), given_);
+  sequence().begin_prompt(prompt_tokens() - given_);
   // Of its own one the tokens are the prompt's.
   const auto earlier = is_owned() ? std::span<const int32_t>() : sequence().ids();
   sampler_.see_prompt(earlier);

@@ -9,17 +9,18 @@
 
 namespace dms::engine {
 
-void Sequence::begin_prompt(int64_t tokens, int64_t given) {
+void Sequence::begin_prompt(int64_t tokens) {
   const int64_t begin = this->tokens();
   if (begin == 0) length_ = tokens;
-  if (!prompts_.empty()) prompts_.back().end = std::min(prompts_.back().end, begin);
+  cut_prompts(prompts_, begin);  // the last one may not have come to its end
   // A single token is no prompt: so is decoding driven from outside.
-  if (tokens - given > 1) prompts_.push_back({.begin = begin, .end = begin + tokens - given});
+  if (tokens > 1) prompts_.push_back({.begin = begin, .end = begin + tokens});
 }
 
 int64_t Sequence::before_prompt_at(int64_t tokens) const {
-  const auto prompt = std::ranges::find_if(
-      prompts_, [tokens](const Prompt& one) { return one.begin <= tokens && tokens < one.end; });
+  const auto prompt = std::ranges::find_if(prompts_, [tokens](const PromptSpan& one) {
+    return one.begin <= tokens && tokens < one.end;
+  });
   return prompt == prompts_.end() ? tokens : prompt->begin;
 }
 
@@ -60,8 +61,7 @@ void Sequence::truncate(int64_t tokens) {
     state_->restart(tokens);
   }
   ids_.resize(static_cast<size_t>(tokens));
-  std::erase_if(prompts_, [tokens](const Prompt& prompt) { return prompt.begin >= tokens; });
-  if (!prompts_.empty()) prompts_.back().end = std::min(prompts_.back().end, tokens);
+  cut_prompts(prompts_, tokens);
 }
 
 std::shared_ptr<Sequence> Sequence::fork() const {
@@ -83,7 +83,9 @@ void Sequence::write(ByteWriter& out) const {
   out.value(length_);
   out.list(std::span(ids_));
   state_->write(out);
-  out.list(std::span(prompts_));
+  std::span<const PromptSpan> begun(prompts_);
+  if (!begun.empty() && begun.back().begin == tokens()) begun = begun.first(begun.size() - 1);
+  out.list(begun);
 }
 
 std::shared_ptr<Sequence> Sequence::read(ByteReader& in,
@@ -97,18 +99,8 @@ std::shared_ptr<Sequence> Sequence::read(ByteReader& in,
                                              plan->max_tokens());
   sequence->length_ = length;
   sequence->ids_ = std::move(ids);
-  sequence->read_prompts(in);
+  sequence->prompts_ = read_prompts(in, sequence->tokens(), std::numeric_limits<int64_t>::max());
   return sequence;
-}
-
-void Sequence::read_prompts(ByteReader& in) {
-  prompts_ = in.list<Prompt>();
-  int64_t begin = 0;
-  for (const Prompt& prompt : prompts_) {
-    in.require(prompt.begin >= begin && prompt.begin < tokens() && prompt.end > prompt.begin,
-               "prompts that this sequence can't have had");
-    begin = prompt.end;
-  }
 }
 
 }  // namespace dms::engine

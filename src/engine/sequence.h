@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/prompt_span.h"
 #include "dms/request.h"
 #include "engine/model.h"
 
@@ -32,9 +33,8 @@ class Sequence {
 
   /// What length-dependent RoPE is fixed for: the first prompt's length.
   int64_t length() const { return length_; }
-  /// Before a prompt is computed that comes to `tokens` tokens with the `given` ones that stand
-  /// here already: a document's.
-  void begin_prompt(int64_t tokens, int64_t given = 0);
+  /// Before a prompt of `tokens` tokens is computed.
+  void begin_prompt(int64_t tokens);
   /// Where `tokens` falls into a prompt, or into one that was not computed to its end, the tokens
   /// before that prompt; else `tokens`.
   int64_t before_prompt_at(int64_t tokens) const;
@@ -72,17 +72,12 @@ class Sequence {
   bool is_busy = false;
 
  private:
-  struct Prompt {
-    int64_t begin = 0;
-    int64_t end = 0;  // beyond tokens() where it was not computed to its end
-  };
-  void read_prompts(ByteReader& in);
-
   std::unique_ptr<SequenceState> state_;
   int64_t max_tokens_;
   int64_t length_ = 0;
   std::vector<int32_t> ids_;
-  std::vector<Prompt> prompts_;  // by rising position, none of a single token
+  // None is of a single token; the last one ends beyond tokens() until it is computed to its end.
+  std::vector<PromptSpan> prompts_;
   Timings timings_;
 };
 

@@ -184,6 +184,10 @@ TEST_P(EngineSequenceTest, KnowsWhereItsPromptsBegan) {
   kept->write(out);
   ByteReader in(out.data(), "saved");
   EXPECT_EQ(begins(*Sequence::read(in, model_, model_.plan({}))), begins(*kept));
+  kept->begin_prompt(9);  // one that was stopped before its first token
+  ByteWriter stopped;
+  kept->write(stopped);
+  EXPECT_EQ(stopped.data(), out.data());
   kept->truncate(30);
   EXPECT_EQ(begins(*kept), (Ids{0, 0, 20, 24, 25, 30, 34, 35}));
   kept->truncate(12);
